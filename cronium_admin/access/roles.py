@@ -1,0 +1,24 @@
+"""The four roles and what each may do; the one place that decides."""
+
+from enum import IntEnum
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    VIEWER = "viewer", "Viewer"
+    OPERATOR = "operator", "Operator"
+    EDITOR = "editor", "Editor"
+    ADMIN = "admin", "Administrator"
+
+
+class May(IntEnum):
+    """A right; each role has all rights up to its own rank."""
+
+    SEE = 0  # jobs, runs, logs, images, profiles
+    RUN = 1  # run, cancel, re-run
+    EDIT = 2  # create, change and delete jobs
+    ADMIN = 3  # image overrides, profiles, people
+
+
+RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}

@@ -1,0 +1,111 @@
+"""Reads Cronium's environment: every variable, its default and its allowed values. Nothing else reads it."""
+
+import os
+import secrets
+import sys
+from functools import lru_cache
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _known_url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError("must start with one of " + ", ".join(f"{scheme}://" for scheme in schemes))
+        return value
+
+    return AfterValidator(check)
+
+
+def _default_concurrency() -> int:
+    """4 runs a core, and no more small ones than half the machine's memory holds."""
+    pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    by_memory = int(pages * page_size / 2 / (512 * 1024 * 1024))
+    return max(2, min(4 * (os.cpu_count() or 1), by_memory))
+
+
+class Config(BaseSettings):
+    """What the environment says; each field is `CRONIUM_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="CRONIUM_", extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path = ROOT / "data"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    debug: bool = False
+    secret_key: str = ""
+    admin_user: Annotated[str, Field(min_length=1, max_length=150)] = "admin"
+    admin_password: str = ""
+    database_url: Annotated[str, _known_url("sqlite", "postgres", "postgresql")] = ""
+    redis_url: Annotated[str, _known_url("redis", "rediss", "valkey", "valkeys", "unix")] = ""
+    docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https")] = ""
+    # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.
+    backend_url: Annotated[str, _known_url("http", "https")] = ""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
+    subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
+    log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
+    container_images_bash: str = ""
+    container_images_python: str = ""
+    container_images_node: str = ""
+
+    @field_validator("subnet_pool")
+    @classmethod
+    def _room_for_runs(cls, value: IPv4Network) -> IPv4Network:
+        if value.prefixlen > 24 or not value.is_private:
+            raise ValueError("must be a private IPv4 network of at least a /24, such as 10.213.0.0/16")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value) < 32:
+            raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
+        return value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _comma_list(cls, value: object) -> object:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    """Stop with the variable's name, its value (never a secret's) and what is allowed."""
+    for problem in error.errors():
+        name = "CRONIUM_" + str(problem["loc"][0]).upper()
+        hidden = any(word in name for word in ("SECRET", "PASSWORD", "DATABASE_URL", "REDIS_URL"))
+        value = "(hidden)" if hidden else repr(problem["input"])
+        sys.stderr.write(f"{name}: {value} is not allowed: {problem['msg'].removeprefix('Value error, ')}\n")
+    raise SystemExit(2)
+
+
+def stored_secret(folder: Path, name: str, length: int = 50) -> str:
+    """The secret kept in `folder/name`, made on first use; two processes that race agree on one."""
+    path = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(length))
+    return path.read_text().strip()
+
+
+@lru_cache
+def config() -> Config:
+    """The process's one Config. A bad value ends the process with exit code 2 and one line a mistake."""
+    try:
+        return Config()
+    except ValidationError as error:
+        _refuse(error)

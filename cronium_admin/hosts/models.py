@@ -1,0 +1,15 @@
+"""The machines that run jobs: one row a worker name, kept alive by its heartbeat."""
+
+from django.db import models
+
+
+class Host(models.Model):
+    name = models.CharField(max_length=100, unique=True)
+    capacity = models.PositiveIntegerField(default=1)
+    running = models.PositiveIntegerField(default=0)
+    engine_version = models.CharField(max_length=60, blank=True, default="")
+    engine_error = models.TextField(blank=True, default="")
+    heartbeat_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,8 @@
+"""Django's handle on the images room."""
+
+from django.apps import AppConfig
+
+
+class ImagesConfig(AppConfig):
+    name = "cronium_admin.images"
+    label = "images"

@@ -1,0 +1,36 @@
+"""Which image a language's runs get: what was built here, and what the dashboard overrides."""
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Language(models.TextChoices):
+    BASH = "bash", "Bash"
+    PYTHON = "python", "Python"
+    NODE = "node", "Node.js"
+
+
+class BuiltImage(models.Model):
+    """The runner image `images build` made last for a language: the default of that language."""
+
+    language = models.CharField(max_length=16, choices=Language.choices, unique=True)
+    reference = models.CharField(max_length=255)
+    built_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.language}: {self.reference}"
+
+
+class ImageOverride(models.Model):
+    """An administrator's choice for all runs of a language, above environment and default."""
+
+    language = models.CharField(max_length=16, choices=Language.choices, unique=True)
+    reference = models.CharField(max_length=255)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.language}: {self.reference}"

@@ -1,0 +1,68 @@
+"""What to run."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from cronium_admin.images.models import Language
+from cronium_admin.images.reference import validate_reference
+from cronium_admin.jobs.rules import validate_env, validate_input, validate_script, validate_tags
+from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, TIMEOUT, Limits, WithinBound, constraint
+from cronium_admin.profiles.models import Profile
+
+
+class Network(models.TextChoices):
+    ISOLATED = "isolated", "Isolated"
+
+
+class Job(models.Model):
+    """A script and all that decides how it runs. `slug` names it in addresses and in the API."""
+
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=80, unique=True)
+    language = models.CharField(max_length=16, choices=Language.choices)
+    script = models.TextField(validators=[validate_script])
+    image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
+    profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="jobs")
+    # Single values above or below the profile's; empty means the profile's own.
+    cpu = models.DecimalField(
+        max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")]
+    )
+    memory_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("memory_mb")])
+    pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
+    env = models.JSONField(default=dict, blank=True, validators=[validate_env])
+    timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])
+    network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
+    read_only_root = models.BooleanField(default=True)
+    input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
+    enabled = models.BooleanField(default=True)
+    tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
+    revision = models.PositiveIntegerField(default=1)
+    last_run_number = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
+            constraint(TIMEOUT, "job"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def limits(self) -> Limits:
+        """The profile's limits with this job's own values over them."""
+        profile = self.profile
+        return Limits(
+            cpu=self.cpu if self.cpu is not None else profile.cpu,
+            memory_mb=self.memory_mb if self.memory_mb is not None else profile.memory_mb,
+            pids=self.pids if self.pids is not None else profile.pids,
+        )

@@ -1,0 +1,106 @@
+"""The rules for a job's free-form fields: script, environment, tags, input."""
+
+import json
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+MAX_SCRIPT_BYTES = 1024 * 1024
+MAX_INPUT_BYTES = 1024 * 1024
+MAX_ENV_ENTRIES = 200
+MAX_ENV_BYTES = 256 * 1024
+MAX_TAGS = 20
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+# What decides which program or library really runs, or what Cronium itself tells the script.
+RESERVED_NAMES = frozenset(
+    {"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"}
+)
+RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
+
+
+def validate_script(value: str) -> None:
+    if not value.strip():
+        raise ValidationError("The script is empty. Write at least one line.", code="empty")
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size > MAX_SCRIPT_BYTES:
+        raise ValidationError(
+            f"The script has {size:,} bytes; at most {MAX_SCRIPT_BYTES:,} are allowed. Put data into the input, "
+            "or into the image.",
+            code="too_large",
+        )
+    _refuse_unstorable(value, "The script")
+
+
+def _refuse_unstorable(value: str, what: str) -> None:
+    if "\x00" in value:
+        raise ValidationError(
+            f"{what} holds a NUL byte (at character {value.index(chr(0)) + 1}). Remove it.", code="nul"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValidationError(
+            f"{what} holds half a surrogate pair, which is no text. Remove it.", code="surrogate"
+        )
+
+
+def env_name_problem(name: str) -> str | None:
+    """Why `name` can't be a variable's name, in a sentence; None when it can."""
+    if not _ENV_NAME.fullmatch(name):
+        return f"{name[:40]!r} is not a variable name: letters, digits and _, not beginning with a digit, at most 128."
+    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
+        return f"{name} is reserved: it decides how the sandbox itself works. Choose another name."
+    return None
+
+
+def validate_env(value: Any) -> None:
+    """`value` must be an object of names to strings, within the bounds above."""
+    if not isinstance(value, dict):
+        raise ValidationError('Must be an object such as {"NAME": "value"}.', code="type")
+    if len(value) > MAX_ENV_ENTRIES:
+        raise ValidationError(
+            f"{len(value):,} variables; at most {MAX_ENV_ENTRIES} are allowed.", code="too_many"
+        )
+    total = 0
+    for name, text in value.items():
+        if problem := env_name_problem(str(name)):
+            raise ValidationError(problem, code="name")
+        if not isinstance(text, str):
+            raise ValidationError(f"The value of {name} must be a string; put it in quotes.", code="type")
+        _refuse_unstorable(text, f"The value of {name}")
+        total += len(name) + len(text.encode())
+    if total > MAX_ENV_BYTES:
+        raise ValidationError(
+            f"{total:,} bytes in all; at most {MAX_ENV_BYTES:,} are allowed.", code="too_large"
+        )
+
+
+def validate_tags(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise ValidationError('Must be a list of words such as ["nightly", "billing"].', code="type")
+    if len(value) > MAX_TAGS:
+        raise ValidationError(f"{len(value)} tags; at most {MAX_TAGS} are allowed.", code="too_many")
+    for tag in value:
+        if not _TAG.fullmatch(tag):
+            raise ValidationError(
+                f"{tag[:40]!r} is not a tag: lower-case letters, digits, '.', '_' and '-', at most 40.",
+                code="tag",
+            )
+
+
+def validate_input(value: Any) -> None:
+    """Any JSON value, up to 1 MiB as text, that the database can keep."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise ValidationError(
+            "The input holds NaN or Infinity, which JSON does not know.", code="json"
+        ) from error
+    except RecursionError as error:
+        raise ValidationError("The input is nested too deeply.", code="json") from error
+    if len(text) > MAX_INPUT_BYTES:
+        raise ValidationError(
+            f"The input has {len(text):,} bytes; at most {MAX_INPUT_BYTES:,} are allowed.", code="too_large"
+        )
+    if "\\u0000" in text:
+        raise ValidationError("The input holds a NUL character. Remove it.", code="nul")

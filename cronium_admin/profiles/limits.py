@@ -1,0 +1,70 @@
+"""The bounds of every limit: the one place that forms, API, models and database constraints ask."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The allowed range of one limit, both ends included; `unit` is what a person reads."""
+
+    field: str
+    low: Decimal | int
+    high: Decimal | int
+    unit: str
+
+    def check(self, value: Decimal | int) -> None:
+        """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
+        if value > self.high:
+            raise ValidationError(
+                f"The ceiling is {self.high} {self.unit}; {value} is over it.", code="ceiling"
+            )
+        if value < self.low:
+            raise ValidationError(f"At least {self.low} {self.unit}; {value} is too little.", code="floor")
+
+
+CPU = Bound("cpu", Decimal("0.05"), Decimal("2"), "CPU")
+MEMORY_MB = Bound("memory_mb", 32, 2048, "MB")
+PIDS = Bound("pids", 10, 1000, "processes")
+TIMEOUT = Bound("timeout_seconds", 1, 86_400, "seconds")
+BOUNDS = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
+
+
+class WithinBound:
+    """A model-field validator for one bound; deconstructible so that migrations can name it."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+    def __call__(self, value: Decimal | int) -> None:
+        BOUNDS[self.field].check(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WithinBound) and other.field == self.field
+
+    def __hash__(self) -> int:
+        return hash(self.field)
+
+    def deconstruct(self) -> tuple[str, list[str], dict[str, str]]:
+        return "cronium_admin.profiles.limits.WithinBound", [self.field], {}
+
+
+def constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.CheckConstraint:
+    """The same range as a constraint of the database."""
+    within = Q(**{f"{bound.field}__gte": bound.low, f"{bound.field}__lte": bound.high})
+    if nullable:
+        within |= Q(**{f"{bound.field}__isnull": True})
+    return models.CheckConstraint(condition=within, name=f"{model}_{bound.field}_within_ceiling")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use: CPUs, megabytes (10^6 are not meant: 1 MB is 1,048,576 bytes), processes."""
+
+    cpu: Decimal
+    memory_mb: int
+    pids: int

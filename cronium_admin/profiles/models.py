@@ -1,0 +1,34 @@
+"""Resource profiles: named limits that jobs choose from."""
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, Limits, WithinBound, constraint
+
+DEFAULT_PROFILE = "small"
+
+
+class Profile(models.Model):
+    name = models.CharField(
+        max_length=40,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and hyphens, beginning with a letter."
+            )
+        ],
+    )
+    cpu = models.DecimalField(max_digits=4, decimal_places=2, validators=[WithinBound("cpu")])
+    memory_mb = models.PositiveIntegerField(validators=[WithinBound("memory_mb")])
+    pids = models.PositiveIntegerField(validators=[WithinBound("pids")])
+
+    class Meta:
+        ordering = ["memory_mb", "cpu", "name"]
+        constraints = [constraint(bound, "profile") for bound in (CPU, MEMORY_MB, PIDS)]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids)

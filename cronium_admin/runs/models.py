@@ -1,0 +1,134 @@
+"""One execution of a job: its row, the snapshot it ran from, and its events."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from cronium_admin.images.models import Language
+from cronium_admin.jobs.models import Job
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    STARTING = "starting", "Starting"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    TIMED_OUT = "timed_out", "Timed out"
+    CANCELLED = "cancelled", "Cancelled"
+    ERRORED = "errored", "Errored"
+    LOST = "lost", "Lost"
+
+
+LIVE = (Status.QUEUED, Status.STARTING, Status.RUNNING)
+ON_HOST = (Status.STARTING, Status.RUNNING)
+TERMINAL = tuple(status for status in Status if status not in LIVE)
+
+
+class Run(models.Model):
+    """The truth about one execution. `status` changes in `transitions` only, by conditional UPDATE."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs")
+    job_name = models.CharField(max_length=120)
+    job_slug = models.CharField(max_length=80)
+    job_revision = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()  # counts the job's runs from 1
+    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns")
+    trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    idempotency_key = models.CharField(max_length=200, null=True)
+
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
+    reason = models.CharField(max_length=40, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+    exit_code = models.IntegerField(null=True)
+
+    # The snapshot: all that decides what runs, fixed at launch.
+    language = models.CharField(max_length=16, choices=Language.choices)
+    script = models.TextField()
+    image = models.CharField(max_length=255)
+    image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
+    image_digest = models.CharField(max_length=80, blank=True, default="")
+    env = models.JSONField(default=dict)
+    profile_name = models.CharField(max_length=40)
+    cpu = models.DecimalField(max_digits=4, decimal_places=2)
+    memory_mb = models.PositiveIntegerField()
+    pids = models.PositiveIntegerField()
+    timeout_seconds = models.PositiveIntegerField()
+    network = models.CharField(max_length=16)
+    read_only_root = models.BooleanField(default=True)
+    input: Any = models.JSONField(null=True)
+
+    # What came of it.
+    output: Any = models.JSONField(null=True)
+    output_at = models.DateTimeField(null=True)
+    peak_memory_bytes = models.BigIntegerField(null=True)
+    log_lines = models.BigIntegerField(default=0)
+    log_bytes = models.BigIntegerField(default=0)
+    log_digest = models.CharField(max_length=64, blank=True, default="")
+
+    # When, on the database's clock.
+    created_at = models.DateTimeField(default=timezone.now)
+    claimed_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)  # the payload was sent: user code began
+    finished_at = models.DateTimeField(null=True)
+    cleaned_at = models.DateTimeField(null=True)  # nothing of it is left on the engine
+
+    # Who holds it.
+    host = models.CharField(max_length=100, blank=True, default="")
+    lease_owner = models.CharField(max_length=100, blank=True, default="")
+    lease_epoch = models.PositiveIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancel_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(fields=["job", "-created_at", "-id"], name="run_of_job_newest"),
+            models.Index(fields=["status", "-created_at", "-id"], name="run_by_status_newest"),
+            models.Index(
+                fields=["created_at", "id"],
+                name="run_live",
+                condition=models.Q(status__in=[s.value for s in LIVE]),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "idempotency_key"], name="run_once_per_idempotency_key"),
+            models.UniqueConstraint(fields=["job", "number"], name="run_number_once_per_job"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=[s.value for s in Status]), name="run_status_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_slug} #{self.number}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+
+class RunEvent(models.Model):
+    """One thing that happened to a run, for its timeline: `kind` a word, `message` a sentence."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=32)
+    message = models.CharField(max_length=500, blank=True, default="")
+    by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ["at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at}"

@@ -1,0 +1,182 @@
+"""What people do with runs: launch, cancel, run again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from celery import current_app
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.images.reference import validate_reference
+from cronium_admin.images.resolve import resolve
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.rules import validate_env, validate_input
+from cronium_admin.profiles.limits import BOUNDS
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, RunEvent
+
+LOOK = "cronium.look"  # the task of a host: "look at run X"
+SNAPSHOT = (
+    *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
+    *("pids", "timeout_seconds", "network", "read_only_root", "input"),
+)
+
+
+class Unset:
+    """The type of UNSET: nothing was given, which is not the same as null."""
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What one launch changes of its job; what is not given stays the job's."""
+
+    input: Any = UNSET
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    profile: str = ""
+    timeout_seconds: int | None = None
+    cpu: Decimal | None = None
+    memory_mb: int | None = None
+    pids: int | None = None
+
+
+def launch(
+    job: Job,
+    by: User | None,
+    overrides: Overrides = Overrides(),
+    *,
+    trigger: str = "api",
+    idempotency_key: str = "",
+) -> Run:
+    """A new queued run of `job`, or the run that `idempotency_key` made before.
+
+    Raises Refused (409) for a disabled job and ValidationError, by field, for what is out of bounds.
+    """
+    if idempotency_key and (earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()):
+        return earlier
+    _refuse_disabled(job)
+    snapshot = _snapshot(job, overrides)
+    try:
+        return _queue(job, by, snapshot, trigger, idempotency_key)
+    except IntegrityError:
+        # Two requests with one key at once: the other one was first, and its run is the answer.
+        if idempotency_key and (
+            earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()
+        ):
+            return earlier
+        raise
+
+
+def rerun(run: Run, by: User | None) -> Run:
+    """A new run from the snapshot of `run`, which becomes its parent."""
+    if run.job is None:
+        raise Refused(409, "job_deleted", f"The job {run.job_slug} was deleted, so its runs can't run again.")
+    _refuse_disabled(run.job)
+    return _queue(run.job, by, {name: getattr(run, name) for name in SNAPSHOT}, "rerun", "", parent=run)
+
+
+def cancel(run: Run, by: User | None) -> None:
+    """End `run`: at once if it waits, else its host stops the container first. Asking twice does no harm."""
+    name = by.get_username() if by else "the system"
+    if transitions.cancel_queued(run.pk, name):
+        return
+    if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
+        host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
+        current_app.send_task(LOOK, args=[str(run.pk)], queue=f"host.{host}")
+        return
+    run.refresh_from_db()
+    if not run.is_live:
+        raise Refused(
+            409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}."
+        )
+
+
+def _refuse_disabled(job: Job) -> None:
+    if not job.enabled:
+        raise Refused(
+            409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it."
+        )
+
+
+def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
+    """All that decides the run, checked as a whole: an override may break a bound that the job kept."""
+    problems: dict[str, list[str]] = {}
+    profile = job.profile
+    if overrides.profile and overrides.profile != profile.name:
+        found = Profile.objects.filter(name=overrides.profile).first()
+        if found is None:
+            known = ", ".join(Profile.objects.values_list("name", flat=True))
+            problems["profile"] = [f"There is no profile {overrides.profile[:40]!r}. There are: {known}."]
+        profile = found or profile
+    limits = job.limits if profile is job.profile else profile.limits
+    values: dict[str, Any] = {
+        "cpu": overrides.cpu if overrides.cpu is not None else limits.cpu,
+        "memory_mb": overrides.memory_mb if overrides.memory_mb is not None else limits.memory_mb,
+        "pids": overrides.pids if overrides.pids is not None else limits.pids,
+        "timeout_seconds": job.timeout_seconds
+        if overrides.timeout_seconds is None
+        else overrides.timeout_seconds,
+        "env": {**job.env, **overrides.env},
+        "input": job.input if overrides.input is UNSET else overrides.input,
+    }
+    checks: dict[str, Any] = {name: bound.check for name, bound in BOUNDS.items()}
+    checks |= {"env": validate_env, "input": validate_input}
+    for name, check in checks.items():
+        _collect(problems, name, check, values[name])
+    if overrides.image:
+        _collect(problems, "image", validate_reference, overrides.image)
+    if problems:
+        raise ValidationError(
+            {name: [ValidationError(text) for text in texts] for name, texts in problems.items()}
+        )
+    choice = resolve(job.language, run=overrides.image, job=job.image)
+    return values | {
+        "job_revision": job.revision,
+        "language": job.language,
+        "script": job.script,
+        "image": choice.reference,
+        "image_rule": choice.rule,
+        "profile_name": profile.name,
+        "network": job.network,
+        "read_only_root": job.read_only_root,
+    }
+
+
+def _collect(problems: dict[str, list[str]], name: str, check: Any, value: Any) -> None:
+    try:
+        check(value)
+    except ValidationError as error:
+        problems.setdefault(name, []).extend(error.messages)
+
+
+def _queue(
+    job: Job, by: User | None, snapshot: dict[str, Any], trigger: str, key: str, parent: Run | None = None
+) -> Run:
+    with transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1)
+        number = Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk)
+        run = Run.objects.create(
+            job=job,
+            job_name=job.name,
+            job_slug=job.slug,
+            number=number,
+            parent=parent,
+            trigger=trigger,
+            created_by=by,
+            idempotency_key=key or None,
+            **snapshot,
+        )
+        name = by.get_username() if by else ""
+        RunEvent.objects.create(run=run, kind="queued", message=f"Queued by {name or 'the system'}", by=name)
+        # Only "look at run X": the row is the truth, and a message lost is found by the hosts' sweep.
+        transaction.on_commit(lambda: current_app.send_task(LOOK, args=[str(run.pk)], queue="default"))
+    return run

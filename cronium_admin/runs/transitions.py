@@ -1,0 +1,147 @@
+"""Every change of a run's status: conditional on the status (and lease) it expects, with its event row.
+
+Each function returns whether it changed the row. False means somebody else was faster or the run has
+ended; the caller then does nothing more to it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from cronium_admin.runs import live
+from cronium_admin.runs.models import LIVE, ON_HOST, Run, RunEvent, Status
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: `status` is terminal, `reason` a word, `message` a sentence with the mend."""
+
+    status: Status
+    reason: str
+    message: str
+    exit_code: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # further columns, such as log_digest
+
+
+def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", **changes: Any) -> bool:
+    """One conditional UPDATE and, only if it took, its event; watchers are told after the commit."""
+    with transaction.atomic():
+        if not Run.objects.filter(expected, pk=run_id).update(**changes):
+            return False
+        RunEvent.objects.create(run_id=run_id, kind=kind, message=message[:500], by=by)
+        transaction.on_commit(lambda: live.nudge([run_id]))
+    return True
+
+
+def claim_next(host: str, owner: str) -> Run | None:
+    """queued -> starting for the run that has waited longest; None when nothing waits."""
+    while True:
+        waiting = Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id")
+        run_id = waiting.values_list("pk", flat=True).first()
+        if run_id is None:
+            return None
+        if _change(
+            run_id,
+            Q(status=Status.QUEUED),
+            "claimed",
+            f"Claimed by host {host}",
+            status=Status.STARTING,
+            host=host,
+            lease_owner=owner,
+            lease_epoch=F("lease_epoch") + 1,
+            lease_expires_at=Now() + LEASE,
+            claimed_at=Now(),
+        ):
+            return Run.objects.get(pk=run_id)
+
+
+def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
+    """starting -> running, right before the payload is sent: after this, user code may have begun."""
+    return _change(
+        run_id,
+        Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
+        "started",
+        "The script began",
+        status=Status.RUNNING,
+        started_at=Now(),
+        image_digest=image_digest,
+    )
+
+
+def requeue(run_id: UUID, epoch: int, message: str) -> bool:
+    """starting -> queued: its host went away before any user code began."""
+    return _change(
+        run_id,
+        Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
+        "requeued",
+        message,
+        status=Status.QUEUED,
+        host="",
+        lease_owner="",
+        lease_expires_at=None,
+        claimed_at=None,
+    )
+
+
+def finish(run_id: UUID, epoch: int, ending: Ending) -> bool:
+    """starting or running -> a terminal status, for the holder of the lease."""
+    return _end(run_id, Q(status__in=ON_HOST, lease_epoch=epoch), ending)
+
+
+def cancel_queued(run_id: UUID, by: str) -> bool:
+    """queued -> cancelled: nothing was started, so nothing has to stop."""
+    ending = Ending(Status.CANCELLED, "cancelled", f"Cancelled by {by} before it started.")
+    return _end(run_id, Q(status=Status.QUEUED), ending, by)
+
+
+def _end(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
+    return _change(
+        run_id,
+        expected,
+        str(ending.status),
+        ending.message,
+        by,
+        status=ending.status,
+        reason=ending.reason,
+        message=ending.message,
+        exit_code=ending.exit_code,
+        finished_at=Now(),
+        lease_expires_at=None,
+        **ending.facts,
+    )
+
+
+def ask_to_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
+    """Set the flag that the run's host obeys; the status changes when the container has stopped."""
+    return _change(
+        run_id,
+        Q(status__in=ON_HOST, cancel_requested_at=None),
+        "cancel_requested",
+        f"Cancel asked for by {by}",
+        by,
+        cancel_requested_at=Now(),
+        cancel_requested_by_id=user_id,
+    )
+
+
+def mark_clean(run_id: UUID) -> bool:
+    """Its containers and network are gone."""
+    return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now()))
+
+
+def renew_leases(owner: str) -> int:
+    """Push the expiry of all leases `owner` holds; returns how many there are."""
+    return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE)
+
+
+def note(run_id: UUID, kind: str, message: str) -> None:
+    """An event that changes no status."""
+    RunEvent.objects.create(run_id=run_id, kind=kind, message=message[:500])
+    live.nudge([run_id])
