@@ -20,9 +20,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = []
 if CONFIG.backend_url:
     CSRF_TRUSTED_ORIGINS.append("/".join(CONFIG.backend_url.split("/")[:3]))
     ALLOWED_HOSTS.append(CONFIG.backend_url.split("/")[2].rsplit(":", 1)[0])
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if CONFIG.backend_url.startswith("https") else None
-)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CONFIG.backend_url.startswith("https") else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
 INSTALLED_APPS = [
@@ -145,9 +143,7 @@ LANGUAGE_CODE = "en"
 
 if CONFIG.redis_url:
     _redis = CONFIG.redis_url.replace("valkey", "redis", 1)
-    CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}
-    }
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}}
     CELERY_BROKER_URL = _redis
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis}}
 else:

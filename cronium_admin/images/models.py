@@ -27,9 +27,7 @@ class ImageOverride(models.Model):
 
     language = models.CharField(max_length=16, choices=Language.choices, unique=True)
     reference = models.CharField(max_length=255)
-    updated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

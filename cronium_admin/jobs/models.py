@@ -27,9 +27,7 @@ class Job(models.Model):
     image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
     profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="jobs")
     # Single values above or below the profile's; empty means the profile's own.
-    cpu = models.DecimalField(
-        max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")]
-    )
+    cpu = models.DecimalField(max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
@@ -41,9 +39,7 @@ class Job(models.Model):
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
     revision = models.PositiveIntegerField(default=1)
     last_run_number = models.PositiveIntegerField(default=0)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -14,9 +14,7 @@ MAX_TAGS = 20
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # What decides which program or library really runs, or what Cronium itself tells the script.
-RESERVED_NAMES = frozenset(
-    {"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"}
-)
+RESERVED_NAMES = frozenset({"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"})
 RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
 
 
@@ -39,9 +37,7 @@ def _refuse_unstorable(value: str, what: str) -> None:
             f"{what} holds a NUL byte (at character {value.index(chr(0)) + 1}). Remove it.", code="nul"
         )
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValidationError(
-            f"{what} holds half a surrogate pair, which is no text. Remove it.", code="surrogate"
-        )
+        raise ValidationError(f"{what} holds half a surrogate pair, which is no text. Remove it.", code="surrogate")
 
 
 def env_name_problem(name: str) -> str | None:
@@ -58,9 +54,7 @@ def validate_env(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValidationError('Must be an object such as {"NAME": "value"}.', code="type")
     if len(value) > MAX_ENV_ENTRIES:
-        raise ValidationError(
-            f"{len(value):,} variables; at most {MAX_ENV_ENTRIES} are allowed.", code="too_many"
-        )
+        raise ValidationError(f"{len(value):,} variables; at most {MAX_ENV_ENTRIES} are allowed.", code="too_many")
     total = 0
     for name, text in value.items():
         if problem := env_name_problem(str(name)):
@@ -70,9 +64,7 @@ def validate_env(value: Any) -> None:
         _refuse_unstorable(text, f"The value of {name}")
         total += len(name) + len(text.encode())
     if total > MAX_ENV_BYTES:
-        raise ValidationError(
-            f"{total:,} bytes in all; at most {MAX_ENV_BYTES:,} are allowed.", code="too_large"
-        )
+        raise ValidationError(f"{total:,} bytes in all; at most {MAX_ENV_BYTES:,} are allowed.", code="too_large")
 
 
 def validate_tags(value: Any) -> None:
@@ -93,9 +85,7 @@ def validate_input(value: Any) -> None:
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError as error:
-        raise ValidationError(
-            "The input holds NaN or Infinity, which JSON does not know.", code="json"
-        ) from error
+        raise ValidationError("The input holds NaN or Infinity, which JSON does not know.", code="json") from error
     except RecursionError as error:
         raise ValidationError("The input is nested too deeply.", code="json") from error
     if len(text) > MAX_INPUT_BYTES:

@@ -20,9 +20,7 @@ class Bound:
     def check(self, value: Decimal | int) -> None:
         """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
         if value > self.high:
-            raise ValidationError(
-                f"The ceiling is {self.high} {self.unit}; {value} is over it.", code="ceiling"
-            )
+            raise ValidationError(f"The ceiling is {self.high} {self.unit}; {value} is over it.", code="ceiling")
         if value < self.low:
             raise ValidationError(f"At least {self.low} {self.unit}; {value} is too little.", code="floor")
 

@@ -13,9 +13,7 @@ class Profile(models.Model):
         max_length=40,
         unique=True,
         validators=[
-            RegexValidator(
-                r"\A[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and hyphens, beginning with a letter."
-            )
+            RegexValidator(r"\A[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and hyphens, beginning with a letter.")
         ],
     )
     cpu = models.DecimalField(max_digits=4, decimal_places=2, validators=[WithinBound("cpu")])

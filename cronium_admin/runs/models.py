@@ -39,9 +39,7 @@ class Run(models.Model):
     number = models.PositiveIntegerField()  # counts the job's runs from 1
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns")
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)

@@ -69,9 +69,7 @@ def launch(
         return _queue(job, by, snapshot, trigger, idempotency_key)
     except IntegrityError:
         # Two requests with one key at once: the other one was first, and its run is the answer.
-        if idempotency_key and (
-            earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()
-        ):
+        if idempotency_key and (earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()):
             return earlier
         raise
 
@@ -95,16 +93,12 @@ def cancel(run: Run, by: User | None) -> None:
         return
     run.refresh_from_db()
     if not run.is_live:
-        raise Refused(
-            409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}."
-        )
+        raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
 
 
 def _refuse_disabled(job: Job) -> None:
     if not job.enabled:
-        raise Refused(
-            409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it."
-        )
+        raise Refused(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
 
 
 def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
@@ -122,9 +116,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "cpu": overrides.cpu if overrides.cpu is not None else limits.cpu,
         "memory_mb": overrides.memory_mb if overrides.memory_mb is not None else limits.memory_mb,
         "pids": overrides.pids if overrides.pids is not None else limits.pids,
-        "timeout_seconds": job.timeout_seconds
-        if overrides.timeout_seconds is None
-        else overrides.timeout_seconds,
+        "timeout_seconds": job.timeout_seconds if overrides.timeout_seconds is None else overrides.timeout_seconds,
         "env": {**job.env, **overrides.env},
         "input": job.input if overrides.input is UNSET else overrides.input,
     }
@@ -135,9 +127,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
     if overrides.image:
         _collect(problems, "image", validate_reference, overrides.image)
     if problems:
-        raise ValidationError(
-            {name: [ValidationError(text) for text in texts] for name, texts in problems.items()}
-        )
+        raise ValidationError({name: [ValidationError(text) for text in texts] for name, texts in problems.items()})
     choice = resolve(job.language, run=overrides.image, job=job.image)
     return values | {
         "job_revision": job.revision,
