@@ -1,1 +1,8 @@
-urlpatterns = []
+"""Where every address leads. Wiring only."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]

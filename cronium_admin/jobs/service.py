@@ -1,0 +1,131 @@
+"""Creates, changes and deletes jobs, for the API and the pages alike. Runs nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
+
+# What a change of makes the next run differ from the last one: such a change counts as a revision.
+DECIDES_THE_RUN = frozenset(
+    {
+        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env"),
+        *("timeout_seconds", "network", "read_only_root", "input"),
+    }
+)
+FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"}
+RESERVED_SLUGS = frozenset({"new"})  # the page that makes a job has this address
+_TRIES = 5  # at a free slug, when others take names at the same moment
+
+
+def create_job(data: Mapping[str, Any], by: User | None) -> Job:
+    """A new job from `data` (a subset of FIELDS; `profile` a name or a Profile).
+
+    Raises ValidationError by field. Without a slug, a free one is made from the name.
+    """
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            with transaction.atomic():
+                job = Job(created_by=by)
+                _apply(job, {"profile": DEFAULT_PROFILE, **data})
+                job.save()
+                return job
+        except IntegrityError:
+            if last or data.get("slug"):
+                raise Refused(409, "slug_taken", "Another job took this slug at the same moment. Try again.") from None
+    raise AssertionError("unreachable")
+
+
+def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
+    """The stored job with `data` written over it; what `data` doesn't hold stays. Use what this returns.
+
+    Works on the row as it is now, so that two people who change different fields both win, and
+    writes only what was given: the run counter belongs to launch.
+    """
+    with transaction.atomic():
+        stored = Job.objects.select_for_update().select_related("profile").filter(pk=job.pk).first()
+        if stored is None:
+            raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+        before = {name: getattr(stored, name) for name in data if name in FIELDS}
+        _apply(stored, data)
+        changed = {name for name, value in before.items() if getattr(stored, name) != value}
+        if changed & DECIDES_THE_RUN:
+            stored.revision += 1
+        if changed:
+            stored.save(update_fields=[*sorted(changed), "revision", "updated_at"])
+        return stored
+
+
+def delete_job(job: Job) -> None:
+    """Delete the job; its ended runs stay readable without it. Refused while a run of it lives."""
+    with transaction.atomic():
+        Job.objects.select_for_update().filter(pk=job.pk).first()  # no launch slips in between
+        live = job.runs.filter(finished_at=None).count()
+        if live:
+            raise Refused(
+                409,
+                "job_has_live_runs",
+                f"{live} run{'s' if live > 1 else ''} of {job.slug} still wait or run. Cancel or await them, "
+                "then delete the job.",
+            )
+        job.delete()
+
+
+def _apply(job: Job, data: Mapping[str, Any]) -> None:
+    """Set and check the fields; ValidationError names every field that is wrong at once."""
+    problems: dict[str, list[ValidationError]] = {}
+    for name, value in data.items():
+        if name not in FIELDS:
+            problems[name] = [ValidationError("A job has no such field.", code="unknown")]
+        elif name == "profile":
+            _set_profile(job, value, problems)
+        elif name in ("name", "slug", "image"):
+            _set_line(job, name, value, problems)
+        else:
+            setattr(job, name, value)
+    if not job.slug:
+        job.slug = _free_slug(job.name)
+    elif job.slug in RESERVED_SLUGS:
+        problems["slug"] = [ValidationError(f"The slug {job.slug!r} is taken by the dashboard itself.")]
+    try:
+        job.full_clean(exclude=[*problems, "created_by"])
+    except ValidationError as error:
+        for name, errors in error.error_dict.items():
+            problems.setdefault(name, []).extend(errors)
+    if problems:
+        raise ValidationError(problems)
+
+
+def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:
+    if isinstance(value, Profile):
+        job.profile = value
+        return
+    found = Profile.objects.filter(name=value).first() if isinstance(value, str) and "\x00" not in value else None
+    if found is not None:
+        job.profile = found
+        return
+    known = ", ".join(Profile.objects.values_list("name", flat=True))
+    problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {known}.")]
+
+
+def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[ValidationError]]) -> None:
+    """A text of one line: no control characters, no half surrogate pairs, which no database keeps."""
+    text = str(value if value is not None else "").strip()
+    setattr(job, name, text)
+    if any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text):
+        problems[name] = [ValidationError("Holds a character that is no text (a control character, say). Remove it.")]
+
+
+def _free_slug(name: str) -> str:
+    """A slug made from `name` that no job has yet."""
+    base = slugify(name)[:70].strip("-_") or "job"
+    taken = set(Job.objects.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS
+    if base not in taken:
+        return base
+    return next(slug for number in range(2, len(taken) + 3) if (slug := f"{base}-{number}") not in taken)
