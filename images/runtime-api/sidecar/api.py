@@ -1,0 +1,184 @@
+"""The routes: who may ask, what is asked, what is answered. It sees whole requests and never a socket."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from sidecar.config import Config, dump
+from sidecar.control import BackendRefusedError, BackendUnavailableError, Channel
+
+MAX_DEPTH = 200
+ROUTE = re.compile(rb"/executions/([A-Za-z0-9-]{1,64})/([a-z]+)")
+METHODS = {b"input": b"GET", b"context": b"GET", b"output": b"POST"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The head of a request. `target` is what stood in the request line, undecoded; header names are lower case."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole answer. Its body stays in parts: sixty slow readers of one input share one copy of it."""
+
+    status: int
+    body: tuple[bytes, ...]
+    content_type: bytes = b"application/json"
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class ApiError(Exception):
+    """An answer that says no."""
+
+    def __init__(self, status: int, code: str, message: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or []
+
+    def response(self) -> Response:
+        """As the job sees it."""
+        body = dump({"error": self.code, "message": self.message})
+        return Response(self.status, (body,), headers=self.headers)
+
+
+def success(data: bytes) -> Response:
+    """Exactly this prefix and `}` as the end: the bash helper, which has no JSON parser, relies on it."""
+    return Response(200, (b'{"success": true, "data": ', data, b"}"))
+
+
+@dataclass(frozen=True)
+class Route:
+    """A request that may be answered: `name` is input, context or output."""
+
+    name: str
+    query: dict[str, str]
+
+
+class Api:
+    """The routes of one run."""
+
+    def __init__(self, config: Config, channel: Channel, clock: Callable[[], float] = time.time) -> None:
+        self._config, self._channel, self._clock = config, channel, clock
+
+    def route(self, request: Request) -> Route:
+        """Decide on the head alone, before a byte of the body is read; raise ApiError for a no."""
+        path, _, query = request.target.partition(b"?")
+        if not path.startswith(b"/"):
+            raise ApiError(400, "BAD_REQUEST", "The request line must hold a path that starts with a slash.")
+        if path == b"/health":
+            self._check_method(request, b"GET")
+            return Route("health", {})
+        self._check_token(request)
+        found = ROUTE.fullmatch(path)
+        if found is None:
+            raise ApiError(404, "NOT_FOUND", "There is no such route.")
+        if found[1].decode() != self._config.run_id:
+            raise ApiError(403, "FORBIDDEN", "This token belongs to another run.")
+        if found[2] not in METHODS:
+            raise ApiError(404, "NOT_FOUND", "There is no such route.")
+        self._check_method(request, METHODS[found[2]])
+        return Route(found[2].decode(), self._parse_query(found[2], query))
+
+    async def answer(self, request: Request, route: Route, body: bytes) -> Response:
+        """Answer a routed request whose body is complete."""
+        if route.name == "health":
+            return success(b'{"status": "ok"}')
+        if route.name == "input":
+            return success(self._config.input_json)
+        if route.name == "context":
+            return self._context(request, route.query.get("field"))
+        return await self._output(request, body)
+
+    def _check_method(self, request: Request, allowed: bytes) -> None:
+        if request.method != allowed:
+            raise ApiError(405, "METHOD_NOT_ALLOWED", f"Use {allowed.decode()} here.", headers=[(b"Allow", allowed)])
+
+    def _check_token(self, request: Request) -> None:
+        scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not token:
+            raise ApiError(401, "UNAUTHORIZED", "Send the run's token as Authorization: Bearer TOKEN.")
+        digest = hashlib.sha256(token).hexdigest()
+        if not hmac.compare_digest(digest, self._config.token_sha256):
+            raise ApiError(401, "UNAUTHORIZED", "This is not the token of this run.")
+        if self._clock() >= self._config.token_expires_at:
+            raise ApiError(401, "TOKEN_EXPIRED", "The run's token has expired.")
+
+    def _parse_query(self, name: bytes, query: bytes) -> dict[str, str]:
+        if not query:
+            return {}
+        try:
+            pairs = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"))
+        except ValueError:
+            raise ApiError(400, "BAD_REQUEST", "The query string is malformed.") from None
+        if name != b"context" or set(pairs) != {"field"}:
+            raise ApiError(400, "BAD_REQUEST", "Only the route context takes a query, and only ?field=NAME.")
+        return pairs
+
+    def _context(self, request: Request, name: str | None) -> Response:
+        if name is None:
+            return success(self._config.context_json)
+        if name not in self._config.context:
+            known = ", ".join(sorted(self._config.context))
+            raise ApiError(404, "NO_SUCH_FIELD", f"The context has no field {name[:100]!r}; it has: {known}.")
+        value = self._config.context[name]
+        if request.headers.get(b"accept") != b"text/plain":
+            return success(dump(value))
+        text = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
+        return Response(200, (text,), b"text/plain; charset=utf-8")
+
+    async def _output(self, request: Request, body: bytes) -> Response:
+        wrapped = check_json(body) and request.headers.get(b"x-cronium-body") != b"value"
+        try:
+            data = await self._channel.request("output", body if wrapped else b'{"output": ' + body + b"}")
+        except BackendUnavailableError:
+            raise ApiError(502, "BACKEND_UNAVAILABLE", "Cronium did not answer; the output is not stored.") from None
+        except BackendRefusedError as error:
+            raise ApiError(error.status, error.code, error.message) from None
+        return success(dump(data))
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """NaN and its kin are no JSON, whatever Python's parser says."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def check_json(body: bytes) -> bool:
+    """Raise ApiError unless `body` is JSON that others can parse too; true if it is {"output": VALUE}.
+
+    The value is dropped at once: 5 MiB of text can be more than 100 MB of objects.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
+    except RecursionError:
+        raise ApiError(400, "TOO_DEEP", f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except ValueError as error:
+        raise ApiError(400, "BAD_JSON", f"The body is not JSON in UTF-8: {str(error)[:200]}") from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and is_deep(value):
+        raise ApiError(400, "TOO_DEEP", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    return isinstance(value, dict) and value.keys() == {"output"}
+
+
+def is_deep(value: Any) -> bool:
+    """Deeper than MAX_DEPTH containers in each other? Level by level, without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list) for value in level)

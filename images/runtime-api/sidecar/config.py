@@ -1,0 +1,56 @@
+"""What the worker says in its first line: whose sidecar this is. It checks that line and holds no credential."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+class ConfigError(Exception):
+    """The first line is not a configuration; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run's facts. `context` and `input` are kept as the JSON text that is sent to the job."""
+
+    run_id: str
+    token_sha256: str
+    token_expires_at: float
+    context: dict[str, Any]
+    context_json: bytes
+    input_json: bytes
+
+
+def dump(value: Any) -> bytes:
+    """JSON as UTF-8; half a surrogate pair, which UTF-8 can't carry, stays an escape."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode("ascii")
+
+
+def parse_config(line: bytes) -> Config:
+    """Raise ConfigError unless every field is there and makes sense."""
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the first line on standard input is not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError("the first line on standard input is not a JSON object")
+    run_id, digest, expires = raw.get("run_id"), raw.get("token_sha256"), raw.get("token_expires_at")
+    context = raw.get("context", {})
+    if not isinstance(run_id, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", run_id):
+        raise ConfigError("run_id is missing or is not an id")
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ConfigError("token_sha256 is missing or is not a SHA-256 in hexadecimal")
+    if isinstance(expires, bool) or not isinstance(expires, int | float):
+        raise ConfigError("token_expires_at is missing or is not a number of seconds")
+    if not isinstance(context, dict):
+        raise ConfigError("context is not a JSON object")
+    try:
+        return Config(run_id, digest, expires, context, dump(context), dump(raw.get("input")))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"context or input can't be passed on: {error}") from None

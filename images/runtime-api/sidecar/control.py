@@ -1,0 +1,119 @@
+"""The control channel: JSON lines to and from the worker. It knows requests and answers, and no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any, Protocol
+
+ANSWER_SECONDS = 10.0
+
+
+class BackendUnavailableError(Exception):
+    """The worker is not there, or did not answer in time."""
+
+
+class BackendRefusedError(Exception):
+    """The worker answered that it won't: `status`, `code` and `message` are for the job."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+class LineWriter(Protocol):
+    """The half of asyncio.StreamWriter that the channel uses."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes."""
+
+    async def drain(self) -> None:
+        """Wait until the queue is short again."""
+
+
+def refusal(answer: dict[str, Any]) -> BackendRefusedError:
+    """What a refusing answer says; a status that is no HTTP error becomes 502."""
+    status = answer.get("status")
+    if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
+        status = 502
+    code, message = answer.get("error"), answer.get("message")
+    return BackendRefusedError(
+        status,
+        code if isinstance(code, str) else "BACKEND_ERROR",
+        message if isinstance(message, str) else "The request was refused.",
+    )
+
+
+class Channel:
+    """Many requests at once over one pair of pipes; answers may come in any order."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: LineWriter, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._reader, self._writer, self._answer_seconds = reader, writer, answer_seconds
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._last_id = 0
+        self._gone = False
+        self._sending = asyncio.Lock()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message that has no answer."""
+        self._writer.write(json.dumps(message).encode("ascii") + b"\n")
+
+    async def request(self, op: str, body: bytes) -> Any:
+        """Send `body` (one JSON value as text, checked by the caller) and wait for the answer's data.
+
+        Raises BackendUnavailableError or BackendRefusedError.
+        """
+        if self._gone:
+            raise BackendUnavailableError
+        self._last_id += 1
+        number = self._last_id
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        # Line ends can stand only between the parts of a checked JSON text, where a space means the same.
+        flat = body.replace(b"\n", b" ").replace(b"\r", b" ")
+        head = json.dumps({"type": "request", "id": number, "op": op}).encode("ascii")[:-1]
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await self._send(b"".join((head, b', "body": ', flat, b"}\n")))
+                return await answer
+        except (TimeoutError, OSError):
+            raise BackendUnavailableError from None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _send(self, line: bytes) -> None:
+        """One line at a time, each after the last has left: a worker that stops reading costs one body, not all."""
+        async with self._sending:
+            await self._writer.drain()
+            self._writer.write(line)
+            await self._writer.drain()
+
+    async def listen(self) -> None:
+        """Take answers until the worker closes its end; who still waits then is told at once."""
+        try:
+            while line := await self._reader.readline():
+                self._take(line)
+        except (ValueError, OSError) as error:
+            print(f"control channel: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        self._gone = True
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(BackendUnavailableError())
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            print(f"control channel: not JSON: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            return
+        number = message.get("id") if isinstance(message, dict) else None
+        answer = self._waiting.get(number) if isinstance(number, int) else None
+        if answer is None or answer.done():
+            return  # too late, or not for us
+        if message.get("ok") is True:
+            answer.set_result(message.get("data"))
+        else:
+            answer.set_exception(refusal(message))
