@@ -1,0 +1,253 @@
+"""Builds the runner and sidecar images through the engine's API. It knows docker-py and `images/`, and no Django.
+
+Two families: Alpine, where the engine reaches a registry, and Debian, from a base made on this machine.
+An image whose sources and base have not changed is left as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from .debian_base import DEBIAN_BASE, ensure_debian_base
+from .errors import ImageBuildError
+from .sources import SOURCES, context_tar, sources_digest
+
+Family = Literal["alpine", "debian"]
+ImageName = Literal["bash", "python", "node", "runtime-api"]
+
+# How long the registry may take to answer once, before the Debian family is taken instead.
+REGISTRY_SECONDS = 10
+BUILD_READ_SECONDS = 900
+
+LABEL_SOURCES = "cronium.sources"
+LABEL_BASE = "cronium.base"
+LABEL_FAMILY = "cronium.family"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One sign of life. `step` is a name such as "bash" or "debian base"; `done` of `total` steps are finished."""
+
+    step: str
+    done: int
+    total: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image that is on the engine now. `size` is in bytes; `skipped` when it was there already."""
+
+    name: ImageName
+    reference: str
+    image_id: str
+    family: Family
+    size: int
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is named and what it stands on."""
+
+    name: ImageName
+    alpine_base: str
+
+    def base(self, family: Family) -> str:
+        """The image it starts from."""
+        return self.alpine_base if family == "alpine" else DEBIAN_BASE
+
+    def reference(self, family: Family) -> str:
+        """Its name says what it is made of; the sidecar has one name, as nobody's script depends on its inside."""
+        return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
+
+
+RECIPES = (
+    Recipe("bash", "alpine:3.21"),
+    Recipe("python", "python:3.12-alpine3.21"),
+    Recipe("node", "node:22-alpine3.21"),
+    Recipe("runtime-api", "alpine:3.21"),
+)
+
+Report = Callable[[Progress], None]
+
+
+def build_all(
+    client: docker.APIClient,
+    *,
+    report: Report,
+    family: Literal["auto", "alpine", "debian"] = "auto",
+    force: bool = False,
+    build_args: Mapping[str, str] | None = None,
+    sources: Path = SOURCES,
+) -> list[BuiltImage]:
+    """Make all four images exist and be up to date; raise ImageBuildError.
+
+    `build_args` reach every build, for proxies (HTTP_PROXY and the like). `force` builds again from scratch.
+    """
+    try:
+        return _Builder(client, report, force, dict(build_args or {}), sources).run(family)
+    except docker.errors.DockerException as error:
+        raise ImageBuildError(f"The Docker Engine refused: {explain(error)}") from error
+    except requests.exceptions.RequestException as error:
+        raise ImageBuildError(f"The Docker Engine does not answer: {error}") from error
+
+
+class _Builder:
+    """One call of build_all."""
+
+    def __init__(
+        self, client: docker.APIClient, report: Report, force: bool, args: dict[str, str], sources: Path
+    ) -> None:
+        self.client, self.force, self.args, self.sources = client, force, args, sources
+        self._report, self._done, self._total = report, 0, len(RECIPES)
+
+    def say(self, step: str, detail: str) -> None:
+        self._report(Progress(step, self._done, self._total, detail))
+
+    def run(self, wanted: Literal["auto", "alpine", "debian"]) -> list[BuiltImage]:
+        families: tuple[Family, ...] = ("alpine", "debian") if wanted == "auto" else (wanted,)
+        if not self.force:
+            for family in families:
+                present = [self.current(recipe, family) for recipe in RECIPES]
+                if all(present):
+                    return [self.skip(image) for image in present if image]
+        family = self.choose() if wanted == "auto" else families[0]
+        self.bring_bases(family)
+        return [self.make(recipe, family) for recipe in RECIPES]
+
+    def current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
+        """The image, if it is there and was made from today's sources and base."""
+        found = inspect(self.client, recipe.reference(family))
+        if found is None:
+            return None
+        labels = found["Config"].get("Labels") or {}
+        if labels.get(LABEL_SOURCES) != sources_digest(self.sources, recipe.name):
+            return None
+        base = inspect(self.client, recipe.base(family))
+        if labels.get(LABEL_FAMILY) != family or (base is not None and labels.get(LABEL_BASE) != base["Id"]):
+            return None
+        return BuiltImage(recipe.name, recipe.reference(family), found["Id"], family, found["Size"], skipped=True)
+
+    def skip(self, image: BuiltImage) -> BuiltImage:
+        self._done += 1
+        self.say(image.name, f"{image.reference} is up to date")
+        return image
+
+    def choose(self) -> Family:
+        """Alpine where the registry answers in time, else Debian; says why in a sentence."""
+        self.say("registry", f"asking for {RECIPES[0].alpine_base}")
+        with read_timeout(self.client, REGISTRY_SECONDS):
+            try:
+                self.client.inspect_distribution(RECIPES[0].alpine_base)
+                return "alpine"
+            except docker.errors.APIError as error:
+                why = explain(error)
+            except requests.exceptions.RequestException:
+                why = f"no answer within {REGISTRY_SECONDS} s"
+        bases = {recipe.alpine_base for recipe in RECIPES}
+        if all(inspect(self.client, base) for base in bases):
+            self.say("registry", f"not reachable ({why}); the Alpine bases are here already and are used")
+            return "alpine"
+        self.say("registry", f"not reachable ({why}); building the Debian images from a base made here")
+        return "debian"
+
+    def bring_bases(self, family: Family) -> None:
+        if family == "debian":
+            ensure_debian_base(
+                self.client, say=lambda detail: self.say("debian base", detail), force=self.force, sources=self.sources
+            )
+            return
+        for base in dict.fromkeys(recipe.alpine_base for recipe in RECIPES):
+            if self.force or inspect(self.client, base) is None:
+                self.say("pull", base)
+                name, _, tag = base.partition(":")
+                for event in self.client.pull(name, tag=tag, stream=True, decode=True):
+                    if "error" in event:
+                        raise ImageBuildError(f"{base} could not be pulled: {event['error']}")
+
+    def make(self, recipe: Recipe, family: Family) -> BuiltImage:
+        present = None if self.force else self.current(recipe, family)
+        if present:
+            return self.skip(present)
+        reference, started = recipe.reference(family), time.monotonic()
+        self.say(recipe.name, f"building {reference}")
+        base = inspect(self.client, recipe.base(family))
+        if base is None:
+            raise ImageBuildError(f"The base {recipe.base(family)} vanished from the engine; build again.")
+        labels = {
+            LABEL_SOURCES: sources_digest(self.sources, recipe.name),
+            LABEL_BASE: base["Id"],
+            LABEL_FAMILY: family,
+        }
+        self.follow(recipe, self.build(recipe, family, reference, labels))
+        built = inspect(self.client, reference)
+        if built is None:
+            raise ImageBuildError(f"{reference} was built but is not on the engine.")
+        self._done += 1
+        self.say(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
+        return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
+
+    def build(self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]) -> Iterator[dict[str, Any]]:
+        stream: Iterator[dict[str, Any]] = self.client.build(
+            fileobj=context_tar(self.sources, recipe.name),
+            custom_context=True,
+            tag=reference,
+            rm=True,
+            forcerm=True,
+            nocache=self.force,
+            decode=True,
+            timeout=BUILD_READ_SECONDS,
+            labels=labels,
+            buildargs={"BASE": recipe.base(family), "FAMILY": family, **self.args},
+        )
+        return stream
+
+    def follow(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
+        """Report each step of the Dockerfile; raise with the end of the output when one fails."""
+        tail: list[str] = []
+        for event in events:
+            text = str(event.get("stream", "")).rstrip()
+            if text:
+                tail = [*tail[-40:], text]
+            if text.startswith("Step "):
+                self.say(recipe.name, text)
+            if "error" in event:
+                log = "\n".join(tail)
+                raise ImageBuildError(f"The image {recipe.name} could not be built: {event['error']}", log)
+
+
+def inspect(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
+    """The engine's words on an image, or None when it is not there."""
+    try:
+        found: dict[str, Any] = client.inspect_image(reference)
+        return found
+    except docker.errors.ImageNotFound:
+        return None
+
+
+def explain(error: docker.errors.DockerException) -> str:
+    """The engine's own sentence, without docker-py's address and status around it."""
+    text = getattr(error, "explanation", None) or str(error)
+    return str(text).strip().rstrip(".")
+
+
+class read_timeout:  # noqa: N801 - reads as a clause
+    """For the duration, the client waits this many seconds for an answer."""
+
+    def __init__(self, client: docker.APIClient, seconds: float) -> None:
+        self._client, self._seconds, self._before = client, seconds, client.timeout
+
+    def __enter__(self) -> None:
+        self._client.timeout = self._seconds
+
+    def __exit__(self, *_: object) -> None:
+        self._client.timeout = self._before

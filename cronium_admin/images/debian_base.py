@@ -1,0 +1,105 @@
+"""The base of the Debian images, made on this machine with debootstrap. Root on Debian or Ubuntu only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import docker
+import docker.errors
+
+from .errors import ImageBuildError
+
+DEBIAN_BASE = "cronium/base:debian"
+SUITE = "bookworm"
+MIRROR = "http://deb.debian.org/debian"
+LABEL_SOURCES = "cronium.sources"
+SCRIPT = Path("base") / "debian-rootfs.sh"
+
+Say = Callable[[str], None]
+
+
+def ensure_debian_base(client: docker.APIClient, *, say: Say, force: bool, sources: Path) -> str:
+    """Return the base's image id, making it if it is missing or its script has changed; raise ImageBuildError."""
+    script = sources / SCRIPT
+    digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
+    try:
+        found = client.inspect_image(DEBIAN_BASE)
+    except docker.errors.ImageNotFound:
+        found = None
+    labels = ((found or {}).get("Config") or {}).get("Labels") or {}
+    if found is not None and not force and labels.get(LABEL_SOURCES) == digest:
+        return str(found["Id"])
+    _need_debootstrap(say)
+    say(f"making {DEBIAN_BASE} with debootstrap (about a minute)")
+    _make(client, script, digest, say)
+    return str(client.inspect_image(DEBIAN_BASE)["Id"])
+
+
+def _need_debootstrap(say: Say) -> None:
+    if os.geteuid() != 0:
+        raise ImageBuildError(
+            "The Debian images are built from a base that only root can make, and no registry could be reached for "
+            "the Alpine ones: run the build once as root, or let the Docker Engine reach a registry."
+        )
+    if shutil.which("debootstrap"):
+        return
+    if not shutil.which("apt-get"):
+        raise ImageBuildError(
+            "debootstrap is missing, and this is no Debian or Ubuntu to install it on: install it by hand, or let "
+            "the Docker Engine reach a registry."
+        )
+    say("installing debootstrap")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    packages = ["debootstrap", "debian-archive-keyring"]
+    for command in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", *packages]):
+        done = subprocess.run(
+            ["apt-get", *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ImageBuildError("apt-get could not install debootstrap.", (done.stdout + done.stderr)[-4000:])
+
+
+def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None:
+    """Run the script and hand its tar to the engine as it comes."""
+    # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
+    with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:  # noqa: S108
+        with subprocess.Popen(
+            [str(script), SUITE, MIRROR, work], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+        ) as process:
+            assert process.stdout is not None
+            first = process.stdout.read(1)
+            if first:
+                say("importing it")
+                _import(client, first, process.stdout, digest)
+            status = process.wait()
+        if status != 0 or not first:
+            log.seek(0)
+            text = log.read().decode("utf-8", "replace")[-4000:]
+            raise ImageBuildError(f"debootstrap could not make a Debian base from {MIRROR}.", text)
+
+
+def _import(client: docker.APIClient, first: bytes, rest: IO[bytes], digest: str) -> None:
+    name, _, tag = DEBIAN_BASE.partition(":")
+
+    def blocks() -> Iterator[bytes]:
+        yield first
+        while block := rest.read(1 << 20):
+            yield block
+
+    answer = client.import_image_from_stream(
+        blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
+    )
+    if '"error"' in answer:
+        raise ImageBuildError(f"The Docker Engine did not take the Debian base: {answer.strip()[-300:]}")
