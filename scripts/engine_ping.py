@@ -70,9 +70,7 @@ def ping(address: str) -> int:
         return ANSWERS if link.getresponse().status == 200 else SILENT
     except PermissionError:
         return FORBIDDEN
-    except (OSError, ValueError, http.client.HTTPException, subprocess.SubprocessError) as error:
-        if "-v" in sys.argv[2:]:
-            print(f"{address}: {error}", file=sys.stderr)
+    except (OSError, ValueError, http.client.HTTPException, subprocess.SubprocessError):
         return SILENT
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from .debian_base import DEBIAN_BASE, ensure_debian_base
+from .debian_base import DEBIAN_BASE, ensure_debian_base, inspect
 from .errors import ImageBuildError
 from .sources import SOURCES, context_tar, sources_digest
 
@@ -147,7 +148,7 @@ class _Builder:
         self.say("registry", f"asking for {RECIPES[0].alpine_base}")
         with read_timeout(self.client, REGISTRY_SECONDS):
             try:
-                self.client.inspect_distribution(RECIPES[0].alpine_base)
+                self.client.inspect_distribution(RECIPES[0].alpine_base)  # type: ignore[no-untyped-call]
                 return "alpine"
             except docker.errors.APIError as error:
                 why = explain(error)
@@ -225,29 +226,17 @@ class _Builder:
                 raise ImageBuildError(f"The image {recipe.name} could not be built: {event['error']}", log)
 
 
-def inspect(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
-    """The engine's words on an image, or None when it is not there."""
-    try:
-        found: dict[str, Any] = client.inspect_image(reference)
-        return found
-    except docker.errors.ImageNotFound:
-        return None
-
-
 def explain(error: docker.errors.DockerException) -> str:
     """The engine's own sentence, without docker-py's address and status around it."""
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip().rstrip(".")
 
 
-class read_timeout:  # noqa: N801 - reads as a clause
+@contextmanager
+def read_timeout(client: docker.APIClient, seconds: int) -> Iterator[None]:
     """For the duration, the client waits this many seconds for an answer."""
-
-    def __init__(self, client: docker.APIClient, seconds: float) -> None:
-        self._client, self._seconds, self._before = client, seconds, client.timeout
-
-    def __enter__(self) -> None:
-        self._client.timeout = self._seconds
-
-    def __exit__(self, *_: object) -> None:
-        self._client.timeout = self._before
+    before, client.timeout = client.timeout, seconds
+    try:
+        yield
+    finally:
+        client.timeout = before

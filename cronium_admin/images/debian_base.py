@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import docker
 import docker.errors
@@ -25,21 +25,30 @@ SCRIPT = Path("base") / "debian-rootfs.sh"
 Say = Callable[[str], None]
 
 
+def inspect(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
+    """The engine's words on an image, or None when it is not there."""
+    try:
+        found: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+        return found
+    except docker.errors.ImageNotFound:
+        return None
+
+
 def ensure_debian_base(client: docker.APIClient, *, say: Say, force: bool, sources: Path) -> str:
     """Return the base's image id, making it if it is missing or its script has changed; raise ImageBuildError."""
     script = sources / SCRIPT
     digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
-    try:
-        found = client.inspect_image(DEBIAN_BASE)
-    except docker.errors.ImageNotFound:
-        found = None
+    found = inspect(client, DEBIAN_BASE)
     labels = ((found or {}).get("Config") or {}).get("Labels") or {}
     if found is not None and not force and labels.get(LABEL_SOURCES) == digest:
         return str(found["Id"])
     _need_debootstrap(say)
     say(f"making {DEBIAN_BASE} with debootstrap (about a minute)")
     _make(client, script, digest, say)
-    return str(client.inspect_image(DEBIAN_BASE)["Id"])
+    made = inspect(client, DEBIAN_BASE)
+    if made is None:
+        raise ImageBuildError(f"{DEBIAN_BASE} was made but is not on the engine.")
+    return str(made["Id"])
 
 
 def _need_debootstrap(say: Say) -> None:
@@ -74,7 +83,7 @@ def _need_debootstrap(say: Say) -> None:
 def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None:
     """Run the script and hand its tar to the engine as it comes."""
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
-    with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
         with subprocess.Popen(
             [str(script), SUITE, MIRROR, work], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
         ) as process:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 __all__ = [
@@ -56,7 +56,7 @@ def output(value: Any) -> None:
     _call("POST", "output", {"output": value})
 
 
-def event(field: Optional[str] = None) -> Any:
+def event(field: str | None = None) -> Any:
     """Facts about this run and its job: all as a dict, or the one called `field`."""
     return _call("GET", "context" if field is None else "context?field=" + quote(field, safe=""))[0]
 
@@ -93,7 +93,7 @@ def _setting(name: str) -> str:
     return value
 
 
-def _encode(body: Optional[Dict[str, Any]]) -> Optional[bytes]:
+def _encode(body: dict[str, Any] | None) -> bytes | None:
     if body is None:
         return None
     try:
@@ -108,7 +108,7 @@ def _encode(body: Optional[Dict[str, Any]]) -> Optional[bytes]:
     return data
 
 
-def _call(method: str, path: str, body: Optional[Dict[str, Any]] = None) -> Tuple[Any, bool]:
+def _call(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[Any, bool]:
     """One request. The answer's data, and whether the server said that there is no such variable."""
     import http.client  # only who calls pays for loading it
 

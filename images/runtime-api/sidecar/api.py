@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl
 
 from sidecar.config import Config, dump
 from sidecar.control import BackendRefusedError, BackendUnavailableError, Channel
@@ -117,6 +116,8 @@ class Api:
     def _parse_query(self, name: bytes, query: bytes) -> dict[str, str]:
         if not query:
             return {}
+        from urllib.parse import parse_qsl  # at its first use: every run waits for the start, few ask for a field
+
         try:
             pairs = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"))
         except ValueError:
