@@ -1,0 +1,35 @@
+# `make help` lists the targets. Anything longer than a line is a script in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help up test test-fast lint images bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+up: ## everything from a fresh checkout to a dashboard on http://127.0.0.1:8000
+	@exec scripts/up.sh
+
+test: ## all tests: unit, real engine, real browser
+	@exec scripts/test.sh
+
+test-fast: ## the tests that need no engine and no browser
+	@scripts/venv.sh dev
+	@.venv/bin/python -m pytest tests/unit
+
+lint: ## style, types, floors of the house, missing migrations
+	@exec scripts/lint.sh
+
+images: ## build the runner and sidecar images
+	@scripts/venv.sh
+	@scripts/engine.sh ensure
+	@.venv/bin/python manage.py images build
+
+bench: ## time to the first log line, beside a bare docker run
+	@scripts/venv.sh dev
+	@scripts/engine.sh ensure
+	@.venv/bin/python manage.py images build
+	@.venv/bin/python -m bench
+
+clean: ## remove .venv, caches and the test services; your data stays
+	@scripts/services.sh stop
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache test-results
+	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# From a fresh checkout to a dashboard in the foreground; running it again takes seconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/venv.sh
+scripts/engine.sh ensure
+.venv/bin/python manage.py images build
+.venv/bin/python manage.py migrate --no-input --verbosity 0
+.venv/bin/python manage.py bootstrap
+exec .venv/bin/python manage.py serve
