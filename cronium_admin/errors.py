@@ -1,6 +1,13 @@
-"""The one error a room raises when it will not do what was asked; the edges turn it into an answer."""
+"""The one error a room raises when it will not do what was asked, and the one form all errors take in the API.
 
-from collections.abc import Mapping
+The edges turn errors into answers; nothing here knows a request.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from pydantic import BaseModel
 
 
 class Refused(Exception):
@@ -12,3 +19,52 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.fields = dict(fields or {})
+
+
+class ErrorBody(BaseModel):
+    """What every error of the API looks like: `detail` for people, `code` for programs, `fields` for forms."""
+
+    detail: str
+    code: str
+    fields: dict[str, list[str]] = {}
+
+
+# The statuses that any route may answer with; for the API's description.
+ERRORS = frozenset({400, 401, 403, 404, 409, 413, 422})
+
+_WORDING = {
+    "missing": "Required.",
+    "extra_forbidden": "There is no such field here. Check its spelling.",
+}
+
+
+def fields_of(error: ValidationError) -> dict[str, list[str]]:
+    """A model's or service's complaints by field; what belongs to no field is filed under `body`."""
+    if not hasattr(error, "error_dict"):
+        return {"body": list(error.messages)}
+    return {("body" if name == NON_FIELD_ERRORS else name): texts for name, texts in error.message_dict.items()}
+
+
+def fields_of_schema(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """A request schema's complaints by field, nested ones with dots: `env.NAME`.
+
+    A location begins with its source; a body's goes on with the parameter's name, which is no field.
+    """
+    fields: dict[str, list[str]] = {}
+    for error in errors:
+        source, *place = (str(part) for part in error["loc"])
+        name = ".".join(place[1:] if source == "body" else place)
+        text = _WORDING.get(error["type"]) or _sentence(error)
+        fields.setdefault(name[:100] or "body", []).append(text)
+    return fields
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ").rstrip(".") + "."
+
+
+def summary(fields: Mapping[str, list[str]]) -> str:
+    """One sentence that names the fields, for whoever shows only `detail`."""
+    parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
+    rest = len(fields) - len(parts)
+    return " ".join(parts) + (f" And {rest} more." if rest > 0 else "")

@@ -1,0 +1,49 @@
+"""API tokens: making, finding by what a caller shows, revoking. Shows a token once and never keeps it."""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
+from cronium_admin.errors import Refused
+
+# `last_used_at` is for people, so a minute's precision does, and reads stay reads.
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+def make_token(user: User, name: str) -> tuple[ApiToken, str]:
+    """A new token of `user`: the row, and the token that nothing can show again."""
+    name = name.strip()
+    if not name or len(name) > 100 or not name.isprintable():
+        raise Refused(422, "invalid", "A token's name has 1 to 100 printable characters.", {"name": ["1 to 100."]})
+    if not user.is_active:
+        raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
+    return ApiToken.mint(user, name)
+
+
+def user_of_token(token: str) -> User:
+    """Whose `token` is. Refused (401) for one that is unknown, revoked, expired, or of an inactive account."""
+    row = (
+        ApiToken.objects.select_related("user").filter(digest=digest(token)).first()
+        if token.startswith(TOKEN_PREFIX)
+        else None
+    )
+    now = timezone.now()
+    if row is None:
+        raise Refused(401, "token_unknown", "This API token is not known here. Make one with `manage.py token create`.")
+    if row.revoked_at is not None:
+        raise Refused(401, "token_revoked", f"The API token {row} was revoked. Use another one.")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise Refused(401, "token_expired", f"The API token {row} has expired. Make a new one.")
+    if not row.user.is_active:
+        raise Refused(401, "user_inactive", f"The account of the API token {row} is switched off.")
+    if row.last_used_at is None or row.last_used_at < now - _USE_NOTED_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
+        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    return row.user
+
+
+def revoke(token: ApiToken) -> bool:
+    """Make `token` useless from now on; False when it already was."""
+    return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))

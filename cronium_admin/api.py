@@ -1,0 +1,164 @@
+"""The REST API under /api/v1: wires the rooms' routers together and gives all errors one form."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from csp.decorators import csp_update
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.db import OperationalError, connection
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.http.request import RawPostDataException
+from django.urls import URLPattern, re_path
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError
+from ninja.errors import ValidationError as SchemaError
+
+from cronium_admin.access.auth import needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ErrorBody, Refused, fields_of, fields_of_schema, summary
+from cronium_admin.images.api import router as images
+from cronium_admin.jobs.api import router as jobs
+from cronium_admin.profiles.api import router as profiles
+from cronium_admin.runs.api import router as runs
+from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
+from cronium_admin.strict_json import StrictParser
+
+log = logging.getLogger("cronium.api")
+View = Callable[..., Any]
+
+api = NinjaAPI(
+    title="Cronium",
+    version=VERSION,
+    description="Runs bash, python and node jobs in throw-away, hardened containers.",
+    urls_namespace="api",
+    auth=needs(May.SEE),
+    parser=StrictParser(),
+    # Swagger's own page styles itself inline; no other page may.
+    docs_decorator=csp_update({"style-src": ["'unsafe-inline'"]}),
+)
+api.add_router("/jobs", jobs)
+api.add_router("", runs)
+api.add_router("/images", images)
+api.add_router("/profiles", profiles)
+
+
+@api.get("/health", auth=None, tags=["health"], response={200: dict[str, str], 503: ErrorBody}, summary="Is it up?")
+def health(request: HttpRequest) -> dict[str, str]:
+    """200 when this process answers and its database does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return {"status": "ok", "version": VERSION}
+
+
+def _answer(refused: Refused) -> HttpResponse:
+    body = {"detail": refused.message, "code": refused.code, "fields": refused.fields}
+    response = JsonResponse(body, status=refused.status)
+    if refused.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="cronium"'
+    return response
+
+
+def _invalid(fields: dict[str, list[str]]) -> Refused:
+    return Refused(422, "invalid", summary(fields), fields)
+
+
+def _unreadable(error: Exception) -> Refused:
+    if isinstance(error, RequestDataTooBig):
+        limit = f"At most {DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024} MiB are read."
+        return Refused(413, "too_large", f"The body is too large. {limit}", {"body": [limit]})
+    return Refused(400, "unreadable", "The request could not be read.", {"body": ["Could not be read. Send JSON."]})
+
+
+def _http_error(error: HttpError) -> Refused:
+    """django-ninja wraps what its parser raises; ours is inside."""
+    if isinstance(error.__cause__, Refused):
+        return error.__cause__
+    return Refused(error.status_code, "refused", str(error))
+
+
+def _broken(error: Exception) -> Refused:
+    log.error("an API route failed", exc_info=error)
+    return Refused(500, "internal", "Something broke inside Cronium. The server's log has the details.")
+
+
+def _busy(error: OperationalError) -> Refused:
+    log.error("the database did not answer an API route", exc_info=error)
+    return Refused(503, "database_unavailable", "The database does not answer just now. Try again in a moment.")
+
+
+_HANDLERS: list[tuple[type[Exception], Callable[[Any], Refused]]] = [
+    (Exception, _broken),
+    (OperationalError, _busy),
+    (Refused, lambda error: error),
+    (ValidationError, lambda error: _invalid(fields_of(error))),
+    (SchemaError, lambda error: _invalid(fields_of_schema(error.errors))),
+    (HttpError, _http_error),
+    (
+        AuthenticationError,
+        lambda _: Refused(401, "unauthenticated", "Sign in, or send `Authorization: Bearer` with an API token."),
+    ),
+    (Http404, lambda _: Refused(404, "not_found", "There is nothing at this address.")),
+    (ObjectDoesNotExist, lambda _: Refused(404, "not_found", "It was deleted in the meantime.")),
+    (SuspiciousOperation, _unreadable),
+    (MultiPartParserError, _unreadable),
+    (RawPostDataException, _unreadable),
+    (UnreadablePostError, _unreadable),
+]
+
+
+def _handle(kind: type[Exception], to_refused: Callable[[Any], Refused]) -> None:
+    api.add_exception_handler(kind, lambda request, error: _answer(to_refused(error)))
+
+
+for _kind, _to_refused in _HANDLERS:
+    _handle(_kind, _to_refused)
+
+
+def _in_json(view: View) -> View:
+    """The view, open to LoginRequiredMiddleware (it asks for itself), and refusing other methods in JSON."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _refuse_method(request, view(request, *args, **kwargs))
+
+    @wraps(view)
+    async def answer_later(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return _refuse_method(request, await view(request, *args, **kwargs))
+
+    return login_not_required(answer_later if iscoroutinefunction(view) else answer)
+
+
+def _refuse_method(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    if response.status_code != 405:
+        return response
+    allowed = ", ".join(sorted(response["Allow"].split(", ")))
+    refused = _answer(Refused(405, "method_not_allowed", f"This address takes {allowed}, not {request.method}."))
+    refused["Allow"] = allowed
+    return refused
+
+
+def _nothing_here(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    return _answer(Refused(404, "not_found", f"There is nothing at {request.path[:200]}. See /api/v1/docs."))
+
+
+_nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
+
+
+def _urls() -> tuple[list[URLPattern], str, str]:
+    """django-ninja's addresses, each answering in JSON, and one more for all the others."""
+    patterns, app, namespace = api.urls
+    routes = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name != "api-root"]
+    root = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name == "api-root"]
+    for pattern in routes:
+        pattern.callback = _in_json(pattern.callback)
+    for pattern in root:
+        pattern.callback = login_not_required(_nothing_here)
+    return [*routes, *root, re_path(r"", login_not_required(_nothing_here))], app, namespace
+
+
+urls = _urls()

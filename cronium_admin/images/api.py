@@ -1,0 +1,47 @@
+"""The routes under /images."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from cronium_admin.access.auth import caller, needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.images.models import Language
+from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut
+from cronium_admin.images.service import clear_override, image_facts, known_language, set_override
+
+router = Router(tags=["images"], auth=needs(May.SEE))
+
+
+@router.get("", response={200: ImageList, ERRORS: ErrorBody}, summary="The image of each language")
+def list_images(request: HttpRequest) -> ImageList:
+    return ImageList(items=[ImageOut.of(image_facts(language)) for language in Language])
+
+
+@router.get("/{slug:language}", response={200: ImageOut, ERRORS: ErrorBody}, summary="One language's image")
+def get_image(request: HttpRequest, language: str) -> ImageOut:
+    return ImageOut.of(image_facts(known_language(language)))
+
+
+@router.put(
+    "/{slug:language}",
+    response={200: ImageOut, ERRORS: ErrorBody},
+    auth=needs(May.ADMIN),
+    summary="Set a language's override",
+)
+def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
+    known = known_language(language)
+    set_override(known, body.reference, caller(request))
+    return ImageOut.of(image_facts(known))
+
+
+@router.delete(
+    "/{slug:language}",
+    response={204: None, ERRORS: ErrorBody},
+    auth=needs(May.ADMIN),
+    summary="Remove a language's override",
+)
+def delete_image(request: HttpRequest, language: str) -> HttpResponse:
+    """Done as well when there was none."""
+    clear_override(known_language(language))
+    return HttpResponse(status=204)

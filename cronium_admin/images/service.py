@@ -1,0 +1,65 @@
+"""What the Images page and API say and do: which image each language gets and why, and its override."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.images.models import ImageOverride, Language
+from cronium_admin.images.reference import validate_reference
+from cronium_admin.images.resolve import RULES, default_reference, resolve
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a language's runs get now (`reference`, by `rule`), and the three places it may come from."""
+
+    language: str
+    reference: str
+    rule: str
+    why: str
+    override: str
+    environment: str
+    default: str
+
+
+def known_language(name: str) -> Language:
+    if name not in Language.values:
+        raise Refused(404, "not_found", f"There is no language {name[:40]!r}. There are: {', '.join(Language.values)}.")
+    return Language(name)
+
+
+def image_facts(language: Language) -> ImageFacts:
+    """The facts of one language; `override` and `environment` are empty when not set."""
+    choice = resolve(language)
+    override = (
+        choice.reference
+        if choice.rule == "override"
+        else ""  # resolve() lets nothing but the override of a run or job come before it
+    )
+    return ImageFacts(
+        language=language.value,
+        reference=choice.reference,
+        rule=choice.rule,
+        why=RULES[choice.rule],
+        override=override,
+        environment=str(getattr(settings.CONFIG, f"container_images_{language.value}")),
+        default=default_reference(language),
+    )
+
+
+def set_override(language: Language, reference: str, by: User | None) -> None:
+    """From now on all runs of `language` get `reference`, unless run or job say otherwise."""
+    reference = reference.strip()
+    try:
+        validate_reference(reference)
+    except ValidationError as error:
+        raise ValidationError({"reference": error.messages}) from error
+    ImageOverride.objects.update_or_create(language=language.value, defaults={"reference": reference, "updated_by": by})
+
+
+def clear_override(language: Language) -> bool:
+    """Back to environment or default; False when there was no override."""
+    return bool(ImageOverride.objects.filter(language=language.value).delete()[0])

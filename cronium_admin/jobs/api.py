@@ -1,0 +1,79 @@
+"""The routes under /jobs that concern the job itself; its runs belong to the runs room."""
+
+from typing import Annotated
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Query, Router
+from ninja.responses import Status
+
+from cronium_admin.access.auth import caller, needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.schemas import JobIn, JobItem, JobOut, JobPage, JobPatch
+from cronium_admin.jobs.service import create_job, delete_job, save_job
+from cronium_admin.pages import bad_cursor, cursor, read_cursor
+
+router = Router(tags=["jobs"], auth=needs(May.SEE))
+_LONG = ("script", "env", "input")
+
+
+def find_job(slug: str) -> Job:
+    """The job with this slug; Refused (404) when there is none."""
+    job = Job.objects.select_related("profile", "created_by").filter(slug=slug).first()
+    if job is None:
+        raise Refused(404, "not_found", f"There is no job {slug[:80]!r}.")
+    return job
+
+
+def _out(request: HttpRequest, job: Job) -> JobOut:
+    return JobOut.full(job, with_values=caller(request).may(May.EDIT))
+
+
+@router.get("", response={200: JobPage, ERRORS: ErrorBody}, summary="All jobs, by name")
+def list_jobs(
+    request: HttpRequest,
+    q: Annotated[str, Query(max_length=200, description="Part of a name or slug")] = "",
+    after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobPage:
+    jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("name", "id")
+    if q:
+        if "\x00" in q:
+            raise Refused(422, "invalid", "q: Holds a NUL character.", {"q": ["Holds a NUL character."]})
+        jobs = jobs.filter(Q(name__icontains=q) | Q(slug__icontains=q))
+    if after:
+        name, number = read_cursor(after, str, int)
+        if abs(int(number)) >= 2**63 or "\x00" in str(name):
+            raise bad_cursor()
+        jobs = jobs.filter(Q(name__gt=name) | Q(name=name, id__gt=number))
+    found = list(jobs[: limit + 1])
+    more = cursor(found[limit - 1].name, found[limit - 1].pk) if len(found) > limit else None
+    return JobPage(items=[JobItem.of(job) for job in found[:limit]], next=more)
+
+
+@router.post("", response={201: JobOut, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Make a job")
+def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Status[JobOut]:
+    job = create_job(body.given(), caller(request))
+    response["Location"] = reverse("api:get_job", args=[job.slug])
+    return Status(201, _out(request, job))
+
+
+@router.get("/{slug:slug}", response={200: JobOut, ERRORS: ErrorBody}, summary="One job")
+def get_job(request: HttpRequest, slug: str) -> JobOut:
+    return _out(request, find_job(slug))
+
+
+@router.patch("/{slug:slug}", response={200: JobOut, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Change a job")
+def patch_job(request: HttpRequest, slug: str, body: JobPatch) -> JobOut:
+    """Only what is given changes. Runs that exist keep what they were launched with."""
+    return _out(request, save_job(find_job(slug), body.given(), caller(request)))
+
+
+@router.delete("/{slug:slug}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a job")
+def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
+    """Its ended runs stay. 409 while a run of it waits or runs."""
+    delete_job(find_job(slug))
+    return HttpResponse(status=204)

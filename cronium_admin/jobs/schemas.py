@@ -1,0 +1,108 @@
+"""Jobs as the API says them. Only types are checked here: the rules are the model's."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from cronium_admin.images.models import Language
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import DEFAULT_PROFILE
+from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
+
+
+class JobItem(BaseModel):
+    """A job in a list: without what can be long."""
+
+    slug: str
+    name: str
+    language: str
+    profile: str
+    image: str = Field(description="The job's own image; empty when it takes its language's.")
+    enabled: bool
+    tags: list[str]
+    timeout_seconds: int
+    network: str
+    read_only_root: bool
+    revision: int
+    runs: int = Field(description="How many runs it has had.")
+    created_at: datetime
+    updated_at: datetime
+
+    @staticmethod
+    def facts(job: Job) -> dict[str, Any]:
+        same = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
+        more = ("read_only_root", "revision", "created_at", "updated_at")
+        values = {name: getattr(job, name) for name in (*same, *more)}
+        return values | {"profile": job.profile.name, "runs": job.last_run_number}
+
+    @classmethod
+    def of(cls, job: Job) -> "JobItem":
+        return cls(**cls.facts(job))
+
+
+class JobOut(JobItem):
+    script: str
+    env: dict[str, str | None] = Field(description="Values are null for those who may not edit jobs.")
+    input: Any
+    cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
+    memory_mb: int | None
+    pids: int | None
+    limits: LimitsOut = Field(description="What a run gets: the profile's limits with the job's own over them.")
+    created_by: str | None
+
+    @classmethod
+    def full(cls, job: Job, *, with_values: bool) -> "JobOut":
+        limits = job.limits
+        return cls(
+            **cls.facts(job),
+            script=job.script,
+            env={name: value if with_values else None for name, value in job.env.items()},
+            input=job.input,
+            cpu=None if job.cpu is None else float(job.cpu),
+            memory_mb=job.memory_mb,
+            pids=job.pids,
+            limits=LimitsOut(cpu=float(limits.cpu), memory_mb=limits.memory_mb, pids=limits.pids),
+            created_by=job.created_by.get_username() if job.created_by else None,
+        )
+
+
+class JobPatch(BaseModel):
+    """What is given changes; what is not stays."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: StrictStr = OMITTED
+    slug: StrictStr = OMITTED
+    language: Language = OMITTED
+    script: StrictStr = OMITTED
+    image: StrictStr = OMITTED
+    profile: StrictStr = OMITTED
+    cpu: Cpu | None = OMITTED
+    memory_mb: StrictInt | None = OMITTED
+    pids: StrictInt | None = OMITTED
+    env: dict[str, StrictStr] = OMITTED
+    timeout_seconds: StrictInt = OMITTED
+    network: StrictStr = OMITTED
+    read_only_root: StrictBool = OMITTED
+    input: Any = OMITTED
+    enabled: StrictBool = OMITTED
+    tags: list[StrictStr] = OMITTED
+
+    def given(self) -> dict[str, Any]:
+        """What the body holds, ready for the service."""
+        data = self.model_dump(exclude_unset=True)
+        if "language" in data:
+            data["language"] = self.language.value
+        return data
+
+
+class JobIn(JobPatch):
+    name: StrictStr = Field(examples=["Nightly report"])
+    language: Language
+    script: StrictStr = Field(examples=["echo hello"])
+    profile: StrictStr = Field(default=DEFAULT_PROFILE)
+
+
+class JobPage(BaseModel):
+    items: list[JobItem]
+    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")

@@ -1,0 +1,60 @@
+"""Profiles and single limits as the API says them."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema
+
+from cronium_admin.profiles.models import Profile
+
+
+def _cpu(value: Any) -> Decimal:
+    """A JSON number as the decimal it was written as, so that 0.1 is 0.1."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("Must be a number such as 0.5")
+    number = Decimal(str(value)) if abs(value) < 10**6 else Decimal(10**6)
+    if not number.is_finite() or number != round(number, 2):
+        raise ValueError("Must be a number with at most two decimals, such as 0.25")
+    return number
+
+
+Cpu = Annotated[Decimal, BeforeValidator(_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
+# For PATCH: only what was given is looked at, so this value is never seen.
+OMITTED: Any = Field(default_factory=lambda: None)
+
+
+class LimitsOut(BaseModel):
+    cpu: float
+    memory_mb: int
+    pids: int
+
+
+class ProfileOut(BaseModel):
+    name: str
+    cpu: float
+    memory_mb: int
+    pids: int
+    jobs: int = Field(description="How many jobs use it.")
+
+    @classmethod
+    def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
+        return cls(name=profile.name, cpu=float(profile.cpu), memory_mb=profile.memory_mb, pids=profile.pids, jobs=jobs)
+
+
+class ProfilePatch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    cpu: Cpu = OMITTED
+    memory_mb: StrictInt = OMITTED
+    pids: StrictInt = OMITTED
+
+
+class ProfileIn(ProfilePatch):
+    name: str
+    cpu: Cpu
+    memory_mb: StrictInt
+    pids: StrictInt
+
+
+class ProfileList(BaseModel):
+    items: list[ProfileOut]
+    next: None = None

@@ -1,0 +1,135 @@
+"""The routes of runs: launch, list, look, cancel, run again."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from ninja import Body, Header, Query, Router
+from ninja.responses import Status as Answer
+
+from cronium_admin.access.auth import caller, needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.jobs.api import find_job
+from cronium_admin.jobs.models import Job
+from cronium_admin.pages import bad_cursor, cursor, read_cursor
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage
+from cronium_admin.runs.service import cancel, launch, rerun
+
+router = Router(tags=["runs"], auth=needs(May.SEE))
+_LONG = ("script", "env", "input", "output")
+_QUERY = frozenset({"job", "status", "after", "limit"})
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def _runs() -> QuerySet[Run, Run]:
+    """Runs with what every answer shows, in one query."""
+    return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input")
+
+
+def find_run(run_id: UUID) -> Run:
+    """The run with this id; Refused (404) when there is none."""
+    run = _runs().filter(pk=run_id).first()
+    if run is None:
+        raise Refused(404, "not_found", f"There is no run {run_id}.")
+    return run
+
+
+def _invalid(field: str, message: str) -> Refused:
+    return Refused(422, "invalid", f"{field}: {message}", {field: [message]})
+
+
+@router.post(
+    "/jobs/{slug:slug}/runs", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Run a job"
+)
+def launch_run(
+    request: HttpRequest,
+    response: HttpResponse,
+    slug: str,
+    body: Annotated[LaunchIn | None, Body()] = None,
+    idempotency_key: Annotated[
+        str | None, Header(alias="Idempotency-Key", description="The same key gives the same run.")
+    ] = None,
+) -> Answer[RunOut]:
+    """The run waits in the queue when this answers."""
+    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+        raise _invalid("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
+    overrides = (body or LaunchIn()).overrides()
+    run = launch(find_job(slug), caller(request), overrides, idempotency_key=idempotency_key or "")
+    return _accepted(response, run)
+
+
+@router.get("/runs", response={200: RunPage, ERRORS: ErrorBody}, summary="Runs, newest first")
+def list_runs(
+    request: HttpRequest,
+    job: Annotated[str | None, Query(max_length=80, description="A job's slug")] = None,
+    status: Annotated[list[Status], Query(description="May be given several times")] = [],  # noqa: B006
+    after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> RunPage:
+    for name in set(request.GET) - _QUERY:
+        raise _invalid(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
+    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input").order_by("-created_at", "-id")
+    if job is not None:
+        runs = runs.filter(job=_job_for_filter(job))
+    if status:
+        runs = runs.filter(status__in=status)
+    if after:
+        at, run_id = _position(after)
+        runs = runs.filter(Q(created_at__lt=at) | Q(created_at=at, id__lt=run_id))
+    found = list(runs[: limit + 1])
+    last = found[limit - 1] if len(found) > limit else None
+    more = cursor(last.created_at.isoformat(), str(last.pk)) if last else None
+    return RunPage(items=[RunItem.of(run) for run in found[:limit]], next=more)
+
+
+def _job_for_filter(slug: str) -> Job:
+    job = Job.objects.only("pk").filter(slug=slug).first() if "\x00" not in slug else None
+    if job is None:
+        raise _invalid("job", f"There is no job {slug!r}.")
+    return job
+
+
+def _position(after: str) -> tuple[datetime, UUID]:
+    at, run_id = read_cursor(after, str, str)
+    try:
+        moment, uuid = datetime.fromisoformat(str(at)), UUID(str(run_id))
+    except ValueError as error:
+        raise bad_cursor() from error
+    if not timezone.is_aware(moment) or not 2000 < moment.year < 9999:
+        raise bad_cursor()
+    return moment, uuid
+
+
+@router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERRORS: ErrorBody}, summary="One run, whole")
+def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
+    run = find_run(run_id)
+    return RunDetail.full(run, list(run.events.all()))
+
+
+@router.post(
+    "/runs/{uuid:run_id}/cancel", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Cancel a run"
+)
+def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
+    """A waiting run ends at once; one that runs is `cancelled` when its container has stopped."""
+    cancel(find_run(run_id), caller(request))
+    return _accepted(response, find_run(run_id))
+
+
+@router.post(
+    "/runs/{uuid:run_id}/rerun", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Run it again"
+)
+def rerun_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
+    """A new run of exactly what this one ran, with this one as its parent."""
+    return _accepted(response, rerun(find_run(run_id), caller(request)))
+
+
+def _accepted(response: HttpResponse, run: Run) -> Answer[RunOut]:
+    response["Location"] = reverse("api:get_run", args=[run.pk])
+    return Answer(202, RunOut.of(run))

@@ -1,0 +1,144 @@
+"""Runs as the API says them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from cronium_admin.images.resolve import RULES
+from cronium_admin.profiles.schemas import Cpu, LimitsOut
+from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.runs.service import UNSET, Overrides
+
+
+class JobRef(BaseModel):
+    slug: str
+    name: str
+
+
+class ImageRef(BaseModel):
+    reference: str
+    rule: str = Field(description="run, job, override, environment or default: what decided it.")
+    why: str
+    digest: str = Field(description="What the engine ran; empty until the container exists.")
+
+
+class RunItem(BaseModel):
+    """A run in a list: without what can be long."""
+
+    id: UUID
+    number: int = Field(description="Counts the job's runs from 1.")
+    job: JobRef | None = Field(description="null when the job was deleted.")
+    job_revision: int
+    language: str
+    status: str
+    reason: str
+    message: str
+    exit_code: int | None
+    trigger: str
+    image: ImageRef
+    profile: str
+    limits: LimitsOut
+    timeout_seconds: int
+    network: str
+    read_only_root: bool
+    parent: UUID | None = Field(description="The run that this one repeats.")
+    created_by: str | None
+    host: str
+    created_at: datetime
+    claimed_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    peak_memory_bytes: int | None
+    log_lines: int
+    log_bytes: int
+    log_digest: str
+
+    @staticmethod
+    def facts(run: Run) -> dict[str, Any]:
+        same = [
+            *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
+            *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
+            *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
+        ]
+        return {name: getattr(run, name) for name in same} | {
+            "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
+            "image": ImageRef(
+                reference=run.image,
+                rule=run.image_rule,
+                why=RULES.get(run.image_rule, ""),
+                digest=run.image_digest,
+            ),
+            "profile": run.profile_name,
+            "limits": LimitsOut(cpu=float(run.cpu), memory_mb=run.memory_mb, pids=run.pids),
+            "parent": run.parent_id,
+            "created_by": run.created_by.get_username() if run.created_by else None,
+        }
+
+    @classmethod
+    def of(cls, run: Run) -> "RunItem":
+        return cls(**cls.facts(run))
+
+
+class RunOut(RunItem):
+    env: list[str] = Field(description="The names of its variables; values are not shown.")
+    input: Any
+    output: Any
+
+    @staticmethod
+    def more(run: Run) -> dict[str, Any]:
+        return {"env": sorted(run.env), "input": run.input, "output": run.output}
+
+    @classmethod
+    def of(cls, run: Run) -> "RunOut":
+        return cls(**cls.facts(run), **cls.more(run))
+
+
+class EventOut(BaseModel):
+    at: datetime
+    kind: str
+    message: str
+    by: str
+
+
+class RunDetail(RunOut):
+    script: str
+    events: list[EventOut]
+
+    @classmethod
+    def full(cls, run: Run, events: list[RunEvent]) -> "RunDetail":
+        told = [EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in events]
+        return cls(**cls.facts(run), **cls.more(run), script=run.script, events=told)
+
+
+class RunPage(BaseModel):
+    items: list[RunItem]
+    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+
+
+class LaunchIn(BaseModel):
+    """What one launch changes of its job; all optional."""
+
+    model_config = ConfigDict(extra="forbid")
+    input: Any = None
+    env: dict[str, StrictStr] | None = None
+    image: StrictStr | None = None
+    profile: StrictStr | None = None
+    timeout_seconds: StrictInt | None = None
+    cpu: Cpu | None = None
+    memory_mb: StrictInt | None = None
+    pids: StrictInt | None = None
+
+    def overrides(self) -> Overrides:
+        return Overrides(
+            input=self.input if "input" in self.model_fields_set else UNSET,
+            env=self.env or {},
+            image=(self.image or "").strip(),
+            profile=self.profile or "",
+            timeout_seconds=self.timeout_seconds,
+            cpu=self.cpu,
+            memory_mb=self.memory_mb,
+            pids=self.pids,
+        )

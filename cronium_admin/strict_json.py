@@ -1,0 +1,83 @@
+"""Reads a request's JSON so that only what every database and reader can keep gets any further."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest
+from ninja.parser import Parser
+
+from cronium_admin.errors import Refused
+
+MAX_DEPTH = 100
+
+
+def loads(body: bytes) -> Any:
+    """The value in `body`. Refused: 400 for what is no JSON, 422 for what is but can't be kept."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _invalid(f"byte {error.start + 1} is not UTF-8") from error
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise _invalid(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:  # a number with more digits than Python converts
+        raise _invalid("it holds a number with too many digits") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_depth(value)
+    if b"\\u" in body:
+        _refuse_half_pairs(value)
+    return value
+
+
+def _invalid(why: str) -> Refused:
+    message = f"The body is not valid JSON: {why}."
+    return Refused(400, "invalid_json", message, {"body": [message]})
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _invalid(f"the key {twice[:40]!r} is there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise _invalid(f"{name} is not a JSON value")
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _refuse_half_pairs(value: Any) -> None:
+    """Half a surrogate pair is JSON and no text: no database keeps it."""
+    parts = value.items() if isinstance(value, dict) else [("body", value)]
+    for name, part in parts:
+        try:
+            (name + json.dumps(part, ensure_ascii=False)).encode()
+        except UnicodeEncodeError:
+            field = name.encode("utf-8", "replace").decode()
+            message = "Holds half a surrogate pair (\\ud800 to \\udfff), which is no text. Remove it."
+            raise Refused(422, "invalid", f"{field}: {message}", {field: [message]}) from None
+
+
+class StrictParser(Parser):
+    """django-ninja's parser of bodies, with the reading above."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return loads(request.body)
