@@ -30,7 +30,7 @@ class Ending:
     facts: dict[str, Any] = field(default_factory=dict)  # further columns, such as log_digest
 
 
-def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", **changes: Any) -> bool:
+def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
     """One conditional UPDATE and, only if it took, its event; watchers are told after the commit."""
     with transaction.atomic():
         if not Run.objects.filter(expected, pk=run_id).update(**changes):
