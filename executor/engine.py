@@ -1,0 +1,280 @@
+"""The only file that talks to docker-py for containers and networks; raises the types of `errors`.
+
+Every method may be called again after a failure; the removals treat "not found" as done.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+from docker.utils import kwargs_from_env
+
+from executor import errors, options
+
+CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """A container as `inspect` reports it. `exit_code` means nothing while it runs."""
+
+    status: str  # created, running, paused, restarting, removing, exited, dead
+    exit_code: int
+    oom_killed: bool
+    ever_started: bool
+    error: str
+
+    @property
+    def running(self) -> bool:
+        return self.status in ("running", "paused", "restarting")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container or network that carries our labels."""
+
+    kind: str  # container or network
+    name: str
+    run_id: str
+    role: str
+    host: str
+
+
+class Attachment:
+    """A hijacked connection to a container's streams. One reader, one writer; `close` from any thread."""
+
+    def __init__(self, raw: Any) -> None:
+        self._keep = raw  # holds the HTTP response, whose collection would close the socket
+        self._socket: socket.socket = getattr(raw, "_sock", raw)
+        self._socket.settimeout(None)
+
+    def recv(self, size: int, timeout: float | None) -> bytes | None:
+        """Up to `size` bytes; b"" at the end of the stream; None when `timeout` seconds brought nothing."""
+        try:
+            self._socket.settimeout(timeout)
+            return self._socket.recv(size)
+        except (TimeoutError, BlockingIOError):
+            return None
+        except (OSError, ValueError):  # closed by another thread, or cut
+            return b""
+
+    def send(self, data: bytes) -> None:
+        """All of `data`, or EngineUnreachable."""
+        try:
+            self._socket.settimeout(CONTROL_SECONDS)
+            self._socket.sendall(data)
+        except (OSError, ValueError) as error:
+            raise errors.EngineUnreachable(f"The connection to the container broke: {error}.") from error
+
+    def close_write(self) -> None:
+        """End the container's standard input and keep reading."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End both directions and wake the reader. Twice does no harm."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.close()
+
+
+@contextmanager
+def _typed(what: str) -> Iterator[None]:
+    """Turn docker-py's and requests' errors into ours."""
+    try:
+        yield
+    except APIError as error:
+        status = error.response.status_code if error.response is not None else 500
+        text = f"The engine could not {what}: {error.explanation or error}"
+        kinds: dict[int, type[errors.EngineError]] = {404: errors.NotFound, 409: errors.Conflict}
+        raise kinds.get(status, errors.EngineError)(text) from error
+    except (requests.exceptions.RequestException, DockerException, OSError) as error:
+        raise errors.EngineUnreachable(
+            f"The Docker Engine gave no answer when asked to {what}. Is it running? `manage.py doctor` tells more."
+        ) from error
+
+
+class Engine:
+    """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
+
+    def __init__(self, url: str = "", pool: int = 64) -> None:
+        with _typed("say its version"):
+            base = {"base_url": url} if url else _from_environment()
+            self._control = docker.APIClient(version="auto", timeout=CONTROL_SECONDS, max_pool_size=pool, **base)
+            version = self._control.api_version
+            self._streams = docker.APIClient(version=version, timeout=CONTROL_SECONDS, max_pool_size=3 * pool, **base)
+            self._info: dict[str, Any] = self._control.info()
+
+    @property
+    def version(self) -> str:
+        return str(self._info.get("ServerVersion", ""))
+
+    @property
+    def log_driver(self) -> str:
+        """`local`, which keeps every byte, where the engine has it."""
+        drivers = (self._info.get("Plugins") or {}).get("Log") or []
+        return "local" if "local" in drivers else "json-file"
+
+    def ping(self) -> None:
+        """Raise EngineUnreachable unless the engine answers now."""
+        with _typed("answer"):
+            self._control.ping()
+
+    def image_id(self, reference: str) -> str:
+        """The digest of the image's configuration (`sha256:...`) that `reference` names on this engine."""
+        try:
+            with _typed(f"look up the image {reference}"):
+                return str(self._control.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
+        except errors.NotFound as error:
+            raise errors.ImageMissing(
+                f"The image {reference} is not on this host. Build or pull it there, or choose another image."
+            ) from error
+
+    def create_network(self, body: dict[str, Any]) -> None:
+        """Create from `options.network`; AddressTaken when the engine won't give that subnet."""
+        try:
+            with _typed("create the run's network"):
+                self._control.create_network(
+                    body["Name"],
+                    driver=body["Driver"],
+                    options=body["Options"],
+                    ipam=body["IPAM"],
+                    check_duplicate=body["CheckDuplicate"],
+                    internal=body["Internal"],
+                    attachable=body["Attachable"],
+                    labels=body["Labels"],
+                )
+        except errors.Conflict:
+            raise
+        except errors.EngineUnreachable:
+            raise
+        except errors.EngineError as error:
+            # Old engines answer 403 and newer ones 400 to an overlap; the body is our own and fixed, so
+            # the subnet is what can be wrong in it.
+            raise errors.AddressTaken(str(error)) from error
+
+    def remove_network(self, name: str) -> None:
+        """Remove it, throwing out endpoints that are still on it. Gone already is fine."""
+        with suppress(errors.NotFound):
+            try:
+                with _typed(f"remove the network {name}"):
+                    self._control.remove_network(name)
+            except (errors.Conflict, errors.EngineError) as error:
+                if isinstance(error, (errors.EngineUnreachable, errors.NotFound)):
+                    raise
+                self._disconnect_all(name)
+                with _typed(f"remove the network {name}"):
+                    self._control.remove_network(name)
+
+    def _disconnect_all(self, name: str) -> None:
+        with _typed(f"look at the network {name}"):
+            members = self._control.inspect_network(name).get("Containers") or {}
+        for member in members.values():
+            with suppress(errors.NotFound, errors.EngineError), _typed("disconnect a container"):
+                self._control.disconnect_container_from_network(member["Name"], name, force=True)
+
+    def create_container(self, name: str, body: dict[str, Any]) -> str:
+        """Create (not start) a container and return its id; Conflict when the name is taken."""
+        try:
+            with _typed(f"create the container {name}"):
+                created = self._control.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+                return str(created["Id"])
+        except errors.NotFound as error:
+            raise errors.ImageMissing(
+                f"The image {body['Image']} is not on this host. Build or pull it there, or choose another image."
+            ) from error
+
+    def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
+        """Connect to the container's streams. Output needs a reader until the end, or the engine stalls."""
+        wanted = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
+        with _typed(f"attach to {name}"):
+            return Attachment(self._streams.attach_socket(name, wanted))
+
+    def start(self, name: str) -> None:
+        """Start a created container, once: one that ever ran is refused, for it would run its script again."""
+        if self.inspect(name).ever_started:
+            raise errors.Conflict(f"The container {name} was started before.")
+        try:
+            with _typed(f"start {name}"):
+                self._control.start(name)
+        except (errors.EngineUnreachable, errors.Conflict):
+            raise
+        except errors.EngineError as error:
+            raise errors.ImageUnusable(f"{error}. The image must have `/bin/sh`.") from error
+
+    def inspect(self, name: str) -> ContainerState:
+        with _typed(f"inspect {name}"):
+            state = self._control.inspect_container(name)["State"]
+        return ContainerState(
+            status=str(state["Status"]),
+            exit_code=int(state["ExitCode"]),
+            oom_killed=bool(state["OOMKilled"]),
+            ever_started=not str(state["StartedAt"]).startswith("0001-"),
+            error=str(state.get("Error") or ""),
+        )
+
+    def wait(self, name: str, seconds: int) -> None:
+        """Wait until it does not run, or the time is over: a hint only, `inspect` says what is so."""
+        with suppress(errors.EngineError), _typed(f"wait for {name}"):
+            self._streams.wait(name, timeout=seconds)
+
+    def stop(self, name: str, grace: int) -> None:
+        """SIGTERM, `grace` seconds, SIGKILL. Returns when it does not run; gone already is fine."""
+        with suppress(errors.NotFound), _typed(f"stop {name}"):
+            self._control.stop(name, timeout=grace)
+
+    def remove_container(self, name: str) -> None:
+        """Kill and remove it, with its anonymous volumes. Gone already is fine."""
+        with suppress(errors.NotFound):
+            try:
+                with _typed(f"remove {name}"):
+                    self._control.remove_container(name, force=True, v=True)
+            except errors.Conflict:  # a removal is under way: wait for its end
+                self.wait_gone(name)
+
+    def wait_gone(self, name: str) -> None:
+        with suppress(errors.EngineError), _typed(f"wait for the end of {name}"):
+            self._streams.wait(name, timeout=CONTROL_SECONDS, condition="removed")
+
+    def memory_peak(self, name: str) -> int | None:
+        """Bytes: the most used so far where the engine knows it (cgroup v1), else what is used now."""
+        with _typed(f"measure {name}"):
+            stats = self._control.stats(name, stream=False, one_shot=True)
+        memory = stats.get("memory_stats") or {}
+        value = memory.get("max_usage") or memory.get("usage")
+        return int(value) if value else None
+
+    def find_ours(self, instance: str) -> list[Found]:
+        """Every container, in any state, and network that carries this instance's label."""
+        wanted = {"label": [f"{options.LABEL_INSTANCE}={instance}"]}
+        with _typed("list what is ours"):
+            containers = self._control.containers(all=True, filters=wanted)
+            networks = self._control.networks(filters=wanted)
+        rows = [("container", row["Names"][0].lstrip("/") if row["Names"] else row["Id"], row) for row in containers]
+        rows += [("network", row["Name"], row) for row in networks]
+        return [_found(kind, name, row.get("Labels") or {}) for kind, name, row in rows]
+
+    def taken_subnets(self) -> set[str]:
+        """The IPv4 subnets of all networks on this engine."""
+        with _typed("list its networks"):
+            networks = self._control.networks()
+        configs = [config for row in networks for config in (row.get("IPAM") or {}).get("Config") or []]
+        return {str(config["Subnet"]) for config in configs if config.get("Subnet")}
+
+
+def _found(kind: str, name: str, labels: dict[str, str]) -> Found:
+    def get(label: str) -> str:
+        return labels.get(label, "")
+
+    return Found(kind, name, get(options.LABEL_RUN), get(options.LABEL_ROLE), get(options.LABEL_HOST))
+
+
+def _from_environment() -> dict[str, Any]:
+    """DOCKER_HOST and its TLS variables as Docker's own tools read them."""
+    return dict(kwargs_from_env())

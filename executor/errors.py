@@ -1,0 +1,45 @@
+"""What can go wrong with an engine, by type: callers never match texts."""
+
+
+class EngineError(Exception):
+    """The engine refused or failed; `reason` is the run's reason, `str()` a sentence for the person."""
+
+    reason = "engine_error"
+
+
+class EngineUnreachable(EngineError):
+    """No answer: not running, not reachable, or silent past the time limit."""
+
+    reason = "engine_unreachable"
+
+
+class NotFound(EngineError):
+    """The container, network or image does not exist."""
+
+
+class Conflict(EngineError):
+    """The name is taken, or the object is in a state that does not allow this."""
+
+
+class AddressTaken(EngineError):
+    """The subnet overlaps with one the engine has."""
+
+    reason = "address_pool_exhausted"
+
+
+class ImageMissing(EngineError):
+    """The image is not on this engine."""
+
+    reason = "image_missing"
+
+
+class ImageUnusable(EngineError):
+    """The image is there, and the engine can't start a container from it."""
+
+    reason = "image_unusable"
+
+
+class SidecarUnhealthy(EngineError):
+    """The sidecar ended, or said nothing of its health within its time."""
+
+    reason = "sidecar_unhealthy"

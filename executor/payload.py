@@ -1,0 +1,37 @@
+"""What travels on a job's standard input: one shell program that sets the environment and becomes the script.
+
+The container's own command line holds BOOTSTRAP only, which runs nothing unless the payload arrived whole,
+so a worker that dies while sending can't half-start a job. It needs `sh` and `cat` of the image, no more.
+"""
+
+import secrets
+import shlex
+
+from executor.spec import RunSpec
+
+NOT_RECEIVED = 125  # the exit code when the payload did not arrive whole
+_END = "#cronium-payload-is-whole"
+BOOTSTRAP = (
+    f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; '
+    f'echo "cronium: the script did not arrive, so nothing was run" >&2; exit {NOT_RECEIVED}'
+)
+FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
+INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
+
+
+def build(spec: RunSpec) -> bytes:
+    """The payload of one run, UTF-8. `spec.script` and `spec.env` must hold no NUL."""
+    env = {"PYTHONUNBUFFERED": "1", **spec.env, "CRONIUM_EXECUTION_TOKEN": spec.token}
+    path = f"/workspace/{FILES[spec.language]}"
+    # The script can't hold a delimiter it has never seen, so nothing in it can end the here-document.
+    delimiter = f"CRONIUM_{secrets.token_hex(16)}"
+    lines = [
+        "unset p",
+        *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
+        f"cat >{path} <<'{delimiter}' || exit {NOT_RECEIVED}",
+        spec.script.removesuffix("\n"),
+        delimiter,
+        f"exec {INTERPRETERS[spec.language]} {path} </dev/null",
+        _END,
+    ]
+    return "\n".join(lines).encode()

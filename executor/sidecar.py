@@ -1,0 +1,107 @@
+"""The worker's end of a sidecar's control channel: configuration in, ready and requests out.
+
+JSON lines over the sidecar's own standard input and output (docs/runtime-api.md). What comes from the
+sidecar is untrusted: it is bounded, and its words are only shown.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from executor.engine import Attachment
+from executor.errors import EngineUnreachable, SidecarUnhealthy
+from executor.spec import MB, Reply, RunSpec
+from executor.stream import STDOUT, FrameParser
+
+HEALTH_SECONDS = 30.0
+MAX_MESSAGE_BYTES = 6 * MB
+MAX_WORDS_BYTES = 4096
+
+
+class SidecarChannel:
+    """One sidecar, attached. Its thread reads until the sidecar ends or `close` is called."""
+
+    def __init__(self, attachment: Attachment, spec: RunSpec, answer: Callable[[str, Any], Reply]) -> None:
+        self._attachment = attachment
+        self._spec = spec
+        self._answer = answer
+        self._ready = threading.Event()
+        self._over = threading.Event()
+        self._changed = threading.Condition()
+        self._words = b""
+        self._thread = threading.Thread(target=self._read, name=f"sidecar-{spec.run_id[:8]}", daemon=True)
+
+    def open(self, token_sha256: str) -> None:
+        """Send the configuration and begin to listen."""
+        self._thread.start()
+        self._send(
+            {
+                "run_id": self._spec.run_id,
+                "token_sha256": token_sha256,
+                "token_expires_at": self._spec.token_expires_at,
+                "context": dict(self._spec.context),
+                "input": self._spec.input,
+            }
+        )
+
+    def wait_ready(self, seconds: float = HEALTH_SECONDS) -> None:
+        """Return when it is healthy; SidecarUnhealthy with its last words when it ends or takes too long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready.is_set() or self._over.is_set(), seconds)
+        if self._ready.is_set():
+            return
+        what = "ended" if self._over.is_set() else f"was not healthy within {seconds:.0f} s"
+        words = self._words.decode(errors="replace").strip()
+        said = f" Its last lines:\n{words}" if words else " It said nothing."
+        raise SidecarUnhealthy(f"The runtime API's sidecar {what} before the script began.{said}")
+
+    def close(self) -> None:
+        self._attachment.close()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._attachment.send(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def _read(self) -> None:
+        frames, buffer = FrameParser(), b""
+        while block := self._attachment.recv(256 * 1024, None):
+            for stream, data in frames.feed(block):
+                if stream != STDOUT:
+                    self._words = (self._words + data)[-MAX_WORDS_BYTES:]
+                    continue
+                *complete, buffer = (buffer + data).split(b"\n")
+                for line in complete:
+                    self._take(line)
+                if len(buffer) > MAX_MESSAGE_BYTES:
+                    self._words += b"\n(its channel sent a message over the limit)"
+                    self._attachment.close()
+        self._attachment.close()
+        self._tell(self._over)
+
+    def _tell(self, event: threading.Event) -> None:
+        with self._changed:
+            event.set()
+            self._changed.notify_all()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+            kind = message.get("type")
+        except (ValueError, AttributeError, RecursionError):
+            return
+        if kind == "ready":
+            self._tell(self._ready)
+        elif kind == "request":
+            self._serve(message)
+
+    def _serve(self, message: dict[str, Any]) -> None:
+        reply = self._answer(str(message.get("op", "")), message.get("body"))
+        fine = not reply.error
+        answer: dict[str, Any] = {"id": message.get("id"), "ok": fine}
+        answer |= (
+            {"data": reply.data} if fine else {"status": reply.status, "error": reply.error, "message": reply.message}
+        )
+        try:
+            self._send(answer)
+        except EngineUnreachable:
+            self._attachment.close()

@@ -1,0 +1,115 @@
+"""What goes into the executor and what comes out of it. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The ceilings of one container: billionths of a CPU, bytes (swap included), processes and threads."""
+
+    nano_cpus: int
+    memory_bytes: int
+    pids: int
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that the executor must know to run one script; it looks up nothing else.
+
+    `env` values, `token`, `script` and `input` reach the containers over standard input only.
+    """
+
+    run_id: str
+    instance: str
+    host: str
+    language: str  # bash, python or node
+    script: str
+    image: str
+    sidecar_image: str
+    limits: Limits
+    timeout_seconds: float  # from the moment the payload is sent
+    log_limit_bytes: int
+    token: str = field(repr=False)
+    token_expires_at: int  # unix seconds
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    read_only_root: bool = True
+    input: Any = field(default=None, repr=False)
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: a terminal status, its reason in a word and, with the mend, in a sentence."""
+
+    status: str
+    reason: str
+    message: str
+    exit_code: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Whole lines of one stream that were read together: `text` ends with a newline and holds `lines` of them."""
+
+    stream: int  # 1 stdout, 2 stderr
+    lines: int
+    unix_ns: int
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How much of a stream was read from the engine: newlines, and bytes."""
+
+    lines: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be stored in one transaction: segments in order, then where reading stands."""
+
+    segments: tuple[Segment, ...]
+    stdout: Cursor
+    stderr: Cursor
+    stdout_tail: bytes = b""  # the begun line of each stream
+    stderr_tail: bytes = b""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a sidecar's request: `status` is HTTP's; `error` a code in capitals, empty when fine."""
+
+    data: Any = None
+    status: int = 200
+    error: str = ""
+    message: str = ""
+
+
+class RunHandler(Protocol):
+    """What the executor needs of whoever keeps the run's truth. Called from the executor's threads."""
+
+    def may_begin(self, image_id: str) -> bool:
+        """Asked once, right before the payload is sent. False: send nothing (lease lost, or cancelled)."""
+        ...
+
+    def append(self, batch: Batch) -> None:
+        """Store a batch; returns when it is durable, which holds the container back if that takes long."""
+        ...
+
+    def request(self, operation: str, body: Any) -> Reply:
+        """Answer what the script asked of the runtime API."""
+        ...
+
+    def finish(self, result: RunResult) -> None:
+        """The container has stopped and its log is stored."""
+        ...
+
+    def cleaned(self) -> None:
+        """Nothing of the run is left on the engine."""
+        ...

@@ -1,0 +1,82 @@
+"""The slots of one host: starts runs, passes on stops, measures, and winds down."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from executor.sandbox import EngineLike
+from executor.slot import Slot
+from executor.spec import RunHandler, RunSpec
+from executor.subnets import SubnetPool
+from executor.verdict import CANCEL, SHUTDOWN
+
+log = logging.getLogger("cronium.supervisor")
+MEASURE_SECONDS = 2.0
+
+
+class Supervisor:
+    """Up to `capacity` runs at once on one engine. `on_free` is called whenever a slot has become free."""
+
+    def __init__(self, engine: EngineLike, capacity: int, subnets: SubnetPool, on_free: Callable[[], None]) -> None:
+        self.engine = engine
+        self.capacity = capacity
+        self._subnets = subnets
+        self._on_free = on_free
+        # Two builds saturate two cores; more at once only make each slower.
+        self._builds = threading.Semaphore(max(2, os.cpu_count() or 1))
+        self._slots: dict[str, Slot] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        threading.Thread(target=self._measure, name="measure", daemon=True).start()
+
+    def free(self) -> int:
+        """How many more runs may start now."""
+        with self._lock:
+            return 0 if self._closing.is_set() else self.capacity - len(self._slots)
+
+    def active(self) -> frozenset[str]:
+        """The ids of the runs that hold a slot."""
+        with self._lock:
+            return frozenset(self._slots)
+
+    def start(self, spec: RunSpec, handler: RunHandler) -> None:
+        """Take a slot and begin. The caller has asked `free`."""
+        slot = Slot(self.engine, spec, handler, self._subnets, self._builds)
+        with self._lock:
+            self._slots[spec.run_id] = slot
+        threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True).start()
+
+    def _hold(self, slot: Slot) -> None:
+        try:
+            slot.run()
+        finally:
+            with self._lock:
+                self._slots.pop(slot.spec.run_id, None)
+            self._on_free()
+
+    def stop(self, run_id: str, why: str = CANCEL) -> bool:
+        """Stop one run; False when no slot here has it."""
+        with self._lock:
+            slot = self._slots.get(run_id)
+        if slot:
+            slot.stop(why)
+        return slot is not None
+
+    def close(self, seconds: float) -> bool:
+        """Take nothing new, stop all runs, wait for an empty engine; False when some were still there."""
+        self._closing.set()
+        for run_id in self.active():
+            self.stop(run_id, SHUTDOWN)
+        give_up = time.monotonic() + seconds
+        while self.active() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        return not self.active()
+
+    def _measure(self) -> None:
+        while not self._closing.wait(MEASURE_SECONDS):
+            with self._lock:
+                slots = list(self._slots.values())
+            for slot in slots:
+                slot.measure()

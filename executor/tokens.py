@@ -1,0 +1,48 @@
+"""The run's own token: an EdDSA JWT that says which run its bearer is."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import jwt
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+AUDIENCE, ISSUER, TYPE = "cronium-runtime", "cronium", "cronium-run+jwt"
+TWO_HOURS = 7200
+MARGIN = 600  # for the build-up before and the drain after the script
+
+
+@dataclass(frozen=True)
+class Token:
+    """A signed token and the unix second it ends at."""
+
+    text: str
+    expires_at: int
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def signing_key(secret: str) -> Ed25519PrivateKey:
+    """The installation's key, derived: every process that knows `secret` signs alike."""
+    derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"cronium run tokens v1").derive(secret.encode())
+    return Ed25519PrivateKey.from_private_bytes(derived)
+
+
+def mint(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float | None = None) -> Token:
+    """A token for one run, good for two hours or its timeout and a margin, whichever is longer."""
+    issued = int(time.time() if now is None else now)
+    expires = issued + max(TWO_HOURS, int(timeout_seconds) + MARGIN)
+    claims = {"sub": run_id, "aud": AUDIENCE, "iss": ISSUER, "iat": issued, "nbf": issued - 30, "exp": expires}
+    return Token(jwt.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE}), expires)
+
+
+def verify(key: Ed25519PublicKey, token: str, run_id: str) -> None:
+    """Raise jwt.InvalidTokenError unless `token` is a valid one of exactly this run."""
+    options = {"require": ["sub", "aud", "iss", "exp"]}
+    jwt.decode(token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER, subject=run_id, options=options)
+    if jwt.get_unverified_header(token).get("typ") != TYPE:
+        raise jwt.InvalidTokenError("not a run token")

@@ -1,0 +1,77 @@
+"""Pure: what a run's end means. One table from what was seen to status, reason and message."""
+
+from dataclasses import dataclass
+
+from executor.engine import ContainerState
+from executor.errors import EngineError
+from executor.payload import NOT_RECEIVED
+from executor.spec import MB, RunResult, RunSpec
+
+CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
+SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Why the executor itself ended a run, one of the words above; by whom, for the message."""
+
+    why: str
+
+
+def of_exit(spec: RunSpec, state: ContainerState, stopped: Stopped | None, dropped_bytes: int) -> RunResult:
+    """The result of a container that has exited. What we did to it outranks how it then died."""
+    code = state.exit_code
+    if stopped:
+        return of_stop(spec, stopped, code, dropped_bytes)
+    if state.oom_killed:
+        return _out_of_memory(spec, code)
+    if code == 0:
+        return RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
+    return RunResult("failed", "exit_code", _exit_message(spec, code), code)
+
+
+def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: int = 0) -> RunResult:
+    """The result of a run that the executor ended, before (`code` None) or after its script began."""
+    if stopped.why == TIMEOUT:
+        message = (
+            f"Stopped at its time limit of {spec.timeout_seconds:g} s. Raise the job's timeout if it needs longer."
+        )
+        return RunResult("timed_out", "timeout", message, code)
+    if stopped.why == LIMIT:
+        message = (
+            f"Stopped because its log passed {spec.log_limit_bytes // MB} MB; {dropped_bytes:,} bytes after that "
+            "were not kept. Write less, or into a file."
+        )
+        return RunResult("failed", "output_limit", message, code)
+    if stopped.why == SHUTDOWN:
+        return RunResult("cancelled", "shutdown", "Stopped because Cronium itself was stopped. Run it again.", code)
+    return RunResult("cancelled", "cancelled", "Cancelled; its container has been stopped.", code)
+
+
+def of_error(error: EngineError) -> RunResult:
+    """The result of a run that the engine, or we, could not carry out."""
+    return RunResult("errored", error.reason, str(error))
+
+
+def _out_of_memory(spec: RunSpec, code: int) -> RunResult:
+    limit = spec.limits.memory_bytes // MB
+    if code == 0:
+        message = (
+            f"A process of the script was killed for memory at {limit} MB, though the script itself exited with 0."
+        )
+    else:
+        message = f"Killed for memory at {limit} MB."
+    return RunResult("failed", "oom", f"{message} Choose a larger profile, or set memory in the job.", code)
+
+
+def _exit_message(spec: RunSpec, code: int) -> str:
+    if code == NOT_RECEIVED:
+        return f"The script exited with code {code}, which is also what a script that never arrived gives."
+    if code == 127:
+        return (
+            f"The script exited with code 127: a command was not found. If it is {spec.language} itself, the image "
+            f"{spec.image} lacks it."
+        )
+    if name := SIGNALS.get(code):
+        return f"The script was ended by {name} (exit code {code})."
+    return f"The script exited with code {code}."
