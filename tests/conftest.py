@@ -1,0 +1,138 @@
+"""What all tests share: the people, a client that speaks to the API as one of them, and ready-made rows."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.http import HttpResponse
+from django.test import Client
+
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+
+ROLES = ("viewer", "operator", "editor", "admin")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file, as in production: threads then see WAL and locks as they really are."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
+    """Whatever the shell says, tests start from the defaults."""
+    empty = {f"container_images_{language}": "" for language in ("bash", "python", "node")}
+    settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path})
+    settings.DATA_DIR = tmp_path
+
+
+class Api:
+    """The REST API as one person sees it; `who` None is a stranger."""
+
+    def __init__(self, who: User | None) -> None:
+        self.user = who
+        self.client = Client(raise_request_exception=False)
+        self.headers = {}
+        if who is not None:
+            self.headers["Authorization"] = f"Bearer {ApiToken.mint(who, 'tests')[1]}"
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+    ) -> HttpResponse:
+        data = raw if raw is not None else (b"" if body is None else json.dumps(body).encode())
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.generic(
+            method, "/api/v1" + path, data, content_type="application/json", headers={**self.headers, **named}
+        )
+
+    def get(self, path: str) -> HttpResponse:
+        return self.call("GET", path)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> HttpResponse:
+        return self.call("POST", path, body, **more)
+
+    def patch(self, path: str, body: Any) -> HttpResponse:
+        return self.call("PATCH", path, body)
+
+    def put(self, path: str, body: Any) -> HttpResponse:
+        return self.call("PUT", path, body)
+
+    def delete(self, path: str) -> HttpResponse:
+        return self.call("DELETE", path)
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, User]:
+    """One person of each role, named after it."""
+    return {role: User.objects.create(username=role, role=role) for role in ROLES}
+
+
+@pytest.fixture
+def stranger(db: None) -> Api:
+    return Api(None)
+
+
+@pytest.fixture
+def viewer(people: dict[str, User]) -> Api:
+    return Api(people["viewer"])
+
+
+@pytest.fixture
+def operator(people: dict[str, User]) -> Api:
+    return Api(people["operator"])
+
+
+@pytest.fixture
+def editor(people: dict[str, User]) -> Api:
+    return Api(people["editor"])
+
+
+@pytest.fixture
+def admin(people: dict[str, User]) -> Api:
+    return Api(people["admin"])
+
+
+@pytest.fixture
+def make_job(db: None) -> Callable[..., Job]:
+    """Stores a job; keywords replace what is in it."""
+
+    def make(**changes: Any) -> Job:
+        count = Job.objects.count() + 1
+        values = {"name": f"Job {count}", "slug": f"job-{count}", "language": "bash", "script": "echo hello"}
+        values |= {"profile": Profile.objects.get(name="small")}
+        return Job.objects.create(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job]) -> Job:
+    return make_job(name="Report", slug="report", env={"REGION": "north"}, input={"day": 1})
+
+
+@pytest.fixture
+def run(job: Job) -> Run:
+    return launch(job, None)
+
+
+@pytest.fixture
+def nothing_stored(db: None) -> Iterator[None]:
+    """Fails the test if it leaves a job, run, profile or override more or other than it found."""
+    before = _stored()
+    yield
+    assert _stored() == before
+
+
+def _stored() -> list[Any]:
+    from cronium_admin.images.models import ImageOverride
+
+    return [list(model.objects.order_by("pk").values()) for model in (Job, Run, Profile, ImageOverride)]
