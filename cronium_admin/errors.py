@@ -53,7 +53,7 @@ def fields_of_schema(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]
     fields: dict[str, list[str]] = {}
     for error in errors:
         source, *place = (str(part) for part in error["loc"])
-        name = ".".join(place[1:] if source == "body" else place)
+        name = ".".join(place[1:]) if source == "body" else place[0]
         text = _WORDING.get(error["type"]) or _sentence(error)
         fields.setdefault(name[:100] or "body", []).append(text)
     return fields

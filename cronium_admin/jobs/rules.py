@@ -12,6 +12,7 @@ MAX_ENV_ENTRIES = 200
 MAX_ENV_BYTES = 256 * 1024
 MAX_TAGS = 20
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 # What decides which program or library really runs, or what Cronium itself tells the script.
 RESERVED_NAMES = frozenset({"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"})
@@ -83,14 +84,17 @@ def validate_tags(value: Any) -> None:
 def validate_input(value: Any) -> None:
     """Any JSON value, up to 1 MiB as text, that the database can keep."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
         raise ValidationError("The input holds NaN or Infinity, which JSON does not know.", code="json") from error
     except RecursionError as error:
         raise ValidationError("The input is nested too deeply.", code="json") from error
-    if len(text) > MAX_INPUT_BYTES:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_INPUT_BYTES:
         raise ValidationError(
-            f"The input has {len(text):,} bytes; at most {MAX_INPUT_BYTES:,} are allowed.", code="too_large"
+            f"The input has {size:,} bytes; at most {MAX_INPUT_BYTES:,} are allowed.", code="too_large"
         )
-    if "\\u0000" in text:
+    # A NUL is written \u0000; an even number of backslashes before it makes it the letters instead.
+    if _ESCAPED_NUL.search(text):
         raise ValidationError("The input holds a NUL character. Remove it.", code="nul")
+    _refuse_unstorable(text, "The input")

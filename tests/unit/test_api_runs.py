@@ -1,0 +1,215 @@
+"""/runs and /jobs/{slug}/runs: launching, listing, looking, cancelling, running again."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cronium_admin.images.models import ImageOverride
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, RunEvent, Status
+from cronium_admin.runs.service import launch
+from cronium_admin.runs.transitions import Ending
+from tests.conftest import Api
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("an unknown profile", {"profile": "huge"}, "profile"),
+    ("an image with spaces", {"image": "a b"}, "image"),
+    ("PATH", {"env": {"PATH": "x"}}, "env"),
+    ("LD_PRELOAD", {"env": {"LD_PRELOAD": "x"}}, "env"),
+    ("5,000 variables", {"env": {f"N{i}": "" for i in range(5000)}}, "env"),
+    ("a variable that is a number", {"env": {"A": 1}}, "env.A"),
+    ("a negative timeout", {"timeout_seconds": -1}, "timeout_seconds"),
+    ("a timeout past 64 bit", {"timeout_seconds": 2**70}, "timeout_seconds"),
+    ("too much CPU", {"cpu": 4}, "cpu"),
+    ("CPU with many decimals", {"cpu": 0.333}, "cpu"),
+    ("CPU that is true", {"cpu": True}, "cpu"),
+    ("too much memory", {"memory_mb": 4096}, "memory_mb"),
+    ("too few processes", {"pids": 0}, "pids"),
+    ("2 MB of input", {"input": "x" * 2_000_000}, "input"),
+    ("a script, which is the job's", {"script": "true"}, "script"),
+]
+
+
+class TestLaunch:
+    def test_without_a_body_takes_all_from_the_job(self, operator: Api, job: Job) -> None:
+        answer = operator.post("/jobs/report/runs")
+        assert answer.status_code == 202
+        run = answer.json()
+        assert answer["Location"] == f"/api/v1/runs/{run['id']}"
+        assert run["job"] == {"slug": "report", "name": "Report"}
+        assert (run["status"], run["number"], run["job_revision"]) == ("queued", 1, 1)
+        assert (run["profile"], run["limits"]) == ("small", {"cpu": 0.5, "memory_mb": 512, "pids": 100})
+        assert run["image"] == {
+            "reference": "cronium/runner:bash-alpine",
+            "rule": "default",
+            "why": "the language's default",
+            "digest": "",
+        }
+        assert (run["env"], run["input"], run["output"]) == (["REGION"], {"day": 1}, None)
+        assert (run["created_by"], run["parent"], run["trigger"]) == ("operator", None, "api")
+
+    @pytest.mark.parametrize("raw", [b"", b"{}", b"null"])
+    def test_empty_bodies_are_all_the_same(self, operator: Api, job: Job, raw: bytes) -> None:
+        assert operator.call("POST", "/jobs/report/runs", raw=raw).json()["input"] == {"day": 1}
+
+    def test_overrides_win_for_this_run_only(self, operator: Api, job: Job) -> None:
+        body = {"input": None, "env": {"REGION": "south", "NEW": "1"}, "image": "my/bash:5", "profile": "large"}
+        body |= {"timeout_seconds": 9, "cpu": 0.25, "memory_mb": 100, "pids": 33}
+        run = operator.post("/jobs/report/runs", body).json()
+        assert run["input"] is None
+        assert run["env"] == ["NEW", "REGION"]
+        assert (run["image"]["reference"], run["image"]["rule"]) == ("my/bash:5", "run")
+        assert (run["profile"], run["timeout_seconds"]) == ("large", 9)
+        assert run["limits"] == {"cpu": 0.25, "memory_mb": 100, "pids": 33}
+        assert Run.objects.get().env == {"REGION": "south", "NEW": "1"}
+        assert operator.post("/jobs/report/runs").json()["timeout_seconds"] == 3600
+
+    @pytest.mark.parametrize(("what", "body", "field"), BAD, ids=[what for what, *_ in BAD])
+    def test_a_bad_override_is_refused_by_field(
+        self, operator: Api, job: Job, what: str, body: dict[str, Any], field: str, nothing_stored: None
+    ) -> None:
+        answer = operator.post("/jobs/report/runs", body)
+        assert answer.status_code == 422, answer.content[:300]
+        assert list(answer.json()["fields"]) == [field]
+
+    def test_of_an_unknown_job_is_404(self, operator: Api) -> None:
+        assert operator.post("/jobs/none/runs").status_code == 404
+
+    def test_of_a_disabled_job_is_refused(self, operator: Api, make_job: Callable[..., Job]) -> None:
+        make_job(slug="off", enabled=False)
+        answer = operator.post("/jobs/off/runs")
+        assert (answer.status_code, answer.json()["code"]) == (409, "job_disabled")
+
+    def test_the_same_key_gives_the_same_run(self, operator: Api, job: Job) -> None:
+        first = operator.post("/jobs/report/runs", Idempotency_Key="a")
+        again = operator.post("/jobs/report/runs", {"input": 2}, Idempotency_Key="a")
+        other = operator.post("/jobs/report/runs", Idempotency_Key="b")
+        assert first.status_code == again.status_code == 202
+        assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+        assert Run.objects.count() == 2
+
+    def test_a_key_belongs_to_its_job(self, operator: Api, job: Job, make_job: Callable[..., Job]) -> None:
+        make_job(slug="second")
+        first = operator.post("/jobs/report/runs", Idempotency_Key="a").json()
+        assert operator.post("/jobs/second/runs", Idempotency_Key="a").json()["id"] != first["id"]
+
+    @pytest.mark.parametrize("key", ["", "x" * 201, "a b", "é", "\x7f"])
+    def test_a_bad_key_is_named(self, operator: Api, job: Job, key: str, nothing_stored: None) -> None:
+        answer = operator.post("/jobs/report/runs", Idempotency_Key=key)
+        assert answer.status_code == 422
+        assert list(answer.json()["fields"]) == ["Idempotency-Key"]
+
+
+class TestList:
+    @pytest.fixture
+    def runs(self, job: Job) -> list[Run]:
+        """Oldest first."""
+        return [launch(job, None) for _ in range(5)]
+
+    def test_pages_are_newest_first_and_inserts_do_not_shift_them(self, viewer: Api, job: Job, runs: list[Run]) -> None:
+        seen, after = [], ""
+        for _ in range(3):
+            page = viewer.get(f"/runs?limit=2{after}").json()
+            seen += [item["number"] for item in page["items"]]
+            after = f"&after={page['next']}"
+            launch(job, None)
+        assert seen == [5, 4, 3, 2, 1]
+        assert page["next"] is None
+
+    def test_runs_of_one_moment_are_neither_lost_nor_doubled(self, viewer: Api, runs: list[Run]) -> None:
+        Run.objects.update(created_at=runs[0].created_at)
+        seen, after = [], ""
+        while after is not None:
+            page = viewer.get(f"/runs?limit=2&after={after}").json()
+            seen += [item["id"] for item in page["items"]]
+            after = page["next"]
+        assert sorted(seen) == sorted(str(run.pk) for run in runs)
+
+    def test_filters_by_job_and_status(self, viewer: Api, runs: list[Run], make_job: Callable[..., Job]) -> None:
+        other = launch(make_job(slug="other"), None)
+        transitions.cancel_queued(runs[0].pk, "test")
+        assert [item["id"] for item in viewer.get("/runs?job=other").json()["items"]] == [str(other.pk)]
+        cancelled = viewer.get("/runs?job=report&status=cancelled").json()["items"]
+        assert [item["id"] for item in cancelled] == [str(runs[0].pk)]
+        assert len(viewer.get("/runs?status=cancelled&status=queued").json()["items"]) == 6
+
+    def test_carries_nothing_long(self, viewer: Api, runs: list[Run]) -> None:
+        item = viewer.get("/runs").json()["items"][0]
+        assert not {"script", "env", "input", "output", "events"} & set(item)
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            *[("status=foo", "status"), ("job=none", "job"), ("job=%00", "job"), ("job=" + "x" * 99, "job")],
+            *[("limit=0", "limit"), ("limit=1000", "limit"), ("limit=ten", "limit"), ("stauts=failed", "stauts")],
+            *[(f"after={word}", "after") for word in ("x", "%ff", "W10", "bnVsbA", "WyJhIiwiYiJd", "e" * 900)],
+        ],
+    )
+    def test_refuses_a_bad_query_by_name(self, viewer: Api, query: str, field: str) -> None:
+        answer = viewer.get(f"/runs?{query}")
+        assert answer.status_code == 422
+        assert list(answer.json()["fields"]) == [field]
+
+
+def test_one_run_comes_with_script_and_events(viewer: Api, run: Run) -> None:
+    shown = viewer.get(f"/runs/{run.pk}").json()
+    assert shown["script"] == "echo hello"
+    assert [event["kind"] for event in shown["events"]] == ["queued"]
+    assert "north" not in str(shown)
+
+
+class TestCancel:
+    def test_a_waiting_run_ends_at_once(self, operator: Api, run: Run) -> None:
+        answer = operator.post(f"/runs/{run.pk}/cancel")
+        assert answer.status_code == 202
+        assert (answer.json()["status"], answer.json()["reason"]) == ("cancelled", "cancelled")
+        assert "operator" in answer.json()["message"]
+        assert answer.json()["finished_at"] is not None
+
+    def test_a_running_one_is_asked_and_keeps_its_status(self, operator: Api, run: Run) -> None:
+        Run.objects.update(status=Status.RUNNING, host="one", lease_epoch=1)
+        for _ in range(2):
+            answer = operator.post(f"/runs/{run.pk}/cancel").json()
+            assert answer["status"] == "running"
+            assert answer["cancel_requested_at"] is not None
+        assert RunEvent.objects.filter(kind="cancel_requested").count() == 1
+
+    def test_one_that_has_ended_is_refused(self, operator: Api, run: Run) -> None:
+        operator.post(f"/runs/{run.pk}/cancel")
+        answer = operator.post(f"/runs/{run.pk}/cancel")
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_ended")
+
+    def test_one_that_is_not_there_is_404(self, operator: Api) -> None:
+        assert operator.post(f"/runs/{uuid4()}/cancel").status_code == 404
+
+
+class TestRerun:
+    def test_repeats_the_snapshot_and_names_its_parent(self, operator: Api, editor: Api, run: Run) -> None:
+        ImageOverride.objects.create(language="bash", reference="other/bash:1")
+        editor.patch("/jobs/report", {"script": "echo other"})
+        answer = operator.post(f"/runs/{run.pk}/rerun")
+        assert answer.status_code == 202
+        again = operator.get(answer["Location"].removeprefix("/api/v1")).json()
+        assert (again["parent"], again["script"], again["trigger"]) == (str(run.pk), "echo hello", "rerun")
+        assert again["image"]["reference"] == run.image
+        assert (again["number"], again["created_by"]) == (2, "operator")
+
+    def test_of_a_deleted_job_is_refused(self, operator: Api, editor: Api, run: Run) -> None:
+        transitions.cancel_queued(run.pk, "test")
+        editor.delete("/jobs/report")
+        answer = operator.post(f"/runs/{run.pk}/rerun")
+        assert (answer.status_code, answer.json()["code"]) == (409, "job_deleted")
+
+
+def test_an_ended_run_says_how(viewer: Api, run: Run) -> None:
+    claimed = transitions.claim_next("one", "owner")
+    assert claimed is not None
+    facts = {"log_lines": 3, "log_bytes": 12, "log_digest": "d" * 64, "peak_memory_bytes": 2**40}
+    transitions.finish(run.pk, 1, Ending(Status.FAILED, "exit_code", "It ended with 7.", 7, facts))
+    shown = viewer.get(f"/runs/{run.pk}").json()
+    assert (shown["status"], shown["reason"], shown["exit_code"]) == ("failed", "exit_code", 7)
+    assert {name: shown[name] for name in facts} == facts
+    assert shown["host"] == "one"
