@@ -1,0 +1,121 @@
+// What every page has: htmx's settings, theme, navigation, dialogs, times that tick.
+import htmx from "htmx.org";
+import { settleDrafts } from "./draft.js";
+import { duration, ago } from "./times.js";
+
+window.htmx = htmx;
+Object.assign(htmx.config, {
+  allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0,
+  // An answer that refuses is a page of its own; only what succeeded is put in place.
+  responseHandling: [{ code: "204", swap: false }, { code: "[23]..", swap: true }, { code: "...", swap: false, error: true }],
+});
+
+const root = document.documentElement;
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+
+// ---- theme
+const system = matchMedia("(prefers-color-scheme: dark)");
+function showTheme(choice) {
+  const dark = choice === "dark" || (choice === "auto" && system.matches);
+  root.setAttribute("data-bs-theme", dark ? "dark" : "light");
+  root.setAttribute("data-theme-choice", choice);
+  for (const button of all("[data-theme-set]")) button.setAttribute("aria-checked", button.dataset.themeSet === choice);
+  document.dispatchEvent(new CustomEvent("cronium:theme", { detail: { dark } }));
+}
+system.addEventListener("change", () => showTheme(root.getAttribute("data-theme-choice")));
+
+// ---- times and clocks
+const skew = Number(root.dataset.now) ? Number(root.dataset.now) - Date.now() : 0;
+const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1, hourCycle: "h23" });
+function tick() {
+  const now = Date.now() + skew;
+  for (const time of all("time[data-rel]")) {
+    const text = ago(now - Date.parse(time.dateTime));
+    if (time.textContent !== text) time.textContent = text;
+  }
+  for (const clock of all("[data-clock]")) {
+    const text = duration(Math.max(0, now - Number(clock.dataset.clock)), true);
+    if (clock.textContent !== text) clock.textContent = text;
+  }
+  grow(now);
+}
+/** The phases of a live run stay to scale: the last one grows. */
+function grow(now) {
+  for (const bar of all("[data-phases-live]")) {
+    const items = all("li", bar);
+    items.forEach((item, at) => {
+      const end = at + 1 < items.length ? Number(items[at + 1].dataset.start) : now;
+      item.style.flexGrow = Math.max(1, end - Number(item.dataset.start));
+    });
+  }
+}
+function localise(from) {
+  for (const time of all("time[datetime]", from)) {
+    const at = new Date(time.dateTime);
+    if (time.hasAttribute("data-hour")) time.textContent = hour.format(at);
+    time.title ||= stamp.format(at);
+  }
+  tick();
+}
+setInterval(tick, 1000);
+
+// ---- navigation, menus, dialogs
+function nav(open) {
+  document.body.classList.toggle("nav-open", open);
+  document.querySelector(".nav-toggle")?.setAttribute("aria-expanded", open);
+  if (open) document.querySelector(".side a")?.focus();
+}
+document.addEventListener("click", (event) => {
+  const on = (selector) => event.target.closest(selector);
+  if (on(".nav-toggle")) nav(!document.body.classList.contains("nav-open"));
+  else if (on(".scrim")) nav(false);
+  const theme = on("[data-theme-set]");
+  if (theme) {
+    try { localStorage.setItem("cronium-theme", theme.dataset.themeSet); } catch { /* for this page only */ }
+    showTheme(theme.dataset.themeSet);
+  }
+  const opener = on("[data-dialog]");
+  if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
+  const closer = on("[data-close]");
+  if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
+  const copier = on("[data-copy]");
+  if (copier) {
+    navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).textContent.trim())
+      .then(() => { copier.querySelector("span").textContent = "Copied"; }, () => {});
+  }
+  for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    for (const menu of all("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+    if (document.body.classList.contains("nav-open")) { nav(false); document.querySelector(".nav-toggle").focus(); }
+  }
+  const typing = event.target.closest("input, textarea, select, [contenteditable], .log-scroll");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const finder = document.querySelector("#job-search") || document.querySelector("#top-search");
+    if (finder) { event.preventDefault(); finder.focus(); finder.select(); }
+  }
+});
+
+// A form is sent once; a second press while the first is on its way does nothing.
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.method !== "post") return;
+  if (event.target.dataset.sent) event.preventDefault();
+  else event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => { for (const form of all("form[data-sent]")) delete form.dataset.sent; });
+
+// ---- htmx: no polling for a hidden page, and an ended session leads to the sign-in page
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault();
+});
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.responseURL.includes("/sign-in/")) { event.detail.shouldSwap = false; location.reload(); }
+});
+document.body.addEventListener("htmx:load", (event) => localise(event.target));
+document.body.addEventListener("htmx:oobAfterSwap", (event) => localise(event.target));
+
+showTheme(root.getAttribute("data-theme-choice") || "auto");
+localise(document);
+settleDrafts(location.pathname);

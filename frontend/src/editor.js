@@ -1,0 +1,190 @@
+// The job editor: code with highlighting, rows of variables, drafts and short cuts. Without it the form still works.
+import { indentWithTab } from "@codemirror/commands";
+import { javascript } from "@codemirror/lang-javascript";
+import { python } from "@codemirror/lang-python";
+import { HighlightStyle, StreamLanguage, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import { shell } from "@codemirror/legacy-modes/mode/shell";
+import { Compartment, EditorState } from "@codemirror/state";
+import { EditorView, keymap } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+import { basicSetup } from "codemirror";
+import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
+
+const form = document.getElementById("job-form");
+const path = location.pathname;
+const LANGUAGES = { bash: () => StreamLanguage.define(shell), python, node: () => javascript() };
+const highlight = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword], color: "var(--c-magenta)" },
+  { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--c-green)" },
+  { tag: [tags.comment], color: "var(--c-grey)", fontStyle: "italic" },
+  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--c-amber)" },
+  { tag: [tags.function(tags.variableName), tags.definition(tags.variableName), tags.className, tags.standard(tags.name)], color: "var(--c-blue)" },
+  { tag: [tags.propertyName, tags.meta, tags.typeName], color: "var(--c-cyan)" },
+  { tag: [tags.invalid], color: "var(--c-red)" },
+]);
+const look = EditorView.theme({
+  "&": { color: "var(--c-text)", backgroundColor: "var(--c-log)", height: "100%" },
+  "&.cm-focused": { outline: "2px solid var(--c-accent)", outlineOffset: "-2px" },
+  ".cm-gutters": { backgroundColor: "var(--c-log)", color: "var(--c-no)", border: "0", borderRight: "1px solid var(--c-line)" },
+  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "color-mix(in srgb, var(--c-accent) 7%, transparent)" },
+  ".cm-activeLineGutter": { color: "var(--c-text)" },
+  ".cm-content": { caretColor: "var(--c-accent)" },
+  ".cm-cursor": { borderLeftColor: "var(--c-accent)" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--c-accent) 28%, transparent) !important" },
+  ".cm-panels": { backgroundColor: "var(--c-surface)", color: "var(--c-text)" },
+  ".cm-tooltip": { backgroundColor: "var(--c-surface)", borderColor: "var(--c-line)", color: "var(--c-text)" },
+});
+
+let clean = "";
+let leaving = false;
+let view = null;
+const area = form?.elements.script;
+const fieldsNow = () => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+const chosen = () => form.elements.language.value;
+const dirty = () => JSON.stringify(fieldsNow()) !== clean;
+
+function startEditor() {
+  const language = new Compartment();
+  const dark = new Compartment();
+  const isDark = () => EditorView.darkTheme.of(document.documentElement.getAttribute("data-bs-theme") === "dark");
+  const speak = () => LANGUAGES[chosen()]();
+  const indent = () => indentUnit.of(chosen() === "python" ? "    " : "  ");
+  view = new EditorView({
+    state: EditorState.create({
+      doc: area.value,
+      extensions: [
+        EditorView.cspNonce.of(form.dataset.nonce),
+        keymap.of([{ key: "Mod-Enter", run: () => (send("run"), true) }, { key: "Mod-s", run: () => (send("save"), true) }]),
+        basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), look, syntaxHighlighting(highlight),
+        EditorView.contentAttributes.of({
+          "aria-label": "Script", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
+        }),
+        EditorView.updateListener.of((update) => { if (update.docChanged) { area.value = view.state.doc.toString(); changed(); } }),
+      ],
+    }),
+  });
+  area.after(view.dom);
+  area.parentElement.classList.add("has-cm");
+  document.addEventListener("cronium:theme", () => view.dispatch({ effects: dark.reconfigure(isDark()) }));
+  for (const radio of form.elements.language) {
+    radio.addEventListener("change", () => {
+      view.dispatch({ effects: language.reconfigure([speak(), indent()]) });
+      offerStarter();
+      showImage();
+    });
+  }
+}
+
+/** Another language keeps the text; only a starter nobody touched, or nothing, gives way to the new starter. */
+function offerStarter() {
+  const starters = JSON.parse(document.getElementById("starters").textContent);
+  const text = area.value.trim();
+  if (text && !Object.values(starters).some((starter) => starter.trim() === text)) return;
+  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: starters[chosen()] } });
+}
+
+function showImage() {
+  for (const note of form.querySelectorAll("[data-image-for]")) note.hidden = note.dataset.imageFor !== chosen();
+}
+
+// ---- variables: rows that can be added and taken away
+function rows() {
+  const list = document.getElementById("env-rows");
+  const template = document.getElementById("env-row");
+  form.addEventListener("click", (event) => {
+    if (event.target.closest("[data-env-add]")) {
+      list.append(template.content.cloneNode(true));
+      list.lastElementChild.querySelector("input").focus();
+      changed();
+    }
+    const remove = event.target.closest("[data-env-remove]");
+    if (!remove) return;
+    const row = remove.closest(".env-row");
+    const next = row.nextElementSibling || row.previousElementSibling;
+    row.remove();
+    (next?.querySelector("input") || form.querySelector("[data-env-add]")).focus();
+    changed();
+  });
+}
+
+// ---- hints while typing; the server decides
+function jsonHint() {
+  const field = form.elements.input_text;
+  const hint = document.getElementById("input-hint");
+  const say = () => {
+    let words = "Any JSON value; empty means none.";
+    if (field.value.trim()) {
+      try {
+        JSON.parse(field.value);
+        words = "Valid JSON.";
+      } catch (error) {
+        words = `Not valid JSON yet: ${error.message}`;
+      }
+    }
+    if (hint.textContent !== words) hint.textContent = words;
+  };
+  field.addEventListener("input", say);
+  if (field.value.trim()) say();
+}
+
+// ---- drafts, sending, leaving
+let draftTimer = null;
+function changed() {
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(() => (dirty() ? saveDraft(path, fieldsNow()) : dropDraft(path)), 400);
+  document.getElementById("unsaved").hidden = !dirty();
+}
+
+function send(then) {
+  form.requestSubmit(form.querySelector(`button[name="then"][value="${then}"]`));
+}
+
+function restore(fields) {
+  const values = (name) => fields.filter(([key]) => key === name).map(([, value]) => value);
+  const [names, texts] = [values("env_name"), values("env_value")];
+  const list = document.getElementById("env-rows");
+  list.replaceChildren();
+  names.forEach((name, at) => {
+    list.append(document.getElementById("env-row").content.cloneNode(true));
+    list.lastElementChild.querySelector("input").value = name;
+    list.lastElementChild.querySelector("textarea").value = texts[at];
+  });
+  for (const element of form.elements) {
+    if (!element.name || element.name.startsWith("env_") || element.type === "hidden" || element.type === "submit") continue;
+    if (element.type === "radio" || element.type === "checkbox") element.checked = values(element.name).includes(element.value);
+    else element.value = values(element.name)[0] ?? "";
+  }
+  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: area.value } });
+  form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
+  changed();
+}
+
+function offerDraft() {
+  const draft = loadDraft(path);
+  if (!draft || JSON.stringify(draft.fields) === clean || form.dataset.bound === "true") return;
+  const bar = document.getElementById("draft");
+  bar.hidden = false;
+  bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restore(draft.fields); bar.hidden = true; view.focus(); });
+  bar.querySelector("[data-draft-drop]").addEventListener("click", () => { dropDraft(path); bar.hidden = true; view.focus(); });
+}
+
+if (form) {
+  startEditor();
+  rows();
+  jsonHint();
+  showImage();
+  clean = JSON.stringify(fieldsNow());
+  offerDraft();
+  if (form.dataset.bound === "true") clean = ""; // what came back with errors is not saved yet
+  form.addEventListener("input", changed);
+  form.addEventListener("change", changed);
+  form.addEventListener("submit", () => { saveDraft(path, fieldsNow()); markSent(path); leaving = true; });
+  addEventListener("pageshow", () => { leaving = false; });
+  addEventListener("beforeunload", (event) => { if (!leaving && dirty()) event.preventDefault(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || !(event.ctrlKey || event.metaKey)) return;
+    if (event.key === "s") { event.preventDefault(); send("save"); }
+    if (event.key === "Enter" && form.querySelector('button[value="run"]')) { event.preventDefault(); send("run"); }
+  });
+  for (const link of document.querySelectorAll("[data-focus-script]")) link.addEventListener("click", (event) => { event.preventDefault(); view.focus(); });
+}

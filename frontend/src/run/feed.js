@@ -1,0 +1,114 @@
+// The live end of a log: one WebSocket that comes back by itself, and by REST where none opens.
+// Hands on every line once and in order. Knows no DOM.
+
+const PROBE_MS = 20_000;
+
+export class Feed {
+  /**
+   * `url(after)` gives the socket's address, `fetchPage(after)` resolves to `{lines, ended}`.
+   * `on` has lines(lines), partial(lines), status(message), end(message) and state(word), where the word is
+   * connecting, live, reconnecting, refused or done.
+   */
+  constructor({ url, fetchPage, last, on, Socket = globalThis.WebSocket, random = Math.random }) {
+    Object.assign(this, { url, fetchPage, last, on, Socket, random });
+    this.tries = 0;
+    this.finished = false;
+  }
+
+  open() {
+    clearTimeout(this.retry);
+    if (this.finished) return;
+    this.#drop();
+    this.on.state(this.tries ? "reconnecting" : "connecting");
+    const socket = (this.socket = new this.Socket(this.url(this.last)));
+    socket.onmessage = (event) => { if (socket === this.socket) this.#take(JSON.parse(event.data)); };
+    socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
+  }
+
+  /** Try now: the network is back, or the reader has come back to the page. */
+  wake() {
+    if (!this.finished && (!this.socket || this.socket.readyState > 1)) this.open();
+  }
+
+  /** Hand on what is new of `lines`; false when one is missing before them. */
+  deliver(lines) {
+    const fresh = lines.filter((line) => line.seq > this.last);
+    if (!fresh.length) return true;
+    let expected = this.last;
+    if (fresh.some((line) => line.seq !== ++expected)) return false;
+    this.last = expected;
+    this.on.lines(fresh);
+    return true;
+  }
+
+  #take(message) {
+    this.tries = 0;
+    this.#watch();
+    if (message.type === "lines") {
+      const lines = message.lines.map(([seq, ns, stream, text]) => ({ seq, ms: ns / 1e6, stream, text }));
+      if (!this.deliver(lines)) this.open(); // ask again from the last line we have
+    } else if (message.type === "partial") this.on.partial(message.lines.map(([stream, text]) => ({ stream, text })));
+    else if (message.type === "status") { this.on.state("live"); this.on.status(message); }
+    else if (message.type === "end") this.#ended(message);
+  }
+
+  #ended(message) {
+    if (typeof message.lines === "number" && message.lines > this.last) {
+      this.tries++;
+      return this.#closed(1006); // the end came, the last lines did not
+    }
+    this.finished = true;
+    clearTimeout(this.probe);
+    this.#drop();
+    this.on.partial([]);
+    this.on.end(message);
+    this.on.state("done");
+  }
+
+  #closed(code) {
+    this.#drop();
+    clearTimeout(this.probe);
+    if (this.finished) return;
+    if (code === 4403) {
+      this.finished = true;
+      return this.on.state("refused");
+    }
+    this.tries++;
+    this.on.state("reconnecting");
+    if (this.tries > 2) this.#catchUp();
+    const wait = Math.min(10_000, 250 * 2 ** Math.min(this.tries, 6));
+    this.retry = setTimeout(() => this.open(), wait * (0.5 + this.random() / 2));
+  }
+
+  #drop() {
+    const socket = this.socket;
+    this.socket = null;
+    if (socket) { socket.onclose = socket.onmessage = null; if (socket.readyState <= 1) socket.close(); }
+  }
+
+  /** A connection that died without a word: after a silence, look whether lines have come that we don't have. */
+  #watch() {
+    clearTimeout(this.probe);
+    this.probe = setTimeout(async () => {
+      try {
+        const page = await this.fetchPage(this.last);
+        if (!this.finished && (page.lines.some((line) => line.seq > this.last) || page.ended)) return this.open();
+      } catch {
+        // the socket's own end will say so
+      }
+      if (!this.finished) this.#watch();
+    }, PROBE_MS);
+  }
+
+  /** No socket opens (a proxy that knows none, say): read by REST until one does. */
+  async #catchUp() {
+    try {
+      const page = await this.fetchPage(this.last);
+      if (this.finished) return;
+      this.deliver(page.lines);
+      if (page.ended && !page.lines.length) this.#ended({ type: "end", lines: this.last });
+    } catch {
+      // the next try comes by itself
+    }
+  }
+}

@@ -1,0 +1,105 @@
+// Keeps the windows of a log that are near the reader, and fetches those that are missing. Knows no DOM.
+
+const SIZE = 500; // lines a window
+const KEEP = 40; // windows in memory
+const KEEP_CHARS = 12_000_000; // and the text in them
+
+export class LineStore {
+  /** `fetchLines(after, limit, signal)` resolves to lines `{seq, ms, stream, text}`. */
+  constructor(fetchLines, total, { delay = 40, onChange = () => {}, onTrouble = () => {} } = {}) {
+    Object.assign(this, { fetchLines, total, delay, onChange, onTrouble });
+    this.windows = new Map(); // window number -> {lines: Array, chars}; the order is that of use
+    this.loading = new Map(); // window number -> AbortController
+    this.wanted = [];
+    this.failures = 0;
+  }
+
+  get(seq) {
+    return this.windows.get(Math.floor((seq - 1) / SIZE))?.lines[(seq - 1) % SIZE];
+  }
+
+  put(lines) {
+    for (const line of lines) {
+      const number = Math.floor((line.seq - 1) / SIZE);
+      let kept = this.windows.get(number);
+      if (!kept) this.windows.set(number, (kept = { lines: [], chars: 0 }));
+      const at = (line.seq - 1) % SIZE;
+      if (!kept.lines[at]) kept.chars += line.text.length;
+      kept.lines[at] = line;
+      if (line.seq > this.total) this.total = line.seq;
+    }
+    this.#evict();
+  }
+
+  /** Say which lines are on the screen: what is missing of them is fetched, what is loading elsewhere is dropped. */
+  want(first, last) {
+    const missing = [];
+    for (let number = Math.floor((first - 1) / SIZE); number <= Math.floor((Math.min(last, this.total) - 1) / SIZE); number++) {
+      if (number >= 0 && this.#lacks(number, first, last)) missing.push(number);
+      const kept = this.windows.get(number);
+      if (kept) { this.windows.delete(number); this.windows.set(number, kept); }
+    }
+    this.wanted = missing;
+    for (const [number, controller] of this.loading) {
+      if (!missing.includes(number)) { controller.abort(); this.loading.delete(number); }
+    }
+    clearTimeout(this.timer);
+    if (missing.some((number) => !this.loading.has(number))) this.timer = setTimeout(() => this.#load(), this.#wait());
+  }
+
+  /** All lines first..last, for a copy; fetched past the cache, in large windows. */
+  async read(first, last) {
+    const found = [];
+    for (let after = first - 1; after < last; ) {
+      const lines = await this.fetchLines(after, Math.min(5000, last - after));
+      if (!lines.length) break;
+      found.push(...lines);
+      after = lines[lines.length - 1].seq;
+    }
+    return found;
+  }
+
+  #wait() {
+    return this.failures ? Math.min(10_000, 400 * 2 ** this.failures) : this.delay;
+  }
+
+  #lacks(number, first, last) {
+    const to = Math.min(last, this.total, (number + 1) * SIZE);
+    for (let seq = Math.max(first, number * SIZE + 1); seq <= to; seq++) if (!this.get(seq)) return true;
+    return false;
+  }
+
+  #load() {
+    for (const number of this.wanted) {
+      if (this.loading.has(number)) continue;
+      const controller = new AbortController();
+      this.loading.set(number, controller);
+      this.fetchLines(number * SIZE, SIZE, controller.signal).then(
+        (lines) => {
+          if (controller.signal.aborted) return;
+          this.loading.delete(number);
+          this.failures = 0;
+          this.put(lines);
+          this.onChange();
+        },
+        () => {
+          if (controller.signal.aborted) return;
+          this.loading.delete(number);
+          this.failures++;
+          this.onTrouble();
+          this.timer = setTimeout(() => this.#load(), this.#wait());
+        },
+      );
+    }
+  }
+
+  #evict() {
+    let chars = 0;
+    for (const kept of this.windows.values()) chars += kept.chars;
+    for (const [number, kept] of this.windows) {
+      if (this.windows.size <= 4 || (this.windows.size <= KEEP && chars <= KEEP_CHARS)) break;
+      chars -= kept.chars;
+      this.windows.delete(number);
+    }
+  }
+}

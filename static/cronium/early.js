@@ -1,0 +1,1 @@
+(()=>{var e=document.documentElement,t="auto";try{t=localStorage.getItem("cronium-theme")||"auto"}catch{}var a=t==="dark"||t!=="light"&&matchMedia("(prefers-color-scheme: dark)").matches;e.setAttribute("data-bs-theme",a?"dark":"light");e.setAttribute("data-theme-choice",t);e.classList.add("js");})();
