@@ -141,7 +141,8 @@ class Api:
     async def _output(self, request: Request, body: bytes) -> Response:
         wrapped = check_json(body) and request.headers.get(b"x-cronium-body") != b"value"
         try:
-            data = await self._channel.request("output", body if wrapped else b'{"output": ' + body + b"}")
+            whole = (body,) if wrapped else (b'{"output": ', body, b"}")
+            data = await self._channel.request("output", whole)
         except BackendUnavailableError:
             raise ApiError(502, "BACKEND_UNAVAILABLE", "Cronium did not answer; the output is not stored.") from None
         except BackendRefusedError as error:

@@ -61,8 +61,8 @@ class Channel:
         """Send a message that has no answer."""
         self._writer.write(json.dumps(message).encode("ascii") + b"\n")
 
-    async def request(self, op: str, body: bytes) -> Any:
-        """Send `body` (one JSON value as text, checked by the caller) and wait for the answer's data.
+    async def request(self, op: str, body: tuple[bytes, ...]) -> Any:
+        """Send `body` (one JSON value as text, in parts, checked by the caller) and wait for the answer's data.
 
         Raises BackendUnavailableError or BackendRefusedError.
         """
@@ -72,23 +72,23 @@ class Channel:
         number = self._last_id
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
-        # Line ends can stand only between the parts of a checked JSON text, where a space means the same.
-        flat = body.replace(b"\n", b" ").replace(b"\r", b" ")
         head = json.dumps({"type": "request", "id": number, "op": op}).encode("ascii")[:-1]
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await self._send(b"".join((head, b', "body": ', flat, b"}\n")))
+                await self._send((head, b', "body": ', *body, b"}"))
                 return await answer
         except (TimeoutError, OSError):
             raise BackendUnavailableError from None
         finally:
             self._waiting.pop(number, None)
 
-    async def _send(self, line: bytes) -> None:
+    async def _send(self, parts: tuple[bytes, ...]) -> None:
         """One line at a time, each after the last has left: a worker that stops reading costs one body, not all."""
         async with self._sending:
             await self._writer.drain()
-            self._writer.write(line)
+            # Line ends can stand only between the tokens of a checked JSON text, where a space means the same.
+            flat = (part.replace(b"\n", b" ").replace(b"\r", b" ") for part in parts)
+            self._writer.write(b"".join((*flat, b"\n")))
             await self._writer.drain()
 
     async def listen(self) -> None:

@@ -20,8 +20,9 @@ class Bounds:
 
     body_bytes: int = 5 * MIB
     header_bytes: int = 16 * KIB
-    # Bodies being received, all connections together: the sidecar lives in 256 MB.
-    pending_bytes: int = 16 * MIB
+    # Bodies being received and answered, all connections together. The sidecar lives in 256 MB, and looking at one
+    # body of the worst kind takes 160 of them.
+    pending_bytes: int = 10 * MIB
     connections: int = 64
     # From the first wait for a request to its last byte; also how long an idle connection is kept.
     request_seconds: float = 15.0
@@ -93,19 +94,21 @@ class Connection:
                         return None
                     request = Request(head.method, head.target, dict(head.headers))
                     route = self._api.route(request)
-                    body = bytearray()
+                    received = bytearray()
                     async for part in self._body(request):
                         held += len(part)
                         self._server.pending_bytes += len(part)
-                        body += part
+                        received += part
             except TimeoutError:
                 if self._http.their_state is h11.IDLE and not self._http.trailing_data[0]:
                     return None
                 raise ApiError(408, "TIMEOUT", "The request took too long to arrive.") from None
             except h11.RemoteProtocolError as error:
                 raise ApiError(error.error_status_hint, "BAD_REQUEST", f"Not HTTP as it should be: {error}") from None
+            body = bytes(received)
+            received.clear()  # one copy is enough
             try:
-                return await self._api.answer(request, route, bytes(body))
+                return await self._api.answer(request, route, body)
             except ApiError as error:
                 return error.response()
         finally:
