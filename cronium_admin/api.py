@@ -23,6 +23,7 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import ErrorBody, Refused, fields_of, fields_of_schema, summary
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
+from cronium_admin.logs.api import router as logs
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.runs.api import router as runs
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
@@ -43,6 +44,7 @@ api = NinjaAPI(
 )
 api.add_router("/jobs", jobs)
 api.add_router("", runs)
+api.add_router("", logs)
 api.add_router("/images", images)
 api.add_router("/profiles", profiles)
 

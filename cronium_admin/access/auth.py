@@ -22,8 +22,7 @@ _WHAT = {
 }
 
 
-def require(user: User, right: May) -> None:
-    """Refuse (403), with a sentence that says which right is missing and who has it."""
+def _allow(user: User, right: May) -> None:
     if not user.may(right):
         role = next(role for role, rank in RANK.items() if rank >= right)
         raise Refused(
@@ -43,7 +42,7 @@ class Bearer(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         user = user_of_token(token.strip())
-        require(user, self.right)
+        _allow(user, self.right)
         return user
 
 
@@ -62,7 +61,7 @@ class Session(APIKeyCookie):
             return None  # a stranger is told to sign in (401), not that a CSRF token is missing
         if check_csrf(request):
             raise Refused(403, "csrf_failed", "The CSRF token is missing or old. Send it as the header X-CSRFToken.")
-        require(user, self.right)
+        _allow(user, self.right)
         return user
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
@@ -79,3 +78,8 @@ def caller(request: HttpRequest) -> User:
     user = getattr(request, "auth", None)
     assert isinstance(user, User)
     return user
+
+
+def require(request: HttpRequest, right: May) -> None:
+    """Refuse (403) a caller without `right`, with a sentence that says which is missing and who has it."""
+    _allow(caller(request), right)

@@ -1,0 +1,138 @@
+"""Small template helpers every page uses: icons, states, durations, JSON. Asks no database."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
+
+register = template.Library()
+
+# One icon and one word a state, so that no state is told by its colour alone.
+STATES = {
+    "queued": ("clock", "Queued"),
+    "starting": ("hourglass", "Starting"),
+    "running": ("loader-2", "Running"),
+    "succeeded": ("circle-check", "Succeeded"),
+    "failed": ("circle-x", "Failed"),
+    "timed_out": ("clock-exclamation", "Timed out"),
+    "cancelled": ("ban", "Cancelled"),
+    "cancelling": ("player-stop", "Cancelling…"),
+    "errored": ("alert-triangle", "Errored"),
+    "lost": ("plug-x", "Lost"),
+}
+LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
+SHOWN_JSON = 4000  # characters of a value on a page; the API gives all of it
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """One symbol of the sprite; words beside it say the same, so it is hidden from screen readers."""
+    return format_html(
+        '<svg class="i {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        extra,
+        static("cronium/sprite.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def state(status: str, bare: bool = False) -> SafeString:
+    """The badge of a run's state; an empty status is a job that never ran."""
+    if not status:
+        return format_html('<span class="state bare s-none">{}</span>', "Never run")
+    name, word = STATES.get(status, ("info-circle", status))
+    return format_html(
+        '<span class="state s-{}{}">{}<span>{}</span></span>',
+        status,
+        " bare" if bare else "",
+        icon(name, "spin" if status == "running" else ""),
+        word,
+    )
+
+
+@register.simple_tag
+def language(name: str) -> SafeString:
+    symbol, word = LANGUAGES.get(name, ("terminal-2", name))
+    return format_html('<span class="lang">{}<span>{}</span></span>', icon(symbol, "i-s"), word)
+
+
+@register.filter
+def length(value: timedelta | None) -> str:
+    """How long, for a person: 380 ms, 12.3 s, 2:05, 1:02:05."""
+    if value is None:
+        return ""
+    seconds = max(0.0, value.total_seconds())
+    if seconds < 0.995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+@register.filter
+def seconds_long(value: int) -> str:
+    """A number of seconds as 45 s, 5 min, 1 h, 1 h 30 min."""
+    hours, rest = divmod(int(value), 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds else ""]
+    return " ".join(part for part in parts if part) or "0 s"
+
+
+@register.filter
+def memory(value: int) -> str:
+    """Megabytes as 512 MB, 1 GB, 1.5 GB."""
+    return f"{value / 1024:g} GB" if value >= 1024 and value % 256 == 0 else f"{value:,} MB"
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """A decimal without zeros at its end: 0.5, 2."""
+    return f"{float(value):g}"
+
+
+@register.filter
+def limits(value: Any) -> str:
+    """The limits of a profile, job or run in one line."""
+    return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} pids"
+
+
+@register.simple_tag
+def when(at: datetime | None, exact: bool = False) -> SafeString | str:
+    """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""
+    if at is None:
+        return ""
+    form = "%H:%M:%S" if exact else "%Y-%m-%d %H:%M:%S UTC"
+    kind = "data-hour" if exact else "data-rel"
+    return format_html('<time datetime="{}" {}>{}</time>', at.isoformat(), kind, at.strftime(form))
+
+
+@register.filter
+def unix_ms(at: datetime | None) -> str:
+    return str(int(at.timestamp() * 1000)) if at else ""
+
+
+@register.simple_tag
+def now_ms() -> str:
+    return unix_ms(now())
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """JSON for reading, cut where it would flood the page."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) <= SHOWN_JSON:
+        return text
+    return f"{text[:SHOWN_JSON]}\n… {len(text):,} characters in all; the API gives the whole value."
+
+
+@register.filter
+def share_of(value: Any, whole: Any) -> int:
+    """`value` as a whole percentage of `whole`, from 0 to 100, for the class of a bar."""
+    return min(100, max(0, round(100 * float(value) / float(whole)))) if whole else 0

@@ -1,0 +1,43 @@
+"""`manage.py bootstrap`: the first administrator and the example jobs. Safe to run at every start."""
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError, transaction
+
+from cronium_admin.access.models import User
+from cronium_admin.access.roles import Role
+from cronium_admin.jobs.examples import load_examples
+
+
+class Command(BaseCommand):
+    help = "Makes the first administrator and loads the example jobs, where there are none yet."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.make_administrator()
+        administrator = User.objects.filter(is_superuser=True).order_by("pk").first()
+        jobs = load_examples(administrator)
+        if jobs:
+            self.stdout.write(f"Loaded {len(jobs)} example jobs.")
+
+    def make_administrator(self) -> None:
+        """Its password is CRONIUM_ADMIN_PASSWORD, or a new one that is shown here and nowhere else."""
+        if User.objects.filter(is_superuser=True).exists():
+            return
+        name, password = settings.CONFIG.admin_user, settings.CONFIG.admin_password
+        shown = "" if password else secrets.token_urlsafe(12)
+        try:
+            with transaction.atomic():
+                User.objects.create_superuser(name, password=password or shown, role=Role.ADMIN)
+        except IntegrityError as error:
+            raise CommandError(
+                f"There is no administrator, and the account {name!r} exists without being one. Set "
+                "CRONIUM_ADMIN_USER to a name that is free, or run `manage.py createsuperuser`."
+            ) from error
+        if shown:
+            lines = ("The first administrator was made. This is shown only now:", f"  user      {name}")
+            self.stdout.write("\n".join(["", *lines, f"  password  {shown}", ""]))
+        else:
+            self.stdout.write(f"The first administrator {name} was made, with the password of CRONIUM_ADMIN_PASSWORD.")

@@ -1,0 +1,82 @@
+"""`manage.py images build`: builds the runner and sidecar images, shows how far it is, and notes what was built."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from cronium_admin.images import build
+from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.models import BuiltImage, Language
+
+
+class Command(BaseCommand):
+    help = "Builds the runner and sidecar images on the Docker Engine."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        building = actions.add_parser("build", help="build what is not up to date")
+        building.add_argument("--family", choices=["auto", "alpine", "debian"], default="auto")
+        building.add_argument("--force", action="store_true", help="build all again from scratch")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with self.reporter() as report:
+                built = build.build_all(_client(), report=report, family=options["family"], force=options["force"])
+        except ImageBuildError as error:
+            if error.log:
+                self.stderr.write(error.log)
+            raise CommandError(str(error)) from error
+        record(built)
+        for image in built:
+            state = "up to date" if image.skipped else "built"
+            self.stdout.write(f"{image.reference}  {image.size / 1e6:.0f} MB  {state}")
+
+    @contextmanager
+    def reporter(self) -> Iterator[build.Report]:
+        """A bar on a terminal, plain lines elsewhere."""
+        console = Console(file=getattr(self.stdout, "_out", None))
+        if not console.is_terminal:
+            yield lambda event: self.stdout.write(f"[{event.done}/{event.total}] {event.step}: {event.detail}")
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Bar(*columns, console=console) as bar:
+            task = bar.add_task("Images", total=None)
+
+            def report(event: build.Progress) -> None:
+                detail = event.detail.splitlines()[0][:70] if event.detail else ""
+                bar.update(task, total=event.total, completed=event.done, description=f"{event.step}: {detail}")
+
+            yield report
+
+
+def _client() -> docker.APIClient:
+    try:
+        return docker.APIClient(base_url=settings.CONFIG.docker_host or None, version="auto", timeout=60)
+    except docker.errors.DockerException as error:
+        where = settings.CONFIG.docker_host or "its usual place"
+        raise CommandError(
+            f"No Docker Engine answers at {where}. Start it, or set CRONIUM_DOCKER_HOST to where it is."
+        ) from error
+
+
+def record(images: list[build.BuiltImage]) -> None:
+    """Note the runner images as the languages' defaults; a database that is still empty gets its tables first."""
+    if BuiltImage._meta.db_table not in connection.introspection.table_names():
+        call_command("migrate", interactive=False, verbosity=0)
+    for image in images:
+        if image.name in Language.values:
+            BuiltImage.objects.update_or_create(
+                language=image.name, defaults={"reference": image.reference, "built_at": timezone.now()}
+            )
