@@ -4,6 +4,7 @@ Every method may be called again after a failure; the removals treat "not found"
 """
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -104,12 +105,36 @@ class Engine:
     """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
 
     def __init__(self, url: str = "", pool: int = 64) -> None:
-        with _typed("say its version"):
-            base = {"base_url": url} if url else _from_environment()
-            self._control = docker.APIClient(version="auto", timeout=CONTROL_SECONDS, max_pool_size=pool, **base)
-            version = self._control.api_version
-            self._streams = docker.APIClient(version=version, timeout=CONTROL_SECONDS, max_pool_size=3 * pool, **base)
-            self._info: dict[str, Any] = self._control.info()
+        self._url, self._pool = url, pool
+        self._lock = threading.Lock()
+        self._clients: tuple[docker.APIClient, docker.APIClient] | None = None
+        self._facts: dict[str, Any] = {}
+
+    def _connect(self) -> tuple[docker.APIClient, docker.APIClient]:
+        """The control and the streaming client, made at first use: an engine may come up later than we do."""
+        with self._lock:
+            if self._clients is None:
+                with _typed("say its version"):
+                    where = {"base_url": self._url} if self._url else kwargs_from_env()
+                    base: dict[str, Any] = {**where, "timeout": CONTROL_SECONDS}
+                    control = docker.APIClient(version="auto", max_pool_size=self._pool, **base)
+                    streams = docker.APIClient(version=control.api_version, max_pool_size=3 * self._pool, **base)
+                    self._facts = control.info()
+                    self._clients = control, streams
+            return self._clients
+
+    @property
+    def _control(self) -> docker.APIClient:
+        return self._connect()[0]
+
+    @property
+    def _streams(self) -> docker.APIClient:
+        return self._connect()[1]
+
+    @property
+    def _info(self) -> dict[str, Any]:
+        self._connect()
+        return self._facts
 
     @property
     def version(self) -> str:
@@ -273,8 +298,3 @@ def _found(kind: str, name: str, labels: dict[str, str]) -> Found:
         return labels.get(label, "")
 
     return Found(kind, name, get(options.LABEL_RUN), get(options.LABEL_ROLE), get(options.LABEL_HOST))
-
-
-def _from_environment() -> dict[str, Any]:
-    """DOCKER_HOST and its TLS variables as Docker's own tools read them."""
-    return dict(kwargs_from_env())

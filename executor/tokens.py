@@ -8,6 +8,7 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from jwt.types import Options
 
 AUDIENCE, ISSUER, TYPE = "cronium-runtime", "cronium", "cronium-run+jwt"
 TWO_HOURS = 7200
@@ -42,7 +43,7 @@ def mint(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float
 
 def verify(key: Ed25519PublicKey, token: str, run_id: str) -> None:
     """Raise jwt.InvalidTokenError unless `token` is a valid one of exactly this run."""
-    options = {"require": ["sub", "aud", "iss", "exp"]}
+    options: Options = {"require": ["sub", "aud", "iss", "exp"]}
     jwt.decode(token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER, subject=run_id, options=options)
     if jwt.get_unverified_header(token).get("typ") != TYPE:
         raise jwt.InvalidTokenError("not a run token")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from cronium_admin.access.roles import RANK, May, Role
 
-TOKEN_PREFIX = "crn_"
+TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
 
 
 class User(AbstractUser):

@@ -83,18 +83,21 @@ def validate_tags(value: Any) -> None:
 
 def validate_input(value: Any) -> None:
     """Any JSON value, up to 1 MiB as text, that the database can keep."""
+    validate_json(value, "The input", MAX_INPUT_BYTES)
+
+
+def validate_json(value: Any, what: str, max_bytes: int) -> None:
+    """Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
-        raise ValidationError("The input holds NaN or Infinity, which JSON does not know.", code="json") from error
+        raise ValidationError(f"{what} holds NaN or Infinity, which JSON does not know.", code="json") from error
     except RecursionError as error:
-        raise ValidationError("The input is nested too deeply.", code="json") from error
+        raise ValidationError(f"{what} is nested too deeply.", code="json") from error
     size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_INPUT_BYTES:
-        raise ValidationError(
-            f"The input has {size:,} bytes; at most {MAX_INPUT_BYTES:,} are allowed.", code="too_large"
-        )
+    if size > max_bytes:
+        raise ValidationError(f"{what} has {size:,} bytes; at most {max_bytes:,} are allowed.", code="too_large")
     # A NUL is written \u0000; an even number of backslashes before it makes it the letters instead.
     if _ESCAPED_NUL.search(text):
-        raise ValidationError("The input holds a NUL character. Remove it.", code="nul")
-    _refuse_unstorable(text, "The input")
+        raise ValidationError(f"{what} holds a NUL character. Remove it.", code="nul")
+    _refuse_unstorable(text, what)

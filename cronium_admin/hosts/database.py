@@ -1,0 +1,44 @@
+"""Lets the executor's many threads use the database through a few: no connection lives as long as a container."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+log = logging.getLogger("cronium.database")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DatabaseThreads:
+    """Runs functions that use the database in `count` threads, each with its own connection."""
+
+    def __init__(self, count: int = 4) -> None:
+        self._pool = ThreadPoolExecutor(count, "database")
+        self._closed = threading.Event()
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function` returns or raises. While the database is away it is tried again, for as long as
+        it takes: `function` must be safe to repeat, as every conditional UPDATE is."""
+        return self._pool.submit(self._attempt, function, *args, **kwargs).result()
+
+    def _attempt(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        pause = 0.1
+        while True:
+            try:
+                close_old_connections()
+                return function(*args, **kwargs)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                if self._closed.wait(pause):
+                    raise
+                log.warning("the database did not answer; trying again", exc_info=pause > 1)
+                pause = min(2 * pause, 5.0)
+
+    def close(self) -> None:
+        """End the retries and the threads."""
+        self._closed.set()
+        self._pool.shutdown(wait=True)

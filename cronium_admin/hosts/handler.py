@@ -1,0 +1,53 @@
+"""Between one run of the executor and its row: the executor's RunHandler, with Django behind it."""
+
+from typing import Any
+from uuid import UUID
+
+from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.logs.store import LogWriter, RunLog
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.transitions import Ending
+from cronium_admin.runtime import service as runtime
+from executor.spec import Batch, Reply, RunResult
+
+
+class RowHandler:
+    """Keeps the truth about one run that this host has claimed under lease epoch `epoch`."""
+
+    def __init__(self, run_id: UUID, epoch: int, database: DatabaseThreads, writer: LogWriter) -> None:
+        self._run_id = run_id
+        self._epoch = epoch
+        self._database = database
+        self._writer = writer
+        self._log = RunLog(run_id)
+
+    def may_begin(self, image_id: str) -> bool:
+        return self._database.call(self._begin, image_id)
+
+    def _begin(self, image_id: str) -> bool:
+        if transitions.begin(self._run_id, self._epoch, image_id):
+            return True
+        # A commit whose answer was lost: the row says running, under our lease, and nothing was sent yet.
+        mine = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
+        return mine.exists()
+
+    def append(self, batch: Batch) -> None:
+        self._writer.write(self._log.prepare(batch))
+
+    def request(self, operation: str, body: Any) -> Reply:
+        return self._database.call(runtime.answer, self._run_id, operation, body)
+
+    def finish(self, result: RunResult) -> None:
+        self._writer.write(self._log.seal())
+        facts = {
+            "log_lines": self._log.lines,
+            "log_bytes": self._log.bytes,
+            "log_digest": self._log.digest,
+            "peak_memory_bytes": result.peak_memory_bytes,
+        }
+        ending = Ending(Status(result.status), result.reason, result.message, result.exit_code, facts)
+        self._database.call(transitions.finish, self._run_id, self._epoch, ending)
+
+    def cleaned(self) -> None:
+        self._database.call(transitions.mark_clean, self._run_id)

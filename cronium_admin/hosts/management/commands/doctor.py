@@ -1,0 +1,38 @@
+"""`manage.py doctor`: can this machine run jobs? Ends with 1 when something failed."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from cronium_admin.hosts.doctor import examine
+
+
+class Command(BaseCommand):
+    help = "Checks engine, images, database, broker, disk, address pool and clock; a row each, with the mend."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for machines")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = examine()
+        failed = sum(row.state == "failed" for row in rows)
+        if options["json"]:
+            self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))
+        else:
+            self.show(rows, failed)
+        if failed:
+            sys.exit(1)
+
+    def show(self, rows: list[Any], failed: int) -> None:
+        paint = {"ok": self.style.SUCCESS, "warning": self.style.WARNING, "failed": self.style.ERROR}
+        width = max(len(row.name) for row in rows)
+        for row in rows:
+            self.stdout.write(f"{paint[row.state](f'{row.state:<8}')} {row.name:<{width}}  {row.found}")
+            if row.mend:
+                self.stdout.write(f"{'':<8} {'':<{width}}  → {row.mend}")
+        self.stdout.write("Something failed; see the arrows." if failed else "Ready to run jobs.")

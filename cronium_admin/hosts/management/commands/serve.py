@@ -1,0 +1,66 @@
+"""`manage.py serve`: web and executor in one process."""
+
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from cronium_admin import asgi
+from cronium_admin.hosts.worker import Worker
+
+EMBEDDED_HOST = "local"
+# Open pages reconnect by themselves, so a stopping server does not wait for them.
+DRAIN_SECONDS = 2
+
+
+def run_server(application: Any = "cronium_admin.asgi:application") -> None:
+    """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
+    host, port = settings.CONFIG.host, settings.CONFIG.port
+    _refuse_taken(host, port)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=host,
+            port=port,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            ws="websockets-sansio",
+            ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,
+            server_header=False,
+        )
+    )
+    server.run()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Say that the port is taken in a sentence, before anything else is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} on {host} can't be used ({error.strerror}). Is Cronium running already? Set "
+                "CRONIUM_PORT to another port, or CRONIUM_HOST to another address."
+            ) from error
+
+
+class Command(BaseCommand):
+    help = "Web and executor in one process: SQLite, in-memory channel layer and broker."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host-name", default=EMBEDDED_HOST, help="the executor's name, as runs show it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        worker = Worker(options["host_name"])
+        asgi.on_start.append(worker.start)
+        asgi.on_stop.append(worker.stop)
+        self.stdout.write(f"Cronium is at http://{settings.CONFIG.host}:{settings.CONFIG.port} (Ctrl-C ends it)")
+        run_server()

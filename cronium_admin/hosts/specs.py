@@ -1,0 +1,33 @@
+"""From a run's row to what the executor needs to know of it."""
+
+from django.conf import settings
+
+from cronium_admin.runs.models import Run
+from cronium_admin.runtime.service import context
+from executor import tokens
+from executor.spec import MB, Limits, RunSpec
+
+SIDECAR_IMAGE = "cronium/runtime-api:latest"
+
+
+def spec_of(run: Run, instance: str, host: str) -> RunSpec:
+    """The executor's view of `run`, with a token made for it now."""
+    token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds)
+    return RunSpec(
+        run_id=str(run.pk),
+        instance=instance,
+        host=host,
+        language=run.language,
+        script=run.script,
+        image=run.image,
+        sidecar_image=SIDECAR_IMAGE,
+        limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
+        timeout_seconds=float(run.timeout_seconds),
+        log_limit_bytes=settings.CONFIG.log_limit_mb * MB,
+        token=token.text,
+        token_expires_at=token.expires_at,
+        env=run.env,
+        read_only_root=run.read_only_root,
+        input=run.input,
+        context=context(run),
+    )

@@ -1,0 +1,59 @@
+"""A process's one runner and the Celery consumer that wakes it: inside `serve`, or alone in `worker`."""
+
+import logging
+import threading
+
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+
+from cronium_admin.celery import app
+from cronium_admin.hosts.runner import Runner
+
+log = logging.getLogger("cronium.worker")
+_current: "Worker | None" = None
+
+
+class Worker:
+    """Runner and consumer of one host, started and stopped together. One a process."""
+
+    def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
+        global _current
+        self.runner = Runner(host)
+        # A queue of the host's own carries what only it can do: cancel a run that it holds.
+        app.amqp.queues.select([])
+        self._consumer: WorkController = app.WorkController(
+            hostname=f"cronium@{host}",
+            queues=[*queues, f"host.{host}"],
+            pool="threads",
+            concurrency=2,
+            loglevel="WARNING",
+            without_heartbeat=True,
+            without_mingle=True,
+            without_gossip=True,
+        )
+        self._thread = threading.Thread(target=self._consume, name="celery", daemon=True)
+        _current = self
+
+    def start(self) -> None:
+        self.runner.start()
+        self._thread.start()
+
+    def _consume(self) -> None:
+        try:
+            self._consumer.start()
+        except Exception:
+            log.exception("the Celery consumer ended; waiting runs are found by the sweep")
+
+    def stop(self) -> bool:
+        """Stop taking work, stop what runs; False when something was still there at the end."""
+        celery_state.should_stop = 0
+        done = self.runner.close()
+        self._thread.join(5)
+        celery_state.should_stop = None
+        return done
+
+
+def look(run_id: str) -> None:
+    """Pass on to this process's runner, if it has one."""
+    if _current:
+        _current.runner.look(run_id)

@@ -1,0 +1,61 @@
+"""How a chunk's lines are packed: an index of runs of lines (stream, count, time) and the compressed text."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import zstandard
+
+_ENTRY = struct.Struct("<BIq")  # stream 1 or 2, lines, unix nanoseconds
+_RAW, _ZSTD = b"\x00", b"\x01"
+WORTH_COMPRESSING = 512  # bytes; below, the frame's own header eats the gain
+MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+class Entry(NamedTuple):
+    """`lines` lines of one stream, received together."""
+
+    stream: int
+    lines: int
+    unix_ns: int
+
+
+class Line(NamedTuple):
+    """One line; `text` is the bytes as written, without the newline."""
+
+    seq: int
+    unix_ns: int
+    stream: int
+    text: bytes
+
+
+def pack_index(entries: Iterable[Entry]) -> bytes:
+    return b"".join(_ENTRY.pack(*entry) for entry in entries)
+
+
+def unpack_index(data: bytes) -> list[Entry]:
+    return [Entry(*values) for values in _ENTRY.iter_unpack(data)]
+
+
+def pack_text(text: bytes) -> bytes:
+    if len(text) < WORTH_COMPRESSING:
+        return _RAW + text
+    # Level 1: 3 compresses these texts no better and costs more (docs/architecture.md).
+    return _ZSTD + zstandard.ZstdCompressor(level=1).compress(text)
+
+
+def unpack_text(data: bytes) -> bytes:
+    kind, body = data[:1], data[1:]
+    if kind == _RAW:
+        return body
+    return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)
+
+
+def lines_of(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:
+    """The lines of one chunk, in order."""
+    texts = iter(unpack_text(data).split(b"\n"))
+    seq = first_seq
+    for stream, count, unix_ns in _ENTRY.iter_unpack(index):
+        for _ in range(count):
+            yield Line(seq, unix_ns, stream, next(texts))
+            seq += 1

@@ -1,0 +1,110 @@
+"""Reads a run's stored log: windows of lines, search, and the whole as text. Writes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Max
+
+from cronium_admin.logs.codec import Line, lines_of, unpack_text
+from cronium_admin.logs.models import LogChunk
+from cronium_admin.runs.models import TERMINAL, Run, Status
+
+STREAMS = {1: "stdout", 2: "stderr"}
+WINDOW_LINES, WINDOW_BYTES = 2000, 512 * 1024
+
+
+@dataclass(frozen=True)
+class State:
+    """A run and its log at one moment; when `ended`, all lines that will ever be are stored."""
+
+    status: str
+    phase: str
+    reason: str
+    message: str
+    exit_code: int | None
+    lines: int
+    partial: tuple[tuple[str, str], ...]  # (stream, text) of the lines begun
+    digest: str
+    cancelling: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+
+PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "running"}
+
+
+def state(run_id: UUID) -> State | None:
+    """One query; None when there is no such run."""
+    columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
+    head = ("log_head__lines", "log_head__stdout_tail", "log_head__stderr_tail")
+    row = Run.objects.filter(pk=run_id).values(*columns, *head).first()
+    if row is None:
+        return None
+    tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
+    return State(
+        status=row["status"],
+        phase=PHASES.get(row["status"], "ended"),
+        reason=row["reason"],
+        message=row["message"],
+        exit_code=row["exit_code"],
+        lines=row["log_head__lines"] or 0,
+        partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
+        digest=row["log_digest"],
+        cancelling=row["cancel_requested_at"] is not None,
+    )
+
+
+def _chunks(run_id: UUID, after: int) -> Iterator[LogChunk]:
+    """The chunks that hold lines past `after`, in order, a few at a time."""
+    chunks = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
+    at = chunks.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
+    while True:
+        # A flood's chunk has 256 KiB and more: four are a megabyte in memory.
+        page = list(chunks.filter(first_seq__gte=at)[:4])
+        yield from page
+        if len(page) < 4:
+            return
+        at = page[-1].first_seq + page[-1].lines
+
+
+def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:
+    """Up to `limit` lines with seq > `after`, cut once they pass `max_bytes`; at least one if there is one."""
+    found: list[Line] = []
+    size = 0
+    for chunk in _chunks(run_id, after):
+        for line in lines_of(chunk.first_seq, bytes(chunk.index), bytes(chunk.data)):
+            if line.seq <= after:
+                continue
+            size += len(line.text)
+            if found and size > max_bytes:
+                return found
+            found.append(line)
+            if len(found) >= limit:
+                return found
+    return found
+
+
+def search(run_id: UUID, query: bytes, after: int, limit: int) -> tuple[list[Line], int]:
+    """Up to `limit` lines past `after` that hold `query`, and the last seq that was looked at."""
+    found: list[Line] = []
+    looked = after
+    for chunk in _chunks(run_id, after):
+        data = bytes(chunk.data)
+        last = chunk.first_seq + chunk.lines - 1
+        if query in unpack_text(data):
+            for line in lines_of(chunk.first_seq, bytes(chunk.index), data):
+                if line.seq > after and query in line.text:
+                    found.append(line)
+                    if len(found) >= limit:
+                        return found, line.seq
+        looked = max(looked, last)
+    return found, looked
+
+
+def text(run_id: UUID) -> Iterator[bytes]:
+    """The whole log as `logs.txt` has it: every line, each with its newline, bytes as written."""
+    for chunk in _chunks(run_id, 0):
+        yield unpack_text(bytes(chunk.data))
