@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import docker
-import docker.errors
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
@@ -16,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cronium_admin.errors import Refused
 from cronium_admin.images import build
+from cronium_admin.images.engine import connect
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.models import BuiltImage, Language
 
@@ -32,8 +31,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            client = connect(60)
             with self.reporter() as report:
-                built = build.build_all(_client(), report=report, family=options["family"], force=options["force"])
+                built = build.build_all(client, report=report, family=options["family"], force=options["force"])
+        except Refused as error:
+            raise CommandError(error.message) from error
         except ImageBuildError as error:
             if error.log:
                 self.stderr.write(error.log)
@@ -59,16 +61,6 @@ class Command(BaseCommand):
                 bar.update(task, total=event.total, completed=event.done, description=f"{event.step}: {detail}")
 
             yield report
-
-
-def _client() -> docker.APIClient:
-    try:
-        return docker.APIClient(base_url=settings.CONFIG.docker_host or None, version="auto", timeout=60)
-    except docker.errors.DockerException as error:
-        where = settings.CONFIG.docker_host or "its usual place"
-        raise CommandError(
-            f"No Docker Engine answers at {where}. Start it, or set CRONIUM_DOCKER_HOST to where it is."
-        ) from error
 
 
 def record(images: list[build.BuiltImage]) -> None:
