@@ -121,8 +121,17 @@ class _Builder:
                 present = [self.current(recipe, family) for recipe in RECIPES]
                 if all(present):
                     return [self.skip(image) for image in present if image]
-        family = self.choose() if wanted == "auto" else families[0]
-        self.bring_bases(family)
+        family = self.choose() if wanted == "auto" else wanted
+        try:
+            self.bring_bases(family)
+        except (ImageBuildError, docker.errors.APIError) as error:
+            if wanted != "auto" or family != "alpine":
+                raise
+            # A registry that answers may still refuse the pull: it limits how often one may ask.
+            why = explain(error) if isinstance(error, docker.errors.APIError) else error
+            self.say("pull", f"failed ({why}); building the Debian images from a base made here")
+            family = "debian"
+            self.bring_bases(family)
         return [self.make(recipe, family) for recipe in RECIPES]
 
     def current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
