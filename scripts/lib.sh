@@ -23,13 +23,18 @@ hold_services() {
   held_policy=""
   if ! has_systemd && [ ! -e /usr/sbin/policy-rc.d ]; then
     held_policy=/usr/sbin/policy-rc.d
+    trap release_services EXIT # also when it is interrupted
     printf '#!/bin/sh\nexit 101\n' >"$held_policy"
     chmod 755 "$held_policy"
   fi
 }
 
 release_services() {
-  if [ -n "${held_policy:-}" ]; then rm -f "$held_policy"; held_policy=""; fi
+  if [ -n "${held_policy:-}" ]; then
+    rm -f "$held_policy"
+    held_policy=""
+    trap - EXIT
+  fi
 }
 
 # apt_install LOG PACKAGE...: the output goes to LOG and is shown only when it fails.
