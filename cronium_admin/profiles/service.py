@@ -13,8 +13,9 @@ LIMITS = ("cpu", "memory_mb", "pids")
 
 
 def profiles_with_use() -> QuerySet[Profile, Profile]:
-    """All profiles, each with `job_count`: how many jobs use it."""
-    return Profile.objects.annotate(job_count=Count("jobs"))
+    """All profiles, smallest first, each with `job_count`: how many jobs use it."""
+    # Grouping drops the model's own order.
+    return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
 
 
 def find_profile(name: str) -> Profile:

@@ -1,0 +1,223 @@
+"""bootstrap, token, images build and doctor, as somebody at a terminal meets them."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.hosts import doctor
+from cronium_admin.images import build
+from cronium_admin.images.errors import ImageBuildError
+from cronium_admin.images.management.commands import images as images_command
+from cronium_admin.images.models import BuiltImage
+from cronium_admin.images.resolve import resolve
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.service import launch
+from tests.conftest import Api
+
+
+def run(*words: str, **more: Any) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out, stderr=StringIO(), **more)
+    return out.getvalue()
+
+
+class TestBootstrap:
+    def test_makes_an_administrator_whose_password_is_shown_once(self, db: None) -> None:
+        shown = run("bootstrap")
+        password = next(line.split()[-1] for line in shown.splitlines() if "password" in line)
+        person = User.objects.get()
+        assert (person.username, person.is_superuser, person.role) == ("admin", True, "admin")
+        assert person.check_password(password)
+        assert password not in person.password
+        assert run("bootstrap") == ""
+        assert User.objects.count() == 1
+
+    def test_takes_the_password_it_is_given_and_does_not_show_it(self, db: None, settings: Any) -> None:
+        given = {"admin_user": "ada", "admin_password": "a-good-one-42"}
+        settings.CONFIG = settings.CONFIG.model_copy(update=given)
+        assert "a-good-one-42" not in run("bootstrap")
+        assert User.objects.get(username="ada").check_password("a-good-one-42")
+
+    def test_says_what_to_do_when_the_name_is_taken(self, db: None) -> None:
+        User.objects.create(username="admin")
+        with pytest.raises(CommandError, match="CRONIUM_ADMIN_USER"):
+            run("bootstrap")
+
+    def test_loads_an_example_of_each_language_that_can_run(self, db: None) -> None:
+        run("bootstrap")
+        assert sorted(Job.objects.values_list("language", flat=True)) == ["bash", "node", "python"]
+        for job in Job.objects.all():
+            job.full_clean()
+            assert launch(job, None).status == "queued"
+
+    def test_does_not_bring_deleted_examples_back(self, db: None) -> None:
+        run("bootstrap")
+        Job.objects.all().delete()
+        run("bootstrap")
+        assert not Job.objects.exists()
+
+    def test_leaves_a_dashboard_with_jobs_alone(self, job: Job) -> None:
+        run("bootstrap")
+        assert Job.objects.count() == 1
+
+
+class TestToken:
+    def test_create_prints_a_token_that_works_and_nothing_else(self, people: dict[str, User]) -> None:
+        out = run("token", "create", "--user", "viewer", "--name", "ci")
+        assert out.endswith("\n")
+        assert out.count("\n") == 1
+        caller = Api(None)
+        caller.headers["Authorization"] = f"Bearer {out.strip()}"
+        assert caller.get("/jobs").status_code == 200
+
+    @pytest.mark.parametrize(("user", "name", "told"), [("nobody", "x", "viewer"), ("viewer", " ", "1 to 100")])
+    def test_create_says_what_is_wrong(self, people: dict[str, User], user: str, name: str, told: str) -> None:
+        with pytest.raises(CommandError, match=told):
+            run("token", "create", "--user", user, "--name", name)
+        assert not ApiToken.objects.exists()
+
+    def test_list_shows_beginnings_only_and_revoke_ends_one(self, people: dict[str, User]) -> None:
+        token = run("token", "create", "--user", "viewer", "--name", "ci").strip()
+        listed = run("token", "list")
+        assert token[:10] in listed
+        assert token not in listed
+        assert run("token", "revoke", token[:10]) == "Revoked.\n"
+        assert "revoked" in run("token", "list", "--user", "viewer")
+        with pytest.raises(CommandError):
+            run("token", "revoke", "crn_")
+
+
+class TestImagesBuild:
+    @pytest.fixture
+    def built(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """The engine's part done by a stand-in that says two things and then ends as told."""
+
+        def stand_in(ending: Callable[[], list[build.BuiltImage]]) -> None:
+            def build_all(client: Any, *, report: build.Report, family: str, force: bool) -> list[build.BuiltImage]:
+                report(build.Progress("bash", 0, 4, "Step 1/2"))
+                report(build.Progress("bash", 1, 4, ""))
+                return ending()
+
+            monkeypatch.setattr(build, "build_all", build_all)
+            monkeypatch.setattr(images_command, "connect", lambda seconds: None)
+
+        return stand_in
+
+    def test_notes_what_became_each_languages_default(self, db: None, built: Callable[..., None]) -> None:
+        BuiltImage.objects.create(language="bash", reference="old")
+        names: list[Any] = ["bash", "python", "node", "runtime-api"]
+        made = [build.BuiltImage(name, f"made/{name}:1", "sha256:1", "debian", 10**7, False) for name in names]
+        built(lambda: made)
+        out = run("images", "build")
+        assert "[0/4] bash: Step 1/2" in out
+        assert "\x1b" not in out
+        assert dict(BuiltImage.objects.values_list("language", "reference")) == {
+            name: f"made/{name}:1" for name in ("bash", "python", "node")
+        }
+        assert resolve("bash").reference == "made/bash:1"
+
+    def test_ends_with_one_sentence_when_it_fails(self, db: None, built: Callable[..., None]) -> None:
+        def fail() -> list[build.BuiltImage]:
+            raise ImageBuildError("The image bash could not be built: no space left.", "log")
+
+        built(fail)
+        with pytest.raises(CommandError, match="no space left"):
+            run("images", "build")
+        assert not BuiltImage.objects.exists()
+
+    def test_without_an_engine_says_how_to_get_one(self, db: None, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})
+        with pytest.raises(CommandError, match="CRONIUM_DOCKER_HOST"):
+            run("images", "build")
+
+
+class TestDoctor:
+    @pytest.fixture
+    def no_engine(self, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})
+
+    def test_without_an_engine_fails_with_the_mend_and_still_checks_the_rest(self, db: None, no_engine: None) -> None:
+        rows = {row.name: row for row in doctor.examine()}
+        assert rows["engine"].state == "failed"
+        assert "CRONIUM_DOCKER_HOST" in rows["engine"].mend
+        assert {rows[name].state for name in ("images", "address pool", "clock")} == {"warning"}
+        assert (rows["database"].state, rows["broker"].state) == ("ok", "ok")
+
+    def test_ends_with_1_and_speaks_json(self, db: None, no_engine: None) -> None:
+        out = StringIO()
+        with pytest.raises(SystemExit) as ended:
+            call_command("doctor", "--json", stdout=out)
+        assert ended.value.code == 1
+        told = json.loads(out.getvalue())
+        assert told["ok"] is False
+        assert set(told["checks"][0]) == {"name", "state", "found", "mend"}
+        assert all(row["mend"] for row in told["checks"] if row["state"] != "ok")
+
+    def test_a_redis_that_is_away_fails(self, db: None, no_engine: None, settings: Any) -> None:
+        away = "redis://127.0.0.1:9"
+        settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": away})
+        settings.CELERY_BROKER_URL = away
+        assert {row.name: row.state for row in doctor.examine()}["broker"] == "failed"
+
+    def test_a_full_disk_fails(self, db: None, no_engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        usage = type("Usage", (), {"free": 10**7, "total": 10**12, "used": 0})
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+        assert {row.name: row.state for row in doctor.examine()}["disk"] == "failed"
+
+    def test_reads_the_hosts_routes_and_leaves_the_default_one_out(self, tmp_path: Path) -> None:
+        table = tmp_path / "route"
+        table.write_text(
+            "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+            "eth0 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n"
+            "tun0 0000D50A 00000000 0001 0 0 0 0000FFFF 0 0 0\n"
+        )
+        assert [str(net) for net in doctor._host_routes(table)] == ["10.213.0.0/16"]
+
+    @pytest.mark.parametrize(
+        ("networks", "state"),
+        [
+            ([], "ok"),
+            ([{"Name": "lan", "IPAM": {"Config": [{"Subnet": "192.168.0.0/24"}]}}], "ok"),
+            ([{"Name": "part", "IPAM": {"Config": [{"Subnet": "10.213.7.0/24"}]}}], "warning"),
+            ([{"Name": "all", "IPAM": {"Config": [{"Subnet": "10.0.0.0/8"}]}}], "failed"),
+            (
+                [
+                    {
+                        "Name": "ours",
+                        "Labels": {"cronium.instance": "x"},
+                        "IPAM": {"Config": [{"Subnet": "10.213.0.0/29"}]},
+                    }
+                ],
+                "ok",
+            ),
+            ([{"Name": "six", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}}, {"Name": "none", "IPAM": None}], "ok"),
+        ],
+    )
+    def test_finds_what_overlaps_the_pool(
+        self, networks: list[Any], state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = doctor.Engine.__new__(doctor.Engine)
+        engine.client = type("Client", (), {"networks": lambda self: networks})()
+        monkeypatch.setattr(doctor, "_host_routes", lambda: iter(()))
+        assert [row.state for row in doctor._address_pool(engine)] == [state]
+
+    @pytest.mark.parametrize(
+        ("said", "state"),
+        [
+            ("1970-01-01T00:16:40.123456789Z", "ok"),
+            ("1970-01-01T01:16:40.1+01:00", "ok"),
+            ("1970-01-01T00:16:50.5Z", "warning"),
+            ("1970-01-01T02:00:00Z", "failed"),
+            ("", "warning"),
+        ],
+    )
+    def test_compares_the_clocks(self, said: str, state: str) -> None:
+        engine = doctor.Engine.__new__(doctor.Engine)
+        engine.info, engine.asked_at = {"SystemTime": said}, 1000.0
+        assert [row.state for row in doctor._clock(engine)] == [state]

@@ -1,0 +1,91 @@
+"""Which image a run gets: the order of the rules, and what the Images routes tell and change."""
+
+from typing import Any
+
+import pytest
+
+from cronium_admin.images.models import BuiltImage, ImageOverride
+from cronium_admin.images.resolve import Choice, resolve
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.service import Overrides, launch
+from tests.conftest import Api
+
+BUILT, NAMED = "cronium/runner:python-debian", "cronium/runner:python-alpine"
+# run, job, override, environment, built -> reference, rule
+TABLE = [
+    ("r", "j", "o", "e", BUILT, "r", "run"),
+    ("", "j", "o", "e", BUILT, "j", "job"),
+    ("", "", "o", "e", BUILT, "o", "override"),
+    ("", "", "", "e", BUILT, "e", "environment"),
+    ("", "", "", "", BUILT, BUILT, "default"),
+    ("", "", "", "", "", NAMED, "default"),
+    ("r", "", "", "", "", "r", "run"),
+    ("", "j", "", "", "", "j", "job"),
+    ("", "", "o", "", "", "o", "override"),
+]
+
+
+@pytest.mark.parametrize(("run", "job", "override", "environment", "built", "reference", "rule"), TABLE)
+def test_the_first_rule_that_is_set_wins(
+    db: None,
+    settings: Any,
+    run: str,
+    job: str,
+    override: str,
+    environment: str,
+    built: str,
+    reference: str,
+    rule: str,
+) -> None:
+    if override:
+        ImageOverride.objects.create(language="python", reference=override)
+    if built:
+        BuiltImage.objects.create(language="python", reference=built)
+    settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_python": environment})
+    assert resolve("python", run=run, job=job) == Choice(reference, rule)
+
+
+def test_a_languages_rules_are_its_own(db: None) -> None:
+    ImageOverride.objects.create(language="python", reference="o")
+    assert resolve("bash") == Choice("cronium/runner:bash-alpine", "default")
+
+
+def test_a_run_notes_the_rule_that_won(job: Job) -> None:
+    assert launch(job, None).image_rule == "default"
+    ImageOverride.objects.create(language="bash", reference="o")
+    assert launch(job, None).image_rule == "override"
+    job.image = "j"
+    assert launch(job, None).image_rule == "job"
+    assert launch(job, None, Overrides(image="r")).image_rule == "run"
+
+
+class TestRoutes:
+    def test_tell_all_three_places(self, admin: Api, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_python": "env/python:1"})
+        assert admin.get("/images/python").json() == {
+            "language": "python",
+            "reference": "env/python:1",
+            "rule": "environment",
+            "why": "set by CRONIUM_CONTAINER_IMAGES_*",
+            "override": "",
+            "environment": "env/python:1",
+            "default": NAMED,
+        }
+        assert [row["language"] for row in admin.get("/images").json()["items"]] == ["bash", "python", "node"]
+
+    def test_set_replace_and_remove_an_override(self, admin: Api) -> None:
+        for reference in ("registry.example:5000/my/python:3.12", f"a/b@sha256:{'0' * 64}"):
+            answer = admin.put("/images/python", {"reference": reference}).json()
+            assert (answer["reference"], answer["rule"], answer["override"]) == (reference, "override", reference)
+        assert ImageOverride.objects.get().updated_by == admin.user
+        for _ in range(2):
+            assert admin.delete("/images/python").status_code == 204
+        assert admin.get("/images/python").json()["rule"] == "default"
+
+    @pytest.mark.parametrize(
+        "reference", ["", "a b", "UPPER", "a" * 300, "-x", "a:b:c", "a\x00", "http://a/b", 5, None]
+    )
+    def test_refuse_what_is_no_image(self, admin: Api, reference: Any, nothing_stored: None) -> None:
+        answer = admin.put("/images/python", {"reference": reference})
+        assert answer.status_code == 422
+        assert list(answer.json()["fields"]) == ["reference"]

@@ -1,0 +1,80 @@
+"""Launching under contention, and the message that goes out only when the row is there."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs import service, transitions
+from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.runs.service import launch
+
+
+def _at_once(count: int, call: Callable[[], Any]) -> list[Any]:
+    """What `count` threads get from `call` when they all begin together."""
+    barrier, results = threading.Barrier(count), []
+
+    def work() -> None:
+        try:
+            barrier.wait(10)
+            results.append(call())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            results.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+@pytest.fixture
+def stored_job(transactional_db: None) -> Job:
+    """A job that other connections see. The profile is made anew: each such test ends with empty tables."""
+    small, _ = Profile.objects.get_or_create(name="small", defaults={"cpu": "0.5", "memory_mb": 512, "pids": 100})
+    return Job.objects.create(name="Report", slug="report", language="bash", script="true", profile=small)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+class TestAtOnce:
+    def test_one_key_makes_one_run(self, stored_job: Job) -> None:
+        runs = _at_once(4, lambda: launch(Job.objects.get(), None, idempotency_key="k").pk)
+        assert len(set(runs)) == 1, runs
+        assert Run.objects.count() == 1
+        assert RunEvent.objects.filter(kind="queued").count() == 1
+
+    def test_runs_are_numbered_without_a_gap(self, stored_job: Job) -> None:
+        numbers = _at_once(6, lambda: launch(Job.objects.get(), None).number)
+        assert sorted(numbers) == [1, 2, 3, 4, 5, 6], numbers
+
+    def test_a_waiting_run_is_claimed_once(self, stored_job: Job) -> None:
+        launch(stored_job, None)
+        claimed = _at_once(4, lambda: transitions.claim_next("host", threading.current_thread().name))
+        assert len([run for run in claimed if isinstance(run, Run)]) == 1, claimed
+        assert claimed.count(None) == 3, claimed
+
+
+def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
+    job: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(service.current_app, "send_task", lambda *args, **more: sent.append((args, more)))
+    with django_capture_on_commit_callbacks() as callbacks:
+        run = launch(job, None)
+        assert sent == []
+    for callback in callbacks:
+        callback()
+    assert sent == [((service.LOOK,), {"args": [str(run.pk)], "queue": "default"})]
+
+
+def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        launch(job, None)
+    assert callbacks

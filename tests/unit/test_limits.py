@@ -1,0 +1,128 @@
+"""The ceilings, wherever a value may come in: model, service, API and the database itself."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.service import create_job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.profiles.service import delete_profile, save_profile
+from tests.conftest import Api
+
+OUTSIDE = [
+    *[("cpu", Decimal("2.01"), "2 CPU"), ("cpu", Decimal("0.04"), "0.05"), ("memory_mb", 2049, "2048 MB")],
+    *[("memory_mb", 31, "32"), ("pids", 1001, "1000 processes"), ("pids", 9, "10")],
+]
+EDGES = [
+    *[("cpu", Decimal("2")), ("cpu", Decimal("0.05")), ("memory_mb", 2048), ("memory_mb", 32), ("pids", 1000)],
+    ("pids", 10),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "told"), OUTSIDE)
+class TestOutside:
+    def test_the_model_refuses(self, make_job: Callable[..., Job], field: str, value: Any, told: str) -> None:
+        job = make_job()
+        setattr(job, field, value)
+        with pytest.raises(ValidationError) as caught:
+            job.full_clean(exclude=["created_by"])
+        assert list(caught.value.message_dict) == [field]
+        assert told in caught.value.message_dict[field][0]
+
+    def test_the_service_behind_the_form_refuses(self, db: None, field: str, value: Any, told: str) -> None:
+        with pytest.raises(ValidationError) as caught:
+            create_job({"name": "N", "language": "bash", "script": "true", field: value}, None)
+        assert told in caught.value.message_dict[field][0]
+
+    def test_the_api_refuses_with_the_ceiling(
+        self, admin: Api, job: Job, field: str, value: Any, told: str, nothing_stored: None
+    ) -> None:
+        number = float(value)
+        body: dict[str, Any] = {field: number if field == "cpu" else int(number)}
+        profile = {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20, **body}
+        for answer in (
+            admin.patch("/jobs/report", body),
+            admin.post("/jobs/report/runs", body),
+            admin.patch("/profiles/small", body),
+            admin.post("/profiles", profile),
+        ):
+            assert answer.status_code == 422
+            assert list(answer.json()["fields"]) == [field]
+            assert told in answer.json()["fields"][field][0]
+
+    def test_the_database_refuses(self, make_job: Callable[..., Job], field: str, value: Any, told: str) -> None:
+        job = make_job()
+        for query in (Job.objects.filter(pk=job.pk), Profile.objects.filter(name="small")):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                query.update(**{field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), EDGES)
+def test_the_edges_are_allowed(make_job: Callable[..., Job], field: str, value: Any) -> None:
+    job = make_job()
+    setattr(job, field, value)
+    job.full_clean(exclude=["created_by"])
+    job.save()
+
+
+@pytest.mark.parametrize("seconds", [0, 86_401])
+def test_the_database_refuses_a_timeout_outside(make_job: Callable[..., Job], seconds: int) -> None:
+    job = make_job()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(timeout_seconds=seconds)
+
+
+def test_the_seeded_profiles_are_the_contracts(db: None) -> None:
+    found = {row.name: (row.cpu, row.memory_mb, row.pids) for row in Profile.objects.all()}
+    assert found == {
+        "small": (Decimal("0.5"), 512, 100),
+        "medium": (Decimal("1"), 1024, 250),
+        "large": (Decimal("2"), 2048, 1000),
+    }
+
+
+class TestProfiles:
+    def test_one_in_use_is_not_deleted(self, admin: Api, make_job: Callable[..., Job]) -> None:
+        make_job(slug="heavy", profile=Profile.objects.get(name="large"))
+        answer = admin.delete("/profiles/large")
+        assert (answer.status_code, answer.json()["code"]) == (409, "profile_in_use")
+        assert "heavy" in answer.json()["detail"]
+        assert Profile.objects.filter(name="large").exists()
+
+    def test_the_default_is_never_deleted_nor_renamed(self, admin: Api) -> None:
+        answer = admin.delete("/profiles/small")
+        assert (answer.status_code, answer.json()["code"]) == (409, "profile_is_default")
+        with pytest.raises(Refused):
+            save_profile(Profile.objects.get(name="small"), {"name": "other"})
+        with pytest.raises(Refused):
+            delete_profile(Profile.objects.get(name="small"))
+
+    @pytest.mark.parametrize("name", ["", "Big", "a b", "1st", "x" * 41, "small", "a\n", "ä"])
+    def test_a_bad_or_taken_name_is_refused(self, admin: Api, name: str, nothing_stored: None) -> None:
+        answer = admin.post("/profiles", {"name": name, "cpu": 1, "memory_mb": 64, "pids": 20})
+        assert answer.status_code == 422
+        assert list(answer.json()["fields"]) == ["name"]
+
+    def test_made_changed_shown_and_deleted(self, admin: Api, make_job: Callable[..., Job]) -> None:
+        made = admin.post("/profiles", {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20})
+        assert made.status_code == 201
+        assert made.json() == {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "jobs": 0}
+        make_job(profile=Profile.objects.get(name="tiny"))
+        assert admin.patch("/profiles/tiny", {"cpu": 1.5}).json()["cpu"] == 1.5
+        assert admin.get("/profiles/tiny").json()["jobs"] == 1
+        assert [row["name"] for row in admin.get("/profiles").json()["items"]] == ["tiny", "small", "medium", "large"]
+        Job.objects.all().delete()
+        assert admin.delete("/profiles/tiny").status_code == 204
+        assert admin.get("/profiles/tiny").status_code == 404
+
+    def test_a_change_without_sense_is_refused(self, admin: Api, nothing_stored: None) -> None:
+        for body, field in (({"name": "x"}, "name"), ({"cpu": None}, "cpu"), ({"pids": "9"}, "pids")):
+            answer = admin.patch("/profiles/small", body)
+            assert answer.status_code == 422
+            assert list(answer.json()["fields"]) == [field]

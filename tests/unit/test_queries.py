@@ -1,0 +1,72 @@
+"""How many queries each route makes: pinned, so that a list never grows one a row."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cronium_admin.access.models import ApiToken
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from tests.conftest import Api
+
+# Each begins with one query for the token and its person. A savepoint counts as a query or two.
+READS = [
+    ("/jobs", 2),
+    ("/jobs?q=job&limit=2", 2),
+    ("/jobs/report", 2),
+    ("/runs", 2),
+    ("/runs?job=report&status=queued", 3),
+    ("/runs/{run}", 3),
+    ("/images", 10),
+    ("/images/bash", 4),
+    ("/profiles", 2),
+    ("/profiles/small", 3),
+]
+
+
+@pytest.fixture
+def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
+    """More rows than a query a row would hide."""
+    jobs = [make_job(created_by=None) for _ in range(5)]
+    runs = [launch(each, None) for each in [*jobs, *jobs, job]]
+    return runs[-1]
+
+
+@pytest.mark.parametrize(("path", "queries"), READS)
+def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_num_queries: Any) -> None:
+    admin.get("/jobs")  # notes the token's use, which happens once a minute
+    assert ApiToken.objects.get().last_used_at is not None
+    with django_assert_num_queries(queries):
+        assert admin.get(path.format(run=plenty.pk)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "queries"),
+    [
+        ("POST", "/jobs/report/runs", None, 10),
+        ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 20),
+        ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 20),
+        ("DELETE", "/jobs/job-3", None, 8),
+        ("POST", "/runs/{run}/cancel", None, 7),
+        ("POST", "/runs/{run}/rerun", None, 8),
+        ("PUT", "/images/bash", {"reference": "a/b"}, 9),
+        ("DELETE", "/images/bash", None, 2),
+        ("POST", "/profiles", {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20}, 14),
+        ("PATCH", "/profiles/small", {"pids": 50}, 17),
+        ("DELETE", "/profiles/large", None, 4),
+    ],
+)
+def test_writes(
+    admin: Api, plenty: Run, method: str, path: str, body: Any, queries: int, django_assert_num_queries: Any
+) -> None:
+    admin.get("/jobs")
+    Run.objects.filter(job__slug="job-3").update(status="failed", finished_at=plenty.created_at)
+    with django_assert_num_queries(queries):
+        assert admin.call(method, path.format(run=plenty.pk), body).status_code < 300
+
+
+def test_an_empty_dashboard_answers_too(admin: Api) -> None:
+    for path in ("/jobs", "/runs"):
+        assert admin.get(path).json() == {"items": [], "next": None}

@@ -1,0 +1,142 @@
+"""Each transition from each status: which take, which are refused, and that terminal states absorb."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent, Status
+from cronium_admin.runs.transitions import Ending
+
+EPOCH = 3
+ENDING = Ending(Status.SUCCEEDED, "exit_code", "Done.", 0, {"log_lines": 5})
+
+
+def _claim(run: Run) -> bool:
+    return transitions.claim_next("host", "owner") is not None
+
+
+# Name, the call, the statuses it leaves, and the status it leads to (None: stays).
+TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]] = [
+    ("claim", _claim, {Status.QUEUED}, Status.STARTING),
+    ("begin", lambda run: transitions.begin(run.pk, EPOCH, "sha256:1"), {Status.STARTING}, Status.RUNNING),
+    ("requeue", lambda run: transitions.requeue(run.pk, EPOCH, "again"), {Status.STARTING}, Status.QUEUED),
+    (
+        "finish",
+        lambda run: transitions.finish(run.pk, EPOCH, ENDING),
+        {Status.STARTING, Status.RUNNING},
+        Status.SUCCEEDED,
+    ),
+    ("cancel_queued", lambda run: transitions.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
+    (
+        "ask_to_cancel",
+        lambda run: transitions.ask_to_cancel(run.pk, None, "me"),
+        {Status.STARTING, Status.RUNNING},
+        None,
+    ),
+]
+
+
+def _put(run: Run, status: Status, **more: Any) -> None:
+    Run.objects.filter(pk=run.pk).update(status=status, lease_epoch=EPOCH, lease_owner="owner", **more)
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize(("name", "call", "leaves", "leads"), TRANSITIONS, ids=[name for name, *_ in TRANSITIONS])
+def test_a_transition_takes_only_from_where_it_may(
+    run: Run,
+    status: Status,
+    name: str,
+    call: Callable[[Run], bool],
+    leaves: set[Status],
+    leads: Status | None,
+) -> None:
+    _put(run, status)
+    events = RunEvent.objects.count()
+    before = Run.objects.filter(pk=run.pk).values().get()
+    took = call(run)
+    after = Run.objects.filter(pk=run.pk).values().get()
+    assert took == (status in leaves)
+    if took:
+        assert after["status"] == (leads or status)
+        assert RunEvent.objects.count() == events + 1
+        assert (after["finished_at"] is not None) == (after["status"] in TERMINAL)
+    else:
+        assert after == before
+        assert RunEvent.objects.count() == events
+
+
+@pytest.mark.parametrize("status", TERMINAL)
+def test_nothing_leaves_a_terminal_status(run: Run, status: Status) -> None:
+    _put(run, status, finished_at=timezone.now())
+    for _, call, *_ in TRANSITIONS:
+        assert not call(run)
+    run.refresh_from_db()
+    assert run.status == status
+
+
+@pytest.mark.parametrize("name", ["begin", "requeue", "finish"])
+def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
+    _put(run, Status.STARTING)
+    calls: dict[str, Callable[[], bool]] = {
+        "begin": lambda: transitions.begin(run.pk, EPOCH - 1, ""),
+        "requeue": lambda: transitions.requeue(run.pk, EPOCH - 1, ""),
+        "finish": lambda: transitions.finish(run.pk, EPOCH - 1, ENDING),
+    }
+    assert not calls[name]()
+    run.refresh_from_db()
+    assert run.status == Status.STARTING
+
+
+@pytest.mark.parametrize("name", ["begin", "requeue"])
+def test_a_run_that_is_to_be_cancelled_never_starts_or_waits_again(run: Run, name: str) -> None:
+    _put(run, Status.STARTING, cancel_requested_at=timezone.now())
+    call = next(call for known, call, *_ in TRANSITIONS if known == name)
+    assert not call(run)
+
+
+def test_a_cancel_is_asked_for_once(run: Run) -> None:
+    _put(run, Status.RUNNING)
+    assert transitions.ask_to_cancel(run.pk, None, "first")
+    assert not transitions.ask_to_cancel(run.pk, None, "second")
+    assert [event.by for event in RunEvent.objects.filter(kind="cancel_requested")] == ["first"]
+
+
+def test_an_ending_keeps_reason_message_and_facts(run: Run) -> None:
+    _put(run, Status.RUNNING)
+    transitions.finish(run.pk, EPOCH, ENDING)
+    run.refresh_from_db()
+    assert (run.reason, run.message, run.exit_code, run.log_lines) == ("exit_code", "Done.", 0, 5)
+    assert run.lease_expires_at is None
+
+
+def test_the_run_that_waited_longest_is_claimed_first(run: Run, job: Any) -> None:
+    from cronium_admin.runs.service import launch
+
+    launch(job, None)
+    first = transitions.claim_next("host", "owner")
+    assert first is not None
+    assert first.pk == run.pk
+    assert (first.status, first.lease_epoch, first.host, first.lease_owner) == (Status.STARTING, 1, "host", "owner")
+    assert first.lease_expires_at is not None
+    assert first.lease_expires_at > timezone.now()
+
+
+def test_only_ended_runs_are_marked_clean_and_once(run: Run) -> None:
+    for status in LIVE:
+        _put(run, status)
+        assert not transitions.mark_clean(run.pk)
+    _put(run, Status.FAILED)
+    assert transitions.mark_clean(run.pk)
+    assert not transitions.mark_clean(run.pk)
+
+
+def test_leases_are_renewed_for_their_owner_only(run: Run) -> None:
+    _put(run, Status.RUNNING, lease_expires_at=timezone.now())
+    assert transitions.renew_leases("someone else") == 0
+    assert transitions.renew_leases("owner") == 1
+    run.refresh_from_db()
+    assert run.lease_expires_at is not None
+    assert run.lease_expires_at > timezone.now()
