@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -198,13 +198,22 @@ class _Builder:
             LABEL_BASE: base["Id"],
             LABEL_FAMILY: family,
         }
+        before = inspect(self.client, reference)
         self.follow(recipe, self.build(recipe, family, reference, labels))
         built = inspect(self.client, reference)
         if built is None:
             raise ImageBuildError(f"{reference} was built but is not on the engine.")
+        if before and before["Id"] != built["Id"]:
+            self.forget(before["Id"])
         self._done += 1
         self.say(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
+
+    def forget(self, image_id: str) -> None:
+        """Remove an image that lost its name to a newer one. Its layers stay, as the next build's cache."""
+        # In use by a container or under another name: then it is not ours to remove, and does no harm.
+        with suppress(docker.errors.APIError):
+            self.client.remove_image(image_id, noprune=True)
 
     def build(self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self.client.build(

@@ -26,6 +26,7 @@ class Engine:
         self.registry, self.refused_pull = registry, pull
         self.images: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        self.removed: list[str] = []
         self.broken = ""
 
     def add(self, reference: str, labels: dict[str, str]) -> None:
@@ -55,7 +56,13 @@ class Engine:
         if self.broken and self.broken in tag:
             return [{"stream": "Step 1/1 : RUN false\n"}, {"stream": "the reason\n"}, {"error": "it returned 1"}]
         self.add(tag, labels)
+        self.images[tag]["Id"] += f"-{len(self.calls)}"
         return [{"stream": "Step 1/1 : FROM x\n"}]
+
+    def remove_image(self, image_id: str, noprune: bool) -> None:
+        assert noprune, "the layers are the next build's cache"
+        self.removed.append(image_id)
+        raise docker.errors.APIError("409", explanation="in use by a container")
 
 
 def names(engine: Engine) -> list[str]:
@@ -132,7 +139,9 @@ def test_only_what_changed_is_built_again(tmp_path: Path) -> None:
     build(engine, sources=sources)
     engine.calls.clear()
     (sources / "python" / "cronium.py").write_text("changed = True\n")
+    old = engine.images["cronium/runner:python-alpine"]["Id"]
     assert [image.skipped for image in build(engine, sources=sources)] == [True, False, True, True]
+    assert engine.removed == [old], "what lost its name is removed, if nothing uses it"
     assert names(engine) == ["cronium/runner:python-alpine"]
     engine.calls.clear()
     engine.images["alpine:3.21"]["Id"] = "sha256:newer"
