@@ -116,7 +116,7 @@ def _images(engine: Engine) -> Iterator[Row]:
 
 def _present(client: docker.APIClient, reference: str) -> bool:
     try:
-        client.inspect_image(reference)
+        client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except ImageNotFound:
         return False
     return True
@@ -151,7 +151,8 @@ def _broker(_: Engine) -> Iterator[Row]:
         client = redis.Redis.from_url(
             settings.CELERY_BROKER_URL, socket_timeout=SECONDS, socket_connect_timeout=SECONDS
         )
-        yield Row("broker", "ok", f"Redis {client.info('server')['redis_version']}")
+        server: Any = client.info("server")
+        yield Row("broker", "ok", f"Redis {server['redis_version']}")
         async_to_sync(_layer_round_trip)()
         yield Row("channel layer", "ok", "A message came back")
     except (redis.RedisError, ValueError, TimeoutError) as error:

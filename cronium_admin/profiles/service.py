@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
@@ -10,9 +11,10 @@ from cronium_admin.errors import Refused
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
 LIMITS = ("cpu", "memory_mb", "pids")
+RESERVED_NAMES = frozenset({"new"})  # the page that makes a profile has this address
 
 
-def profiles_with_use() -> QuerySet[Profile, Profile]:
+def profiles_with_use() -> QuerySet[Profile, Any]:
     """All profiles, smallest first, each with `job_count`: how many jobs use it."""
     # Grouping drops the model's own order.
     return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
@@ -31,6 +33,8 @@ def save_profile(profile: Profile, data: Mapping[str, Any]) -> Profile:
         setattr(profile, field, value)
     if profile.pk and Profile.objects.filter(pk=profile.pk, name=DEFAULT_PROFILE).exclude(name=profile.name).exists():
         raise Refused(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and keeps its name.")
+    if profile.name in RESERVED_NAMES:
+        raise ValidationError({"name": f"The name {profile.name!r} is taken by the dashboard itself."})
     profile.full_clean()
     try:
         with transaction.atomic():

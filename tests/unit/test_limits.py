@@ -103,7 +103,7 @@ class TestProfiles:
         with pytest.raises(Refused):
             delete_profile(Profile.objects.get(name="small"))
 
-    @pytest.mark.parametrize("name", ["", "Big", "a b", "1st", "x" * 41, "small", "a\n", "ä"])
+    @pytest.mark.parametrize("name", ["", "Big", "a b", "1st", "x" * 41, "small", "new", "a\n", "ä"])
     def test_a_bad_or_taken_name_is_refused(self, admin: Api, name: str, nothing_stored: None) -> None:
         answer = admin.post("/profiles", {"name": name, "cpu": 1, "memory_mb": 64, "pids": 20})
         assert answer.status_code == 422
