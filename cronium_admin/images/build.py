@@ -210,10 +210,10 @@ class _Builder:
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
 
     def forget(self, image_id: str) -> None:
-        """Remove an image that lost its name to a newer one. Its layers stay, as the next build's cache."""
+        """Remove an image that lost its name to a newer one; the layers they share stay."""
         # In use by a container or under another name: then it is not ours to remove, and does no harm.
         with suppress(docker.errors.APIError):
-            self.client.remove_image(image_id, noprune=True)
+            self.client.remove_image(image_id)
 
     def build(self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self.client.build(

@@ -59,8 +59,7 @@ class Engine:
         self.images[tag]["Id"] += f"-{len(self.calls)}"
         return [{"stream": "Step 1/1 : FROM x\n"}]
 
-    def remove_image(self, image_id: str, noprune: bool) -> None:
-        assert noprune, "the layers are the next build's cache"
+    def remove_image(self, image_id: str) -> None:
         self.removed.append(image_id)
         raise docker.errors.APIError("409", explanation="in use by a container")
 
