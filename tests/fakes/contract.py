@@ -1,0 +1,238 @@
+"""What a sandbox relies on in an engine: the same tests for the fake and for the real one.
+
+A module that imports them gives a fixture `world` with the engine and the images it has.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from executor import options, payload
+from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.options import Addresses
+from executor.sandbox import EngineLike
+from executor.spec import RunSpec
+from executor.stream import FrameParser
+from executor.subnets import SubnetPool
+from tests.fakes.specs import make_spec
+
+
+@dataclass
+class World:
+    """An engine, its images, and what a test made on it."""
+
+    engine: EngineLike
+    image: str
+    sidecar_image: str
+    pool: SubnetPool
+    instance: str = field(default_factory=lambda: f"contract-{uuid.uuid4().hex[:8]}")
+    specs: list[RunSpec] = field(default_factory=list)
+
+    def spec(self, **changes: Any) -> RunSpec:
+        names = {"instance": self.instance, "image": self.image, "sidecar_image": self.sidecar_image}
+        made = make_spec(**(names | changes))
+        self.specs.append(made)
+        return made
+
+    def network(self, spec: RunSpec) -> Addresses:
+        """A network for `spec`, on the next subnet that the engine takes."""
+        for _ in range(50):
+            subnet = self.pool.take()
+            assert subnet is not None
+            with suppress(AddressTaken):
+                self.engine.create_network(options.network(spec, Addresses(subnet)))
+                return Addresses(subnet)
+        raise AssertionError("no subnet was free")
+
+    def main(self, **changes: Any) -> tuple[RunSpec, str]:
+        """A created main container on its own network."""
+        spec = self.spec(**changes)
+        name = options.main_name(spec.run_id)
+        body = options.main_container(spec, self.network(spec), self.engine.log_driver)
+        self.engine.create_container(name, body)
+        return spec, name
+
+    def run(self, script: str, send: Callable[[bytes], bytes] = bytes) -> tuple[str, bytes, bytes]:
+        """Run `script` to its end: the container's name, its stdout and its stderr."""
+        spec, name = self.main(script=script)
+        output = self.engine.attach(name, stdin=False, output=True)
+        stdin = self.engine.attach(name, stdin=True, output=False)
+        self.engine.start(name)
+        stdin.send(send(payload.build(spec)))
+        stdin.close_write()
+        stdin.close()
+        frames, text = FrameParser(), {1: b"", 2: b""}
+        while block := output.recv(65536, 30):
+            for stream, data in frames.feed(block):
+                text[stream] += data
+        assert block == b"", "the stream ends with the container"
+        output.close()
+        return name, text[1], text[2]
+
+    def settled(self, name: str) -> int:
+        """The exit code, once the engine says that it does not run."""
+        end = time.monotonic() + 15
+        while (state := self.engine.inspect(name)).running and time.monotonic() < end:
+            self.engine.wait(name, 1)
+        assert not state.running
+        return state.exit_code
+
+    def clear(self) -> None:
+        for spec in self.specs:
+            for name in (options.main_name(spec.run_id), options.sidecar_name(spec.run_id)):
+                self.engine.remove_container(name)
+            self.engine.remove_network(options.network_name(spec.run_id))
+        assert self.engine.find_ours(self.instance) == []
+
+
+def test_it_answers(world: World) -> None:
+    world.engine.ping()
+    assert world.engine.version
+    assert world.engine.log_driver in ("local", "json-file")
+
+
+def test_an_image_has_a_digest_and_a_missing_one_a_sentence(world: World) -> None:
+    assert world.engine.image_id(world.image).startswith("sha256:")
+    with pytest.raises(ImageMissing, match="not-there"):
+        world.engine.image_id("cronium/not-there:1")
+
+
+def test_a_created_container_has_not_started(world: World) -> None:
+    _, name = world.main()
+    state = world.engine.inspect(name)
+    assert (state.status, state.ever_started, state.running) == ("created", False, False)
+
+
+def test_output_comes_whole_from_both_streams_and_ends(world: World) -> None:
+    name, out, err = world.run("printf 'one\\n\\ntwo'; echo problem >&2; exit 7")
+    assert (out, err) == (b"one\n\ntwo", b"problem\n")
+    assert world.settled(name) == 7
+    state = world.engine.inspect(name)
+    assert (state.status, state.oom_killed, state.ever_started) == ("exited", False, True)
+
+
+def test_bytes_are_not_changed(world: World) -> None:
+    _, out, _ = world.run(r"printf 'a\000b\377\r\n%20000s\n' x; head -c 300000 /dev/zero")
+    assert out == b"a\x00b\xff\r\n" + b" " * 19999 + b"x\n" + bytes(300_000)
+
+
+def test_a_payload_that_does_not_arrive_whole_runs_nothing(world: World) -> None:
+    name, out, err = world.run("echo it ran", send=lambda whole: whole[:-1])
+    assert out == b""
+    assert b"did not arrive" in err
+    assert world.settled(name) == payload.NOT_RECEIVED
+
+
+def test_a_container_starts_once(world: World) -> None:
+    name, _, _ = world.run("true")
+    world.settled(name)
+    with pytest.raises(Conflict):
+        world.engine.start(name)
+
+
+def test_a_name_is_taken_once(world: World) -> None:
+    spec, name = world.main()
+    subnet = world.pool.take()
+    assert subnet is not None
+    with pytest.raises(Conflict):
+        world.engine.create_container(name, options.main_container(spec, Addresses(subnet), world.engine.log_driver))
+
+
+def test_a_container_of_a_missing_image_says_so(world: World) -> None:
+    with pytest.raises(ImageMissing, match="not-there"):
+        world.main(image="cronium/not-there:1")
+
+
+@pytest.mark.parametrize(("trap", "within", "code"), [("exit 5", 5.0, 5), ("", 8.0, 137)])
+def test_stop_asks_and_then_kills(world: World, trap: str, within: float, code: int) -> None:
+    """A script that obeys SIGTERM ends by itself; one that ignores it is killed after the grace."""
+    spec, name = world.main(script=f"trap '{trap}' TERM; echo up; while :; do sleep 0.1; done")
+    output = world.engine.attach(name, stdin=False, output=True)
+    stdin = world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    stdin.send(payload.build(spec))
+    stdin.close_write()
+    frames, seen = FrameParser(), b""
+    while b"up" not in seen:
+        seen += b"".join(data for _, data in frames.feed(output.recv(1000, 20) or b""))
+    began = time.monotonic()
+    world.engine.stop(name, 2)
+    assert time.monotonic() - began < within
+    state = world.engine.inspect(name)
+    assert (state.running, state.exit_code) == (False, code)
+    output.close()
+    stdin.close()
+
+
+def test_stop_and_wait_of_what_does_not_run_do_no_harm(world: World) -> None:
+    _, name = world.main()
+    world.engine.stop(name, 1)
+    world.engine.stop("cronium-main-gone", 1)
+    world.engine.wait("cronium-main-gone", 1)
+
+
+def test_removal_may_come_twice_and_kills_what_runs(world: World) -> None:
+    _, name = world.main()
+    world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    world.engine.remove_container(name)
+    world.engine.remove_container(name)
+    with pytest.raises(NotFound):
+        world.engine.inspect(name)
+
+
+@pytest.mark.parametrize("call", ["inspect", "start", "attach", "memory_peak"])
+def test_what_does_not_exist_is_not_found(world: World, call: str) -> None:
+    more = {"stdin": False, "output": True} if call == "attach" else {}
+    with pytest.raises(NotFound):
+        getattr(world.engine, call)("cronium-main-gone", **more)
+
+
+def test_a_network_is_made_once_and_removed_twice(world: World) -> None:
+    spec = world.spec()
+    world.network(spec)
+    with pytest.raises(EngineError) as caught:
+        subnet = world.pool.take()
+        assert subnet is not None
+        world.engine.create_network(options.network(spec, Addresses(subnet)))
+    assert isinstance(caught.value, Conflict), caught.value
+    world.engine.remove_network(options.network_name(spec.run_id))
+    world.engine.remove_network(options.network_name(spec.run_id))
+
+
+def test_a_subnet_that_is_taken_is_refused_as_such(world: World) -> None:
+    addresses = world.network(world.spec())
+    with pytest.raises(AddressTaken):
+        world.engine.create_network(options.network(world.spec(), addresses))
+
+
+def test_a_network_with_a_running_container_can_be_removed(world: World) -> None:
+    spec, name = world.main()
+    world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    world.engine.remove_network(options.network_name(spec.run_id))
+    assert [one.kind for one in world.engine.find_ours(world.instance)] == ["container"]
+
+
+def test_only_what_carries_our_label_is_ours(world: World) -> None:
+    spec, name = world.main()
+    found = {(one.kind, one.name, one.run_id, one.role, one.host) for one in world.engine.find_ours(world.instance)}
+    assert found == {
+        ("container", name, spec.run_id, "main", "test-host"),
+        ("network", options.network_name(spec.run_id), spec.run_id, "network", "test-host"),
+    }
+    assert world.engine.find_ours(world.instance + "-other") == []
+
+
+def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
+    _, name = world.main()
+    output = world.engine.attach(name, stdin=False, output=True)
+    assert output.recv(1000, 0.05) is None
+    output.close()
+    output.close()
+    assert output.recv(1000, 5) == b""

@@ -1,0 +1,320 @@
+"""A small engine without Docker: containers are local shells, networks are names. Its faults are set by the test.
+
+It keeps what tests of sandbox, slot and supervisor rely on and passes the same contract as the real engine
+(tests/fakes/contract.py). It isolates nothing: give it only scripts that you wrote.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from executor import options
+from executor.engine import Attachment, ContainerState, Found
+from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """`data` as the engine's attach stream carries it."""
+    return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
+
+
+@dataclass
+class FakeContainer:
+    """One container: what was asked for, and where it stands."""
+
+    name: str
+    body: dict[str, Any]
+    folder: Path
+    status: str = "created"
+    exit_code: int = 0
+    started: bool = False
+    oom_killed: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    outputs: list[socket.socket] = field(default_factory=list)  # our ends
+    inputs: list[socket.socket] = field(default_factory=list)
+    sent: int = 0
+    gone: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def role(self) -> str:
+        return str(self.body["Labels"][options.LABEL_ROLE])
+
+
+class FakeEngine:
+    """Has `EngineLike`'s methods. `fail` makes one of them raise; `sidecar` says how sidecars behave."""
+
+    version, log_driver = "fake", "local"
+
+    def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
+        self.images = set(images)
+        self.containers: dict[str, FakeContainer] = {}
+        self.networks: dict[str, dict[str, Any]] = {}
+        self.calls: Counter[str] = Counter()
+        self.sidecar = "ready"  # ready, silent, or ends
+        self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
+        self.before: dict[str, Callable[[], None]] = {}  # what to do when a method is called
+        self._faults: dict[tuple[str, int], EngineError] = {}
+        self._lock = threading.RLock()
+        self._folder = Path(tempfile.mkdtemp(prefix="fake-engine-"))
+
+    # What tests set and read.
+
+    def fail(self, method: str, error: EngineError, nth: int = 1) -> None:
+        """The `nth` call of `method` from now raises `error`."""
+        self._faults[method, self.calls[method] + nth] = error
+
+    def close(self) -> None:
+        for name in list(self.containers):
+            self.remove_container(name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def left(self) -> list[str]:
+        """Names of all that exists."""
+        return [*self.containers, *self.networks]
+
+    def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
+        """Let a run's sidecar ask its worker something, and return the answer."""
+        container = self.containers[options.sidecar_name(run_id)]
+        message = {"type": "request", "id": 1, "op": operation, "body": body}
+        self._emit(container, 1, json.dumps(message).encode() + b"\n")
+        return dict(json.loads(self._read_line(container.inputs[0])))
+
+    def _enter(self, method: str) -> None:
+        with self._lock:
+            self.calls[method] += 1
+            fault = self._faults.pop((method, self.calls[method]), None)
+        if hook := self.before.get(method):
+            hook()
+        if fault:
+            raise fault
+
+    def _get(self, name: str) -> FakeContainer:
+        with self._lock:
+            if name not in self.containers:
+                raise NotFound(f"No such container: {name}")
+            return self.containers[name]
+
+    # EngineLike.
+
+    def ping(self) -> None:
+        self._enter("ping")
+
+    def image_id(self, reference: str) -> str:
+        self._enter("image_id")
+        if reference not in self.images:
+            raise ImageMissing(f"The image {reference} is not on this host.")
+        return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
+
+    def create_network(self, body: dict[str, Any]) -> None:
+        self._enter("create_network")
+        wanted = IPv4Network(body["IPAM"]["Config"][0]["Subnet"])
+        with self._lock:
+            if body["Name"] in self.networks:
+                raise Conflict(f"network with name {body['Name']} already exists")
+            for other in self.networks.values():
+                if wanted.overlaps(IPv4Network(other["IPAM"]["Config"][0]["Subnet"])):
+                    raise AddressTaken("Pool overlaps with other one on this address space")
+            self.networks[body["Name"]] = body
+
+    def remove_network(self, name: str) -> None:
+        self._enter("remove_network")
+        with self._lock:
+            self.networks.pop(name, None)
+
+    def create_container(self, name: str, body: dict[str, Any]) -> str:
+        self._enter("create_container")
+        with self._lock:
+            if name in self.containers:
+                raise Conflict(f"The container name {name} is already in use")
+            if body["Image"] not in self.images:
+                raise ImageMissing(f"The image {body['Image']} is not on this host.")
+            folder = self._folder / name
+            folder.mkdir()
+            self.containers[name] = FakeContainer(name, body, folder)
+        return hashlib.sha256(name.encode()).hexdigest()
+
+    def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
+        self._enter("attach")
+        container = self._get(name)
+        ours, theirs = socket.socketpair()
+        with container.lock:
+            if output:
+                container.outputs.append(ours)
+            if stdin:
+                container.inputs.append(ours)
+        return Attachment(theirs)
+
+    def start(self, name: str) -> None:
+        self._enter("start")
+        container = self._get(name)
+        with container.lock:
+            if container.started:
+                raise Conflict(f"The container {name} was started before.")
+            container.started, container.status = True, "running"
+        target = self._run_sidecar if container.role == "sidecar" else self._run_main
+        threading.Thread(target=target, args=(container,), daemon=True).start()
+
+    def inspect(self, name: str) -> ContainerState:
+        self._enter("inspect")
+        one = self._get(name)
+        return ContainerState(one.status, one.exit_code, one.oom_killed, one.started, "")
+
+    def wait(self, name: str, seconds: int) -> None:
+        self._enter("wait")
+        with suppress(NotFound):
+            self._get(name).gone.wait(seconds)
+
+    def stop(self, name: str, grace: int) -> None:
+        self._enter("stop")
+        with suppress(NotFound):
+            container = self._get(name)
+            if container.status != "running":
+                return
+            self._signal(container, signal.SIGTERM)
+            if not container.gone.wait(grace):
+                self._signal(container, signal.SIGKILL)
+                container.gone.wait(5)
+
+    def remove_container(self, name: str) -> None:
+        self._enter("remove_container")
+        with suppress(NotFound):
+            container = self._get(name)
+            if container.status == "running":
+                self._signal(container, signal.SIGKILL)
+                container.gone.wait(5)
+            self._close_streams(container)
+            with self._lock:
+                self.containers.pop(name, None)
+
+    def memory_peak(self, name: str) -> int | None:
+        self._enter("memory_peak")
+        self._get(name)
+        return 1_234_567
+
+    def find_ours(self, instance: str) -> list[Found]:
+        self._enter("find_ours")
+        with self._lock:
+            rows = [("container", one.name, one.body["Labels"]) for one in self.containers.values()]
+            rows += [("network", name, body["Labels"]) for name, body in self.networks.items()]
+        return [
+            Found(kind, name, labels[options.LABEL_RUN], labels[options.LABEL_ROLE], labels[options.LABEL_HOST])
+            for kind, name, labels in rows
+            if labels[options.LABEL_INSTANCE] == instance
+        ]
+
+    # How containers behave.
+
+    def _run_main(self, container: FakeContainer) -> None:
+        """The entrypoint as a local shell whose /workspace is a folder of its own."""
+        process = subprocess.Popen(
+            [*container.body["Entrypoint"], *container.body["Cmd"]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=container.folder,
+            env={"PATH": os.environ["PATH"], **dict(pair.split("=", 1) for pair in container.body["Env"])},
+            start_new_session=True,
+        )
+        container.process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        pipes = [(1, process.stdout.fileno()), (2, process.stderr.fileno())]
+        pumps = [threading.Thread(target=self._pump, args=(container, *pipe), daemon=True) for pipe in pipes]
+        pumps.append(threading.Thread(target=self._feed, args=(container, process), daemon=True))
+        for pump in pumps:
+            pump.start()
+        code = process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # a container's end takes all of its processes along
+        for pump in pumps[:2]:
+            pump.join()
+        self._end(container, code if code >= 0 else 128 - code)
+
+    def _feed(self, container: FakeContainer, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        given = b""
+        for source in container.inputs[:1]:
+            with suppress(OSError):
+                while block := source.recv(65536):
+                    given += block
+        with suppress(OSError):
+            process.stdin.write(given.replace(b"/workspace", bytes(container.folder)))
+        with suppress(OSError):
+            process.stdin.close()
+
+    def _pump(self, container: FakeContainer, stream: int, pipe: int) -> None:
+        while block := os.read(pipe, 15_000):
+            self._emit(container, stream, block)
+
+    def _emit(self, container: FakeContainer, stream: int, data: bytes) -> None:
+        """To every attached reader; one that does not read holds the container back."""
+        block = frame(stream, data)
+        if self.cut_output_after is not None and container.role == "main":
+            block = block[: max(0, self.cut_output_after - container.sent)]
+            container.sent += len(block)
+        with container.lock:
+            for reader in container.outputs:
+                with suppress(OSError):
+                    reader.sendall(block)
+                    if self.cut_output_after == container.sent and container.role == "main":
+                        reader.shutdown(socket.SHUT_RDWR)
+
+    def _run_sidecar(self, container: FakeContainer) -> None:
+        if self.sidecar == "ends":
+            self._emit(container, 2, b"cannot listen\nthe port is taken\n")
+            self._end(container, 1)
+            return
+        config = json.loads(self._read_line(container.inputs[0]) or b"{}")
+        if set(config) >= {"run_id", "token_sha256", "token_expires_at", "context", "input"}:
+            if self.sidecar == "ready":
+                self._emit(container, 1, b'{"type": "ready"}\n')
+        else:
+            self._emit(container, 2, b"no configuration came\n")
+            self._end(container, 1)
+
+    @staticmethod
+    def _read_line(source: socket.socket) -> bytes:
+        line = b""
+        with suppress(OSError):
+            while not line.endswith(b"\n") and (byte := source.recv(1)):
+                line += byte
+        return line
+
+    def _signal(self, container: FakeContainer, number: signal.Signals) -> None:
+        """To the first process, as an init does; a sidecar here is no process and simply ends."""
+        end = time.monotonic() + 5
+        while container.role == "main" and container.process is None and time.monotonic() < end:
+            container.gone.wait(0.01)  # between start and its process
+        if container.process:
+            with suppress(ProcessLookupError):
+                os.kill(container.process.pid, number)
+        else:
+            self._end(container, 128 + number)
+
+    def _end(self, container: FakeContainer, code: int) -> None:
+        container.exit_code, container.status = code, "exited"
+        self._close_streams(container)
+        container.gone.set()
+
+    @staticmethod
+    def _close_streams(container: FakeContainer) -> None:
+        for end in (*container.outputs, *container.inputs):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,92 @@
+"""Ready-made run specs and a handler that only remembers, for tests of the executor."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from executor import tokens
+from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
+
+SECRET = "a secret for tests that is long enough"
+SMALL = Limits(nano_cpus=500_000_000, memory_bytes=512 * MB, pids=100)
+
+
+def make_spec(**changes: Any) -> RunSpec:
+    """A bash run that says hello; keywords replace what is in it."""
+    run_id = changes.get("run_id") or str(uuid.uuid4())
+    token = tokens.mint(tokens.signing_key(SECRET), run_id, 60)
+    values: dict[str, Any] = {
+        "run_id": run_id,
+        "instance": "test-instance",
+        "host": "test-host",
+        "language": "bash",
+        "script": "echo hello",
+        "image": "runner:bash",
+        "sidecar_image": "sidecar:latest",
+        "limits": SMALL,
+        "timeout_seconds": 30.0,
+        "log_limit_bytes": 50 * MB,
+        "token": token.text,
+        "token_expires_at": token.expires_at,
+    }
+    return RunSpec(**(values | changes))
+
+
+@dataclass
+class Remembering:
+    """A RunHandler that keeps what it is told; `events` has it all in order."""
+
+    begin: bool = True
+    answer: Callable[[str, Any], Reply] = lambda operation, body: Reply(data={"echo": body})
+    batches: list[Batch] = field(default_factory=list)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    result: RunResult | None = None
+    on_event: Callable[[str], None] = lambda event: None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def _note(self, event: str) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+        self.on_event(event)
+
+    def may_begin(self, image_id: str) -> bool:
+        self._note("may_begin")
+        return self.begin
+
+    def append(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self._note("append")
+
+    def request(self, operation: str, body: Any) -> Reply:
+        self.requests.append((operation, body))
+        return self.answer(operation, body)
+
+    def finish(self, result: RunResult) -> None:
+        assert self.result is None, "a run ends once"
+        self.result = result
+        self._note("finish")
+
+    def cleaned(self) -> None:
+        self._note("cleaned")
+
+    def wait_for(self, event: str, seconds: float = 40) -> None:
+        """Return when `event` has happened."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: event in self.events, seconds), f"no {event!r} in {self.events}"
+
+    def wait_for_text(self, text: bytes, seconds: float = 40) -> None:
+        """Return when the log has `text`."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while text not in self.log():
+                assert self._changed.wait(end - time.monotonic()), f"no {text!r} in {self.log()[-500:]!r}"
+
+    def log(self, *streams: int) -> bytes:
+        """The text of the streams (all without an argument), in order of arrival."""
+        parts = [segment for batch in self.batches for segment in batch.segments]
+        return b"".join(part.text for part in parts if not streams or part.stream in streams)
