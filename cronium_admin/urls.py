@@ -1,11 +1,18 @@
 """Where every address leads. Wiring only."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from django.views.generic import RedirectView
 
 from cronium_admin import api
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    path("", RedirectView.as_view(pattern_name="jobs:list"), name="home"),
+    path("", include("cronium_admin.access.urls")),
+    path("", include("cronium_admin.images.urls")),
+    path("", include("cronium_admin.profiles.urls")),
+    path("", include("cronium_admin.jobs.urls")),
+    path("", include("cronium_admin.runs.urls")),
 ]

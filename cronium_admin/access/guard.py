@@ -1,4 +1,4 @@
-"""Guards the pages: who lacks a view's right gets a 403 page that names the role to ask for. Decides no right itself."""
+"""Guards the pages: who lacks a view's right gets a 403 page that names the role to ask for."""
 
 from collections.abc import Callable
 from functools import wraps

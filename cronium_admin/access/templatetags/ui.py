@@ -77,6 +77,12 @@ def length(value: timedelta | None) -> str:
 
 
 @register.filter
+def taken(run: Any) -> str:
+    """How long an ended run took, from the start of its script, or from its launch if it never started."""
+    return length(run.finished_at - (run.started_at or run.created_at))
+
+
+@register.filter
 def seconds_long(value: int) -> str:
     """A number of seconds as 45 s, 5 min, 1 h, 1 h 30 min."""
     hours, rest = divmod(int(value), 3600)

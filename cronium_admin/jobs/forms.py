@@ -1,0 +1,127 @@
+"""Reads what the job editor sends into the values of a job. The job itself decides whether they are right."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+
+from cronium_admin.errors import Refused
+from cronium_admin.images.models import Language
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import DEFAULT_PROFILE
+from cronium_admin.strict_json import loads
+
+# Where a job's field is typed under another name.
+_TYPED_AS = {"input": "input_text", "tags": "tags_text", "slug": "name"}
+LABELS = {
+    "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
+    "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout", "env": "Environment",
+    "input_text": "Input", "tags_text": "Tags", "read_only_root": "Read-only root", "enabled": "Enabled",
+    "__all__": "Job",
+}  # fmt: skip
+_NUMBER = {"invalid": "Must be a number."}
+_WHOLE = {"invalid": "Must be a whole number."}
+
+
+class JobForm(forms.Form):
+    """`values()` is for the service once the form is valid; `take()` puts the service's refusal beside the fields."""
+
+    name = forms.CharField(error_messages={"required": "Give the job a name."})
+    language = forms.ChoiceField(choices=Language.choices)
+    script = forms.CharField(strip=False, required=False)
+    profile = forms.CharField(error_messages={"required": "Choose a profile."})
+    cpu = forms.DecimalField(required=False, error_messages=_NUMBER)
+    memory_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
+    pids = forms.IntegerField(required=False, error_messages=_WHOLE)
+    image = forms.CharField(required=False)
+    timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Say after how many seconds it ends."})
+    read_only_root = forms.BooleanField(required=False)
+    enabled = forms.BooleanField(required=False)
+    input_text = forms.CharField(required=False, strip=False)
+    tags_text = forms.CharField(required=False)
+
+    def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
+        super().__init__(data, initial=_initial(job, script))
+        self.env_rows: list[tuple[str, str]] = list(job.env.items()) if job else []
+        if data is not None:
+            pairs = zip(data.getlist("env_name"), data.getlist("env_value"), strict=False)
+            self.env_rows = [(name.strip(), _lines(value)) for name, value in pairs if name.strip() or value]
+
+    def clean_script(self) -> str:
+        return _lines(str(self.cleaned_data["script"]))
+
+    def clean_input_text(self) -> Any:
+        return parse_json(self.cleaned_data["input_text"])
+
+    def clean_tags_text(self) -> list[str]:
+        return list(dict.fromkeys(str(self.cleaned_data["tags_text"]).replace(",", " ").split()))
+
+    def clean(self) -> dict[str, Any]:
+        names = [name for name, _ in self.env_rows]
+        if "" in names:
+            self._env_error("A value has no name. Name the variable, or remove its row.")
+        elif twice := sorted({name for name in names if names.count(name) > 1}):
+            self._env_error(f"{twice[0][:40]} is there twice. Keep one of the rows.")
+        return self.cleaned_data
+
+    def values(self) -> dict[str, Any]:
+        """The job's fields by their own names."""
+        data = {name: self.cleaned_data[typed] for name, typed in (("input", "input_text"), ("tags", "tags_text"))}
+        same = ("name", "language", "script", "profile", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
+        data |= {name: self.cleaned_data[name] for name in (*same, "read_only_root", "enabled")}
+        return data | {"env": dict(self.env_rows)}
+
+    def take(self, error: ValidationError) -> None:
+        for name, problems in error.error_dict.items():
+            if name == "env":
+                self._env_error(*(text for problem in problems for text in problem.messages))
+            else:
+                typed = _TYPED_AS.get(name, name)
+                self.add_error(typed if typed in self.fields else None, problems)
+
+    def _env_error(self, *texts: str) -> None:
+        self.errors.setdefault("env", self.error_class()).extend(texts)
+
+    @property
+    def summary(self) -> list[tuple[str, str, str]]:
+        """Every problem as (field, label, sentence), in the order of the page."""
+        order = list(LABELS)
+        found = sorted(self.errors.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99)
+        return [(name, LABELS.get(name, name), text) for name, texts in found for text in texts]
+
+    @property
+    def problem_count(self) -> str:
+        count = len(self.summary)
+        return f"{count} thing{'s' if count != 1 else ''} to mend"
+
+    @property
+    def custom(self) -> bool:
+        """Whether single values of the profile are changed."""
+        return any(self[name].value() not in (None, "") or self[name].errors for name in ("cpu", "memory_mb", "pids"))
+
+
+def parse_json(text: str) -> Any:
+    """The value of what was typed; nothing typed is null. ValidationError says where it stops being JSON."""
+    if not text.strip():
+        return None
+    try:
+        return loads(text.encode("utf-8", "surrogatepass"))
+    except Refused as error:
+        raise ValidationError(error.message.replace("The body is", "This is")) from error
+
+
+def _lines(text: str) -> str:
+    """Browsers send CRLF, which shells take for part of a word."""
+    return text.replace("\r\n", "\n")
+
+
+def _initial(job: Job | None, script: str) -> dict[str, Any]:
+    if job is None:
+        blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
+        return blank | {"read_only_root": True, "enabled": True, "script": script}
+    same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds", "read_only_root")
+    values = {name: getattr(job, name) for name in (*same, "enabled")}
+    text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
+    return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

@@ -1,0 +1,161 @@
+"""The pages of jobs: the list, a job with its runs, and the editor."""
+
+from hashlib import sha256
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cronium_admin.access.guard import needs, user_of
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.images.models import Language
+from cronium_admin.images.resolve import RULES, resolve
+from cronium_admin.jobs.forms import JobForm
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.recent import recent_runs
+from cronium_admin.jobs.service import create_job, delete_job, save_job
+from cronium_admin.jobs.starters import STARTERS
+from cronium_admin.paging import newest_first
+from cronium_admin.profiles.limits import BOUNDS
+from cronium_admin.profiles.models import Profile
+
+PAGE_SIZE = 50
+RUNS_SIZE = 25
+
+
+@require_safe
+@needs(May.SEE)
+def job_list(request: HttpRequest) -> HttpResponse:
+    """The jobs that hold `q` in name, address or tags; htmx asks for the rows only."""
+    query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
+    page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"page": page, "query": query, "rows": _rows(list(page)), "nav": "jobs"}
+    context["version"] = _version(context["rows"])
+    partial = request.headers.get("HX-Target") == "job-list"
+    return render(request, "jobs/_list.html" if partial else "jobs/list.html", context)
+
+
+@require_safe
+@needs(May.SEE)
+def live(request: HttpRequest) -> HttpResponse:
+    """The changing cells of the rows on the screen; 204 when none has changed since version `v`."""
+    ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
+    rows = _rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "last_run_number")))
+    version = _version(rows)
+    if version == request.GET.get("v"):
+        return HttpResponse(status=204)
+    return render(request, "jobs/_live.html", {"rows": rows, "ids": ids, "version": version})
+
+
+@require_safe
+@needs(May.SEE)
+def job_page(request: HttpRequest, slug: str) -> HttpResponse:
+    job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
+    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output")
+    page = newest_first(runs, request.GET.get("after", ""), RUNS_SIZE)
+    choice = resolve(job.language, job=job.image)
+    context = {
+        "job": job,
+        "page": page,
+        "after": request.GET.get("after", "") if not page.is_first else "",
+        "image": choice,
+        "image_why": RULES[choice.rule],
+        "profiles": Profile.objects.all(),
+        "bound": BOUNDS["timeout_seconds"],
+        "nav": "jobs",
+    }
+    partial = request.headers.get("HX-Target") == "run-rows"
+    return render(request, "runs/_rows.html" if partial else "jobs/job.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@needs(May.EDIT)
+def new(request: HttpRequest) -> HttpResponse:
+    form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _saved(request, create_job(form.values(), user_of(request)))
+        except ValidationError as error:
+            form.take(error)
+        except Refused as error:
+            form.add_error(None, error.message)
+    return _editor(request, form, None)
+
+
+@require_http_methods(["GET", "POST"])
+@needs(May.EDIT)
+def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
+    form = JobForm(request.POST if request.method == "POST" else None, job=job)
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _saved(request, save_job(job, form.values(), user_of(request)))
+        except ValidationError as error:
+            form.take(error)
+        except Refused as error:
+            form.add_error(None, error.message)
+    return _editor(request, form, job)
+
+
+@require_POST
+@needs(May.EDIT)
+def delete(request: HttpRequest, slug: str) -> HttpResponse:
+    job = get_object_or_404(Job, slug=slug)
+    try:
+        delete_job(job)
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("jobs:edit", slug=slug)
+    messages.success(request, f"The job {job.name} is deleted. Its runs and their logs stay.")
+    return redirect("jobs:list")
+
+
+def _found(query: str) -> QuerySet[Job]:
+    jobs = Job.objects.defer("script", "env", "input")
+    for word in query.split():
+        jobs = jobs.filter(Q(name__icontains=word) | Q(slug__icontains=word) | Q(tags__icontains=word.lower()))
+    return jobs
+
+
+def _rows(jobs: list[Job]) -> list[dict[str, Any]]:
+    recent = recent_runs(jobs)
+    return [{"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1]} for job in jobs]
+
+
+def _version(rows: list[dict[str, Any]]) -> str:
+    """Changes when any run on the list does."""
+    states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
+    return sha256(repr(states).encode()).hexdigest()[:16]
+
+
+def _saved(request: HttpRequest, job: Job) -> HttpResponse:
+    """To the job's page; or, to run it, the same POST goes on to the address of runs."""
+    if request.POST.get("then") == "run":
+        return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
+    messages.success(request, f"{job.name} is saved.")
+    return redirect("jobs:job", slug=job.slug)
+
+
+def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
+    images = []
+    for language in Language:
+        choice = resolve(language)
+        images.append({"language": language.value, "reference": choice.reference, "why": RULES[choice.rule]})
+    context = {
+        "form": form,
+        "job": job,
+        "languages": Language.choices,
+        "profiles": Profile.objects.all(),
+        "images": images,
+        "bounds": BOUNDS,
+        "starters": STARTERS,
+        "nav": "jobs",
+    }
+    return render(request, "jobs/editor.html", context, status=422 if form.errors else 200)

@@ -1,0 +1,19 @@
+"""What people type on the Profiles page. The bounds are the model's."""
+
+from django import forms
+
+from cronium_admin.profiles.models import Profile
+
+
+class ProfileForm(forms.Form):
+    """Reads the types; the profile itself refuses what is out of bounds."""
+
+    name = forms.CharField(max_length=40)
+    cpu = forms.DecimalField(max_digits=8, decimal_places=2)
+    memory_mb = forms.IntegerField()
+    pids = forms.IntegerField()
+
+    @classmethod
+    def of(cls, profile: Profile | None) -> "ProfileForm":
+        names = ("name", "cpu", "memory_mb", "pids")
+        return cls(initial={name: getattr(profile, name) for name in names} if profile else None)

@@ -1,0 +1,28 @@
+"""Reads what "Run with…" sends into the overrides of one launch."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from cronium_admin.jobs.forms import parse_json
+from cronium_admin.runs.service import UNSET, Overrides
+
+
+class LaunchForm(forms.Form):
+    """Empty fields stay the job's; launch itself refuses what is out of bounds."""
+
+    profile = forms.CharField(required=False)
+    timeout_seconds = forms.IntegerField(required=False, error_messages={"invalid": "Must be a whole number."})
+    input = forms.CharField(required=False, strip=False)
+
+    def clean_input(self) -> Any:
+        text = self.cleaned_data["input"]
+        return UNSET if not text.strip() else parse_json(text)
+
+    def overrides(self) -> Overrides:
+        return Overrides(**self.cleaned_data)
+
+    def take(self, error: ValidationError) -> None:
+        for name, problems in error.error_dict.items():
+            self.add_error(name if name in self.fields else None, problems)

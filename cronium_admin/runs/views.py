@@ -1,0 +1,145 @@
+"""The pages of runs: the list, one run, and launch, cancel and run again. The log itself comes from its own routes."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from cronium_admin.access.guard import needs, user_of
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.images.resolve import RULES
+from cronium_admin.jobs.models import Job
+from cronium_admin.paging import newest_first
+from cronium_admin.profiles.limits import BOUNDS
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.forms import LaunchForm
+from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.phases import phases
+from cronium_admin.runs.service import Overrides, cancel, launch, rerun
+
+PAGE_SIZE = 50
+_LONG = ("script", "env", "input", "output")
+
+
+@require_safe
+@needs(May.SEE)
+def run_list(request: HttpRequest) -> HttpResponse:
+    """All runs, newest first; `status` (a status or "live") and `job` filter them. htmx asks for the rows only."""
+    status = request.GET.get("status", "")
+    slug = request.GET.get("job", "")
+    after = request.GET.get("after", "")
+    page = newest_first(_filtered(status, slug), after, PAGE_SIZE)
+    partial = request.headers.get("HX-Target") == "run-rows"
+    context = {
+        "page": page,
+        "status": status,
+        "slug": slug,
+        "after": after if not page.is_first else "",
+        "statuses": Status.choices,
+        "show_job": True,
+        "query_base": urlencode({"status": status, "job": slug}) + "&" if status or slug else "",
+        "nav": "runs",
+    }
+    if not partial:
+        context["jobs"] = Job.objects.only("name", "slug")
+    return render(request, "runs/_rows.html" if partial else "runs/list.html", context)
+
+
+@require_safe
+@needs(May.SEE)
+def run_page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    run = _run(pk)
+    return render(request, "runs/run.html", _context(run))
+
+
+@require_safe
+@needs(May.SEE)
+def run_live(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The parts of the run page that change, each to be put in its place; the log is none of them."""
+    return render(request, "runs/_live.html", {**_context(_run(pk)), "oob": True})
+
+
+@require_POST
+@needs(May.RUN)
+def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
+    """Run a job as it is, or, with the marker `with`, with what "Run with…" changes."""
+    job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
+    form = LaunchForm(request.POST)
+    if "with" not in request.POST:
+        return _launched(request, job, Overrides())
+    if form.is_valid():
+        try:
+            return _launched(request, job, form.overrides())
+        except ValidationError as error:
+            form.take(error)
+    context = {"job": job, "form": form, "profiles": Profile.objects.all(), "bound": BOUNDS["timeout_seconds"]}
+    return render(request, "runs/launch.html", {**context, "nav": "jobs"}, status=422)
+
+
+@require_POST
+@needs(May.RUN)
+def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
+    try:
+        cancel(_run(pk), user_of(request))
+    except Refused as error:
+        messages.warning(request, error.message)
+    return redirect("runs:run", pk=pk)
+
+
+@require_POST
+@needs(May.RUN)
+def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
+    try:
+        return redirect("runs:run", pk=rerun(_run(pk), user_of(request)).pk)
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("runs:run", pk=pk)
+
+
+def _launched(request: HttpRequest, job: Job, overrides: Overrides) -> HttpResponse:
+    try:
+        run = launch(job, user_of(request), overrides, trigger="ui")
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("jobs:job", slug=job.slug)
+    return redirect("runs:run", pk=run.pk)
+
+
+def _filtered(status: str, slug: str) -> QuerySet[Run]:
+    runs = Run.objects.select_related("created_by").defer(*_LONG)
+    if status == "live":
+        runs = runs.filter(status__in=LIVE)
+    elif status in Status.values:
+        runs = runs.filter(status=status)
+    if slug and "\x00" not in slug:
+        runs = runs.filter(job__slug=slug)
+    return runs
+
+
+def _run(pk: UUID) -> Run:
+    rows = Run.objects.select_related("job", "parent", "created_by", "log_head")
+    return get_object_or_404(rows.defer("job__script", "job__env", "job__input", "parent__script"), pk=pk)
+
+
+def _context(run: Run) -> dict[str, Any]:
+    head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
+    steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, timezone.now())
+    return {
+        "run": run,
+        "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
+        "events": run.events.all(),
+        "phases": steps,
+        "head_lines": head.lines if head else run.log_lines,
+        "image_why": RULES.get(run.image_rule, run.image_rule),
+        "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
+        "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],
+        "nav": "runs",
+    }
