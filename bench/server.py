@@ -1,0 +1,91 @@
+"""A Cronium of its own for a measurement: own data folder, port and subnets, gone afterwards."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `manage.py serve` and the API token of its administrator."""
+
+    port: int
+    token: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1"
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON answer of the REST API; an error status raises."""
+        request = urllib.request.Request(self.url + path, method=method)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Content-Type", "application/json")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=30) as answer:
+            return json.load(answer)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[Server]:
+    """Start one, wait until it answers, and end it with SIGINT, as Ctrl-C does."""
+    with tempfile.TemporaryDirectory(prefix="cronium-bench-") as folder:
+        port = _free_port()
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")},
+            **{name: value for name, value in os.environ.items() if name == "CRONIUM_DOCKER_HOST"},
+            "CRONIUM_DATA_DIR": folder,
+            "CRONIUM_PORT": str(port),
+            "CRONIUM_SUBNET_POOL": "10.215.0.0/16",
+            **settings,
+        }
+        _manage(environment, "migrate", "-v0")
+        _manage(environment, "images", "build")
+        _manage(environment, "bootstrap")
+        token = _manage(environment, "token", "create", "--user", "admin", "--name", "bench")
+        process = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "serve"], env=environment)
+        try:
+            server = Server(port, token)
+            _wait_until_up(server, process)
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def _wait_until_up(server: Server, process: "subprocess.Popen[bytes]") -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            server.ask("GET", "/health")
+            return
+        except (urllib.error.URLError, ConnectionError):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError("the server did not start") from None
+            time.sleep(0.05)
