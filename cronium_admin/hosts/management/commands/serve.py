@@ -2,6 +2,7 @@
 
 import socket
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -35,7 +36,8 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
             server_header=False,
         )
     )
-    server.run()
+    with suppress(KeyboardInterrupt):  # uvicorn has ended everything by then, and raises the signal once more
+        server.run()
 
 
 def _refuse_taken(host: str, port: int) -> None:
