@@ -16,14 +16,15 @@ started = time.monotonic()
 sieve = bytearray([1]) * (limit + 1)
 sieve[0:2] = b"\0\0"
 root = int(limit**0.5)
+shown = 0
 for number in range(2, root + 1):
     if sieve[number]:
         sieve[number * number :: number] = bytes(len(range(number * number, limit + 1, number)))
-    if number % max(1, root // 20) == 0 or number == root:
-        done = number / root
-        print(f"\r{CYAN}{'█' * int(done * 30):<30}{OFF} {done:4.0%}", end="", flush=True)
-        time.sleep(0.1)
-print()
+    done = 100 * number // root
+    if done >= shown + 10:
+        shown = done
+        print(f"{CYAN}{'█' * (done * 3 // 10):<30}{OFF} {done:3d} %")
+        time.sleep(0.2)
 
 count = sum(sieve)
 largest = sieve.rfind(1)
