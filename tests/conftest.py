@@ -33,6 +33,9 @@ def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
     empty = {f"container_images_{language}": "" for language in ("bash", "python", "node")}
     settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path})
     settings.DATA_DIR = tmp_path
+    # Names without hashes: nothing was collected, and no page is looked at.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 
 

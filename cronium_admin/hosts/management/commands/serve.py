@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin import asgi
 from cronium_admin.hosts.worker import Worker
+from cronium_admin.static_files import collect
 
 EMBEDDED_HOST = "local"
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
@@ -21,6 +22,7 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
     """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
     _refuse_taken(host, port)
+    collect()
     server = uvicorn.Server(
         uvicorn.Config(
             application,
