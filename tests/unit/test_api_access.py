@@ -154,28 +154,28 @@ class TestToken:
 
 class TestSession:
     @pytest.fixture
-    def browser(self, people: dict[str, User]) -> Client:
+    def signed_in(self, people: dict[str, User]) -> Client:
         client = Client(enforce_csrf_checks=True)
         client.force_login(people["editor"])
         return client
 
-    def test_may_read(self, browser: Client) -> None:
-        assert browser.get("/api/v1/jobs").status_code == 200
+    def test_may_read(self, signed_in: Client) -> None:
+        assert signed_in.get("/api/v1/jobs").status_code == 200
 
-    def test_may_not_write_without_the_csrf_token(self, browser: Client, nothing_stored: None) -> None:
-        answer = browser.post("/api/v1/jobs", JOB, content_type="application/json")
+    def test_may_not_write_without_the_csrf_token(self, signed_in: Client, nothing_stored: None) -> None:
+        answer = signed_in.post("/api/v1/jobs", JOB, content_type="application/json")
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
 
-    def test_writes_with_the_csrf_token(self, browser: Client) -> None:
+    def test_writes_with_the_csrf_token(self, signed_in: Client) -> None:
         secret = "a" * 32
-        browser.cookies["csrftoken"] = secret
-        answer = browser.post("/api/v1/jobs", JOB, content_type="application/json", headers={"X-CSRFToken": secret})
+        signed_in.cookies["csrftoken"] = secret
+        answer = signed_in.post("/api/v1/jobs", JOB, content_type="application/json", headers={"X-CSRFToken": secret})
         assert answer.status_code == 201
         assert Job.objects.get().created_by is not None
 
-    def test_of_a_person_switched_off_ends(self, browser: Client) -> None:
+    def test_of_a_person_switched_off_ends(self, signed_in: Client) -> None:
         User.objects.update(is_active=False)
-        assert browser.get("/api/v1/jobs").status_code == 401
+        assert signed_in.get("/api/v1/jobs").status_code == 401
 
     def test_a_strangers_write_is_401_and_not_a_csrf_riddle(self, db: None) -> None:
         answer = Client(enforce_csrf_checks=True).post("/api/v1/jobs", JOB, content_type="application/json")
