@@ -31,11 +31,11 @@ class DatabaseThreads:
             try:
                 close_old_connections()
                 return function(*args, **kwargs)
-            except (OperationalError, InterfaceError):
+            except (OperationalError, InterfaceError) as error:
                 connection.close()
                 if self._closed.wait(pause):
                     raise
-                log.warning("the database did not answer; trying again", exc_info=pause > 1)
+                log.warning("the database did not answer (%s); trying again", str(error).strip())
                 pause = min(2 * pause, 5.0)
 
     def close(self) -> None:

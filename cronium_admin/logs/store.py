@@ -207,10 +207,10 @@ class LogWriter:
             try:
                 close_old_connections()
                 return commit(group)
-            except (OperationalError, InterfaceError):
+            except (OperationalError, InterfaceError) as error:
                 if self._closed.is_set():
                     raise
-                log.warning("the log can't be stored now; trying again in %.1f s", pause, exc_info=True)
+                log.warning("the log can't be stored now (%s); trying again", str(error).strip())
                 connection.close()
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)

@@ -1,15 +1,14 @@
 """`manage.py serve`: web and executor in one process."""
 
-import socket
 from argparse import ArgumentParser
 from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
-from cronium_admin import asgi
+from cronium_admin.hosts import lifespan, preflight
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.static_files import collect
 
@@ -21,7 +20,8 @@ DRAIN_SECONDS = 2
 def run_server(application: Any = "cronium_admin.asgi:application") -> None:
     """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
-    _refuse_taken(host, port)
+    preflight.refuse_taken(host, port)
+    preflight.refuse_old_tables()
     collect()
     server = uvicorn.Server(
         uvicorn.Config(
@@ -42,20 +42,6 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
         server.run()
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Say that the port is taken in a sentence, before anything else is started."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CommandError(
-                f"Port {port} on {host} can't be used ({error.strerror}). Is Cronium running already? Set "
-                "CRONIUM_PORT to another port, or CRONIUM_HOST to another address."
-            ) from error
-
-
 class Command(BaseCommand):
     help = "Web and executor in one process: SQLite, in-memory channel layer and broker."
 
@@ -64,7 +50,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         worker = Worker(options["host_name"])
-        asgi.on_start.append(worker.start)
-        asgi.on_stop.append(worker.stop)
+        lifespan.on_start.append(worker.start)
+        lifespan.on_stop.append(worker.stop)
         self.stdout.write(f"Cronium is at http://{settings.CONFIG.host}:{settings.CONFIG.port} (Ctrl-C ends it)")
         run_server()

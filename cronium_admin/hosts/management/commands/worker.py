@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts.management.commands.web import refuse_single_process_parts
+from cronium_admin.hosts import preflight
 from cronium_admin.hosts.worker import Worker
 
 
@@ -20,7 +20,8 @@ class Command(BaseCommand):
         parser.add_argument("--queues", default="default", help="comma-separated queues to serve")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        refuse_single_process_parts()
+        preflight.refuse_single_process_parts()
+        preflight.refuse_old_tables()
         queues = tuple(name.strip() for name in options["queues"].split(",") if name.strip())
         worker = Worker(options["host"], queues)
         over = threading.Event()

@@ -1,0 +1,35 @@
+"""What happens when the server has started and before it ends: Django's own application knows no lifespan."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from cronium_admin.runs import live
+
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+
+# Called off the event loop; `serve` adds its embedded worker here.
+on_start: list[Callable[[], object]] = []
+on_stop: list[Callable[[], object]] = []
+
+
+async def run(receive: Receive, send: Send) -> None:
+    """Serve one server's lifespan; a hook that fails at the start ends the server."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            live.bind(asyncio.get_running_loop())
+            try:
+                for hook in on_start:
+                    await asyncio.to_thread(hook)
+            except Exception as error:  # noqa: BLE001 - the server says it and ends
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            for hook in on_stop:
+                await asyncio.to_thread(hook)
+            live.bind(None)
+            await send({"type": "lifespan.shutdown.complete"})
+            return
