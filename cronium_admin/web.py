@@ -17,5 +17,5 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "can": {right.name.lower(): known and user.may(right) for right in May} if user is not None else {},
         "live_count": SimpleLazyObject(lambda: Run.objects.filter(status__in=LIVE).count()),
-        "version": settings.VERSION,
+        "app_version": settings.VERSION,
     }

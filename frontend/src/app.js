@@ -93,7 +93,7 @@ document.addEventListener("keydown", (event) => {
   }
   const typing = event.target.closest("input, textarea, select, [contenteditable], .log-scroll");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    const finder = document.querySelector("#job-search") || document.querySelector("#top-search");
+    const finder = document.querySelector("#top-search");
     if (finder) { event.preventDefault(); finder.focus(); finder.select(); }
   }
 });

@@ -57,7 +57,7 @@ function startEditor() {
         keymap.of([{ key: "Mod-Enter", run: () => (send("run"), true) }, { key: "Mod-s", run: () => (send("save"), true) }]),
         basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), look, syntaxHighlighting(highlight),
         EditorView.contentAttributes.of({
-          "aria-label": "Script", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
+          "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
         EditorView.updateListener.of((update) => { if (update.docChanged) { area.value = view.state.doc.toString(); changed(); } }),
       ],

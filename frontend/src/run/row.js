@@ -64,7 +64,7 @@ export function drawRow(n, line, { old, partial, time, marked, whole, onWhole })
     row._key = key;
     row._text = line?.text;
     row._n = n;
-    row.className = `log-row${line?.stream === "stderr" ? " err" : ""}${partial ? " part" : ""}${line ? "" : " none"}`;
+    row.className = `log-row${line?.stream === "stderr" ? " stderr" : ""}${partial ? " part" : ""}${line ? "" : " none"}`;
     const number = row.firstChild;
     if (partial) number.removeAttribute("href");
     else {
