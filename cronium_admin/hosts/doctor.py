@@ -231,8 +231,8 @@ def _clock(engine: Engine) -> Iterator[Row]:
 
 CHECKS: dict[str, Callable[[Engine], Iterator[Row]]] = {
     "engine": _engine,
-    "images": _images,
     "database": _database,
+    "images": _images,
     "broker": _broker,
     "disk": _disk,
     "address pool": _address_pool,
