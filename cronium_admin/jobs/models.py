@@ -39,7 +39,9 @@ class Job(models.Model):
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
     revision = models.PositiveIntegerField(default=1)
     last_run_number = models.PositiveIntegerField(default=0)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 

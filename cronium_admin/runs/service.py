@@ -1,5 +1,6 @@
 """What people do with runs: launch, cancel, run again."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,6 +10,7 @@ from celery import current_app
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from kombu.exceptions import OperationalError
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
@@ -21,6 +23,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, RunEvent
 
+log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
@@ -89,11 +92,19 @@ def cancel(run: Run, by: User | None) -> None:
         return
     if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
         host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
-        current_app.send_task(LOOK, args=[str(run.pk)], queue=f"host.{host}")
+        _look_at(run, f"host.{host}")
         return
     run.refresh_from_db()
     if not run.is_live:
         raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
+
+
+def _look_at(run: Run, queue: str) -> None:
+    """Send "look at run X". The run is stored already: without a broker it waits for the hosts' sweep."""
+    try:
+        current_app.send_task(LOOK, args=[str(run.pk)], queue=queue)
+    except OperationalError:
+        log.warning("the broker did not take the message for run %s; the hosts' sweep finds it", run.pk)
 
 
 def _refuse_disabled(job: Job) -> None:
@@ -152,7 +163,8 @@ def _queue(
     job: Job, by: User | None, snapshot: dict[str, Any], trigger: str, key: str, parent: Run | None = None
 ) -> Run:
     with transaction.atomic():
-        Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1)
+        if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
+            raise Refused(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
         number = Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk)
         run = Run.objects.create(
             job=job,
@@ -167,6 +179,5 @@ def _queue(
         )
         name = by.get_username() if by else ""
         RunEvent.objects.create(run=run, kind="queued", message=f"Queued by {name or 'the system'}", by=name)
-        # Only "look at run X": the row is the truth, and a message lost is found by the hosts' sweep.
-        transaction.on_commit(lambda: current_app.send_task(LOOK, args=[str(run.pk)], queue="default"))
+        transaction.on_commit(lambda: _look_at(run, "default"))
     return run

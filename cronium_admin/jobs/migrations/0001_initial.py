@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('last_run_number', models.PositiveIntegerField(default=0)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('profile', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='profiles.profile')),
             ],
             options={
