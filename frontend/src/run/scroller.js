@@ -159,14 +159,19 @@ export class Scroller {
     if ((top <= 0 && !begins) || (top >= this.full - this.view - 1 && !hasLast)) this.#resync();
   }
 
+  /** Put the scroll bar where the anchor belongs: to the pixel near either end, in proportion between. */
   #resync() {
     if (this.rows.size === this.count) return;
-    if (this.rows.has(this.count) && this.atEnd) return void (this.#setTop(this.full - this.view), this.#shift());
-    const last = Math.max(1, this.count - Math.floor(this.view / (this.average || this.line)));
-    const share = Math.min(1, (this.anchor - 1) / last);
+    this.#size();
     const room = Math.max(1, this.full - this.view);
-    const begins = this.anchor === 1 && this.offset === 0;
-    this.#setTop(begins ? 0 : Math.max(1, Math.min(room - 1, Math.round(share * room))));
+    const above = (this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset;
+    if (this.rows.has(this.count)) this.#setTop(room - Math.max(0, this.block.offsetHeight - above - this.view));
+    else if (this.rows.has(1)) this.#setTop(above);
+    else {
+      const last = Math.max(1, this.count - Math.floor(this.view / (this.average || this.line)));
+      const share = Math.min(1, (this.anchor - 1) / last);
+      this.#setTop(Math.max(this.view, Math.min(room - this.view, share * room)));
+    }
     this.#shift();
   }
 
