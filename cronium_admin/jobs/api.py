@@ -14,7 +14,7 @@ from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobIn, JobItem, JobOut, JobPage, JobPatch
 from cronium_admin.jobs.service import create_job, delete_job, save_job
-from cronium_admin.pages import bad_cursor, cursor, read_cursor
+from cronium_admin.paging import bad_cursor, cursor, read_cursor
 
 router = Router(tags=["jobs"], auth=needs(May.SEE))
 _LONG = ("script", "env", "input")

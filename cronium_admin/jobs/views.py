@@ -22,7 +22,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent import recent_runs
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
-from cronium_admin.paging import newest_first
+from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 
@@ -59,7 +59,7 @@ def live(request: HttpRequest) -> HttpResponse:
 def job_page(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
     runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output")
-    page = newest_first(runs, request.GET.get("after", ""), RUNS_SIZE)
+    page = newest_or_first(runs, request.GET.get("after", ""), RUNS_SIZE)
     choice = resolve(job.language, job=job.image)
     context = {
         "job": job,

@@ -1,14 +1,12 @@
 """The routes of runs: launch, list, look, cancel, run again."""
 
 import re
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
 
@@ -17,7 +15,7 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
-from cronium_admin.pages import bad_cursor, cursor, read_cursor
+from cronium_admin.paging import newest_first
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage
 from cronium_admin.runs.service import cancel, launch, rerun
@@ -75,18 +73,13 @@ def list_runs(
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
         raise _invalid(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
-    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input").order_by("-created_at", "-id")
+    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input")
     if job is not None:
         runs = runs.filter(job=_job_for_filter(job))
     if status:
         runs = runs.filter(status__in=status)
-    if after:
-        at, run_id = _position(after)
-        runs = runs.filter(Q(created_at__lt=at) | Q(created_at=at, id__lt=run_id))
-    found = list(runs[: limit + 1])
-    last = found[limit - 1] if len(found) > limit else None
-    more = cursor(last.created_at.isoformat(), str(last.pk)) if last else None
-    return RunPage(items=[RunItem.of(run) for run in found[:limit]], next=more)
+    page = newest_first(runs, after, limit)
+    return RunPage(items=[RunItem.of(run) for run in page.items], next=page.next or None)
 
 
 def _job_for_filter(slug: str) -> Job:
@@ -94,17 +87,6 @@ def _job_for_filter(slug: str) -> Job:
     if job is None:
         raise _invalid("job", f"There is no job {slug!r}.")
     return job
-
-
-def _position(after: str) -> tuple[datetime, UUID]:
-    at, run_id = read_cursor(after, str, str)
-    try:
-        moment, uuid = datetime.fromisoformat(str(at)), UUID(str(run_id))
-    except ValueError as error:
-        raise bad_cursor() from error
-    if not timezone.is_aware(moment) or not 2000 < moment.year < 9999:
-        raise bad_cursor()
-    return moment, uuid
 
 
 @router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERRORS: ErrorBody}, summary="One run, whole")

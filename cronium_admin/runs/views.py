@@ -17,7 +17,7 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
-from cronium_admin.paging import newest_first
+from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.forms import LaunchForm
@@ -36,7 +36,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     status = request.GET.get("status", "")
     slug = request.GET.get("job", "")
     after = request.GET.get("after", "")
-    page = newest_first(_filtered(status, slug), after, PAGE_SIZE)
+    page = newest_or_first(_filtered(status, slug), after, PAGE_SIZE)
     partial = request.headers.get("HX-Target") == "run-rows"
     context = {
         "page": page,
