@@ -1,12 +1,13 @@
 """What the tests on the real engine share: the engine's own view, and running Cronium processes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import docker
 import pytest
 
-pytest.register_assert_rewrite("tests.fakes.contract")
+from tests.engine.server import Server, Template, alive
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,59 @@ def runner_images(docker_client: docker.APIClient) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def bash_image(runner_images: dict[str, str]) -> str:
     return runner_images["bash"]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def new_server(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Server]:
+    """Makes a server that is not started, on a fresh copy of the prepared database; keywords are environment."""
+
+    def make(**env: str) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        template.copy_to(folder)
+        return Server(folder, template.token, **env)
+
+    return make
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Started; stopped at the end, which leaves nothing on the engine."""
+    try:
+        server.start()
+        yield server
+        server.stop()
+        assert server.left() == []
+    finally:
+        if server.process and server.process.poll() is None:
+            server.process.kill()
+        if server in alive:
+            alive.remove(server)
+        server.sweep()
+
+
+@pytest.fixture(scope="session")
+def server(new_server: Callable[..., Server]) -> Iterator[Server]:
+    """The one that most tests share."""
+    with running(new_server(CRONIUM_MAX_CONCURRENT="35")) as made:
+        yield made
+
+
+@pytest.fixture
+def serve(new_server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
+    """Starts a server of the test's own; keywords are environment."""
+    with ExitStack() as stack:
+        yield lambda **env: stack.enter_context(running(new_server(**env)))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        for one in alive:
+            report.sections.append((f"Cronium at {one.url}", one.report()))

@@ -1,0 +1,5 @@
+"""Stand-ins and shared test functions."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.fakes.contract")

@@ -5,8 +5,6 @@ from ipaddress import IPv4Network
 
 import pytest
 
-pytest.register_assert_rewrite("tests.fakes.contract")
-
 from executor.subnets import SubnetPool
 from tests.fakes.contract import *  # noqa: F403 - the tests themselves
 from tests.fakes.contract import World

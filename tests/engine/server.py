@@ -1,0 +1,259 @@
+"""A Cronium of a test's own: its processes, a client of its API and sockets, and what the engine has of it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SUBNET_POOL = "10.214.0.0/16"
+TERMINAL = {"succeeded", "failed", "timed_out", "cancelled", "errored", "lost"}
+alive: "list[Server]" = []  # for the report of a test that fails
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """What a process of this Cronium gets: nothing of the shell's own Cronium variables but the engine's address."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CRONIUM_", "DJANGO_"))}
+    if address := os.environ.get("CRONIUM_DOCKER_HOST"):
+        kept["CRONIUM_DOCKER_HOST"] = address
+    own = {"CRONIUM_DATA_DIR": str(folder), "CRONIUM_SUBNET_POOL": SUBNET_POOL, "PYTHONUNBUFFERED": "1"}
+    return kept | own | more
+
+
+def manage(env: dict[str, str], *arguments: str) -> str:
+    """One management command; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Template:
+    """A migrated database with images, administrator and token, made once and copied for every server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        env = environment(folder, CRONIUM_ADMIN_PASSWORD="for tests only 1")
+        manage(env, "images", "build")
+        manage(env, "migrate", "-v", "0")
+        manage(env, "bootstrap")
+        self.token = manage(env, "token", "create", "--user", "admin", "--name", "tests").strip()
+
+    def copy_to(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self.folder.glob("cronium.sqlite3*"):
+            shutil.copy(file, folder / file.name)
+
+
+class Watch:
+    """One WebSocket on a run's log. `lines`, `status` and `end` hold what came."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.lines: list[tuple[int, int, str, str]] = []
+        self.statuses: list[dict[str, Any]] = []
+        self.partial: list[Any] = []
+        self.end: dict[str, Any] | None = None
+
+    def until(self, reached: Callable[["Watch"], object], seconds: float = 60) -> "Watch":
+        """Read until `reached`; fails after `seconds`, or when the server closes first."""
+        over = time.monotonic() + seconds
+        while not reached(self):
+            try:
+                self._take(json.loads(self.socket.recv(max(0.01, over - time.monotonic()))))
+            except TimeoutError:
+                raise AssertionError(f"not within {seconds} s; last {self.statuses[-1:]} {self.lines[-5:]}") from None
+        return self
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "lines":
+            self.lines += [tuple(line) for line in message["lines"]]
+        elif message["type"] == "status":
+            self.statuses.append(message)
+        elif message["type"] == "partial":
+            self.partial.append(message["lines"])
+        elif message["type"] == "end":
+            self.end = message
+
+    def until_line(self, text: str, seconds: float = 60) -> "Watch":
+        return self.until(lambda watch: any(text in line[3] for line in watch.lines), seconds)
+
+    def until_status(self, status: str, seconds: float = 60) -> "Watch":
+        return self.until(lambda watch: any(one["status"] == status for one in watch.statuses), seconds)
+
+    def until_end(self, seconds: float = 90) -> dict[str, Any]:
+        self.until(lambda watch: watch.end, seconds)
+        assert self.end is not None
+        return self.end
+
+
+class Server:
+    """`manage.py serve` (or web and workers) on a data folder of its own."""
+
+    def __init__(self, folder: Path, token: str, **env: str) -> None:
+        self.folder, self.token = folder, token
+        self.port = free_port()
+        self.env = environment(folder, CRONIUM_PORT=str(self.port), **env)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(
+            base_url=self.url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30
+        )
+        self._jobs = 0
+
+    # Processes.
+
+    def start(self, *arguments: str) -> "Server":
+        """Start `manage.py serve` (or `arguments`) and return when it answers."""
+        self.process = self.spawn(*(arguments or ("serve",)))
+        alive.append(self)
+        end = time.monotonic() + 60
+        while True:
+            assert self.process.poll() is None, f"ended at its start:\n{self.log.read_text()}"
+            with suppress(httpx.TransportError):
+                if self.client.get("/health").status_code == 200:
+                    return self
+            assert time.monotonic() < end, "does not answer"
+            time.sleep(0.05)
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A process of this Cronium; its output goes to the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, stdout=log, stderr=log
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 40) -> int:
+        """Send the signal, and return the exit code when the process has ended."""
+        if self in alive:
+            alive.remove(self)
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"did not end within {seconds} s:\n{self.log.read_text()[-3000:]}") from None
+
+    # Its API.
+
+    def call(self, method: str, path: str, body: Any = None, status: int = 0, **more: Any) -> Any:
+        answer = self.client.request(method, path, json=body, **more)
+        assert answer.status_code == status if status else answer.is_success, f"{answer.status_code} {answer.text}"
+        return answer.json()
+
+    def job(self, script: str, language: str = "bash", **more: Any) -> str:
+        """A new job; its slug."""
+        self._jobs += 1
+        slug = f"test-{self._jobs}"
+        values = {"name": slug, "slug": slug, "language": language, "script": script, "timeout_seconds": 60}
+        return str(self.call("POST", "/jobs", values | more, 201)["slug"])
+
+    def launch(self, slug: str, body: dict[str, Any] | None = None, key: str = "") -> str:
+        headers = {"Idempotency-Key": key} if key else {}
+        return str(self.call("POST", f"/jobs/{slug}/runs", body or {}, 202, headers=headers)["id"])
+
+    def run(self, script: str, language: str = "bash", **more: Any) -> str:
+        """A new job, launched; the run's id."""
+        return self.launch(self.job(script, language, **more))
+
+    def get(self, run_id: str) -> dict[str, Any]:
+        return dict(self.call("GET", f"/runs/{run_id}"))
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        return dict(self.call("POST", f"/runs/{run_id}/cancel", None, 202))
+
+    def text(self, run_id: str) -> bytes:
+        """logs.txt."""
+        answer = self.client.get(f"/runs/{run_id}/logs.txt")
+        assert answer.status_code == 200
+        return answer.content
+
+    @contextmanager
+    def watch(self, run_id: str, after: int = 0) -> Iterator[Watch]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"ws://127.0.0.1:{self.port}/ws/runs/{run_id}/logs?after={after}"
+        with connect(url, additional_headers=headers, max_size=None) as made:
+            yield Watch(made)
+
+    def ended(self, run_id: str, seconds: float = 90) -> dict[str, Any]:
+        """The run, once it has ended."""
+        with self.watch(run_id) as watch:
+            watch.until_end(seconds)
+        return self.get(run_id)
+
+    def cleaned(self, run_id: str, seconds: float = 20) -> None:
+        """Return when the engine has nothing of this run."""
+        self.until(lambda: not self.left(f"cronium.run_id={run_id}"), seconds)
+
+    @staticmethod
+    def until(reached: Callable[[], object], seconds: float = 20) -> None:
+        """For what tells nobody when it happens."""
+        end = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < end, f"not within {seconds} s"
+            time.sleep(0.05)
+
+    # What the engine has.
+
+    @property
+    def docker(self) -> docker.APIClient:
+        if not hasattr(self, "_docker"):
+            address = os.environ.get("CRONIUM_DOCKER_HOST") or os.environ.get("DOCKER_HOST")
+            self._docker = docker.APIClient(base_url=address or "unix:///var/run/docker.sock", version="auto")
+        return self._docker
+
+    @property
+    def instance(self) -> str:
+        file = self.folder / "instance_id"
+        return file.read_text().strip() if file.exists() else "none"
+
+    def left(self, *labels: str) -> list[str]:
+        """The names of all containers and networks of this instance (with these labels too)."""
+        wanted = {"label": [f"cronium.instance={self.instance}", *labels]}
+        containers = [row["Names"][0] for row in self.docker.containers(all=True, filters=wanted)]
+        return containers + [row["Name"] for row in self.docker.networks(filters=wanted)]
+
+    def container(self, run_id: str, role: str = "main") -> dict[str, Any]:
+        return dict(self.docker.inspect_container(f"cronium-{role}-{run_id}"))
+
+    def sweep(self) -> None:
+        """Remove what is left, for a test that kills."""
+        wanted = {"label": [f"cronium.instance={self.instance}"]}
+        for row in self.docker.containers(all=True, filters=wanted):
+            with suppress(docker.errors.APIError):
+                self.docker.remove_container(row["Id"], force=True)
+        for row in self.docker.networks(filters=wanted):
+            with suppress(docker.errors.APIError):
+                self.docker.remove_network(row["Id"])
+
+    def report(self) -> str:
+        """What helps to see why a test failed."""
+        wanted = {"label": [f"cronium.instance={self.instance}"]}
+        rows = [f"{row['Names'][0]}: {row['Status']}" for row in self.docker.containers(all=True, filters=wanted)]
+        rows += [row["Name"] for row in self.docker.networks(filters=wanted)]
+        tail = self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+        state = f"process: {self.process.poll() if self.process else 'not started'}"
+        return "\n".join([state, *rows, "server log:", tail])
