@@ -74,12 +74,11 @@ export class LineStore {
       if (this.loading.has(number)) continue;
       const controller = new AbortController();
       this.loading.set(number, controller);
-      this.fetchLines(number * SIZE, SIZE, controller.signal).then(
-        (lines) => {
+      this.#window(number, controller.signal).then(
+        () => {
           if (controller.signal.aborted) return;
           this.loading.delete(number);
           this.failures = 0;
-          this.put(lines);
           this.onChange();
         },
         () => {
@@ -90,6 +89,18 @@ export class LineStore {
           this.timer = setTimeout(() => this.#load(), this.#wait());
         },
       );
+    }
+  }
+
+  /** One window, in as many answers as the server cuts it into: very long lines come a few at a time. */
+  async #window(number, signal) {
+    const end = Math.min((number + 1) * SIZE, this.total);
+    for (let after = number * SIZE; after < end; ) {
+      const lines = await this.fetchLines(after, end - after, signal);
+      if (signal.aborted || !lines.length) return;
+      this.put(lines);
+      this.onChange();
+      after = lines[lines.length - 1].seq;
     }
   }
 

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { legible, parse, plain } from "../../../frontend/src/run/ansi.js";
+
+const styles = (text) => parse(text).map((piece) => [piece.text, piece.style.cls]);
+
+test("plain text is one piece, an empty line none", () => {
+  assert.deepEqual(styles("hello\tthere"), [["hello\tthere", ""]]);
+  assert.deepEqual(parse(""), []);
+});
+
+test("colours and attributes become classes and end where they are reset", () => {
+  assert.deepEqual(styles("\x1b[1;31mbad\x1b[0m good"), [["bad", "a-b f1"], [" good", ""]]);
+  assert.deepEqual(styles("\x1b[92ma\x1b[39mb\x1b[44mc\x1b[49md"), [["a", "f2"], ["b", ""], ["c", "b4"], ["d", ""]]);
+  assert.deepEqual(styles("\x1b[4mx\x1b[24my"), [["x", "a-u"], ["y", ""]]);
+});
+
+test("256 colours and true colours, in both ways to write them", () => {
+  assert.deepEqual(parse("\x1b[38;5;196mx")[0].style.fg, [255, 0, 0]);
+  assert.deepEqual(parse("\x1b[38;5;244mx")[0].style.fg, [128, 128, 128]);
+  assert.equal(parse("\x1b[38;5;9mx")[0].style.cls, "f1");
+  assert.deepEqual(parse("\x1b[48;2;1;2;300mx")[0].style.bg, [1, 2, 255]);
+  assert.deepEqual(parse("\x1b[38:2::10:20:30mx")[0].style.fg, [10, 20, 30]);
+  assert.equal(plain("\x1b[38;2mx"), "x");
+});
+
+test("titles, links, device strings and cut escapes show nothing", () => {
+  assert.equal(plain("a\x1b]0;evil title\x07b"), "ab");
+  assert.equal(plain("a\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\b"), "alinkb");
+  assert.equal(plain("a\x1bP1;2q...\x1b\\b\x1b[2Jc\x1b(Bd"), "abcd");
+  assert.equal(plain("a\x1b"), "a");
+  assert.equal(plain("ab\x1b[3"), "ab3"); // cut in the middle: what is left is text
+});
+
+test("a carriage return overwrites as a terminal does", () => {
+  assert.equal(plain("10 %\r20 %\r100 %"), "100 %");
+  assert.equal(plain("long text\rshort"), "shorttext");
+  assert.equal(plain("long text\r\x1b[Kshort"), "short");
+  assert.equal(plain("abc\b\bX"), "aXc");
+  assert.equal(plain("windows line\r"), "windows line");
+  assert.equal(plain("ab\x1b[5Gc"), "ab  c");
+  assert.deepEqual(styles("xx\r\x1b[32mok"), [["ok", "f2"]]);
+});
+
+test("a cursor sent far away costs no memory", () => {
+  assert.ok(plain("a\x1b[999999999Cb").length < 5000);
+});
+
+test("characters that hide or turn text are shown by name", () => {
+  const marked = parse("a\u202egnp.exe\u200bb\x00").filter((piece) => piece.ctl).map((piece) => piece.text);
+  assert.deepEqual(marked, ["U+202E", "U+200B", "\\x00"]);
+  assert.deepEqual(parse("👩‍💻").filter((piece) => piece.ctl), []); // a joiner inside an emoji stays
+  assert.equal(parse("a\u200db")[1].text, "U+200D");
+});
+
+test("markup stays text", () => {
+  assert.equal(plain("<img src=x onerror=alert(1)>"), "<img src=x onerror=alert(1)>");
+});
+
+test("a colour is moved until it can be read", () => {
+  assert.deepEqual(legible([255, 255, 255], true), [255, 255, 255]);
+  assert.notDeepEqual(legible([255, 255, 0], false), [255, 255, 0]);
+  assert.notDeepEqual(legible([0, 0, 80], true), [0, 0, 80]);
+});

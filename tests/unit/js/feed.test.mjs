@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Feed } from "../../../frontend/src/run/feed.js";
+
+/** A feed with sockets the test speaks for. */
+function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const sockets = [];
+  class Socket {
+    constructor(url) { this.url = url; this.readyState = 1; sockets.push(this); }
+    close() { this.readyState = 3; }
+    say(message) { this.onmessage({ data: JSON.stringify(message) }); }
+    lines(...seqs) { this.say({ type: "lines", lines: seqs.map((seq) => [seq, seq * 1e6, "stdout", `line ${seq}`]) }); }
+    drop(code = 1006) { this.readyState = 3; this.onclose({ code }); }
+  }
+  const got = [], states = [], ends = [], partials = [];
+  const feed = new Feed({
+    url: (after) => `ws://x?after=${after}`, fetchPage: async () => page, last, Socket, random: () => 0,
+    on: { lines: (l) => got.push(...l.map((line) => line.seq)), partial: (l) => partials.push(l), status() {}, end: (m) => ends.push(m), state: (s) => states.push(s) },
+  });
+  feed.open();
+  return { feed, sockets, got, states, ends, partials, now: () => sockets[sockets.length - 1] };
+}
+
+test("lines come once and in order, whatever is sent twice", (t) => {
+  const { sockets, got, now } = rig(t);
+  now().lines(1, 2, 3);
+  now().lines(2, 3, 4);
+  assert.deepEqual(got, [1, 2, 3, 4]);
+  assert.equal(sockets.length, 1);
+});
+
+test("a hole makes it ask again from the last line it has", (t) => {
+  const { sockets, got, now } = rig(t);
+  now().lines(1, 2);
+  now().lines(5, 6);
+  assert.deepEqual(got, [1, 2]);
+  assert.equal(sockets.length, 2);
+  assert.equal(now().url, "ws://x?after=2");
+});
+
+test("a cut connection comes back with the last line's number", (t) => {
+  const { sockets, got, states, now } = rig(t);
+  now().lines(1, 2);
+  now().drop();
+  assert.equal(states.at(-1), "reconnecting");
+  t.mock.timers.tick(1000);
+  assert.equal(sockets.length, 2);
+  assert.equal(now().url, "ws://x?after=2");
+  now().lines(3);
+  assert.deepEqual(got, [1, 2, 3]);
+});
+
+test("the end is the end: no new connection, the unfinished line goes", (t) => {
+  const { sockets, states, ends, partials, now } = rig(t);
+  now().lines(1);
+  now().say({ type: "partial", lines: [["stdout", "name? "]] });
+  now().say({ type: "end", status: "succeeded", lines: 1 });
+  t.mock.timers.tick(60_000);
+  assert.equal(sockets.length, 1);
+  assert.equal(ends.length, 1);
+  assert.equal(states.at(-1), "done");
+  assert.deepEqual(partials.at(-1), []);
+});
+
+test("an end that counts more lines than came is not believed", (t) => {
+  const { sockets, ends, got, now } = rig(t);
+  now().lines(1);
+  now().say({ type: "end", status: "succeeded", lines: 2 });
+  assert.equal(ends.length, 0);
+  t.mock.timers.tick(1000);
+  assert.equal(sockets.length, 2);
+  now().lines(2);
+  now().say({ type: "end", status: "succeeded", lines: 2 });
+  assert.deepEqual(got, [1, 2]);
+  assert.equal(ends.length, 1);
+});
+
+test("refused is said and not tried again", (t) => {
+  const { sockets, states, now } = rig(t);
+  now().drop(4403);
+  t.mock.timers.tick(60_000);
+  assert.equal(states.at(-1), "refused");
+  assert.equal(sockets.length, 1);
+});
+
+test("where no socket opens, REST brings lines and the end", async (t) => {
+  const page = { lines: [{ seq: 1, ms: 1, stream: "stdout", text: "a" }], ended: true };
+  const { got, ends, now } = rig(t, { page });
+  for (let i = 0; i < 3; i++) { now().drop(); t.mock.timers.tick(20_000); }
+  await new Promise(setImmediate);
+  assert.deepEqual(got, [1]);
+  page.lines = [];
+  now().drop();
+  await new Promise(setImmediate);
+  assert.equal(ends.length, 1);
+});

@@ -1,0 +1,145 @@
+"""The list of jobs and a job's own page."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.templatetags.spark import sparkline
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["editor"])
+    return client
+
+
+def _end(run: Run, status: str = "succeeded") -> None:
+    Run.objects.filter(pk=run.pk).update(status=status, finished_at=timezone.now())
+
+
+def test_empty_says_how_to_begin(client: Client, people: dict[str, User]) -> None:
+    assert "Write the first job" in client.get("/jobs/").content.decode()
+    client.force_login(people["viewer"])
+    text = client.get("/jobs/").content.decode()
+    assert "Write the first job" not in text
+    assert "ask an editor" in text
+
+
+def test_search_looks_at_name_address_and_tags(client: Client, make_job: Callable[..., Job]) -> None:
+    make_job(name="Nightly report", slug="nightly-report", tags=["billing"])
+    make_job(name="Rotate logs", slug="rotate-logs", tags=["ops"])
+    for query in ("nightly", "NIGHTLY rep", "billing", "Billing report", "nightly-r"):
+        text = client.get("/jobs/", {"q": query}).content.decode()
+        assert "Nightly report" in text, query
+        assert "Rotate logs" not in text, query
+    none = client.get("/jobs/", {"q": HOSTILE}).content.decode()
+    assert "No job matches" in none
+    assert HOSTILE not in none
+
+
+def test_htmx_gets_the_list_alone(client: Client, job: Job) -> None:
+    text = client.get("/jobs/", headers={"HX-Request": "true", "HX-Target": "job-list"}).content.decode()
+    assert "Report" in text
+    assert "<html" not in text
+
+
+def test_hostile_names_are_text(client: Client, make_job: Callable[..., Job]) -> None:
+    job = make_job(name=HOSTILE, slug="hostile", script=f"echo '</pre>{HOSTILE}'", env={"A": HOSTILE}, input=HOSTILE)
+    launch(job, None)
+    for url in ("/jobs/", "/jobs/hostile/", "/jobs/hostile/edit/", "/runs/", f"/runs/{job.runs.get().pk}/"):
+        text = client.get(url).content.decode()
+        assert "<img" not in text, url
+        assert "&lt;img src=x" in text, url
+
+
+def test_queries_do_not_grow_with_jobs_and_runs(
+    client: Client, make_job: Callable[..., Job], django_assert_num_queries: Any
+) -> None:
+    for _ in range(3):
+        _end(launch(make_job(), None))
+    client.get("/jobs/")
+    with django_assert_num_queries(5):  # user, count, jobs, their runs, live runs
+        client.get("/jobs/")
+    for job in Job.objects.all():
+        for _ in range(4):
+            _end(launch(job, None))
+    for _ in range(9):
+        make_job()
+    with django_assert_num_queries(5):
+        client.get("/jobs/")
+    ids = list(Job.objects.values_list("pk", flat=True))
+    with django_assert_num_queries(3):  # user, jobs, their runs
+        client.get("/job-states/", {"id": ids})
+
+
+def test_the_last_twenty_runs_are_drawn_and_told(client: Client, job: Job) -> None:
+    for number in range(22):
+        _end(launch(job, None), "failed" if number in (0, 1, 21) else "succeeded")
+    text = client.get("/jobs/").content.decode()
+    assert "Last 20 runs: 19 succeeded, 1 failed" in text  # the first two failures are too long ago
+    assert text.count("<rect") == 20
+    assert sparkline([]) == ""
+
+
+def test_live_cells_come_only_when_something_changed(client: Client, job: Job) -> None:
+    first = client.get("/job-states/", {"id": [job.pk]}).content.decode()
+    version = first.split("?v=")[1].split("&")[0]
+    assert client.get("/job-states/", {"id": [job.pk], "v": version}).status_code == 204
+    launch(job, None)
+    text = client.get("/job-states/", {"id": [job.pk], "v": version}).content.decode()
+    assert f'id="job-{job.pk}-state" hx-swap-oob="true"' in text
+    assert "Queued" in text
+    assert "<button" not in text
+    assert "<input" not in text
+    for bad in ("x", "-1", "9" * 30):
+        assert client.get("/job-states/", {"id": bad}).status_code == 200
+
+
+def test_pages_of_fifty(client: Client, make_job: Callable[..., Job]) -> None:
+    for number in range(51):
+        make_job(name=f"Job {number:02d}", slug=f"n-{number}")
+    first = client.get("/jobs/").content.decode()
+    assert "1 to 50 of 51" in first
+    assert "Job 50" not in first
+    assert "Job 50" in client.get("/jobs/", {"page": 2}).content.decode()
+    assert "Job 50" in client.get("/jobs/", {"page": "junk"}).content.decode() or "Job 00" in first
+
+
+def test_a_job_that_never_ran(client: Client, job: Job) -> None:
+    text = client.get("/jobs/report/").content.decode()
+    assert "Never run" in text
+    assert "Run it now" in text
+    assert "cronium/runner:bash-alpine" in text
+
+
+def test_a_jobs_runs_come_in_pages_by_cursor(client: Client, job: Job) -> None:
+    for _ in range(30):
+        _end(launch(job, None))
+    first = client.get("/jobs/report/").content.decode()
+    assert "#30" in first
+    assert "#5<" not in first
+    cursor = first.split("?after=")[1].split('"')[0]
+    launch(job, None)  # a new run shifts nothing
+    second = client.get("/jobs/report/", {"after": cursor}).content.decode()
+    assert "#5<" in second
+    assert "#6<" not in second
+    assert "hx-trigger" not in second.split('id="run-rows"')[1].split(">")[0]
+    assert client.get("/jobs/report/", {"after": "junk"}).status_code == 200
+
+
+def test_a_disabled_job_offers_no_run(client: Client, make_job: Callable[..., Job]) -> None:
+    make_job(name="Off", slug="off", enabled=False)
+    assert "/runs/launch/off/" not in client.get("/jobs/").content.decode()
+    text = client.get("/jobs/off/").content.decode()
+    assert "This job is disabled" in text
+    assert "/runs/launch/off/" not in text

@@ -1,0 +1,166 @@
+"""Each page for the one who may, the one who may not, and the stranger."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+
+ORDER = ("viewer", "operator", "editor", "admin")
+# (method, view, what its address holds, the least role)
+PAGES = [
+    ("get", "jobs:list", "", "viewer"),
+    ("get", "jobs:live", "", "viewer"),
+    ("get", "jobs:job", "job", "viewer"),
+    ("get", "jobs:new", "", "editor"),
+    ("post", "jobs:new", "", "editor"),
+    ("get", "jobs:edit", "job", "editor"),
+    ("post", "jobs:edit", "job", "editor"),
+    ("post", "jobs:delete", "job", "editor"),
+    ("get", "runs:list", "", "viewer"),
+    ("get", "runs:run", "run", "viewer"),
+    ("get", "runs:live", "run", "viewer"),
+    ("post", "runs:launch", "job", "operator"),
+    ("post", "runs:cancel", "run", "operator"),
+    ("post", "runs:rerun", "run", "operator"),
+    ("get", "images:list", "", "viewer"),
+    ("post", "images:override", "language", "admin"),
+    ("post", "images:reset", "language", "admin"),
+    ("get", "profiles:list", "", "viewer"),
+    ("post", "profiles:create", "", "admin"),
+    ("post", "profiles:edit", "profile", "admin"),
+    ("post", "profiles:delete", "profile", "admin"),
+    ("get", "access:tokens", "", "viewer"),
+    ("post", "access:tokens", "", "viewer"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cronium_admin.images.presence.presence", dict.fromkeys)
+
+
+@pytest.fixture
+def address(run: Run) -> Callable[[str, str], str]:
+    parts: dict[str, list[Any]] = {"": [], "job": [run.job_slug], "run": [run.pk], "language": ["bash"]}
+    parts["profile"] = ["medium"]
+    return lambda view, kind: reverse(view, args=parts[kind])
+
+
+@pytest.mark.parametrize(("method", "view", "kind", "least"), PAGES)
+def test_each_role_at_each_page(
+    method: str, view: str, kind: str, least: str, address: Callable[[str, str], str], people: dict[str, User]
+) -> None:
+    url = address(view, kind)
+    refused = [role for role in ORDER if ORDER.index(role) < ORDER.index(least)]
+    for role in refused:
+        client = Client()
+        client.force_login(people[role])
+        answer = getattr(client, method)(url)
+        assert answer.status_code == 403, role
+        assert "Ask an administrator" in answer.content.decode()
+    client = Client()
+    client.force_login(people[least])
+    assert getattr(client, method)(url).status_code in (200, 204, 302, 422), least
+
+
+@pytest.mark.parametrize(("method", "view", "kind", "least"), PAGES)
+def test_a_stranger_is_led_to_the_sign_in_page(
+    method: str, view: str, kind: str, least: str, address: Callable[[str, str], str]
+) -> None:
+    url = address(view, kind)
+    answer = getattr(Client(), method)(url)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(reverse("sign-in") + "?next=")
+
+
+@pytest.mark.parametrize("view", [name for method, name, _, _ in PAGES if method == "post" and name != "jobs:new"])
+def test_changes_need_post_and_a_csrf_token(
+    view: str, address: Callable[[str, str], str], people: dict[str, User]
+) -> None:
+    kind = next(kind for _, name, kind, _ in PAGES if name == view)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people["admin"])
+    answer = client.post(address(view, kind))
+    assert answer.status_code == 403
+    assert "This form is too old" in answer.content.decode()
+    if view not in ("access:tokens", "jobs:edit"):
+        assert client.get(address(view, kind)).status_code == 405
+
+
+def test_buttons_one_may_not_press_are_not_shown(job: Job, people: dict[str, User]) -> None:
+    client = Client()
+    client.force_login(people["viewer"])
+    listing, page = client.get("/jobs/").content.decode(), client.get("/jobs/report/").content.decode()
+    for text in (listing, page):
+        assert "/runs/launch/" not in text
+        assert "New job" not in text
+        assert "/edit/" not in text
+    client.force_login(people["operator"])
+    page = client.get("/jobs/report/").content.decode()
+    assert "/runs/launch/" in page
+    assert "/edit/" not in page
+
+
+def test_sign_in_goes_on_where_one_was(people: dict[str, User]) -> None:
+    people["viewer"].set_password("a long secret")
+    people["viewer"].save()
+    client = Client()
+    wrong = client.post("/sign-in/", {"username": "viewer", "password": "guess", "next": "/runs/"})
+    assert "don&#x27;t belong together" in wrong.content.decode() or "don't belong together" in wrong.content.decode()
+    right = client.post("/sign-in/", {"username": "viewer", "password": "a long secret", "next": "/runs/"})
+    assert right["Location"] == "/runs/"
+    assert client.post("/sign-out/")["Location"] == "/sign-in/"
+    assert client.get("/runs/").status_code == 302
+
+
+def test_sign_in_leads_to_no_other_site(people: dict[str, User]) -> None:
+    people["viewer"].set_password("a long secret")
+    people["viewer"].save()
+    answer = Client().post("/sign-in/", {"username": "viewer", "password": "a long secret", "next": "//evil.example/"})
+    assert answer["Location"] == "/"
+
+
+def test_too_many_wrong_passwords_lock(people: dict[str, User], settings: Any) -> None:
+    settings.AXES_FAILURE_LIMIT = 2
+    client = Client()
+    answers = [client.post("/sign-in/", {"username": "viewer", "password": f"guess {n}"}) for n in range(3)]
+    assert "Locked for a while" in answers[-1].content.decode()
+    assert answers[-1].status_code in (403, 429)
+
+
+def test_a_token_is_shown_once_and_only_its_owner_revokes_it(people: dict[str, User]) -> None:
+    client = Client()
+    client.force_login(people["viewer"])
+    assert "No tokens yet" in client.get("/access/").content.decode()
+    shown = client.post("/access/", {"name": "deploy <b>"}).content.decode()
+    token = ApiToken.objects.get()
+    assert shown.count("crn_") >= 2  # the token itself, and how it begins in the list
+    assert "deploy &lt;b&gt;" in shown
+    assert token.digest not in shown
+    assert "made-token" not in client.get("/access/").content.decode()
+    other = Client()
+    other.force_login(people["admin"])
+    assert other.post(f"/access/{token.pk}/revoke/").status_code == 404
+    assert client.post(f"/access/{token.pk}/revoke/").status_code == 302
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+    empty = client.post("/access/", {"name": " "})
+    assert empty.status_code == 422
+    assert "Give the token a name" in empty.content.decode()
+
+
+def test_what_is_not_there_is_a_page_of_its_own(people: dict[str, User]) -> None:
+    client = Client()
+    client.force_login(people["viewer"])
+    for url in ("/nope/", "/jobs/nope/", f"/runs/{uuid4()}/"):
+        answer = client.get(url)
+        assert answer.status_code == 404
+        assert "There is nothing here" in answer.content.decode()
+    assert client.get("/")["Location"] == "/jobs/"

@@ -1,0 +1,188 @@
+"""The list of runs, the run page, and launch, cancel and run again from it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.phases import phases
+from cronium_admin.runs.service import launch
+
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def _at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["operator"])
+    return client
+
+
+@pytest.mark.parametrize(
+    ("claimed", "started", "finished", "now", "expected"),
+    [
+        (None, None, None, 5, [("queued", 5, True, 100)]),
+        (1, None, None, 4, [("queued", 1, False, 25), ("sandbox", 3, True, 75)]),
+        (1, 2, None, 10, [("queued", 1, False, 10), ("sandbox", 1, False, 10), ("running", 8, True, 80)]),
+        (1, 2, 10, 99, [("queued", 1, False, 10), ("sandbox", 1, False, 10), ("running", 8, False, 80)]),
+        (None, None, 3, 99, [("queued", 3, False, 100)]),  # cancelled in the queue
+        (1, None, 4, 99, [("queued", 1, False, 25), ("sandbox", 3, False, 75)]),  # no image, say
+        (0, 0, 0, 0, [("queued", 0, False, 1), ("sandbox", 0, False, 1), ("running", 0, False, 1)]),
+        (-1, 2, 3, 9, [("queued", 0, False, 1), ("sandbox", 3, False, 75), ("running", 1, False, 25)]),
+        (0.001, 0.002, 1000, 9, [("queued", 0.001, False, 1), ("sandbox", 0.001, False, 1), ("running", 999.998, False, 100)]),
+    ],
+)  # fmt: skip
+def test_phases(claimed: Any, started: Any, finished: Any, now: float, expected: list[Any]) -> None:
+    times = [None if value is None else _at(value) for value in (claimed, started, finished)]
+    found = phases(START, *times, _at(now))
+    shown = [(phase.name, phase.length.total_seconds(), phase.end is None, phase.share) for phase in found]
+    assert shown == [(name, pytest.approx(length), lasts, share) for name, length, lasts, share in expected]
+
+
+def test_no_runs_yet(client: Client, people: dict[str, User]) -> None:
+    assert "Nothing has run yet" in client.get("/runs/").content.decode()
+    assert "No run matches" in client.get("/runs/", {"status": "failed"}).content.decode()
+
+
+def test_filters_by_state_and_job(client: Client, run: Run, make_job: Any) -> None:
+    other = launch(make_job(name="Other", slug="other"), None)
+    transitions.cancel_queued(other.pk, "anna")
+    live = client.get("/runs/", {"status": "live"}).content.decode()
+    assert f"run-{run.pk}" in live
+    assert f"run-{other.pk}" not in live
+    assert f"run-{other.pk}" in client.get("/runs/", {"job": "other", "status": "cancelled"}).content.decode()
+    assert client.get("/runs/", {"job": "\x00", "status": "junk", "after": "junk"}).status_code == 200
+
+
+def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
+    client: Client, job: Job, django_assert_num_queries: Any
+) -> None:
+    for _ in range(60):
+        launch(job, None)
+    first = client.get("/runs/", {"job": "report"}).content.decode()
+    link = first.split('rel="next" href="')[1].split('"')[0]
+    assert "job=report" in link
+    with django_assert_num_queries(4):  # user, runs, jobs to choose from, live runs
+        second = client.get("/runs/" + link.replace("&amp;", "&")).content.decode()
+    assert 'class="num">#10<' in second
+    assert 'class="num">#11<' not in second
+    with django_assert_num_queries(2):
+        rows = client.get("/runs/", headers={"HX-Target": "run-rows"}).content.decode()
+    assert "<html" not in rows
+
+
+def test_a_waiting_run(client: Client, run: Run, django_assert_num_queries: Any) -> None:
+    client.get("/runs/")
+    with django_assert_num_queries(5):  # user, run, events, re-runs, live runs
+        text = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Queued" in text
+    assert 'data-live="true"' in text
+    assert 'data-lines="0"' in text
+    assert "Cancel this run?" in text
+    assert "the language&#x27;s default" in text
+    assert "REGION" in text
+    assert "north" not in text  # a run shows the names of its variables
+
+
+def test_a_finished_run_is_whole_on_the_page(client: Client, run: Run, people: dict[str, User]) -> None:
+    Run.objects.filter(pk=run.pk).update(
+        status="failed", reason="oom", message="Killed for memory at 512 MB. Choose medium, or set memory.",
+        exit_code=137, claimed_at=run.created_at, started_at=run.created_at, peak_memory_bytes=511 * 1024 * 1024,
+        finished_at=run.created_at + timedelta(seconds=83), log_lines=812, log_bytes=4096, log_digest="ab" * 32,
+        host="a", output={"rows": 0}, output_at=timezone.now(),
+    )  # fmt: skip
+    text = client.get(f"/runs/{run.pk}/").content.decode()
+    for shown in ("Failed", "Killed for memory at 512 MB", "137", "in 1:23", "peak 511 of 512 MB", "ab" * 32, "&quot;rows&quot;: 0", 'data-live="false"', 'data-expected="812"', "4.0\xa0KB"):  # noqa: E501 # fmt: skip
+        assert shown in text, shown
+    assert "Cancel this run?" not in text
+
+
+def test_falsy_input_and_output_are_shown_as_themselves(client: Client, run: Run) -> None:
+    for value, shown in ((0, "0"), (False, "false"), ("", "&quot;&quot;"), ([], "[]")):
+        Run.objects.filter(pk=run.pk).update(input=value, output=value, output_at=timezone.now())
+        assert client.get(f"/runs/{run.pk}/").content.decode().count(f">{shown}</pre>") == 2
+    Run.objects.filter(pk=run.pk).update(output=None)
+    assert 'aria-label="Output">null</pre>' in client.get(f"/runs/{run.pk}/").content.decode()
+
+
+def test_a_huge_output_does_not_flood_the_page(client: Client, run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(output="x" * 500_000, output_at=timezone.now())
+    answer = client.get(f"/runs/{run.pk}/")
+    assert len(answer.content) < 60_000
+    assert "characters in all" in answer.content.decode()
+
+
+def test_the_live_part_holds_everything_but_the_log(client: Client, run: Run) -> None:
+    transitions.claim_next("a", "owner")
+    text = client.get(f"/runs/{run.pk}/live/").content.decode()
+    for part in ("run-acts", "run-facts", "run-phases", "run-reason", "run-details"):
+        assert f'id="{part}"' in text
+    assert "Claimed by host a" in text
+    assert "data-log=" not in text
+    assert "<html" not in text
+
+
+def test_cancel_a_waiting_run(client: Client, run: Run) -> None:
+    text = client.post(f"/runs/{run.pk}/cancel/", follow=True).content.decode()
+    assert "Cancelled by operator before it started." in text
+    again = client.post(f"/runs/{run.pk}/cancel/", follow=True).content.decode()
+    assert "already ended" in again
+
+
+def test_a_running_run_is_cancelling_until_it_stopped(client: Client, run: Run) -> None:
+    claimed = transitions.claim_next("a", "owner")
+    assert claimed is not None
+    transitions.ask_to_cancel(run.pk, None, "anna")
+    text = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Cancelling…" in text
+    assert "s-cancelled" not in text
+    assert "Cancelling…" in client.get("/jobs/").content.decode()
+
+
+def test_run_again_names_its_parent(client: Client, run: Run) -> None:
+    answer = client.post(f"/runs/{run.pk}/rerun/")
+    again = Run.objects.get(parent=run)
+    assert answer["Location"] == f"/runs/{again.pk}/"
+    assert "again from #1" in client.get(f"/runs/{again.pk}/").content.decode()
+    assert f'href="/runs/{again.pk}/"' in client.get(f"/runs/{run.pk}/").content.decode()
+
+
+def test_run_with_other_values(client: Client, job: Job) -> None:
+    client.post("/runs/launch/report/", {"with": "yes", "profile": "large", "timeout_seconds": "5", "input": "0"})
+    run = Run.objects.get()
+    assert (run.profile_name, run.timeout_seconds, run.input) == ("large", 5, 0)
+    client.post("/runs/launch/report/", {"with": "yes", "profile": "", "timeout_seconds": "", "input": ""})
+    run = Run.objects.get(number=2)
+    assert (run.profile_name, run.timeout_seconds, run.input) == ("small", 3600, {"day": 1})
+
+
+def test_run_with_wrong_values_keeps_them(client: Client, job: Job) -> None:
+    for field, value, says in (
+        ("timeout_seconds", "99999999", "The ceiling is 86400"),
+        ("timeout_seconds", "soon", "Must be a whole number."),
+        ("profile", "huge", "There is no profile"),
+        ("input", '{"half": ', "not valid JSON"),
+    ):
+        answer = client.post("/runs/launch/report/", {"with": "yes", "input": "[1]", field: value})
+        text = answer.content.decode()
+        assert answer.status_code == 422, field
+        assert says in text, field
+        assert field == "input" or "[1]" in text
+    assert not Run.objects.exists()
+
+
+def test_a_disabled_job_is_not_run(client: Client, make_job: Any) -> None:
+    make_job(slug="off", enabled=False)
+    text = client.post("/runs/launch/off/", follow=True).content.decode()
+    assert "is disabled. Enable it" in text
+    assert not Run.objects.exists()
