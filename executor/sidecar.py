@@ -7,6 +7,7 @@ sidecar is untrusted: it is bounded, and its words are only shown.
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from executor.engine import Attachment
@@ -35,15 +36,15 @@ class SidecarChannel:
     def open(self, token_sha256: str) -> None:
         """Send the configuration and begin to listen."""
         self._thread.start()
-        self._send(
-            {
-                "run_id": self._spec.run_id,
-                "token_sha256": token_sha256,
-                "token_expires_at": self._spec.token_expires_at,
-                "context": dict(self._spec.context),
-                "input": self._spec.input,
-            }
-        )
+        configuration = {
+            "run_id": self._spec.run_id,
+            "token_sha256": token_sha256,
+            "token_expires_at": self._spec.token_expires_at,
+            "context": dict(self._spec.context),
+            "input": self._spec.input,
+        }
+        with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
+            self._send(configuration)
 
     def wait_ready(self, seconds: float = HEALTH_SECONDS) -> None:
         """Return when it is healthy; SidecarUnhealthy with its last words when it ends or takes too long."""
@@ -64,8 +65,9 @@ class SidecarChannel:
 
     def _read(self) -> None:
         frames, buffer = FrameParser(), b""
-        while block := self._attachment.recv(256 * 1024, None):
-            for stream, data in frames.feed(block):
+        while (block := self._attachment.recv(256 * 1024, None)) != b"":
+            # None: a `send` beside us has put its time limit on the shared socket.
+            for stream, data in frames.feed(block or b""):
                 if stream != STDOUT:
                     self._words = (self._words + data)[-MAX_WORDS_BYTES:]
                     continue

@@ -17,6 +17,7 @@ from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 log = logging.getLogger("cronium.slot")
 DRAINED = "drained"  # the reader's signal; all others are reasons to stop
 CONFIRM_SECONDS = 10.0
+READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
 
 
@@ -40,6 +41,8 @@ class Slot:
         self._lines = LineAssembler(spec.log_limit_bytes)
         self._peak: int | None = None
         self._began = False
+        self._log_failed = False
+        self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, handler.request, sha256)
 
@@ -65,17 +68,23 @@ class Slot:
         try:
             result = self._execute()
         except EngineError as error:
-            self._sandbox.take_down()  # a status that says "stopped" must be true when it is written
+            self._give_up()
             result = verdict.of_stop(self.spec, self._stopped, None) if self._stopped else verdict.of_error(error)
         except Exception:
             log.exception("run %s failed inside Cronium", self.spec.run_id)
-            self._sandbox.take_down()
+            self._give_up()
             result = RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more.")
         try:
             self._handler.finish(result)
         except Exception:
             log.exception("run %s: its result could not be told", self.spec.run_id)
         self._clean_up()
+
+    def _give_up(self) -> None:
+        """A status that says "stopped" must be true when it is written, and the log at its end."""
+        self._sandbox.take_down()
+        if self._began:
+            self._reader.join(READER_SECONDS)
 
     def _clean_up(self) -> None:
         for attempt in range(CLEAN_TRIES):
@@ -90,22 +99,26 @@ class Slot:
             if self._stopped:
                 return verdict.of_stop(self.spec, self._stopped, None)
             self._sandbox.build()
-        if self._stopped:
-            return verdict.of_stop(self.spec, self._stopped, None)
-        if not self._handler.may_begin(self._sandbox.image_id):
+        if self._stopped or not self._handler.may_begin(self._sandbox.image_id):
+            self._sandbox.take_down()  # main waits for its payload: it must be gone when we say so
             return verdict.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
         self._began = True
-        reader = threading.Thread(target=self._read, name=f"log-{self.spec.run_id[:8]}", daemon=True)
-        reader.start()
+        self._reader.start()
         self._sandbox.send_payload()
         self._watch(time.monotonic() + self.spec.timeout_seconds)
-        reader.join()
+        self._reader.join()
+        if self._log_failed:
+            raise RuntimeError("the log could not be stored")
         return self._conclude()
 
     def _read(self) -> None:
         assert self._sandbox.output is not None
         try:
             follow(self._sandbox.output, self._handler.append, self._lines, lambda: self.stop(LIMIT))
+        except Exception:
+            log.exception("run %s: its log can't be stored, so it is stopped", self.spec.run_id)
+            self._log_failed = True
+            self._sandbox.output.close()  # an output that nobody reads keeps the engine from stopping it
         finally:
             self._signals.put(DRAINED)
 

@@ -42,10 +42,12 @@ class Supervisor:
             return frozenset(self._slots)
 
     def start(self, spec: RunSpec, handler: RunHandler) -> None:
-        """Take a slot and begin. The caller has asked `free`."""
+        """Take a slot and begin. The caller has asked `free`; if we closed since, the run is stopped as all are."""
         slot = Slot(self.engine, spec, handler, self._subnets, self._builds)
         with self._lock:
             self._slots[spec.run_id] = slot
+            if self._closing.is_set():
+                slot.stop(SHUTDOWN)
         threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True).start()
 
     def _hold(self, slot: Slot) -> None:
@@ -66,7 +68,8 @@ class Supervisor:
 
     def close(self, seconds: float) -> bool:
         """Take nothing new, stop all runs, wait for an empty engine; False when some were still there."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         for run_id in self.active():
             self.stop(run_id, SHUTDOWN)
         give_up = time.monotonic() + seconds

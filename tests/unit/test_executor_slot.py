@@ -1,0 +1,315 @@
+"""One run from spec to an empty engine, on the fake engine, with every step failing in turn."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable, ImageUnusable
+from executor.slot import Slot
+from executor.spec import MB, RunSpec
+from executor.subnets import SubnetPool
+from executor.supervisor import Supervisor
+from executor.verdict import SHUTDOWN
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_spec
+
+FOREVER = "echo up; while :; do sleep 0.05; done"
+LANGUAGE = {"python": "python3"}
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    assert made.left == [], "something is left on the engine"
+    made.close()
+
+
+@pytest.fixture
+def pool() -> SubnetPool:
+    return SubnetPool(IPv4Network("10.215.0.0/24"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graces and budgets that a test can wait for."""
+    monkeypatch.setattr("executor.slot.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.slot.CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr("executor.sidecar.SidecarChannel.wait_ready.__defaults__", (0.3,))
+
+
+@pytest.fixture
+def start(engine: FakeEngine, pool: SubnetPool) -> Callable[..., tuple[Slot, Remembering, threading.Thread]]:
+    """A slot in a thread of its own."""
+
+    def make(spec: RunSpec, handler: Remembering | None = None) -> tuple[Slot, Remembering, threading.Thread]:
+        handler = handler or Remembering()
+        slot = Slot(engine, spec, handler, pool, threading.Semaphore(2))
+        thread = threading.Thread(target=slot.run, daemon=True)
+        thread.start()
+        return slot, handler, thread
+
+    return make
+
+
+@pytest.fixture
+def run(start: Callable[..., Any]) -> Callable[..., Remembering]:
+    """A run from begin to end."""
+
+    def whole(spec: RunSpec | None = None, handler: Remembering | None = None) -> Remembering:
+        _, told, thread = start(spec or make_spec(), handler)
+        thread.join(20)
+        assert not thread.is_alive()
+        assert told.result is not None
+        return told
+
+    return whole
+
+
+def ending(told: Remembering) -> tuple[str, str, int | None]:
+    assert told.result is not None
+    return told.result.status, told.result.reason, told.result.exit_code
+
+
+def test_it_runs_a_script_and_tells_in_order(run: Callable[..., Remembering]) -> None:
+    told = run(make_spec(script="echo out; echo err >&2; echo $CITY; exit 3", env={"CITY": "Ho's Town"}))
+    assert ending(told) == ("failed", "exit_code", 3)
+    assert (told.log(1), told.log(2)) == (b"out\nHo's Town\n", b"err\n")
+    assert told.events[0] == "may_begin"
+    assert told.events[-2:] == ["finish", "cleaned"]
+
+
+def test_nothing_runs_when_the_lease_is_gone(run: Callable[..., Remembering]) -> None:
+    told = run(make_spec(script="echo it ran"), Remembering(begin=False))
+    assert told.log() == b""
+    assert ending(told)[0] == "cancelled"
+
+
+FAULTS: list[tuple[str, int, EngineError, str]] = [
+    ("image_id", 1, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("create_network", 1, Conflict("taken"), "engine_error"),
+    ("create_network", 1, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("create_container", 1, EngineError("disk full"), "engine_error"),
+    ("create_container", 2, EngineError("disk full"), "engine_error"),
+    ("attach", 1, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("attach", 2, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("attach", 3, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("start", 1, ImageUnusable("no /bin/sh"), "image_unusable"),
+    ("start", 2, ImageUnusable("no /bin/sh"), "image_unusable"),
+]
+
+
+@pytest.mark.parametrize(("method", "nth", "error", "reason"), FAULTS)
+def test_a_step_that_fails_leaves_nothing_and_says_which(
+    engine: FakeEngine, run: Callable[..., Remembering], method: str, nth: int, error: EngineError, reason: str
+) -> None:
+    engine.fail(method, error, nth)
+    told = run(make_spec(script="echo it ran"))
+    assert told.result is not None
+    assert (told.result.status, told.result.reason, told.result.message) == ("errored", reason, str(error))
+    assert told.log() == b""
+    assert "may_begin" not in told.events
+    assert told.events[-1] == "cleaned"
+
+
+@pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "memory_peak"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_clean_up_that_fails_is_tried_again_and_hides_no_result(
+    engine: FakeEngine, run: Callable[..., Remembering], method: str, nth: int
+) -> None:
+    if method != "inspect":  # before the end, `inspect` decides the result
+        engine.fail(method, EngineError("busy"), nth)
+        assert ending(run(make_spec(script="exit 4"))) == ("failed", "exit_code", 4)
+        return
+    engine.fail(method, EngineError("busy"), nth + 1)  # the first is the result's
+    assert ending(run(make_spec(script="exit 4"))) == ("failed", "exit_code", 4)
+
+
+def test_a_missing_image_is_found_before_anything_is_made(engine: FakeEngine, run: Callable[..., Remembering]) -> None:
+    assert ending(run(make_spec(image="not-there"))) == ("errored", "image_missing", None)
+    assert engine.calls["create_network"] == 0
+
+
+def test_the_next_subnet_is_tried_when_one_is_taken(engine: FakeEngine, run: Callable[..., Remembering]) -> None:
+    engine.fail("create_network", AddressTaken("overlaps"), 1)
+    engine.fail("create_network", AddressTaken("overlaps"), 2)
+    assert ending(run()) == ("succeeded", "exit_code", 0)
+    assert engine.calls["create_network"] == 3
+
+
+def test_an_exhausted_pool_says_so(engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]) -> None:
+    while pool.take():
+        pass
+    told = run()
+    assert ending(told) == ("errored", "address_pool_exhausted", None)
+    assert told.result is not None
+    assert "CRONIUM_SUBNET_POOL" in told.result.message
+
+
+@pytest.mark.parametrize(("sidecar", "words"), [("ends", "the port is taken"), ("silent", "It said nothing")])
+@pytest.mark.usefixtures("quick")
+def test_a_sidecar_that_is_never_healthy_ends_the_run(
+    engine: FakeEngine, run: Callable[..., Remembering], sidecar: str, words: str
+) -> None:
+    engine.sidecar = sidecar
+    told = run(make_spec(script="echo it ran"))
+    assert told.result is not None
+    assert (told.result.status, told.result.reason) == ("errored", "sidecar_unhealthy")
+    assert words in told.result.message
+    assert told.log() == b""
+
+
+def test_the_time_limit_begins_with_the_script(engine: FakeEngine, run: Callable[..., Remembering]) -> None:
+    engine.before["create_network"] = lambda: time.sleep(0.5)  # a slow build-up costs the script nothing
+    told = run(make_spec(script="sleep 0.2; echo done", timeout_seconds=0.6))
+    assert (ending(told)[0], told.log()) == ("succeeded", b"done\n")
+    told = run(make_spec(script=FOREVER, timeout_seconds=0.3))
+    assert ending(told)[:2] == ("timed_out", "timeout")
+
+
+def test_cancel_while_it_runs(start: Callable[..., Any]) -> None:
+    slot, told, thread = start(make_spec(script=FOREVER))
+    told.wait_for_text(b"up")
+    slot.stop()
+    slot.stop(SHUTDOWN)  # the first reason counts
+    thread.join(5)
+    assert ending(told) == ("cancelled", "cancelled", 143)
+
+
+@pytest.mark.usefixtures("quick")
+def test_cancel_of_a_script_that_ignores_it(start: Callable[..., Any]) -> None:
+    slot, told, thread = start(make_spec(script="trap '' TERM; " + FOREVER))
+    told.wait_for_text(b"up")
+    slot.stop()
+    thread.join(5)
+    assert ending(told) == ("cancelled", "cancelled", 137)
+
+
+@pytest.mark.parametrize("method", ["image_id", "create_network", "create_container", "attach", "start"])
+def test_cancel_at_every_step_of_the_build_up(engine: FakeEngine, start: Callable[..., Any], method: str) -> None:
+    """What says cancelled has no running container, wherever the cancel came."""
+    reached, go_on = threading.Event(), threading.Event()
+    engine.before[method] = lambda: (reached.set(), go_on.wait(5))  # type: ignore[func-returns-value]
+    running: list[str] = []
+    told = Remembering()
+    told.on_event = lambda event: (
+        running.extend(name for name, one in engine.containers.items() if one.status == "running")
+        if event == "finish"
+        else None
+    )
+    slot, told, thread = start(make_spec(script="echo it ran"), told)
+    assert reached.wait(5)
+    slot.stop()
+    go_on.set()
+    thread.join(10)
+    assert ending(told) == ("cancelled", "cancelled", None)
+    assert (told.log(), running) == (b"", [])
+
+
+def test_cancel_between_the_build_up_and_the_payload(engine: FakeEngine, start: Callable[..., Any]) -> None:
+    """The handler refuses, as it does when the row carries a cancel: main waits, and is gone when it is told."""
+    running: list[str] = []
+    told = Remembering(begin=False)
+    told.on_event = lambda event: (
+        running.extend(name for name, one in engine.containers.items() if one.status == "running")
+        if event == "finish"
+        else None
+    )
+    _, told, thread = start(make_spec(script="echo it ran"), told)
+    thread.join(10)
+    assert ending(told) == ("cancelled", "cancelled", None)
+    assert (told.log(), running) == (b"", [])
+
+
+def test_a_flood_is_stopped_and_counted(run: Callable[..., Remembering]) -> None:
+    told = run(make_spec(script="yes", log_limit_bytes=MB))
+    assert ending(told)[:2] == ("failed", "output_limit")
+    assert len(told.log()) in (MB, MB + 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_engine_that_cuts_the_log_off_is_not_the_scripts_success(
+    engine: FakeEngine, run: Callable[..., Remembering]
+) -> None:
+    engine.cut_output_after = 8 + 3
+    told = run(make_spec(script="echo up; exec sleep 30"))
+    assert ending(told)[:2] == ("errored", "engine_unreachable")
+    assert told.log() == b"up\n"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_log_that_cannot_be_stored_ends_the_run(run: Callable[..., Remembering]) -> None:
+    class Refusing(Remembering):
+        def append(self, batch: Any) -> None:
+            raise ValueError("the store is broken")
+
+    told = run(make_spec(script="echo up; exec sleep 30"), Refusing())
+    assert ending(told)[:2] == ("errored", "internal_error")
+
+
+def test_the_sidecars_requests_are_answered(engine: FakeEngine, start: Callable[..., Any]) -> None:
+    spec = make_spec(script=FOREVER)
+    slot, told, thread = start(spec)
+    told.wait_for_text(b"up")
+    assert engine.ask(spec.run_id, "output", {"output": 0}) == {"id": 1, "ok": True, "data": {"echo": {"output": 0}}}
+    slot.stop()
+    thread.join(5)
+    assert told.requests == [("output", {"output": 0})]
+
+
+def test_a_handler_that_fails_does_not_keep_the_sandbox(engine: FakeEngine, start: Callable[..., Any]) -> None:
+    class Failing(Remembering):
+        def finish(self, result: Any) -> None:
+            raise RuntimeError("the database said no")
+
+    _, told, thread = start(make_spec(), Failing())
+    thread.join(10)
+    assert told.events[-1] == "cleaned"
+
+
+# The supervisor.
+
+
+def test_slots_fill_and_free(engine: FakeEngine, pool: SubnetPool) -> None:
+    freed = threading.Event()
+    supervisor = Supervisor(engine, 2, pool, freed.set)
+    handlers = [Remembering(), Remembering()]
+    specs = [make_spec(script=FOREVER), make_spec(script=FOREVER)]
+    for spec, handler in zip(specs, handlers, strict=True):
+        supervisor.start(spec, handler)
+    assert supervisor.free() == 0
+    assert supervisor.active() == {spec.run_id for spec in specs}
+    assert supervisor.stop(specs[0].run_id)
+    assert freed.wait(10)
+    assert supervisor.free() == 1
+    assert not supervisor.stop(specs[0].run_id)
+    assert supervisor.close(10)
+    assert supervisor.free() == 0
+    assert ending(handlers[1])[:2] == ("cancelled", "shutdown")
+
+
+def test_a_run_that_comes_while_it_closes_is_stopped_too(engine: FakeEngine, pool: SubnetPool) -> None:
+    """Claimed a moment before the closing and started a moment after: nobody may forget it."""
+    supervisor = Supervisor(engine, 2, pool, lambda: None)
+    assert supervisor.close(1)
+    told = Remembering()
+    supervisor.start(make_spec(script=FOREVER), told)
+    told.wait_for("cleaned", 10)
+    assert ending(told)[:2] == ("cancelled", "shutdown")
+    assert told.log() == b""
+
+
+def test_many_runs_share_the_engine(engine: FakeEngine, pool: SubnetPool) -> None:
+    supervisor = Supervisor(engine, 20, pool, lambda: None)
+    handlers = [Remembering() for _ in range(20)]
+    for number, handler in enumerate(handlers):
+        supervisor.start(make_spec(script=f"echo {number}; exit {number}"), handler)
+    for number, handler in enumerate(handlers):
+        handler.wait_for("cleaned")
+        assert (ending(handler)[2], handler.log()) == (number, f"{number}\n".encode())
+    assert supervisor.close(5)
