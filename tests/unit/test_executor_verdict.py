@@ -1,0 +1,201 @@
+"""What an end means, who a token belongs to, and what the reaper may touch: tables."""
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from executor import errors, options, tokens, verdict
+from executor.engine import ContainerState, Found
+from executor.errors import EngineError
+from executor.reaper import leftovers, reap
+from executor.spec import MB
+from executor.verdict import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, Stopped
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import make_spec
+
+SPEC = make_spec(timeout_seconds=90.0, log_limit_bytes=50 * MB)
+
+
+def state(code: int, oom: bool = False) -> ContainerState:
+    return ContainerState("exited", code, oom, True, "")
+
+
+EXITS: list[tuple[int, bool, str | None, str, str, str]] = [
+    (0, False, None, "succeeded", "exit_code", "code 0"),
+    (1, False, None, "failed", "exit_code", "code 1"),
+    (125, False, None, "failed", "exit_code", "never arrived"),
+    (127, False, None, "failed", "exit_code", "not found"),
+    (137, False, None, "failed", "exit_code", "SIGKILL"),
+    (143, False, None, "failed", "exit_code", "SIGTERM"),
+    (200, False, None, "failed", "exit_code", "code 200"),
+    (137, True, None, "failed", "oom", "512 MB"),
+    (0, True, None, "failed", "oom", "exited with 0"),
+    (1, True, None, "failed", "oom", "512 MB"),
+    (143, False, TIMEOUT, "timed_out", "timeout", "90 s"),
+    (0, False, TIMEOUT, "timed_out", "timeout", "timeout"),
+    (137, True, TIMEOUT, "timed_out", "timeout", "timeout"),
+    (143, False, CANCEL, "cancelled", "cancelled", "stopped"),
+    (0, False, CANCEL, "cancelled", "cancelled", "stopped"),
+    (137, True, CANCEL, "cancelled", "cancelled", "stopped"),
+    (143, False, SHUTDOWN, "cancelled", "shutdown", "Cronium itself"),
+    (143, False, LIMIT, "failed", "output_limit", "50 MB"),
+]
+
+
+@pytest.mark.parametrize(("code", "oom", "stopped", "status", "reason", "words"), EXITS)
+def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reason: str, words: str) -> None:
+    result = verdict.of_exit(SPEC, state(code, oom), Stopped(stopped) if stopped else None, 1234)
+    assert (result.status, result.reason, result.exit_code) == (status, reason, code)
+    assert words in result.message
+
+
+def test_dropped_bytes_are_told() -> None:
+    assert "1,234 bytes" in verdict.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
+
+
+@pytest.mark.parametrize("why", [CANCEL, SHUTDOWN])
+def test_a_stop_before_the_script_has_no_exit_code(why: str) -> None:
+    result = verdict.of_stop(SPEC, Stopped(why), None)
+    assert (result.status, result.exit_code) == ("cancelled", None)
+
+
+@pytest.mark.parametrize("kind", [one for one in vars(errors).values() if isinstance(one, type)])
+def test_every_error_of_the_engine_is_ours_and_has_a_reason(kind: type[EngineError]) -> None:
+    result = verdict.of_error(kind("what, and the mend"))
+    assert (result.status, result.message) == ("errored", "what, and the mend")
+    assert result.reason == kind.reason
+    assert result.reason.replace("_", "").isalpha()
+
+
+# Tokens.
+
+KEY = tokens.signing_key("a secret of at least thirty-two characters")
+OTHER = tokens.signing_key("another secret of at least thirty-two characters")
+PUBLIC = KEY.public_key()
+RUN = "0b3c0d9e-5d7b-4a53-8a63-54d4f0b4d0f1"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    made = {"sub": RUN, "aud": tokens.AUDIENCE, "iss": tokens.ISSUER, "iat": now, "nbf": now, "exp": now + 60}
+    return {name: value for name, value in (made | changes).items() if value is not None}
+
+
+def signed(key: Any = KEY, algorithm: str = "EdDSA", kind: str | None = tokens.TYPE, **changes: Any) -> str:
+    return jwt.encode(claims(**changes), key, algorithm=algorithm, headers={"typ": kind})
+
+
+def test_the_real_one_is_taken() -> None:
+    tokens.verify(PUBLIC, tokens.mint(KEY, RUN, 60).text, RUN)
+    tokens.verify(PUBLIC, signed(), RUN)
+
+
+def hmac_with_public_key() -> str:
+    """The classic: an HMAC keyed with what everybody may know. PyJWT won't make it, so it is made by hand."""
+    import base64
+    import hashlib
+    import hmac
+    import json
+
+    def part(data: bytes) -> bytes:
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    head = part(json.dumps({"alg": "HS256", "typ": tokens.TYPE}).encode())
+    body = head + b"." + part(json.dumps(claims()).encode())
+    pem = PUBLIC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return (body + b"." + part(hmac.digest(pem, body, hashlib.sha256))).decode()
+
+
+def altered() -> str:
+    head, _, signature = signed().split(".")
+    _, other, _ = signed(sub="another run").split(".")
+    return f"{head}.{other}.{signature}"
+
+
+FORGED = {
+    "no signature": lambda: signed(key=None, algorithm="none"),
+    "hmac with the public key": hmac_with_public_key,
+    "another key": lambda: signed(key=OTHER),
+    "altered": altered,
+    "another run": lambda: signed(sub="7e1c0d9e-5d7b-4a53-8a63-54d4f0b4d0f1"),
+    "no run": lambda: signed(sub=None),
+    "another audience": lambda: signed(aud="cronium"),
+    "no audience": lambda: signed(aud=None),
+    "another issuer": lambda: signed(iss="somebody"),
+    "expired": lambda: signed(exp=int(time.time()) - 1),
+    "no end": lambda: signed(exp=None),
+    "not yet": lambda: signed(nbf=int(time.time()) + 60),
+    "another type": lambda: signed(kind="JWT"),
+    "no type": lambda: signed(kind=None),
+    "nothing": lambda: "",
+    "words": lambda: "not.a.token",
+    "a number": lambda: "1",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_one_is_refused(name: str) -> None:
+    with pytest.raises(jwt.InvalidTokenError):
+        tokens.verify(PUBLIC, FORGED[name](), RUN)
+
+
+@pytest.mark.parametrize(("timeout", "lasts"), [(1, 7200), (3600, 7200), (7200, 7800), (86_400, 87_000)])
+def test_a_token_lasts_two_hours_or_longer_than_the_run(timeout: int, lasts: int) -> None:
+    token = tokens.mint(KEY, RUN, timeout, now=1_000_000)
+    assert token.expires_at == 1_000_000 + lasts
+    assert len(token.sha256) == 64
+    assert token.text not in token.sha256
+
+
+def test_every_process_with_the_secret_signs_alike() -> None:
+    again = tokens.signing_key("a secret of at least thirty-two characters")
+    tokens.verify(again.public_key(), tokens.mint(KEY, RUN, 60).text, RUN)
+
+
+# The reaper.
+
+
+def furnished(engine: FakeEngine, **whose: str) -> str:
+    """A run's network and main container, of this instance and host."""
+    from ipaddress import IPv4Network
+
+    spec = make_spec(**whose)
+    addresses = options.Addresses(IPv4Network((int(IPv4Network("10.215.0.0/16")[0]) + 8 * len(engine.networks), 29)))
+    engine.create_network(options.network(spec, addresses))
+    engine.create_container(options.main_name(spec.run_id), options.main_container(spec, addresses, "local"))
+    return spec.run_id
+
+
+def test_the_reaper_takes_only_what_is_ours_and_not_held() -> None:
+    engine = FakeEngine()
+    left, held = furnished(engine), furnished(engine)
+    foreign = [furnished(engine, instance="other"), furnished(engine, host="other")]
+    gone = reap(engine, "test-instance", "test-host", {held})
+    assert gone == [
+        Found("container", f"cronium-main-{left}", left, "main", "test-host"),
+        Found("network", f"cronium-job-{left}", left, "network", "test-host"),
+    ]
+    assert len(engine.left) == 2 * len([held, *foreign])
+    assert reap(engine, "test-instance", "test-host", {held}) == []
+    engine.close()
+
+
+def test_what_cannot_be_removed_waits_for_the_next_time() -> None:
+    engine = FakeEngine()
+    furnished(engine)
+    engine.fail("remove_container", errors.EngineUnreachable("busy"))
+    assert [one.kind for one in reap(engine, "test-instance", "test-host", set())] == ["network"]
+    assert [one.kind for one in leftovers(engine, "test-instance", "test-host", set())] == ["container"]
+    assert [one.kind for one in reap(engine, "test-instance", "test-host", set())] == ["container"]
+    assert engine.left == []
+    engine.close()
+
+
+def test_an_unreachable_engine_is_said() -> None:
+    engine = FakeEngine()
+    engine.fail("find_ours", errors.EngineUnreachable("no answer"))
+    with pytest.raises(errors.EngineUnreachable):
+        reap(engine, "test-instance", "test-host", set())
