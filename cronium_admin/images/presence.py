@@ -38,7 +38,7 @@ def _ask(references: list[str]) -> dict[str, bool | None]:
 
 def _has(client: APIClient, reference: str) -> bool | None:
     try:
-        client.inspect_image(reference)
+        client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except NotFound:
         return False
     except APIError:

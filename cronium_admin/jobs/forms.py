@@ -89,7 +89,7 @@ class JobForm(forms.Form):
         """Every problem as (field, label, sentence), in the order of the page."""
         order = list(LABELS)
         found = sorted(self.errors.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99)
-        return [(name, LABELS.get(name, name), text) for name, texts in found for text in texts]
+        return [(name, LABELS.get(name, name), str(text)) for name, texts in found for text in texts]
 
     @property
     def problem_count(self) -> str:

@@ -36,8 +36,8 @@ def job_list(request: HttpRequest) -> HttpResponse:
     """The jobs that hold `q` in name, address or tags; htmx asks for the rows only."""
     query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
     page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"page": page, "query": query, "rows": _rows(list(page)), "nav": "jobs"}
-    context["version"] = _version(context["rows"])
+    rows = _rows(list(page))
+    context = {"page": page, "query": query, "rows": rows, "version": _version(rows), "nav": "jobs"}
     partial = request.headers.get("HX-Target") == "job-list"
     return render(request, "jobs/_list.html" if partial else "jobs/list.html", context)
 

@@ -68,7 +68,9 @@ def _save(request: HttpRequest, profile: Profile, key: str) -> HttpResponse:
 
 def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None) -> HttpResponse:
     """All cards; `wrong` is the one whose form came back with errors."""
-    jobs = Profile._meta.get_field("jobs").related_model.objects.only("pk", "name", "slug", "profile_id")  # type: ignore[union-attr]
+    # The room of jobs is above this one: its model is reached through the relation it made.
+    model: Any = Profile._meta.get_field("jobs").related_model
+    jobs = model.objects.only("pk", "name", "slug", "profile_id")
     cards: list[dict[str, Any]] = []
     for profile in profiles_with_use().prefetch_related(Prefetch("jobs", queryset=jobs)):
         used_by = list(profile.jobs.all())

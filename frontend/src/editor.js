@@ -35,6 +35,19 @@ const look = EditorView.theme({
   ".cm-tooltip": { backgroundColor: "var(--c-surface)", borderColor: "var(--c-line)", color: "var(--c-text)" },
 });
 
+// Typing over several lines: left to itself, the browser joins them with inline styles, which the policy refuses.
+const typeOver = EditorView.domEventHandlers({
+  beforeinput(event, editor) {
+    const { from, to } = editor.state.selection.main;
+    if (event.inputType !== "insertText" || !event.data || from === to || editor.composing) return false;
+    const insert = () => editor.state.update(editor.state.replaceSelection(event.data), { userEvent: "input.type" });
+    const handlers = editor.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handler) => handler(editor, from, to, event.data, insert))) editor.dispatch(insert());
+    event.preventDefault();
+    return true;
+  },
+});
+
 let clean = "";
 let leaving = false;
 let view = null;
@@ -55,7 +68,7 @@ function startEditor() {
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
         keymap.of([{ key: "Mod-Enter", run: () => (send("run"), true) }, { key: "Mod-s", run: () => (send("save"), true) }]),
-        basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), look, syntaxHighlighting(highlight),
+        typeOver, basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), look, syntaxHighlighting(highlight),
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
@@ -175,7 +188,10 @@ if (form) {
   showImage();
   clean = JSON.stringify(fieldsNow());
   offerDraft();
-  if (form.dataset.bound === "true") clean = ""; // what came back with errors is not saved yet
+  if (form.dataset.bound === "true") { // what came back with errors is not saved yet
+    clean = "";
+    changed();
+  }
   form.addEventListener("input", changed);
   form.addEventListener("change", changed);
   form.addEventListener("submit", () => { saveDraft(path, fieldsNow()); markSent(path); leaving = true; });

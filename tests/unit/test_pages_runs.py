@@ -39,7 +39,7 @@ def client(people: dict[str, User]) -> Client:
         (1, None, 4, 99, [("queued", 1, False, 25), ("sandbox", 3, False, 75)]),  # no image, say
         (0, 0, 0, 0, [("queued", 0, False, 1), ("sandbox", 0, False, 1), ("running", 0, False, 1)]),
         (-1, 2, 3, 9, [("queued", 0, False, 1), ("sandbox", 3, False, 75), ("running", 1, False, 25)]),
-        (0.001, 0.002, 1000, 9, [("queued", 0.001, False, 1), ("sandbox", 0.001, False, 1), ("running", 999.998, False, 100)]),
+        (0.01, 0.02, 100, 9, [("queued", 0.01, False, 1), ("sandbox", 0.01, False, 1), ("running", 99.98, False, 100)]),
     ],
 )  # fmt: skip
 def test_phases(claimed: Any, started: Any, finished: Any, now: float, expected: list[Any]) -> None:

@@ -27,7 +27,8 @@ def _bar(place: int, run: Any, longest: float) -> tuple[int, int, int, str]:
 def _seconds(run: Any) -> float:
     if not run.finished_at:
         return 0.0
-    return max(0.0, (run.finished_at - (run.started_at or run.created_at)).total_seconds())
+    seconds: float = (run.finished_at - (run.started_at or run.created_at)).total_seconds()
+    return max(0.0, seconds)
 
 
 @register.simple_tag
