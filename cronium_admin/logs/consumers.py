@@ -5,6 +5,7 @@ A nudge only means "read again", and a slow timer says the same: a lost nudge co
 
 import asyncio
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -23,7 +24,8 @@ from cronium_admin.logs import read
 from cronium_admin.logs.codec import Line
 from cronium_admin.runs import live
 
-REFUSED = 4403
+log = logging.getLogger("cronium.live")
+REFUSED, FAILED = 4403, 1011
 LOOK_SECONDS = 2.0
 # Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
 _threads = ThreadPoolExecutor(4, "log-read")
@@ -54,7 +56,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         # Subscribed before the first read: what is stored in between is nudged, and read again.
         self._group = live.group(self._run_id)
         await self.channel_layer.group_add(self._group, self.channel_name)
-        self._pump = asyncio.create_task(self._send_news())
+        self._pump = asyncio.create_task(self._send_all())
 
     async def _user(self) -> User | None:
         user = self.scope.get("user")
@@ -89,6 +91,15 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _tell(self, **message: Any) -> None:
         await self.send(text_data=json.dumps(message, separators=(",", ":")))
+
+    async def _send_all(self) -> None:
+        """A failure ends the connection, so that the browser connects again and goes on where it was."""
+        try:
+            await self._send_news()
+        except Exception:
+            log.exception("a viewer of run %s was sent away; it will come again", self._run_id)
+            with suppress(Exception):
+                await self.close(FAILED)
 
     async def _send_news(self) -> None:
         """Until the run has ended and all of it is sent. A slow reader holds only its own loop back."""

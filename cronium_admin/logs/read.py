@@ -64,10 +64,13 @@ def _chunks(run_id: UUID, after: int) -> Iterator[LogChunk]:
     while True:
         # A flood's chunk has 256 KiB and more: four are a megabyte in memory.
         page = list(chunks.filter(first_seq__gte=at)[:4])
-        yield from page
+        for chunk in page:
+            if chunk.first_seq > at:
+                return  # the chunk before has grown since it was read: the next look brings its new lines
+            yield chunk
+            at = chunk.first_seq + chunk.lines
         if len(page) < 4:
             return
-        at = page[-1].first_seq + page[-1].lines
 
 
 def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.models import LogChunk, LogHead
@@ -187,10 +187,10 @@ class LogWriter:
         connection.close()
 
     def _commit(self, group: list[Write]) -> None:
-        """All together; if the database refuses one of them, one by one, so that it spoils no other."""
+        """All together; if one of them can't be stored, one by one, so that it spoils no other."""
         try:
             self._persist(group)
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001 - told to the run whose write it is; all others go on
             if len(group) == 1:
                 group[0].done.set_exception(error)
                 return

@@ -1,0 +1,261 @@
+"""The log's store: packing, growing, sealing, and the one writer that many runs share."""
+
+import hashlib
+import random
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs import read, store
+from cronium_admin.logs.codec import Entry, lines_of, pack_index, pack_text, unpack_index, unpack_text
+from cronium_admin.logs.models import LogChunk, LogHead
+from cronium_admin.logs.store import GROW_BYTES, LogWriter, RunLog, Write, commit
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from executor.spec import Batch, Cursor, Segment
+
+committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+def batch(*parts: tuple[int, bytes], tail: bytes = b"", ns: int = 1_700_000_000_000_000_000) -> Batch:
+    """Segments of whole lines; the cursors are what a stream of just these would have."""
+    segments = tuple(Segment(stream, text.count(b"\n"), ns + at, text) for at, (stream, text) in enumerate(parts))
+    return Batch(segments, Cursor(1, 2), Cursor(3, 4), stdout_tail=tail)
+
+
+# Packing.
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_000])
+def test_text_comes_back(size: int) -> None:
+    for given in (bytes(size), random.Random(1).randbytes(size), b"line\n" * (size // 5)):
+        assert unpack_text(pack_text(given)) == given
+
+
+def test_an_index_comes_back() -> None:
+    entries = [Entry(1, 1, 0), Entry(2, 2**32 - 1, 2**62), Entry(1, 7, -1)]
+    assert unpack_index(pack_index(entries)) == entries
+
+
+def test_lines_know_their_stream_time_and_number() -> None:
+    text, index = b"a\n\n\xff\x00b\n", pack_index([Entry(1, 2, 10), Entry(2, 1, 20)])
+    assert [tuple(line) for line in lines_of(41, index, pack_text(text))] == [
+        (41, 10, 1, b"a"),
+        (42, 10, 1, b""),
+        (43, 20, 2, b"\xff\x00b"),
+    ]
+
+
+# One run's log.
+
+
+@pytest.mark.django_db
+def test_small_batches_grow_one_chunk_and_large_ones_get_their_own(run: Run) -> None:
+    log = RunLog(run.pk)
+    for number in range(20):
+        commit([log.prepare(batch((1, f"line {number}\n".encode())))])
+    (chunk,) = LogChunk.objects.filter(run=run)
+    assert (chunk.first_seq, chunk.lines, chunk.byte_offset, chunk.bytes) == (1, 20, 0, log.bytes)
+    large = b"x" * 99 + b"\n"
+    commit([log.prepare(batch((2, large * (GROW_BYTES // 100))))])
+    commit([log.prepare(batch((1, b"after\n")))])
+    rows = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("first_seq", "lines", "byte_offset"))
+    assert rows[1][0] == 21
+    assert rows[1][2] == chunk.bytes
+    assert sum(row[1] for row in rows) == log.lines == 20 + GROW_BYTES // 100 + 1
+
+
+@pytest.mark.django_db
+def test_the_digest_is_that_of_the_text_whatever_the_batches(run: Run) -> None:
+    rng, log, whole = random.Random(5), RunLog(run.pk), b""
+    for _ in range(200):
+        parts = [
+            (rng.choice((1, 2)), rng.randbytes(rng.choice((0, 3, 90, 9000))).replace(b"\n", b"") + b"\n")
+            for _ in range(rng.randint(0, 4))
+        ]
+        whole += b"".join(text for _, text in parts)
+        commit([log.prepare(batch(*parts))])
+    commit([log.seal()])
+    assert b"".join(read.text(run.pk)) == whole
+    assert log.digest == hashlib.sha256(whole).hexdigest()
+    assert (log.lines, log.bytes) == (whole.count(b"\n"), len(whole))
+    offsets = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("byte_offset", "bytes"))
+    assert [at for at, _ in offsets] == [sum(size for _, size in offsets[:n]) for n in range(len(offsets))]
+
+
+@pytest.mark.django_db
+def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
+    log = RunLog(run.pk)
+    commit([log.prepare(batch((1, b"a\n"), tail=b"Name: "))])
+    head = LogHead.objects.get(run=run)
+    assert (head.lines, head.bytes, head.stdout_lines, head.stdout_bytes) == (1, 2, 1, 2)
+    assert (head.stderr_lines, head.stderr_bytes, bytes(head.stdout_tail), head.sealed) == (3, 4, b"Name: ", False)
+    state = read.state(run.pk)
+    assert state is not None
+    assert state.partial == (("stdout", "Name: "),)
+    for _ in range(2):
+        commit([log.seal()])
+    head.refresh_from_db()
+    assert (head.sealed, bytes(head.stdout_tail), head.lines) == (True, b"", 1)
+
+
+@pytest.mark.django_db
+def test_a_write_that_is_repeated_stores_nothing_twice(run: Run) -> None:
+    """A growing chunk's commit whose answer was lost is simply made again."""
+    log = RunLog(run.pk)
+    commit([log.prepare(batch((1, b"a\n")))])
+    write = log.prepare(batch((1, b"b\n")))
+    commit([write])
+    commit([write])
+    assert b"".join(read.text(run.pk)) == b"a\nb\n"
+
+
+@pytest.mark.django_db
+def test_an_empty_log_has_a_head_and_the_digest_of_nothing(run: Run) -> None:
+    log = RunLog(run.pk)
+    commit([log.seal()])
+    assert log.digest == hashlib.sha256(b"").hexdigest()
+    assert list(read.text(run.pk)) == []
+    assert LogHead.objects.get(run=run).sealed
+
+
+# The writer.
+
+
+@pytest.fixture
+def writer() -> Iterator[LogWriter]:
+    made = LogWriter()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_runs(make_job: Callable[..., Job]) -> Callable[[int], list[Run]]:
+    job = make_job()
+    return lambda count: [launch(job, None) for _ in range(count)]
+
+
+def in_threads(writer: LogWriter, writes: list[Write]) -> list[Exception | None]:
+    """Give them all at once; what each came to."""
+    results: list[Exception | None] = [None] * len(writes)
+
+    def give(at: int) -> None:
+        try:
+            writer.write(writes[at])
+        except Exception as error:  # noqa: BLE001 - it is the result
+            results[at] = error
+
+    threads = [threading.Thread(target=give, args=(at,), daemon=True) for at in range(len(writes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive(), "a write never came back"
+    return results
+
+
+@committed
+def test_what_was_written_is_there_when_write_returns(writer: LogWriter, run: Run) -> None:
+    log = RunLog(run.pk)
+    for number in range(10):
+        writer.write(log.prepare(batch((1, f"{number}\n".encode()))))
+        assert LogHead.objects.get(run=run).lines == number + 1
+
+
+@committed
+def test_runs_that_write_at_once_share_a_transaction(
+    writer: LogWriter, make_runs: Callable[[int], list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    first, go_on = threading.Event(), threading.Event()
+
+    def counted(writes: list[Write]) -> None:
+        sizes.append(len(writes))
+        if len(sizes) == 1:
+            first.set()
+            go_on.wait(10)
+        commit(writes)
+
+    monkeypatch.setattr(store, "commit", counted)
+    runs = make_runs(9)
+    writes = [RunLog(run.pk).prepare(batch((1, f"{at}\n".encode()))) for at, run in enumerate(runs)]
+    opening = threading.Thread(target=writer.write, args=(writes[0],))
+    opening.start()
+    assert first.wait(10)
+    rest = threading.Thread(target=in_threads, args=(writer, writes[1:]))
+    rest.start()
+    while writer._queue.qsize() < 8:
+        threading.Event().wait(0.01)
+    go_on.set()
+    opening.join(10)
+    rest.join(10)
+    assert sizes == [1, 8]
+    for at, run in enumerate(runs):
+        assert b"".join(read.text(run.pk)) == f"{at}\n".encode()
+
+
+def no_such_run() -> Write:
+    return RunLog(uuid.uuid4()).prepare(batch((1, b"nobody\n")))
+
+
+def no_such_number(run: Run) -> Write:
+    write = RunLog(run.pk).prepare(batch((1, b"odd\n")))
+    write.head.stdout_lines = 2**70
+    return write
+
+
+@committed
+@pytest.mark.parametrize("poison", ["no such run", "no such number", "no such value"])
+def test_a_poisoned_write_spoils_no_other(
+    writer: LogWriter, make_runs: Callable[[int], list[Run]], poison: str
+) -> None:
+    runs = make_runs(6)
+    writes = [RunLog(run.pk).prepare(batch((1, b"fine\n"))) for run in runs[:5]]
+    bad = no_such_run() if poison == "no such run" else no_such_number(runs[5])
+    if poison == "no such value":
+        bad.head.stdout_lines = "many"  # type: ignore[assignment]
+    results = in_threads(writer, [*writes[:2], bad, *writes[2:]])
+    assert results[2] is not None
+    assert [result for at, result in enumerate(results) if at != 2] == [None] * 5
+    for run in runs[:5]:
+        assert b"".join(read.text(run.pk)) == b"fine\n"
+    in_threads(writer, [RunLog(runs[5].pk).prepare(batch((1, b"later\n")))])  # and the writer lives
+    assert b"".join(read.text(runs[5].pk)) == b"later\n"
+
+
+@committed
+def test_a_database_that_is_away_is_tried_again(writer: LogWriter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def unwilling(writes: list[Write]) -> None:
+        tries.append(len(writes))
+        if len(tries) < 3:
+            raise OperationalError("the database is locked")
+        commit(writes)
+
+    monkeypatch.setattr(store, "commit", unwilling)
+    writer.write(RunLog(run.pk).prepare(batch((1, b"at last\n"))))
+    assert tries == [1, 1, 1]
+    assert b"".join(read.text(run.pk)) == b"at last\n"
+
+
+@committed
+def test_closing_stores_what_was_given(run: Run) -> None:
+    writer = LogWriter()
+    log = RunLog(run.pk)
+    writes = [log.prepare(batch((1, f"{number}\n".encode()))) for number in range(1)]
+    done = threading.Thread(target=in_threads, args=(writer, writes))
+    done.start()
+    done.join(10)
+    writer.close()
+    assert LogHead.objects.get(run=run).lines == 1
+
+
+def test_packing_never_holds_what_it_cannot_unpack() -> None:
+    any_bytes: Any = random.Random(2).randbytes(2 * 1024 * 1024)
+    assert unpack_text(pack_text(any_bytes)) == any_bytes
