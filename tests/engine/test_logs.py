@@ -1,0 +1,145 @@
+"""The log end to end: complete, in order, and the same over every way to read it."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.engine.server import Server, manage
+
+BOTH = """
+import sys, threading
+def write(stream, word):
+    for at in range(0, 100_000, 100):
+        stream.write("".join(f"{word} {n}\\n" for n in range(at + 1, at + 101)))
+    stream.flush()
+threads = [threading.Thread(target=write, args=pair) for pair in ((sys.stdout, "out"), (sys.stderr, "err"))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+TORTURE = r"""
+printf 'one\n\n\ttabs\n'
+printf 'progress 1\rprogress 2\r\n'
+printf 'nul \000 bad \377\376\n'
+printf '%16383s\n%16384s\n%16385s\n' a b c
+printf '<script>alert(1)</script>\033[31mred\033[0m\n'
+printf 'no newline at the end'
+"""
+
+
+def test_two_hundred_thousand_lines_are_complete_and_in_order(server: Server) -> None:
+    run_id = server.run(BOTH, "python", profile="large")
+    with server.watch(run_id) as watch:
+        end = watch.until_end(120)
+    text = server.text(run_id)
+    lines = text.decode().splitlines()
+    for word in ("out", "err"):
+        assert [line for line in lines if line.startswith(word)] == [f"{word} {n}" for n in range(1, 100_001)]
+    assert len(lines) == 200_000
+    run = server.get(run_id)
+    digest = hashlib.sha256(text).hexdigest()
+    assert run["log_digest"] == end["digest"] == digest
+    assert (run["log_lines"], end["lines"], run["log_bytes"]) == (200_000, 200_000, len(text))
+    assert [line[0] for line in watch.lines] == list(range(1, 200_001))
+    assert [line[3] for line in watch.lines] == lines
+    streams = {line[3][:3]: line[2] for line in watch.lines}
+    assert streams == {"out": "stdout", "err": "stderr"}
+    window = server.call("GET", f"/runs/{run_id}/logs?after=123456&limit=3")["lines"]
+    assert [(line["seq"], line["text"]) for line in window] == [(n, lines[n - 1]) for n in (123457, 123458, 123459)]
+
+
+def test_odd_bytes_come_through_exactly(server: Server) -> None:
+    run = server.ended(server.run(TORTURE))
+    expected = b"one\n\n\ttabs\nprogress 1\rprogress 2\r\nnul \x00 bad \xff\xfe\n"
+    expected += b"".join(
+        b" " * (size - 1) + letter + b"\n" for size, letter in ((16383, b"a"), (16384, b"b"), (16385, b"c"))
+    )
+    expected += b"<script>alert(1)</script>\x1b[31mred\x1b[0m\nno newline at the end\n"
+    assert server.text(run["id"]) == expected
+    assert run["log_digest"] == hashlib.sha256(expected).hexdigest()
+
+
+def test_lines_arrive_while_the_script_works_and_late_viewers_see_the_same(server: Server) -> None:
+    """It goes on only when it is told to, by its input's arrival time: line by line, 0.3 s apart."""
+    run_id = server.run("for n in 1 2 3 4 5; do echo line $n; sleep 0.3; done; printf 'Name: '; sleep 0.3; echo Ada")
+    with server.watch(run_id) as early:
+        early.until_line("line 1")
+        assert server.get(run_id)["status"] == "running"
+        with server.watch(run_id) as late, server.watch(run_id, after=1) as resumed:
+            for watch in (early, late, resumed):
+                assert watch.until_end()["lines"] == 6
+    with server.watch(run_id) as after:
+        after.until_end()
+    assert early.lines == late.lines == after.lines
+    assert resumed.lines == early.lines[1:]
+    assert [line[3] for line in early.lines] == [*(f"line {n}" for n in range(1, 6)), "Name: Ada"]
+    assert [["stdout", "Name: "]] in early.partial
+    assert [status["status"] for status in early.statuses][-2:] == ["running", "succeeded"]
+    stamps = [line[1] for line in early.lines]
+    assert stamps == sorted(stamps)
+    assert stamps[4] - stamps[0] > 1e9
+
+
+def test_a_viewer_that_is_cut_off_again_and_again_misses_nothing(server: Server) -> None:
+    run_id = server.run("for n in $(seq 1 300); do echo line $n; sleep 0.005; done")
+    seen: list[Any] = []
+    for count in range(200):
+        with server.watch(run_id, after=len(seen)) as watch:
+            watch.until(lambda one, count=count: one.end or len(one.lines) >= 1 + count % 40)
+            seen += watch.lines
+            if watch.end:
+                break
+    assert [line[0] for line in seen] == list(range(1, 301))
+    assert [line[3] for line in seen] == [f"line {n}" for n in range(1, 301)]
+
+
+@pytest.mark.parametrize("case", ["no session", "wrong token", "revoked token", "another site", "unknown run"])
+def test_a_real_socket_is_refused_with_4403(server: Server, case: str) -> None:
+    run_id = server.run("echo secret")
+    server.ended(run_id)
+    headers = {"Authorization": f"Bearer {server.token}"}
+    if case == "no session":
+        headers = {}
+    elif case == "wrong token":
+        headers = {"Authorization": "Bearer crn_wrong"}
+    elif case == "another site":
+        headers |= {"Origin": "http://evil.test"}
+    elif case == "revoked token":
+        token = manage(server.env, "token", "create", "--user", "admin", "--name", "short").strip()
+        manage(server.env, "token", "revoke", token)
+        headers = {"Authorization": f"Bearer {token}"}
+    shown = "00000000-0000-4000-8000-000000000000" if case == "unknown run" else run_id
+    with connect(f"ws://127.0.0.1:{server.port}/ws/runs/{shown}/logs", additional_headers=headers) as socket:
+        with pytest.raises(ConnectionClosed) as caught:
+            message = socket.recv(10)
+            raise AssertionError(f"it said {message!r}")
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 4403
+
+
+def test_a_socket_ends_with_1000(server: Server) -> None:
+    run_id = server.run("echo fine")
+    with server.watch(run_id) as watch:
+        watch.until_end()
+        with pytest.raises(ConnectionClosed) as caught:
+            watch.socket.recv(10)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1000
+
+
+def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
+    flood = server.run("timeout 6 yes flood > /dev/stderr || true")
+    with server.watch(flood, after=10**9) as watch:
+        watch.until_status("running")
+        began = time.monotonic()
+        calm = server.ended(server.run("echo calm"))
+        took = time.monotonic() - began
+        assert (calm["status"], server.text(calm["id"])) == ("succeeded", b"calm\n")
+        assert took < 10
+        server.cancel(flood) if server.get(flood)["status"] == "running" else None
+        watch.until_end()
+    assert json.dumps(server.get(flood)["reason"])

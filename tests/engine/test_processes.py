@@ -1,0 +1,128 @@
+"""Processes that end, die and meet: what becomes of the runs, and that the engine is left empty."""
+
+import signal
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Network
+
+import pytest
+
+from executor.engine import Engine
+from executor.spec import Reply
+from executor.subnets import SubnetPool
+from executor.supervisor import Supervisor
+from tests.engine.server import SUBNET_POOL, Server
+from tests.fakes.specs import Remembering, make_spec
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_server_leaves_nothing_and_says_why(
+    new_server: Callable[..., Server], number: signal.Signals
+) -> None:
+    """One script obeys, one does not, one still waits; the next server finds them as they should be."""
+    server = new_server(CRONIUM_MAX_CONCURRENT="2").start()
+    try:
+        obeys = server.run("echo up; sleep 60")
+        ignores = server.run("trap '' TERM; echo up; while :; do sleep 0.1; done")
+        waits = server.run("echo later")
+        for run_id in (obeys, ignores):
+            with server.watch(run_id) as watch:
+                watch.until_line("up")
+        began = time.monotonic()
+        code = server.stop(number)
+        assert time.monotonic() - began < 16
+        assert code in (0, -number, 128 + number)
+        assert "Traceback" not in server.log.read_text()
+        assert server.left() == []
+        server.start()
+        for run_id in (obeys, ignores):
+            run = server.get(run_id)
+            assert (run["status"], run["reason"]) == ("cancelled", "shutdown"), run["message"]
+            assert b"up\n" in server.text(run_id)
+        assert server.ended(waits)["status"] == "succeeded"
+        server.stop()
+        assert server.left() == []
+    finally:
+        server.stop()
+        server.sweep()
+
+
+def test_a_killed_servers_runs_are_settled_by_the_next(new_server: Callable[..., Server]) -> None:
+    """Killed while one runs, others are being built, and one waits: nothing stays stuck, nothing starts twice."""
+    server = new_server(CRONIUM_MAX_CONCURRENT="4").start()
+    try:
+        runs = [server.run(f"echo begun {n}; sleep {3 if n else 600}", timeout_seconds=900) for n in range(1)]
+        with server.watch(runs[0]) as watch:
+            watch.until_line("begun")
+        runs += [server.run(f"echo begun {n}") for n in range(1, 8)]
+        server.until(lambda: any(server.get(one)["status"] == "starting" for one in runs[1:]), 10)
+        server.stop(signal.SIGKILL)
+        assert server.left() != []
+        server.start()
+        ended = [server.ended(run_id) for run_id in runs]
+        assert (ended[0]["status"], ended[0]["reason"]) == ("lost", "worker_restarted")
+        assert "Run it again" in ended[0]["message"]
+        assert server.text(runs[0]) == b"begun 0\n"
+        for number, run in list(enumerate(ended))[1:]:
+            assert run["status"] in ("succeeded", "lost"), (run["status"], run["reason"], run["message"])
+            said = server.text(run["id"])
+            assert said in (b"", f"begun {number}\n".encode())
+            if run["status"] == "succeeded":
+                assert said
+        server.until(lambda: server.left() == [], 40)
+        server.stop()
+        assert server.left() == []
+    finally:
+        server.stop()
+        server.sweep()
+
+
+def test_two_instances_leave_each_other_alone(serve: Callable[..., Server]) -> None:
+    """One restarts, and reaps, while the other's run goes on."""
+    one, two = serve(CRONIUM_MAX_CONCURRENT="2"), serve(CRONIUM_MAX_CONCURRENT="2")
+    assert one.instance != two.instance
+    kept = two.run("echo up; sleep 4; echo still here")
+    with two.watch(kept) as watch:
+        watch.until_line("up")
+        one.ended(one.run("echo mine"))
+        one.stop()
+        one.start()
+        assert watch.until_end()["status"] == "succeeded"
+    assert two.text(kept) == b"up\nstill here\n"
+
+
+def test_an_unreachable_engine_ends_the_run_and_not_the_dashboard(serve: Callable[..., Server]) -> None:
+    server = serve(CRONIUM_DOCKER_HOST="unix:///nonexistent.sock")
+    run = server.ended(server.run("echo no"))
+    assert (run["status"], run["reason"]) == ("errored", "engine_unreachable")
+    assert "doctor" in run["message"]
+    assert "Docker Engine" in run["message"]
+    assert server.text(run["id"]) == b""
+    assert server.call("GET", "/health")["status"] == "ok"
+
+
+# A sidecar that is never healthy: another image in its place, under a supervisor of the test's own.
+
+
+def test_a_sidecar_that_is_never_healthy_leaves_nothing(runner_images: dict[str, str]) -> None:
+    """One that ends at once with a word on its standard error, and one that only waits, to the 30 s of the seed."""
+    engine, instance = Engine(), "test-unhealthy"
+    supervisor = Supervisor(engine, 3, SubnetPool(IPv4Network(SUBNET_POOL)), lambda: None)
+    shapes = {"ends": runner_images["node"], "missing": "cronium/not-there:1"}
+    handlers = {name: Remembering(answer=lambda operation, body: Reply()) for name in shapes}
+    began = time.monotonic()
+    for name, image in shapes.items():
+        spec = make_spec(image=runner_images["bash"], sidecar_image=image, instance=instance, script="echo it ran")
+        supervisor.start(spec, handlers[name])
+    for handler in handlers.values():
+        handler.wait_for("cleaned", 45)
+        assert handler.result is not None
+        assert handler.result.status == "errored"
+        assert handler.log() == b""
+    assert time.monotonic() - began < 45
+    ends, missing = handlers["ends"].result, handlers["missing"].result
+    assert ends is not None
+    assert missing is not None
+    assert (ends.reason, missing.reason) == ("sidecar_unhealthy", "image_missing")
+    assert engine.find_ours(instance) == []
+    supervisor.close(1)

@@ -1,0 +1,68 @@
+"""Many runs: all at once, one after the other, and one that is asked for twice."""
+
+from collections.abc import Callable
+
+from tests.engine.server import Server
+
+
+def test_thirty_five_runs_at_once_all_succeed(server: Server) -> None:
+    """More than the engine's own address pools would allow; all of them live at the same moment."""
+    slug = server.job(
+        "echo up; until [ -e /workspace/never ]; do sleep 0.2; done", timeout_seconds=300, profile="small"
+    )
+    ids = [server.launch(slug) for _ in range(35)]
+    for run_id in ids:
+        with server.watch(run_id) as watch:
+            watch.until_line("up", 150)
+    networks = server.docker.networks(filters={"label": [f"cronium.instance={server.instance}"]})
+    subnets = {row["IPAM"]["Config"][0]["Subnet"] for row in networks}
+    assert len(subnets) >= 35
+    assert server.get(ids[0])["status"] == "running"
+    for run_id in ids:
+        server.cancel(run_id)
+    for run_id in ids:
+        assert server.ended(run_id)["status"] == "cancelled"
+        server.cleaned(run_id, 60)
+    ids = [server.launch(server.job(f"echo {number}; cronium_output {number}")) for number in range(35)]
+    for number, run_id in enumerate(ids):
+        run = server.ended(run_id, 150)
+        assert (run["status"], run["output"], server.text(run_id)) == ("succeeded", number, f"{number}\n".encode())
+
+
+def test_one_at_a_time_in_the_order_they_came(serve: Callable[..., Server]) -> None:
+    server = serve(CRONIUM_MAX_CONCURRENT="1")
+    slow = server.run("echo up; sleep 60")
+    with server.watch(slow) as watch:
+        watch.until_line("up")
+        waiting = [server.run(f"echo {number}") for number in range(4)]
+        assert {server.get(run_id)["status"] for run_id in waiting} == {"queued"}
+        dropped = server.cancel(waiting[2])
+        assert (dropped["status"], dropped["reason"]) == ("cancelled", "cancelled")
+        server.cancel(slow)
+        watch.until_end()
+    runs = [server.ended(run_id) for run_id in waiting]
+    assert [run["status"] for run in runs] == ["succeeded", "succeeded", "cancelled", "succeeded"]
+    assert runs[2]["started_at"] is None
+    assert server.text(runs[2]["id"]) == b""
+    begun = [run for run in runs if run["started_at"]]
+    assert sorted(begun, key=lambda run: run["started_at"]) == begun
+    for before, after in zip(begun, begun[1:], strict=False):
+        assert before["finished_at"] <= after["started_at"]
+
+
+def test_the_same_key_gives_the_same_run(server: Server) -> None:
+    slug = server.job("echo once")
+    ids = {server.launch(slug, key="deploy-7") for _ in range(3)}
+    assert len(ids) == 1
+    assert server.launch(slug, key="deploy-8") not in ids
+    server.ended(ids.pop())
+    assert server.call("GET", f"/runs?job={slug}")["items"][1]["number"] == 1
+
+
+def test_a_rerun_runs_what_ran(server: Server) -> None:
+    slug = server.job("echo $CITY; cronium_input", env={"CITY": "Oslo"}, input=5)
+    first = server.ended(server.launch(slug, {"env": {"CITY": "Bergen"}, "input": 6}))
+    server.call("PATCH", f"/jobs/{slug}", {"script": "echo changed"})
+    again = server.ended(server.call("POST", f"/runs/{first['id']}/rerun", None, 202)["id"])
+    assert again["parent"] == first["id"]
+    assert server.text(again["id"]) == server.text(first["id"]) == b"Bergen\n6\n"

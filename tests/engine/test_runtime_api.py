@@ -1,0 +1,106 @@
+"""What a script gets from the runtime API beside it, through the helpers of three languages."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.engine.server import Server
+
+VALUES: list[Any] = [0, False, "", None, [], {"deep": [1, {"é": "🦊 '\"\n"}]}, 1.5]
+ECHO = {
+    "bash": 'value=$(cronium_input); cronium_output "$value"; cronium_event job.slug; cronium_event run_id',
+    "python": (
+        "import cronium\ncronium.output(cronium.input())\nfacts = cronium.event()\n"
+        "print(facts['job']['slug'])\nprint(facts['run_id'])"
+    ),
+    "node": (
+        "const c = require('cronium'); (async () => { await c.output(await c.input()); const f = await c.event();"
+        " console.log(f.job.slug); console.log(f.run_id) })()"
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(server: Server) -> str:
+    """A run that says something after 32 s; it works beside the other tests."""
+    return server.run("sleep 32; cronium_output '\"late\"'")
+
+
+@pytest.mark.parametrize("language", ["bash", "python", "node"])
+def test_input_goes_in_and_output_comes_out(server: Server, language: str) -> None:
+    script = ECHO[language]
+    if language == "bash":
+        script = 'value=$(cronium_input); cronium_output "$value"; cronium_event'
+    slug = server.job(script, language)
+    ids = [server.launch(slug, {"input": value}) for value in VALUES]
+    for value, run_id in zip(VALUES, ids, strict=True):
+        run = server.ended(run_id)
+        said = server.text(run_id).decode()
+        assert (run["status"], run["output"]) == ("succeeded", value), said
+        assert type(run["output"]) is type(value)
+        assert slug in said
+        assert run_id in said
+
+
+STATUS = """
+import json, os, sys, urllib.error, urllib.request
+own, token = os.environ["CRONIUM_EXECUTION_ID"], os.environ["CRONIUM_EXECUTION_TOKEN"]
+def ask(path, token=token, method="GET", body=None):
+    request = urllib.request.Request("http://runtime:8081" + path, data=body, method=method)
+    if token: request.add_header("Authorization", "Bearer " + token)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer: return answer.status
+    except urllib.error.HTTPError as error: return error.code
+"""
+REFUSALS = (
+    STATUS
+    + """
+other = "00000000-0000-4000-8000-000000000000"
+print(json.dumps([
+    ask("/health", None), ask(f"/executions/{own}/input"), ask(f"/executions/{own}/input", None),
+    ask(f"/executions/{own}/input", "x" + token), ask(f"/executions/{other}/input"),
+    ask(f"/executions/{other}/output", method="POST", body=b'{"output": 1}'), ask(f"/executions/{own}/nothing"),
+    ask(f"/executions/{own}/output", method="POST", body=b'{"output": '),
+    ask(f"/executions/{own}/output", method="POST", body=b'{"output": "' + b"x" * 5_300_000 + b'"}'),
+    ask(f"/executions/{own}/output", method="POST", body=b'{"output": "' + b"x" * 5_000_000 + b'"}'),
+]))
+"""
+)
+
+
+def test_the_sidecar_refuses_what_is_not_this_runs(server: Server) -> None:
+    run = server.ended(server.run(REFUSALS, "python"))
+    statuses = json.loads(server.text(run["id"]))
+    assert statuses == [200, 200, 401, 401, 403, 403, 404, 400, 413, 200]
+    assert len(run["output"]) == 5_000_000
+
+
+def test_one_runs_token_opens_nothing_of_another(server: Server) -> None:
+    """The token of a run that lives, shown to another run's sidecar."""
+    holder = server.run(
+        "import os, time; print(os.environ['CRONIUM_EXECUTION_TOKEN'], flush=True); time.sleep(60)", "python"
+    )
+    with server.watch(holder) as watch:
+        token = watch.until(lambda seen: seen.lines).lines[0][3]
+        script = STATUS + (
+            "given = json.load(sys.stdin) if False else None\nimport cronium\ngiven = cronium.input()\n"
+            "print(ask(f'/executions/{own}/input', given['token']), ask(f\"/executions/{given['run']}/input\", given['token']),"
+            " ask(f\"/executions/{given['run']}/input\"))"
+        )
+        thief = server.ended(server.launch(server.job(script, "python"), {"input": {"token": token, "run": holder}}))
+        server.cancel(holder)
+        watch.until_end()
+    assert server.text(thief["id"]).split() == [b"401", b"401", b"403"]
+    assert server.get(holder)["output"] is None
+
+
+def test_the_last_output_counts_and_a_failing_script_keeps_it(server: Server) -> None:
+    run = server.ended(server.run("cronium_output 1; cronium_output '{\"a\": 2}'; exit 3"))
+    assert (run["status"], run["exit_code"], run["output"]) == ("failed", 3, {"a": 2})
+
+
+def test_output_late_in_a_run_still_arrives(server: Server, late: str) -> None:
+    """The channel is quiet for longer than any control call's time limit, and works after it."""
+    run = server.ended(late)
+    assert (run["status"], run["output"]) == ("succeeded", "late")
