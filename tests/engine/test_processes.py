@@ -1,14 +1,16 @@
 """Processes that end, die and meet: what becomes of the runs, and that the engine is left empty."""
 
+import io
+import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 
+import docker
 import pytest
 
 from executor.engine import Engine
-from executor.spec import Reply
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 from tests.engine.server import SUBNET_POOL, Server
@@ -19,11 +21,12 @@ from tests.fakes.specs import Remembering, make_spec
 def test_a_stopped_server_leaves_nothing_and_says_why(
     new_server: Callable[..., Server], number: signal.Signals
 ) -> None:
-    """One script obeys, one does not, one still waits; the next server finds them as they should be."""
+    """One script obeys, one does not (at Ctrl-C), one still waits; the next server finds them as they should be."""
     server = new_server(CRONIUM_MAX_CONCURRENT="2").start()
     try:
         obeys = server.run("echo up; sleep 60")
-        ignores = server.run("trap '' TERM; echo up; while :; do sleep 0.1; done")
+        trap = "''" if number == signal.SIGINT else "'exit 9'"
+        ignores = server.run(f"trap {trap} TERM; echo up; while :; do sleep 0.1; done")
         waits = server.run("echo later")
         for run_id in (obeys, ignores):
             with server.watch(run_id) as watch:
@@ -103,26 +106,54 @@ def test_an_unreachable_engine_ends_the_run_and_not_the_dashboard(serve: Callabl
 
 # A sidecar that is never healthy: another image in its place, under a supervisor of the test's own.
 
+ENDS = b'FROM %s\nENTRYPOINT ["/bin/sh", "-c", "echo starting >&2; echo the port is taken >&2; exit 1"]\n'
+UNHEALTHY = "test-unhealthy"
 
-def test_a_sidecar_that_is_never_healthy_leaves_nothing(runner_images: dict[str, str]) -> None:
-    """One that ends at once with a word on its standard error, and one that only waits, to the 30 s of the seed."""
-    engine, instance = Engine(), "test-unhealthy"
+
+@pytest.fixture(scope="module")
+def bad_sidecars(docker_client: docker.APIClient, runner_images: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Images: one that ends at once with words, one that only waits on its standard input, one that is not there."""
+    tag, file = "cronium/test-sidecar:ends", ENDS % runner_images["bash"].encode()
+    for line in docker_client.build(fileobj=io.BytesIO(file), tag=tag, rm=True, decode=True):
+        assert "error" not in line, line
+    yield {"ends": tag, "waits": runner_images["node"], "missing": "cronium/not-there:1"}
+    docker_client.remove_image(tag, force=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unhealthy(bad_sidecars: dict[str, str], runner_images: dict[str, str]) -> Iterator[dict[str, Remembering]]:
+    """Their runs, begun before the other tests, because one takes the seed's 30 s."""
+    engine = Engine(os.environ.get("CRONIUM_DOCKER_HOST", ""))
     supervisor = Supervisor(engine, 3, SubnetPool(IPv4Network(SUBNET_POOL)), lambda: None)
-    shapes = {"ends": runner_images["node"], "missing": "cronium/not-there:1"}
-    handlers = {name: Remembering(answer=lambda operation, body: Reply()) for name in shapes}
-    began = time.monotonic()
-    for name, image in shapes.items():
-        spec = make_spec(image=runner_images["bash"], sidecar_image=image, instance=instance, script="echo it ran")
+    handlers = {name: Remembering() for name in bad_sidecars}
+    for name, image in bad_sidecars.items():
+        spec = make_spec(image=runner_images["bash"], sidecar_image=image, instance=UNHEALTHY, script="echo it ran")
         supervisor.start(spec, handlers[name])
-    for handler in handlers.values():
-        handler.wait_for("cleaned", 45)
-        assert handler.result is not None
-        assert handler.result.status == "errored"
-        assert handler.log() == b""
-    assert time.monotonic() - began < 45
-    ends, missing = handlers["ends"].result, handlers["missing"].result
-    assert ends is not None
-    assert missing is not None
-    assert (ends.reason, missing.reason) == ("sidecar_unhealthy", "image_missing")
-    assert engine.find_ours(instance) == []
-    supervisor.close(1)
+    yield handlers
+    assert supervisor.close(20)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "words"),
+    [
+        ("ends", "sidecar_unhealthy", "the port is taken"),
+        ("waits", "sidecar_unhealthy", "within 30 s"),
+        ("missing", "image_missing", "cronium/not-there:1"),
+    ],
+)
+def test_a_sidecar_that_is_never_healthy_leaves_nothing(
+    unhealthy: dict[str, Remembering], name: str, reason: str, words: str
+) -> None:
+    told = unhealthy[name]
+    told.wait_for("cleaned", 60)
+    assert told.result is not None
+    assert (told.result.status, told.result.reason) == ("errored", reason)
+    assert words in told.result.message
+    assert told.log() == b""
+    assert "may_begin" not in told.events
+
+
+def test_nothing_is_left_of_them(unhealthy: dict[str, Remembering]) -> None:
+    for told in unhealthy.values():
+        told.wait_for("cleaned", 60)
+    assert Engine(os.environ.get("CRONIUM_DOCKER_HOST", "")).find_ours(UNHEALTHY) == []
