@@ -21,6 +21,7 @@ check "mypy" "$bin/mypy"
 check "mypy (sidecar)" env MYPYPATH=images/runtime-api "$bin/mypy" --config-file= --strict -p sidecar
 check "mypy (helper)" "$bin/mypy" --config-file= --strict images/python/cronium.py
 check "import-linter" "$bin/lint-imports"
+check "bundles" scripts/bundles.sh
 check "makemigrations --check" "$bin/python" manage.py makemigrations --check --dry-run
 for script in scripts/*.sh images/bash/cronium.sh .ci/run; do check "bash -n $script" bash -n "$script"; done
 for script in images/base/*.sh; do check "sh -n $script" sh -n "$script"; done

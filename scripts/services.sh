@@ -26,6 +26,7 @@ install_missing() {
   command -v redis-server >/dev/null || missing+=(redis-server)
   [ -n "$(postgres_bin)" ] || missing+=(postgresql)
   browser >/dev/null || missing+=(chromium)
+  command -v node >/dev/null || missing+=(nodejs) # the tests of the node helper and of the pages' modules
   [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || missing+=(fonts-dejavu-core)
   [ "${#missing[@]}" -gt 0 ] || return 0
   if ! is_root || ! is_debian_like; then

@@ -1,4 +1,4 @@
-"""The logic of the browser's modules, run by node's own test runner; and that the committed bundles are theirs."""
+"""The logic of the browser's modules, run by node's own test runner; and what the templates may not hold."""
 
 import re
 import shutil
@@ -18,19 +18,6 @@ def test_the_modules_of_the_browser() -> None:
         [str(NODE), "--test", str(ROOT / "tests/unit/js/")], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-
-
-@needs_node
-@pytest.mark.skipif(not (ROOT / "frontend/node_modules").is_dir(), reason="needs `npm ci` in frontend/")
-def test_the_committed_bundles_are_built_from_their_sources() -> None:
-    done = subprocess.run(
-        [str(NODE), str(ROOT / "frontend/build.mjs"), "--check"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_templates_hold_no_inline_script_style_or_handler() -> None:

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Rebuilds the browser's bundles from their pinned sources and compares them with the committed ones.
+# Users need no Node; a machine without npm skips this with a word, continuous integration installs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+if ! command -v npm >/dev/null; then
+  if [ "${CI:-}" = true ] && is_root && is_debian_like; then
+    say "installing nodejs and npm to rebuild the bundles ..."
+    apt_install "${CRONIUM_DATA_DIR:-data}/node-install.log" nodejs npm
+  else
+    say "npm is not installed: the bundles in static/cronium were not compared with frontend/"
+    exit 0
+  fi
+fi
+lock=$(sha256sum frontend/package-lock.json)
+stamp=frontend/node_modules/.lock-stamp
+if [ "$(cat "$stamp" 2>/dev/null || true)" != "$lock" ]; then
+  say "fetching what the bundles are built from ..."
+  npm ci --prefix frontend --no-audit --no-fund --silent </dev/null
+  printf '%s' "$lock" >"$stamp"
+fi
+node frontend/build.mjs --check
