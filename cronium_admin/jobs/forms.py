@@ -15,6 +15,7 @@ from cronium_admin.strict_json import loads
 
 # Where a job's field is typed under another name.
 _TYPED_AS = {"input": "input_text", "tags": "tags_text", "slug": "name"}
+_FIELD_OF = {"input_text": "input", "tags_text": "tags"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout", "env": "Environment",
@@ -67,14 +68,16 @@ class JobForm(forms.Form):
         return self.cleaned_data
 
     def values(self) -> dict[str, Any]:
-        """The job's fields by their own names."""
-        data = {name: self.cleaned_data[typed] for name, typed in (("input", "input_text"), ("tags", "tags_text"))}
-        same = ("name", "language", "script", "profile", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
-        data |= {name: self.cleaned_data[name] for name in (*same, "read_only_root", "enabled")}
+        """The job's fields by their own names; what the form itself refuses is left out."""
+        data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         return data | {"env": dict(self.env_rows)}
 
     def take(self, error: ValidationError) -> None:
+        """Put the service's refusal beside the fields; a field that the form refused already has said enough."""
+        refused = set(self.errors)
         for name, problems in error.error_dict.items():
+            if _TYPED_AS.get(name, name) in refused:
+                continue
             if name == "env":
                 self._env_error(*(text for problem in problems for text in problem.messages))
             else:

@@ -1,6 +1,7 @@
 """Creates, changes and deletes jobs, for the API and the pages alike. Runs nothing."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -60,6 +61,14 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
         if changed:
             stored.save(update_fields=[*sorted(changed), "revision", "updated_at"])
         return stored
+
+
+def check_job(job: Job, data: Mapping[str, Any]) -> None:
+    """Raise what `save_job` would refuse `data` for, or `create_job` if `job` isn't stored: ValidationError by field.
+
+    Stores nothing and leaves `job` as it is.
+    """
+    _apply(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
 
 
 def delete_job(job: Job) -> None:

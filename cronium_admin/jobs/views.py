@@ -20,7 +20,7 @@ from cronium_admin.images.resolve import RULES, resolve
 from cronium_admin.jobs.forms import JobForm
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent import recent_runs
-from cronium_admin.jobs.service import create_job, delete_job, save_job
+from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
@@ -86,6 +86,8 @@ def new(request: HttpRequest) -> HttpResponse:
             form.take(error)
         except Refused as error:
             form.add_error(None, error.message)
+    elif request.method == "POST":
+        _check_the_rest(form, Job())
     return _editor(request, form, None)
 
 
@@ -101,6 +103,8 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
             form.take(error)
         except Refused as error:
             form.add_error(None, error.message)
+    elif request.method == "POST":
+        _check_the_rest(form, job)
     return _editor(request, form, job)
 
 
@@ -141,6 +145,14 @@ def _saved(request: HttpRequest, job: Job) -> HttpResponse:
         return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
     messages.success(request, f"{job.name} is saved.")
     return redirect("jobs:job", slug=job.slug)
+
+
+def _check_the_rest(form: JobForm, job: Job) -> None:
+    """A form that can't be read is told at once what else is wrong with it, not at the next try."""
+    try:
+        check_job(job, form.values())
+    except ValidationError as error:
+        form.take(error)
 
 
 def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:

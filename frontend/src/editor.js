@@ -196,6 +196,7 @@ if (form) {
   form.addEventListener("change", changed);
   form.addEventListener("submit", () => { saveDraft(path, fieldsNow()); markSent(path); leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
+  addEventListener("pagehide", () => { if (!leaving && dirty()) saveDraft(path, fieldsNow()); }); // the timer comes too late
   addEventListener("beforeunload", (event) => { if (!leaving && dirty()) event.preventDefault(); });
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || !(event.ctrlKey || event.metaKey)) return;

@@ -1,0 +1,117 @@
+"""What the browser tests share: one server, one Chromium, and visitors who notice what a page must not do."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.visitor import PASSWORD, Visitor
+from tests.engine.server import ROOT, Server, Template, alive, environment, manage
+
+RESULTS = ROOT / "test-results"
+FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+POOL = "10.216.0.0/16"
+PEOPLE = {"vera": "viewer", "edwin": "editor"}
+_MAKE_PEOPLE = "from cronium_admin.access.models import User\n" + "\n".join(
+    f"User.objects.create_user({name!r}, password={PASSWORD!r}, role={role!r})" for name, role in PEOPLE.items()
+)
+
+
+def chromium_path() -> str:
+    """The browser of CRONIUM_TEST_BROWSER, else of PATH."""
+    named = os.environ.get("CRONIUM_TEST_BROWSER")
+    found = named or next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+    )
+    assert found, "no Chromium: install it (Debian: apt-get install chromium) or name it in CRONIUM_TEST_BROWSER"
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    made = Template(tmp_path_factory.mktemp("template"))
+    env = environment(made.folder)
+    manage(env, "shell", "-c", _MAKE_PEOPLE)
+    manage(env, "shell", "-c", "from cronium_admin.jobs.models import Job; Job.objects.all().delete()")
+    return made
+
+
+def _serving(template: Template, folder: Path, **env: str) -> Iterator[Server]:
+    template.copy_to(folder)
+    server = Server(folder, template.token, CRONIUM_SUBNET_POOL=POOL, **env)
+    server.start()
+    try:
+        yield server
+        server.stop()
+        assert server.left() == []
+    finally:
+        if server.process and server.process.poll() is None:
+            server.process.kill()
+        server.sweep()
+
+
+@pytest.fixture(scope="session")
+def server(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The one that most tests share; it starts without a job."""
+    yield from _serving(template, tmp_path_factory.mktemp("server"), CRONIUM_MAX_CONCURRENT="12")
+
+
+@pytest.fixture(scope="session")
+def narrow(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another, which carries out one run at a time."""
+    yield from _serving(template, tmp_path_factory.mktemp("narrow"), CRONIUM_MAX_CONCURRENT="1")
+
+
+@pytest.fixture
+def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]:
+    """Makes a visitor, signed in as `who` (admin, vera the viewer, edwin the editor) or as nobody (None).
+
+    At the end of the test none of them may have seen an error in the console, a breach of the content policy,
+    a request to a stranger or a dialog that the test did not name.
+    """
+    made: list[Visitor] = []
+
+    def open_one(who: str | None = "admin", at: Server | None = None, **context: object) -> Visitor:
+        made.append(Visitor(chromium, at or server, who, **context))
+        return made[-1]
+
+    open_one.made = made  # type: ignore[attr-defined]
+    yield open_one
+    problems = [problem for one in made for problem in one.unexpected()]
+    for one in made:
+        one.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def page(visit: Callable[..., Visitor]) -> Page:
+    """A page of the administrator's at 1440 x 900."""
+    return visit().page
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if not report.failed:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "-", item.name)
+    visitors = getattr(getattr(item, "funcargs", {}).get("visit"), "made", [])
+    for number, one in enumerate(visitors, 1):
+        one.keep(RESULTS / f"{name}-{number}.png")
+    for number, one in enumerate(alive, 1):
+        (RESULTS / f"{name}-server-{number}.log").write_text(one.report())

@@ -1,0 +1,72 @@
+"""Reads the log viewer as a person would: by scrolling through it from its first line to its last."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+_READ = """async () => {
+  const scroll = document.querySelector('[data-log="scroll"]');
+  const block = document.querySelector('[data-log="block"]');
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const seen = new Map(), faults = [];
+  const shown = () => {
+    const box = scroll.getBoundingClientRect();
+    return [...block.children].filter((row) => {
+      const at = row.getBoundingClientRect();
+      return at.bottom > box.top + 1 && at.top < box.bottom - 1;
+    });
+  };
+  scroll.scrollTop = 0;
+  for (let step = 0; step < 5000; step++) {
+    const until = performance.now() + 10000;
+    do {
+      await frame();
+      if (performance.now() > until) throw new Error('rows stay empty at ' + scroll.scrollTop);
+    } while (shown().some((row) => row.classList.contains('none')));
+    let before = 0;
+    for (const row of shown()) {
+      if (row.classList.contains('part')) continue;
+      const n = Number(row.querySelector('.log-no').dataset.n);
+      const text = row.querySelector('.log-text').textContent;
+      if (before && n !== before + 1) faults.push(`${n} after ${before}`);
+      if (seen.has(n) && seen.get(n) !== text) faults.push(`${n} has two texts`);
+      seen.set(n, text);
+      before = n;
+    }
+    if (scroll.scrollTop + scroll.clientHeight >= scroll.scrollHeight - 1) break;
+    scroll.scrollTop += scroll.clientHeight - 40;
+  }
+  return { lines: [...seen], faults };
+}"""
+
+
+def status(page: Page) -> Locator:
+    """The line under the log that says how many lines there are and that none is missing."""
+    return page.locator('[data-log="status"]')
+
+
+def row(page: Page, number: int) -> Locator:
+    return page.locator(".log-row", has=page.locator(f'a.log-no[data-n="{number}"]'))
+
+
+def text(page: Page, number: int) -> Locator:
+    return row(page, number).locator(".log-text")
+
+
+def read_all(page: Page) -> list[str]:
+    """The texts of all lines; fails when a number is missing, out of order or there twice."""
+    found = page.evaluate(_READ)
+    assert found["faults"] == []
+    numbers = [number for number, _ in found["lines"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return [text for _, text in found["lines"]]
+
+
+def expect_complete(page: Page, count: int, seconds: float = 40) -> None:
+    words = f"{count:,} of {count:,} line{'' if count == 1 else 's'}, complete"
+    expect(status(page)).to_have_text(re.compile(re.escape(words)), timeout=seconds * 1000)
+
+
+def expect_state(page: Page, word: str, seconds: float = 40) -> None:
+    """The state in the page's head."""
+    expect(page.locator("#run-facts .state").first).to_contain_text(word, timeout=seconds * 1000)

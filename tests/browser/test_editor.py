@@ -1,0 +1,120 @@
+"""The job editor: errors stand beside their fields, and nothing that was typed is lost."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+
+def write(page: Page, text: str) -> None:
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(text)
+
+
+def add_variable(page: Page, name: str, value: str) -> None:
+    page.get_by_role("button", name="Add variable").click()
+    page.locator("#env-rows").get_by_label("Variable name").last.fill(name)
+    page.locator("#env-rows").get_by_label("Variable value").last.fill(value)
+
+
+def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
+    visit: Callable[..., Visitor], server: Server
+) -> None:
+    page = visit().allow("status of 422").page
+    before = len(server.call("GET", "/jobs")["items"])
+    page.goto("/jobs/new/")
+    page.get_by_label("Name", exact=True).fill("Full of errors")
+    page.locator("label", has=page.locator('input[name="language"][value="bash"]')).click()
+    write(page, "echo kept\n  # and its blanks  ")
+    add_variable(page, "GOOD", "one")
+    add_variable(page, "PATH", "/mine")
+    page.get_by_label("Image", exact=True).fill("some image")
+    page.get_by_label("Timeout", exact=True).fill("0")
+    page.get_by_label("Input", exact=True).fill('{"day": ')
+    expect(page.locator("#input-hint")).to_contain_text("Not valid JSON yet")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    summary = page.locator("#problems")
+    expect(summary).to_contain_text("Nothing was saved")
+    for label in ("Environment", "Image", "Timeout", "Input"):
+        expect(summary.locator("li", has_text=re.compile(f"^{label}: "))).to_have_count(1)
+    expect(page.locator("#env-error")).to_contain_text("PATH")
+    expect(page.locator("#image-error")).to_be_visible()
+    expect(page.locator("#timeout_seconds-error")).to_contain_text("1")
+    expect(page.locator("#input_text-error")).to_be_visible()
+    for field in ("id_image", "id_timeout_seconds", "id_input_text"):
+        expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+
+    assert page.locator("#id_script").input_value() == "echo kept\n  # and its blanks  "
+    expect(page.locator('input[name="language"][value="bash"]')).to_be_checked()
+    names = page.locator("#env-rows").get_by_label("Variable name")
+    values = page.locator("#env-rows").get_by_label("Variable value")
+    assert [names.nth(at).input_value() for at in range(names.count())] == ["GOOD", "PATH"]
+    assert [values.nth(at).input_value() for at in range(values.count())] == ["one", "/mine"]
+    expect(page.get_by_label("Image", exact=True)).to_have_value("some image")
+    expect(page.get_by_label("Input", exact=True)).to_have_value('{"day": ')
+
+    summary.get_by_role("link", name=re.compile("^Timeout")).click()
+    expect(page.locator("#id_timeout_seconds")).to_be_focused()
+    assert len(server.call("GET", "/jobs")["items"]) == before
+
+
+def test_leaving_with_unsaved_text_asks_and_the_text_can_be_brought_back(visit: Callable[..., Visitor]) -> None:
+    visitor = visit().allow("dialog: beforeunload")
+    page = visitor.page
+    page.goto("/jobs/new/")
+    page.get_by_role("link", name="Profiles").click()
+    expect(page).to_have_url(re.compile("/profiles/"))
+    assert visitor.dialogs == []  # nothing was typed
+
+    page.goto("/jobs/new/")
+    write(page, "print('half a thought')")
+    expect(page.locator("#unsaved")).to_be_visible()
+    visitor.accept_dialogs = False
+    page.get_by_role("link", name="Profiles").click()
+    expect(page.locator(".cm-content")).to_contain_text("half a thought")
+    assert visitor.dialogs == ["beforeunload"]
+    expect(page).to_have_url(re.compile("/jobs/new/"))
+
+    visitor.accept_dialogs = True
+    page.get_by_role("link", name="Profiles").click()
+    expect(page).to_have_url(re.compile("/profiles/"))
+    page.goto("/jobs/new/")
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.locator(".cm-content")).to_contain_text("half a thought")
+
+
+def test_another_language_keeps_the_text_and_replaces_only_a_starter(visit: Callable[..., Visitor]) -> None:
+    visitor = visit().allow("dialog: beforeunload")
+    page = visitor.page
+    page.goto("/jobs/new/")
+    starter = page.locator("#id_script").input_value()
+    page.locator("label", has=page.locator('input[name="language"][value="node"]')).click()
+    assert page.locator("#id_script").input_value() not in ("", starter)
+    expect(page.locator('[data-image-for="node"]')).to_be_visible()
+    expect(page.locator('[data-image-for="python"]')).to_be_hidden()
+
+    write(page, "mine = 1  // mine")
+    page.locator("label", has=page.locator('input[name="language"][value="bash"]')).click()
+    assert page.locator("#id_script").input_value() == "mine = 1  // mine"
+    expect(page.locator(".cm-content")).to_have_text("mine = 1  // mine")
+
+
+def test_saving_stores_what_was_typed(page: Page, server: Server) -> None:
+    page.goto("/jobs/new/")
+    page.get_by_label("Name", exact=True).fill("Stored as typed")
+    write(page, "print('ä <b>')\n\n")
+    add_variable(page, "REGION", "north & west\nsecond line")
+    page.get_by_label("Input", exact=True).fill('{"day": [0, false, null]}')
+    page.get_by_label("Tags", exact=True).fill("nightly billing")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_role("status").filter(has_text="Stored as typed is saved.")).to_be_visible()
+    job = server.call("GET", "/jobs/stored-as-typed")
+    assert job["script"] == "print('ä <b>')\n\n"
+    assert job["env"] == {"REGION": "north & west\nsecond line"}
+    assert job["input"] == {"day": [0, False, None]}
+    assert job["tags"] == ["nightly", "billing"]

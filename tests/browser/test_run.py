@@ -1,0 +1,119 @@
+"""The main way: write a job, run it, watch it while it works, cancel another."""
+
+import re
+
+import docker.errors
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import logview
+from tests.browser.scripts import open_gate, python, run_id_of
+from tests.engine.server import Server
+
+TYPED = """\
+import cronium, os, time
+print("first line", flush=True)
+while not os.path.exists("/tmp/go"): time.sleep(0.02)
+
+print(*(f"line {n}" for n in range(2, 41)), sep="\\n")
+cronium.output({"rows": 40, "done": True})"""
+
+TIDY = python("""
+    def tidy(*_):
+        print("tidying up")
+        gate("bye")
+        raise SystemExit(0)
+    signal.signal(signal.SIGTERM, tidy)
+    print("at work")
+    gate("never")
+""")
+
+
+def fresh_editor(page: Page, name: str) -> None:
+    page.goto("/jobs/new/")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+
+
+def test_a_job_is_written_run_and_watched(page: Page, server: Server) -> None:
+    fresh_editor(page, "Watched")
+    page.keyboard.type(TYPED)
+    assert page.locator("#id_script").input_value() == TYPED
+    page.locator(".choice", has_text="medium").click()
+    expect(page.locator('input[name="profile"][value="medium"]')).to_be_checked()
+    page.get_by_role("button", name="Save and run").click()
+    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
+    page.evaluate("window.sameDocument = true")
+
+    # The first line is there while the script waits for us.
+    expect(logview.text(page, 1)).to_have_text("first line", timeout=30_000)
+    logview.expect_state(page, "Running")
+    expect(logview.status(page)).to_contain_text("1 line · live")
+    expect(page.locator("#run-phases")).to_contain_text("running")
+    details = page.locator("#run-details")
+    expect(details).to_contain_text("none yet")
+    assert server.get(run_id_of(page.url))["status"] == "running"
+
+    open_gate(server, run_id_of(page.url))
+    logview.expect_complete(page, 40)
+    logview.expect_state(page, "Succeeded")
+    expect(details.get_by_label("Output")).to_have_text(re.compile(r'"rows":\s*40'))
+    expect(details).to_contain_text("medium")
+    expect(details).to_contain_text("The script exited with code 0")
+    expect(page).to_have_title(re.compile("^Succeeded · Watched #1"))
+    assert page.evaluate("window.sameDocument") is True
+    assert logview.read_all(page) == ["first line", *(f"line {n}" for n in range(2, 41))]
+
+
+def test_a_running_job_is_cancelled(page: Page, server: Server) -> None:
+    fresh_editor(page, "Cancelled")
+    page.keyboard.insert_text(TIDY)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
+    run_id = run_id_of(page.url)
+    expect(logview.row(page, 1)).to_contain_text("at work", timeout=30_000)
+
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Cancel this run?")
+    dialog.get_by_role("button", name="Let it run").click()
+    expect(dialog).to_be_hidden()
+    assert server.get(run_id)["status"] == "running"
+
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    dialog.get_by_role("button", name="Cancel the run").click()
+    logview.expect_state(page, "Cancelling")
+    expect(page.get_by_role("button", name="Cancelling…")).to_be_disabled()
+    expect(logview.row(page, 2)).to_contain_text("tidying up")
+
+    open_gate(server, run_id, "bye")
+    logview.expect_state(page, "Cancelled")
+    assert not _runs(server, run_id)  # at that very moment
+    expect(page.locator("#run-reason")).to_contain_text("Cancelled; its container has been stopped.")
+    logview.expect_complete(page, 2)
+    server.cleaned(run_id)
+
+
+def _runs(server: Server, run_id: str) -> bool:
+    try:
+        return bool(server.container(run_id)["State"]["Running"])
+    except docker.errors.NotFound:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("script", "word", "reason"),
+    [
+        ("echo started; exit 3", "Failed", "The script exited with code 3."),
+        ("echo started; sleep 60", "Timed out", "Stopped at its time limit of 1 s."),
+    ],
+)
+def test_a_bad_end_is_told_in_words_above_the_log(
+    page: Page, server: Server, script: str, word: str, reason: str
+) -> None:
+    page.goto(f"/runs/{server.run(script, timeout_seconds=1)}/")
+    logview.expect_state(page, word)
+    expect(page.locator("#run-reason")).to_contain_text(reason)
+    expect(logview.text(page, 1)).to_have_text("started")

@@ -1,0 +1,99 @@
+"""Images and profiles: edited in the browser, and what a run then gets."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import logview
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+MISSING = "cronium.invalid/no/such-image:1"
+
+
+@pytest.fixture
+def overrides_reset(server: Server) -> Iterator[None]:
+    yield
+    for language in ("bash", "node"):
+        server.client.delete(f"/images/{language}")
+
+
+@pytest.mark.usefixtures("overrides_reset")
+def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit().page
+    default = server.call("GET", "/images/node")["reference"]
+    other = server.call("GET", "/images/bash")["reference"]
+    page.goto("/images/")
+    section = page.locator("section.image-row", has=page.locator("#image-node"))
+    expect(section.locator(".now")).to_have_text(default)
+    expect(section.locator(".rules .won")).to_contain_text(re.compile("default", re.IGNORECASE))
+    expect(section).to_contain_text("on the engine")
+
+    page.get_by_label("Override for node").fill(other)
+    section.get_by_role("button", name="Save").click()
+    expect(section.locator(".now")).to_have_text(other)
+    expect(section.locator(".rules .won")).to_contain_text(re.compile("override", re.IGNORECASE))
+    expect(section.locator(".rules .won")).to_contain_text(other)
+
+    # The bash image has no node: the run says which image it had, and what that lacks.
+    page.goto(f"/runs/{server.run('console.log(1)', 'node')}/")
+    logview.expect_state(page, "Failed")
+    expect(page.locator("#run-details")).to_contain_text(other)
+    expect(page.locator("#run-reason")).to_contain_text("lacks it")
+
+    page.goto("/images/")
+    section.get_by_role("button", name="Reset").click()
+    expect(section.locator(".now")).to_have_text(default)
+    expect(section.get_by_role("button", name="Reset")).to_have_count(0)
+    assert server.call("GET", "/images/node")["override"] in ("", None)
+
+
+@pytest.mark.usefixtures("overrides_reset")
+def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit().page
+    page.goto("/images/")
+    page.get_by_label("Override for bash").fill(MISSING)
+    section = page.locator("section.image-row", has=page.locator("#image-bash"))
+    section.get_by_role("button", name="Save").click()
+    expect(section).to_contain_text("not on the engine")
+
+    page.goto(f"/runs/{server.run('echo never')}/")
+    logview.expect_state(page, "Errored", 60)
+    reason = page.locator("#run-reason")
+    expect(reason).to_contain_text(MISSING)
+    assert reason.bounding_box()["y"] < page.locator(".log").bounding_box()["y"]  # type: ignore[index]
+    expect(page.locator("#run-details")).to_contain_text("image_missing")
+    expect(page.locator('[data-log="empty"]')).to_have_text("This run wrote nothing.")
+
+
+def test_an_image_name_with_blanks_is_refused_beside_its_field(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit().allow("status of 422").page
+    page.goto("/images/")
+    page.get_by_label("Override for python").fill("two words")
+    page.locator("section.image-row", has=page.locator("#image-python")).get_by_role("button", name="Save").click()
+    expect(page.locator("#override-python-error")).to_be_visible()
+    expect(page.get_by_label("Override for python")).to_have_value("two words")
+    assert server.call("GET", "/images/python")["override"] in ("", None)
+
+
+def test_a_profile_changes_within_its_ceiling_and_not_beyond(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit().allow("status of 422").page
+    page.goto("/profiles/")
+    card = page.locator("section.panel", has=page.locator("#profile-large"))
+    card.locator("summary").click()
+    page.locator("#large-memory_mb").fill("1536")
+    card.get_by_role("button", name="Save").click()
+    expect(card.locator(".bar-row", has_text="Memory")).to_contain_text(re.compile("1.5 GB|1536"))
+    assert server.call("GET", "/profiles/large")["memory_mb"] == 1536
+
+    card.locator("summary").click()
+    page.locator("#large-memory_mb").fill("4096")
+    page.locator("#large-cpu").fill("1.5")
+    card.get_by_role("button", name="Save").click()
+    expect(page.locator("#large-memory_mb-error")).to_contain_text("2048")
+    expect(page.locator("#large-memory_mb")).to_have_value("4096")
+    expect(page.locator("#large-cpu")).to_have_value("1.5")  # typed, kept, and not stored either
+    stored = server.call("GET", "/profiles/large")
+    assert (stored["memory_mb"], float(stored["cpu"])) == (1536, 2.0)
