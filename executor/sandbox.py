@@ -7,7 +7,7 @@ undo is known before the step, and may run at any time, in any order, twice.
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any, Protocol
@@ -61,6 +61,7 @@ class Sandbox:
         self._stdin: Attachment | None = None
         self._sidecar: SidecarChannel | None = None
         self._aborted = threading.Event()
+        self._failure: BaseException | None = None
         self.main = options.main_name(spec.run_id)
         self.output: Attachment | None = None
         self.image_id = ""
@@ -74,14 +75,16 @@ class Sandbox:
         addresses = self._create_network()
         with ThreadPoolExecutor(2, "build") as pool:
             steps = [pool.submit(self._step, step, addresses) for step in (self._start_sidecar, self._start_main)]
-            failed = [step.exception() for step in as_completed(steps) if step.exception()]
-        if failed:
-            raise failed[0] or EngineError()  # the first: what follows an abort says nothing new
+            wait(steps)
+        if self._failure:
+            raise self._failure
 
     def _step(self, step: Callable[[options.Addresses], None], addresses: options.Addresses) -> None:
         try:
             step(addresses)
-        except BaseException:
+        except BaseException as error:
+            # The first one counts, and is kept before the abort: what the other side then says is not news.
+            self._failure = self._failure or error
             self.abort()  # the other side need not wait for its health
             raise
 

@@ -1,7 +1,6 @@
 """The log end to end: complete, in order, and the same over every way to read it."""
 
 import hashlib
-import json
 import time
 from typing import Any
 
@@ -64,7 +63,7 @@ def test_odd_bytes_come_through_exactly(server: Server) -> None:
 
 
 def test_lines_arrive_while_the_script_works_and_late_viewers_see_the_same(server: Server) -> None:
-    """It goes on only when it is told to, by its input's arrival time: line by line, 0.3 s apart."""
+    """Line by line, 0.3 s apart, and a prompt that shows before its line is whole."""
     run_id = server.run("for n in 1 2 3 4 5; do echo line $n; sleep 0.3; done; printf 'Name: '; sleep 0.3; echo Ada")
     with server.watch(run_id) as early:
         early.until_line("line 1")
@@ -115,8 +114,7 @@ def test_a_real_socket_is_refused_with_4403(server: Server, case: str) -> None:
     shown = "00000000-0000-4000-8000-000000000000" if case == "unknown run" else run_id
     with connect(f"ws://127.0.0.1:{server.port}/ws/runs/{shown}/logs", additional_headers=headers) as socket:
         with pytest.raises(ConnectionClosed) as caught:
-            message = socket.recv(10)
-            raise AssertionError(f"it said {message!r}")
+            socket.recv(10)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 4403
 
@@ -132,7 +130,7 @@ def test_a_socket_ends_with_1000(server: Server) -> None:
 
 
 def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
-    flood = server.run("timeout 6 yes flood > /dev/stderr || true")
+    flood = server.run("yes flood >&2")
     with server.watch(flood, after=10**9) as watch:
         watch.until_status("running")
         began = time.monotonic()
@@ -140,6 +138,5 @@ def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
         took = time.monotonic() - began
         assert (calm["status"], server.text(calm["id"])) == ("succeeded", b"calm\n")
         assert took < 10
-        server.cancel(flood) if server.get(flood)["status"] == "running" else None
         watch.until_end()
-    assert json.dumps(server.get(flood)["reason"])
+    assert (server.get(flood)["status"], server.get(flood)["reason"]) == ("failed", "output_limit")

@@ -1,6 +1,7 @@
 """Many runs: all at once, one after the other, and one that is asked for twice."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from tests.engine.server import Server
 
@@ -49,7 +50,7 @@ def test_one_at_a_time_in_the_order_they_came(serve: Callable[..., Server]) -> N
     assert server.text(runs[2]["id"]) == b""
     begun = [run for run in runs if run["started_at"]]
     assert sorted(begun, key=lambda run: run["started_at"]) == begun
-    for before, after in zip(begun, begun[1:], strict=False):
+    for before, after in pairwise(begun):
         assert before["finished_at"] <= after["started_at"]
 
 

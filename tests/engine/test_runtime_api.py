@@ -84,9 +84,9 @@ def test_one_runs_token_opens_nothing_of_another(server: Server) -> None:
     with server.watch(holder) as watch:
         token = watch.until(lambda seen: seen.lines).lines[0][3]
         script = STATUS + (
-            "given = json.load(sys.stdin) if False else None\nimport cronium\ngiven = cronium.input()\n"
-            "print(ask(f'/executions/{own}/input', given['token']), ask(f\"/executions/{given['run']}/input\", given['token']),"
-            " ask(f\"/executions/{given['run']}/input\"))"
+            "import cronium\ntheirs, stolen = cronium.input()['run'], cronium.input()['token']\n"
+            "pairs = (own, stolen), (theirs, stolen), (theirs, token)\n"
+            "print(*(ask(f'/executions/{run}/input', shown) for run, shown in pairs))"
         )
         thief = server.ended(server.launch(server.job(script, "python"), {"input": {"token": token, "run": holder}}))
         server.cancel(holder)
