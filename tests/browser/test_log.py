@@ -1,0 +1,116 @@
+"""The log viewer: complete whenever it is opened, yielding to the reader, and deaf to what hostile lines ask."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser import logview
+from tests.browser.scripts import open_gate, python
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+COUNT = 3000
+THOUSANDS = python(f"""
+    for n in range(1, {COUNT} + 1):
+        print(f"line {{n}} " + "x" * (n % 60), file=sys.stderr if n % 50 == 0 else sys.stdout)
+        if n == 1500: gate("go")
+""")
+HOSTILE = r"""
+printf '<img src=x onerror=alert(1)><script>alert(2)</script>\n'
+printf '\033]0;title\007\033]8;;http://evil.invalid/\033\\link\033]8;;\033\\ after osc\n'
+printf 'abc\342\200\256dcba\342\200\254 javascript:alert(3)\n'
+printf '<a href="http://evil.invalid/">x</a><iframe src="http://evil.invalid/"></iframe><style>*{display:none}</style>\n'
+printf '\033[2J\033[H\033[1;31mred and bold\033[0m plain \033[38;2;1;2;3mtrue\033[0m\n'
+printf '\033P+q\033\\{{7*7}} ${x} &lt;b&gt;\n'
+"""
+
+
+def _same_as_stored(page: Page, server: Server, run_id: str) -> None:
+    logview.expect_complete(page, COUNT)
+    assert logview.read_all(page) == server.text(run_id).decode().splitlines()
+
+
+def test_the_log_is_whole_whether_opened_before_during_or_after(visit: Callable[..., Visitor], narrow: Server) -> None:
+    """The server carries out one run at a time, so the second waits until the first is let go."""
+    first = narrow.run(python("gate('go')"), "python")
+    run_id = narrow.run(THOUSANDS, "python")
+    before = visit(at=narrow).page
+    before.goto(f"/runs/{run_id}/")
+    logview.expect_state(before, "Queued")
+    expect(before.locator('[data-log="empty"]')).to_contain_text("Nothing written yet")
+
+    narrow.until(lambda: narrow.get(first)["status"] == "running", 40)
+    open_gate(narrow, first)
+    expect(logview.status(before)).to_contain_text("1,500 lines · live", timeout=40_000)
+    during = visit(at=narrow).page
+    during.goto(f"/runs/{run_id}/")
+    expect(logview.status(during)).to_contain_text("1,500 lines · live")
+    open_gate(narrow, run_id)
+    _same_as_stored(before, narrow, run_id)
+    _same_as_stored(during, narrow, run_id)
+
+    after = visit(at=narrow).page
+    after.goto(f"/runs/{run_id}/")
+    _same_as_stored(after, narrow, run_id)
+
+
+def test_following_yields_to_the_reader_and_counts_what_waits(page: Page, server: Server) -> None:
+    script = python(
+        "for n in range(200): print('early', n)\ngate('go')\nfor n in range(14): print('late', n)\ngate('end')"
+    )
+    run_id = server.run(script, "python")
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.status(page)).to_contain_text("200 lines · live", timeout=30_000)
+    expect(logview.row(page, 200)).to_be_in_viewport()
+    follow = page.get_by_role("button", name="Follow the end")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+
+    page.locator('[data-log="scroll"]').hover()
+    page.mouse.wheel(0, -1500)
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    place = page.evaluate("document.querySelector('[data-log=scroll]').scrollTop")
+    open_gate(server, run_id)
+    pill = page.locator('[data-log="pill"]')
+    expect(pill).to_have_text("14 new lines")
+    assert page.evaluate("document.querySelector('[data-log=scroll]').scrollTop") == place
+
+    pill.click()
+    expect(logview.row(page, 214)).to_be_in_viewport()
+    expect(pill).to_be_hidden()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    open_gate(server, run_id, "end")
+    logview.expect_complete(page, 214)
+
+
+def test_a_line_number_is_a_link_that_opens_there(page: Page, server: Server) -> None:
+    run_id = server.run("seq 1 900")
+    server.ended(run_id)
+    page.goto(f"/runs/{run_id}/#L412")
+    expect(logview.row(page, 412)).to_be_in_viewport()
+    expect(logview.row(page, 412)).to_have_class(re.compile("marked"))
+    expect(logview.text(page, 412)).to_have_text("412")
+    logview.row(page, 414).locator("a.log-no").click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("#L412-414$"))
+    expect(page.locator(".log-row.marked")).to_have_count(3)
+
+
+def test_hostile_lines_are_text_and_colours_are_classes(visit: Callable[..., Visitor], server: Server) -> None:
+    visitor = visit()
+    page = visitor.page
+    run_id = server.run(HOSTILE)
+    page.goto(f"/runs/{run_id}/")
+    logview.expect_complete(page, 6)
+    block = page.locator('[data-log="block"]')
+    expect(logview.text(page, 1)).to_have_text("<img src=x onerror=alert(1)><script>alert(2)</script>")
+    expect(logview.text(page, 2)).to_contain_text("link after osc")
+    expect(logview.row(page, 3).locator(".ctl")).to_have_count(2)  # the turn and its end are shown, not obeyed
+    assert "\u202e" not in (logview.text(page, 3).text_content() or "")
+    expect(logview.text(page, 5).locator(".f1")).to_have_text("red and bold")
+    expect(logview.text(page, 5).locator(".f1")).to_have_class(re.compile("a-b"))
+    expect(logview.text(page, 6)).to_contain_text("{{7*7}} ${x} &lt;b&gt;")
+    expect(block.locator("img, script, iframe, style, form, [onerror], [style*='url']")).to_have_count(0)
+    links = block.locator("a").evaluate_all("all => all.map((a) => a.getAttribute('href'))")
+    assert all(re.fullmatch(r"#L\d+", link) for link in links)
+    expect(page).to_have_title(re.compile("^Succeeded"))
+    assert visitor.dialogs == []

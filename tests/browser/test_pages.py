@@ -1,0 +1,150 @@
+"""Every page in light and dark, wide and on a phone: no barrier axe finds, no error, no sideways scrolling, by keyboard."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser import logview
+from tests.browser.scenery import Scenery, build
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+WIDE = {"viewport": {"width": 1440, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
+LOOKS = {
+    "light-1440": {**WIDE, "color_scheme": "light"},
+    "dark-1440": {**WIDE, "color_scheme": "dark"},
+    "light-390": {**PHONE, "color_scheme": "light"},
+    "dark-390": {**PHONE, "color_scheme": "dark"},
+}
+# A page's address, who looks, and what stands on it once it is ready to be looked at.
+PAGES = {
+    "sign-in": ("/sign-in/", None, "button:has-text('Sign in')"),
+    "jobs": ("/jobs/", "admin", "#job-list tbody tr"),
+    "no job matches": ("/jobs/?q=nothing-has-this-name", "admin", ".empty"),
+    "job": ("/jobs/{job}/", "admin", "#run-rows tr"),
+    "editor, new": ("/jobs/new/", "admin", ".cm-content"),
+    "editor": ("/jobs/{job}/edit/", "admin", ".cm-content"),
+    "runs": ("/runs/", "admin", "#run-rows tr"),
+    "run, running": ("/runs/{running}/", "admin", ".log-row:has-text('at work')"),
+    "run, succeeded": ("/runs/{succeeded}/", "admin", ".log-row:has-text('other stream')"),
+    "run, failed": ("/runs/{failed}/", "admin", ".log-row:has-text('oops')"),
+    "images": ("/images/", "admin", ".image-row"),
+    "profiles": ("/profiles/", "admin", ".cards section"),
+    "access": ("/access/", "admin", "h1"),
+    "not found": ("/jobs/there-is-no-such-job/", "admin", "h1"),
+}
+
+
+@pytest.fixture(scope="session")
+def scenery(server: Server) -> Scenery:
+    return build(server)
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe calls serious or critical, each with the first element it names."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{one['id']} ({one['impact']}) at {node['target']}: {node.get('failureSummary', '')}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:3]
+    ]
+
+
+def sideways(page: Page) -> int:
+    """How many pixels the page is wider than its window."""
+    return int(page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def examine(page: Page) -> None:
+    assert barriers(page) == []
+    assert sideways(page) == 0
+
+
+@pytest.fixture
+def look(visit: Callable[..., Visitor], request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    def open_page(path: str, who: str | None, ready: str, style: str, at: Server | None = None) -> Page:
+        visitor = visit(who, at, **LOOKS[style])
+        if "no-such" in path:
+            visitor.allow("status of 404")
+        visitor.page.goto(path)
+        expect(visitor.page.locator(ready).first).to_be_visible()
+        theme = style.split("-")[0]
+        expect(visitor.page.locator("html")).to_have_attribute("data-bs-theme", theme)
+        return visitor.page
+
+    yield open_page
+
+
+@pytest.mark.parametrize("style", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(look: Callable[..., Page], scenery: Scenery, name: str, style: str) -> None:
+    path, who, ready = PAGES[name]
+    examine(look(path.format(**vars(scenery)), who, ready, style))
+
+
+@pytest.mark.parametrize("style", ["light-1440", "dark-390"])
+@pytest.mark.parametrize(
+    ("path", "heading"), [("/jobs/", "No jobs yet"), ("/runs/", "Nothing has run yet"), ("/access/", "")]
+)
+def test_an_empty_page_says_what_belongs_there(
+    look: Callable[..., Page], empty: Server, path: str, heading: str, style: str
+) -> None:
+    page = look(path, "admin", ".empty" if heading else "h1", style, empty)
+    if heading:
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        expect(page.locator(".empty a.btn")).to_have_count(1)
+    examine(page)
+
+
+@pytest.fixture(scope="session")
+def empty(narrow: Server) -> Server:
+    """The other server, before or after runs have been made on it, without a job or run."""
+    for job in narrow.call("GET", "/jobs")["items"]:
+        narrow.call("DELETE", f"/jobs/{job['slug']}")
+    return narrow
+
+
+def test_dialogs_menus_and_errors_have_no_barriers(visit: Callable[..., Visitor], scenery: Scenery) -> None:
+    visitor = visit().allow("status of 422")
+    page = visitor.page
+    page.goto(f"/runs/{scenery.running}/")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    assert barriers(page) == []
+    page.get_by_role("button", name="Let it run").click()
+    page.get_by_label("Account", exact=True).click()
+    assert barriers(page) == []
+    page.goto("/jobs/new/")
+    page.get_by_role("button", name="Add variable").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#problems")).to_be_visible()
+    assert barriers(page) == []
+
+
+def test_tab_reaches_run_and_enter_presses_it(page: Page, scenery: Scenery) -> None:
+    page.goto(f"/jobs/{scenery.job}/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    run = page.locator("main").get_by_role("button", name="Run", exact=True)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if run.evaluate("button => button === document.activeElement"):
+            break
+    expect(run).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
+    logview.expect_state(page, "Succeeded")
+
+
+def test_the_chosen_theme_stays(page: Page) -> None:
+    page.goto("/jobs/")
+    page.get_by_label("Theme", exact=True).click()
+    page.get_by_role("radio", name="Dark").click()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.goto("/profiles/")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
