@@ -101,6 +101,11 @@ class Sandbox:
                 # Not given back: somebody else has it, and the next run would only try it again.
                 refused = error
                 continue
+            except Conflict:
+                # An earlier attempt at this run, before any payload, left its things: clear them and go on.
+                self._subnets.give_back(self._subnet)
+                self._remove_all()
+                continue
             return addresses
         raise refused or AddressTaken("No subnet was free.")
 
@@ -142,19 +147,22 @@ class Sandbox:
 
     def take_down(self) -> bool:
         """Stop and remove all of it; True when nothing is left. Errors are logged and never raised."""
-        containers = (self.main, MAIN_GRACE), (options.sidecar_name(self._spec.run_id), SIDECAR_GRACE)
         if self._stdin:
             self._stdin.close()  # a main that still waits for its payload ends by itself, at once
-        with ThreadPoolExecutor(2, "take-down") as pool:
-            gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
+        clean = self._remove_all()
         for attachment in (self.output, self._sidecar):
             if attachment:
                 attachment.close()
-        network = options.network_name(self._spec.run_id)
-        clean = self._quietly(lambda: self._engine.remove_network(network), network)
         if clean and self._subnet:
             self._subnets.give_back(self._subnet)
-        return clean and all(gone)
+        return clean
+
+    def _remove_all(self) -> bool:
+        containers = (self.main, MAIN_GRACE), (options.sidecar_name(self._spec.run_id), SIDECAR_GRACE)
+        with ThreadPoolExecutor(2, "take-down") as pool:
+            gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
+        network = options.network_name(self._spec.run_id)
+        return self._quietly(lambda: self._engine.remove_network(network), network) and all(gone)
 
     def _remove_container(self, name: str, grace: int) -> bool:
         with suppress(EngineError):

@@ -1,7 +1,10 @@
 """Between one run of the executor and its row: the executor's RunHandler, with Django behind it."""
 
+import logging
 from typing import Any
 from uuid import UUID
+
+from django.db import DatabaseError
 
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.logs.store import LogWriter, RunLog
@@ -10,6 +13,8 @@ from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
 from executor.spec import Batch, Reply, RunResult
+
+log = logging.getLogger("cronium.host")
 
 
 class RowHandler:
@@ -46,8 +51,18 @@ class RowHandler:
             "log_digest": self._log.digest,
             "peak_memory_bytes": result.peak_memory_bytes,
         }
-        ending = Ending(Status(result.status), result.reason, result.message, result.exit_code, facts)
-        self._database.call(transitions.finish, self._run_id, self._epoch, ending)
+        # A message may hold a container's own words; no database keeps a NUL.
+        message = result.message.replace("\0", "")
+        ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
+        try:
+            self._database.call(transitions.finish, self._run_id, self._epoch, ending)
+        except DatabaseError:
+            # What the database refuses must not leave the run "running" for ever.
+            log.exception("run %s: its result can't be stored as it is", self._run_id)
+            plain = Ending(
+                Status.ERRORED, "internal_error", "Its result could not be stored; Cronium's log tells more."
+            )
+            self._database.call(transitions.finish, self._run_id, self._epoch, plain)
 
     def cleaned(self) -> None:
         self._database.call(transitions.mark_clean, self._run_id)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable, ImageUnusable
+from executor.sandbox import Sandbox
 from executor.slot import Slot
-from executor.spec import MB, RunSpec
+from executor.spec import MB, Reply, RunSpec
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 from executor.verdict import SHUTDOWN
@@ -140,6 +141,16 @@ def test_the_next_subnet_is_tried_when_one_is_taken(engine: FakeEngine, run: Cal
     engine.fail("create_network", AddressTaken("overlaps"), 2)
     assert ending(run()) == ("succeeded", "exit_code", 0)
     assert engine.calls["create_network"] == 3
+
+
+def test_what_an_earlier_attempt_left_is_cleared(
+    engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]
+) -> None:
+    """A host that died before the payload was sent: the run waited again, and its old sandbox is still there."""
+    spec = make_spec(script="echo again")
+    Sandbox(engine, spec, pool, lambda operation, body: Reply(), "").build()
+    assert engine.left
+    assert ending(run(spec)) == ("succeeded", "exit_code", 0)
 
 
 def test_an_exhausted_pool_says_so(engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]) -> None:
