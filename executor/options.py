@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from executor import seccomp
 from executor.payload import BOOTSTRAP
 from executor.spec import MB, Limits, RunSpec
 
@@ -88,7 +89,7 @@ def _hardened(limits: Limits, spec: RunSpec, addresses: Addresses) -> dict[str, 
     return {
         "NetworkMode": network_name(spec.run_id),
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true"],
+        "SecurityOpt": ["no-new-privileges:true", seccomp.security_option()],
         "Privileged": False,
         "NanoCpus": limits.nano_cpus,
         "Memory": limits.memory_bytes,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from executor.seccomp import security_option
 from executor.spec import MB
 from tests.engine.server import SUBNET_POOL, Server
 
@@ -153,7 +154,7 @@ def test_main_and_sidecar_are_hardened_alike(seen: Seen) -> None:
         "Privileged": None,
         "CapDrop": ["ALL"],
         "CapAdd": None,
-        "SecurityOpt": ["no-new-privileges:true"],
+        "SecurityOpt": ["no-new-privileges:true", security_option()],
         "ReadonlyRootfs": True,
         "Binds": None,
         "Init": True,

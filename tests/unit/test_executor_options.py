@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from executor import options
+from executor import options, seccomp
 from executor.options import Addresses
 from executor.spec import MB, Limits, RunSpec
 from executor.subnets import SubnetPool
@@ -29,7 +29,7 @@ def bodies(spec: RunSpec) -> dict[str, dict[str, Any]]:
     ("flag", "value"),
     [
         ("CapDrop", ["ALL"]),
-        ("SecurityOpt", ["no-new-privileges:true"]),
+        ("SecurityOpt", ["no-new-privileges:true", seccomp.security_option()]),
         ("Privileged", False),
         ("ReadonlyRootfs", True),
         ("Init", True),

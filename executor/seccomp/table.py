@@ -1,0 +1,156 @@
+"""The system calls a script may make, by purpose, and why: pure data. What is not here is refused."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls that are allowed for one purpose, without a look at their arguments."""
+
+    purpose: str
+    why: str
+    calls: tuple[str, ...]
+
+
+def _group(purpose: str, why: str, calls: str) -> Group:
+    return Group(purpose, why, tuple(calls.split()))
+
+
+ALLOWED = (
+    _group(
+        "open, read, write files",
+        "every program",
+        """open openat openat2 creat close close_range read write pread64 pwrite64 readv writev preadv pwritev preadv2
+        pwritev2 lseek _llseek dup dup2 dup3 fcntl fcntl64 ioctl flock pipe pipe2 truncate truncate64 ftruncate
+        ftruncate64 fallocate fsync fdatasync sync syncfs sync_file_range sync_file_range2 fadvise64 fadvise64_64
+        readahead sendfile sendfile64 copy_file_range splice tee memfd_create""",
+    ),
+    _group(
+        "names, modes and times of files",
+        "ls, cp, tar, package managers; what they may touch is decided by user and mounts",
+        """stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64 access
+        faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir rename
+        renameat renameat2 link linkat symlink symlinkat unlink unlinkat chmod fchmod fchmodat fchmodat2 chown chown32
+        fchown fchown32 lchown lchown32 fchownat utime utimes utimensat utimensat_time64 futimesat umask getxattr
+        lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr flistxattr removexattr lremovexattr
+        fremovexattr inotify_init inotify_init1 inotify_add_watch inotify_rm_watch""",
+    ),
+    _group(
+        "named pipes",
+        "mkfifo; a device needs a capability that nobody has",
+        "mknod mknodat",
+    ),
+    _group(
+        "memory",
+        "every program; node's engine uses protection keys",
+        """brk mmap mmap2 munmap mremap mprotect msync madvise mincore mlock mlock2 munlock mlockall munlockall
+        membarrier pkey_alloc pkey_free pkey_mprotect""",
+    ),
+    _group(
+        "processes and threads",
+        "subprocess, multiprocessing, workers, shells; `clone` stands below, with its flags",
+        """fork vfork execve execveat exit exit_group wait4 waitpid waitid set_tid_address set_robust_list
+        get_robust_list rseq futex futex_time64 futex_waitv arch_prctl set_thread_area get_thread_area prctl
+        setpgid getpgid getpgrp setsid getsid getpid getppid gettid pidfd_open pidfd_send_signal restart_syscall""",
+    ),
+    _group(
+        "signals",
+        "every program",
+        """kill tkill tgkill rt_sigaction rt_sigprocmask rt_sigpending rt_sigqueueinfo rt_tgsigqueueinfo rt_sigreturn
+        rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 sigaction sigprocmask sigreturn sigaltstack signalfd
+        signalfd4 pause alarm""",
+    ),
+    _group(
+        "waiting for events",
+        "event loops of python and node",
+        """select _newselect pselect6 pselect6_time64 poll ppoll ppoll_time64 epoll_create epoll_create1 epoll_ctl
+        epoll_ctl_old epoll_wait epoll_wait_old epoll_pwait epoll_pwait2 eventfd eventfd2 io_setup io_destroy
+        io_submit io_cancel io_getevents""",
+    ),
+    _group(
+        "clocks and timers",
+        "reading and waiting; setting the clock is not here",
+        """time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep
+        clock_nanosleep_time64 nanosleep getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime
+        timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
+        timerfd_settime64 times""",
+    ),
+    _group(
+        "who am I",
+        "reading; the setters change nothing without capabilities, and programs call them to be sure",
+        """getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid
+        getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
+        setresuid setresuid32 setresgid setresgid32 setgroups setgroups32 setfsuid setfsuid32 setfsgid setfsgid32
+        capget uname sysinfo""",
+    ),
+    _group(
+        "scheduling and own limits",
+        "os.cpu_count, nice, ulimit; only downwards without capabilities",
+        """sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler
+        sched_setscheduler sched_getattr sched_setattr sched_get_priority_max sched_get_priority_min
+        sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getrlimit
+        ugetrlimit setrlimit prlimit64 getrusage getcpu getrandom""",
+    ),
+    _group(
+        "using a socket",
+        "the runtime API; which sockets can be made stands below",
+        """bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt send sendto
+        sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64""",
+    ),
+    _group(
+        "shared memory and semaphores",
+        "numerical libraries and databases in tests; the namespace is the container's own",
+        "shmget shmat shmdt shmctl semget semop semtimedop semtimedop_time64 semctl",
+    ),
+)
+
+# What stays out, for the reader of the documentation and for the tests: nothing is built from it.
+REFUSED = (
+    _group(
+        "io_uring",
+        "a second way to most calls, with a long record of holes",
+        "io_uring_setup io_uring_enter io_uring_register",
+    ),
+    _group(
+        "looking into other processes",
+        "no debugger in a job",
+        "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise process_mrelease",
+    ),
+    _group("keys of the kernel", "shared with the host's other users of the same number", "add_key request_key keyctl"),
+    _group(
+        "programs in the kernel and watching it",
+        "never a script's business",
+        "bpf perf_event_open userfaultfd fanotify_init fanotify_mark syslog lookup_dcookie",
+    ),
+    _group(
+        "namespaces and mounts",
+        "a sandbox is not made inside this one",
+        "unshare setns mount umount umount2 "
+        "pivot_root chroot fsopen fsconfig fsmount fspick move_mount open_tree mount_setattr statmount listmount",
+    ),
+    _group(
+        "the host itself",
+        "clock, swap, modules, boot, names",
+        "kexec_load kexec_file_load init_module "
+        "finit_module delete_module create_module reboot swapon swapoff settimeofday clock_settime clock_settime64 "
+        "clock_adjtime adjtimex stime sethostname setdomainname acct quotactl quotactl_fd iopl ioperm vhangup "
+        "nfsservctl _sysctl sysfs uselib ustat",
+    ),
+    _group("files by handle", "a way around the mounts", "name_to_handle_at open_by_handle_at"),
+    _group(
+        "memory of other kinds",
+        "rare in scripts, common in exploits",
+        "vmsplice remap_file_pages modify_ldt "
+        "memfd_secret mbind set_mempolicy get_mempolicy migrate_pages move_pages map_shadow_stack",
+    ),
+    _group(
+        "message queues",
+        "rare in scripts, common in exploits",
+        "msgget msgsnd msgrcv msgctl mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr",
+    ),
+    _group(
+        "filters and rights of its own",
+        "they are set before the script begins",
+        "seccomp capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+    ),
+)
