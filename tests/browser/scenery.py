@@ -30,7 +30,13 @@ def build(server: Server) -> Scenery:
     more = {"tags": ["nightly", "billing"], "env": {"REGION": "north"}, "input": {"day": "2026-01-31"}}
     good = server.job(python(COLOURS), "python", name="Nightly report", slug="nightly-report", **more)
     bad = server.job("echo before; echo oops >&2; exit 3", name="A job that always fails", slug="always-fails")
-    slow = server.job(python("print('at work')\ngate('never')"), "python", name="Slow import", slug="slow-import")
+    slow = server.job(
+        python("print('at work')\ngate('never')"),
+        "python",
+        name="Slow import",
+        slug="slow-import",
+        timeout_seconds=3600,
+    )
     succeeded, failed, running = server.launch(good), server.launch(bad), server.launch(slow)
     server.ended(succeeded)
     server.ended(failed)

@@ -16,6 +16,12 @@ THOUSANDS = python(f"""
         print(f"line {{n}} " + "x" * (n % 60), file=sys.stderr if n % 50 == 0 else sys.stdout)
         if n == 1500: gate("go")
 """)
+EARLY_AND_LATE = python("""
+    for n in range(200): print("early", n)
+    gate("go")
+    for n in range(14): print("late", n)
+    gate("end")
+""")
 HOSTILE = r"""
 printf '<img src=x onerror=alert(1)><script>alert(2)</script>\n'
 printf '\033]0;title\007\033]8;;http://evil.invalid/\033\\link\033]8;;\033\\ after osc\n'
