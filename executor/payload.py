@@ -20,8 +20,8 @@ INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
 
 
 def build(spec: RunSpec) -> bytes:
-    """The payload of one run, UTF-8. `spec.script` and `spec.env` must hold no NUL."""
-    env = {"PYTHONUNBUFFERED": "1", **spec.env, "CRONIUM_EXECUTION_TOKEN": spec.token}
+    """The payload of one run, UTF-8. `spec.script`, `spec.env` and `spec.secrets` must hold no NUL."""
+    env = {"PYTHONUNBUFFERED": "1", **spec.env, **spec.secrets, "CRONIUM_EXECUTION_TOKEN": spec.token}
     path = f"/workspace/{FILES[spec.language]}"
     # The script can't hold a delimiter it has never seen, so nothing in it can end the here-document.
     delimiter = f"CRONIUM_{secrets.token_hex(16)}"

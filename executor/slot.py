@@ -5,11 +5,13 @@ import logging
 import queue
 import threading
 import time
+from typing import Any
 
 from executor import verdict
 from executor.errors import EngineError, EngineUnreachable
+from executor.mask import Masker
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
-from executor.spec import RunHandler, RunResult, RunSpec
+from executor.spec import Reply, RunHandler, RunResult, RunSpec
 from executor.stream import LineAssembler, follow
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
@@ -38,13 +40,20 @@ class Slot:
         self._builds = builds
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped: Stopped | None = None
-        self._lines = LineAssembler(spec.log_limit_bytes)
+        self._masker = Masker(spec.secrets.values())
+        self._lines = LineAssembler(spec.log_limit_bytes, self._masker)
         self._peak: int | None = None
         self._began = False
         self._log_failed = False
         self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-        self._sandbox = Sandbox(engine, spec, subnets, handler.request, sha256)
+        self._sandbox = Sandbox(engine, spec, subnets, self._request, sha256)
+
+    def _request(self, operation: str, body: Any) -> Reply:
+        """What a script hands out as its result is shown to people, as its log is."""
+        if operation == "output" and isinstance(body, dict) and "output" in body:
+            body = {**body, "output": self._masker.mask_json(body["output"])}
+        return self._handler.request(operation, body)
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""

@@ -20,7 +20,7 @@ class Limits:
 class RunSpec:
     """All that the executor must know to run one script; it looks up nothing else.
 
-    `env` values, `token`, `script` and `input` reach the containers over standard input only.
+    `env` and `secrets` values, `token`, `script` and `input` reach the containers over standard input only.
     """
 
     run_id: str
@@ -36,6 +36,7 @@ class RunSpec:
     token: str = field(repr=False)
     token_expires_at: int  # unix seconds
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables that no log may show
     read_only_root: bool = True
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from executor.engine import Attachment
+from executor.mask import Masker
 from executor.spec import MB, Batch, Cursor, Segment
 
 STDOUT, STDERR = 1, 2
@@ -53,13 +54,16 @@ class FrameParser:
 class LineAssembler:
     """Gathers bytes into segments of whole lines and keeps the begun line of each stream.
 
-    Past `limit_bytes` of text it drops what comes and counts it in `dropped_bytes`.
+    Past `limit_bytes` of text it drops what comes and counts it in `dropped_bytes`. Nothing leaves it
+    with a secret that `masker` knows; limit and cursors count what was read, before that.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, masker: Masker | None = None) -> None:
         self._limit = limit_bytes
+        self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
+        self._befores = {STDOUT: b"", STDERR: b""}  # what went before the tail in the same line, as far as it matters
         self._cursors = {STDOUT: Cursor(), STDERR: Cursor()}
         self.pending_bytes = 0
         self.total_bytes = 0
@@ -79,14 +83,20 @@ class LineAssembler:
         self._cursors[stream] = Cursor(seen.lines + data.count(b"\n"), seen.bytes + len(data))
         cut = data.rfind(b"\n") + 1
         if cut:
-            self._add(stream, self._tails[stream] + data[:cut], unix_ns)
-            self._tails[stream] = data[cut:]
+            text = self._masker.mask(self._tails[stream] + data[:cut], self._befores[stream])
+            self._add(stream, text, unix_ns)
+            self._tails[stream], self._befores[stream] = data[cut:], b""
         else:
             self._tails[stream] += data
-        while len(self._tails[stream]) >= MAX_LINE_BYTES:
-            tail = self._tails[stream]
-            self._add(stream, tail[:MAX_LINE_BYTES] + b"\n", unix_ns)
-            self._tails[stream] = tail[MAX_LINE_BYTES:]
+        # What follows the border decides too whether a secret lies across it.
+        while len(self._tails[stream]) >= MAX_LINE_BYTES + self._masker.reach:
+            self._add_piece(stream, unix_ns)
+
+    def _add_piece(self, stream: int, unix_ns: int) -> None:
+        tail, before, reach = self._tails[stream], self._befores[stream], self._masker.reach
+        piece, rest = tail[:MAX_LINE_BYTES], tail[MAX_LINE_BYTES:]
+        self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns)
+        self._tails[stream], self._befores[stream] = rest, piece[-reach:] if reach else b""
 
     def _add(self, stream: int, text: bytes, unix_ns: int) -> None:
         self._segments.append(Segment(stream, text.count(b"\n"), unix_ns, text))
@@ -96,9 +106,12 @@ class LineAssembler:
         """The stream is over: begun lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
-                self._add(stream, tail + b"\n", unix_ns)
+                self._add(stream, self._masker.last(tail, self._befores[stream]) + b"\n", unix_ns)
                 self._tails[stream] = b""
                 self.changed = True
+
+    def _shown(self, stream: int) -> bytes:
+        return self._masker.begun(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
 
     def take(self) -> Batch:
         """All that has gathered since the last `take`."""
@@ -106,8 +119,8 @@ class LineAssembler:
             segments=tuple(self._segments),
             stdout=self._cursors[STDOUT],
             stderr=self._cursors[STDERR],
-            stdout_tail=self._tails[STDOUT][-TAIL_SHOWN_BYTES:],
-            stderr_tail=self._tails[STDERR][-TAIL_SHOWN_BYTES:],
+            stdout_tail=self._shown(STDOUT),
+            stderr_tail=self._shown(STDERR),
         )
         self._segments = []
         self.pending_bytes = 0

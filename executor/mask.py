@@ -1,0 +1,223 @@
+"""Takes secrets out of what a script writes, before anybody sees or stores it. Pure: bytes in, bytes out.
+
+Knows each value in the disguises that tools give it without meaning harm. It guards against accidents, not
+against the script's author, who can always find another disguise.
+"""
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+SHORTEST = 4  # characters: less would be found in every other word
+HIDDEN = b"***"
+WRAPPED_AT = (64, 76)  # where tools break long base64
+SHORTEST_WRAPPED = 8
+GATES = (b"%", b"\\", b"'", b"+")
+# What leaves which characters as they are: Python's two ways, encodeURIComponent, URLSearchParams, encodeURI.
+URL_SAFE = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
+_HEX = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
+_UNQUOTED = re.compile(r"([^\w@%+=:,./-])")
+Span = tuple[int, int]
+
+
+def is_masked(value: str) -> bool:
+    """Whether a log can be kept free of `value`: it, or one of its lines, is long enough."""
+    return any("\n" not in piece for piece in _pieces(value))
+
+
+def _pieces(value: str) -> Iterator[str]:
+    """The value without white space around it, and if it has several lines each of them; what is long enough."""
+    bare = value.strip()
+    if len(bare) < SHORTEST and "\n" not in bare:
+        bare = value.strip("\r\n") if bare else ""
+    for piece in dict.fromkeys([bare, *(line.strip() for line in bare.split("\n") if "\n" in bare)]):
+        if len(piece) >= SHORTEST:
+            yield piece
+
+
+def disguises(value: str) -> set[bytes]:
+    """All that is to be found of `value`: on one line, and long enough not to be found everywhere."""
+    found: set[bytes] = set()
+    for number, piece in enumerate(_pieces(value)):
+        found |= {form.encode() for form in (piece, *_in_urls(piece), *_escaped(piece), *_in_shells(piece))}
+        if number == 0:
+            found |= set(_base64(piece.encode()))
+    if found:
+        found |= {part for whole in (value, value.strip()) for part in _wrapped_base64(whole.encode())}
+    return {one for one in found if len(one) >= SHORTEST and b"\n" not in one}
+
+
+def _gate(pattern: bytes) -> bytes:
+    """A byte of it that most text has not: a text without it needs no further look."""
+    return next((mark for mark in GATES if mark in pattern), b"")
+
+
+def _base64(plain: bytes) -> Iterator[bytes]:
+    """The characters that depend on `plain` alone, after 0, 1 or 2 other bytes; both alphabets."""
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + plain)
+        stable = whole[(before * 8 + 5) // 6 : (before + len(plain)) * 8 // 6]
+        yield stable
+        yield stable.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _wrapped_base64(plain: bytes) -> Iterator[bytes]:
+    stable = base64.b64encode(plain)[: len(plain) * 8 // 6]
+    for width in WRAPPED_AT:
+        if len(stable) > width:
+            parts = (stable[at : at + width] for at in range(0, len(stable), width))
+            yield from (part for part in parts if len(part) >= SHORTEST_WRAPPED)
+
+
+def _in_urls(text: str) -> Iterator[str]:
+    for safe in URL_SAFE:
+        encoded = quote(text, safe=safe)
+        for form in (encoded, encoded.replace("%20", "+"), encoded.replace("~", "%7E").replace("%20", "+")):
+            yield form
+            yield _HEX.sub(lambda found: found[0].lower(), form)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """As JSON of several libraries, JSON within JSON, and as Python shows it."""
+    for ascii_only in (True, False):
+        once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        html = once.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        for form in (once, html, once.replace("/", "\\/"), json.dumps(once, ensure_ascii=ascii_only)[1:-1]):
+            yield form
+            yield _HEX.sub(lambda found: "\\u" + found[0][2:].upper(), form)
+    yield repr(text)[1:-1]
+    yield ascii(text)[1:-1]
+    yield repr(text.encode())[2:-1]
+    yield _UNQUOTED.sub(r"\\\1", text)
+
+
+def _in_shells(text: str) -> Iterator[str]:
+    yield shlex.quote(text)[1:-1]
+    yield text.replace("'", "'\\''")
+
+
+class Masker:
+    """Replaces every secret by three stars. Works on whole lines, or is told what stands around a part of one."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        groups: dict[bytes, set[bytes]] = {}
+        for value in values:
+            for pattern in disguises(value):
+                groups.setdefault(_gate(pattern), set()).add(pattern)
+        self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
+        lengths = [len(pattern) for _, patterns in self._groups for pattern in patterns]
+        # How many bytes on either side of a border decide whether a secret lies across it.
+        self.reach = max(lengths, default=1) - 1
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def mask(self, text: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+        """`text` without secrets; `before` and `after` are what surrounds it in its line, `reach` bytes of each."""
+        if not self._groups:
+            return text
+        whole = before + text + after if before or after else text
+        return _hide(whole, self._spans(whole), len(before), len(before) + len(text))
+
+    def begun(self, tail: bytes, before: bytes, most: int) -> bytes:
+        """The last `most` bytes of a line that may go on, without what could still become a secret."""
+        if not self._groups:
+            return tail[-most:]
+        window = (before + tail)[-(most + self.reach) :]
+        end = len(window) - self._held(window)
+        return _hide(window, self._spans(window), max(0, len(window) - min(most, len(tail))), end)
+
+    def last(self, tail: bytes, before: bytes) -> bytes:
+        """A line that was cut off: a secret that it has a good part of is hidden too."""
+        if not self._groups:
+            return tail
+        whole = before + tail
+        held = self._held(whole)
+        spans = self._spans(whole)
+        if held >= SHORTEST:
+            spans = _merged([*spans, (len(whole) - held, len(whole))])
+        return _hide(whole, spans, len(before), len(whole))
+
+    def mask_json(self, value: Any) -> Any:
+        """A JSON value without secrets in its texts, keys and numbers. Changes lists and objects in place."""
+        if not self._groups:
+            return value
+        box = [value]
+        waiting: list[Any] = [box]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, dict):
+                pairs = [(self._scalar(key), self._scalar(child)) for key, child in node.items()]
+                node.clear()
+                node.update(pairs)
+                waiting += [child for _, child in pairs if isinstance(child, dict | list)]
+            else:
+                node[:] = [self._scalar(child) for child in node]
+                waiting += [child for child in node if isinstance(child, dict | list)]
+        return box[0]
+
+    def _scalar(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.mask(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        if isinstance(value, int | float) and not isinstance(value, bool) and self._spans(json.dumps(value).encode()):
+            return HIDDEN.decode()
+        return value
+
+    def _spans(self, text: bytes) -> list[Span]:
+        found: list[Span] = []
+        for gate, patterns in self._groups:
+            if gate not in text:
+                continue
+            for pattern in patterns:
+                at = text.find(pattern)
+                while at >= 0:
+                    found.append((at, at + len(pattern)))
+                    at = text.find(pattern, at + 1)
+        return _merged(found)
+
+    def _held(self, text: bytes) -> int:
+        """The length of the longest end of `text` that a secret begins with."""
+        longest = 0
+        for _, patterns in self._groups:
+            for pattern in patterns:
+                longest = max(longest, _overlap(text, pattern, longest))
+        return longest
+
+
+def _overlap(text: bytes, pattern: bytes, at_least: int) -> int:
+    """How much of the end of `text` is a true beginning of `pattern`, if it is more than `at_least`."""
+    head = pattern[:SHORTEST]
+    at = text.find(head, max(0, len(text) - len(pattern) + 1))
+    while 0 <= at < len(text) - at_least:
+        if pattern.startswith(text[at:]):
+            return len(text) - at
+        at = text.find(head, at + 1)
+    return next((length for length in range(SHORTEST - 1, at_least, -1) if text.endswith(head[:length])), 0)
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """In order, those that overlap made one."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _hide(text: bytes, spans: list[Span], begin: int, end: int) -> bytes:
+    """`text[begin:end]` with stars for what the spans cover of it."""
+    if not spans:
+        return text if (begin, end) == (0, len(text)) else text[begin:end]
+    parts, at = [], begin
+    for start, stop in spans:
+        if stop <= begin or start >= end:
+            continue
+        parts += [text[at:start], HIDDEN]
+        at = stop
+    return b"".join([*parts, text[at:end]])
