@@ -145,6 +145,7 @@ class FakeEngine:
             if body["Image"] not in self.images:
                 raise ImageMissing(f"The image {body['Image']} is not on this host.")
             folder = self._folder / name
+            shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
             folder.mkdir()
             self.containers[name] = FakeContainer(name, body, folder)
         return hashlib.sha256(name.encode()).hexdigest()
