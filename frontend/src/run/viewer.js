@@ -99,13 +99,13 @@ export class Viewer {
     this.flushed = performance.now();
     this.#yields();
     const before = this.store.total;
+    const had = this.partial.length + this.buffer.length; // lines the page counted at its start have rows already, empty ones
     this.store.put(this.buffer);
     this.buffer = [];
-    const had = this.partial.length;
     if (this.nextPartial) { this.partial = this.nextPartial; this.nextPartial = null; }
     if (!this.follow) this.fresh += this.store.total - before;
     this.#grow();
-    if (had || this.partial.length || before !== this.store.total) this.scroller.refresh();
+    if (had || this.partial.length) this.scroller.refresh();
     if (this.follow) this.scroller.toEnd();
     this.#status();
     this.#pill();
