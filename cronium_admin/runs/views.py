@@ -55,6 +55,13 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @needs(May.SEE)
+def live_count(request: HttpRequest) -> HttpResponse:
+    """How many runs wait or run now, for the frame of an open page."""
+    return HttpResponse(str(Run.objects.filter(status__in=LIVE).count()), content_type="text/plain")
+
+
+@require_safe
+@needs(May.SEE)
 def run_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     run = _run(pk)
     return render(request, "runs/run.html", _context(run))

@@ -24,6 +24,7 @@ PAGES = [
     ("post", "jobs:edit", "job", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("get", "runs:list", "", "viewer"),
+    ("get", "runs:count", "", "viewer"),
     ("get", "runs:run", "run", "viewer"),
     ("get", "runs:live", "run", "viewer"),
     ("post", "runs:launch", "job", "operator"),
