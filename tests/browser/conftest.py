@@ -75,6 +75,18 @@ def narrow(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iter
     yield from _serving(template, tmp_path_factory.mktemp("narrow"), CRONIUM_MAX_CONCURRENT="1")
 
 
+@pytest.fixture(scope="session")
+def empty(narrow: Server) -> Server:
+    """The narrow one, while it has no job and no run yet."""
+    assert narrow.call("GET", "/runs")["items"] == narrow.call("GET", "/jobs")["items"] == []
+    return narrow
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at empty pages goes first, before others fill them; the rest keeps its order."""
+    items.sort(key=lambda item: "empty" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]:
     """Makes a visitor, signed in as `who` (admin, vera the viewer, edwin the editor) or as nobody (None).
@@ -83,14 +95,22 @@ def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]
     a request to a stranger or a dialog that the test did not name.
     """
     made: list[Visitor] = []
+    lent: list[Visitor] = []
 
     def open_one(who: str | None = "admin", at: Server | None = None, **context: object) -> Visitor:
         made.append(Visitor(chromium, at or server, who, **context))
         return made[-1]
 
-    open_one.made = made  # type: ignore[attr-defined]
+    def use(one: Visitor) -> Visitor:
+        """Watch a visitor that a fixture keeps for several tests."""
+        one.problems.clear()
+        one.allowed.clear()
+        lent.append(one)
+        return one
+
+    open_one.use, open_one.made, open_one.lent = use, made, lent  # type: ignore[attr-defined]
     yield open_one
-    problems = [problem for one in made for problem in one.unexpected()]
+    problems = [problem for one in [*made, *lent] for problem in one.unexpected()]
     for one in made:
         one.close()
     assert not problems, "\n".join(problems)
@@ -110,8 +130,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         return
     RESULTS.mkdir(exist_ok=True)
     name = re.sub(r"[^\w.-]+", "-", item.name)
-    visitors = getattr(getattr(item, "funcargs", {}).get("visit"), "made", [])
-    for number, one in enumerate(visitors, 1):
+    visit = getattr(item, "funcargs", {}).get("visit")
+    for number, one in enumerate([*getattr(visit, "made", []), *getattr(visit, "lent", [])], 1):
         one.keep(RESULTS / f"{name}-{number}.png")
     for number, one in enumerate(alive, 1):
         (RESULTS / f"{name}-server-{number}.log").write_text(one.report())

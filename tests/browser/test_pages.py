@@ -4,11 +4,11 @@ What the console says is watched by `visit`, in every test.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import logview
 from tests.browser.scenery import Scenery, build
@@ -75,14 +75,32 @@ def examine(page: Page) -> None:
     assert barriers(page, runOnly=["color-contrast", "link-in-text-block"]) == []
 
 
+@pytest.fixture(scope="module")
+def windows() -> Iterator[dict[tuple[str, str | None, str], Visitor]]:
+    """By server, person and width: a window that stays open, so that scripts and styles are fetched once."""
+    made: dict[tuple[str, str | None, str], Visitor] = {}
+    yield made
+    for one in made.values():
+        one.close()
+
+
 @pytest.fixture
-def look(visit: Callable[..., Visitor]) -> Callable[..., Page]:
+def look(
+    visit: Callable[..., Visitor],
+    windows: dict[tuple[str, str | None, str], Visitor],
+    server: Server,
+    chromium: Browser,
+) -> Callable[..., Page]:
     """Opens a page and waits until it is ready to be looked at."""
 
     def open_page(path: str, who: str | None, ready: str, width: str, at: Server | None = None) -> Page:
-        visitor = visit(who, at, **WIDTHS[width], color_scheme="light")
+        key = ((at or server).url, who, width)
+        if key not in windows:
+            windows[key] = Visitor(chromium, at or server, who, **WIDTHS[width])
+        visitor = visit.use(windows[key])  # type: ignore[attr-defined]
         if "no-such" in path:
             visitor.allow("status of 404")
+        visitor.page.emulate_media(color_scheme="light")
         visitor.page.goto(path)
         expect(visitor.page.locator(ready).first).to_be_visible()
         return visitor.page
@@ -109,14 +127,6 @@ def test_an_empty_page_says_what_belongs_there(
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
         expect(page.locator(".empty a.btn")).to_have_count(1)
     examine(page)
-
-
-@pytest.fixture(scope="session")
-def empty(narrow: Server) -> Server:
-    """The other server, before or after runs have been made on it, without a job or run."""
-    for job in narrow.call("GET", "/jobs")["items"]:
-        narrow.call("DELETE", f"/jobs/{job['slug']}")
-    return narrow
 
 
 def test_dialogs_menus_and_errors_have_no_barriers(visit: Callable[..., Visitor], scenery: Scenery) -> None:

@@ -38,7 +38,7 @@ if (panel) {
     onEnd: (message) => { shown = message.status || shown; document.title = `${words[shown] || shown} · ${title}`; refresh(); },
   });
   document.body.addEventListener("htmx:oobAfterSwap", () => {
-    const start = Number(document.querySelector("#run-phases [data-start]")?.dataset.start);
+    const start = Number(document.querySelector("#run-phases .p-running")?.dataset.start);
     if (start) viewer.startMs = start;
   });
   // Details are a long way under the log on a phone: closed there, open beside it.
