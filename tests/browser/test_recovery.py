@@ -17,7 +17,7 @@ HALVES = python("""
 """)
 LINES = [f"line {n}" for n in range(1, 801)]
 # What a browser says of requests that reach nobody.
-AWAY = ("net::ERR_", "WebSocket connection", "Failed to fetch")
+AWAY = ("net::ERR_", "WebSocket connection", "Failed to fetch", "htmx:sendError", "htmx:afterRequest")
 # Keeps every socket of the page at hand: going offline stops new connections, not those that stand.
 SOCKETS = """{
   const open = (window.openSockets = []);
