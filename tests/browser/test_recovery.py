@@ -26,9 +26,7 @@ SOCKETS = """{
 
 
 def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[..., Visitor], server: Server) -> None:
-    visitor = visit().allow(
-        "ERR_INTERNET_DISCONNECTED", "WebSocket connection", "Failed to load resource", "Failed to fetch"
-    )
+    visitor = visit().allow(*AWAY)
     page = visitor.page
     page.add_init_script(SOCKETS)
     run_id = server.run(HALVES, "python")
@@ -52,9 +50,7 @@ def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[.
 
 def test_a_server_that_restarts_is_found_again(visit: Callable[..., Visitor], narrow: Server) -> None:
     """Its graceful stop ends the runs it carries; the open page learns that, and keeps its lines."""
-    visitor = visit(at=narrow).allow(
-        "ERR_CONNECTION", "WebSocket connection", "Failed to load resource", "Failed to fetch"
-    )
+    visitor = visit(at=narrow).allow(*AWAY)
     page = visitor.page
     run_id = narrow.run(HALVES, "python")
     page.goto(f"/runs/{run_id}/")
