@@ -27,6 +27,11 @@ def network_name(run_id: str) -> str:
     return f"cronium-job-{run_id}"
 
 
+def bridge_name(run_id: str) -> str:
+    """The network's interface on the host; the kernel takes fifteen characters."""
+    return "cr" + run_id.replace("-", "")[:13]
+
+
 def main_name(run_id: str) -> str:
     return f"cronium-main-{run_id}"
 
@@ -73,7 +78,10 @@ def network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
         "Internal": True,
         "Attachable": False,
         "IPAM": {"Config": [{"Subnet": str(addresses.subnet), "Gateway": str(addresses.gateway)}]},
-        "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+        "Options": {
+            "com.docker.network.bridge.inhibit_ipv4": "true",
+            "com.docker.network.bridge.name": bridge_name(spec.run_id),
+        },
         "Labels": labels(spec, "network"),
     }
 

@@ -141,10 +141,13 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
 
 
 def test_the_network_is_internal_and_without_an_address_of_the_host() -> None:
-    network = bodies(make_spec())["network"]
+    network = bodies(make_spec(run_id="0a1b2c3d-4e5f-4789-abcd-0123456789ab"))["network"]
     assert network["Internal"] is True
     assert network["CheckDuplicate"] is True
-    assert network["Options"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert network["Options"] == {
+        "com.docker.network.bridge.inhibit_ipv4": "true",
+        "com.docker.network.bridge.name": "cr0a1b2c3d4e5f4",
+    }
     assert network["IPAM"]["Config"] == [{"Subnet": "10.215.0.8/29", "Gateway": "10.215.0.9"}]
 
 
