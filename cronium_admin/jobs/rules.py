@@ -89,7 +89,7 @@ def validate_input(value: Any) -> None:
 def validate_json(value: Any, what: str, max_bytes: int) -> None:
     """Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:
         raise ValidationError(f"{what} holds NaN or Infinity, which JSON does not know.", code="json") from error
     except RecursionError as error:

@@ -21,7 +21,8 @@ DECIDES_THE_RUN = frozenset(
     }
 )
 FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"}
-RESERVED_SLUGS = frozenset({"new"})  # the page that makes a job has this address
+# The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
+RESERVED_SLUGS = frozenset({"new", "shared"})
 _TRIES = 5  # at a free slug, when others take names at the same moment
 
 

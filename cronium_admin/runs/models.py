@@ -66,6 +66,7 @@ class Run(models.Model):
     # What came of it.
     output: Any = models.JSONField(null=True)
     output_at = models.DateTimeField(null=True)
+    condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none
     peak_memory_bytes = models.BigIntegerField(null=True)
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)

@@ -36,6 +36,7 @@ class RunItem(BaseModel):
     reason: str
     message: str
     exit_code: int | None
+    condition: bool | None = Field(description="What the script set for follow-up rules; null when it set none.")
     trigger: str
     image: ImageRef
     profile: str
@@ -62,6 +63,7 @@ class RunItem(BaseModel):
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
             *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
+            "condition",
         ]
         return {name: getattr(run, name) for name in same} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,

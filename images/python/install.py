@@ -22,13 +22,13 @@ def main() -> None:
     """Install, compile, and fail the build when either does not work."""
     target = local_packages()
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "cronium.py", target / "cronium.py")
+    shutil.copytree(HERE / "cronium", target / "cronium", dirs_exist_ok=True)
     library = sysconfig.get_path("stdlib")
     skip = re.compile(r"/(test|tests|idlelib|lib2to3|turtledemo|ensurepip|site-packages|dist-packages)/")
     compileall.compile_dir(library, quiet=2, rx=skip)
-    if not compileall.compile_file(target / "cronium.py", quiet=1):
-        sys.exit("cronium.py does not compile")
-    print(target / "cronium.py")  # noqa: T201 - the build's log says where it is
+    if not compileall.compile_dir(target / "cronium", quiet=1):
+        sys.exit("the helper does not compile")
+    print(target / "cronium")  # noqa: T201 - the build's log says where it is
 
 
 main()

@@ -48,7 +48,7 @@ def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_n
         ("POST", "/jobs/report/runs", None, 10),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 20),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 20),
-        ("DELETE", "/jobs/job-3", None, 8),
+        ("DELETE", "/jobs/job-3", None, 9),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 8),
         ("PUT", "/images/bash", {"reference": "a/b"}, 9),
