@@ -69,7 +69,16 @@ class Addresses:
         return self.subnet.network_address + 3
 
 
-def network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def _no_host_address(engine_version: str) -> dict[str, str]:
+    """The bridge's options that keep the host off it: for every engine, and what newer ones know besides."""
+    asked = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    major = engine_version.partition(".")[0]
+    if major.isdecimal() and int(major) >= 28:
+        asked["com.docker.network.bridge.gateway_mode_ipv4"] = "isolated"
+    return asked
+
+
+def network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
     """An internal network without an address of the host (see docs/security.md)."""
     return {
         "Name": network_name(spec.run_id),
@@ -79,7 +88,7 @@ def network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
         "Attachable": False,
         "IPAM": {"Config": [{"Subnet": str(addresses.subnet), "Gateway": str(addresses.gateway)}]},
         "Options": {
-            "com.docker.network.bridge.inhibit_ipv4": "true",
+            **_no_host_address(engine_version),
             "com.docker.network.bridge.name": bridge_name(spec.run_id),
         },
         "Labels": labels(spec, "network"),

@@ -151,6 +151,23 @@ def test_the_network_is_internal_and_without_an_address_of_the_host() -> None:
     assert network["IPAM"]["Config"] == [{"Subnet": "10.215.0.8/29", "Gateway": "10.215.0.9"}]
 
 
+@pytest.mark.parametrize(
+    ("version", "isolated"),
+    [
+        ("20.10.24+dfsg1", False),
+        ("27.5.1", False),
+        ("28.0.0", True),
+        ("29.1.2-rc1", True),
+        ("fake", False),
+        ("", False),
+    ],
+)
+def test_newer_engines_are_asked_for_an_isolated_gateway_too(version: str, isolated: bool) -> None:
+    asked = options.network(make_spec(), ADDRESSES, version)["Options"]
+    assert asked["com.docker.network.bridge.inhibit_ipv4"] == "true"
+    assert (asked.get("com.docker.network.bridge.gateway_mode_ipv4") == "isolated") is isolated
+
+
 def test_the_sidecar_has_the_aliases_and_each_its_address() -> None:
     made = bodies(make_spec())
     (sidecar,) = made["sidecar"]["NetworkingConfig"]["EndpointsConfig"].values()
