@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from cronium_admin.runs.models import Run
+from cronium_admin.runtime.helpers import helpers
 from cronium_admin.runtime.service import context
 from executor import tokens
 from executor.spec import MB, Limits, RunSpec
@@ -30,4 +31,5 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         read_only_root=run.read_only_root,
         input=run.input,
         context=context(run),
+        helpers=helpers(),
     )
