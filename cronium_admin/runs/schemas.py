@@ -86,12 +86,13 @@ class RunItem(BaseModel):
 
 class RunOut(RunItem):
     env: list[str] = Field(description="The names of its variables; values are not shown.")
+    secrets: list[str] = Field(description="The names of its secrets.")
     input: Any
     output: Any
 
     @staticmethod
     def more(run: Run) -> dict[str, Any]:
-        return {"env": sorted(run.env), "input": run.input, "output": run.output}
+        return {"env": sorted(run.env), "secrets": run.secrets, "input": run.input, "output": run.output}
 
     @classmethod
     def of(cls, run: Run) -> "RunOut":
