@@ -26,6 +26,8 @@ from cronium_admin.jobs.api import router as jobs
 from cronium_admin.logs.api import router as logs
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.runs.api import router as runs
+from cronium_admin.runtime.api import router as variables
+from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
 from cronium_admin.strict_json import StrictParser
 
@@ -47,6 +49,8 @@ api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("/images", images)
 api.add_router("/profiles", profiles)
+api.add_router("/variables", variables)
+api.add_router("/secrets", secrets)
 
 
 @api.get("/health", auth=None, tags=["health"], response={200: dict[str, str], 503: ErrorBody}, summary="Is it up?")

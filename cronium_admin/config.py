@@ -1,8 +1,11 @@
 """Reads Cronium's environment: every variable, its default and its allowed values. Nothing else reads it."""
 
+import base64
 import os
 import secrets
 import sys
+import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -40,6 +43,7 @@ class Config(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     debug: bool = False
     secret_key: str = ""
+    encryption_keys: str = Field(default="", repr=False)
     admin_user: Annotated[str, Field(min_length=1, max_length=150)] = "admin"
     admin_password: str = ""
     database_url: Annotated[str, _known_url("sqlite", "postgres", "postgresql")] = ""
@@ -69,17 +73,35 @@ class Config(BaseSettings):
             raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
         return value
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _each_a_key(cls, value: str) -> str:
+        for number, part in enumerate(value.split(",") if value else [], 1):
+            try:
+                fits = len(base64.b64decode(fernet_key(part), altchars=b"-_", validate=True)) == 32
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError(f"key {number} must be 32 random bytes as urlsafe base64; separate keys by commas")
+        return value
+
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def fernet_key(text: str) -> bytes:
+    """A key as the cryptography library takes it: the padding, which some tools leave out, is put back."""
+    bare = text.strip().rstrip("=")
+    return (bare + "=" * (-len(bare) % 4)).encode()
+
+
 def _refuse(error: ValidationError) -> NoReturn:
     """Stop with the variable's name, its value (never a secret's) and what is allowed."""
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
-        hidden = any(word in name for word in ("SECRET", "PASSWORD", "DATABASE_URL", "REDIS_URL"))
+        hidden = any(word in name for word in ("SECRET", "PASSWORD", "ENCRYPTION", "DATABASE_URL", "REDIS_URL"))
         value = "(hidden)" if hidden else repr(problem["input"])
         sys.stderr.write(f"{name}: {value} is not allowed: {problem['msg'].removeprefix('Value error, ')}\n")
     raise SystemExit(2)
@@ -88,13 +110,20 @@ def _refuse(error: ValidationError) -> NoReturn:
 def stored_secret(folder: Path, name: str, length: int = 50) -> str:
     """The secret kept in `folder/name`, made on first use; two processes that race agree on one."""
     path = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(length))
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, made = tempfile.mkstemp(dir=folder, prefix=f".{name}-")  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(length))
+            file.flush()
+            os.fsync(file.fileno())
+        # The name appears with its content, or not at all: nobody reads half a secret.
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        os.unlink(made)
     return path.read_text().strip()
 
 

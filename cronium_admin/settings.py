@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "cronium_admin.access",
     "cronium_admin.images",
     "cronium_admin.profiles",
+    "cronium_admin.secrets",
     "cronium_admin.jobs",
     "cronium_admin.runs",
     "cronium_admin.logs",

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("cronium_admin.access.urls")),
     path("", include("cronium_admin.images.urls")),
     path("", include("cronium_admin.profiles.urls")),
+    path("", include("cronium_admin.secrets.urls")),
     path("", include("cronium_admin.jobs.urls")),
     path("", include("cronium_admin.runs.urls")),
 ]

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,6 +18,7 @@ from docker.utils import kwargs_from_env
 
 from executor import errors, options
 
+REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
 
 
@@ -175,6 +177,7 @@ class Engine:
                     attachable=body["Attachable"],
                     labels=body["Labels"],
                 )
+            drop_unanswerable(body["Options"]["com.docker.network.bridge.name"])
         except errors.Conflict:
             raise
         except errors.EngineUnreachable:
@@ -291,6 +294,16 @@ class Engine:
             networks = self._control.networks()
         configs = [config for row in networks for config in (row.get("IPAM") or {}).get("Config") or []]
         return {str(config["Subnet"]) for config in configs if config.get("Subnet")}
+
+
+def drop_unanswerable(bridge: str) -> None:
+    """Let the host's kernel drop what comes over this bridge from senders it has no route to, which are all.
+
+    Without it a datagram that wants no answer (a broadcast, say) reaches who listens on every address of the
+    host. Where it can't be set, because the engine or its network is elsewhere, `doctor` looks for the same.
+    """
+    with suppress(OSError):
+        (REVERSE_PATH / bridge / "rp_filter").write_text("1")
 
 
 def _found(kind: str, name: str, labels: dict[str, str]) -> Found:

@@ -20,6 +20,7 @@ GATES = (b"%", b"\\", b"'", b"+")
 # What leaves which characters as they are: Python's two ways, encodeURIComponent, URLSearchParams, encodeURI.
 URL_SAFE = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
 _HEX = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
+_ANSI_C = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 39: "\\'", 92: "\\\\"}
 _UNQUOTED = re.compile(r"([^\w@%+=:,./-])")
 Span = tuple[int, int]
 
@@ -82,7 +83,7 @@ def _in_urls(text: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """As JSON of several libraries, JSON within JSON, and as Python shows it."""
+    """As JSON of several libraries, JSON within JSON, as Python shows it, and as shells do."""
     for ascii_only in (True, False):
         once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         html = once.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -93,6 +94,8 @@ def _escaped(text: str) -> Iterator[str]:
     yield ascii(text)[1:-1]
     yield repr(text.encode())[2:-1]
     yield _UNQUOTED.sub(r"\\\1", text)
+    yield re.sub(r'([\\"$`])', r"\\\1", text)
+    yield "".join(_ANSI_C.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in text.encode())
 
 
 def _in_shells(text: str) -> Iterator[str]:

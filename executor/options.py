@@ -27,6 +27,11 @@ def network_name(run_id: str) -> str:
     return f"cronium-job-{run_id}"
 
 
+def bridge_name(run_id: str) -> str:
+    """The network's interface on the host; the kernel takes fifteen characters."""
+    return "cr" + run_id.replace("-", "")[:13]
+
+
 def main_name(run_id: str) -> str:
     return f"cronium-main-{run_id}"
 
@@ -64,7 +69,16 @@ class Addresses:
         return self.subnet.network_address + 3
 
 
-def network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def _no_host_address(engine_version: str) -> dict[str, str]:
+    """The bridge's options that keep the host off it: for every engine, and what newer ones know besides."""
+    asked = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    major = engine_version.partition(".")[0]
+    if major.isdecimal() and int(major) >= 28:
+        asked["com.docker.network.bridge.gateway_mode_ipv4"] = "isolated"
+    return asked
+
+
+def network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
     """An internal network without an address of the host (see docs/security.md)."""
     return {
         "Name": network_name(spec.run_id),
@@ -73,7 +87,10 @@ def network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
         "Internal": True,
         "Attachable": False,
         "IPAM": {"Config": [{"Subnet": str(addresses.subnet), "Gateway": str(addresses.gateway)}]},
-        "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+        "Options": {
+            **_no_host_address(engine_version),
+            "com.docker.network.bridge.name": bridge_name(spec.run_id),
+        },
         "Labels": labels(spec, "network"),
     }
 

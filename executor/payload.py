@@ -16,6 +16,7 @@ BOOTSTRAP = (
     f'echo "cronium: the script did not arrive, so nothing was run" >&2; exit {NOT_RECEIVED}'
 )
 FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
+HELPERS = "/tmp/.cronium"  # noqa: S108 - in the container's own memory, also where the root is read-only
 INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
 
 
@@ -28,6 +29,7 @@ def build(spec: RunSpec) -> bytes:
     lines = [
         "unset p",
         *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
+        *_helpers(spec),
         f"cat >{path} <<'{delimiter}' || exit {NOT_RECEIVED}",
         spec.script.removesuffix("\n"),
         delimiter,
@@ -35,3 +37,17 @@ def build(spec: RunSpec) -> bytes:
         _END,
     ]
     return "\n".join(lines).encode()
+
+
+def _helpers(spec: RunSpec) -> list[str]:
+    """Lay the helpers down and put them first in each language's way; an image that can't take them keeps its own."""
+    if not spec.helpers:
+        return []
+    return [
+        f"if mkdir -p {HELPERS} 2>/dev/null; then",
+        *(f"printf %s {shlex.quote(text)} >{HELPERS}/{name}" for name, text in spec.helpers.items()),
+        f"export BASH_ENV={HELPERS}/cronium.sh",
+        f'export PYTHONPATH="{HELPERS}${{PYTHONPATH:+:$PYTHONPATH}}"',
+        f'export NODE_PATH="{HELPERS}${{NODE_PATH:+:$NODE_PATH}}"',
+        "fi",
+    ]

@@ -96,7 +96,7 @@ class Sandbox:
                 raise AddressTaken("Every /29 of CRONIUM_SUBNET_POOL is in use. Choose a larger pool.")
             addresses = options.Addresses(self._subnet)
             try:
-                self._engine.create_network(options.network(self._spec, addresses))
+                self._engine.create_network(options.network(self._spec, addresses, self._engine.version))
             except AddressTaken as error:
                 # Not given back: somebody else has it, and the next run would only try it again.
                 refused = error

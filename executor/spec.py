@@ -40,6 +40,7 @@ class RunSpec:
     read_only_root: bool = True
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below payload.HELPERS to text
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ check "ruff format" "$bin/ruff" format --check .
 check "mypy" "$bin/mypy"
 # The sidecar is a program of its own, with its own root for imports.
 check "mypy (sidecar)" env MYPYPATH=images/runtime-api "$bin/mypy" --config-file= --strict -p sidecar
-check "mypy (helper)" "$bin/mypy" --config-file= --strict images/python/cronium.py
+check "mypy (helper)" "$bin/mypy" --config-file= --strict images/python/cronium.py images/python/cronium_aio.py
 check "import-linter" "$bin/lint-imports"
 check "bundles" scripts/bundles.sh
 check "makemigrations --check" "$bin/python" manage.py makemigrations --check --dry-run

@@ -1,6 +1,7 @@
 """Looks whether this machine can run jobs: one row a matter, with the mend. Changes nothing."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.images.engine import connect
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
+from executor.engine import REVERSE_PATH
 from executor.options import LABEL_INSTANCE
 
 State = Literal["ok", "warning", "failed"]
@@ -215,6 +217,22 @@ def _host_routes(table: Path = Path("/proc/net/route")) -> Iterator[IPv4Network]
             yield IPv4Network((target, bin(mask).count("1")), strict=False)
 
 
+def _reverse_path(_: Engine) -> Iterator[Row]:
+    """Datagrams that want no answer, such as broadcasts, must not reach this machine from a run's bridge."""
+    setting = REVERSE_PATH / "all" / "rp_filter"
+    if not setting.exists():
+        mend = "On the machine of the engine, run `sysctl -w net.ipv4.conf.all.rp_filter=1`."
+        yield Row("reverse path", "warning", "Not checked: the engine's kernel is not this machine's.", mend)
+    elif setting.read_text().strip() != "0":
+        yield Row("reverse path", "ok", "The kernel drops what comes from a run's network to this machine")
+    elif os.access(setting, os.W_OK):
+        yield Row("reverse path", "ok", "The worker has the kernel drop what comes from a run's network")
+    else:
+        found = "A run can send datagrams without an answer to what listens on every address of this machine"
+        mend = "Run `sysctl -w net.ipv4.conf.all.rp_filter=1` as root, and keep it in /etc/sysctl.d."
+        yield Row("reverse path", "warning", found, mend)
+
+
 def _clock(engine: Engine) -> Iterator[Row]:
     text = str(engine.info.get("SystemTime", ""))
     try:
@@ -236,6 +254,7 @@ CHECKS: dict[str, Callable[[Engine], Iterator[Row]]] = {
     "broker": _broker,
     "disk": _disk,
     "address pool": _address_pool,
+    "reverse path": _reverse_path,
     "clock": _clock,
 }
 _NEED_ENGINE = frozenset({"images", "address pool", "clock"})

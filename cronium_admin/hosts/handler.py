@@ -66,3 +66,4 @@ class RowHandler:
 
     def cleaned(self) -> None:
         self._database.call(transitions.mark_clean, self._run_id)
+        self._database.call(runtime.forget, self._run_id)

@@ -18,7 +18,9 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.runs import transitions
-from cronium_admin.runs.models import ON_HOST, Run
+from cronium_admin.runs.models import ON_HOST, Run, Status
+from cronium_admin.runs.transitions import Ending
+from cronium_admin.secrets.service import SecretUnavailable
 from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import reap
@@ -29,6 +31,13 @@ log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
 REAP_SECONDS = 30.0
+
+
+def _refuse(run: Run, message: str) -> None:
+    """End a claimed run that can't have its secrets. Nothing of it was started."""
+    ending = Ending(Status.ERRORED, "secret_unavailable", message)
+    transitions.finish(run.pk, run.lease_epoch, ending)
+    transitions.mark_clean(run.pk)
 
 
 class Runner:
@@ -94,7 +103,11 @@ class Runner:
             run = self.database.call(transitions.claim_next, self.host, self.owner)
             if run is None:
                 return
-            spec = spec_of(run, self.instance, self.host)
+            try:
+                spec = self.database.call(spec_of, run, self.instance, self.host)
+            except SecretUnavailable as error:
+                self.database.call(_refuse, run, str(error))
+                continue
             handler = RowHandler(run.pk, run.lease_epoch, self.database, self.writer)
             self.supervisor.start(spec, handler)
 

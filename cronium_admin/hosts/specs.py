@@ -3,7 +3,9 @@
 from django.conf import settings
 
 from cronium_admin.runs.models import Run
+from cronium_admin.runtime.helpers import helpers
 from cronium_admin.runtime.service import context
+from cronium_admin.secrets.service import open_for_run
 from executor import tokens
 from executor.spec import MB, Limits, RunSpec
 
@@ -11,7 +13,7 @@ SIDECAR_IMAGE = "cronium/runtime-api:latest"
 
 
 def spec_of(run: Run, instance: str, host: str) -> RunSpec:
-    """The executor's view of `run`, with a token made for it now."""
+    """The executor's view of `run`, with a token made for it now. SecretUnavailable when one can't be opened."""
     token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds)
     return RunSpec(
         run_id=str(run.pk),
@@ -27,7 +29,9 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         token=token.text,
         token_expires_at=token.expires_at,
         env=run.env,
+        secrets=open_for_run(run.secrets),
         read_only_root=run.read_only_root,
         input=run.input,
         context=context(run),
+        helpers=helpers(),
     )

@@ -19,6 +19,7 @@ _FIELD_OF = {"input_text": "input", "tags_text": "tags"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout", "env": "Environment",
+    "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "read_only_root": "Read-only root", "enabled": "Enabled",
     "__all__": "Job",
 }  # fmt: skip
@@ -45,8 +46,10 @@ class JobForm(forms.Form):
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
         super().__init__(data, initial=_initial(job, script))
+        self.secret_names: list[str] = job.secrets if job else []
         self.env_rows: list[tuple[str, str]] = list(job.env.items()) if job else []
         if data is not None:
+            self.secret_names = data.getlist("secrets")
             pairs = zip(data.getlist("env_name"), data.getlist("env_value"), strict=False)
             self.env_rows = [(name.strip(), _lines(value)) for name, value in pairs if name.strip() or value]
 
@@ -62,15 +65,15 @@ class JobForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         names = [name for name, _ in self.env_rows]
         if "" in names:
-            self._env_error("A value has no name. Name the variable, or remove its row.")
+            self._list_error("env", "A value has no name. Name the variable, or remove its row.")
         elif twice := sorted({name for name in names if names.count(name) > 1}):
-            self._env_error(f"{twice[0][:40]} is there twice. Keep one of the rows.")
+            self._list_error("env", f"{twice[0][:40]} is there twice. Keep one of the rows.")
         return self.cleaned_data
 
     def values(self) -> dict[str, Any]:
         """The job's fields by their own names; what the form itself refuses is left out."""
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
-        return data | {"env": dict(self.env_rows)}
+        return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def take(self, error: ValidationError) -> None:
         """Put the service's refusal beside the fields; a field that the form refused already has said enough."""
@@ -78,14 +81,14 @@ class JobForm(forms.Form):
         for name, problems in error.error_dict.items():
             if _TYPED_AS.get(name, name) in refused:
                 continue
-            if name == "env":
-                self._env_error(*(text for problem in problems for text in problem.messages))
+            if name in ("env", "secrets"):
+                self._list_error(name, *(text for problem in problems for text in problem.messages))
             else:
                 typed = _TYPED_AS.get(name, name)
                 self.add_error(typed if typed in self.fields else None, problems)
 
-    def _env_error(self, *texts: str) -> None:
-        self.errors.setdefault("env", self.error_class()).extend(texts)
+    def _list_error(self, name: str, *texts: str) -> None:
+        self.errors.setdefault(name, self.error_class()).extend(texts)
 
     @property
     def summary(self) -> list[tuple[str, str, str]]:

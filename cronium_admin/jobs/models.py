@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.jobs.rules import validate_env, validate_input, validate_script, validate_tags
+from cronium_admin.jobs.rules import validate_env, validate_input, validate_script, validate_secrets, validate_tags
 from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, TIMEOUT, Limits, WithinBound, constraint
 from cronium_admin.profiles.models import Profile
 
@@ -31,6 +31,8 @@ class Job(models.Model):
     memory_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
+    # Names only: their values are looked up when a run is claimed.
+    secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
     timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])
     network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
     read_only_root = models.BooleanField(default=True)

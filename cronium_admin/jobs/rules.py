@@ -2,21 +2,21 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+
+from cronium_admin.env_names import env_name_problem
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 1024 * 1024
 MAX_ENV_ENTRIES = 200
 MAX_ENV_BYTES = 256 * 1024
 MAX_TAGS = 20
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+MAX_SECRETS = 50
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-# What decides which program or library really runs, or what Cronium itself tells the script.
-RESERVED_NAMES = frozenset({"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"})
-RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
 
 
 def validate_script(value: str) -> None:
@@ -41,15 +41,6 @@ def _refuse_unstorable(value: str, what: str) -> None:
         raise ValidationError(f"{what} holds half a surrogate pair, which is no text. Remove it.", code="surrogate")
 
 
-def env_name_problem(name: str) -> str | None:
-    """Why `name` can't be a variable's name, in a sentence; None when it can."""
-    if not _ENV_NAME.fullmatch(name):
-        return f"{name[:40]!r} is not a variable name: letters, digits and _, not beginning with a digit, at most 128."
-    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
-        return f"{name} is reserved: it decides how the sandbox itself works. Choose another name."
-    return None
-
-
 def validate_env(value: Any) -> None:
     """`value` must be an object of names to strings, within the bounds above."""
     if not isinstance(value, dict):
@@ -66,6 +57,25 @@ def validate_env(value: Any) -> None:
         total += len(name) + len(text.encode())
     if total > MAX_ENV_BYTES:
         raise ValidationError(f"{total:,} bytes in all; at most {MAX_ENV_BYTES:,} are allowed.", code="too_large")
+
+
+def validate_secrets(value: Any) -> None:
+    """`value` must be a list of different variable names."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValidationError('Must be a list of names such as ["API_KEY"].', code="type")
+    if len(value) > MAX_SECRETS:
+        raise ValidationError(f"{len(value)} secrets; at most {MAX_SECRETS} are allowed.", code="too_many")
+    if twice := sorted({name for name in value if value.count(name) > 1}):
+        raise ValidationError(f"{twice[0][:40]} is there twice.", code="twice")
+    for name in value:
+        if problem := env_name_problem(name):
+            raise ValidationError(problem, code="name")
+
+
+def validate_apart(env: Mapping[str, Any], secrets: Iterable[str]) -> None:
+    """A variable comes from one place: the environment or a secret."""
+    if both := sorted(set(env) & set(secrets)):
+        raise ValidationError(f"{both[0]} is also a variable of the environment. Keep one of the two.", code="both")
 
 
 def validate_tags(value: Any) -> None:
@@ -89,7 +99,7 @@ def validate_input(value: Any) -> None:
 def validate_json(value: Any, what: str, max_bytes: int) -> None:
     """Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:
         raise ValidationError(f"{what} holds NaN or Infinity, which JSON does not know.", code="json") from error
     except RecursionError as error:

@@ -44,6 +44,7 @@ class JobItem(BaseModel):
 class JobOut(JobItem):
     script: str
     env: dict[str, str | None] = Field(description="Values are null for those who may not edit jobs.")
+    secrets: list[str] = Field(description="The names of the secrets its runs get as variables.")
     input: Any
     cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
     memory_mb: int | None
@@ -58,6 +59,7 @@ class JobOut(JobItem):
             **cls.facts(job),
             script=job.script,
             env={name: value if with_values else None for name, value in job.env.items()},
+            secrets=job.secrets,
             input=job.input,
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
@@ -81,6 +83,7 @@ class JobPatch(BaseModel):
     memory_mb: StrictInt | None = OMITTED
     pids: StrictInt | None = OMITTED
     env: dict[str, StrictStr] = OMITTED
+    secrets: list[StrictStr] = OMITTED
     timeout_seconds: StrictInt = OMITTED
     network: StrictStr = OMITTED
     read_only_root: StrictBool = OMITTED

@@ -11,17 +11,20 @@ from django.utils.text import slugify
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.rules import validate_apart, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
+from cronium_admin.secrets.service import missing
 
 # What a change of makes the next run differ from the last one: such a change counts as a revision.
 DECIDES_THE_RUN = frozenset(
     {
-        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env"),
+        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "secrets"),
         *("timeout_seconds", "network", "read_only_root", "input"),
     }
 )
 FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"}
-RESERVED_SLUGS = frozenset({"new"})  # the page that makes a job has this address
+# The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
+RESERVED_SLUGS = frozenset({"new", "shared"})
 _TRIES = 5  # at a free slug, when others take names at the same moment
 
 
@@ -34,6 +37,7 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
         try:
             with transaction.atomic():
                 job = Job(created_by=by)
+                _hold_secrets(data)
                 _apply(job, {"profile": DEFAULT_PROFILE, **data})
                 job.save()
                 return job
@@ -53,6 +57,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
         stored = Job.objects.select_for_update().select_related("profile").filter(pk=job.pk).first()
         if stored is None:
             raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+        _hold_secrets(data)
         before = {name: getattr(stored, name) for name in data if name in FIELDS}
         _apply(stored, data)
         changed = {name for name, value in before.items() if getattr(stored, name) != value}
@@ -102,6 +107,8 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         job.slug = _free_slug(job.name)
     elif job.slug in RESERVED_SLUGS:
         problems["slug"] = [ValidationError(f"The slug {job.slug!r} is taken by the dashboard itself.")]
+    if "secrets" in data or "env" in data:
+        _check_secrets(job, "secrets" in data, problems)
     try:
         job.full_clean(exclude=[*problems, "created_by"])
     except ValidationError as error:
@@ -121,6 +128,33 @@ def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]
         return
     known = ", ".join(Profile.objects.values_list("name", flat=True))
     problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {known}.")]
+
+
+def _hold_secrets(data: Mapping[str, Any]) -> None:
+    """Nobody deletes a secret between our look at it and the job that names it."""
+    if names := _names(data.get("secrets")):
+        missing(names, lock=True)
+
+
+def _names(value: Any) -> list[str]:
+    """What of a given list may be a name; the model's rules refuse the rest."""
+    return [name for name in value if isinstance(name, str) and "\0" not in name] if isinstance(value, list) else []
+
+
+def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationError]]) -> None:
+    """Each must be there, and no variable may have its name."""
+    names = _names(job.secrets)
+    try:
+        validate_secrets(job.secrets)
+    except ValidationError:
+        return  # the model says so
+    if given and names and (gone := missing(names)):
+        text = f"There is no secret {gone[0][:40]}. An administrator stores secrets on the Secrets page."
+        problems["secrets"] = [ValidationError(text, code="missing")]
+    try:
+        validate_apart(job.env if isinstance(job.env, dict) else {}, names)
+    except ValidationError as error:
+        problems.setdefault("secrets" if given else "env", []).append(error)
 
 
 def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[ValidationError]]) -> None:

@@ -25,6 +25,7 @@ from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
+from cronium_admin.secrets.models import Secret
 
 PAGE_SIZE = 50
 RUNS_SIZE = 25
@@ -155,6 +156,13 @@ def _check_the_rest(form: JobForm, job: Job) -> None:
         form.take(error)
 
 
+def _secrets(form: JobForm) -> list[dict[str, str]]:
+    """All secrets; and those the job names although they are gone, so that they can be taken out."""
+    known = dict(Secret.objects.values_list("name", "description"))
+    gone = {name: "no longer there" for name in form.secret_names if name not in known}
+    return [{"name": name, "description": text} for name, text in {**known, **gone}.items()]
+
+
 def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
     images = []
     for language in Language:
@@ -165,6 +173,7 @@ def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpRespons
         "job": job,
         "languages": Language.choices,
         "profiles": Profile.objects.all(),
+        "secrets": _secrets(form),
         "images": images,
         "bounds": BOUNDS,
         "starters": STARTERS,

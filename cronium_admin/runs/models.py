@@ -54,6 +54,7 @@ class Run(models.Model):
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
     image_digest = models.CharField(max_length=80, blank=True, default="")
     env = models.JSONField(default=dict)
+    secrets = models.JSONField(default=list)  # names only
     profile_name = models.CharField(max_length=40)
     cpu = models.DecimalField(max_digits=4, decimal_places=2)
     memory_mb = models.PositiveIntegerField()
@@ -66,6 +67,7 @@ class Run(models.Model):
     # What came of it.
     output: Any = models.JSONField(null=True)
     output_at = models.DateTimeField(null=True)
+    condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none
     peak_memory_bytes = models.BigIntegerField(null=True)
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)

@@ -36,6 +36,7 @@ class RunItem(BaseModel):
     reason: str
     message: str
     exit_code: int | None
+    condition: bool | None = Field(description="What the script set for follow-up rules; null when it set none.")
     trigger: str
     image: ImageRef
     profile: str
@@ -62,6 +63,7 @@ class RunItem(BaseModel):
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
             *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
+            "condition",
         ]
         return {name: getattr(run, name) for name in same} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
@@ -84,12 +86,13 @@ class RunItem(BaseModel):
 
 class RunOut(RunItem):
     env: list[str] = Field(description="The names of its variables; values are not shown.")
+    secrets: list[str] = Field(description="The names of its secrets.")
     input: Any
     output: Any
 
     @staticmethod
     def more(run: Run) -> dict[str, Any]:
-        return {"env": sorted(run.env), "input": run.input, "output": run.output}
+        return {"env": sorted(run.env), "secrets": run.secrets, "input": run.input, "output": run.output}
 
     @classmethod
     def of(cls, run: Run) -> "RunOut":

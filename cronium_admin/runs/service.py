@@ -17,7 +17,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.rules import validate_env, validate_input
+from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import transitions
@@ -27,7 +27,7 @@ log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
-    *("pids", "timeout_seconds", "network", "read_only_root", "input"),
+    *("pids", "timeout_seconds", "network", "read_only_root", "input", "secrets"),
 )
 
 
@@ -135,6 +135,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
     checks |= {"env": validate_env, "input": validate_input}
     for name, check in checks.items():
         _collect(problems, name, check, values[name])
+    _collect(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
     if overrides.image:
         _collect(problems, "image", validate_reference, overrides.image)
     if problems:
@@ -143,6 +144,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
     return values | {
         "job_revision": job.revision,
         "language": job.language,
+        "secrets": job.secrets,
         "script": job.script,
         "image": choice.reference,
         "image_rule": choice.rule,

@@ -1,43 +1,131 @@
 """Answers what a script asks of the runtime API through its sidecar. The run's id is the caller's proof:
 a request comes over the control channel of that run's own sidecar, and over nothing else."""
 
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
-from django.db.models.functions import Now
+from django.db import transaction
+from django.utils import timezone
 
-from cronium_admin.jobs.rules import validate_json
+from cronium_admin.errors import Refused
 from cronium_admin.runs import live
 from cronium_admin.runs.models import Run, Status
-from executor.spec import MB, Reply
+from cronium_admin.runtime import variables
+from cronium_admin.runtime.condition import set_condition
+from cronium_admin.runtime.models import Receipt
+from cronium_admin.runtime.output import set_output
+from cronium_admin.runtime.variables import Author
+from executor.spec import Reply
 
-MAX_OUTPUT_BYTES = 5 * MB
+RECEIPTS_KEPT = timedelta(minutes=15)  # a helper has given up long before
+RECEIPTS_SWEPT_EVERY = 200
+_IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+Body = dict[str, Any]
 
 
 def answer(run_id: UUID, operation: str, body: Any) -> Reply:
     """The reply to one request; an unknown operation is a 404, a run that has ended a 403."""
-    if operation == "output":
-        return _set_output(run_id, body)
-    return Reply(status=404, error="NOT_FOUND", message=f"There is no operation {operation[:40]!r}.")
-
-
-def _set_output(run_id: UUID, body: Any) -> Reply:
-    """Keep any JSON value as the run's output; the last one given counts."""
-    if not isinstance(body, dict) or "output" not in body:
-        return Reply(status=400, error="BAD_REQUEST", message='Send the output as {"output": VALUE}.')
-    output = body["output"]
     try:
-        validate_json(output, "The output", MAX_OUTPUT_BYTES)
-    except ValidationError as error:
-        too_large = error.code == "too_large"
-        status, code = (413, "TOO_LARGE") if too_large else (400, "BAD_REQUEST")
-        return Reply(status=status, error=code, message=error.messages[0])
-    changed = Run.objects.filter(pk=run_id, status=Status.RUNNING).update(output=output, output_at=Now())
-    if not changed:
-        return Reply(status=403, error="RUN_ENDED", message="The run has ended.")
-    live.nudge([run_id])
-    return Reply()
+        if not isinstance(body, dict):
+            raise Refused(400, "bad_request", "The body must be an object.")
+        if operation == "get_variable":
+            return Reply(data=_get_variable(run_id, body))
+        if operation not in WRITES:
+            raise Refused(404, "not_found", f"There is no operation {operation[:40]!r}.")
+        member, write = WRITES[operation]
+        if member not in body:
+            raise Refused(400, "bad_request", f'Send {{"{member}": VALUE}}.')
+        return Reply(data=_write(run_id, operation, body, write))
+    except Refused as error:
+        # To a script, what it sent is a bad request; fields of a form mean nothing to it.
+        status = 400 if error.status == 422 else error.status
+        return Reply(status=status, error=error.code.upper(), message=error.message)
+
+
+def _get_variable(run_id: UUID, body: Body) -> dict[str, Any]:
+    run = _living(run_id, lock=False)
+    found = variables.find(variables.place_of(run, _key(body)))
+    return {"found": found is not None, "value": found.value if found else None}
+
+
+def _set_variable(run: Run, body: Body) -> None:
+    variables.put(variables.place_of(run, _key(body)), body["value"], Author(run=run))
+
+
+def _increment_variable(run: Run, body: Body) -> Any:
+    return variables.increment(variables.place_of(run, _key(body)), body["amount"], Author(run=run))
+
+
+def _set_output(run: Run, body: Body) -> None:
+    set_output(run, body["output"])
+    transaction.on_commit(lambda: live.nudge([run.pk]))
+
+
+def _set_condition(run: Run, body: Body) -> None:
+    set_condition(run, body["condition"])
+    transaction.on_commit(lambda: live.nudge([run.pk]))
+
+
+WRITES: dict[str, tuple[str, Callable[[Run, Body], Any]]] = {
+    "output": ("output", _set_output),
+    "condition": ("condition", _set_condition),
+    "set_variable": ("value", _set_variable),
+    "increment_variable": ("amount", _increment_variable),
+}
+
+
+def _key(body: Body) -> str:
+    key = body.get("key")
+    if not isinstance(key, str):
+        raise Refused(400, "bad_key", "The variable's key is missing.")
+    return key
+
+
+def _living(run_id: UUID, *, lock: bool) -> Run:
+    """The run, its row locked for a write: whoever ends it waits for us, or we see that it has ended."""
+    runs = Run.objects.select_for_update(of=("self",)) if lock else Run.objects
+    wanted = runs.select_related("job").only("id", "number", "job_slug", "status", "job__slug")
+    run = wanted.filter(pk=run_id, status=Status.RUNNING).first()
+    if run is None:
+        raise Refused(403, "run_ended", "The run has ended.")
+    return run
+
+
+def _write(run_id: UUID, operation: str, body: Body, write: Callable[[Run, Body], Any]) -> Any:
+    """Do it once: a repetition by the same key gets the first answer. All in one transaction, under the run's lock."""
+    key = body.get("idempotency_key")
+    if key is not None and not (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
+        raise Refused(400, "bad_idempotency_key", "The Idempotency-Key is not 1 to 128 letters, digits, '.:_-'.")
+    what = f"{operation} {str(body.get('key', ''))[:150]}".strip()
+    with transaction.atomic():
+        run = _living(run_id, lock=True)
+        if key is None:
+            return write(run, body)
+        receipt = Receipt.objects.filter(run=run, key=key).first()
+        if receipt is None:
+            data = write(run, body)
+            _keep(Receipt.objects.create(run=run, key=key, what=what, answer=json.dumps(data)))
+            return data
+        if receipt.what != what:
+            raise Refused(
+                409, "idempotency_key_reused", f"This Idempotency-Key was used for {receipt.what}. Make a new one."
+            )
+        return json.loads(receipt.answer)
+
+
+def _keep(receipt: Receipt) -> None:
+    """A script that writes for hours keeps the receipts of the last minutes only."""
+    if receipt.pk % RECEIPTS_SWEPT_EVERY == 0:
+        Receipt.objects.filter(run_id=receipt.run_id, at__lt=timezone.now() - RECEIPTS_KEPT).delete()
+
+
+def forget(run_id: UUID) -> None:
+    """The run has ended: nothing of it is asked again."""
+    Receipt.objects.filter(run_id=run_id).delete()
 
 
 def context(run: Run) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # What a job can ask of Cronium: its input, its output, variables, its condition, facts about the run.
 # Sourcing it defines functions and does nothing else, anywhere; a call outside a Cronium container says so and
 # returns 1. Return values: 0 done, 1 an error of this side, 4 Cronium answered no, 124 it did not answer in time.
-# It needs bash and cat: the HTTP goes over bash's own /dev/tcp, and JSON is passed on as it comes.
+# It needs bash, cat and sleep: the HTTP goes over bash's own /dev/tcp, and JSON is passed on as it comes.
 
 # This run's input, as JSON.
 cronium_input() { _cronium_call GET input; }
@@ -20,7 +20,7 @@ cronium_event() {
   _cronium_call GET "context?field=$_cronium_name" "" text
 }
 
-# The variable's value as JSON; null if there is no such variable.
+# The value of NAME (this job's) or shared/NAME (all jobs') as JSON; null if there is no such variable.
 cronium_get_variable() {
   local _cronium_name
   _cronium_need 1 "cronium_get_variable KEY" "$@" || return
@@ -41,7 +41,7 @@ cronium_increment_variable() {
   local _cronium_name
   _cronium_need 1 "cronium_increment_variable KEY [N]" "$@" || return
   _cronium_quote "$1"
-  _cronium_call POST "variables/$_cronium_name/increment" "{\"amount\": ${2:-1}}"
+  _cronium_call POST "variables/$_cronium_name/increment" "${2:-1}" value
 }
 
 # Set the condition that follow-up rules read: true or false.
@@ -67,7 +67,7 @@ _cronium_quote() {
   for ((at = 0; at < ${#text}; at++)); do
     char=${text:at:1}
     case $char in
-      [A-Za-z0-9._~-]) _cronium_name+=$char ;;
+      [A-Za-z0-9._~/-]) _cronium_name+=$char ;;
       *)
         printf -v hex '%%%02X' "'$char"
         # Bytes above 127 come out as negative numbers in some versions: keep the last two digits.
@@ -98,12 +98,34 @@ _cronium_call() (
   place=${place%%/*}
   host=${place%%:*} port=${place##*:}
   [ "$port" != "$host" ] || port=80
-  { exec 3<>"/dev/tcp/$host/$port"; } 2>/dev/null || {
-    _cronium_say "can't be reached at $CRONIUM_RUNTIME_API."
-    exit 1
-  }
   accept=application/json
   [ "$mode" != text ] || accept=text/plain
+  _cronium_make_key
+  # A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
+  for pause in 1 2 4 8 16 last; do
+    _cronium_attempt
+    result=$?
+    exec 3>&-
+    [ "$result" -ge 200 ] || exit "$result"
+    [ "$pause" != last ] || { _cronium_say "$problem"; exit "$((result - 200))"; }
+    # 0.1 s and then twice as long each time, give or take half of it by chance.
+    pause=$((pause * 50 + RANDOM % (pause * 100)))
+    printf -v pause '%d.%03d' "$((pause / 1000))" "$((pause % 1000))"
+    sleep "$pause"
+  done
+)
+
+# A word that no other call has, into `key`.
+_cronium_make_key() {
+  key=""
+  { IFS= read -r key </proc/sys/kernel/random/uuid; } 2>/dev/null
+  [ -n "$key" ] || key=$$-$BASHPID-$RANDOM$RANDOM$RANDOM$RANDOM
+}
+
+# One try. Returns what the call ends with, or that plus 200, with the words in `problem`, if another may do better.
+_cronium_attempt() {
+  problem="can't be reached at $CRONIUM_RUNTIME_API."
+  { exec 3<>"/dev/tcp/$host/$port"; } 2>/dev/null || return 201
   {
     printf '%s /executions/%s/%s HTTP/1.1\r\nHost: %s\r\n' "$method" "$CRONIUM_EXECUTION_ID" "$path" "$place"
     printf 'Authorization: Bearer %s\r\nConnection: close\r\n' "$CRONIUM_EXECUTION_TOKEN"
@@ -111,20 +133,22 @@ _cronium_call() (
     [ "$mode" != value ] || printf 'X-Cronium-Body: value\r\n'
     if [ "$method" != GET ]; then
       printf 'Content-Type: application/json\r\nContent-Length: %s\r\n' "${#body}"
+      printf 'Idempotency-Key: %s\r\n' "$key"
     fi
     printf '\r\n%s' "$body"
   } >&3 2>/dev/null
   _cronium_answer
-)
+}
 
-# Read the answer from descriptor 3; only ever called by _cronium_call.
+# Read the answer from descriptor 3; only ever called by _cronium_attempt.
 _cronium_answer() {
   IFS=' ' read -r -t 30 -u 3 version status reason
   local result=$?
-  [ "$result" -le 128 ] || { _cronium_say "no answer within 30 s."; exit 124; }
+  [ "$result" -le 128 ] || { _cronium_say "no answer within 30 s."; return 124; }
+  problem="the connection was lost before an answer came."
   case $version/$status in
     HTTP/1.?/[1-5][0-9][0-9]) ;;
-    *) _cronium_say "the connection was lost before an answer came."; exit 1 ;;
+    *) return 201 ;;
   esac
   length="" type=""
   while IFS= read -r -t 30 -u 3 line; do
@@ -138,19 +162,16 @@ _cronium_answer() {
   # The mark at the end keeps newlines that a command substitution would drop.
   data=$(cat <&3; printf .)
   data=${data%.}
-  if [ -n "$length" ] && [ "${#data}" -lt "$length" ] && [ "$type" = application/json ]; then
-    _cronium_say "the connection was lost in the middle of the answer."
-    exit 1
-  fi
-  if [ "$status" -ge 400 ]; then
-    # {"error": "CODE", "message": "..."}: shown as it is, JSON is readable enough.
-    _cronium_say "status $status: $data"
-    exit 4
-  fi
+  problem="the connection was lost in the middle of the answer."
+  if [ -z "$length" ] || [ "${#data}" -lt "$length" ]; then return 201; fi
+  # {"error": "CODE", "message": "..."}: shown as it is, JSON is readable enough.
+  problem="status $status: $data"
+  [ "$status" -lt 500 ] || return 204
+  [ "$status" -lt 400 ] || { _cronium_say "$problem"; return 4; }
   if [ "${type%%;*}" = application/json ]; then
     case $data in
       '{"success": true, "data": '*) data=${data:26} data=${data:0:${#data}-1} ;;
-      *) _cronium_say "the answer is not Cronium's: ${data:0:200}"; exit 1 ;;
+      *) _cronium_say "the answer is not Cronium's: ${data:0:200}"; return 1 ;;
     esac
   fi
   printf '%s\n' "$data"

@@ -5,6 +5,31 @@
 
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
+// A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
+const ATTEMPTS = 6;
+const FIRST_PAUSE_MS = 100;
+// Of the sidecar's connections, however many promises there are at once.
+const SLOTS = 32;
+let busy = 0;
+const queue = [];
+
+async function inSlot(work) {
+  if (busy >= SLOTS) {
+    await new Promise((go) => queue.push(go));
+  } else {
+    busy += 1;
+  }
+  try {
+    return await work();
+  } finally {
+    // A slot goes to who waits longest, or becomes free.
+    if (queue.length > 0) {
+      queue.shift()();
+    } else {
+      busy -= 1;
+    }
+  }
+}
 
 /** Anything that went wrong between this job and Cronium. */
 class CroniumError extends Error {
@@ -72,10 +97,15 @@ function parse(status, text) {
   return answer.data;
 }
 
-function exchange(url, options, data) {
+/** No whole answer came: worth another try. */
+class Lost extends Error {}
+
+function exchange(base, options, data) {
   const http = require("http"); // only who calls pays for loading it
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { ...options, agent: false }, (response) => {
+    // Host, port and path one by one: a URL would tidy the path, and the server compares it byte for byte.
+    const place = { host: base.hostname, port: base.port || 80, agent: false };
+    const request = http.request({ ...place, ...options }, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("end", () => resolve({ response, text: Buffer.concat(chunks).toString("utf8") }));
@@ -85,8 +115,7 @@ function exchange(url, options, data) {
       request.destroy(new CroniumTimeoutError(`Cronium did not answer within ${TIMEOUT_MS / 1000} s.`));
     }, TIMEOUT_MS);
     function fail(error) {
-      const known = error instanceof CroniumError;
-      reject(known ? error : new CroniumError(`Cronium can't be reached at ${url.origin}: ${error.message}`));
+      reject(error instanceof CroniumError ? error : new Lost(error.message));
     }
     request.on("error", fail);
     request.on("close", () => clearTimeout(timer));
@@ -94,23 +123,41 @@ function exchange(url, options, data) {
   });
 }
 
-async function call(method, path, body) {
-  const base = setting("CRONIUM_RUNTIME_API");
-  const url = new URL(`/executions/${setting("CRONIUM_EXECUTION_ID")}/${path}`, base);
-  const headers = { Authorization: `Bearer ${setting("CRONIUM_EXECUTION_TOKEN")}` };
-  const data = body === undefined ? undefined : encode(body);
-  if (data !== undefined) {
-    headers["Content-Type"] = "application/json";
-    headers["Content-Length"] = data.length;
-  }
-  const { response, text } = await exchange(url, { method, headers }, data);
+async function attempt(base, options, data) {
+  const { response, text } = await exchange(base, options, data);
   return {
     data: parse(response.statusCode, text),
     missing: response.headers["cronium-variable"] === "missing",
   };
 }
 
-const variable = (key) => `variables/${encodeURIComponent(key)}`;
+async function call(method, path, body) {
+  const base = new URL(setting("CRONIUM_RUNTIME_API"));
+  const target = `/executions/${setting("CRONIUM_EXECUTION_ID")}/${path}`;
+  const headers = { Authorization: `Bearer ${setting("CRONIUM_EXECUTION_TOKEN")}` };
+  const data = body === undefined ? undefined : encode(body);
+  if (data !== undefined) {
+    headers["Content-Type"] = "application/json";
+    headers["Content-Length"] = data.length;
+    headers["Idempotency-Key"] = require("crypto").randomUUID();
+  }
+  for (let left = ATTEMPTS - 1, pause = FIRST_PAUSE_MS; ; left -= 1, pause *= 2) {
+    try {
+      return await inSlot(() => attempt(base, { method, path: target, headers }, data));
+    } catch (error) {
+      const again = error instanceof Lost || (error instanceof CroniumAPIError && error.status >= 500);
+      if (!again || left === 0) {
+        throw error instanceof Lost
+          ? new CroniumError(`Cronium can't be reached at ${base.origin}: ${error.message}`)
+          : error;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+  }
+}
+
+// NAME is this job's own; shared/NAME is what all jobs have in common.
+const variable = (key) => `variables/${encodeURIComponent(key).replaceAll("%2F", "/")}`;
 
 /** This run's input: any JSON value. */
 async function input() {
@@ -144,9 +191,12 @@ async function incrementVariable(key, n = 1) {
   return (await call("POST", `${variable(key)}/increment`, wrap("amount", n))).data;
 }
 
-/** Set the condition that follow-up rules read. */
+/** Set the condition that follow-up rules read: true or false, nothing that only looks like it. */
 async function setCondition(condition) {
-  await call("POST", "condition", { condition: Boolean(condition) });
+  if (typeof condition !== "boolean") {
+    throw new CroniumError(`The condition is true or false, not ${typeof condition}.`);
+  }
+  await call("POST", "condition", { condition });
 }
 
 module.exports = {

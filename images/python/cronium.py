@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 __all__ = [
     "CroniumAPIError",
@@ -26,6 +27,10 @@ __all__ = [
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 TIMEOUT_SECONDS = 30.0
+# A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
+ATTEMPTS = 6
+FIRST_PAUSE_SECONDS = 0.1
+_slots = threading.BoundedSemaphore(32)  # of the sidecar's connections, however many threads there are
 
 
 class CroniumError(Exception):
@@ -78,12 +83,24 @@ def increment_variable(key: str, n: float = 1) -> Any:
 
 
 def set_condition(condition: bool) -> None:
-    """Set the condition that follow-up rules read."""
-    _call("POST", "condition", {"condition": bool(condition)})
+    """Set the condition that follow-up rules read: True or False, nothing that only looks like it."""
+    if not isinstance(condition, bool):
+        raise CroniumError(f"The condition is True or False, not {type(condition).__name__}.")
+    _call("POST", "condition", {"condition": condition})
+
+
+def __getattr__(name: str) -> Any:
+    """`cronium.aio`, the twin for asyncio; who doesn't ask for it doesn't pay for asyncio."""
+    if name != "aio":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import cronium_aio
+
+    return cronium_aio
 
 
 def _variable(key: str) -> str:
-    return "variables/" + quote(key, safe="")
+    """`key` is NAME, this job's own, or shared/NAME, which all jobs have in common."""
+    return "variables/" + quote(key, safe="/")
 
 
 def _setting(name: str) -> str:
@@ -97,10 +114,10 @@ def _encode(body: dict[str, Any] | None) -> bytes | None:
     if body is None:
         return None
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = text.encode("utf-8")
     except UnicodeEncodeError:  # half a surrogate pair: UTF-8 can't carry it, an escape can
-        data = json.dumps(body, allow_nan=False).encode("ascii")
+        data = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise CroniumError(f"The value can't be written as JSON: {error}") from None
     if len(data) > MAX_BODY_BYTES:
@@ -109,15 +126,42 @@ def _encode(body: dict[str, Any] | None) -> bytes | None:
 
 
 def _call(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[Any, bool]:
-    """One request. The answer's data, and whether the server said that there is no such variable."""
-    import http.client  # only who calls pays for loading it
+    """One request, tried again while that can help. The answer's data, and whether there is no such variable."""
+    import random  # only who calls pays for loading these
+    import time
+    import uuid
 
     base = urlsplit(_setting("CRONIUM_RUNTIME_API"))
     target = f"/executions/{_setting('CRONIUM_EXECUTION_ID')}/{path}"
     headers = {"Authorization": "Bearer " + _setting("CRONIUM_EXECUTION_TOKEN")}
     data = _encode(body)
     if data is not None:
-        headers["Content-Type"] = "application/json"
+        headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+    pause = FIRST_PAUSE_SECONDS
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            with _slots:
+                return _exchange(base, method, target, data, headers)
+        except _LostError as lost:
+            if not left:
+                raise CroniumError(f"Cronium can't be reached at {base.geturl()}: {lost}") from None
+        except CroniumAPIError as error:
+            if error.status < 500 or not left:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        pause *= 2
+    raise AssertionError("unreachable")
+
+
+class _LostError(Exception):
+    """No whole answer came."""
+
+
+def _exchange(
+    base: SplitResult, method: str, target: str, data: bytes | None, headers: dict[str, str]
+) -> tuple[Any, bool]:
+    import http.client
+
     link = http.client.HTTPConnection(base.hostname or "runtime-api", base.port or 80, timeout=TIMEOUT_SECONDS)
     try:
         link.request(method, target, body=data, headers=headers)
@@ -126,7 +170,7 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[A
     except TimeoutError:
         raise CroniumTimeoutError(f"Cronium did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
     except (OSError, http.client.HTTPException) as error:
-        raise CroniumError(f"Cronium can't be reached at {base.geturl()}: {error}") from None
+        raise _LostError(str(error) or type(error).__name__) from None
     finally:
         link.close()
 

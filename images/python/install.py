@@ -11,6 +11,7 @@ import sys
 import sysconfig
 
 HERE = pathlib.Path(__file__).parent
+MODULES = ("cronium.py", "cronium_aio.py")
 
 
 def local_packages() -> pathlib.Path:
@@ -22,13 +23,14 @@ def main() -> None:
     """Install, compile, and fail the build when either does not work."""
     target = local_packages()
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "cronium.py", target / "cronium.py")
+    for name in MODULES:
+        shutil.copy(HERE / name, target / name)
     library = sysconfig.get_path("stdlib")
     skip = re.compile(r"/(test|tests|idlelib|lib2to3|turtledemo|ensurepip|site-packages|dist-packages)/")
     compileall.compile_dir(library, quiet=2, rx=skip)
-    if not compileall.compile_file(target / "cronium.py", quiet=1):
-        sys.exit("cronium.py does not compile")
-    print(target / "cronium.py")  # noqa: T201 - the build's log says where it is
+    if not all(compileall.compile_file(target / name, quiet=1) for name in MODULES):
+        sys.exit("the helper does not compile")
+    print(target / MODULES[0])  # noqa: T201 - the build's log says where it is
 
 
 main()

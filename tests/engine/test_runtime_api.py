@@ -1,8 +1,10 @@
 """What a script gets from the runtime API beside it, through the helpers of three languages."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import docker
 import pytest
 
 from tests.engine.server import Server
@@ -104,3 +106,50 @@ def test_output_late_in_a_run_still_arrives(server: Server, late: str) -> None:
     """The channel is quiet for longer than any control call's time limit, and works after it."""
     run = server.ended(late)
     assert (run["status"], run["output"]) == ("succeeded", "late")
+
+
+ALL = """
+import concurrent.futures, cronium, json
+with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    list(pool.map(lambda _: cronium.increment_variable("shared/count-KEY"), range(20)))
+cronium.set_variable("mine", {"é": [0, False, "", None]})
+cronium.set_condition(False)
+cronium.output([cronium.get_variable("mine"), cronium.get_variable("nowhere"), cronium.__file__])
+"""
+
+
+def test_a_hundred_increments_at_once_lose_none(server: Server) -> None:
+    """Five runs beside each other, twenty threads in each."""
+    job = server.job(ALL.replace("KEY", "all"), "python", profile="medium")
+    for run_id in [server.launch(job) for _ in range(5)]:
+        run = server.ended(run_id)
+        assert run["status"] == "succeeded", server.text(run_id).decode()
+        assert (run["condition"], run["output"][:2]) == (False, [{"é": [0, False, "", None]}, None])
+    run = server.ended(server.run('cronium_output "$(cronium_get_variable shared/count-all)"'))
+    assert run["output"] == 100
+
+
+@pytest.fixture
+def bare_image(docker_client: docker.APIClient, runner_images: dict[str, str]) -> Iterator[str]:
+    """An image with python, and without anything of ours."""
+    tag = "cronium-test/bare:latest"
+    made = docker_client.create_container(
+        runner_images["python"], ["sh", "-c", "rm -rf /usr/local/lib/python3*/*-packages/cronium*"], user="0"
+    )
+    docker_client.start(made["Id"])
+    assert docker_client.wait(made["Id"])["StatusCode"] == 0
+    docker_client.commit(made["Id"], *tag.split(":"), changes=["CMD []"])
+    docker_client.remove_container(made["Id"])
+    yield tag
+    docker_client.remove_image(tag, force=True)
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_helpers_work_in_an_image_that_has_none(server: Server, bare_image: str, writable: bool) -> None:
+    job = server.job(ALL.replace("KEY", str(writable).lower()), "python", image=bare_image, read_only_root=not writable)
+    run = server.ended(server.launch(job))
+    assert run["status"] == "succeeded", server.text(run["id"]).decode()
+    assert run["output"][2] == "/tmp/.cronium/cronium.py"
+    shell = server.ended(server.run("cronium_output 1 && cronium_increment_variable n 2", image=bare_image))
+    assert (shell["status"], shell["output"]) == ("succeeded", 1), server.text(shell["id"]).decode()
+    assert server.text(shell["id"]) == b"2\n"

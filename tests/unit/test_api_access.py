@@ -11,6 +11,8 @@ from django.utils import timezone
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
+from cronium_admin.runtime import variables
+from cronium_admin.secrets.models import Secret
 from tests.conftest import ROLES, Api
 
 JOB = {"name": "New", "language": "bash", "script": "true"}
@@ -38,6 +40,15 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/profiles/small", None, "viewer", 200),
     ("PATCH", "/profiles/small", {"pids": 50}, "admin", 200),
     ("DELETE", "/profiles/large", None, "admin", 204),
+    ("GET", "/variables", None, "viewer", 200),
+    ("GET", "/variables/shared/day", None, "viewer", 200),
+    ("GET", "/variables/shared/day/history", None, "viewer", 200),
+    ("PUT", "/variables/shared/day", {"value": 1}, "editor", 200),
+    ("DELETE", "/variables/shared/day", None, "editor", 204),
+    ("GET", "/secrets", None, "viewer", 200),
+    ("GET", "/secrets/API_KEY", None, "viewer", 200),
+    ("PUT", "/secrets/API_KEY", {"value": "a new value"}, "admin", 200),
+    ("DELETE", "/secrets/API_KEY", None, "admin", 204),
 ]
 
 
@@ -55,6 +66,8 @@ def test_each_role_gets_what_its_rank_allows(
     run: Run,
 ) -> None:
     make_job(slug="idle", name="Idle")
+    variables.put(variables.Place(None, "day"), 1, variables.Author())
+    Secret.objects.create(name="API_KEY")
     answer = Api(people[role] if role else None).call(method, path.format(run=run.pk), body)
     if role is None:
         assert answer.status_code == 401
@@ -74,9 +87,16 @@ def test_every_route_of_the_description_is_in_the_table_above() -> None:
     from cronium_admin.api import api
 
     known = {(method, path.format(run="{run_id}")) for method, path, *_ in ROUTES}
-    for old, new in {"report": "{slug}", "idle": "{slug}", "python": "{language}", "small": "{name}"}.items():
+    for old, new in {
+        "report": "{slug}",
+        "idle": "{slug}",
+        "python": "{language}",
+        "small": "{name}",
+        "API_KEY": "{name}",
+    }.items():
         known = {(method, path.replace(f"/{old}", f"/{new}")) for method, path in known}
     known = {(method, path.replace("/large", "/{name}")) for method, path in known}
+    known = {(method, path.replace("/shared/day", "/{scope}/{name}")) for method, path in known}
     described = {
         (method.upper(), path.removeprefix("/api/v1"))
         for path, item in api.get_openapi_schema()["paths"].items()

@@ -4,6 +4,7 @@ import base64
 import json
 import random
 import shlex
+import subprocess
 import time
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -27,6 +28,12 @@ def lower(text: str) -> str:
     """Percent escapes in small letters."""
     parts = text.split("%")
     return parts[0] + "".join("%" + part[:2].lower() + part[2:] for part in parts[1:])
+
+
+def ansi_c(value: str) -> bytes:
+    """As bash itself writes it."""
+    done = subprocess.run(["bash", "-c", 'printf "%q" "$1"', "-", value], env={"LC_ALL": "C"}, capture_output=True)
+    return done.stdout
 
 
 def disguised(value: str) -> dict[str, bytes]:
@@ -58,6 +65,8 @@ def disguised(value: str) -> dict[str, bytes]:
         "repr": repr(value).encode(),
         "bytes": repr(plain).encode(),
         "shell": shlex.quote(value).encode(),
+        "double quotes": ('"' + "".join("\\" + c if c in '\\"$`' else c for c in value) + '"').encode(),
+        "bash, not UTF-8": ansi_c(value),
         "trace": ("'" + value.replace("'", "'\\''") + "'").encode(),
     }
     return found
@@ -81,7 +90,7 @@ def test_each_disguise_of_each_value_goes(name: str, kind: str) -> None:
     inner = masked.removeprefix(b"before ").removesuffix(b" after\n")
     assert form not in masked
     if name != "lines" and "base64" not in kind:
-        assert inner.strip(b"\"'b\\").replace(b'{\\"a\\": \\"***', b"***").strip(b'"\\}') == HIDDEN
+        assert inner.strip(b"$\"'b\\").replace(b'{\\"a\\": \\"***', b"***").strip(b'"\\}') == HIDDEN
     # At most the ends, whose characters hold bits of other bytes too, are left.
     left = max((len(part) for line in inner.split(b"\n") for part in line.split(HIDDEN)), default=0)
     assert left < 12 if "base64" in kind else left < 24, inner

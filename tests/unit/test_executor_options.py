@@ -141,11 +141,31 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
 
 
 def test_the_network_is_internal_and_without_an_address_of_the_host() -> None:
-    network = bodies(make_spec())["network"]
+    network = bodies(make_spec(run_id="0a1b2c3d-4e5f-4789-abcd-0123456789ab"))["network"]
     assert network["Internal"] is True
     assert network["CheckDuplicate"] is True
-    assert network["Options"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert network["Options"] == {
+        "com.docker.network.bridge.inhibit_ipv4": "true",
+        "com.docker.network.bridge.name": "cr0a1b2c3d4e5f4",
+    }
     assert network["IPAM"]["Config"] == [{"Subnet": "10.215.0.8/29", "Gateway": "10.215.0.9"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "isolated"),
+    [
+        ("20.10.24+dfsg1", False),
+        ("27.5.1", False),
+        ("28.0.0", True),
+        ("29.1.2-rc1", True),
+        ("fake", False),
+        ("", False),
+    ],
+)
+def test_newer_engines_are_asked_for_an_isolated_gateway_too(version: str, isolated: bool) -> None:
+    asked = options.network(make_spec(), ADDRESSES, version)["Options"]
+    assert asked["com.docker.network.bridge.inhibit_ipv4"] == "true"
+    assert (asked.get("com.docker.network.bridge.gateway_mode_ipv4") == "isolated") is isolated
 
 
 def test_the_sidecar_has_the_aliases_and_each_its_address() -> None:

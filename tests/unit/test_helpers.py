@@ -120,13 +120,13 @@ async def test_output_arrives_as_it_was_given(inside: tuple[Sidecar, Run], langu
     sidecar, run_inside = inside
     result = await run_inside(language, output_script(language, value))
     assert result == Result(0, "", "")
-    assert [message["body"] for message in sidecar.worker.asked] == [{"output": value}]
+    assert [message["body"]["output"] for message in sidecar.worker.asked] == [value]
 
 
 async def test_bash_takes_an_output_on_standard_input(inside: tuple[Sidecar, Run]) -> None:
     sidecar, run_inside = inside
     assert (await run_inside("bash", "cronium_output", b'{"a":\n [1]}')).code == 0
-    assert sidecar.worker.asked[-1]["body"] == {"output": {"a": [1]}}
+    assert sidecar.worker.asked[-1]["body"]["output"] == {"a": [1]}
 
 
 async def test_bash_prints_one_field_without_quotes(inside: tuple[Sidecar, Run]) -> None:
@@ -169,7 +169,7 @@ async def test_five_mib_pass_and_more_is_refused_here(inside: tuple[Sidecar, Run
     sidecar, run_inside = inside
     fits = 5 * 1024 * 1024 - 20
     assert await run_inside(language, LARGE[language].replace("{n}", str(fits))) == Result(0, "", "")
-    assert sidecar.worker.asked[-1]["body"] == {"output": "0" * fits}
+    assert sidecar.worker.asked[-1]["body"]["output"] == "0" * fits
     result = await run_inside(language, LARGE[language].replace("{n}", str(fits + 100)))
     assert result.code == 1
     assert "5242880 are allowed" in result.err
@@ -187,15 +187,15 @@ REFUSED = {
     ("language", "out"),
     [
         ("bash", "4\n"),
-        ("python", "404 NOT_FOUND\n"),
-        pytest.param("node", "404 NOT_FOUND CroniumAPIError\n", marks=LANGUAGES[2].marks),
+        ("python", "400 BAD_KEY\n"),
+        pytest.param("node", "400 BAD_KEY CroniumAPIError\n", marks=LANGUAGES[2].marks),
     ],  # type: ignore[union-attr]
 )
 async def test_a_no_carries_its_status(inside: tuple[Sidecar, Run], language: str, out: str) -> None:
     _, run_inside = inside
     result = await run_inside(language, REFUSED[language])
     assert (result.code, result.out) == (0, out)
-    assert language != "bash" or "status 404" in result.err
+    assert language != "bash" or "status 400" in result.err
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

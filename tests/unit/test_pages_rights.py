@@ -37,6 +37,10 @@ PAGES = [
     ("post", "profiles:create", "", "admin"),
     ("post", "profiles:edit", "profile", "admin"),
     ("post", "profiles:delete", "profile", "admin"),
+    ("get", "secrets:list", "", "viewer"),
+    ("post", "secrets:create", "", "admin"),
+    ("post", "secrets:replace", "secret", "admin"),
+    ("post", "secrets:delete", "secret", "admin"),
     ("get", "access:tokens", "", "viewer"),
     ("post", "access:tokens", "", "viewer"),
 ]
@@ -51,6 +55,7 @@ def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def address(run: Run) -> Callable[[str, str], str]:
     parts: dict[str, list[Any]] = {"": [], "job": [run.job_slug], "run": [run.pk], "language": ["bash"]}
     parts["profile"] = ["medium"]
+    parts["secret"] = ["API_KEY"]
     return lambda view, kind: reverse(view, args=parts[kind])
 
 

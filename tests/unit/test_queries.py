@@ -9,6 +9,8 @@ from cronium_admin.access.models import ApiToken
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
+from cronium_admin.secrets.crypto import encrypt
+from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
 
 # Each begins with one query for the token and its person. A savepoint counts as a query or two.
@@ -23,6 +25,8 @@ READS = [
     ("/images/bash", 4),
     ("/profiles", 2),
     ("/profiles/small", 3),
+    ("/secrets", 3),
+    ("/secrets/API_KEY", 3),
 ]
 
 
@@ -30,6 +34,10 @@ READS = [
 def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     """More rows than a query a row would hide."""
     jobs = [make_job(created_by=None) for _ in range(5)]
+    for name in ("API_KEY", "OTHER", "THIRD"):
+        Secret.objects.create(name=name, encrypted=encrypt(name, "a value"), created_by=None)
+    jobs[0].secrets = jobs[1].secrets = ["OTHER"]
+    Job.objects.bulk_update(jobs[:2], ["secrets"])
     runs = [launch(each, None) for each in [*jobs, *jobs, job]]
     return runs[-1]
 
@@ -48,7 +56,7 @@ def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_n
         ("POST", "/jobs/report/runs", None, 10),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 20),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 20),
-        ("DELETE", "/jobs/job-3", None, 8),
+        ("DELETE", "/jobs/job-3", None, 9),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 8),
         ("PUT", "/images/bash", {"reference": "a/b"}, 9),
@@ -56,6 +64,10 @@ def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_n
         ("POST", "/profiles", {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20}, 14),
         ("PATCH", "/profiles/small", {"pids": 50}, 17),
         ("DELETE", "/profiles/large", None, 4),
+        ("PUT", "/secrets/API_KEY", {"value": "another"}, 7),
+        ("PUT", "/secrets/FRESH", {"value": "another"}, 9),
+        ("DELETE", "/secrets/API_KEY", None, 6),
+        ("PATCH", "/jobs/report", {"secrets": ["API_KEY", "THIRD"]}, 22),
     ],
 )
 def test_writes(

@@ -15,8 +15,19 @@ from sidecar.config import Config, dump
 from sidecar.control import BackendRefusedError, BackendUnavailableError, Channel
 
 MAX_DEPTH = 200
-ROUTE = re.compile(rb"/executions/([A-Za-z0-9-]{1,64})/([a-z]+)")
-METHODS = {b"input": b"GET", b"context": b"GET", b"output": b"POST"}
+ROUTE = re.compile(rb"/executions/([A-Za-z0-9-]{1,64})/(.+)")
+METHODS = {b"input": b"GET", b"context": b"GET", b"output": b"POST", b"condition": b"POST"}
+# A slash in a key may be sent as it is or as %2F; nothing else is ever decoded.
+KEY = re.compile(r"(?:shared/)?(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}")
+IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+MAX_SMALL_BODY = 256 * 1024 + 1024  # a variable's value, or a number, or a condition, with its wrapping
+# What a request with a body asks of the worker: the operation, and the member that its value is wrapped in.
+WRITES = {
+    "output": ("output", "output"),
+    "condition": ("condition", "condition"),
+    "set": ("set_variable", "value"),
+    "increment": ("increment_variable", "amount"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,16 @@ def success(data: bytes) -> Response:
 
 @dataclass(frozen=True)
 class Route:
-    """A request that may be answered: `name` is input, context or output."""
+    """A request that may be answered: `name` is health, input, context, get or one of WRITES."""
 
     name: str
-    query: dict[str, str]
+    query: dict[str, str] = field(default_factory=dict)
+    key: str = ""  # of a variable
+
+    @property
+    def body_bytes(self) -> int | None:
+        """How large a body it takes, where that is less than the server does."""
+        return None if self.name == "output" else MAX_SMALL_BODY
 
 
 class Api:
@@ -77,17 +94,33 @@ class Api:
             raise ApiError(400, "BAD_REQUEST", "The request line must hold a path that starts with a slash.")
         if path == b"/health":
             self._check_method(request, b"GET")
-            return Route("health", {})
+            return Route("health")
         self._check_token(request)
         found = ROUTE.fullmatch(path)
         if found is None:
             raise ApiError(404, "NOT_FOUND", "There is no such route.")
         if found[1].decode() != self._config.run_id:
             raise ApiError(403, "FORBIDDEN", "This token belongs to another run.")
+        if found[2].startswith(b"variables/"):
+            self._parse_query(b"variables", query)
+            return self._variable(request, found[2].removeprefix(b"variables/"))
         if found[2] not in METHODS:
             raise ApiError(404, "NOT_FOUND", "There is no such route.")
         self._check_method(request, METHODS[found[2]])
         return Route(found[2].decode(), self._parse_query(found[2], query))
+
+    def _variable(self, request: Request, rest: bytes) -> Route:
+        """KEY by GET or PUT, KEY/increment by POST: the method decides, for a variable may be called increment."""
+        text = rest.decode("latin-1")
+        ends = text.endswith("/increment")
+        if request.method not in (b"GET", b"PUT", b"POST") or (request.method == b"POST" and not ends):
+            self._check_method(request, b"GET, PUT" if not ends else b"POST")
+        adds = request.method == b"POST"
+        key = re.sub("^shared%2f", "shared/", text.removesuffix("/increment") if adds else text, flags=re.IGNORECASE)
+        if not KEY.fullmatch(key):
+            allowed = "NAME or shared/NAME, where NAME is 1 to 128 letters, digits, '.', '_' and '-'"
+            raise ApiError(400, "BAD_KEY", f"{key[:100]!r} is not a variable's key: {allowed}.")
+        return Route("increment" if adds else "get" if request.method == b"GET" else "set", key=key)
 
     async def answer(self, request: Request, route: Route, body: bytes) -> Response:
         """Answer a routed request whose body is complete."""
@@ -97,7 +130,9 @@ class Api:
             return success(self._config.input_json)
         if route.name == "context":
             return self._context(request, route.query.get("field"))
-        return await self._output(request, body)
+        if route.name == "get":
+            return await self._get_variable(route)
+        return await self._write(request, route, body)
 
     def _check_method(self, request: Request, allowed: bytes) -> None:
         if request.method != allowed:
@@ -138,16 +173,43 @@ class Api:
         text = value.encode("utf-8", "replace") if isinstance(value, str) else dump(value)
         return Response(200, (text,), b"text/plain; charset=utf-8")
 
-    async def _output(self, request: Request, body: bytes) -> Response:
-        wrapped = check_json(body) and request.headers.get(b"x-cronium-body") != b"value"
+    async def _get_variable(self, route: Route) -> Response:
+        data = await self._ask("get_variable", (dump({"key": route.key}),))
+        if not isinstance(data, dict):
+            raise ApiError(502, "BACKEND_ERROR", "Cronium's answer can't be read.")
+        response = success(dump(data.get("value")))
+        if not data.get("found"):
+            response.headers.append((b"Cronium-Variable", b"missing"))
+        return response
+
+    async def _write(self, request: Request, route: Route, body: bytes) -> Response:
+        """Wrap the value as it came, without parsing it into objects and back, and pass it on."""
+        operation, member = WRITES[route.name]
+        if route.name == "increment" and body.strip() in (b"", b"{}"):
+            body = b'{"amount": 1}'
+        wrapped = check_json(body, member) and request.headers.get(b"x-cronium-body") != b"value"
+        facts = {"key": route.key} if route.key else {}
+        if b"idempotency-key" in request.headers:
+            facts["idempotency_key"] = self._idempotency_key(request.headers[b"idempotency-key"])
+        # One object: what we say about the value, then the value as its last member.
+        head = dump(facts)[:-1] + (b", " if facts else b"")
+        whole = (head, body.lstrip()[1:]) if wrapped else (head, dump(member), b": ", body, b"}")
+        return success(dump(await self._ask(operation, whole)))
+
+    def _idempotency_key(self, raw: bytes) -> str:
+        key = raw.decode("latin-1")
+        if not IDEMPOTENCY_KEY.fullmatch(key):
+            raise ApiError(400, "BAD_IDEMPOTENCY_KEY", "An Idempotency-Key is 1 to 128 letters, digits and '.:_-'.")
+        return key
+
+    async def _ask(self, operation: str, body: tuple[bytes, ...]) -> Any:
         try:
-            whole = (body,) if wrapped else (b'{"output": ', body, b"}")
-            data = await self._channel.request("output", whole)
+            return await self._channel.request(operation, body)
         except BackendUnavailableError:
-            raise ApiError(502, "BACKEND_UNAVAILABLE", "Cronium did not answer; the output is not stored.") from None
+            message = "Cronium did not answer; whether it did what was asked can't be said."
+            raise ApiError(502, "BACKEND_UNAVAILABLE", message) from None
         except BackendRefusedError as error:
             raise ApiError(error.status, error.code, error.message) from None
-        return success(dump(data))
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -155,8 +217,8 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def check_json(body: bytes) -> bool:
-    """Raise ApiError unless `body` is JSON that others can parse too; true if it is {"output": VALUE}.
+def check_json(body: bytes, member: str) -> bool:
+    """Raise ApiError unless `body` is JSON that others can parse too; true if it is {member: VALUE}.
 
     The value is dropped at once: 5 MiB of text can be more than 100 MB of objects.
     """
@@ -168,7 +230,7 @@ def check_json(body: bytes) -> bool:
         raise ApiError(400, "BAD_JSON", f"The body is not JSON in UTF-8: {str(error)[:200]}") from None
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and is_deep(value):
         raise ApiError(400, "TOO_DEEP", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
-    return isinstance(value, dict) and value.keys() == {"output"}
+    return isinstance(value, dict) and value.keys() == {member}
 
 
 def is_deep(value: Any) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import h11
 
-from sidecar.api import Api, ApiError, Request, Response
+from sidecar.api import Api, ApiError, Request, Response, Route
 
 KIB, MIB = 1024, 1024 * 1024
 PIECE = 64 * KIB
@@ -23,7 +23,7 @@ class Bounds:
     # Bodies being received and answered, all connections together. The sidecar lives in 256 MB, and looking at one
     # body of the worst kind takes 160 of them.
     pending_bytes: int = 10 * MIB
-    connections: int = 64
+    connections: int = 160
     # From the first wait for a request to its last byte; also how long an idle connection is kept.
     request_seconds: float = 15.0
     response_seconds: float = 15.0
@@ -95,7 +95,7 @@ class Connection:
                     request = Request(head.method, head.target, dict(head.headers))
                     route = self._api.route(request)
                     received = bytearray()
-                    async for part in self._body(request):
+                    async for part in self._body(request, route):
                         held += len(part)
                         self._server.pending_bytes += len(part)
                         received += part
@@ -114,11 +114,11 @@ class Connection:
         finally:
             self._server.pending_bytes -= held
 
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+    async def _body(self, request: Request, route: Route) -> AsyncIterator[bytes]:
         """The body in pieces, refused as soon as it is known to be too large."""
-        limit = self._bounds.body_bytes
+        limit = min(self._bounds.body_bytes, route.body_bytes or self._bounds.body_bytes)
         length = request.headers.get(b"content-length")
-        if request.method == b"POST" and length is None and b"transfer-encoding" not in request.headers:
+        if request.method in (b"POST", b"PUT") and length is None and b"transfer-encoding" not in request.headers:
             raise ApiError(411, "LENGTH_REQUIRED", "Send Content-Length or a chunked body.")
         if length is not None and int(length) > limit:
             raise ApiError(413, "TOO_LARGE", f"The body may have {limit} bytes.")

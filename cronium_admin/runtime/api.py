@@ -1,0 +1,79 @@
+"""The routes under /variables: `scope` is a job's slug, or `shared` for those of all jobs."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from cronium_admin.access.auth import caller, needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.paging import cursor, read_cursor
+from cronium_admin.runtime import variables
+from cronium_admin.runtime.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
+from cronium_admin.runtime.variables import Author, Place
+
+router = Router(tags=["variables"], auth=needs(May.SEE))
+PAGE_SIZE = 100
+
+
+@router.get("", response={200: VariablePage, ERRORS: ErrorBody}, summary="Variables, by name")
+def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
+    """`q` is a part of the name."""
+    rows = variables.listed(q.replace("\0", ""), scope.replace("\0", ""))
+    if after:
+        rows = variables.after(rows, *read_cursor(after, str, int))
+    items = list(rows[: PAGE_SIZE + 1])
+    last = items[PAGE_SIZE - 1] if len(items) > PAGE_SIZE else None
+    following = cursor(last.name, last.pk) if last else None
+    return VariablePage(items=[VariableOut.of(row) for row in items[:PAGE_SIZE]], next=following)
+
+
+@router.get("/{scope}/{name}", response={200: VariableOut, ERRORS: ErrorBody}, summary="One variable")
+def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
+    row = variables.find(_place(scope, name))
+    if row is None:
+        raise _missing(scope, name)
+    return VariableOut.of(row)
+
+
+@router.put(
+    "/{scope}/{name}",
+    response={200: VariableOut, ERRORS: ErrorBody},
+    auth=needs(May.EDIT),
+    summary="Make or set a variable",
+)
+def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
+    return VariableOut.of(variables.put(_place(scope, name), body.value, Author(user=caller(request)), body.version))
+
+
+@router.delete(
+    "/{scope}/{name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a variable"
+)
+def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+    """Its history stays."""
+    if not variables.delete(_place(scope, name), Author(user=caller(request))):
+        raise _missing(scope, name)
+    return HttpResponse(status=204)
+
+
+@router.get("/{scope}/{name}/history", response={200: ChangeList, ERRORS: ErrorBody}, summary="Its last 100 changes")
+def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:
+    """Newest first; also of a variable that was deleted."""
+    rows = variables.history(_place(scope, name))
+    if not rows:
+        raise _missing(scope, name)
+    return ChangeList(items=[ChangeOut.of(row) for row in rows])
+
+
+def _place(scope: str, name: str) -> Place:
+    variables.check_name(name)
+    if scope == variables.SHARED:
+        return Place(None, name)
+    job = Job.objects.only("pk", "slug").filter(slug=scope.replace("\0", "")).first()
+    if job is None:
+        raise Refused(404, "not_found", f"There is no job {scope[:40]!r}. Give a job's slug, or shared.")
+    return Place(job, name)
+
+
+def _missing(scope: str, name: str) -> Refused:
+    return Refused(404, "not_found", f"There is no variable {name} in {scope[:40]}.")

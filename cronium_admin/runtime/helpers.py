@@ -1,0 +1,19 @@
+"""The helpers as they are delivered with a run's payload, so that they work in any image and match the sidecar."""
+
+from functools import cache
+from pathlib import Path
+
+_IMAGES = Path(__file__).resolve().parents[2] / "images"
+# The file beside the script, and where its text comes from.
+FILES = {
+    "cronium.sh": "bash/cronium.sh",
+    "cronium.js": "node/cronium.js",
+    "cronium.py": "python/cronium.py",
+    "cronium_aio.py": "python/cronium_aio.py",
+}
+
+
+@cache
+def helpers() -> dict[str, str]:
+    """All of them: a bash script may start python."""
+    return {name: (_IMAGES / source).read_text() for name, source in FILES.items()}

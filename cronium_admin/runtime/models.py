@@ -1,0 +1,88 @@
+"""What scripts leave behind for later runs: variables, their history, and receipts of writes already done."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+
+
+class Variable(models.Model):
+    """A named JSON value: of one job, or shared by all when `job` is empty.
+
+    `text` is the value as JSON text, so that every database gives back exactly what was put in (one that keeps JSON
+    its own way turns 1e22 into an integer); it is NULL when there is no value, and the row stays for its history.
+    """
+
+    job = models.ForeignKey(Job, null=True, on_delete=models.CASCADE, related_name="variables")
+    name = models.CharField(max_length=128)
+    text = models.TextField(null=True)
+    version = models.PositiveBigIntegerField(default=1)  # counts the changes
+    # The last change; its row in the history says the same.
+    changed_at = models.DateTimeField(default=timezone.now)
+    changed_by = models.CharField(max_length=200)  # a person's name, or "slug #7": still there when they are not
+    changed_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["job", "name"], condition=models.Q(job__isnull=False), name="variable_once_per_job"
+            ),
+            models.UniqueConstraint(fields=["name"], condition=models.Q(job__isnull=True), name="variable_once_shared"),
+        ]
+        indexes = [models.Index(fields=["name", "id"], name="variable_by_name")]
+
+    def __str__(self) -> str:
+        return f"{self.job.slug if self.job else 'shared'}/{self.name}"
+
+    @property
+    def value(self) -> Any:
+        return None if self.text is None else json.loads(self.text)
+
+
+class Kind(models.TextChoices):
+    SET = "set", "Set"
+    INCREMENT = "increment", "Incremented"
+    DELETE = "delete", "Deleted"
+
+
+class Change(models.Model):
+    """One change of a variable. `text` is the new value's JSON, cut where it is long; empty for a deletion."""
+
+    variable = models.ForeignKey(Variable, on_delete=models.CASCADE, related_name="changes")
+    version = models.PositiveBigIntegerField()
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    text = models.TextField(blank=True)
+    is_cut = models.BooleanField(default=False)
+    at = models.DateTimeField(default=timezone.now)
+    by = models.CharField(max_length=200)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["variable", "version"], name="change_once_per_version")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.version}"
+
+
+class Receipt(models.Model):
+    """A write of a run that is done: who repeats it by its key gets the same answer, and it counts once."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=128)
+    what = models.CharField(max_length=200)  # the operation and what it was on
+    answer = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="receipt_once_per_run")]
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.key})"

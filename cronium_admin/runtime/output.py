@@ -1,0 +1,24 @@
+"""A run's output: any JSON value up to 5 MiB; the last one given counts."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.rules import validate_json
+from cronium_admin.runs.models import Run
+from executor.spec import MB
+
+MAX_OUTPUT_BYTES = 5 * MB
+
+
+def set_output(run: Run, output: Any) -> None:
+    """Keep the output of a run whose row is locked."""
+    try:
+        validate_json(output, "The output", MAX_OUTPUT_BYTES)
+    except ValidationError as error:
+        too_large = error.code == "too_large"
+        status, code = (413, "too_large") if too_large else (400, "bad_request")
+        raise Refused(status, code, error.messages[0]) from None
+    Run.objects.filter(pk=run.pk).update(output=output, output_at=Now())

@@ -1,0 +1,220 @@
+"""Variables: JSON values that outlive a run, of one job or shared by all. Reads ask the database, every time.
+
+A change holds its row's lock (on SQLite the write lock, which each transaction takes at its start), so that two
+increments are never one.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.rules import validate_json
+from cronium_admin.runs.models import Run
+from cronium_admin.runtime.models import Change, Kind, Variable
+
+MAX_VALUE_BYTES = 256 * 1024
+MAX_PER_SCOPE = 1000
+HISTORY = 100  # changes kept of a variable
+SHOWN = 2000  # characters of a value that its history keeps
+SHARED = "shared"
+MAX_BITS = 4096  # of a whole number that is added to: beyond it no reader gets it right
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a variable is: of `job`, or shared by all jobs when that is None."""
+
+    job: Job | None
+    name: str
+
+    @property
+    def rows(self) -> Q:
+        return Q(name=self.name, job=self.job) if self.job else Q(name=self.name, job__isnull=True)
+
+    @property
+    def key(self) -> str:
+        """As the job's own scripts call it."""
+        return self.name if self.job else f"{SHARED}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes a variable: a run's script, or a person."""
+
+    run: Run | None = None
+    user: User | None = None
+
+    @property
+    def label(self) -> str:
+        if self.run:
+            return f"{self.run.job_slug} #{self.run.number}"
+        return self.user.get_username() if self.user else "Cronium"
+
+
+def check_name(name: str) -> None:
+    """Refused (422) when `name` can't be a variable's."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        text = f"{name[:40]!r} is not a variable's name: letters, digits, '.', '_' and '-', at most 128 of them."
+        raise Refused(422, "bad_key", text, {"name": [text]})
+
+
+def place_of(run: Run, key: str) -> Place:
+    """From a key as scripts write it: NAME is the job's own, shared/NAME everybody's. Refused when it is neither."""
+    scope, slash, name = key.rpartition("/")
+    check_name(name if scope in ("", SHARED) and bool(slash) == bool(scope) else key)
+    if scope == SHARED:
+        return Place(None, name)
+    if run.job is None:
+        raise Refused(409, "job_deleted", f"This run's job was deleted, so only variables as {SHARED}/{name} are left.")
+    return Place(run.job, name)
+
+
+def find(place: Place) -> Variable | None:
+    """The variable, if it has a value now."""
+    return Variable.objects.select_related("job", "changed_run").filter(place.rows, text__isnull=False).first()
+
+
+def listed(search: str = "", scope: str = "") -> QuerySet[Variable]:
+    """All that have a value, by name; `search` is a part of the name, `scope` a job's slug or "shared"."""
+    rows = Variable.objects.select_related("job", "changed_run").filter(text__isnull=False)
+    if search:
+        rows = rows.filter(name__icontains=search)
+    if scope == SHARED:
+        rows = rows.filter(job__isnull=True)
+    elif scope:
+        rows = rows.filter(job__slug=scope)
+    return rows.order_by("name", "id")
+
+
+def after(rows: QuerySet[Variable], name: str | int, key: str | int) -> QuerySet[Variable]:
+    """The rows of `listed` that follow the one of that name and id."""
+    return rows.filter(Q(name__gt=name) | Q(name=name, pk__gt=key))
+
+
+def history(place: Place) -> list[Change]:
+    """The last changes, newest first; also of a variable that was deleted."""
+    rows = Change.objects.select_related("run", "variable").filter(**_of_variable(place)).order_by("-version")
+    return list(rows[:HISTORY])
+
+
+def _of_variable(place: Place) -> dict[str, Any]:
+    return {"variable__name": place.name} | (
+        {"variable__job": place.job} if place.job else {"variable__job__isnull": True}
+    )
+
+
+def encode(value: Any) -> str:
+    """The value as the text that is kept; Refused when it is too large or can't be kept."""
+    try:
+        validate_json(value, "The value", MAX_VALUE_BYTES)
+    except ValidationError as error:
+        status, code = (413, "too_large") if error.code == "too_large" else (422, "invalid")
+        raise Refused(status, code, error.messages[0], {"value": list(error.messages)}) from None
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def put(place: Place, value: Any, author: Author, version: int | None = None) -> Variable:
+    """Set the value. With `version` only while that is still the variable's (0: only while it has no value)."""
+    return _change(place, author, Kind.SET, lambda _: encode(value), version)
+
+
+def increment(place: Place, amount: Any, author: Author) -> Any:
+    """Add `amount` in one step and return the new number; a variable without a value counts as 0."""
+    if not _is_number(amount):
+        raise Refused(422, "not_a_number", f"The amount to add must be a number, not {json.dumps(amount)[:80]}.")
+    return _change(place, author, Kind.INCREMENT, lambda text: _sum(place, text, amount)).value
+
+
+def delete(place: Place, author: Author, version: int | None = None) -> bool:
+    """Take the value away; the history stays. False when there was none."""
+    try:
+        _change(place, author, Kind.DELETE, lambda _: None, version)
+    except _NothingThere:
+        return False
+    return True
+
+
+class _NothingThere(Exception):
+    pass
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _sum(place: Place, text: str | None, amount: float) -> str:
+    before = 0 if text is None else json.loads(text)
+    if not _is_number(before):
+        kind = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}.get(type(before), "null")
+        raise Refused(
+            409, "not_a_number", f"The variable {place.key} is {kind}, so nothing can be added. Set it to a number."
+        )
+    try:
+        after = before + amount
+        if isinstance(after, int) and after.bit_length() > MAX_BITS:
+            raise OverflowError
+        return json.dumps(after, allow_nan=False)
+    except (OverflowError, ValueError):
+        raise Refused(409, "too_large", f"The variable {place.key} would become too large a number.") from None
+
+
+def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: int | None = None) -> Variable:
+    """Lock the row (or make it), change it, and note that in its history."""
+    with transaction.atomic():
+        row = Variable.objects.select_for_update().filter(place.rows).first()
+        if row is None:
+            if kind is Kind.DELETE:
+                raise _NothingThere
+            row = _create(place)
+        if kind is Kind.DELETE and row.text is None:
+            raise _NothingThere
+        if expected is not None and expected != (0 if row.text is None else row.version):
+            raise Refused(
+                409, "changed_meanwhile", "The variable was changed in the meantime. Look at its value, then decide."
+            )
+        row.text = to_text(row.text)
+        row.version += 1
+        row.changed_at, row.changed_by, row.changed_run = timezone.now(), author.label, author.run
+        row.save()
+        _note(row, kind, author)
+    return row
+
+
+def _create(place: Place) -> Variable:
+    """A row without a value, locked: ours, or the one that another made in the meantime."""
+    if Variable.objects.filter(job=place.job, text__isnull=False).count() >= MAX_PER_SCOPE:
+        where = "This job has" if place.job else "There are"
+        raise Refused(
+            409, "too_many", f"{where} {MAX_PER_SCOPE} {'' if place.job else 'shared '}variables already. Delete some."
+        )
+    try:
+        with transaction.atomic():
+            return Variable.objects.create(job=place.job, name=place.name, version=0)
+    except IntegrityError:
+        return Variable.objects.select_for_update().get(place.rows)
+
+
+def _note(row: Variable, kind: Kind, author: Author) -> None:
+    text = row.text or ""
+    Change.objects.create(
+        variable=row,
+        version=row.version,
+        kind=kind,
+        text=text[:SHOWN],
+        is_cut=len(text) > SHOWN,
+        at=row.changed_at,
+        by=row.changed_by,
+        user=author.user,
+        run=author.run,
+    )
+    Change.objects.filter(variable=row, version__lte=row.version - HISTORY).delete()

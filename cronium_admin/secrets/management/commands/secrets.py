@@ -1,0 +1,62 @@
+"""`manage.py secrets`: lists names, stores a value from standard input, re-encrypts all with the first key."""
+
+import getpass
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from cronium_admin.errors import Refused
+from cronium_admin.secrets.service import all_secrets, rotate, save_secret
+
+
+class Command(BaseCommand):
+    help = "Secrets: list (names only), set (the value from standard input), rotate."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("list", help="the names, one a line")
+        setting = actions.add_parser("set", help="store a secret, or replace its value, with what standard input holds")
+        setting.add_argument("name", help="such as API_KEY; the value is never an argument")
+        setting.add_argument("--description", help="what it is for")
+        actions.add_parser("rotate", help="encrypt all secrets with the first key of CRONIUM_ENCRYPTION_KEYS")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        {"list": self.list, "set": self.set, "rotate": self.rotate}[options["action"]](options)
+
+    def list(self, options: dict[str, Any]) -> None:
+        for secret in all_secrets():
+            self.stdout.write(f"{secret.name}  {secret.description}".rstrip())
+
+    def set(self, options: dict[str, Any]) -> None:
+        try:
+            saved = save_secret(options["name"], _read(), options["description"], None)
+        except ValidationError as error:
+            raise CommandError(" ".join(text for texts in error.message_dict.values() for text in texts)) from None
+        except Refused as error:
+            raise CommandError(error.message) from None
+        self.stdout.write(f"The secret {saved.secret.name} is saved.")
+        for note in saved.notes:
+            self.stderr.write(f"About {saved.secret.name}: {note}.")
+
+    def rotate(self, options: dict[str, Any]) -> None:
+        changed, unreadable = rotate()
+        self.stdout.write(f"{changed} secrets are encrypted anew with the first key.")
+        if unreadable:
+            raise CommandError(
+                f"None of the keys opens {', '.join(unreadable)}. Add the key they were encrypted with to "
+                "CRONIUM_ENCRYPTION_KEYS, or set them again; keep the old keys until then."
+            )
+
+
+def _read() -> str:
+    """What standard input holds, without the newline that `echo` adds; typed unseen at a terminal."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Value: ")
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise CommandError(f"Byte {error.start + 1} of the value is not UTF-8. Encode it, with base64 say.") from None
+    return text.removesuffix("\n")

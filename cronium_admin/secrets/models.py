@@ -1,0 +1,36 @@
+"""Secrets: named values that only a run ever sees. A row holds the encrypted value and what is known about it."""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from cronium_admin.env_names import env_name_problem
+
+
+def validate_name(value: str) -> None:
+    if problem := env_name_problem(value):
+        raise ValidationError(problem, code="name")
+
+
+class Secret(models.Model):
+    """`name` is also the environment variable's. What is encrypted is never shown, not even to who wrote it."""
+
+    name = models.CharField(max_length=128, unique=True, validators=[validate_name])
+    encrypted = models.TextField(editable=False)
+    description = models.CharField(max_length=200, blank=True, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    updated_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

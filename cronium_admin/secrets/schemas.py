@@ -1,0 +1,57 @@
+"""Secrets as the API says them: all but the value."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictStr
+
+from cronium_admin.access.models import User
+from cronium_admin.secrets.models import Secret
+from cronium_admin.secrets.service import Saved
+
+
+class SecretOut(BaseModel):
+    name: str = Field(description="Also the name of the environment variable.")
+    description: str
+    jobs: list[str] = Field(description="The slugs of the jobs that use it.")
+    created_at: datetime
+    created_by: str | None
+    updated_at: datetime
+    updated_by: str | None
+    last_used_at: datetime | None = Field(description="When a run last got it.")
+
+    @classmethod
+    def of(cls, secret: Secret, jobs: list[str]) -> "SecretOut":
+        same = ("name", "description", "created_at", "updated_at", "last_used_at")
+        return cls(
+            **{name: getattr(secret, name) for name in same},
+            jobs=jobs,
+            created_by=_name(secret.created_by),
+            updated_by=_name(secret.updated_by),
+        )
+
+
+def _name(user: User | None) -> str | None:
+    return user.get_username() if user else None
+
+
+class SecretSaved(SecretOut):
+    masked: bool | None = Field(description="Whether logs hide it; null when no value was given.")
+    notes: list[str] = Field(description="What its writer should know.")
+
+    @classmethod
+    def saved(cls, saved: Saved, jobs: list[str], *, with_value: bool) -> "SecretSaved":
+        facts = SecretOut.of(saved.secret, jobs).model_dump()
+        return cls(**facts, masked=saved.masked if with_value else None, notes=list(saved.notes))
+
+
+class SecretIn(BaseModel):
+    """The value can be written and never read. Without one, only the description of a known secret changes."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    value: SecretStr | None = Field(default=None, json_schema_extra={"writeOnly": True})
+    description: StrictStr | None = None
+
+
+class SecretList(BaseModel):
+    items: list[SecretOut]
+    next: None = None

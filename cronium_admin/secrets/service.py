@@ -1,0 +1,191 @@
+"""Stores, replaces, deletes and rotates secrets, and opens them for a run; for API, pages and commands alike."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
+from cronium_admin.secrets.models import Secret
+from executor.mask import SHORTEST, is_masked
+
+MAX_VALUE_BYTES = 32 * 1024
+MAX_VALUE_LINES = 200  # each is looked for in the log
+BATCH = 100
+TOO_SHORT = f"it has fewer than {SHORTEST} characters, so it is not hidden in logs"
+
+
+class SecretUnavailable(Exception):
+    """A run can't get a secret it names; `str()` says which, and the mend."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What came of a save: the row, whether it is new, and what its writer should know."""
+
+    secret: Secret
+    is_new: bool
+    notes: tuple[str, ...]
+
+    @property
+    def masked(self) -> bool:
+        return TOO_SHORT not in self.notes
+
+
+def all_secrets() -> QuerySet[Secret, Secret]:
+    return Secret.objects.select_related("created_by", "updated_by").defer("encrypted")
+
+
+def find_secret(name: str) -> Secret:
+    secret = all_secrets().filter(name=name).first()
+    if secret is None:
+        raise Refused(404, "not_found", f"There is no secret {name[:40]!r}.")
+    return secret
+
+
+def save_secret(name: str, value: str | None, description: str | None, by: User | None) -> Saved:
+    """Store a new secret, or replace what is given of an old one. ValidationError by field."""
+    with transaction.atomic():
+        secret = Secret.objects.select_for_update().filter(name=name).first() or Secret(name=name, created_by=by)
+        is_new = secret.pk is None
+        problems: dict[str, list[str]] = {}
+        if value is not None or is_new:
+            problem = _value_problem(value)
+            problems |= {"value": [problem]} if problem else {}
+            secret.encrypted = "" if problem else encrypt(name, value or "")
+        secret.description = secret.description if description is None else description.strip()
+        if any(not character.isprintable() for character in secret.description):
+            problems["description"] = ["Must be one line of text."]
+        _check(secret, problems)
+        secret.updated_by = by
+        if is_new:
+            secret = _insert(secret)
+        else:
+            fields = {"encrypted": secret.encrypted, "description": secret.description}
+            Secret.objects.filter(pk=secret.pk).update(**fields, updated_by=by, updated_at=Now())
+    return Saved(find_secret(name), is_new, tuple(_notes(value)) if value else ())
+
+
+def _check(secret: Secret, problems: dict[str, list[str]]) -> None:
+    try:
+        secret.clean_fields(exclude=["encrypted", "created_by", "updated_by", *problems])
+    except ValidationError as error:
+        problems |= {name: list(texts) for name, texts in error.message_dict.items()}
+    if problems:
+        raise ValidationError(problems)
+
+
+def _insert(secret: Secret) -> Secret:
+    try:
+        with transaction.atomic():
+            secret.save(force_insert=True)
+    except IntegrityError:
+        message = f"Somebody stored a secret {secret.name} at the same moment. Look at it, then try again."
+        raise Refused(409, "name_taken", message, {"name": [message]}) from None
+    return secret
+
+
+def _value_problem(value: str | None) -> str:
+    """What is wrong with a value, without showing any of it."""
+    if not value or not value.strip():
+        return "Required: give the secret's value." if not value else "Holds nothing but white space."
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        return "Holds a character that no variable can (NUL, or half a surrogate pair). Encode it, with base64 say."
+    if (size := len(value.encode())) > MAX_VALUE_BYTES:
+        return f"Has {size:,} bytes; at most {MAX_VALUE_BYTES:,} are allowed."
+    if (lines := value.count("\n") + 1) > MAX_VALUE_LINES:
+        return f"Has {lines:,} lines; at most {MAX_VALUE_LINES} are allowed. Encode it, with base64 say."
+    return ""
+
+
+def _notes(value: str) -> Iterable[str]:
+    if not is_masked(value):
+        yield TOO_SHORT
+    elif any(0 < len(line.strip()) < SHORTEST for line in value.split("\n")):
+        yield f"its lines of fewer than {SHORTEST} characters are not hidden in logs"
+    if value != value.strip():
+        yield "it begins or ends with white space, which was kept"
+
+
+def delete_secret(name: str) -> None:
+    """Delete a secret that no job names."""
+    with transaction.atomic():
+        secret = Secret.objects.select_for_update().filter(name=name).first()
+        if secret is None:
+            raise Refused(404, "not_found", f"There is no secret {name[:40]!r}.")
+        if jobs := users_of().get(name):
+            slugs = [job.slug for job in jobs]
+            named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
+            raise Refused(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
+        secret.delete()
+
+
+def users_of() -> dict[str, list[Any]]:
+    """The jobs that name each secret, in one query."""
+    # The room of jobs is above this one: its model is reached by name.
+    jobs = apps.get_model("jobs", "Job")._default_manager.exclude(secrets=[]).only("pk", "name", "slug", "secrets")
+    found: dict[str, list[Any]] = {}
+    for job in jobs:
+        for name in job.secrets:
+            found.setdefault(name, []).append(job)
+    return found
+
+
+def missing(names: Sequence[str], *, lock: bool = False) -> list[str]:
+    """Those of `names` that no secret has. With `lock`, none of the others is deleted in this transaction."""
+    secrets = Secret.objects.select_for_update() if lock else Secret.objects.all()
+    known = set(secrets.filter(name__in=names).order_by("pk").values_list("name", flat=True))
+    return [name for name in names if name not in known]
+
+
+def open_for_run(names: Sequence[str]) -> dict[str, str]:
+    """The values of `names`, and a note of their use. SecretUnavailable for one that is gone or can't be opened."""
+    if not names:
+        return {}
+    tokens = dict(Secret.objects.filter(name__in=names).values_list("name", "encrypted"))
+    if gone := [name for name in names if name not in tokens]:
+        raise SecretUnavailable(
+            f"The secret {gone[0]} does not exist any more, so nothing was started. Store it again, or take it out "
+            "of the job."
+        )
+    values = {name: _opened(name, tokens[name]) for name in names}
+    Secret.objects.filter(name__in=names).update(last_used_at=Now())
+    return values
+
+
+def _opened(name: str, token: str) -> str:
+    try:
+        return decrypt(name, token)
+    except Unreadable:
+        raise SecretUnavailable(
+            f"The secret {name} can't be decrypted: none of the keys this host has opens it, so nothing was started. "
+            "Add the key it was encrypted with to CRONIUM_ENCRYPTION_KEYS, or set its value again."
+        ) from None
+
+
+def rotate() -> tuple[int, list[str]]:
+    """Encrypt all that is not yet with the first key; how many were, and the names that no key opens.
+
+    In batches, each a transaction; ended half-way, the next time goes on where this stopped.
+    """
+    changed, unreadable, last = 0, [], 0
+    while batch := list(Secret.objects.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        with transaction.atomic():
+            for secret in batch:
+                try:
+                    token = rotated(secret.name, secret.encrypted)
+                except Unreadable:
+                    unreadable.append(secret.name)
+                    continue
+                if token:  # a value that was replaced meanwhile stays
+                    same = Secret.objects.filter(pk=secret.pk, encrypted=secret.encrypted)
+                    changed += same.update(encrypted=token)
+        last = batch[-1].pk
+    return changed, unreadable

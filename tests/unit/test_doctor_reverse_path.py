@@ -1,0 +1,28 @@
+"""The doctor's row about datagrams that a run could send to the host."""
+
+from pathlib import Path
+
+import pytest
+
+from cronium_admin.hosts import doctor
+
+
+@pytest.mark.parametrize(
+    ("value", "writable", "state"), [("0", True, "ok"), ("0", False, "warning"), ("1", False, "ok"), ("2", False, "ok")]
+)
+def test_the_row_follows_kernel_and_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, writable: bool, state: str
+) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "rp_filter").write_text(value + "\n")
+    monkeypatch.setattr(doctor, "REVERSE_PATH", tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: writable)
+    (row,) = doctor._reverse_path(None)  # type: ignore[arg-type]
+    assert row.state == state
+    assert bool(row.mend) == (state != "ok")
+
+
+def test_an_engine_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "REVERSE_PATH", tmp_path)
+    (row,) = doctor._reverse_path(None)  # type: ignore[arg-type]
+    assert (row.state, "rp_filter" in row.mend) == ("warning", True)
