@@ -38,6 +38,9 @@ class RunSpec:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables that no log may show
     read_only_root: bool = True
+    network: str = "isolated"  # isolated, none, egress or open
+    egress: tuple[str, ...] = ()  # patterns `host:port`, for network egress
+    runtime: str = ""  # the engine's name for what runs the container (runc, runsc, ...); empty: its default
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below payload.HELPERS to text
@@ -106,6 +109,14 @@ class RunHandler(Protocol):
 
     def request(self, operation: str, body: Any) -> Reply:
         """Answer what the script asked of the runtime API."""
+        ...
+
+    def event(self, kind: str, message: str) -> None:
+        """Something happened to the run that its timeline should tell: a word, and a sentence of up to 500."""
+        ...
+
+    def built(self, report: Mapping[str, Any]) -> None:
+        """The sandbox as the engine reports it, once, before `may_begin`; values JSON can hold."""
         ...
 
     def finish(self, result: RunResult) -> None:

@@ -1,6 +1,7 @@
 """Between one run of the executor and its row: the executor's RunHandler, with Django behind it."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,12 @@ class RowHandler:
 
     def request(self, operation: str, body: Any) -> Reply:
         return self._database.call(runtime.answer, self._run_id, operation, body)
+
+    def event(self, kind: str, message: str) -> None:
+        self._database.call(transitions.note, self._run_id, kind, message)
+
+    def built(self, report: Mapping[str, Any]) -> None:
+        self._database.call(transitions.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
         self._writer.write(self._log.seal())

@@ -1,5 +1,7 @@
 """The machines that run jobs: one row a worker name, kept alive by its heartbeat."""
 
+from typing import Any
+
 from django.db import models
 
 
@@ -9,6 +11,10 @@ class Host(models.Model):
     running = models.PositiveIntegerField(default=0)
     engine_version = models.CharField(max_length=60, blank=True, default="")
     engine_error = models.TextField(blank=True, default="")
+    runtimes = models.JSONField(default=list)  # what the engine offers to run containers with
+    unsafe = models.BooleanField(default=False)  # the last canary got through something
+    canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}
+    canary_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
+from cronium_admin.jobs.egress import validate_egress
 from cronium_admin.jobs.rules import validate_env, validate_input, validate_script, validate_secrets, validate_tags
 from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, TIMEOUT, Limits, WithinBound, constraint
 from cronium_admin.profiles.models import Profile
@@ -15,6 +16,9 @@ from cronium_admin.profiles.models import Profile
 
 class Network(models.TextChoices):
     ISOLATED = "isolated", "Isolated"
+    NONE = "none", "None"
+    EGRESS = "egress", "Egress"
+    OPEN = "open", "Open"
 
 
 class Job(models.Model):
@@ -35,6 +39,7 @@ class Job(models.Model):
     secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
     timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])
     network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
+    egress = models.JSONField(default=list, blank=True, validators=[validate_egress])  # patterns host:port
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
     enabled = models.BooleanField(default=True)

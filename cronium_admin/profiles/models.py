@@ -19,6 +19,17 @@ class Profile(models.Model):
     cpu = models.DecimalField(max_digits=4, decimal_places=2, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(validators=[WithinBound("pids")])
+    # The engine's name for what runs the container (runc, runsc, ...); empty means the engine's default.
+    runtime = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[
+            RegexValidator(
+                r"\A[a-zA-Z0-9][a-zA-Z0-9._-]*\Z", "Letters, digits, '.', '_' and '-', as the engine names it."
+            )
+        ],
+    )
 
     class Meta:
         ordering = ["memory_mb", "cpu", "name"]

@@ -61,10 +61,13 @@ class Run(models.Model):
     pids = models.PositiveIntegerField()
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
+    egress = models.JSONField(default=list)  # patterns host:port, for network egress
+    runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True)
 
     # What came of it.
+    sandbox: Any = models.JSONField(null=True)  # as the engine reported it before the script began
     output: Any = models.JSONField(null=True)
     output_at = models.DateTimeField(null=True)
     condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none

@@ -27,7 +27,7 @@ log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
-    *("pids", "timeout_seconds", "network", "read_only_root", "input", "secrets"),
+    *("pids", "timeout_seconds", "network", "egress", "runtime", "read_only_root", "input", "secrets"),
 )
 
 
@@ -150,6 +150,8 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "image_rule": choice.rule,
         "profile_name": profile.name,
         "network": job.network,
+        "egress": job.egress,
+        "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
     }
 

@@ -4,6 +4,7 @@ Each function returns whether it changed the row. False means somebody else was 
 ended; the caller then does nothing more to it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -139,6 +140,12 @@ def mark_clean(run_id: UUID) -> bool:
 def renew_leases(owner: str) -> int:
     """Push the expiry of all leases `owner` holds; returns how many there are."""
     return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE)
+
+
+def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
+    """Keep what the engine says of the run's containers, once, for the holder of the lease."""
+    mine = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
+    return bool(mine.update(sandbox=report))
 
 
 def note(run_id: UUID, kind: str, message: str) -> None:

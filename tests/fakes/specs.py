@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,8 @@ class Remembering:
     batches: list[Batch] = field(default_factory=list)
     requests: list[tuple[str, Any]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    report: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
     on_event: Callable[[str], None] = lambda event: None
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -65,6 +67,13 @@ class Remembering:
     def request(self, operation: str, body: Any) -> Reply:
         self.requests.append((operation, body))
         return self.answer(operation, body)
+
+    def event(self, kind: str, message: str) -> None:
+        self.told.append((kind, message))
+        self._note(kind)
+
+    def built(self, report: Mapping[str, Any]) -> None:
+        self.report = dict(report)
 
     def finish(self, result: RunResult) -> None:
         assert self.result is None, "a run ends once"
