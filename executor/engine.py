@@ -143,6 +143,16 @@ class Engine:
         return str(self._info.get("ServerVersion", ""))
 
     @property
+    def default_runtime(self) -> str:
+        """What runs a container that asks for no runtime."""
+        return str(self._info.get("DefaultRuntime") or "")
+
+    def runtimes(self) -> tuple[str, ...]:
+        """The names of what this engine can run containers with; asked anew, for an engine may learn one."""
+        with _typed("say which runtimes it has"):
+            return tuple(sorted(self._control.info().get("Runtimes") or ()))
+
+    @property
     def log_driver(self) -> str:
         """`local`, which keeps every byte, where the engine has it."""
         drivers = (self._info.get("Plugins") or {}).get("Log") or []
@@ -246,6 +256,16 @@ class Engine:
             ever_started=not str(state["StartedAt"]).startswith("0001-"),
             error=str(state.get("Error") or ""),
         )
+
+    def describe_container(self, name: str) -> dict[str, Any]:
+        """All that the engine says of a container; its environment is in it."""
+        with _typed(f"describe {name}"):
+            return dict(self._control.inspect_container(name))
+
+    def describe_network(self, name: str) -> dict[str, Any]:
+        """All that the engine says of a network, with who is on it now."""
+        with _typed(f"describe the network {name}"):
+            return dict(self._control.inspect_network(name))
 
     def wait(self, name: str, seconds: int) -> None:
         """Wait until it does not run, or the time is over: a hint only, `inspect` says what is so."""

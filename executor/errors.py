@@ -43,3 +43,15 @@ class SidecarUnhealthy(EngineError):
     """The sidecar ended, or said nothing of its health within its time."""
 
     reason = "sidecar_unhealthy"
+
+
+class RuntimeMissing(EngineError):
+    """The engine does not offer the runtime that the run asks for."""
+
+    reason = "runtime_missing"
+
+
+class SandboxDrift(EngineError):
+    """The engine made a sandbox that breaks a promise, so nothing was sent into it."""
+
+    reason = "sandbox_drift"

@@ -31,6 +31,9 @@ class EngineLike(Protocol):
     def version(self) -> str: ...
     @property
     def log_driver(self) -> str: ...
+    @property
+    def default_runtime(self) -> str: ...
+    def runtimes(self) -> tuple[str, ...]: ...
     def ping(self) -> None: ...
     def image_id(self, reference: str) -> str: ...
     def create_network(self, body: dict[str, Any]) -> None: ...
@@ -39,6 +42,8 @@ class EngineLike(Protocol):
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment: ...
     def start(self, name: str) -> None: ...
     def inspect(self, name: str) -> ContainerState: ...
+    def describe_container(self, name: str) -> dict[str, Any]: ...
+    def describe_network(self, name: str) -> dict[str, Any]: ...
     def wait(self, name: str, seconds: int) -> None: ...
     def stop(self, name: str, grace: int) -> None: ...
     def remove_container(self, name: str) -> None: ...
@@ -65,6 +70,9 @@ class Sandbox:
         self.main = options.main_name(spec.run_id)
         self.output: Attachment | None = None
         self.image_id = ""
+        # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
+        self.asked: dict[str, dict[str, Any]] = {}
+        self.found: dict[str, dict[str, Any]] = {}
 
     def build(self) -> None:
         """Network, then sidecar and main side by side; returns when the sidecar is healthy and main waits.
@@ -96,7 +104,9 @@ class Sandbox:
                 raise AddressTaken("Every /29 of CRONIUM_SUBNET_POOL is in use. Choose a larger pool.")
             addresses = options.Addresses(self._subnet)
             try:
-                self._engine.create_network(options.network(self._spec, addresses, self._engine.version))
+                body = options.network(self._spec, addresses, self._engine.version)
+                self._engine.create_network(body)
+                self.asked[body["Name"]] = body
             except AddressTaken as error:
                 # Not given back: somebody else has it, and the next run would only try it again.
                 refused = error
@@ -109,24 +119,32 @@ class Sandbox:
             return addresses
         raise refused or AddressTaken("No subnet was free.")
 
+    def _create_container(self, name: str, body: dict[str, Any]) -> None:
+        self._engine.create_container(name, body)
+        self.asked[name] = body
+
     def _start_sidecar(self, addresses: options.Addresses) -> None:
         name = options.sidecar_name(self._spec.run_id)
-        self._engine.create_container(name, options.sidecar_container(self._spec, addresses))
+        self._create_container(name, options.sidecar_container(self._spec, addresses))
         attachment = self._engine.attach(name, stdin=True, output=True)
         self._sidecar = SidecarChannel(attachment, self._spec, self._answer)
         self._refuse_aborted()
         self._engine.start(name)
         self._sidecar.open(self._token_sha256)
+        self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
 
     def _start_main(self, addresses: options.Addresses) -> None:
         body = options.main_container(self._spec, addresses, self._engine.log_driver)
-        self._engine.create_container(self.main, body)
+        self._create_container(self.main, body)
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)
         self._refuse_aborted()
         self._engine.start(self.main)
+        self.found[self.main] = self._engine.describe_container(self.main)
+        for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
+            self.found[name] = self._engine.describe_network(name)
 
     def _refuse_aborted(self) -> None:
         if self._aborted.is_set():

@@ -7,8 +7,8 @@ import threading
 import time
 from typing import Any
 
-from executor import verdict
-from executor.errors import EngineError, EngineUnreachable
+from executor import report, verdict
+from executor.errors import EngineError, EngineUnreachable, RuntimeMissing, SandboxDrift
 from executor.mask import Masker
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
 from executor.spec import Reply, RunHandler, RunResult, RunSpec
@@ -107,7 +107,9 @@ class Slot:
         with self._builds:
             if self._stopped:
                 return verdict.of_stop(self.spec, self._stopped, None)
+            self._refuse_unknown_runtime()
             self._sandbox.build()
+        self._refuse_drift()
         if self._stopped or not self._handler.may_begin(self._sandbox.image_id):
             self._sandbox.take_down()  # main waits for its payload: it must be gone when we say so
             return verdict.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
@@ -119,6 +121,23 @@ class Slot:
         if self._log_failed:
             raise RuntimeError("the log could not be stored")
         return self._conclude()
+
+    def _refuse_unknown_runtime(self) -> None:
+        wanted = self.spec.runtime
+        if wanted and wanted not in (offered := self._engine.runtimes()):
+            raise RuntimeMissing(
+                f"The engine of {self.spec.host} does not offer the runtime {wanted!r}; it offers "
+                f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
+                "daemon.json and restart the engine."
+            )
+
+    def _refuse_drift(self) -> None:
+        """Tell what the engine says of the sandbox; SandboxDrift when it did not keep a promise."""
+        sandbox = self._sandbox
+        rows = report.rows(self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id)
+        self._handler.built(report.as_json(rows))
+        if broken := report.broken(rows):
+            raise SandboxDrift(broken)
 
     def _read(self) -> None:
         assert self._sandbox.output is not None

@@ -4,6 +4,7 @@ It keeps what tests of sandbox, slot and supervisor rely on and passes the same 
 (tests/fakes/contract.py). It isolates nothing: give it only scripts that you wrote.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -25,6 +26,13 @@ from typing import Any
 from executor import options
 from executor.engine import Attachment, ContainerState, Found
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+
+# What an engine says of a container's settings that nobody asked for.
+NOT_ASKED = {
+    **dict.fromkeys(("Binds", "CapAdd", "Devices", "DeviceCgroupRules", "PortBindings", "VolumesFrom", "GroupAdd")),
+    **{"PidMode": "", "UTSMode": "", "UsernsMode": "", "IpcMode": "private", "Runtime": "runc"},
+    **{"Privileged": False, "PublishAllPorts": False},
+}
 
 
 def frame(stream: int, data: bytes) -> bytes:
@@ -58,7 +66,7 @@ class FakeContainer:
 class FakeEngine:
     """Has `EngineLike`'s methods. `fail` makes one of them raise; `sidecar` says how sidecars behave."""
 
-    version, log_driver = "fake", "local"
+    version, log_driver, default_runtime = "fake", "local", "runc"
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)
@@ -67,6 +75,8 @@ class FakeEngine:
         self.calls: Counter[str] = Counter()
         self.sidecar = "ready"  # ready, silent, or ends
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
+        self.offered = ("runc",)
+        self.twist: Callable[[str, dict[str, Any]], None] = lambda name, told: None  # what it says beside the truth
         self.before: dict[str, Callable[[], None]] = {}  # what to do when a method is called
         self._faults: dict[tuple[str, int], EngineError] = {}
         self._lock = threading.RLock()
@@ -120,6 +130,10 @@ class FakeEngine:
         if reference not in self.images:
             raise ImageMissing(f"The image {reference} is not on this host.")
         return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
+
+    def runtimes(self) -> tuple[str, ...]:
+        self._enter("runtimes")
+        return self.offered
 
     def create_network(self, body: dict[str, Any]) -> None:
         self._enter("create_network")
@@ -175,6 +189,31 @@ class FakeEngine:
         self._enter("inspect")
         one = self._get(name)
         return ContainerState(one.status, one.exit_code, one.oom_killed, one.started, "")
+
+    def describe_container(self, name: str) -> dict[str, Any]:
+        """What was asked, in the form in which an engine says it; `twist` is what it then makes of it."""
+        self._enter("describe_container")
+        body = self._get(name).body
+        joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
+        told = {
+            "Image": "sha256:" + hashlib.sha256(body["Image"].encode()).hexdigest(),
+            "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")},
+            "HostConfig": {**NOT_ASKED, **body["HostConfig"]},
+            "Mounts": [],
+            "NetworkSettings": {"Networks": copy.deepcopy(joined)},
+        }
+        told = copy.deepcopy(told)
+        self.twist(name, told)
+        return told
+
+    def describe_network(self, name: str) -> dict[str, Any]:
+        self._enter("describe_network")
+        with self._lock:
+            if name not in self.networks:
+                raise NotFound(f"No such network: {name}")
+            told = {"EnableIPv6": False, "Containers": {}, **copy.deepcopy(self.networks[name])}
+        self.twist(name, told)
+        return told
 
     def wait(self, name: str, seconds: int) -> None:
         self._enter("wait")

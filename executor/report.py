@@ -1,0 +1,261 @@
+"""Pure: a run's sandbox as the engine reports it, row by row beside what was asked, and what of it breaks a promise.
+
+Promises are written down here a second time on purpose: a mistake in `options` shows as drift. Environment, labels
+and command lines are never in a report.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from executor import options, seccomp
+from executor.spec import MB, RunSpec
+
+USER = "1000:1000"
+MISSING = "not reported"
+NOTHING = "none"
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting. `drift`: it is not as asked. `promise`: with drift in it no script may begin."""
+
+    of: str  # main, sidecar or network
+    what: str
+    asked: str
+    reported: str
+    drift: bool
+    promise: bool = False
+
+
+def rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
+    """All rows of one sandbox. `asked` and `found`: by name, the bodies sent and what `inspect` then said."""
+    made: list[Row] = []
+    names = {options.main_name(spec.run_id): "main", options.sidecar_name(spec.run_id): "sidecar"}
+    for name, body in asked.items():
+        seen = found.get(name) or {}
+        if role := names.get(name):
+            made += _container(role, spec, body, seen, default_runtime)
+            made += _networks(role, spec, body, seen)
+        else:
+            made += _network(name, spec, body, seen)
+    main = found.get(options.main_name(spec.run_id)) or {}
+    made.append(_row("main", "image", image_id, show(main.get("Image", MISSING))))
+    return sorted(made, key=lambda row: ("main", "sidecar", "network").index(row.of))
+
+
+def as_json(made: list[Row]) -> dict[str, Any]:
+    """What is kept of it: how many rows there are, how many drifted, and the rows."""
+    return {"rows": [asdict(row) for row in made], "count": len(made), "drifted": sum(row.drift for row in made)}
+
+
+def broken(made: list[Row]) -> str:
+    """A sentence that names the promises the engine did not keep; empty when it kept all."""
+    bad = [f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in made if row.drift and row.promise]
+    if not bad:
+        return ""
+    return (
+        f"The engine made a sandbox that is not as asked, so the script was not started: {'; '.join(bad)[:600]}. "
+        "`manage.py doctor` on this host tells more."
+    )
+
+
+def _row(of: str, what: str, asked: str, reported: str, *, promise: bool = False) -> Row:
+    return Row(of, what, asked[:300], reported[:300], asked != reported, promise)
+
+
+def show(value: Any) -> str:
+    """A setting as a person reads it; equal settings read equally, in whatever order an engine says them."""
+    if value in (None, "", [], {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {show(one)}" for key, one in sorted(value.items()))
+    if isinstance(value, list):
+        return ", ".join(sorted(show(one) for one in value))
+    return str(value)
+
+
+def _megabytes(value: Any) -> str:
+    return f"{value / MB:g} MB" if isinstance(value, int) else show(value)
+
+
+def _cpus(value: Any) -> str:
+    return f"{value / 1e9:g}" if isinstance(value, int) else show(value)
+
+
+def _own(value: Any) -> str:
+    """Whose namespace it is: the container's own, unless the host's or another container's was asked for."""
+    return "its own" if value in (None, "", "private", "shareable", "none") else show(value)
+
+
+def _tmpfs(value: Any) -> str:
+    """Mount points with their options in order, sizes in megabytes."""
+    parts = {}
+    for path, words in (value or {}).items():
+        sized = [
+            f"size={int(one[5:]) / MB:g}MB" if one.startswith("size=") and one[5:].isdecimal() else one
+            for one in words.split(",")
+        ]
+        parts[path] = " ".join(sorted(sized))
+    return "; ".join(f"{path} {words}" for path, words in sorted(parts.items())) or NOTHING
+
+
+def _privileges(value: Any) -> str:
+    said = [one for one in value or [] if one.partition(":")[0].partition("=")[0] == "no-new-privileges"]
+    return "yes" if said and not said[-1].endswith("false") else "no"
+
+
+def _seccomp(value: Any) -> str:
+    """The profile's digest, since the profile is long: compared, and never shown whole."""
+    said = [one.removeprefix("seccomp=") for one in value or [] if one.startswith("seccomp=")]
+    if not said:
+        return "the engine's default"
+    return said[-1] if said[-1] in ("unconfined", "builtin") else f"sha256 {_digest(said[-1])}"
+
+
+def _digest(profile: str) -> str:
+    return hashlib.sha256(profile.encode()).hexdigest()[:16]
+
+
+def _other_options(value: Any) -> str:
+    return show([one[:80] for one in value or [] if not one.startswith(("seccomp=", "no-new-privileges"))])
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """A setting of HostConfig that holds for every run, whatever `options` says."""
+
+    key: str
+    what: str
+    wanted: str
+    read: Callable[[Any], str] = show
+
+
+PROMISES = (
+    _Promise("Privileged", "privileged", "no"),
+    _Promise("CapDrop", "capabilities dropped", "ALL"),
+    _Promise("CapAdd", "capabilities added", NOTHING),
+    _Promise("SecurityOpt", "no new privileges", "yes", _privileges),
+    _Promise(
+        "SecurityOpt",
+        "seccomp profile",
+        f"sha256 {_digest(seccomp.security_option().removeprefix('seccomp='))}",
+        _seccomp,
+    ),
+    _Promise("Binds", "host folders", NOTHING),
+    _Promise("VolumesFrom", "volumes of others", NOTHING),
+    _Promise("Devices", "devices", NOTHING),
+    _Promise("DeviceCgroupRules", "device rules", NOTHING),
+    _Promise("PidMode", "processes", "its own", _own),
+    _Promise("IpcMode", "shared memory", "its own", _own),
+    _Promise("UTSMode", "host name", "its own", _own),
+    _Promise("UsernsMode", "user names", "its own", _own),
+    _Promise("PortBindings", "published ports", NOTHING),
+    _Promise("PublishAllPorts", "publishes all ports", "no"),
+)
+# What `options` asks for in HostConfig under another name than the engine's, or shown otherwise than as it is.
+NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "Memory": ("memory", _megabytes),
+    "MemorySwap": ("memory with swap", _megabytes),
+    "NanoCpus": ("CPU", _cpus),
+    "PidsLimit": ("processes at most", show),
+    "Tmpfs": ("memory file systems", _tmpfs),
+    "Dns": ("DNS", show),
+    "DnsSearch": ("DNS search", show),
+    "DnsOptions": ("DNS options", show),
+    "ExtraHosts": ("known names", show),
+    "Sysctls": ("kernel settings", show),
+    "Init": ("init", show),
+    "AutoRemove": ("removes itself", show),
+    "RestartPolicy": ("restarts", lambda value: show((value or {}).get("Name"))),
+    "LogConfig": (
+        "log driver",
+        lambda value: f"{show((value or {}).get('Type'))} {show((value or {}).get('Config'))}",
+    ),
+    "Ulimits": ("own limits", show),
+    "NetworkMode": ("network", show),
+}
+_APART = frozenset({"ReadonlyRootfs", "Runtime"} | {promise.key for promise in PROMISES})
+
+
+def _container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
+    """One container: the promises, its limits by the spec, and then all else that was asked for."""
+    asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
+    config = found.get("Config") or {}
+    made = [_row(role, "user", USER, show(config.get("User", MISSING)), promise=True)]
+    for one in PROMISES:
+        said = one.read(host[one.key]) if one.key in host else MISSING
+        made.append(_row(role, one.what, one.wanted, said, promise=True))
+    read_only = role == "sidecar" or spec.read_only_root
+    made.append(
+        _row(role, "read-only root", show(read_only), show(host.get("ReadonlyRootfs", MISSING)), promise=read_only)
+    )
+    folders = [f"{one.get('Type')} {one.get('Destination')}" for one in found.get("Mounts") or []]
+    made.append(_row(role, "mounts", NOTHING, show(folders) if "Mounts" in found else MISSING))
+    runtime = str(asked.get("Runtime") or default_runtime)
+    made.append(_row(role, "runtime", runtime, show(host.get("Runtime", MISSING))))
+    made.append(_row(role, "image name", body["Image"], show(config.get("Image", MISSING))))
+    others = _other_options(asked.get("SecurityOpt"))
+    made.append(_row(role, "other security options", others, _other_options(host.get("SecurityOpt"))))
+    limits = spec.limits if role == "main" else options.SIDECAR_LIMITS
+    fixed = {"Memory": limits.memory_bytes, "MemorySwap": limits.memory_bytes}
+    fixed |= {"NanoCpus": limits.nano_cpus, "PidsLimit": limits.pids}
+    for key, value in {**asked, **fixed}.items():
+        if key not in _APART:
+            what, read = NAMED.get(key, (key, show))
+            made.append(_row(role, what, read(value), read(host[key]) if key in host else MISSING))
+    return made
+
+
+def _networks(role: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
+    """Which networks a container is on."""
+    mine = options.network_name(spec.run_id)
+    fixed = {("main", "isolated"): mine, ("main", "egress"): mine, ("sidecar", "isolated"): mine, ("main", "none"): ""}
+    joined = list((body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
+    wanted = fixed.get((role, spec.network))
+    asked = show([wanted] if wanted else [] if wanted == "" else joined)
+    settings = found.get("NetworkSettings") or {}
+    said = show([name for name in settings["Networks"] or {} if name != "none"]) if "Networks" in settings else MISSING
+    return [_row(role, "networks", asked, said, promise=wanted is not None)]
+
+
+def _network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
+    """The run's own network: nobody else's, and without an address of the host unless its job asked for an open one."""
+    closed = name == options.network_name(spec.run_id) and spec.network in ("isolated", "egress")
+    asked, said = body.get("Options") or {}, found.get("Options") or {}
+
+    def same(key: str) -> Row:
+        return _row("network", key.lower(), show(body.get(key)), show(found[key]) if key in found else MISSING)
+
+    made = [same("Driver"), same("Attachable")]
+    internal = True if closed else body.get("Internal")
+    made.append(_row("network", "internal", show(internal), show(found.get("Internal", MISSING)), promise=closed))
+    if closed:
+        made.append(_row("network", "address of the host", NOTHING, _host_address(said), promise=True))
+    made.append(_row("network", "IPv6", "no", show(found.get("EnableIPv6", MISSING)), promise=closed))
+    made.append(_row("network", "subnet", _subnets(body), _subnets(found) if "IPAM" in found else MISSING))
+    made.append(_row("network", "strangers", NOTHING, _strangers(spec, found), promise=closed))
+    for key, value in asked.items():
+        made.append(_row("network", key.rpartition(".bridge.")[2], show(value), show(said.get(key, MISSING))))
+    return made
+
+
+def _host_address(said: Json) -> str:
+    prefix = "com.docker.network.bridge."
+    kept_off = said.get(prefix + "inhibit_ipv4") == "true" or said.get(prefix + "gateway_mode_ipv4") == "isolated"
+    return NOTHING if kept_off else "one on its bridge"
+
+
+def _subnets(value: Json) -> str:
+    return show([one.get("Subnet") for one in (value.get("IPAM") or {}).get("Config") or []])
+
+
+def _strangers(spec: RunSpec, found: Json) -> str:
+    if "Containers" not in found:
+        return MISSING
+    ours = {options.main_name(spec.run_id), options.sidecar_name(spec.run_id)}
+    return show([one.get("Name") for one in (found["Containers"] or {}).values() if one.get("Name") not in ours])

@@ -1,0 +1,236 @@
+"""The report of a sandbox: what the engine says beside what was asked, and what of it stops a run."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor import options, report
+from executor.options import Addresses
+from executor.report import Row
+from executor.slot import Slot
+from executor.spec import MB, RunSpec
+from executor.subnets import SubnetPool
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_spec
+
+SUBNET = IPv4Network("10.215.0.0/29")
+Twist = Callable[[dict[str, Any]], object]
+
+
+def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is asked for a run, and what an engine that obeys says of it."""
+    addresses = Addresses(SUBNET)
+    network = options.network(spec, addresses)
+    asked: dict[str, Any] = {network["Name"]: network}
+    asked[options.main_name(spec.run_id)] = options.main_container(spec, addresses, "local")
+    asked[options.sidecar_name(spec.run_id)] = options.sidecar_container(spec, addresses)
+    found = {}
+    for name, body in asked.items():
+        if "Driver" in body:
+            engine.create_network(body)
+            found[name] = engine.describe_network(name)
+        else:
+            engine.create_container(name, body)
+            found[name] = engine.describe_container(name)
+    return asked, found
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+def rows_after(engine: FakeEngine, part: str, twist: Twist, **changes: Any) -> list[Row]:
+    """The rows of a sandbox of which `twist` changed what the engine says of its main, sidecar or network."""
+    spec = make_spec(**changes)
+    asked, found = found_for(spec, engine)
+    names = {"main": options.main_name, "sidecar": options.sidecar_name, "network": options.network_name}
+    image = found[options.main_name(spec.run_id)]["Image"]
+    twist(found[names[part](spec.run_id)])
+    return report.rows(spec, asked, found, "runc", image)
+
+
+def drifted(rows: list[Row]) -> set[tuple[str, str]]:
+    return {(row.of, row.what) for row in rows if row.drift}
+
+
+def test_an_engine_that_obeys_shows_no_drift(engine: FakeEngine) -> None:
+    rows = rows_after(engine, "main", lambda told: None)
+    assert drifted(rows) == set()
+    assert report.broken(rows) == ""
+    shown = {(row.of, row.what): row.reported for row in rows}
+    assert shown["main", "memory"] == "512 MB"
+    assert shown["sidecar", "memory"] == "256 MB"
+    assert shown["main", "CPU"] == "0.5"
+    assert "size=100MB" in shown["main", "memory file systems"]
+    assert shown["network", "address of the host"] == "none"
+    assert report.as_json(rows) == {"rows": [row.__dict__ for row in rows], "count": len(rows), "drifted": 0}
+
+
+def host(**changes: Any) -> Twist:
+    return lambda told: told["HostConfig"].update(changes)
+
+
+PROFILE = options.main_container(make_spec(), Addresses(SUBNET), "local")["HostConfig"]["SecurityOpt"][1]
+BROKEN: list[tuple[str, Twist, str]] = [
+    ("main", host(Privileged=True), "privileged"),
+    ("sidecar", host(Privileged=True), "privileged"),
+    ("main", host(CapAdd=["SYS_ADMIN"]), "capabilities added"),
+    ("main", host(CapDrop=[]), "capabilities dropped"),
+    ("main", host(SecurityOpt=[PROFILE]), "no new privileges"),
+    ("main", host(SecurityOpt=["no-new-privileges:false", PROFILE]), "no new privileges"),
+    ("main", host(SecurityOpt=["no-new-privileges:true", "seccomp=unconfined"]), "seccomp profile"),
+    ("sidecar", host(SecurityOpt=["no-new-privileges:true"]), "seccomp profile"),
+    ("main", host(SecurityOpt=["no-new-privileges:true", PROFILE + " "]), "seccomp profile"),
+    ("main", host(ReadonlyRootfs=False), "read-only root"),
+    ("main", host(Binds=["/:/host"]), "host folders"),
+    ("main", host(Devices=[{"PathOnHost": "/dev/sda"}]), "devices"),
+    ("main", host(PidMode="host"), "processes"),
+    ("main", host(IpcMode="host"), "shared memory"),
+    ("main", host(UsernsMode="host"), "user names"),
+    ("main", host(PortBindings={"80/tcp": [{"HostPort": "80"}]}), "published ports"),
+    ("main", lambda told: told["Config"].update(User=""), "user"),
+    ("main", lambda told: told["NetworkSettings"]["Networks"].update(bridge={}), "networks"),
+    ("network", lambda told: told.update(Internal=False), "internal"),
+    ("network", lambda told: told["Options"].pop("com.docker.network.bridge.inhibit_ipv4"), "address of the host"),
+    ("network", lambda told: told["Containers"].update(x={"Name": "somebody"}), "strangers"),
+]
+
+
+@pytest.mark.parametrize(("part", "twist", "what"), BROKEN)
+def test_a_broken_promise_is_named_and_stops_the_run(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
+    rows = rows_after(engine, part, twist)
+    assert (part, what) in drifted(rows)
+    assert f"{part}'s {what} is" in report.broken(rows)
+
+
+@pytest.mark.parametrize(
+    "key", ["Privileged", "CapDrop", "CapAdd", "SecurityOpt", "ReadonlyRootfs", "Binds", "PidMode"]
+)
+def test_what_the_engine_does_not_report_is_drift(engine: FakeEngine, key: str) -> None:
+    rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
+    assert report.broken(rows)
+    assert "not reported" in report.broken(rows)
+
+
+def test_nothing_reported_at_all_breaks_every_promise(engine: FakeEngine) -> None:
+    rows = rows_after(engine, "main", dict.clear)
+    assert {what for of, what in drifted(rows) if of == "main"} >= {one.what for one in report.PROMISES}
+
+
+DRIFT: list[tuple[str, Twist, str]] = [
+    ("main", host(Memory=0), "memory"),
+    ("main", host(MemorySwap=-1), "memory with swap"),
+    ("main", host(NanoCpus=0), "CPU"),
+    ("main", host(PidsLimit=None), "processes at most"),
+    ("main", host(Dns=["127.0.0.11"]), "DNS"),
+    ("main", host(Init=False), "init"),
+    ("main", host(Runtime="other"), "runtime"),
+    ("main", host(Tmpfs={}), "memory file systems"),
+    ("main", host(Sysctls=None), "kernel settings"),
+    ("sidecar", host(LogConfig={"Type": "json-file", "Config": {}}), "log driver"),
+    ("main", lambda told: told["Mounts"].append({"Type": "volume", "Destination": "/data"}), "mounts"),
+    ("main", lambda told: told.update(Image="sha256:other"), "image"),
+    ("network", lambda told: told["IPAM"]["Config"][0].update(Subnet="10.0.0.0/8"), "subnet"),
+]
+
+
+@pytest.mark.parametrize(("part", "twist", "what"), DRIFT)
+def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
+    rows = rows_after(engine, part, twist)
+    assert drifted(rows) == {(part, what)}
+    assert report.broken(rows) == ""
+
+
+def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine does all that it is asked, and is asked for the wrong thing."""
+    right = options._hardened
+
+    def wrong(*arguments: Any) -> dict[str, Any]:
+        return right(*arguments) | {"Privileged": True, "Memory": 0, "SecurityOpt": ["seccomp=unconfined"]}
+
+    monkeypatch.setattr(options, "_hardened", wrong)
+    rows = rows_after(engine, "main", lambda told: None)
+    assert {("main", "privileged"), ("sidecar", "privileged"), ("main", "memory")} <= drifted(rows)
+    assert {("main", "seccomp profile"), ("main", "no new privileges")} <= drifted(rows)
+    assert "unconfined" in report.broken(rows)
+
+
+def test_a_root_that_may_be_written_is_no_drift_for_a_job_that_asked(engine: FakeEngine) -> None:
+    rows = rows_after(engine, "main", lambda told: None, read_only_root=False)
+    assert drifted(rows) == set()
+    assert {row.asked for row in rows if row.what == "read-only root"} == {"no", "yes"}
+
+
+def test_nothing_private_and_no_profile_is_in_a_report(engine: FakeEngine) -> None:
+    rows = rows_after(engine, "main", lambda told: told["Config"]["Env"].append("KEY=private"), env={"A": "private"})
+    text = json.dumps(report.as_json(rows))
+    assert "private" not in text
+    assert "CRONIUM_" not in text
+    assert "SCMP_" not in text
+    assert len(text) < 20_000
+
+
+class TestSlot:
+    @pytest.fixture
+    def run(self, engine: FakeEngine) -> Callable[..., Remembering]:
+        def whole(**changes: Any) -> Remembering:
+            told = Remembering()
+            pool = SubnetPool(IPv4Network("10.215.0.0/24"))
+            Slot(engine, make_spec(**changes), told, pool, threading.Semaphore(2)).run()
+            assert engine.left == []
+            assert told.events[-1] == "cleaned"
+            return told
+
+        return whole
+
+    def test_tells_the_report_before_the_script_begins(self, run: Callable[..., Remembering]) -> None:
+        told = run(script="echo hello")
+        assert told.result is not None
+        assert (told.result.status, told.report["drifted"]) == ("succeeded", 0)
+        assert told.report["count"] == len(told.report["rows"]) > 50
+        assert {row["of"] for row in told.report["rows"]} == {"main", "sidecar", "network"}
+
+    def test_a_broken_promise_keeps_the_script_from_starting(
+        self, engine: FakeEngine, run: Callable[..., Remembering]
+    ) -> None:
+        def twist(name: str, told: dict[str, Any]) -> None:
+            if "main" in name:
+                told["HostConfig"]["Privileged"] = True
+
+        engine.twist = twist
+        told = run(script="echo it ran")
+        assert told.result is not None
+        assert (told.result.status, told.result.reason) == ("errored", "sandbox_drift")
+        assert "main's privileged is yes (asked: no)" in told.result.message
+        assert told.log() == b""
+        assert "may_begin" not in told.events
+        assert told.report["drifted"] == 1
+
+    def test_other_drift_lets_it_run(self, engine: FakeEngine, run: Callable[..., Remembering]) -> None:
+        def twist(name: str, told: dict[str, Any]) -> None:
+            if "main" in name:
+                told["HostConfig"]["Memory"] = 64 * MB
+
+        engine.twist = twist
+        told = run(script="echo it ran")
+        assert told.log() == b"it ran\n"
+        (row,) = [row for row in told.report["rows"] if row["drift"]]
+        assert (row["what"], row["asked"], row["reported"]) == ("memory", "512 MB", "64 MB")
+
+    def test_a_runtime_that_is_not_offered_is_refused_before_anything_is_made(
+        self, engine: FakeEngine, run: Callable[..., Remembering]
+    ) -> None:
+        engine.offered = ("crun", "runc")
+        told = run(runtime="runsc")
+        assert told.result is not None
+        assert (told.result.status, told.result.reason) == ("errored", "runtime_missing")
+        assert "'runsc'" in told.result.message
+        assert "crun, runc" in told.result.message
+        assert (engine.calls["create_network"], engine.calls["create_container"]) == (0, 0)
