@@ -59,7 +59,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def job_page(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
-    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output")
+    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output", "sandbox")
     page = newest_or_first(runs, request.GET.get("after", ""), RUNS_SIZE)
     choice = resolve(job.language, job=job.image)
     context = {
@@ -70,6 +70,8 @@ def job_page(request: HttpRequest, slug: str) -> HttpResponse:
         "image_why": RULES[choice.rule],
         "profiles": Profile.objects.all(),
         "bound": BOUNDS["timeout_seconds"],
+        # Asked for by the template alone: the rows that follow every two seconds don't show it.
+        "variable_count": job.variables.filter(text__isnull=False).count,
         "nav": "jobs",
     }
     partial = request.headers.get("HX-Target") == "run-rows"

@@ -1,7 +1,7 @@
 """The routes of runs: launch, list, look, cancel, run again."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,9 +15,10 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
+from cronium_admin.json_text import compact
 from cronium_admin.paging import newest_first
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage
+from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 from cronium_admin.runs.service import cancel, launch, rerun
 
 router = Router(tags=["runs"], auth=needs(May.SEE))
@@ -28,7 +29,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 def _runs() -> QuerySet[Run, Run]:
     """Runs with what every answer shows, in one query."""
-    return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input")
+    return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input", "sandbox")
 
 
 def find_run(run_id: UUID) -> Run:
@@ -73,7 +74,7 @@ def list_runs(
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
         raise _invalid(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
-    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input")
+    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
     if job is not None:
         runs = runs.filter(job=_job_for_filter(job))
     if status:
@@ -93,6 +94,27 @@ def _job_for_filter(slug: str) -> Job:
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
     run = find_run(run_id)
     return RunDetail.full(run, list(run.events.all()))
+
+
+@router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERRORS: ErrorBody}, summary="Its sandbox")
+def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
+    """What the engine reported of the run's containers and network before its script began, beside what was asked."""
+    found = Run.objects.filter(pk=run_id).values_list("sandbox").first()
+    if found is None:
+        raise Refused(404, "not_found", f"There is no run {run_id}.")
+    return SandboxOut(reported=found[0] is not None, **(found[0] or {}))
+
+
+@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERRORS: ErrorBody}, summary="Its output alone")
+def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The JSON value itself, in nothing else; 404 while the script has given none."""
+    run = Run.objects.only("output", "output_at").filter(pk=run_id).first()
+    if run is None:
+        raise Refused(404, "not_found", f"There is no run {run_id}.")
+    if run.output_at is None:
+        raise Refused(404, "no_output", "The run's script has given no output.")
+    headers = {"Cache-Control": "no-store"}  # a later call of the script changes it
+    return HttpResponse(compact(run.output), content_type="application/json", headers=headers)
 
 
 @router.post(

@@ -42,7 +42,8 @@ class RunItem(BaseModel):
     profile: str
     limits: LimitsOut
     timeout_seconds: int
-    network: str
+    network: str = Field(description="isolated, none, egress or open.")
+    runtime: str = Field(description="The engine's runtime it asks for (runc, runsc, ...); empty: the default.")
     read_only_root: bool
     parent: UUID | None = Field(description="The run that this one repeats.")
     created_by: str | None
@@ -61,7 +62,16 @@ class RunItem(BaseModel):
     def facts(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
+            *(
+                "timeout_seconds",
+                "network",
+                "runtime",
+                "read_only_root",
+                "host",
+                "created_at",
+                "claimed_at",
+                "started_at",
+            ),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
             "condition",
         ]
@@ -87,12 +97,14 @@ class RunItem(BaseModel):
 class RunOut(RunItem):
     env: list[str] = Field(description="The names of its variables; values are not shown.")
     secrets: list[str] = Field(description="The names of its secrets.")
+    egress: list[str] = Field(description="What it may reach, as host:port, with the network egress; else empty.")
     input: Any
     output: Any
 
     @staticmethod
     def more(run: Run) -> dict[str, Any]:
-        return {"env": sorted(run.env), "secrets": run.secrets, "input": run.input, "output": run.output}
+        same = ("secrets", "egress", "input", "output")
+        return {"env": sorted(run.env), **{name: getattr(run, name) for name in same}}
 
     @classmethod
     def of(cls, run: Run) -> "RunOut":
@@ -114,6 +126,22 @@ class RunDetail(RunOut):
     def full(cls, run: Run, events: list[RunEvent]) -> "RunDetail":
         told = [EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in events]
         return cls(**cls.facts(run), **cls.more(run), script=run.script, events=told)
+
+
+class SandboxRow(BaseModel):
+    of: str = Field(description="main, sidecar or network")
+    what: str
+    asked: str
+    reported: str
+    drift: bool = Field(description="It is not as asked.")
+    promise: bool = Field(description="With drift in it the script is not started.")
+
+
+class SandboxOut(BaseModel):
+    reported: bool = Field(description="false before the sandbox was built, and for a run that never had one.")
+    count: int = 0
+    drifted: int = 0
+    rows: list[SandboxRow] = []
 
 
 class RunPage(BaseModel):

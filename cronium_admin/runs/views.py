@@ -20,13 +20,14 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
+from cronium_admin.runs import outcome
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.phases import phases
 from cronium_admin.runs.service import Overrides, cancel, launch, rerun
 
 PAGE_SIZE = 50
-_LONG = ("script", "env", "input", "output")
+_LONG = ("script", "env", "input", "output", "sandbox")
 
 
 @require_safe
@@ -64,14 +65,19 @@ def live_count(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def run_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     run = _run(pk)
-    return render(request, "runs/run.html", _context(run))
+    return render(request, "runs/run.html", {**_context(run), **outcome.context(run)})
 
 
 @require_safe
 @needs(May.SEE)
 def run_live(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The parts of the run page that change, each to be put in its place; the log is none of them."""
-    return render(request, "runs/_live.html", {**_context(_run(pk)), "oob": True})
+    """The parts of the run page that change, each to be put in its place; the log is none of them.
+
+    `outcome` is the version of output and condition that the browser has: while it is the latest they stay away.
+    """
+    run = _run(pk)
+    shown = outcome.context(run, request.GET.get("outcome"))
+    return render(request, "runs/_live.html", {**_context(run), **shown, "oob": True})
 
 
 @require_POST
@@ -133,7 +139,8 @@ def _filtered(status: str, slug: str) -> QuerySet[Run]:
 
 def _run(pk: UUID) -> Run:
     rows = Run.objects.select_related("job", "parent", "created_by", "log_head")
-    return get_object_or_404(rows.defer("job__script", "job__env", "job__input", "parent__script"), pk=pk)
+    long = [f"{table}__{name}" for table in ("job", "parent") for name in ("script", "env", "input")]
+    return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
 
 
 def _context(run: Run) -> dict[str, Any]:

@@ -27,6 +27,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("POST", "/jobs/report/runs", None, "operator", 202),
     ("GET", "/runs", None, "viewer", 200),
     ("GET", "/runs/{run}", None, "viewer", 200),
+    ("GET", "/runs/{run}/sandbox", None, "viewer", 200),
     ("GET", "/runs/{run}/logs", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),

@@ -21,6 +21,7 @@ READS = [
     ("/runs", 2),
     ("/runs?job=report&status=queued", 3),
     ("/runs/{run}", 3),
+    ("/runs/{run}/sandbox", 2),
     ("/images", 10),
     ("/images/bash", 4),
     ("/profiles", 2),

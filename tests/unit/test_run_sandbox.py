@@ -1,0 +1,75 @@
+"""What the run page and the API say of a run's sandbox."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from cronium_admin.access.models import User
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run
+from executor.report import Row, as_json
+from tests.conftest import Api
+
+FINE = Row("main", "memory", "512 MB", "512 MB", False)
+OTHER = Row("sidecar", "DNS", "127.0.0.1", "<b>8.8.8.8</b>", True)
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["viewer"])
+    return client
+
+
+@pytest.fixture
+def claimed(run: Run) -> Run:
+    found = transitions.claim_next("here", "here:1")
+    assert found == run
+    return found
+
+
+def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api, run: Run) -> None:
+    assert "The engine reports it before the script begins" in client.get(f"/runs/{run.pk}/").content.decode()
+    assert viewer.get(f"/runs/{run.pk}/sandbox").json() == {"reported": False, "count": 0, "drifted": 0, "rows": []}
+
+
+def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer: Api, claimed: Run) -> None:
+    assert transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
+    for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
+        page = client.get(address).content.decode()
+        assert "As the engine reports it" in page
+        assert "1 of 1" in page
+        assert "other than asked" not in page
+    told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
+    assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
+    assert told["rows"][0]["reported"] == "512 MB"
+
+
+def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -> None:
+    transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE, OTHER]))
+    page = client.get(f"/runs/{claimed.pk}/").content.decode()
+    assert "The engine reports 1 of 2 settings other than asked" in page
+    assert "sidecar: DNS is" in page
+    assert "&lt;b&gt;8.8.8.8" in page
+    assert "<b>8.8.8.8" not in page
+    assert viewer.get(f"/runs/{claimed.pk}/sandbox").json()["rows"][1]["drift"] is True
+
+
+def test_a_report_is_kept_once_and_by_the_leases_holder_only(claimed: Run) -> None:
+    assert not transitions.record_sandbox(claimed.pk, claimed.lease_epoch + 1, as_json([OTHER]))
+    assert transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
+    assert not transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([OTHER]))
+    assert Run.objects.get().sandbox["drifted"] == 0
+
+
+def test_the_api_refuses_what_is_not_there(viewer: Api) -> None:
+    answer = viewer.get("/runs/00000000-0000-4000-8000-000000000000/sandbox")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_lists_do_not_read_the_report(viewer: Api, client: Client, claimed: Run) -> None:
+    for ask in (lambda: viewer.get("/runs"), lambda: client.get("/runs/"), lambda: viewer.get(f"/runs/{claimed.pk}")):
+        with CaptureQueriesContext(connection) as seen:
+            assert ask().status_code == 200
+        assert not [one for one in seen if '"sandbox"' in one["sql"]]
