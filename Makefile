@@ -13,7 +13,7 @@ test: ## all tests: unit, real engine, real browser
 
 test-fast: ## the tests that need no engine and no browser
 	@scripts/venv.sh dev
-	@.venv/bin/python -m pytest tests/unit
+	@.venv/bin/python -m pytest -n 3 tests/unit
 
 lint: ## style, types, floors of the house, missing migrations
 	@exec scripts/lint.sh

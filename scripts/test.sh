@@ -31,7 +31,10 @@ eval "$exports"
 failed=()
 for part in unit engine browser; do
   say "tests/$part"
-  .venv/bin/python -m pytest "tests/$part" </dev/null || failed+=("tests/$part")
+  # Unit tests wait more than they work, and share nothing; the others share one engine, in turn.
+  side_by_side=()
+  [ "$part" != unit ] || side_by_side=(-n 3)
+  .venv/bin/python -m pytest "${side_by_side[@]}" "tests/$part" </dev/null || failed+=("tests/$part")
 done
 if [ "${#failed[@]}" -gt 0 ]; then die "failed: ${failed[*]}"; fi
 say "all tests passed"
