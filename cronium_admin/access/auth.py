@@ -18,6 +18,7 @@ _WHAT = {
     May.SEE: "see this",
     May.RUN: "run, cancel and re-run jobs",
     May.EDIT: "create, change and delete jobs",
+    May.OPEN_NETWORK: "give jobs the open network",
     May.ADMIN: "change images and profiles",
 }
 

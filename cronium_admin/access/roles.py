@@ -18,7 +18,8 @@ class May(IntEnum):
     SEE = 0  # jobs, runs, logs, images, profiles
     RUN = 1  # run, cancel, re-run
     EDIT = 2  # create, change and delete jobs
-    ADMIN = 3  # image overrides, profiles, people
+    OPEN_NETWORK = 3  # give a job the open network, and decide what runs with it
+    ADMIN = 4  # image overrides, profiles, people
 
 
 RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}

@@ -1,15 +1,146 @@
-"""What a job with the network `egress` may reach: a list of patterns `host:port`."""
+"""What a job with the network `egress` may reach: a list of patterns `host:port`, each in one spelling.
 
+The host is a name, `*.` and a name (every name below it, not itself), or an address; the port a number or `*`.
+"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
 MAX_EGRESS = 100
+_SHOWN = 5  # mistakes of one list that are told at once
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\](.*)", re.DOTALL)
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def validate_egress(value: Any) -> None:
     """`value` must be a list of different patterns `host:port`."""
+    normal_egress(value)
+
+
+def normal_egress(value: Any) -> list[str]:
+    """The list with each pattern in its one spelling. ValidationError names every pattern that is wrong."""
     if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
         raise ValidationError('Must be a list such as ["api.example.com:443"].', code="type")
     if len(value) > MAX_EGRESS:
         raise ValidationError(f"{len(value)} patterns; at most {MAX_EGRESS} are allowed.", code="too_many")
+    normal: dict[str, None] = {}
+    problems: list[str] = []
+    for text in value:
+        try:
+            pattern = normal_pattern(text)
+        except ValidationError as error:
+            problems += error.messages
+            continue
+        if pattern in normal:
+            problems.append(f"{pattern} is there twice. Keep one of the two.")
+        normal[pattern] = None
+    if problems:
+        more = [f"And {len(problems) - _SHOWN} more."] if len(problems) > _SHOWN else []
+        raise ValidationError([ValidationError(text, code="pattern") for text in problems[:_SHOWN] + more])
+    return list(normal)
+
+
+def normal_pattern(text: str) -> str:
+    """One pattern in its one spelling: lower case, addresses and ports without what changes nothing."""
+    shown = repr(text.strip()[:80])
+    try:
+        host, port = _split(text.strip().lower())
+        return f"{_host(host)}:{_port(port, host)}"
+    except ValueError as error:
+        raise ValidationError(f"{shown}: {error}", code="pattern") from None
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Host, in brackets if it had them, and port; ValueError when a part is missing or there is more."""
+    if "://" in text or "/" in text:
+        raise ValueError("Write host and port without scheme and path, such as example.com:443.")
+    if brackets := _BRACKETS.fullmatch(text):
+        host, rest = f"[{brackets[1]}]", brackets[2]
+        if rest and not rest.startswith(":"):
+            raise ValueError("After the brackets comes a colon and the port, such as [2606:4700::1111]:443.")
+        return host, rest[1:]
+    if text.count(":") > 1:
+        raise ValueError("An IPv6 address stands in brackets, such as [2606:4700::1111]:443.")
+    host, _, port = text.partition(":")
+    return host, port
+
+
+def _port(text: str, host: str) -> str:
+    if text == "*":
+        return text
+    if not text:
+        raise ValueError(f"Say the port too: {host[:80]}:443, or {host[:80]}:* for all ports.")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 5 or not 1 <= int(text) <= 65_535:
+        raise ValueError("The port is a number from 1 to 65535, or * for all ports.")
+    return str(int(text))
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise ValueError("Say the host too, such as example.com:443.")
+    if text == "*":
+        raise ValueError("* alone would be every host. Name the hosts; *.example.com is every name below example.com.")
+    if text.startswith("["):
+        return f"[{_address(text[1:-1], 6)}]"
+    name = text[2:] if text.startswith("*.") else text
+    name = name.removesuffix(".")
+    _check_name(name, text.startswith("*."))
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        if text.startswith("*."):
+            raise ValueError("* stands before a name, not before an address.")
+        return _address(name, 4)
+    return f"*.{name}" if text.startswith("*.") else name
+
+
+def _check_name(name: str, below: bool) -> None:
+    if not name.isascii():
+        raise ValueError("Write the name in its ASCII form, whose labels begin with xn--, as DNS knows it.")
+    if "*" in name:
+        raise ValueError("* stands for whole labels at the beginning only, such as *.example.com.")
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("Not a host name: letters, digits, '-' and '_' in labels of 1 to 63, with dots between them.")
+    if below and len(labels) < 2:
+        raise ValueError("That would be a whole top-level domain. Name more, such as *.example.com.")
+    if labels[-1] == "localhost":
+        raise ValueError("localhost is the machine itself; a script may be let out to public addresses only.")
+
+
+def _address(text: str, version: int) -> str:
+    """A literal address in its usual spelling, if a script may be let out to it."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or address.version != version or "%" in text:
+        like = "203.0.113.9, four numbers from 0 to 255" if version == 4 else "[2606:4700::1111]"
+        raise ValueError(f"Not an IPv{version} address, which looks like {like}.")
+    if kind := _kind(address):
+        raise ValueError(f"This is {kind}; a script may be let out to public addresses only.")
+    return str(address)
+
+
+def _kind(address: IPv4Address | IPv6Address) -> str:
+    """What keeps an address from being public, in words; empty when it is. Looks into IPv6 that carries IPv4."""
+    if isinstance(address, IPv6Address) and (inner := _carried(address)):
+        return _kind(inner)
+    kinds = {
+        "the address of no machine": address.is_unspecified,
+        "the machine itself (loopback)": address.is_loopback,
+        "a link-local address, such as a cloud's metadata service": address.is_link_local,
+        "a multicast address": address.is_multicast,
+        "a private or reserved address": not address.is_global or address.is_reserved,
+    }
+    return next((kind for kind, applies in kinds.items() if applies), "")
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that traffic to this IPv6 address would end at."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

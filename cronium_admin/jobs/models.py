@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -39,7 +40,8 @@ class Job(models.Model):
     secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
     timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])
     network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
-    egress = models.JSONField(default=list, blank=True, validators=[validate_egress])  # patterns host:port
+    # Patterns host:port, of use with network `egress`; kept beside another one for whoever comes back to it.
+    egress = models.JSONField(default=list, blank=True, validators=[validate_egress])
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
     enabled = models.BooleanField(default=True)
@@ -61,6 +63,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.network == Network.EGRESS and not self.egress:
+            text = "List at least one host:port, such as api.example.com:443, or choose the network isolated."
+            raise ValidationError({"egress": ValidationError(text, code="required")})
 
     @property
     def limits(self) -> Limits:

@@ -1,14 +1,25 @@
 """Jobs as the API says them. Only types are checked here: the rules are the model's."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, Network
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
+
+NETWORK = (
+    "`isolated`: the runtime API only. `none`: no network, and so no runtime API. `egress`: the runtime API, and the "
+    "hosts in `egress` through a proxy. `open`: an ordinary network; only an administrator may choose it, or change "
+    "what a job that has it runs."
+)
+EGRESS = (
+    "With the network `egress`: what a run may reach, up to 100 patterns `host:port`. The host is a name, `*.` and a "
+    "name (every name below it), an IPv4 address or an IPv6 address in brackets; the port a number or `*`. Kept, "
+    "but of no use, with other networks."
+)
 
 
 class JobItem(BaseModel):
@@ -22,7 +33,7 @@ class JobItem(BaseModel):
     enabled: bool
     tags: list[str]
     timeout_seconds: int
-    network: str
+    network: Network
     read_only_root: bool
     revision: int
     runs: int = Field(description="How many runs it has had.")
@@ -45,6 +56,7 @@ class JobOut(JobItem):
     script: str
     env: dict[str, str | None] = Field(description="Values are null for those who may not edit jobs.")
     secrets: list[str] = Field(description="The names of the secrets its runs get as variables.")
+    egress: list[str] = Field(description=EGRESS)
     input: Any
     cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
     memory_mb: int | None
@@ -60,6 +72,7 @@ class JobOut(JobItem):
             script=job.script,
             env={name: value if with_values else None for name, value in job.env.items()},
             secrets=job.secrets,
+            egress=job.egress,
             input=job.input,
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
@@ -72,7 +85,7 @@ class JobOut(JobItem):
 class JobPatch(BaseModel):
     """What is given changes; what is not stays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_enum_values=True)
     name: StrictStr = OMITTED
     slug: StrictStr = OMITTED
     language: Language = OMITTED
@@ -85,7 +98,8 @@ class JobPatch(BaseModel):
     env: dict[str, StrictStr] = OMITTED
     secrets: list[StrictStr] = OMITTED
     timeout_seconds: StrictInt = OMITTED
-    network: StrictStr = OMITTED
+    network: Annotated[Network, Field(description=NETWORK)] = OMITTED
+    egress: Annotated[list[StrictStr], Field(description=EGRESS)] = OMITTED
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
     enabled: StrictBool = OMITTED
@@ -93,10 +107,7 @@ class JobPatch(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """What the body holds, ready for the service."""
-        data = self.model_dump(exclude_unset=True)
-        if "language" in data:
-            data["language"] = self.language.value
-        return data
+        return self.model_dump(exclude_unset=True)
 
 
 class JobIn(JobPatch):

@@ -10,7 +10,9 @@ from django.utils.text import slugify
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
+from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
@@ -31,7 +33,8 @@ _TRIES = 5  # at a free slug, when others take names at the same moment
 def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     """A new job from `data` (a subset of FIELDS; `profile` a name or a Profile).
 
-    Raises ValidationError by field. Without a slug, a free one is made from the name.
+    Raises ValidationError by field, and Refused (403) for an open network without the right to it.
+    Without a slug, a free one is made from the name.
     """
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
@@ -39,6 +42,7 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
                 job = Job(created_by=by)
                 _hold_secrets(data)
                 _apply(job, {"profile": DEFAULT_PROFILE, **data})
+                check_open(job, {"network"}, by)
                 job.save()
                 return job
         except IntegrityError:
@@ -51,7 +55,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
     """The stored job with `data` written over it; what `data` doesn't hold stays. Use what this returns.
 
     Works on the row as it is now, so that two people who change different fields both win, and
-    writes only what was given: the run counter belongs to launch.
+    writes only what was given: the run counter belongs to launch. Refuses as `create_job` does.
     """
     with transaction.atomic():
         stored = Job.objects.select_for_update().select_related("profile").filter(pk=job.pk).first()
@@ -61,6 +65,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
         before = {name: getattr(stored, name) for name in data if name in FIELDS}
         _apply(stored, data)
         changed = {name for name, value in before.items() if getattr(stored, name) != value}
+        check_open(stored, changed & DECIDES_THE_RUN, by)
         if changed & DECIDES_THE_RUN:
             stored.revision += 1
         if changed:
@@ -101,6 +106,8 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
             _set_profile(job, value, problems)
         elif name in ("name", "slug", "image"):
             _set_line(job, name, value, problems)
+        elif name == "egress":
+            _set_egress(job, value, problems)
         else:
             setattr(job, name, value)
     if not job.slug:
@@ -116,6 +123,14 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
             problems.setdefault(name, []).extend(errors)
     if problems:
         raise ValidationError(problems)
+
+
+def _set_egress(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:
+    job.egress = value
+    try:
+        job.egress = normal_egress(value)
+    except ValidationError as error:
+        problems["egress"] = error.error_list
 
 
 def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:

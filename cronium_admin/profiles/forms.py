@@ -9,11 +9,12 @@ class ProfileForm(forms.Form):
     """Reads the types; the profile itself refuses what is out of bounds."""
 
     name = forms.CharField(max_length=40)
-    cpu = forms.DecimalField(max_digits=8, decimal_places=2)
-    memory_mb = forms.IntegerField()
-    pids = forms.IntegerField()
+    cpu = forms.DecimalField(label="CPUs", max_digits=8, decimal_places=2)
+    memory_mb = forms.IntegerField(label="Memory, MB")
+    pids = forms.IntegerField(label="Processes (pids)")
+    runtime = forms.CharField(required=False)
 
     @classmethod
     def of(cls, profile: Profile | None) -> "ProfileForm":
-        names = ("name", "cpu", "memory_mb", "pids")
+        names = ("name", "cpu", "memory_mb", "pids", "runtime")
         return cls(initial={name: getattr(profile, name) for name in names} if profile else None)

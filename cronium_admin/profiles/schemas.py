@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
 from cronium_admin.profiles.models import Profile
 
@@ -19,6 +19,7 @@ def _cpu(value: Any) -> Decimal:
 
 
 Cpu = Annotated[Decimal, BeforeValidator(_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
+RUNTIME = "The engine's name for what runs the container, such as runc or runsc; empty: the engine's default."
 # For PATCH: only what was given is looked at, so this value is never seen.
 OMITTED: Any = Field(default_factory=lambda: None)
 
@@ -34,11 +35,13 @@ class ProfileOut(BaseModel):
     cpu: float
     memory_mb: int
     pids: int
+    runtime: str = Field(description=RUNTIME)
     jobs: int = Field(description="How many jobs use it.")
 
     @classmethod
     def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
-        return cls(name=profile.name, cpu=float(profile.cpu), memory_mb=profile.memory_mb, pids=profile.pids, jobs=jobs)
+        same = {name: getattr(profile, name) for name in ("name", "memory_mb", "pids", "runtime")}
+        return cls(**same, cpu=float(profile.cpu), jobs=jobs)
 
 
 class ProfilePatch(BaseModel):
@@ -46,6 +49,7 @@ class ProfilePatch(BaseModel):
     cpu: Cpu = OMITTED
     memory_mb: StrictInt = OMITTED
     pids: StrictInt = OMITTED
+    runtime: Annotated[StrictStr, Field(description=RUNTIME)] = OMITTED
 
 
 class ProfileIn(ProfilePatch):
@@ -53,6 +57,7 @@ class ProfileIn(ProfilePatch):
     cpu: Cpu
     memory_mb: StrictInt
     pids: StrictInt
+    runtime: Annotated[StrictStr, Field(description=RUNTIME)] = ""
 
 
 class ProfileList(BaseModel):

@@ -28,7 +28,7 @@ def find_profile(name: str) -> Profile:
 
 
 def save_profile(profile: Profile, data: Mapping[str, Any]) -> Profile:
-    """Set `data` (of `name`, `cpu`, `memory_mb`, `pids`) and store; ValidationError by field. New or known."""
+    """Set `data` (values by field) and store; ValidationError by field. New or known."""
     for field, value in data.items():
         setattr(profile, field, value)
     if profile.pk and Profile.objects.filter(pk=profile.pk, name=DEFAULT_PROFILE).exclude(name=profile.name).exists():

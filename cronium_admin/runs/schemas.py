@@ -62,18 +62,9 @@ class RunItem(BaseModel):
     def facts(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *(
-                "timeout_seconds",
-                "network",
-                "runtime",
-                "read_only_root",
-                "host",
-                "created_at",
-                "claimed_at",
-                "started_at",
-            ),
+            *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
-            "condition",
+            *("condition", "runtime"),
         ]
         return {name: getattr(run, name) for name in same} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
@@ -100,10 +91,11 @@ class RunOut(RunItem):
     egress: list[str] = Field(description="What it may reach, as host:port, with the network egress; else empty.")
     input: Any
     output: Any
+    output_at: datetime | None = Field(description="When the output was last set; null while there is none.")
 
     @staticmethod
     def more(run: Run) -> dict[str, Any]:
-        same = ("secrets", "egress", "input", "output")
+        same = ("secrets", "egress", "input", "output", "output_at")
         return {"env": sorted(run.env), **{name: getattr(run, name) for name in same}}
 
     @classmethod

@@ -16,7 +16,8 @@ from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
@@ -62,11 +63,13 @@ def launch(
 ) -> Run:
     """A new queued run of `job`, or the run that `idempotency_key` made before.
 
-    Raises Refused (409) for a disabled job and ValidationError, by field, for what is out of bounds.
+    Raises Refused for a disabled job (409) and for another image or environment on the open network without the
+    right to it (403), and ValidationError, by field, for what is out of bounds.
     """
     if idempotency_key and (earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()):
         return earlier
     _refuse_disabled(job)
+    check_open(job, [name for name in ("image", "env") if getattr(overrides, name)], by)
     snapshot = _snapshot(job, overrides)
     try:
         return _queue(job, by, snapshot, trigger, idempotency_key)
@@ -150,7 +153,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "image_rule": choice.rule,
         "profile_name": profile.name,
         "network": job.network,
-        "egress": job.egress,
+        "egress": job.egress if job.network == Network.EGRESS else [],
         "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
     }

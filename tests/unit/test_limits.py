@@ -112,7 +112,8 @@ class TestProfiles:
     def test_made_changed_shown_and_deleted(self, admin: Api, make_job: Callable[..., Job]) -> None:
         made = admin.post("/profiles", {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20})
         assert made.status_code == 201
-        assert made.json() == {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "jobs": 0}
+        shape = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "runtime": "", "jobs": 0}
+        assert made.json() == shape
         make_job(profile=Profile.objects.get(name="tiny"))
         assert admin.patch("/profiles/tiny", {"cpu": 1.5}).json()["cpu"] == 1.5
         assert admin.get("/profiles/tiny").json()["jobs"] == 1

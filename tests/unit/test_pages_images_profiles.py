@@ -84,6 +84,16 @@ def test_a_profile_is_edited_created_and_deleted(client: Client) -> None:
     assert "is deleted" in client.post("/profiles/tiny/delete/", follow=True).content.decode()
 
 
+def test_a_profiles_runtime_is_set_shown_and_taken_back(client: Client) -> None:
+    typed = {"name": "medium", "cpu": "1", "memory_mb": "1024", "pids": "250"}
+    assert "Runs under the runtime" not in client.get("/profiles/").content.decode()
+    text = client.post("/profiles/medium/", {**typed, "runtime": " runsc "}, follow=True).content.decode()
+    assert 'Runs under the runtime <span class="mono">runsc</span>' in text
+    assert Profile.objects.get(name="medium").runtime == "runsc"
+    client.post("/profiles/medium/", {**typed, "runtime": ""})
+    assert Profile.objects.get(name="medium").runtime == ""
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -93,6 +103,7 @@ def test_a_profile_is_edited_created_and_deleted(client: Client) -> None:
         ({"pids": "many"}, "Enter a whole number."),
         ({"name": "Not A Name"}, "Lower-case letters"),
         ({"name": "large"}, "already"),
+        ({"runtime": "--privileged"}, "as the engine names it"),
     ],
 )
 def test_a_wrong_profile_names_field_and_ceiling(client: Client, changes: dict[str, str], says: str) -> None:

@@ -1,0 +1,58 @@
+"""The networks a job chooses from: what is said of each, and who may choose or decide over the open one."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from cronium_admin.access.models import User
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job, Network
+
+EXPLAINED = {
+    Network.ISOLATED: "The runtime API and nothing else.",
+    Network.NONE: "No network at all, and so no runtime API: no output, variables or condition.",
+    Network.EGRESS: "The runtime API, and only the hosts listed here, through a proxy.",
+    Network.OPEN: "An ordinary network: the internet, and whatever the host itself can reach.",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One network in the editor; `refused` says why it can't be chosen, and is empty when it can."""
+
+    value: str
+    says: str
+    chosen: bool
+    refused: str
+
+
+def choices(chosen: str, stored: str, by: User) -> list[Choice]:
+    """All networks for `by`; who may not open a job may still keep an open one (`stored`) as it is."""
+    kept = may_open(by) or stored == Network.OPEN
+    refused = {} if kept else {Network.OPEN: "Only an administrator may choose it."}
+    if chosen not in Network.values or chosen in refused:
+        chosen = stored
+    return [Choice(value, says, value == chosen, refused.get(value, "")) for value, says in EXPLAINED.items()]
+
+
+def may_open(by: User | None) -> bool:
+    """Whether `by` has the right to the open network; the system itself (None) has."""
+    return by is None or by.may(May.OPEN_NETWORK)
+
+
+def check_open(job: Job, changed: Collection[str], by: User | None) -> None:
+    """Refuse (403) that `by`, without the right to it, opens `job` or decides what runs with its open network.
+
+    `job` is as it is to be; `changed` are those of its fields, of the ones that decide a run, that `by` sets.
+    """
+    if job.network != Network.OPEN or not changed or may_open(by):
+        return
+    if "network" in changed:
+        text = "The open network takes the role Administrator. Choose another network, or ask an administrator."
+        raise Refused(403, "open_network_forbidden", text, {"network": [text]})
+    text = (
+        "This job has the open network, so changing what it runs takes the role Administrator. "
+        "Leave this as it is, choose another network for the job, or ask an administrator."
+    )
+    fields = sorted(changed)
+    raise Refused(403, "open_network_forbidden", f"{', '.join(fields)}: {text}", {name: [text] for name in fields})
