@@ -16,4 +16,5 @@ urlpatterns = [
     path("", include("cronium_admin.secrets.urls")),
     path("", include("cronium_admin.jobs.urls")),
     path("", include("cronium_admin.runs.urls")),
+    path("", include("cronium_admin.runtime.urls")),
 ]

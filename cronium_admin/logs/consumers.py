@@ -127,7 +127,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
 
     async def _tell_changes(self, known: read.State | None, state: read.State) -> None:
-        if known is None or (known.status, known.cancelling) != (state.status, state.cancelling):
+        if known is None or _facts(known) != _facts(state):
             await self._tell(
                 type="status",
                 status=state.status,
@@ -136,9 +136,16 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 message=state.message,
                 lines=state.lines,
                 cancelling=state.cancelling,
+                output_at=state.output_at.isoformat() if state.output_at else None,
+                condition=state.condition,
             )
         if state.partial != (known.partial if known else ()):
             await self._tell(type="partial", lines=state.partial)
+
+
+def _facts(state: read.State) -> tuple[object, ...]:
+    """What is told as soon as it changes; the output itself is for another request."""
+    return state.status, state.cancelling, state.output_at, state.condition
 
 
 def _as_json(line: Line) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Max
@@ -27,6 +28,8 @@ class State:
     partial: tuple[tuple[str, str], ...]  # (stream, text) of the lines begun
     digest: str
     cancelling: bool
+    output_at: datetime | None
+    condition: bool | None
 
     @property
     def ended(self) -> bool:
@@ -39,8 +42,9 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 def state(run_id: UUID) -> State | None:
     """One query; None when there is no such run."""
     columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
+    outcome = ("output_at", "condition")
     head = ("log_head__lines", "log_head__stdout_tail", "log_head__stderr_tail")
-    row = Run.objects.filter(pk=run_id).values(*columns, *head).first()
+    row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head).first()
     if row is None:
         return None
     tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
@@ -54,6 +58,8 @@ def state(run_id: UUID) -> State | None:
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
         digest=row["log_digest"],
         cancelling=row["cancel_requested_at"] is not None,
+        output_at=row["output_at"],
+        condition=row["condition"],
     )
 
 

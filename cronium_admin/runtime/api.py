@@ -6,11 +6,10 @@ from ninja import Router
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.jobs.models import Job
 from cronium_admin.paging import cursor, read_cursor
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
-from cronium_admin.runtime.variables import Author, Place
+from cronium_admin.runtime.variables import Author, place_at
 
 router = Router(tags=["variables"], auth=needs(May.SEE))
 PAGE_SIZE = 100
@@ -30,7 +29,7 @@ def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: st
 
 @router.get("/{scope}/{name}", response={200: VariableOut, ERRORS: ErrorBody}, summary="One variable")
 def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
-    row = variables.find(_place(scope, name))
+    row = variables.find(place_at(scope, name))
     if row is None:
         raise _missing(scope, name)
     return VariableOut.of(row)
@@ -43,7 +42,7 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
     summary="Make or set a variable",
 )
 def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
-    return VariableOut.of(variables.put(_place(scope, name), body.value, Author(user=caller(request)), body.version))
+    return VariableOut.of(variables.put(place_at(scope, name), body.value, Author(user=caller(request)), body.version))
 
 
 @router.delete(
@@ -51,7 +50,7 @@ def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) 
 )
 def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """Its history stays."""
-    if not variables.delete(_place(scope, name), Author(user=caller(request))):
+    if not variables.delete(place_at(scope, name), Author(user=caller(request))):
         raise _missing(scope, name)
     return HttpResponse(status=204)
 
@@ -59,20 +58,10 @@ def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse
 @router.get("/{scope}/{name}/history", response={200: ChangeList, ERRORS: ErrorBody}, summary="Its last 100 changes")
 def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:
     """Newest first; also of a variable that was deleted."""
-    rows = variables.history(_place(scope, name))
+    rows = variables.history(place_at(scope, name))
     if not rows:
         raise _missing(scope, name)
     return ChangeList(items=[ChangeOut.of(row) for row in rows])
-
-
-def _place(scope: str, name: str) -> Place:
-    variables.check_name(name)
-    if scope == variables.SHARED:
-        return Place(None, name)
-    job = Job.objects.only("pk", "slug").filter(slug=scope.replace("\0", "")).first()
-    if job is None:
-        raise Refused(404, "not_found", f"There is no job {scope[:40]!r}. Give a job's slug, or shared.")
-    return Place(job, name)
 
 
 def _missing(scope: str, name: str) -> Refused:

@@ -79,14 +79,33 @@ def place_of(run: Run, key: str) -> Place:
     return Place(run.job, name)
 
 
+# What is shown of a variable; a join to the whole job, or to the run with its script and output, would cost megabytes.
+_SHOWN_COLUMNS = ("name", "text", "version", "changed_at", "changed_by", "changed_run", "job__slug", "job__name")
+
+
+def _with_values() -> QuerySet[Variable]:
+    return Variable.objects.select_related("job").only(*_SHOWN_COLUMNS).filter(text__isnull=False)
+
+
+def place_at(scope: str, name: str) -> Place:
+    """From a scope as people write it: a job's slug, or shared. Refused (422) for a bad name, (404) for no such job."""
+    check_name(name)
+    if scope == SHARED:
+        return Place(None, name)
+    job = Job.objects.only("pk", "slug", "name").filter(slug=scope.replace("\0", "")).first()
+    if job is None:
+        raise Refused(404, "not_found", f"There is no job {scope[:40]!r}. Give a job's slug, or shared.")
+    return Place(job, name)
+
+
 def find(place: Place) -> Variable | None:
     """The variable, if it has a value now."""
-    return Variable.objects.select_related("job", "changed_run").filter(place.rows, text__isnull=False).first()
+    return _with_values().filter(place.rows).first()
 
 
 def listed(search: str = "", scope: str = "") -> QuerySet[Variable]:
     """All that have a value, by name; `search` is a part of the name, `scope` a job's slug or "shared"."""
-    rows = Variable.objects.select_related("job", "changed_run").filter(text__isnull=False)
+    rows = _with_values()
     if search:
         rows = rows.filter(name__icontains=search)
     if scope == SHARED:
@@ -101,16 +120,11 @@ def after(rows: QuerySet[Variable], name: str | int, key: str | int) -> QuerySet
     return rows.filter(Q(name__gt=name) | Q(name=name, pk__gt=key))
 
 
-def history(place: Place) -> list[Change]:
-    """The last changes, newest first; also of a variable that was deleted."""
-    rows = Change.objects.select_related("run", "variable").filter(**_of_variable(place)).order_by("-version")
-    return list(rows[:HISTORY])
-
-
-def _of_variable(place: Place) -> dict[str, Any]:
-    return {"variable__name": place.name} | (
-        {"variable__job": place.job} if place.job else {"variable__job__isnull": True}
-    )
+def history(place: Place, before: int = 0, size: int = HISTORY) -> list[Change]:
+    """The last changes (those older than version `before`), newest first; also of a variable that was deleted."""
+    owner = {"variable__job": place.job} if place.job else {"variable__job__isnull": True}
+    rows = Change.objects.filter(variable__name=place.name, **owner).order_by("-version")
+    return list((rows.filter(version__lt=before) if before else rows)[:size])
 
 
 def encode(value: Any) -> str:

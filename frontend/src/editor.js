@@ -2,51 +2,17 @@
 import { indentWithTab } from "@codemirror/commands";
 import { javascript } from "@codemirror/lang-javascript";
 import { python } from "@codemirror/lang-python";
-import { HighlightStyle, StreamLanguage, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import { StreamLanguage, indentUnit } from "@codemirror/language";
 import { shell } from "@codemirror/legacy-modes/mode/shell";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
-import { tags } from "@lezer/highlight";
 import { basicSetup } from "codemirror";
+import { isDark, looks, typeOver } from "./code.js";
 import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
 
 const form = document.getElementById("job-form");
 const path = location.pathname;
 const LANGUAGES = { bash: () => StreamLanguage.define(shell), python, node: () => javascript() };
-const highlight = HighlightStyle.define([
-  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword], color: "var(--c-magenta)" },
-  { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--c-green)" },
-  { tag: [tags.comment], color: "var(--c-grey)", fontStyle: "italic" },
-  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--c-amber)" },
-  { tag: [tags.function(tags.variableName), tags.definition(tags.variableName), tags.className, tags.standard(tags.name)], color: "var(--c-blue)" },
-  { tag: [tags.propertyName, tags.meta, tags.typeName], color: "var(--c-cyan)" },
-  { tag: [tags.invalid], color: "var(--c-red)" },
-]);
-const look = EditorView.theme({
-  "&": { color: "var(--c-text)", backgroundColor: "var(--c-log)", height: "100%" },
-  "&.cm-focused": { outline: "2px solid var(--c-accent)", outlineOffset: "-2px" },
-  ".cm-gutters": { backgroundColor: "var(--c-log)", color: "var(--c-no)", border: "0", borderRight: "1px solid var(--c-line)" },
-  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "color-mix(in srgb, var(--c-accent) 7%, transparent)" },
-  ".cm-activeLineGutter": { color: "var(--c-text)" },
-  ".cm-content": { caretColor: "var(--c-accent)" },
-  ".cm-cursor": { borderLeftColor: "var(--c-accent)" },
-  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--c-accent) 28%, transparent) !important" },
-  ".cm-panels": { backgroundColor: "var(--c-surface)", color: "var(--c-text)" },
-  ".cm-tooltip": { backgroundColor: "var(--c-surface)", borderColor: "var(--c-line)", color: "var(--c-text)" },
-});
-
-// Typing over several lines: left to itself, the browser joins them with inline styles, which the policy refuses.
-const typeOver = EditorView.domEventHandlers({
-  beforeinput(event, editor) {
-    const { from, to } = editor.state.selection.main;
-    if (event.inputType !== "insertText" || !event.data || from === to || editor.composing) return false;
-    const insert = () => editor.state.update(editor.state.replaceSelection(event.data), { userEvent: "input.type" });
-    const handlers = editor.state.facet(EditorView.inputHandler);
-    if (!handlers.some((handler) => handler(editor, from, to, event.data, insert))) editor.dispatch(insert());
-    event.preventDefault();
-    return true;
-  },
-});
 
 let clean = "";
 let leaving = false;
@@ -59,7 +25,6 @@ const dirty = () => JSON.stringify(fieldsNow()) !== clean;
 function startEditor() {
   const language = new Compartment();
   const dark = new Compartment();
-  const isDark = () => EditorView.darkTheme.of(document.documentElement.getAttribute("data-bs-theme") === "dark");
   const speak = () => LANGUAGES[chosen()]();
   const indent = () => indentUnit.of(chosen() === "python" ? "    " : "  ");
   view = new EditorView({
@@ -68,7 +33,7 @@ function startEditor() {
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
         keymap.of([{ key: "Mod-Enter", run: () => (send("run"), true) }, { key: "Mod-s", run: () => (send("save"), true) }]),
-        typeOver, basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), look, syntaxHighlighting(highlight),
+        typeOver, basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), looks,
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),

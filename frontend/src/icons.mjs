@@ -1,6 +1,6 @@
 // The icons the templates use; each becomes a symbol of sprite.svg.
 export const ICONS = [
-  "adjustments", "alert-triangle", "arrow-back-up", "arrow-bar-to-down", "arrow-down", "ban", "bolt", "brand-nodejs",
+  "adjustments", "alert-triangle", "arrow-back-up", "arrow-bar-to-down", "arrow-down", "ban", "bolt", "braces", "brand-nodejs",
   "brand-python", "check", "chevron-left", "chevron-right", "circle-check", "circle-x", "clock", "clock-exclamation",
   "copy", "device-floppy", "download", "edit", "history", "hourglass", "info-circle", "key", "list-details",
   "loader-2", "lock", "logout", "maximize", "menu-2", "minimize", "moon", "photo", "player-play", "player-stop",

@@ -28,6 +28,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs", None, "viewer", 200),
     ("GET", "/runs/{run}", None, "viewer", 200),
     ("GET", "/runs/{run}/sandbox", None, "viewer", 200),
+    ("GET", "/runs/{run}/output", None, "viewer", 200),
     ("GET", "/runs/{run}/logs", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
@@ -69,6 +70,7 @@ def test_each_role_gets_what_its_rank_allows(
     make_job(slug="idle", name="Idle")
     variables.put(variables.Place(None, "day"), 1, variables.Author())
     Secret.objects.create(name="API_KEY")
+    Run.objects.update(output=1, output_at=timezone.now())
     answer = Api(people[role] if role else None).call(method, path.format(run=run.pk), body)
     if role is None:
         assert answer.status_code == 401

@@ -9,6 +9,7 @@ from cronium_admin.access.models import ApiToken
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
+from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
@@ -21,6 +22,11 @@ READS = [
     ("/runs", 2),
     ("/runs?job=report&status=queued", 3),
     ("/runs/{run}", 3),
+    ("/runs/{run}/output", 2),
+    ("/variables", 2),
+    ("/variables?scope=job-2&q=a", 2),
+    ("/variables/job-2/day", 3),
+    ("/variables/job-2/day/history", 3),
     ("/runs/{run}/sandbox", 2),
     ("/images", 10),
     ("/images/bash", 4),
@@ -39,7 +45,11 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
         Secret.objects.create(name=name, encrypted=encrypt(name, "a value"), created_by=None)
     jobs[0].secrets = jobs[1].secrets = ["OTHER"]
     Job.objects.bulk_update(jobs[:2], ["secrets"])
+    for owner in (*jobs, None):
+        for name in ("day", "rows"):
+            variables.put(variables.Place(owner, name), 1, variables.Author())
     runs = [launch(each, None) for each in [*jobs, *jobs, job]]
+    Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
     return runs[-1]
 
 
@@ -57,7 +67,7 @@ def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_n
         ("POST", "/jobs/report/runs", None, 10),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 20),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 20),
-        ("DELETE", "/jobs/job-3", None, 9),
+        ("DELETE", "/jobs/job-3", None, 11),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 8),
         ("PUT", "/images/bash", {"reference": "a/b"}, 9),
@@ -69,6 +79,9 @@ def test_reads(admin: Api, plenty: Run, path: str, queries: int, django_assert_n
         ("PUT", "/secrets/FRESH", {"value": "another"}, 9),
         ("DELETE", "/secrets/API_KEY", None, 6),
         ("PATCH", "/jobs/report", {"secrets": ["API_KEY", "THIRD"]}, 22),
+        ("PUT", "/variables/shared/day", {"value": 2}, 6),
+        ("PUT", "/variables/job-2/fresh", {"value": 2}, 11),
+        ("DELETE", "/variables/shared/day", None, 6),
     ],
 )
 def test_writes(

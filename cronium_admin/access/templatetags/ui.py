@@ -1,6 +1,5 @@
 """Small template helpers every page uses: icons, states, durations, JSON. Asks no database."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +8,8 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import now
+
+from cronium_admin import json_text
 
 register = template.Library()
 
@@ -132,10 +133,8 @@ def now_ms() -> str:
 @register.filter
 def pretty(value: Any) -> str:
     """JSON for reading, cut where it would flood the page."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    if len(text) <= SHOWN_JSON:
-        return text
-    return f"{text[:SHOWN_JSON]}\n… {len(text):,} characters in all; the API gives the whole value."
+    text, is_cut = json_text.pretty(value, SHOWN_JSON)
+    return f"{text}\n… cut after {SHOWN_JSON:,} characters; the API gives the whole value." if is_cut else text
 
 
 @register.filter

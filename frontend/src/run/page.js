@@ -17,15 +17,18 @@ if (panel) {
     waiting = true;
     running = running.then(() => {
       waiting = false;
-      return window.htmx.ajax("GET", panel.dataset.refresh, { target: "#run-live", swap: "none" }).catch(() => {});
+      const known = encodeURIComponent(document.getElementById("run-outcome")?.dataset.version ?? "");
+      return window.htmx.ajax("GET", `${panel.dataset.refresh}?outcome=${known}`, { target: "#run-live", swap: "none" }).catch(() => {});
     });
   };
 
   const news = (message) => {
     if (message.status) document.title = `${words[message.status] || message.status} · ${title}`;
-    const key = [message.status, message.phase, message.reason, message.message].join("|");
+    const key = [message.status, message.phase, message.reason, message.message, message.output_at, message.condition].join("|");
     const first = seen === "";
-    if (!first || message.status !== shown) refresh();
+    // The page was made before the socket was open: what a live run has set since is asked for.
+    const given = panel.dataset.live === "true" && (message.output_at || message.condition !== null);
+    if (!first || message.status !== shown || given) refresh();
     seen = key;
     shown = message.status;
   };
@@ -37,7 +40,14 @@ if (panel) {
     },
     onEnd: (message) => { shown = message.status || shown; document.title = `${words[shown] || shown} · ${title}`; refresh(); },
   });
-  document.body.addEventListener("htmx:oobAfterSwap", () => {
+  // A long output that is open stays open when the script sets it again.
+  let opened = false;
+  document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
+    if (event.detail.target.id === "run-outcome") opened = Boolean(document.getElementById("output-text")?.open);
+  });
+  document.body.addEventListener("htmx:oobAfterSwap", (event) => {
+    const long = event.detail.target.id === "run-outcome" && document.getElementById("output-text");
+    if (long && opened) long.open = true;
     const start = Number(document.querySelector("#run-phases .p-running")?.dataset.start);
     if (start) viewer.startMs = start;
   });

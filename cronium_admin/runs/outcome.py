@@ -1,0 +1,41 @@
+"""What a run hands on, for its page: condition and output. An output may be 5 MiB: it is loaded only to be shown."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cronium_admin.json_text import compact, pretty
+from cronium_admin.runs.models import Run
+
+SHORT = 4000  # characters up to which an output stands open on the page
+SHOWN = 20_000  # of a longer one; the download has all of it
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output as a page shows it."""
+
+    text: str
+    bytes: int
+    is_long: bool
+    is_cut: bool
+    shown: int = SHOWN
+
+
+def version(run: Run) -> str:
+    """Changes whenever the condition or the output was set again."""
+    at = run.output_at.isoformat() if run.output_at else ""
+    return f"{at}/{json.dumps(run.condition)}"
+
+
+def context(run: Run, known: str | None = None) -> dict[str, Any]:
+    """For the page's part; nothing is loaded when the browser has this version already."""
+    now = version(run)
+    if known == now:
+        return {"outcome_version": ""}
+    return {"outcome_version": now, "output": _output(run.output) if run.output_at else None}
+
+
+def _output(value: Any) -> Output:
+    text, is_cut = pretty(value, SHOWN)
+    return Output(text, len(compact(value).encode()), is_long=len(text) > SHORT, is_cut=is_cut)

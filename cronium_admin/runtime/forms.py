@@ -1,0 +1,23 @@
+"""Reads what people type on the pages of variables. The variable itself refuses what is wrong with it."""
+
+from typing import Any
+
+from django import forms
+
+from cronium_admin.jobs.forms import parse_json
+from cronium_admin.runtime.variables import SHARED
+
+
+class VariableForm(forms.Form):
+    """`version` is the one that was looked at: 0 while there was no such variable."""
+
+    scope = forms.CharField(required=False, initial=SHARED)
+    name = forms.CharField(error_messages={"required": "Give it a name, such as last_day."})
+    text = forms.CharField(required=False, strip=False)
+    version = forms.IntegerField(required=False, min_value=0)
+
+    def clean_text(self) -> Any:
+        text = str(self.cleaned_data["text"])
+        if not text.strip():
+            raise forms.ValidationError('Write a JSON value, such as 0, "text", [1, 2] or null.')
+        return parse_json(text)

@@ -1,0 +1,78 @@
+"""Reads variables for the pages: heads of values, types and steps. No list loads a value that may be large."""
+
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+from django.db.models.functions import Length, Substr
+
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.paging import Page, cursor, read_cursor
+from cronium_admin.runtime import variables
+from cronium_admin.runtime.models import Change, Variable
+from cronium_admin.runtime.variables import Place
+
+HEAD = 120  # characters of a value in a list
+_TYPES = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variable of the list: `head` is the beginning of its JSON."""
+
+    variable: Variable
+    scope: str
+    type: str
+    head: str
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change with what was there before it; `before` is None where that is not kept any more."""
+
+    change: Change
+    before: str | None
+    before_is_cut: bool
+    is_first: bool
+
+
+def type_of(text: str) -> str:
+    """The JSON type of a value, from the first character of its text."""
+    return _TYPES.get(text[:1], "number")
+
+
+def page(search: str, scope: str, after: str, size: int) -> Page:
+    """A page of rows, by name; a cursor that is none shows the beginning."""
+    rows: QuerySet[Variable] = variables.listed(search, scope)
+    is_first = True
+    if after:
+        try:
+            rows, is_first = variables.after(rows, *read_cursor(after, str, int)), False
+        except Refused:
+            is_first = True
+    found = list(rows.defer("text").annotate(head=Substr("text", 1, HEAD), length=Length("text"))[: size + 1])
+    last = found[size - 1] if len(found) > size else None
+    return Page([_row(one) for one in found[:size]], cursor(last.name, last.pk) if last else "", is_first)
+
+
+def _row(row: Variable) -> Row:
+    head, length = str(getattr(row, "head", "")), int(getattr(row, "length", 0))
+    return Row(row, row.job.slug if row.job else variables.SHARED, type_of(head), head, length > HEAD)
+
+
+def jobs_with_variables() -> QuerySet[Job]:
+    """The jobs that the list can be narrowed to."""
+    return Job.objects.only("slug", "name").filter(variables__text__isnull=False).distinct().order_by("name")
+
+
+def steps(place: Place, before: int, size: int) -> tuple[list[Step], int]:
+    """A page of the history, newest first, and the version that the next page comes before (0: there is none)."""
+    found = variables.history(place, before, size + 1)
+    made = []
+    for at, change in enumerate(found[:size]):
+        older = found[at + 1] if at + 1 < len(found) else None
+        made.append(
+            Step(change, older.text if older else None, bool(older and older.is_cut), is_first=change.version == 1)
+        )
+    return made, made[-1].change.version if len(found) > size else 0
