@@ -1,0 +1,255 @@
+"""Tries this engine's isolation with a run like any other, and a second one as its neighbour.
+
+Says what held and what did not; knows no database. A canary that can't be run is an error, not a verdict.
+"""
+
+import json
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from executor import options
+from executor.errors import EngineError, SandboxDrift
+from executor.sandbox import EngineLike
+from executor.slot import Slot
+from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
+from executor.subnets import SubnetPool
+
+SECONDS = 20.0
+LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=256 * MB, pids=100)
+NEIGHBOUR_PORT = 9000
+NAME = "example.com"  # a name that resolves wherever names are resolved
+SCRIPT = Path(__file__).with_name("canary_probe.py")
+NEIGHBOUR = f"""
+import socket, time
+listener = socket.create_server(("0.0.0.0", {NEIGHBOUR_PORT}))
+print("ready", flush=True)
+time.sleep(600)
+"""
+_ENGINE = "Update the Docker Engine to 20.10 or later; `dockerd` must run with seccomp (`docker info` names it)."
+MENDS = {
+    "sandbox": "The message names what the engine made other than asked: mend that in the engine's configuration.",
+    "host": "Let nothing lead from a run's bridge to this machine: look at its firewall and routes, and at other tools "
+    "that change the engine's networks.",
+    "neighbour": "Keep the engine's own firewall rules (`--iptables` on), and let nothing forward between bridges.",
+    "DNS": "Let the engine's resolver ask nobody for a run: update the engine, and keep its `dns` setting as it was.",
+    "setuid": "Update the engine and its runtime: `no-new-privileges` and dropped capabilities have no effect here.",
+    "root file system": "Use a storage driver and runtime that can mount a root read-only, such as overlay2 and runc.",
+    "engine socket": "Take the engine's socket out of the image, and out of the engine's default mounts.",
+}
+
+
+class CanaryFailed(EngineError):
+    """The canary gave no verdict."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing that was tried: whether the sandbox held, and else how it was got through."""
+
+    name: str
+    held: bool | None  # None: it could not be tried, and `found` says why
+    found: str
+
+
+def mend(name: str) -> str:
+    """What to do about a probe of this name that got through."""
+    return MENDS.get(name, _ENGINE)
+
+
+class _Told:
+    """A RunHandler that keeps the text of one run in memory."""
+
+    def __init__(self, text: bytes = b"", on_finish: threading.Event | None = None) -> None:
+        self._awaited = text
+        self.text = b""
+        self.result: RunResult | None = None
+        self.changed = threading.Event()  # the text that was awaited came, or the run has ended
+        self.over = on_finish or threading.Event()
+
+    def may_begin(self, image_id: str) -> bool:
+        return True
+
+    def append(self, batch: Batch) -> None:
+        self.text += b"".join(segment.text for segment in batch.segments)
+        if self._awaited and self._awaited in self.text:
+            self.changed.set()
+
+    def request(self, operation: str, body: Any) -> Reply:
+        return Reply(status=403, error="FORBIDDEN", message="A canary has no runtime API.")
+
+    def event(self, kind: str, message: str) -> None:
+        """Nobody reads its timeline."""
+
+    def built(self, report: Mapping[str, Any]) -> None:
+        """The probes say it better."""
+
+    def finish(self, result: RunResult) -> None:
+        self.result = result
+        self.changed.set()
+        self.over.set()
+
+    def cleaned(self) -> None:
+        """The slot has seen to it."""
+
+
+class Canary:
+    """One trial. `images` are tried in order until one has Python; `stop` ends it from any thread."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        images: Sequence[str],
+        sidecar_image: str,
+        instance: str,
+        host: str,
+        subnets: SubnetPool,
+    ) -> None:
+        self._engine = engine
+        self._images = images
+        self._sidecar_image = sidecar_image
+        self._instance = instance
+        self._host = host_label(host)
+        self._subnets = subnets
+        self._builds = threading.Semaphore(2)
+        self._slots: list[Slot] = []
+        self._stopped = False
+
+    def run(self) -> list[Probe]:
+        """What held and what did not, in a few seconds. EngineError when there is no verdict."""
+        failure: EngineError = CanaryFailed("There is no image to try it with. Run `manage.py images build`.")
+        for image in self._images:
+            try:
+                return self._try(image)
+            except EngineError as error:
+                failure = error
+                if self._stopped:
+                    break
+        raise failure
+
+    def stop(self) -> None:
+        """End what runs; `run` then raises CanaryFailed soon."""
+        self._stopped = True
+        for slot in list(self._slots):
+            slot.stop()
+
+    def _try(self, image: str) -> list[Probe]:
+        waiting = _Told(b"ready")
+        neighbour, thread = self._start(image, NEIGHBOUR, {}, waiting)
+        try:
+            if not waiting.changed.wait(SECONDS + 20):
+                raise CanaryFailed(_why(waiting))
+            if waiting.result:
+                return _read(waiting)
+            with closing(_listener()) as listener:
+                targets = {
+                    "host": host_addresses(),
+                    "port": listener.getsockname()[1],
+                    "neighbour": self._addresses(neighbour.spec.run_id),
+                    "name": NAME,
+                }
+                probing = _Told()
+                _, other = self._start(image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing)
+                probing.over.wait()
+                neighbour.stop()  # both are taken down side by side
+                other.join()
+            return _read(probing)
+        finally:
+            neighbour.stop()
+            thread.join()
+
+    def _start(self, image: str, script: str, env: dict[str, str], told: _Told) -> tuple[Slot, threading.Thread]:
+        slot = Slot(self._engine, self._spec(image, script, env), told, self._subnets, self._builds)
+        self._slots.append(slot)
+        if self._stopped:
+            slot.stop()
+        thread = threading.Thread(target=slot.run, name="canary-run", daemon=True)
+        thread.start()
+        return slot, thread
+
+    def _spec(self, image: str, script: str, env: dict[str, str]) -> RunSpec:
+        """A run as any other, but of no job."""
+        return RunSpec(
+            run_id=str(uuid.uuid4()),
+            instance=self._instance,
+            host=self._host,
+            language="python",
+            script=script,
+            image=image,
+            sidecar_image=self._sidecar_image,
+            limits=LIMITS,
+            timeout_seconds=SECONDS,
+            log_limit_bytes=MB,
+            token=secrets.token_urlsafe(32),
+            token_expires_at=int(time.time() + 120),
+            env=env,
+        )
+
+    def _addresses(self, run_id: str) -> list[tuple[str, int]]:
+        """Where the neighbour and its sidecar listen."""
+        found = []
+        for name, port in (
+            (options.main_name(run_id), NEIGHBOUR_PORT),
+            (options.sidecar_name(run_id), options.SIDECAR_PORT),
+        ):
+            networks = self._engine.describe_container(name)["NetworkSettings"]["Networks"]
+            found += [(str(one["IPAddress"]), port) for one in networks.values() if one.get("IPAddress")]
+        return found
+
+
+def host_label(host: str) -> str:
+    """The host that a canary's containers are labelled with: no worker's reaper takes them for its leftovers."""
+    return f"canary@{host}"
+
+
+def _listener() -> socket.socket:
+    """On every address of this machine."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", 0))  # noqa: S104 - that is what must not be reached
+
+
+def host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
+    """This machine's addresses, of every interface but loopback and link-local ones."""
+    found: dict[str, None] = {}
+    last = ""
+    for line in _lines(proc / "fib_trie"):
+        words = line.split()
+        if words[:1] == ["|--"]:
+            last = words[1]
+        elif words == ["/32", "host", "LOCAL"] and not last.startswith("127."):
+            found[last] = None
+    for line in _lines(proc / "if_inet6"):
+        bits, _, _, scope, _, _ = line.split()
+        if scope == "00":  # global
+            found[socket.inet_ntop(socket.AF_INET6, bytes.fromhex(bits))] = None
+    return list(found)[:64]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _why(told: _Told) -> str:
+    words = told.text.decode(errors="replace").strip()[-300:]
+    said = f" It said: {words}" if words else ""
+    return f"The canary did not run: {told.result.message if told.result else 'it was not ready in time.'}{said}"
+
+
+def _read(told: _Told) -> list[Probe]:
+    if told.result and told.result.reason == SandboxDrift.reason:
+        return [Probe("sandbox", False, told.result.message)]
+    try:
+        return [Probe(row["name"], row["held"], row["found"]) for row in json.loads(told.text.splitlines()[-1])]
+    except (ValueError, LookupError, TypeError) as error:
+        raise CanaryFailed(_why(told)) from error

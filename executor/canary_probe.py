@@ -1,0 +1,227 @@
+"""Runs inside a sandbox and tries what no sandbox may allow; prints what it met as one JSON object.
+
+Sent as a script by `canary`, so it uses nothing but Python's own library, and nothing of Cronium.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+SECONDS = 1.0  # for an answer over the network
+# Who refuses a call with one of these has not let it into the kernel's own code for it.
+REFUSED = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
+NUMBERS = {  # x86_64, aarch64
+    "io_uring_setup": (425, 425),
+    "ptrace": (101, 117),
+    "keyctl": (250, 219),
+    "mount": (165, 40),
+    "unshare": (272, 97),
+}
+NEW_USER, NEW_MOUNT, NEW_NET = 0x10000000, 0x20000, 0x40000000
+ENGINE_SOCKETS = (
+    "/var/run/docker.sock",
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+)
+FOLDERS = ("/", "/etc", "/usr", "/usr/local", "/usr/local/lib", "/var", "/var/tmp", "/opt", "/home", "/root")  # noqa: S108
+PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib", "/usr/libexec")
+
+
+def reached(address: str, port: int) -> str:
+    """How somebody at this address answered; empty when nobody did."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
+            one.settimeout(SECONDS)
+            one.connect((address, port))
+        return "connected"
+    except ConnectionRefusedError:
+        return "refused, so it was reached"
+    except OSError:
+        return ""
+
+
+def anybody(targets: list[tuple[str, int]]) -> str:
+    """Those of the targets that answered, tried side by side."""
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(lambda target: reached(*target), targets))
+    return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, found, strict=True) if how)
+
+
+def resolved(name: str) -> str:
+    """What the system's resolver, or the engine's at 127.0.0.11, knows of a name outside."""
+    try:
+        return f"{name} is {socket.getaddrinfo(name, 80)[0][4][0]}"
+    except OSError:
+        pass
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+    question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 1, 1)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.settimeout(SECONDS)
+            one.sendto(question, ("127.0.0.11", 53))
+            _, flags, _, answers, authorities, _ = struct.unpack(">6H", one.recv(512)[:12])
+    except (OSError, struct.error):
+        return ""
+    # An error of the engine's own has no records; one from a server outside names who says so.
+    return f"127.0.0.11 answered about {name}" if answers or authorities or not flags & 0xF else ""
+
+
+def call(number: tuple[int, int], *arguments: Any) -> str:
+    """Empty when the system call was refused, else what it did; in a child, for some change their caller."""
+    at = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
+    if at is None:
+        return ""
+    child = os.fork()
+    if not child:
+        library = ctypes.CDLL(None, use_errno=True)
+        words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+        done = library.syscall(ctypes.c_long(number[at]), *words) >= 0
+        os._exit(0 if done else ctypes.get_errno())
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return ""  # ended by the filter
+    code = os.WEXITSTATUS(status)
+    return "" if code in REFUSED else "it worked" if code == 0 else f"the kernel took it ({errno.errorcode.get(code)})"
+
+
+def vsock() -> str:
+    try:
+        socket.socket(40, socket.SOCK_STREAM).close()
+        return "a socket to the hypervisor was opened"
+    except OSError as error:
+        return "" if error.errno in REFUSED else str(error)
+
+
+def became_root() -> str:
+    """Whether a call, or a program that belongs to root and may change its user, makes somebody else of us."""
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+    wrong = [] if status.get("NoNewPrivs") == "1" else ["privileges may be gained"]
+    wrong += [f"{name} is {status.get(name)}" for name in ("CapEff", "CapBnd") if int(status.get(name, "1"), 16)]
+    try:
+        os.setuid(0)
+        wrong.append("setuid(0) worked")
+    except OSError:
+        pass
+    wrong += [f"{path} ran as root" for path in _set_id() if _runs_as_root(path)]
+    return ", ".join(wrong)
+
+
+def _set_id() -> list[str]:
+    found = []
+    for folder in PROGRAMS:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                mode = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISREG(mode.st_mode) and mode.st_mode & stat.S_ISUID and mode.st_uid == 0:
+                found.append(entry.path)
+    return found[:5]
+
+
+def _runs_as_root(path: str) -> bool:
+    """Its effective user, looked at while it waits for its input or before its parent has fetched its end."""
+    try:
+        process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return False
+    time.sleep(0.05)
+    try:
+        with open(f"/proc/{process.pid}/status") as file:
+            users = next(line for line in file if line.startswith("Uid:")).split()
+        return users[2] == "0"
+    except (OSError, StopIteration):
+        return False
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wrote() -> str:
+    """Folders outside the job's own in which a file could be made."""
+    made = []
+    for folder in FOLDERS:
+        path = os.path.join(folder, ".cronium-canary")
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            made.append(folder)
+            os.unlink(path)
+        except OSError:
+            pass
+    if not os.statvfs("/").f_flag & os.ST_RDONLY:
+        made.append("/ is mounted to be written")
+    return ", ".join(made)
+
+
+def engine_socket() -> str:
+    for path in ENGINE_SOCKETS:
+        try:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(path)
+            return f"{path} answers"
+        except OSError:
+            continue
+    return ""
+
+
+def probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
+    """What is tried, by name; each says how it got through, or nothing."""
+    # The sidecar has the second address of the run's network, so the bridge's would be the first.
+    own, _, last = socket.gethostbyname("runtime-api").rpartition(".")
+    gateway = f"{own}.{int(last) - 1}"
+    host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
+    nothing = ctypes.c_char_p(b"none")
+    return {
+        "host": lambda: anybody(host),
+        "neighbour": lambda: anybody([(address, port) for address, port in targets["neighbour"]]),
+        "DNS": lambda: resolved(targets["name"]),
+        "vsock": vsock,
+        "io_uring": lambda: call(NUMBERS["io_uring_setup"], 1, 0),
+        "ptrace": lambda: call(NUMBERS["ptrace"], 0, 0, 0, 0),
+        "keyctl": lambda: call(NUMBERS["keyctl"], 0, -3, 0, 0, 0),
+        "mount": lambda: call(NUMBERS["mount"], nothing, b"/tmp", b"tmpfs", 0, 0),
+        "unshare": lambda: "; ".join(
+            filter(None, (call(NUMBERS["unshare"], flag) for flag in (NEW_USER, NEW_MOUNT, NEW_NET)))
+        ),
+        "setuid": became_root,
+        "root file system": wrote,
+        "engine socket": engine_socket,
+    }
+
+
+def tried(probe: Callable[[], str]) -> dict[str, Any]:
+    try:
+        got = probe()
+    except Exception as error:  # noqa: BLE001 - a probe that can't be made is no verdict; it is said
+        return {"held": None, "found": f"not tried: {error}"}
+    return {"held": not got, "found": got}
+
+
+def main() -> None:
+    made = probes(json.loads(os.environ["CANARY_TARGETS"]))
+    # Network probes wait for silence, and so together; the others fork, and so one by one and before any thread.
+    waiting = ("host", "neighbour", "DNS")
+    answers = {name: tried(made[name]) for name in made if name not in waiting}
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        answers |= dict(zip(waiting, pool.map(lambda name: tried(made[name]), waiting), strict=True))
+    sys.stdout.write(json.dumps([{"name": name, **answers[name]} for name in made]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
