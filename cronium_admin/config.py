@@ -7,7 +7,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -54,6 +54,7 @@ class Config(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
+    egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
     container_images_bash: str = ""
     container_images_python: str = ""
@@ -85,7 +86,19 @@ class Config(BaseSettings):
                 raise ValueError(f"key {number} must be 32 random bytes as urlsafe base64; separate keys by commas")
         return value
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("egress_dns")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                IPv4Address(part)
+            except ValueError:
+                raise ValueError(
+                    "must be IPv4 addresses of name servers with commas between, such as 9.9.9.9"
+                ) from None
+        return value
+
+    @field_validator("allowed_hosts", "egress_dns", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

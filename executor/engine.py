@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,8 @@ class Engine:
                     attachable=body["Attachable"],
                     labels=body["Labels"],
                 )
-            drop_unanswerable(body["Options"]["com.docker.network.bridge.name"])
+            if body["Internal"]:
+                drop_unanswerable(body["Options"]["com.docker.network.bridge.name"])
         except errors.Conflict:
             raise
         except errors.EngineUnreachable:
@@ -196,6 +198,11 @@ class Engine:
             # Old engines answer 403 and newer ones 400 to an overlap; the body is our own and fixed, so
             # the subnet is what can be wrong in it.
             raise errors.AddressTaken(str(error)) from error
+
+    def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
+        """Put a created container on one more network."""
+        with _typed(f"connect {container} to {network}"):
+            self._control.connect_container_to_network(container, network, ipv4_address=str(address))
 
     def remove_network(self, name: str) -> None:
         """Remove it, throwing out endpoints that are still on it. Gone already is fine."""

@@ -27,9 +27,19 @@ def network_name(run_id: str) -> str:
     return f"cronium-job-{run_id}"
 
 
-def bridge_name(run_id: str) -> str:
+def egress_network_name(run_id: str) -> str:
+    return f"cronium-egress-{run_id}"
+
+
+def network_names(spec: RunSpec) -> tuple[str, ...]:
+    """Of all networks that this run has."""
+    own = network_name(spec.run_id)
+    return {"none": (), "egress": (own, egress_network_name(spec.run_id))}.get(spec.network, (own,))
+
+
+def bridge_name(run_id: str, prefix: str = "cr") -> str:
     """The network's interface on the host; the kernel takes fifteen characters."""
-    return "cr" + run_id.replace("-", "")[:13]
+    return prefix + run_id.replace("-", "")[:13]
 
 
 def main_name(run_id: str) -> str:
@@ -79,18 +89,27 @@ def _no_host_address(engine_version: str) -> dict[str, str]:
 
 
 def network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
-    """An internal network without an address of the host (see docs/security.md)."""
+    """The job's own: internal and without an address of the host (see docs/security.md), unless it is `open`."""
+    closed = spec.network != "open"
+    body = _bridge(spec, network_name(spec.run_id), addresses, bridge_name(spec.run_id), internal=closed)
+    return body | {"Options": {**_no_host_address(engine_version), **body["Options"]}} if closed else body
+
+
+def egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+    """An ordinary one that leads outside, for the sidecar alone."""
+    name, bridge = egress_network_name(spec.run_id), bridge_name(spec.run_id, "ce")
+    return _bridge(spec, name, addresses, bridge, internal=False)
+
+
+def _bridge(spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, internal: bool) -> dict[str, Any]:
     return {
-        "Name": network_name(spec.run_id),
+        "Name": name,
         "CheckDuplicate": True,
         "Driver": "bridge",
-        "Internal": True,
+        "Internal": internal,
         "Attachable": False,
         "IPAM": {"Config": [{"Subnet": str(addresses.subnet), "Gateway": str(addresses.gateway)}]},
-        "Options": {
-            **_no_host_address(engine_version),
-            "com.docker.network.bridge.name": bridge_name(spec.run_id),
-        },
+        "Options": {"com.docker.network.bridge.name": bridge},
         "Labels": labels(spec, "network"),
     }
 
@@ -100,11 +119,9 @@ def _tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
     return f"rw,exec,nosuid,nodev,{owner}mode={mode},size={size},nr_inodes={INODES}"
 
 
-def _hardened(limits: Limits, spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def _hardened(limits: Limits, spec: RunSpec) -> dict[str, Any]:
     """What main and sidecar have in common."""
-    names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
     return {
-        "NetworkMode": network_name(spec.run_id),
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", seccomp.security_option()],
         "Privileged": False,
@@ -115,13 +132,34 @@ def _hardened(limits: Limits, spec: RunSpec, addresses: Addresses) -> dict[str, 
         "Init": True,  # reaps zombies, and forwards SIGTERM, which bash as process 1 would ignore
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
-        "Dns": ["127.0.0.1"],  # nobody listens there: the engine's own resolver would ask the host's
-        "DnsSearch": ["."],
-        "DnsOptions": ["timeout:1", "attempts:1"],  # so a script that asks is told in a second, not in ten
-        "ExtraHosts": names,
         "Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv4.ip_forward": "0"},
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        **({"Runtime": spec.runtime} if spec.runtime else {}),
     }
+
+
+NO_NAMES = {
+    "Dns": ["127.0.0.1"],  # nobody listens there: the engine's own resolver would ask the host's
+    "DnsSearch": ["."],
+    "DnsOptions": ["timeout:1", "attempts:1"],  # so a script that asks is told in a second, not in ten
+}
+
+
+def _names(spec: RunSpec, role: str) -> dict[str, Any]:
+    """Who resolves names: a script on an open network, and the proxy those of its list."""
+    if (role, spec.network) == ("main", "open"):
+        return {}
+    if (role, spec.network) == ("sidecar", "egress"):
+        return {"DnsSearch": ["."], **({"Dns": list(spec.egress_dns)} if spec.egress_dns else {})}
+    return NO_NAMES
+
+
+def _joined(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
+    """Which network a container is created on, and the sidecar's names there."""
+    if addresses is None:
+        return {"NetworkMode": "none"}
+    names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
+    return {"NetworkMode": network_name(spec.run_id), "ExtraHosts": names}
 
 
 def _endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
@@ -129,24 +167,33 @@ def _endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> dict[s
     return {"EndpointsConfig": {network_name(spec.run_id): config}}
 
 
-def main_container(spec: RunSpec, addresses: Addresses, log_driver: str) -> dict[str, Any]:
-    """The job's container: waits on standard input for its payload, and runs nothing without it."""
+def _environment(spec: RunSpec) -> dict[str, str]:
+    """What is no secret; the rest travels with the payload."""
+    alone = {"CRONIUM_NETWORK": "none"}  # the helpers say it where there is no runtime API
+    return {
+        "CRONIUM_JOB_ID": spec.run_id,
+        "CRONIUM_JOB_TYPE": spec.language,
+        "CRONIUM_EXECUTION_MODE": "container",
+        "CRONIUM_EXECUTION_ID": spec.run_id,
+        **(alone if spec.network == "none" else {"CRONIUM_RUNTIME_API": f"http://runtime-api:{SIDECAR_PORT}"}),
+        "HOME": "/workspace",
+    }
+
+
+def main_container(spec: RunSpec, addresses: Addresses | None, log_driver: str) -> dict[str, Any]:
+    """The job's container: waits on standard input for its payload, and runs nothing without it.
+
+    `addresses` are those of the job's own network; None for a job without one.
+    """
     memory = spec.limits.memory_bytes
-    host_config = _hardened(spec.limits, spec, addresses) | {
+    host_config = _hardened(spec.limits, spec) | _joined(spec, addresses) | _names(spec, "main")
+    host_config |= {
         "ReadonlyRootfs": spec.read_only_root,
         "Tmpfs": {
             "/tmp": _tmpfs(min(TMP_BYTES, memory // 5), "1777"),  # noqa: S108 - inside the container
             "/workspace": _tmpfs(min(WORKSPACE_BYTES, memory // 2), "0755", owned=True),
         },
         "LogConfig": log_config(log_driver, spec.log_limit_bytes),
-    }
-    env = {
-        "CRONIUM_JOB_ID": spec.run_id,
-        "CRONIUM_JOB_TYPE": spec.language,
-        "CRONIUM_EXECUTION_MODE": "container",
-        "CRONIUM_EXECUTION_ID": spec.run_id,
-        "CRONIUM_RUNTIME_API": f"http://runtime-api:{SIDECAR_PORT}",
-        "HOME": "/workspace",
     }
     return {
         "Image": spec.image,
@@ -155,7 +202,7 @@ def main_container(spec: RunSpec, addresses: Addresses, log_driver: str) -> dict
         "WorkingDir": "/workspace",
         "Entrypoint": ["/bin/sh", "-c", BOOTSTRAP],
         "Cmd": [],
-        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Env": [f"{name}={value}" for name, value in _environment(spec).items()],
         "Labels": labels(spec, "main"),
         "Healthcheck": {"Test": ["NONE"]},  # an image's own check would run beside the script
         "AttachStdin": True,
@@ -166,13 +213,14 @@ def main_container(spec: RunSpec, addresses: Addresses, log_driver: str) -> dict
         "Tty": False,
         "StopSignal": "SIGTERM",
         "HostConfig": host_config,
-        "NetworkingConfig": _endpoint(spec, addresses.main, []),
+        "NetworkingConfig": _endpoint(spec, addresses.main, []) if addresses else {},
     }
 
 
 def sidecar_container(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
     """The runtime API's container: as hardened as the job's, and told what it knows on standard input."""
-    host_config = _hardened(SIDECAR_LIMITS, spec, addresses) | {
+    host_config = _hardened(SIDECAR_LIMITS, spec) | _joined(spec, addresses) | _names(spec, "sidecar")
+    host_config |= {
         "ReadonlyRootfs": True,
         "Tmpfs": {"/tmp": _tmpfs(SIDECAR_TMP_BYTES, "1777")},  # noqa: S108 - inside the container
         "LogConfig": {"Type": "none", "Config": {}},  # its channel carries the run's input and output

@@ -17,12 +17,16 @@ BOOTSTRAP = (
 )
 FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
 HELPERS = "/tmp/.cronium"  # noqa: S108 - in the container's own memory, also where the root is read-only
+PROXY = "runtime-api:8082"  # the sidecar's, where a job has the network egress
+NO_PROXY = "runtime-api,runtime,localhost,127.0.0.1"
 INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
 
 
 def build(spec: RunSpec) -> bytes:
     """The payload of one run, UTF-8. `spec.script`, `spec.env` and `spec.secrets` must hold no NUL."""
-    env = {"PYTHONUNBUFFERED": "1", **spec.env, **spec.secrets, "CRONIUM_EXECUTION_TOKEN": spec.token}
+    env = {"PYTHONUNBUFFERED": "1", **_way_out(spec), **spec.env, **spec.secrets}
+    if spec.network != "none":  # there nobody would know it
+        env["CRONIUM_EXECUTION_TOKEN"] = spec.token
     path = f"/workspace/{FILES[spec.language]}"
     # The script can't hold a delimiter it has never seen, so nothing in it can end the here-document.
     delimiter = f"CRONIUM_{secrets.token_hex(16)}"
@@ -37,6 +41,15 @@ def build(spec: RunSpec) -> bytes:
         _END,
     ]
     return "\n".join(lines).encode()
+
+
+def _way_out(spec: RunSpec) -> dict[str, str]:
+    """The proxy, as most programs read it. It travels here, for it holds the token."""
+    if spec.network != "egress":
+        return {}
+    url = f"http://cronium:{spec.token}@{PROXY}"
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    return {**dict.fromkeys(names, url), "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, "NODE_USE_ENV_PROXY": "1"}
 
 
 def _helpers(spec: RunSpec) -> list[str]:

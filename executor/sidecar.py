@@ -1,4 +1,4 @@
-"""The worker's end of a sidecar's control channel: configuration in, ready and requests out.
+"""The worker's end of a sidecar's control channel: configuration in, ready, requests and events out.
 
 JSON lines over the sidecar's own standard input and output (docs/runtime-api.md). What comes from the
 sidecar is untrusted: it is bounded, and its words are only shown.
@@ -12,10 +12,13 @@ from typing import Any
 
 from executor.engine import Attachment
 from executor.errors import EngineUnreachable, SidecarUnhealthy
+from executor.events import EventTeller
+from executor.networks import Networks
 from executor.spec import MB, Reply, RunSpec
 from executor.stream import STDOUT, FrameParser
 
 HEALTH_SECONDS = 30.0
+FINISH_SECONDS = 2.0
 MAX_MESSAGE_BYTES = 6 * MB
 MAX_WORDS_BYTES = 4096
 
@@ -23,26 +26,39 @@ MAX_WORDS_BYTES = 4096
 class SidecarChannel:
     """One sidecar, attached. Its thread reads until the sidecar ends or `close` is called."""
 
-    def __init__(self, attachment: Attachment, spec: RunSpec, answer: Callable[[str, Any], Reply]) -> None:
+    def __init__(
+        self,
+        attachment: Attachment,
+        spec: RunSpec,
+        answer: Callable[[str, Any], Reply],
+        tell: Callable[[str, str], None],
+    ) -> None:
         self._attachment = attachment
         self._spec = spec
         self._answer = answer
+        self._events = EventTeller(tell, f"events-{spec.run_id[:8]}")
         self._ready = threading.Event()
         self._over = threading.Event()
         self._changed = threading.Condition()
         self._words = b""
         self._thread = threading.Thread(target=self._read, name=f"sidecar-{spec.run_id[:8]}", daemon=True)
 
-    def open(self, token_sha256: str) -> None:
+    def open(self, token_sha256: str, networks: Networks) -> None:
         """Send the configuration and begin to listen."""
         self._thread.start()
-        configuration = {
+        configuration: dict[str, Any] = {
             "run_id": self._spec.run_id,
             "token_sha256": token_sha256,
             "token_expires_at": self._spec.token_expires_at,
             "context": dict(self._spec.context),
             "input": self._spec.input,
         }
+        if networks.inside and networks.outside:
+            configuration["egress"] = {
+                "address": str(networks.inside.sidecar),
+                "allow": self._spec.egress,
+                "networks": [str(subnet) for subnet in networks.subnets],
+            }
         with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
             self._send(configuration)
 
@@ -59,6 +75,13 @@ class SidecarChannel:
 
     def close(self) -> None:
         self._attachment.close()
+
+    def finish(self, seconds: float = FINISH_SECONDS) -> None:
+        """After the sidecar's end: pass on all that it has told, or what the time allows. Twice does no harm."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)  # it reads to the end, and a close would cut that off
+        self.close()
+        self._events.close(seconds)
 
     def _send(self, message: dict[str, Any]) -> None:
         self._attachment.send(json.dumps(message, separators=(",", ":")).encode() + b"\n")
@@ -95,6 +118,8 @@ class SidecarChannel:
             self._tell(self._ready)
         elif kind == "request":
             self._serve(message)
+        elif kind == "event":
+            self._events.put(message.get("kind"), message.get("message"))
 
     def _serve(self, message: dict[str, Any]) -> None:
         reply = self._answer(str(message.get("op", "")), message.get("body"))

@@ -47,13 +47,17 @@ class Slot:
         self._log_failed = False
         self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-        self._sandbox = Sandbox(engine, spec, subnets, self._request, sha256)
+        self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
 
     def _request(self, operation: str, body: Any) -> Reply:
         """What a script hands out as its result is shown to people, as its log is."""
         if operation == "output" and isinstance(body, dict) and "output" in body:
             body = {**body, "output": self._masker.mask_json(body["output"])}
         return self._handler.request(operation, body)
+
+    def _tell(self, kind: str, message: str) -> None:
+        """The names of a connection are the script's words, as its log is."""
+        self._handler.event(kind, str(self._masker.mask_json(message)))
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""

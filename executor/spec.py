@@ -40,6 +40,7 @@ class RunSpec:
     read_only_root: bool = True
     network: str = "isolated"  # isolated, none, egress or open
     egress: tuple[str, ...] = ()  # patterns `host:port`, for network egress
+    egress_dns: tuple[str, ...] = ()  # addresses of who resolves their names; empty: whom the engine asks
     runtime: str = ""  # the engine's name for what runs the container (runc, runsc, ...); empty: its default
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)

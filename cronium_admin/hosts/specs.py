@@ -32,6 +32,7 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         secrets=open_for_run(run.secrets),
         network=run.network,
         egress=tuple(run.egress),
+        egress_dns=settings.CONFIG.egress_dns,
         runtime=run.runtime,
         read_only_root=run.read_only_root,
         input=run.input,

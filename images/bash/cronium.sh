@@ -86,6 +86,10 @@ _cronium_call() (
   method=$1 path=$2 body=${3:-} mode=${4:-}
   for name in CRONIUM_RUNTIME_API CRONIUM_EXECUTION_ID CRONIUM_EXECUTION_TOKEN; do
     [ -n "${!name}" ] || {
+      [ "${CRONIUM_NETWORK-}" != none ] || {
+        _cronium_say "this run has no network and so no runtime API: its job's network is 'none'."
+        exit 1
+      }
       _cronium_say "$name is not set: this call works only inside a Cronium container."
       exit 1
     }

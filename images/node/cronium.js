@@ -53,6 +53,9 @@ class CroniumTimeoutError extends CroniumError {}
 
 function setting(name) {
   const value = process.env[name];
+  if (!value && process.env.CRONIUM_NETWORK === "none") {
+    throw new CroniumError("This run has no network and so no runtime API: its job's network is 'none'.");
+  }
   if (!value) {
     throw new CroniumError(`${name} is not set: this call works only inside a Cronium container.`);
   }

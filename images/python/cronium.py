@@ -105,6 +105,8 @@ def _variable(key: str) -> str:
 
 def _setting(name: str) -> str:
     value = os.environ.get(name)
+    if not value and os.environ.get("CRONIUM_NETWORK") == "none":
+        raise CroniumError("This run has no network and so no runtime API: its job's network is 'none'.")
     if not value:
         raise CroniumError(f"{name} is not set: this call works only inside a Cronium container.")
     return value

@@ -41,11 +41,14 @@ class World:
 
     def network(self, spec: RunSpec) -> Addresses:
         """A network for `spec`, on the next subnet that the engine takes."""
+        return self.network_of(lambda addresses: options.network(spec, addresses))
+
+    def network_of(self, body_of: Callable[[Addresses], dict[str, Any]]) -> Addresses:
         for _ in range(50):
             subnet = self.pool.take()
             assert subnet is not None
             with suppress(AddressTaken):
-                self.engine.create_network(options.network(spec, Addresses(subnet)))
+                self.engine.create_network(body_of(Addresses(subnet)))
                 return Addresses(subnet)
         raise AssertionError("no subnet was free")
 
@@ -86,7 +89,8 @@ class World:
         for spec in self.specs:
             for name in (options.main_name(spec.run_id), options.sidecar_name(spec.run_id)):
                 self.engine.remove_container(name)
-            self.engine.remove_network(options.network_name(spec.run_id))
+            for name in (options.network_name(spec.run_id), options.egress_network_name(spec.run_id)):
+                self.engine.remove_network(name)
         assert self.engine.find_ours(self.instance) == []
 
 
@@ -216,6 +220,37 @@ def test_a_network_with_a_running_container_can_be_removed(world: World) -> None
     world.engine.start(name)
     world.engine.remove_network(options.network_name(spec.run_id))
     assert [one.kind for one in world.engine.find_ours(world.instance)] == ["container"]
+
+
+def test_a_created_container_takes_a_second_network_that_can_be_removed_under_it(world: World) -> None:
+    spec, name = world.main()
+    second = options.egress_network_name(spec.run_id)
+    addresses = world.network_of(lambda addresses: options.egress_network(spec, addresses))
+    world.engine.connect_network(name, second, addresses.sidecar)
+    told = world.engine.describe_container(name)["NetworkSettings"]["Networks"]
+    assert set(told) == {options.network_name(spec.run_id), second}
+    assert told[second]["IPAMConfig"]["IPv4Address"] == str(addresses.sidecar)
+    world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    world.engine.remove_network(second)
+    assert second not in {one.name for one in world.engine.find_ours(world.instance)}
+
+
+def test_who_is_not_there_is_connected_to_nothing(world: World) -> None:
+    spec = world.spec()
+    addresses = world.network(spec)
+    with pytest.raises(NotFound):
+        world.engine.connect_network("cronium-main-gone", options.network_name(spec.run_id), addresses.main)
+
+
+def test_a_container_without_a_network_starts(world: World) -> None:
+    spec = world.spec(network="none")
+    name = options.main_name(spec.run_id)
+    world.engine.create_container(name, options.main_container(spec, None, world.engine.log_driver))
+    world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    assert world.engine.inspect(name).ever_started
+    assert set(world.engine.describe_container(name)["NetworkSettings"]["Networks"]) == {"none"}
 
 
 def test_only_what_carries_our_label_is_ours(world: World) -> None:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class FakeContainer:
     outputs: list[socket.socket] = field(default_factory=list)  # our ends
     inputs: list[socket.socket] = field(default_factory=list)
     sent: int = 0
+    more_networks: dict[str, Any] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -101,9 +102,13 @@ class FakeEngine:
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
         """Let a run's sidecar ask its worker something, and return the answer."""
         container = self.containers[options.sidecar_name(run_id)]
-        message = {"type": "request", "id": 1, "op": operation, "body": body}
-        self._emit(container, 1, json.dumps(message).encode() + b"\n")
+        self.say(run_id, {"type": "request", "id": 1, "op": operation, "body": body})
         return dict(json.loads(self._read_line(container.inputs[0])))
+
+    def say(self, run_id: str, *messages: dict[str, Any]) -> None:
+        """Let a run's sidecar say something on its channel."""
+        container = self.containers[options.sidecar_name(run_id)]
+        self._emit(container, 1, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
     def _enter(self, method: str) -> None:
         with self._lock:
@@ -145,6 +150,13 @@ class FakeEngine:
                 if wanted.overlaps(IPv4Network(other["IPAM"]["Config"][0]["Subnet"])):
                     raise AddressTaken("Pool overlaps with other one on this address space")
             self.networks[body["Name"]] = body
+
+    def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
+        self._enter("connect_network")
+        with self._lock:
+            if network not in self.networks:
+                raise NotFound(f"No such network: {network}")
+            self._get(container).more_networks[network] = {"IPAMConfig": {"IPv4Address": str(address)}}
 
     def remove_network(self, name: str) -> None:
         self._enter("remove_network")
@@ -195,6 +207,7 @@ class FakeEngine:
         self._enter("describe_container")
         body = self._get(name).body
         joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
+        joined = joined | self._get(name).more_networks
         told = {
             "Image": "sha256:" + hashlib.sha256(body["Image"].encode()).hexdigest(),
             "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")},

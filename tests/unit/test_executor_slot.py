@@ -148,7 +148,7 @@ def test_what_an_earlier_attempt_left_is_cleared(
 ) -> None:
     """A host that died before the payload was sent: the run waited again, and its old sandbox is still there."""
     spec = make_spec(script="echo again")
-    Sandbox(engine, spec, pool, lambda operation, body: Reply(), "").build()
+    Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "").build()
     assert engine.left
     assert ending(run(spec)) == ("succeeded", "exit_code", 0)
 

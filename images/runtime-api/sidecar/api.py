@@ -62,6 +62,11 @@ class ApiError(Exception):
         return Response(self.status, (body,), headers=self.headers)
 
 
+def is_token(config: Config, shown: bytes) -> bool:
+    """Whether `shown` is the run's token; whether it still counts is another question."""
+    return hmac.compare_digest(hashlib.sha256(shown).hexdigest(), config.token_sha256)
+
+
 def success(data: bytes) -> Response:
     """Exactly this prefix and `}` as the end: the bash helper, which has no JSON parser, relies on it."""
     return Response(200, (b'{"success": true, "data": ', data, b"}"))
@@ -142,8 +147,7 @@ class Api:
         scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not token:
             raise ApiError(401, "UNAUTHORIZED", "Send the run's token as Authorization: Bearer TOKEN.")
-        digest = hashlib.sha256(token).hexdigest()
-        if not hmac.compare_digest(digest, self._config.token_sha256):
+        if not is_token(self._config, token):
             raise ApiError(401, "UNAUTHORIZED", "This is not the token of this run.")
         if self._clock() >= self._config.token_expires_at:
             raise ApiError(401, "TOKEN_EXPIRED", "The run's token has expired.")

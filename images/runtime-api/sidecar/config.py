@@ -13,6 +13,15 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
+class Egress:
+    """What a run may be let out to: on which address to listen, `host:port` patterns, and the run's own subnets."""
+
+    address: str
+    allow: tuple[str, ...]
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Config:
     """One run's facts. `context` and `input` are kept as the JSON text that is sent to the job."""
 
@@ -22,6 +31,7 @@ class Config:
     context: dict[str, Any]
     context_json: bytes
     input_json: bytes
+    egress: Egress | None = None
 
 
 def dump(value: Any) -> bytes:
@@ -51,6 +61,19 @@ def parse_config(line: bytes) -> Config:
     if not isinstance(context, dict):
         raise ConfigError("context is not a JSON object")
     try:
-        return Config(run_id, digest, expires, context, dump(context), dump(raw.get("input")))
+        return Config(
+            run_id, digest, expires, context, dump(context), dump(raw.get("input")), parse_egress(raw.get("egress"))
+        )
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"context or input can't be passed on: {error}") from None
+
+
+def parse_egress(raw: Any) -> Egress | None:
+    """Raise ConfigError unless it is missing or whole; what stands in the texts, its user checks."""
+    if raw is None:
+        return None
+    lists = [raw.get("allow"), raw.get("networks")] if isinstance(raw, dict) else [None]
+    texts = [one for one in lists if isinstance(one, list) and all(isinstance(text, str) for text in one)]
+    if len(texts) != 2 or not isinstance(raw.get("address"), str):
+        raise ConfigError("egress is not an address and two lists of texts")
+    return Egress(raw["address"], tuple(texts[0]), tuple(texts[1]))

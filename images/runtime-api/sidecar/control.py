@@ -61,6 +61,17 @@ class Channel:
         """Send a message that has no answer."""
         self._writer.write(json.dumps(message).encode("ascii") + b"\n")
 
+    async def event(self, kind: str, message: str) -> None:
+        """Tell of something that happened to the run. Raises BackendUnavailableError when nobody takes it."""
+        if self._gone:
+            raise BackendUnavailableError
+        line = json.dumps({"type": "event", "kind": kind, "message": message}).encode("ascii")
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await self._send((line,))
+        except (TimeoutError, OSError):
+            raise BackendUnavailableError from None
+
     async def request(self, op: str, body: tuple[bytes, ...]) -> Any:
         """Send `body` (one JSON value as text, in parts, checked by the caller) and wait for the answer's data.
 

@@ -171,10 +171,13 @@ class Connection:
             await self._writer.drain()
 
     async def _linger(self) -> None:
-        """Closing over unread bytes resets the connection, and the client may lose the answer to that."""
-        left = self._bounds.linger_bytes
-        async with asyncio.timeout(self._bounds.linger_seconds):
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
-            while left > 0 and (data := await self._reader.read(64 * KIB)):
-                left -= len(data)
+        await linger(self._reader, self._writer, self._bounds.linger_seconds, self._bounds.linger_bytes)
+
+
+async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float, most: int) -> None:
+    """Closing over unread bytes resets the connection, and the client may lose the answer to that."""
+    async with asyncio.timeout(seconds):
+        if writer.can_write_eof():
+            writer.write_eof()
+        while most > 0 and (data := await reader.read(64 * KIB)):
+            most -= len(data)

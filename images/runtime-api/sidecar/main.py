@@ -7,7 +7,7 @@ import socket
 import sys
 
 from sidecar.api import Api
-from sidecar.config import Config, ConfigError, parse_config
+from sidecar.config import Config, ConfigError, Egress, parse_config
 from sidecar.control import Channel
 from sidecar.http import MIB, Server
 
@@ -55,14 +55,28 @@ async def check_self(name: str, port: int) -> None:
         raise StartError(f"http://{name}:{port}/health answers {status!r}")
 
 
+async def start_proxy(config: Config, egress: Egress, channel: Channel) -> asyncio.Server:
+    """The way out of a run that has one. Loaded here, because every run waits for the start and few have one."""
+    from sidecar.proxy import PROXY_PORT, Proxy
+
+    try:
+        return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
+    except (ValueError, OSError) as error:
+        raise StartError(f"the proxy can't start: {error}") from None
+
+
 async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - one leg, one net
     """Run until the process is ended; raises StartError."""
     reader, writer = await open_pipes()
     config = await read_config(reader)
     channel = Channel(reader, writer)
     listening = asyncio.create_task(channel.listen())
+    # With a second leg, which leads outside, both servers listen on the job's alone.
+    host, name = (config.egress.address, config.egress.address) if config.egress else (host, name)
     server = await Server(Api(config, channel)).start(host, port)
     async with server:
+        if config.egress:
+            await start_proxy(config, config.egress, channel)
         await check_self(name, port)
         channel.tell({"type": "ready"})
         await listening
@@ -73,6 +87,8 @@ async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> No
 def main(arguments: list[str]) -> int:
     """`--check` only proves that everything loads; otherwise serve."""
     if arguments == ["--check"]:
+        import sidecar.proxy  # noqa: F401 - loaded only by the runs that need it, but always there
+
         return 0
     try:
         asyncio.run(serve())

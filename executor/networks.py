@@ -1,0 +1,114 @@
+"""The networks of one run and the subnets they stand on: made before its containers, removed after them."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Protocol
+
+from executor import options
+from executor.errors import AddressTaken, Conflict, EngineError
+from executor.options import Addresses
+from executor.spec import RunSpec
+from executor.subnets import SubnetPool
+
+log = logging.getLogger("cronium.networks")
+SUBNET_TRIES = 20
+
+
+class NetworkEngine(Protocol):
+    """What the networks need of an engine."""
+
+    @property
+    def version(self) -> str: ...
+    def create_network(self, body: dict[str, Any]) -> None: ...
+    def connect_network(self, container: str, network: str, address: IPv4Address) -> None: ...
+    def remove_network(self, name: str) -> None: ...
+
+
+class Networks:
+    """None, the job's own, or that and the sidecar's way out; by `spec.network`.
+
+    Their names follow from the run's id, so `remove` may come at any time, twice, and needs no `create`.
+    """
+
+    def __init__(self, engine: NetworkEngine, spec: RunSpec, subnets: SubnetPool) -> None:
+        self._engine = engine
+        self._spec = spec
+        self._subnets = subnets
+        self._taken: list[IPv4Network] = []
+        self.inside: Addresses | None = None
+        self.outside: Addresses | None = None
+        self.asked: dict[str, dict[str, Any]] = {}  # by name, the bodies sent to the engine
+
+    @property
+    def subnets(self) -> tuple[IPv4Network, ...]:
+        """What the run's own containers stand on."""
+        return tuple(self._taken)
+
+    def create(self, clear: Callable[[], object]) -> None:
+        """Make what the run needs. `clear` removes all that an earlier attempt at it has left."""
+        if self._spec.network == "none":
+            clear()  # no network's name would tell of an earlier attempt
+            return
+        version = self._engine.version
+        self.inside = self._make(lambda addresses: options.network(self._spec, addresses, version), clear)
+        if self._spec.network == "egress":
+            name = options.egress_network_name(self._spec.run_id)
+            self.outside = self._make(
+                lambda addresses: options.egress_network(self._spec, addresses),
+                lambda: self._engine.remove_network(name),
+            )
+
+    def _make(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
+        refused: EngineError | None = None
+        for _ in range(SUBNET_TRIES):
+            subnet = self._subnets.take()
+            if subnet is None:
+                raise AddressTaken("Every /29 of CRONIUM_SUBNET_POOL is in use. Choose a larger pool.")
+            self._taken.append(subnet)
+            addresses = Addresses(subnet)
+            body = body_of(addresses)
+            try:
+                self._engine.create_network(body)
+            except AddressTaken as error:
+                # Not given back: somebody else has it, and the next run would only try it again.
+                self._taken.remove(subnet)
+                refused = error
+            except Conflict:
+                # An earlier attempt at this run, before any payload, left its things: clear them and go on.
+                self._taken.remove(subnet)
+                self._subnets.give_back(subnet)
+                clear()
+            else:
+                self.asked[body["Name"]] = body
+                return addresses
+        raise refused or AddressTaken("No subnet was free.")
+
+    def connect_sidecar(self, name: str) -> dict[str, Any]:
+        """Give the created sidecar its way out, if the run has one; the endpoints that it then has besides."""
+        if self.outside is None:
+            return {}
+        network = options.egress_network_name(self._spec.run_id)
+        # Between create and start: engines before 25 take one network at create.
+        self._engine.connect_network(name, network, self.outside.sidecar)
+        return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
+
+    def remove(self) -> bool:
+        """Remove them all; False, with the error in the log, when one is still there."""
+        gone = [self._remove(name) for name in options.network_names(self._spec)]  # each, whatever the others do
+        return all(gone)
+
+    def _remove(self, name: str) -> bool:
+        try:
+            self._engine.remove_network(name)
+        except EngineError as error:
+            log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Their subnets are free again. Call it when they and the containers on them are gone; twice does no harm."""
+        while self._taken:
+            with suppress(IndexError):  # another thread's
+                self._subnets.give_back(self._taken.pop())
