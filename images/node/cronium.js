@@ -69,19 +69,14 @@ function encode(body) {
   } catch (error) {
     throw new CroniumError(`The value can't be written as JSON: ${error.message}`);
   }
+  if (text === undefined) {
+    throw new CroniumError(`${typeof body} can't be written as JSON.`);
+  }
   const data = Buffer.from(text, "utf8");
   if (data.length > MAX_BODY_BYTES) {
     throw new CroniumError(`The value is ${data.length} bytes of JSON; ${MAX_BODY_BYTES} are allowed.`);
   }
   return data;
-}
-
-// undefined and functions have no JSON: left alone, JSON.stringify would drop the whole member.
-function wrap(name, value) {
-  if (JSON.stringify(value) === undefined) {
-    throw new CroniumError(`${typeof value} can't be written as JSON.`);
-  }
-  return { [name]: value };
 }
 
 function parse(status, text) {
@@ -134,15 +129,17 @@ async function attempt(base, options, data) {
   };
 }
 
-async function call(method, path, body) {
+// `send.value` is the body; with `send.bare` it is the value itself, whatever it looks like, so that its own size counts.
+async function call(method, path, send) {
   const base = new URL(setting("CRONIUM_RUNTIME_API"));
   const target = `/executions/${setting("CRONIUM_EXECUTION_ID")}/${path}`;
   const headers = { Authorization: `Bearer ${setting("CRONIUM_EXECUTION_TOKEN")}` };
-  const data = body === undefined ? undefined : encode(body);
+  const data = send === undefined ? undefined : encode(send.value);
   if (data !== undefined) {
     headers["Content-Type"] = "application/json";
     headers["Content-Length"] = data.length;
     headers["Idempotency-Key"] = require("crypto").randomUUID();
+    if (send.bare) headers["X-Cronium-Body"] = "value";
   }
   for (let left = ATTEMPTS - 1, pause = FIRST_PAUSE_MS; ; left -= 1, pause *= 2) {
     try {
@@ -169,7 +166,7 @@ async function input() {
 
 /** Set the run's output: any value JSON can hold, up to 5 MiB of text. The last call wins. */
 async function output(value) {
-  await call("POST", "output", wrap("output", value));
+  await call("POST", "output", { value, bare: true });
 }
 
 /** Facts about this run and its job: all of them, or the one called `field`. */
@@ -186,12 +183,13 @@ async function getVariable(key, fallback = null) {
 
 /** Keep a value that outlives the run. */
 async function setVariable(key, value) {
-  await call("PUT", variable(key), wrap("value", value));
+  await call("PUT", variable(key), { value, bare: true });
 }
 
 /** Add `n` in one step at the server; resolves to the new number. */
 async function incrementVariable(key, n = 1) {
-  return (await call("POST", `${variable(key)}/increment`, wrap("amount", n))).data;
+  encode(n); // a function has no JSON: left alone, the member would be dropped, and that means 1
+  return (await call("POST", `${variable(key)}/increment`, { value: { amount: n } })).data;
 }
 
 /** Set the condition that follow-up rules read: true or false, nothing that only looks like it. */
@@ -199,7 +197,7 @@ async function setCondition(condition) {
   if (typeof condition !== "boolean") {
     throw new CroniumError(`The condition is true or false, not ${typeof condition}.`);
   }
-  await call("POST", "condition", { condition });
+  await call("POST", "condition", { value: { condition } });
 }
 
 module.exports = {

@@ -30,6 +30,7 @@ TIMEOUT_SECONDS = 30.0
 # A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.1
+_NO_BODY: Any = object()  # for None is a value
 _slots = threading.BoundedSemaphore(32)  # of the sidecar's connections, however many threads there are
 
 
@@ -58,7 +59,7 @@ def input() -> Any:
 
 def output(value: Any) -> None:
     """Set the run's output: any value JSON can hold, up to 5 MiB of text. The last call wins."""
-    _call("POST", "output", {"output": value})
+    _call("POST", "output", value, bare=True)
 
 
 def event(field: str | None = None) -> Any:
@@ -74,7 +75,7 @@ def get_variable(key: str, default: Any = None) -> Any:
 
 def set_variable(key: str, value: Any) -> None:
     """Keep a value that outlives the run."""
-    _call("PUT", _variable(key), {"value": value})
+    _call("PUT", _variable(key), value, bare=True)
 
 
 def increment_variable(key: str, n: float = 1) -> Any:
@@ -112,9 +113,7 @@ def _setting(name: str) -> str:
     return value
 
 
-def _encode(body: dict[str, Any] | None) -> bytes | None:
-    if body is None:
-        return None
+def _encode(body: Any) -> bytes:
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = text.encode("utf-8")
@@ -127,8 +126,11 @@ def _encode(body: dict[str, Any] | None) -> bytes | None:
     return data
 
 
-def _call(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[Any, bool]:
-    """One request, tried again while that can help. The answer's data, and whether there is no such variable."""
+def _call(method: str, path: str, body: Any = _NO_BODY, bare: bool = False) -> tuple[Any, bool]:
+    """One request, tried again while that can help. The answer's data, and whether there is no such variable.
+
+    A `bare` body is the value itself, whatever it looks like, so that its own size is what counts.
+    """
     import random  # only who calls pays for loading these
     import time
     import uuid
@@ -136,9 +138,12 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> tuple[A
     base = urlsplit(_setting("CRONIUM_RUNTIME_API"))
     target = f"/executions/{_setting('CRONIUM_EXECUTION_ID')}/{path}"
     headers = {"Authorization": "Bearer " + _setting("CRONIUM_EXECUTION_TOKEN")}
-    data = _encode(body)
-    if data is not None:
+    data = None
+    if body is not _NO_BODY:
+        data = _encode(body)
         headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+    if bare:
+        headers["X-Cronium-Body"] = "value"
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(ATTEMPTS)):
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +91,11 @@ ADD = {
     "python": "cronium.increment_variable('KEY', VALUE)",
     "node": "cronium.incrementVariable('KEY', VALUE)",
 }
+OUTPUT = {
+    "bash": "cronium_output VALUE",
+    "python": "cronium.output(VALUE)",
+    "node": "cronium.output(VALUE)",
+}
 CONDITION = {
     "bash": "cronium_set_condition VALUE",
     "python": "cronium.set_condition(VALUE)",
@@ -174,17 +179,136 @@ def test_the_condition_is_kept_and_is_true_or_false(inside: Inside, living: Run,
     assert living.condition is False
 
 
+LIMIT = 5 * 1024 * 1024
+LONG = {
+    "bash": 'v=$(printf \'%0{}d\' 0); cronium_output "\\"$v\\""',
+    "python": "cronium.output('0' * {})",
+    "node": "await cronium.output('0'.repeat({}))",
+}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_output_of_five_mib(inside: Inside, living: Run, language: str) -> None:
-    size = 5 * 1024 * 1024 - 30
-    words = {
-        "bash": f'v=$(printf \'%0{size}d\' 0); cronium_output "\\"$v\\""',
-        "python": f"cronium.output('0' * {size})",
-        "node": f"await cronium.output('0'.repeat({size}))",
-    }
-    assert (inside(language, words[language])).err == ""
+def test_an_output_of_exactly_five_mib_fits_and_one_byte_more_does_not(
+    inside: Inside, living: Run, language: str
+) -> None:
+    fits = LIMIT - 2  # and its quotes
+    assert inside(language, LONG[language].format(fits)) == Result(0, "", "")
     living.refresh_from_db()
-    assert living.output == "0" * size
+    assert living.output == "0" * fits
+    result = inside(language, LONG[language].format(fits + 1))
+    assert result.code == 1
+    assert f"{LIMIT + 1} bytes" in result.err
+    assert f"{LIMIT} are allowed" in result.err
+    assert len(inside.asked) == 1, "it is refused where it is made"
+
+
+async def test_the_sidecar_takes_exactly_five_mib_too() -> None:
+    sidecar = await start()
+    headers = AUTH + "X-Cronium-Body: value\r\n"
+    for size, status in ((LIMIT, 200), (LIMIT + 1, 413)):
+        answered, answer = await sidecar.ask(
+            "POST", path("output"), body=b"[" + b" " * (size - 2) + b"]", headers=headers
+        )
+        assert answered == status
+        assert status == 200 or answer["error"] == "TOO_LARGE"
+    assert len(sidecar.worker.asked) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_value_that_looks_like_its_wrapping_is_a_value(inside: Inside, living: Run, language: str) -> None:
+    steps = [call(DO, SET, language, "k", {"value": {"value": 1}}), call(SHOW, GET, language)]
+    steps.append(call(DO, OUTPUT, language, value={"output": 1}))
+    assert json.loads(inside(language, "\n".join(steps)).out) == {"value": {"value": 1}}
+    living.refresh_from_db()
+    assert living.output == {"output": 1}
+
+
+HUNDRED = {
+    "bash": "for _ in $(seq 100); do cronium_increment_variable n >/dev/null & done; wait",
+    "python": """
+import concurrent.futures
+with concurrent.futures.ThreadPoolExecutor(100) as pool:
+    print(sorted(pool.map(lambda _: cronium.increment_variable('n'), range(100))) == list(range(1, 101)))
+""",
+    "node": """
+const all = await Promise.all(Array.from({ length: 100 }, () => cronium.incrementVariable('n')));
+console.log(all.sort((a, b) => a - b).every((n, at) => n === at + 1) ? 'True' : all);
+""",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_hundred_increments_at_once_are_a_hundred(inside: Inside, language: str) -> None:
+    result = inside(language, HUNDRED[language])
+    assert result == Result(0, "" if language == "bash" else "True\n", "")
+    assert Variable.objects.get().value == 100
+
+
+@dataclass
+class Answers:
+    """A server that gives these answers, one a connection, and then the last one again; None cuts the connection."""
+
+    answers: list[tuple[int, bytes] | None]
+    heads: list[bytes] = field(default_factory=list)
+
+    async def through(self, port: int) -> str:
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if lengths := [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]:
+            await reader.readexactly(int(lengths[0].split(b":")[1]))
+        answer = self.answers[min(len(self.heads), len(self.answers) - 1)]
+        self.heads.append(head)
+        if answer is not None:
+            status, body = answer
+            start_line = b"HTTP/1.1 %d Said\r\nContent-Type: application/json\r\n" % status
+            writer.write(start_line + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    @property
+    def keys(self) -> set[bytes]:
+        """The different Idempotency-Keys that came."""
+        lines = [line for head in self.heads for line in head.lower().split(b"\r\n")]
+        return {line for line in lines if line.startswith(b"idempotency-key")}
+
+
+NO = b'{"error": "CODE", "message": "words"}'
+YES = b'{"success": true, "data": 7}'
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 429])
+def test_a_4xx_is_never_tried_again(inside: Inside, language: str, status: int) -> None:
+    server = Answers([(status, NO), (200, YES)])
+    result = inside(language, call(DO, ADD, language, "k", 1), server.through)
+    assert result.code == (4 if language == "bash" else 1)
+    assert f"status {status}" in result.err
+    assert "CODE" in result.err
+    assert "words" in result.err
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("what", "keys"), [(GET, 0), (ADD, 1)])
+def test_a_lost_connection_and_a_5xx_are_tried_again(
+    inside: Inside, language: str, what: dict[str, str], keys: int
+) -> None:
+    server = Answers([None, (500, NO), (503, NO), (200, YES)])
+    result = inside(language, call(SHOW, what, language, "k", 1), server.through)
+    assert result == Result(0, "7\n", "")
+    assert len(server.heads) == 4
+    assert len(server.keys) == keys, "a write keeps its key over its tries, a read needs none"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_gives_up_after_six_tries(inside: Inside, language: str) -> None:
+    server = Answers([(502, NO)])
+    result = inside(language, call(DO, SET, language, "k", 1), server.through)
+    assert result.code == (4 if language == "bash" else 1)
+    assert "status 502" in result.err
+    assert (len(server.heads), len(server.keys)) == (6, 1)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -247,13 +371,6 @@ asyncio.run(main())
     assert (result.code, result.err) == (0, "")
     living.refresh_from_db()
     assert (living.output, living.condition) == ([100, "é", 3], False)
-
-
-@pytest.mark.skipif(not shutil.which("node"), reason="no node")
-def test_a_hundred_promises_at_once(inside: Inside) -> None:
-    script = "await Promise.all(Array.from({ length: 100 }, () => cronium.incrementVariable('n')))"
-    assert inside("node", script) == Result(0, "", "")
-    assert Variable.objects.get().value == 100
 
 
 @pytest.mark.parametrize(
