@@ -4,22 +4,22 @@ import json
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, Network
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
 
 # Where a job's field is typed under another name.
-_TYPED_AS = {"input": "input_text", "tags": "tags_text", "slug": "name"}
-_FIELD_OF = {"input_text": "input", "tags_text": "tags"}
+_TYPED_AS = {"input": "input_text", "tags": "tags_text", "egress": "egress_text", "slug": "name"}
+_FIELD_OF = {"input_text": "input", "tags_text": "tags", "egress_text": "egress"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
-    "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout", "env": "Environment",
-    "secrets": "Secrets",
+    "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout",
+    "network": "Network", "egress_text": "Allowed hosts", "env": "Environment", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "read_only_root": "Read-only root", "enabled": "Enabled",
     "__all__": "Job",
 }  # fmt: skip
@@ -39,6 +39,8 @@ class JobForm(forms.Form):
     pids = forms.IntegerField(required=False, error_messages=_WHOLE)
     image = forms.CharField(required=False)
     timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Say after how many seconds it ends."})
+    network = forms.CharField(required=False)
+    egress_text = forms.CharField(required=False)
     read_only_root = forms.BooleanField(required=False)
     enabled = forms.BooleanField(required=False)
     input_text = forms.CharField(required=False, strip=False)
@@ -62,6 +64,9 @@ class JobForm(forms.Form):
     def clean_tags_text(self) -> list[str]:
         return list(dict.fromkeys(str(self.cleaned_data["tags_text"]).replace(",", " ").split()))
 
+    def clean_egress_text(self) -> list[str]:
+        return [line.strip() for line in _lines(str(self.cleaned_data["egress_text"])).split("\n") if line.strip()]
+
     def clean(self) -> dict[str, Any]:
         names = [name for name, _ in self.env_rows]
         if "" in names:
@@ -71,8 +76,14 @@ class JobForm(forms.Form):
         return self.cleaned_data
 
     def values(self) -> dict[str, Any]:
-        """The job's fields by their own names; what the form itself refuses is left out."""
+        """The job's fields by their own names; what the form itself refuses is left out.
+
+        So is a network that was not sent (no browser sends a choice that can't be taken), and its list: both stay.
+        """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
+        for name in ("network", "egress"):
+            if not self.data.get("network"):
+                data.pop(name, None)
         return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def take(self, error: ValidationError) -> None:
@@ -86,6 +97,11 @@ class JobForm(forms.Form):
             else:
                 typed = _TYPED_AS.get(name, name)
                 self.add_error(typed if typed in self.fields else None, problems)
+
+    def refuse(self, error: Refused) -> None:
+        """The same for a refusal that is no mistake of typing, such as one for want of a right."""
+        fields: dict[str, Any] = {**error.fields} or {NON_FIELD_ERRORS: error.message}
+        self.take(ValidationError(fields))
 
     def _list_error(self, name: str, *texts: str) -> None:
         self.errors.setdefault(name, self.error_class()).extend(texts)
@@ -126,8 +142,9 @@ def _lines(text: str) -> str:
 def _initial(job: Job | None, script: str) -> dict[str, Any]:
     if job is None:
         blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
-        return blank | {"read_only_root": True, "enabled": True, "script": script}
-    same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds", "read_only_root")
-    values = {name: getattr(job, name) for name in (*same, "enabled")}
+        return blank | {"network": Network.ISOLATED, "read_only_root": True, "enabled": True, "script": script}
+    same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
+    values = {name: getattr(job, name) for name in (*same, "network", "read_only_root", "enabled")}
+    values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

@@ -18,7 +18,8 @@ from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
 from cronium_admin.jobs.forms import JobForm
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.networks import choices
 from cronium_admin.jobs.recent import recent_runs
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
@@ -82,16 +83,7 @@ def job_page(request: HttpRequest, slug: str) -> HttpResponse:
 @needs(May.EDIT)
 def new(request: HttpRequest) -> HttpResponse:
     form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
-    if request.method == "POST" and form.is_valid():
-        try:
-            return _saved(request, create_job(form.values(), user_of(request)))
-        except ValidationError as error:
-            form.take(error)
-        except Refused as error:
-            form.add_error(None, error.message)
-    elif request.method == "POST":
-        _check_the_rest(form, Job())
-    return _editor(request, form, None)
+    return _edited(request, form, None)
 
 
 @require_http_methods(["GET", "POST"])
@@ -99,16 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
-    if request.method == "POST" and form.is_valid():
-        try:
-            return _saved(request, save_job(job, form.values(), user_of(request)))
-        except ValidationError as error:
-            form.take(error)
-        except Refused as error:
-            form.add_error(None, error.message)
-    elif request.method == "POST":
-        _check_the_rest(form, job)
-    return _editor(request, form, job)
+    return _edited(request, form, job)
 
 
 @require_POST
@@ -142,6 +125,23 @@ def _version(rows: list[dict[str, Any]]) -> str:
     return sha256(repr(states).encode()).hexdigest()[:16]
 
 
+def _edited(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
+    """Store what a POST typed and go on; else the editor, with what was refused beside its fields."""
+    status = 422 if request.method == "POST" else 200
+    if status == 422 and form.is_valid():
+        try:
+            by, values = user_of(request), form.values()
+            return _saved(request, save_job(job, values, by) if job else create_job(values, by))
+        except ValidationError as error:
+            form.take(error)
+        except Refused as error:
+            form.refuse(error)
+            status = error.status
+    elif status == 422:
+        _check_the_rest(form, job or Job())
+    return _editor(request, form, job, status)
+
+
 def _saved(request: HttpRequest, job: Job) -> HttpResponse:
     """To the job's page; or, to run it, the same POST goes on to the address of runs."""
     if request.POST.get("then") == "run":
@@ -165,7 +165,7 @@ def _secrets(form: JobForm) -> list[dict[str, str]]:
     return [{"name": name, "description": text} for name, text in {**known, **gone}.items()]
 
 
-def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
+def _editor(request: HttpRequest, form: JobForm, job: Job | None, status: int) -> HttpResponse:
     images = []
     for language in Language:
         choice = resolve(language)
@@ -175,10 +175,11 @@ def _editor(request: HttpRequest, form: JobForm, job: Job | None) -> HttpRespons
         "job": job,
         "languages": Language.choices,
         "profiles": Profile.objects.all(),
+        "networks": choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user_of(request)),
         "secrets": _secrets(form),
         "images": images,
         "bounds": BOUNDS,
         "starters": STARTERS,
         "nav": "jobs",
     }
-    return render(request, "jobs/editor.html", context, status=422 if form.errors else 200)
+    return render(request, "jobs/editor.html", context, status=status)

@@ -1,0 +1,22 @@
+"""How a page names a job's or a run's network: an icon and a word, so that no network is told by its colour alone."""
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from cronium_admin.access.templatetags.ui import icon
+
+register = template.Library()
+
+NETWORKS = {
+    "isolated": ("shield-check", "isolated"),
+    "none": ("world-off", "no network"),
+    "egress": ("filter", "egress"),
+    "open": ("world", "open network"),
+}
+
+
+@register.simple_tag
+def network(name: str) -> SafeString:
+    symbol, word = NETWORKS.get(name, ("world", name))
+    return format_html('<span class="net n-{}">{}<span>{}</span></span>', name, icon(symbol, "i-s"), word)

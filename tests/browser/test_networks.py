@@ -1,0 +1,92 @@
+"""Choosing a job's network in the editor: what shows when, what is refused where, and who is offered what."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_pages import PHONE, WIDE, barriers
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+
+def choose(page: Page, network: str) -> None:
+    page.locator(f'input[name="network"][value="{network}"]').check()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with scripts", "without"])
+def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], server: Server, script: bool) -> None:
+    page = visit(java_script_enabled=script).allow("status of 422").page
+    name = f"Fetch {'with' if script else 'without'} scripts"
+    page.goto("/jobs/new/")
+    hosts = page.get_by_label("Allowed hosts")
+    expect(page.locator('input[name="network"][value="isolated"]')).to_be_checked()
+    expect(hosts).to_be_hidden()
+    choose(page, "egress")
+    expect(hosts).to_be_visible()
+    page.get_by_label("Name", exact=True).fill(name)
+    hosts.fill("api.example.com:443\n10.0.0.1:80")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    page.locator("#problems").get_by_role("link", name="Allowed hosts").click()
+    expect(page.locator("#egress_text-error")).to_contain_text("'10.0.0.1:80'")
+    expect(hosts).to_have_attribute("aria-invalid", "true")
+    expect(hosts).to_have_value("api.example.com:443\n10.0.0.1:80")
+    choose(page, "none")
+    expect(hosts).to_be_visible()  # what is wrong with it can be read and mended
+    choose(page, "egress")
+    hosts.fill("API.example.com:443\n*.example.org:*")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    settings = page.locator(".pairs")
+    expect(settings.locator(".n-egress")).to_have_text("egress")
+    expect(settings.locator(".hosts li")).to_have_text(["api.example.com:443", "*.example.org:*"])
+    job = server.call("GET", f"/jobs/{name.lower().replace(' ', '-')}")
+    assert (job["network"], job["egress"]) == ("egress", ["api.example.com:443", "*.example.org:*"])
+
+
+def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit(color_scheme="light").page
+    page.goto("/jobs/new/")
+    page.get_by_label("Name", exact=True).fill("Opened")
+    choose(page, "open")
+    page.get_by_role("button", name="Save", exact=True).click()
+    shown = page.locator(".pairs .n-open")
+    expect(shown).to_have_text("open network")
+    assert shown.evaluate("one => getComputedStyle(one).color") == "rgb(179, 38, 30)"
+    page.goto("/jobs/")
+    expect(page.locator("tr", has_text="Opened").locator("td .n-open:visible")).to_have_text("open network")
+
+    editor = visit("edwin").allow("status of 403")
+    page = editor.page
+    page.goto("/jobs/new/")
+    choice = page.locator('input[name="network"][value="open"]')
+    expect(choice).to_be_disabled()
+    expect(page.locator("#network-open-hint")).to_contain_text("Only an administrator may choose it.")
+
+    page.goto("/jobs/opened/edit/")
+    expect(page.locator('input[name="network"][value="open"]')).to_be_checked()
+    page.get_by_label("Timeout", exact=True).fill("77")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#timeout_seconds-error")).to_contain_text("takes the role Administrator")
+    assert server.call("GET", "/jobs/opened")["timeout_seconds"] == 3600
+    choose(page, "isolated")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".pairs .n-isolated")).to_be_visible()
+    job = server.call("GET", "/jobs/opened")
+    assert (job["timeout_seconds"], job["network"]) == (77, "isolated")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=["1440", "390"])
+@pytest.mark.parametrize("who", ["admin", "edwin"])
+def test_the_choice_is_no_barrier(
+    visit: Callable[..., Visitor], window: dict[str, object], theme: str, who: str
+) -> None:
+    page = visit(who, color_scheme=theme, **window).page
+    page.goto("/jobs/new/")
+    expect(page.locator(".cm-content")).to_be_visible()
+    choose(page, "egress")
+    expect(page.get_by_label("Allowed hosts")).to_be_visible()
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
