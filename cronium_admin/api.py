@@ -21,6 +21,7 @@ from ninja.errors import ValidationError as SchemaError
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ErrorBody, Refused, fields_of, fields_of_schema, summary
+from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
 from cronium_admin.logs.api import router as logs
@@ -48,6 +49,7 @@ api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", logs)
 api.add_router("/images", images)
+api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -55,6 +55,8 @@ class Config(BaseSettings):
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
+    canary: Literal["on", "off"] = "on"
+    allow_unsafe_host: bool = False
     log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
     container_images_bash: str = ""
     container_images_python: str = ""

@@ -17,4 +17,5 @@ urlpatterns = [
     path("", include("cronium_admin.jobs.urls")),
     path("", include("cronium_admin.runs.urls")),
     path("", include("cronium_admin.runtime.urls")),
+    path("", include("cronium_admin.hosts.urls")),
 ]

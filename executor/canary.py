@@ -250,6 +250,10 @@ def _read(told: _Told) -> list[Probe]:
     if told.result and told.result.reason == SandboxDrift.reason:
         return [Probe("sandbox", False, told.result.message)]
     try:
-        return [Probe(row["name"], row["held"], row["found"]) for row in json.loads(told.text.splitlines()[-1])]
+        rows = json.loads(told.text.splitlines()[-1])
+        probes = [Probe(row["name"], row["held"], row["found"]) for row in rows]
     except (ValueError, LookupError, TypeError) as error:
         raise CanaryFailed(_why(told)) from error
+    if not probes:
+        raise CanaryFailed(_why(told))
+    return probes

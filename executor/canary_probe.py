@@ -186,7 +186,6 @@ def probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
     own, _, last = socket.gethostbyname("runtime-api").rpartition(".")
     gateway = f"{own}.{int(last) - 1}"
     host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
-    nothing = ctypes.c_char_p(b"none")
     return {
         "host": lambda: anybody(host),
         "neighbour": lambda: anybody([(address, port) for address, port in targets["neighbour"]]),
@@ -195,7 +194,7 @@ def probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
         "io_uring": lambda: call(NUMBERS["io_uring_setup"], 1, 0),
         "ptrace": lambda: call(NUMBERS["ptrace"], 0, 0, 0, 0),
         "keyctl": lambda: call(NUMBERS["keyctl"], 0, -3, 0, 0, 0),
-        "mount": lambda: call(NUMBERS["mount"], nothing, b"/tmp", b"tmpfs", 0, 0),
+        "mount": lambda: call(NUMBERS["mount"], b"none", b"/no/such/folder", b"tmpfs", 0, 0),
         "unshare": lambda: "; ".join(
             filter(None, (call(NUMBERS["unshare"], flag) for flag in (NEW_USER, NEW_MOUNT, NEW_NET)))
         ),

@@ -1,4 +1,4 @@
-"""Looks whether this machine can run jobs: one row a matter, with the mend. Changes nothing."""
+"""Looks whether this machine can run jobs: one row a matter, with the mend. It keeps the canary's verdict, no more."""
 
 import asyncio
 import os
@@ -22,14 +22,19 @@ from django.db.migrations.executor import MigrationExecutor
 from docker.errors import DockerException, ImageNotFound
 
 from cronium_admin.errors import Refused
+from cronium_admin.hosts import canary
+from cronium_admin.hosts.models import EMBEDDED
+from cronium_admin.hosts.specs import SIDECAR_IMAGE as SIDECAR
 from cronium_admin.images.engine import connect
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
+from executor.canary import Probe, mend
 from executor.engine import REVERSE_PATH
+from executor.engine import Engine as RunEngine
+from executor.errors import EngineError
 from executor.options import LABEL_INSTANCE
 
 State = Literal["ok", "warning", "failed"]
-SIDECAR = "cronium/runtime-api:latest"
 SECONDS = 5
 GB = 1024**3
 
@@ -45,9 +50,10 @@ class Row:
 
 
 class Engine:
-    """One connection for all checks; `why` says why there is none."""
+    """One connection for all checks of the engine that `host` runs on; `why` says why there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = EMBEDDED) -> None:
+        self.host = host
         self.why = ""
         self.client: docker.APIClient | None = None
         self.info: dict[str, Any] = {}
@@ -63,9 +69,9 @@ class Engine:
             self.client = None
 
 
-def examine() -> list[Row]:
-    """All rows, in the order in which a newcomer would mend them."""
-    engine = Engine()
+def examine(host: str = EMBEDDED) -> list[Row]:
+    """All rows, in the order in which a newcomer would mend them; the canary's are kept as `host`'s verdict."""
+    engine = Engine(host)
     rows: list[Row] = []
     for name, check in CHECKS.items():
         if name in _NEED_ENGINE and engine.client is None:
@@ -233,6 +239,27 @@ def _reverse_path(_: Engine) -> Iterator[Row]:
         yield Row("reverse path", "warning", found, mend)
 
 
+def _isolation(engine: Engine) -> Iterator[Row]:
+    """What a run like any other gets through to."""
+    try:
+        probes = canary.make(RunEngine(settings.CONFIG.docker_host), engine.host).run()
+    except EngineError as error:
+        again = "Mend what the message names, and run doctor again: nothing is known of this host's isolation."
+        yield Row("isolation", "warning", str(error), again)
+        return
+    yield from map(_probe, probes)
+    canary.store(engine.host, probes)
+
+
+def _probe(probe: Probe) -> Row:
+    name = f"isolation: {probe.name}"
+    if probe.held is None:
+        return Row(name, "warning", probe.found, "Look at the message; the other probes were made.")
+    if probe.held:
+        return Row(name, "ok", "held")
+    return Row(name, "failed", f"got through: {probe.found}", mend(probe.name))
+
+
 def _clock(engine: Engine) -> Iterator[Row]:
     text = str(engine.info.get("SystemTime", ""))
     try:
@@ -256,5 +283,6 @@ CHECKS: dict[str, Callable[[Engine], Iterator[Row]]] = {
     "address pool": _address_pool,
     "reverse path": _reverse_path,
     "clock": _clock,
+    "isolation": _isolation,
 }
-_NEED_ENGINE = frozenset({"images", "address pool", "clock"})
+_NEED_ENGINE = frozenset({"images", "address pool", "clock", "isolation"})

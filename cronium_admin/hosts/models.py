@@ -4,6 +4,8 @@ from typing import Any
 
 from django.db import models
 
+EMBEDDED = "local"  # the name of the host inside `manage.py serve`, unless it is given another
+
 
 class Host(models.Model):
     name = models.CharField(max_length=100, unique=True)
@@ -13,7 +15,7 @@ class Host(models.Model):
     engine_error = models.TextField(blank=True, default="")
     runtimes = models.JSONField(default=list)  # what the engine offers to run containers with
     unsafe = models.BooleanField(default=False)  # the last canary got through something
-    canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}
+    canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}; held null: not tried
     canary_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
 

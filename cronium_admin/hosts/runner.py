@@ -4,14 +4,16 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db.models.functions import Now
 
 from cronium_admin.config import stored_secret
-from cronium_admin.hosts import recovery
+from cronium_admin.hosts import canary, recovery
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.models import Host
@@ -21,9 +23,11 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.service import SecretUnavailable
+from executor.canary import Canary, host_label
 from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import reap
+from executor.sandbox import EngineLike
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 
@@ -31,6 +35,9 @@ log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
 REAP_SECONDS = 30.0
+RUNTIMES_SECONDS = 60.0  # an engine rarely learns another
+CANARY_DELAY = 3.0  # a run that waits for the start gets the machine first
+CANARY_SECONDS, CANARY_AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
 
 
 def _refuse(run: Run, message: str) -> None:
@@ -43,28 +50,35 @@ def _refuse(run: Run, message: str) -> None:
 class Runner:
     """One host's worker. `start` it, `look` when told to, `close` it."""
 
-    def __init__(self, host: str, engine: Engine | None = None) -> None:
+    def __init__(self, host: str, engine: EngineLike | None = None) -> None:
         self.host = host
         self.owner = f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
         self.instance = stored_secret(settings.DATA_DIR, "instance_id", 9)
         self.engine = engine or Engine(settings.CONFIG.docker_host, pool=settings.CONFIG.max_concurrent)
         self.database = DatabaseThreads()
         self.writer = LogWriter()
-        subnets = SubnetPool(settings.CONFIG.subnet_pool)
+        self.unsafe = False  # the host's stored verdict
+        self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
+        self._canary: Canary | None = None
+        self._runtimes: tuple[str, ...] = ()
+        self._runtimes_at = -RUNTIMES_SECONDS
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self.supervisor = Supervisor(self.engine, settings.CONFIG.max_concurrent, subnets, self._wake.set)
+        self.supervisor = Supervisor(self.engine, settings.CONFIG.max_concurrent, self._subnets, self._wake.set)
         self._threads = [
             threading.Thread(target=self._loop, args=(step, every), name=step.__name__, daemon=True)
             for step, every in ((self._dispatch, SWEEP_SECONDS), (self._beat, HEARTBEAT_SECONDS))
         ]
         self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
+        self._canary_thread = threading.Thread(target=self._canary_forever, name="canary", daemon=True)
 
     def start(self) -> None:
         """Clear up what an earlier process left, then take work."""
+        self._reap(host_label(self.host))
         self._reap()
         self.database.call(recovery.settle, self.host, self.owner)
-        for thread in (*self._threads, self._reaper):
+        self.unsafe = self.database.call(canary.is_unsafe, self.host)
+        for thread in (*self._threads, self._reaper, self._canary_thread):
             thread.start()
 
     def look(self, run_id: str) -> None:
@@ -78,9 +92,12 @@ class Runner:
         """Take nothing new, stop what runs, leave an empty engine; False when that took too long."""
         self._closing.set()
         self._wake.set()
+        if self._canary:
+            self._canary.stop()
         done = self.supervisor.close(seconds)
-        for thread in self._threads:
-            thread.join(5)
+        for thread in (*self._threads, self._canary_thread):
+            if thread.is_alive():
+                thread.join(5)
         self.writer.close()
         self.database.close()
         return done
@@ -98,7 +115,9 @@ class Runner:
                 self._closing.wait(every)
 
     def _dispatch(self) -> None:
-        """Claim in order of waiting while a slot is free."""
+        """Claim in order of waiting while a slot is free; an unsafe host claims nothing."""
+        if self.unsafe and not settings.CONFIG.allow_unsafe_host:
+            return
         while self.supervisor.free() > 0:
             run = self.database.call(transitions.claim_next, self.host, self.owner)
             if run is None:
@@ -114,14 +133,20 @@ class Runner:
     def _beat(self) -> None:
         self.database.call(transitions.renew_leases, self.owner)
         self._obey_cancels()
-        facts: dict[str, int | str] = {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
+        facts: dict[str, Any] = {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
         facts |= self._engine_facts()
-        self.database.call(Host.objects.update_or_create, name=self.host, defaults={**facts, "heartbeat_at": Now()})
+        defaults = {**facts, "heartbeat_at": Now()}
+        row, _ = self.database.call(Host.objects.update_or_create, name=self.host, defaults=defaults)
+        if self.unsafe != row.unsafe:  # the canary's word, or that of `manage.py doctor`
+            self.unsafe = row.unsafe
+            self._wake.set()
 
-    def _engine_facts(self) -> dict[str, str]:
+    def _engine_facts(self) -> dict[str, Any]:
         try:
             self.engine.ping()
-            return {"engine_version": self.engine.version, "engine_error": ""}
+            if time.monotonic() - self._runtimes_at > RUNTIMES_SECONDS:
+                self._runtimes, self._runtimes_at = self.engine.runtimes(), time.monotonic()
+            return {"engine_version": self.engine.version, "engine_error": "", "runtimes": list(self._runtimes)}
         except EngineError as error:
             return {"engine_error": str(error)}
 
@@ -133,9 +158,32 @@ class Runner:
         flagged = Run.objects.filter(status__in=ON_HOST, lease_owner=self.owner, cancel_requested_at__isnull=False)
         return list(flagged.values_list("pk", flat=True))
 
-    def _reap(self) -> None:
+    def _canary_forever(self) -> None:
+        """Try the engine's isolation soon after the start, and then daily; runs need not wait for it."""
+        pause = CANARY_DELAY if settings.CONFIG.canary == "on" else None
+        while pause is not None and not self._closing.wait(pause):
+            pause = CANARY_SECONDS if self._try_canary() else CANARY_AGAIN_SECONDS
+
+    def _try_canary(self) -> bool:
+        """False when there was no verdict: the last one then stays."""
         try:
-            reap(self.engine, self.instance, self.host, self.supervisor.active())
+            self._canary = self.database.call(canary.make, self.engine, self.host, self._subnets)
+            if self._closing.is_set():
+                return False
+            probes = self._canary.run()
+            unsafe = self.database.call(canary.store, self.host, probes)
+        except Exception as error:
+            if not self._closing.is_set():
+                log.warning("the isolation check did not run: %s", error, exc_info=not isinstance(error, EngineError))
+            return False
+        if unsafe:
+            through = ", ".join(probe.name for probe in probes if probe.held is False)
+            log.error("this host is unsafe: a canary got through at %s; `manage.py doctor` tells more", through)
+        return True
+
+    def _reap(self, host: str = "") -> None:
+        try:
+            reap(self.engine, self.instance, host or self.host, self.supervisor.active())
         except EngineError as error:
             log.error("%s", error)
 

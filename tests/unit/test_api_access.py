@@ -33,6 +33,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),
+    ("GET", "/hosts", None, "viewer", 200),
     ("GET", "/images", None, "viewer", 200),
     ("GET", "/images/python", None, "viewer", 200),
     ("PUT", "/images/python", {"reference": "my/python:1"}, "admin", 200),

@@ -51,6 +51,9 @@ PAGES = [
     ("post", "variables:edit", "variable", "editor"),
     ("get", "variables:delete", "variable", "editor"),
     ("post", "variables:delete", "variable", "editor"),
+    ("get", "hosts:list", "", "viewer"),
+    ("get", "hosts:waiting", "", "viewer"),
+    ("get", "hosts:unsafe", "", "viewer"),
     ("get", "access:tokens", "", "viewer"),
     ("post", "access:tokens", "", "viewer"),
 ]

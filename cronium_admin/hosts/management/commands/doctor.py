@@ -9,17 +9,21 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts.doctor import examine
+from cronium_admin.hosts.models import EMBEDDED
 
 
 class Command(BaseCommand):
-    help = "Checks engine, images, database, broker, disk, address pool and clock; a row each, with the mend."
+    help = (
+        "Checks engine, images, database, broker, disk, address pool, clock and isolation; a row each, with the mend."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for machines")
+        parser.add_argument("--host", default=EMBEDDED, help="the worker whose engine this is; it keeps the verdict")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = examine()
+        rows = examine(options["host"])
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))

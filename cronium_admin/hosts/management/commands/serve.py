@@ -9,10 +9,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import lifespan, preflight
+from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.static_files import collect
 
-EMBEDDED_HOST = "local"
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
 DRAIN_SECONDS = 2
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
     help = "Web and executor in one process: SQLite, in-memory channel layer and broker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host-name", default=EMBEDDED_HOST, help="the executor's name, as runs show it")
+        parser.add_argument("--host-name", default=EMBEDDED, help="the executor's name, as runs show it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         worker = Worker(options["host_name"])

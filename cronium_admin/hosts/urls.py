@@ -1,0 +1,12 @@
+"""The addresses of the Hosts page and of what other pages say of hosts."""
+
+from django.urls import path
+
+from cronium_admin.hosts import views
+
+app_name = "hosts"
+urlpatterns = [
+    path("hosts/", views.hosts, name="list"),
+    path("hosts/waiting/", views.waiting, name="waiting"),
+    path("hosts/unsafe/", views.unsafe, name="unsafe"),
+]

@@ -1,0 +1,154 @@
+"""The canary without its probes' danger: what becomes of its runs, and the probes that are safe to make here."""
+
+import json
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor import canary, canary_probe
+from executor.canary import Canary, CanaryFailed, Probe
+from executor.subnets import SubnetPool
+from tests.fakes.engine import FakeEngine
+
+ROWS = [{"name": "host", "held": True, "found": ""}, {"name": "vsock", "held": False, "found": "a socket was opened"}]
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    made.images |= {"runner:python"}
+    yield made
+    assert made.left == [], "something is left on the engine"
+    made.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for the probes, which are never made on this machine itself."""
+    path = tmp_path / "probe.py"
+    path.write_text(f"print({json.dumps(ROWS)!r})")
+    monkeypatch.setattr(canary, "SCRIPT", path)
+    return path
+
+
+def make(engine: FakeEngine, *images: str) -> Canary:
+    pool = SubnetPool(IPv4Network("10.215.0.0/24"))
+    return Canary(engine, images or ("runner:python",), "sidecar:latest", "test", "here", pool)
+
+
+def test_its_answers_come_back_and_nothing_stays(engine: FakeEngine, script: Path) -> None:
+    assert make(engine).run() == [Probe("host", True, ""), Probe("vsock", False, "a socket was opened")]
+    assert engine.calls["create_container"] == 4  # it, its neighbour, and their sidecars
+
+
+def test_it_learns_where_its_neighbour_listens(engine: FakeEngine, script: Path) -> None:
+    def twist(name: str, told: dict[str, Any]) -> None:
+        for network in told.get("NetworkSettings", {"Networks": {}})["Networks"].values():
+            network["IPAddress"] = network["IPAMConfig"]["IPv4Address"]
+
+    engine.twist = twist
+    text = 'import json, os; print(json.dumps([{"name": os.environ["CANARY_TARGETS"], "held": True, "found": ""}]))'
+    script.write_text(text)
+    (row,) = make(engine).run()
+    targets = json.loads(row.name)
+    assert [port for _, port in targets["neighbour"]] == [9000, 8081]
+    assert len({address for address, _ in targets["neighbour"]}) == 2
+    assert targets["port"] > 1023
+
+
+def test_its_containers_are_no_workers_leftovers(engine: FakeEngine, script: Path) -> None:
+    hosts = set()
+    engine.before["start"] = lambda: hosts.update(one.host for one in engine.find_ours("test"))
+    make(engine).run()
+    assert hosts == {"canary@here"}
+
+
+def test_a_missing_image_gives_way_to_the_next(engine: FakeEngine, script: Path) -> None:
+    assert len(make(engine, "gone:1", "runner:python").run()) == 2
+
+
+@pytest.mark.parametrize("text", ["print('no JSON')", "raise SystemExit(3)", "print('{}')", "print('[{}]')", ""])
+def test_what_gives_no_answer_is_no_verdict(engine: FakeEngine, script: Path, text: str) -> None:
+    script.write_text(text)
+    with pytest.raises(CanaryFailed, match="did not run"):
+        make(engine).run()
+
+
+def test_no_image_is_no_verdict(engine: FakeEngine, script: Path) -> None:
+    with pytest.raises(CanaryFailed, match="gone:1"):
+        make(engine, "gone:1").run()
+
+
+def test_a_sandbox_that_breaks_a_promise_is_a_verdict(engine: FakeEngine, script: Path) -> None:
+    def twist(name: str, told: dict[str, Any]) -> None:
+        if "HostConfig" in told:
+            told["HostConfig"]["SecurityOpt"] = ["seccomp=unconfined"]
+
+    engine.twist = twist
+    (probe,) = make(engine).run()
+    assert (probe.name, probe.held) == ("sandbox", False)
+    assert "unconfined" in probe.found
+
+
+def test_it_can_be_stopped(engine: FakeEngine, script: Path) -> None:
+    trial = make(engine)
+    engine.before["start"] = trial.stop
+    with pytest.raises(CanaryFailed):
+        trial.run()
+
+
+@pytest.mark.parametrize("name", ["host", "neighbour", "DNS", "vsock", "setuid", "root file system", "sandbox"])
+def test_each_probe_has_a_mend(name: str) -> None:
+    assert canary.mend(name).endswith(".")
+
+
+def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) -> None:
+    (tmp_path / "fib_trie").write_text(
+        "Main:\n  |-- 10.1.2.0\n     /24 link UNICAST\n  |-- 10.1.2.3\n     /32 host LOCAL\n"
+        "  |-- 10.1.2.255\n     /32 link BROADCAST\n  |-- 127.0.0.1\n     /32 host LOCAL\n"
+        "Local:\n  |-- 10.1.2.3\n     /32 host LOCAL\n"
+    )
+    (tmp_path / "if_inet6").write_text(
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "fd000000000000000000000000000002 02 40 00 80     eth0\n"
+        "fe800000000000000000000000000002 02 40 20 80     eth0\n"
+    )
+    assert canary.host_addresses(tmp_path) == ["10.1.2.3", "fd00::2"]
+    assert canary.host_addresses(tmp_path / "none") == []
+
+
+class TestProbe:
+    def test_a_listener_is_reached_and_so_is_who_refuses(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            assert canary_probe.reached("127.0.0.1", port) == "connected"
+            assert canary_probe.anybody([("127.0.0.1", port)]) == f"127.0.0.1 port {port}: connected"
+        assert "refused" in canary_probe.reached("127.0.0.1", port)
+
+    def test_silence_is_not_reached(self) -> None:
+        assert canary_probe.anybody([("255.255.255.255", 9)]) == ""
+
+    @pytest.mark.parametrize(
+        ("number", "arguments", "found"),
+        [((39, 172), (), "it worked"), ((9999, 9999), (), ""), ((3, 57), (-1,), "the kernel took it (EBADF)")],
+    )
+    def test_a_call_held_only_if_it_was_refused(
+        self, number: tuple[int, int], arguments: tuple[int, ...], found: str
+    ) -> None:
+        """getpid; a number that no kernel has; close(-1)."""
+        assert canary_probe.call(number, *arguments) == found
+
+    def test_a_probe_that_breaks_is_no_verdict(self) -> None:
+        assert canary_probe.tried(lambda: str(1 / 0))["held"] is None
+        assert canary_probe.tried(lambda: "") == {"held": True, "found": ""}
+        assert canary_probe.tried(lambda: "through") == {"held": False, "found": "through"}
+
+    def test_it_can_be_sent_to_any_python(self) -> None:
+        """It travels as a script: nothing of ours is there, and nothing but Python's library."""
+        text = canary.SCRIPT.read_text()
+        assert "executor" not in text
+        assert "cronium_admin" not in text

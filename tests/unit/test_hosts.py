@@ -1,0 +1,222 @@
+"""Hosts: which may take runs, what the canary's verdict does to them, and what people are told."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.hosts import canary, doctor
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.runner import Runner
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from executor.canary import CanaryFailed, Probe
+from tests.conftest import Api
+from tests.fakes.engine import FakeEngine
+
+HELD = Probe("host", True, "")
+THROUGH = Probe("vsock", False, "a <socket> was opened")
+UNTRIED = Probe("ptrace", None, "not tried: no memory")
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["admin"])
+    return client
+
+
+def seen_now(**more: Any) -> Host:
+    return Host.objects.create(**({"name": "east", "heartbeat_at": timezone.now()} | more))
+
+
+def get(client: Client, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("probes", "unsafe"), [([HELD], False), ([HELD, THROUGH], True), ([HELD, UNTRIED], False), ([], False)]
+)
+def test_only_what_got_through_makes_a_host_unsafe(db: None, probes: list[Probe], unsafe: bool) -> None:
+    seen_now(unsafe=not unsafe)
+    assert canary.store("east", probes) is unsafe
+    assert canary.is_unsafe("east") is unsafe
+    row = Host.objects.get()
+    assert [one["name"] for one in row.canary] == [probe.name for probe in probes]
+    assert row.canary_at is not None
+
+
+class TestPages:
+    def test_an_unsafe_host_is_red_with_word_and_mend(self, client: Client) -> None:
+        seen_now()
+        canary.store("east", [HELD, THROUGH])
+        page = get(client, "/hosts/")
+        assert "Unsafe" in page
+        assert "a &lt;socket&gt; was opened" in page
+        assert "so this host takes no runs" in page
+        assert "dockerd" in page  # the mend
+        assert 'aria-current="page"' in page
+        assert "is unsafe: its isolation check got through at vsock" in get(client, "/hosts/unsafe/")
+
+    def test_a_host_that_held_is_not(self, client: Client) -> None:
+        seen_now()
+        canary.store("east", [HELD])
+        page = get(client, "/hosts/")
+        assert "Isolation held" in page
+        assert "Unsafe" not in page
+        assert get(client, "/hosts/unsafe/").strip() == ""
+
+    def test_no_host_says_how_to_get_one(self, client: Client) -> None:
+        assert "manage.py worker" in get(client, "/hosts/")
+
+    @pytest.mark.parametrize(
+        ("hosts", "words"),
+        [
+            ([], "none has reported"),
+            ([{}], ""),
+            ([{"unsafe": True}], "host east failed the isolation check"),
+            ([{"unsafe": True}, {"name": "west", "unsafe": True}], "hosts east, west failed"),
+            ([{"unsafe": True}, {"name": "west"}], ""),
+            ([{"heartbeat_at": timezone.now() - timedelta(hours=1)}], "none has reported"),
+            ([{"heartbeat_at": None}], "none has reported"),
+        ],
+    )
+    def test_who_waits_is_told_why(self, client: Client, hosts: list[dict[str, Any]], words: str) -> None:
+        for host in hosts:
+            seen_now(**host)
+        text = get(client, "/hosts/waiting/")
+        assert words in text
+        assert bool(text.strip()) == bool(words)
+
+    def test_with_the_override_nobody_waits_for_it(self, client: Client, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"allow_unsafe_host": True})
+        seen_now(unsafe=True, canary=[])
+        assert get(client, "/hosts/waiting/").strip() == ""
+        assert "CRONIUM_ALLOW_UNSAFE_HOST is set" in get(client, "/hosts/")
+
+    def test_a_waiting_run_asks_for_it_and_an_ended_one_does_not(self, client: Client, run: Run) -> None:
+        assert "/hosts/waiting/" in get(client, f"/runs/{run.pk}/")
+        Run.objects.update(status="failed", finished_at=timezone.now())
+        assert "/hosts/waiting/" not in get(client, f"/runs/{run.pk}/")
+
+
+def test_the_api_tells_all_of_a_host(viewer: Api) -> None:
+    seen_now(capacity=4, runtimes=["runc", "runsc"])
+    canary.store("east", [HELD, THROUGH, UNTRIED])
+    (host,) = viewer.get("/hosts").json()["items"]
+    assert (host["name"], host["alive"], host["unsafe"], host["takes_runs"]) == ("east", True, True, False)
+    assert host["runtimes"] == ["runc", "runsc"]
+    assert [probe["held"] for probe in host["canary"]] == [True, False, None]
+    assert [bool(probe["mend"]) for probe in host["canary"]] == [False, True, False]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+class TestRunner:
+    @pytest.fixture
+    def engine(self) -> Iterator[FakeEngine]:
+        made = FakeEngine()
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def runner(self, engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
+        made = Runner("east", engine)
+        made.supervisor.start = lambda spec, handler: started.append(spec.run_id)  # type: ignore[method-assign]
+        started: list[str] = []
+        made.started = started  # type: ignore[attr-defined]
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def waits(self, transactional_db: None, make_job: Callable[..., Job]) -> Run:
+        return launch(make_job(), None)
+
+    def test_an_unsafe_host_takes_no_runs(self, runner: Runner, waits: Run) -> None:
+        runner.unsafe = True
+        runner._dispatch()
+        waits.refresh_from_db()
+        assert waits.status == "queued"
+
+    def test_unless_it_is_told_to(self, runner: Runner, waits: Run, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"allow_unsafe_host": True, "max_concurrent": 1})
+        runner.unsafe = True
+        runner.supervisor.free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner._dispatch()
+        assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
+
+    def test_the_heartbeat_brings_the_doctors_verdict_and_the_runtimes(
+        self, runner: Runner, engine: FakeEngine
+    ) -> None:
+        engine.offered = ("runc", "runsc")
+        runner._beat()
+        assert (Host.objects.get().runtimes, runner.unsafe) == (["runc", "runsc"], False)
+        canary.store("east", [THROUGH])
+        runner._beat()
+        assert runner.unsafe is True
+        canary.store("east", [HELD])
+        runner._beat()
+        assert runner.unsafe is False
+
+    def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH])
+        assert runner._try_canary()
+        assert Host.objects.get().unsafe is True
+
+    def test_a_canary_that_does_not_run_changes_no_verdict(
+        self, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(self: Any) -> list[Probe]:
+            raise CanaryFailed("no image")
+
+        monkeypatch.setattr("executor.canary.Canary.run", fails)
+        canary.store("east", [HELD])
+        assert not runner._try_canary()
+        assert Host.objects.get().unsafe is False
+
+
+class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def _only_isolation(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(doctor, "CHECKS", {"isolation": doctor._isolation})
+        monkeypatch.setattr(doctor, "_NEED_ENGINE", frozenset())
+
+    def test_a_row_each_and_the_verdict_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH, UNTRIED])
+        out = StringIO()
+        with pytest.raises(SystemExit):
+            call_command("doctor", "--json", "--host", "east", stdout=out)
+        rows = json.loads(out.getvalue())["checks"]
+        assert [(row["name"], row["state"]) for row in rows] == [
+            ("isolation: host", "ok"),
+            ("isolation: vsock", "failed"),
+            ("isolation: ptrace", "warning"),
+        ]
+        assert rows[0]["found"] == "held"
+        assert rows[1]["found"].startswith("got through: ")
+        assert rows[1]["mend"]
+        assert Host.objects.get(name="east").unsafe is True
+
+    def test_the_host_of_serve_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD])
+        call_command("doctor", stdout=StringIO())
+        assert Host.objects.get().name == "local"
+
+    def test_a_canary_that_does_not_run_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(self: Any) -> list[Probe]:
+            raise CanaryFailed("There is no image.")
+
+        monkeypatch.setattr("executor.canary.Canary.run", fails)
+        (row,) = doctor.examine()
+        assert (row.state, row.found) == ("warning", "There is no image.")
+        assert row.mend
+        assert not Host.objects.exists()
