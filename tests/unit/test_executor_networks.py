@@ -1,0 +1,352 @@
+"""A run's network in each of its modes: what the engine is asked for, and that all of it goes again."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor import options, payload
+from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable
+from executor.events import MAX_EVENTS, EventTeller
+from executor.networks import Networks
+from executor.options import Addresses
+from executor.reaper import reap
+from executor.slot import Slot
+from executor.spec import RunSpec
+from executor.subnets import SubnetPool
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_spec
+
+ADDRESSES = Addresses(IPv4Network("10.215.0.8/29"))
+MODES = ("isolated", "none", "egress", "open")
+POOL = IPv4Network("10.215.0.0/27")  # four subnets
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    assert made.left == [], "something is left on the engine"
+    made.close()
+
+
+@pytest.fixture
+def pool() -> SubnetPool:
+    return SubnetPool(POOL)
+
+
+@pytest.fixture
+def start(engine: FakeEngine, pool: SubnetPool) -> Callable[[RunSpec], tuple[Remembering, threading.Thread]]:
+    def make(spec: RunSpec) -> tuple[Remembering, threading.Thread]:
+        told = Remembering()
+        thread = threading.Thread(target=Slot(engine, spec, told, pool, threading.Semaphore(2)).run, daemon=True)
+        thread.start()
+        return told, thread
+
+    return make
+
+
+def free(pool: SubnetPool) -> int:
+    taken = []
+    while subnet := pool.take():
+        taken.append(subnet)
+    for subnet in taken:
+        pool.give_back(subnet)
+    return len(taken)
+
+
+# What is asked of the engine.
+
+
+def test_without_a_network_main_is_on_none_and_knows_no_runtime_api() -> None:
+    body = options.main_container(make_spec(network="none"), None, "local")
+    assert body["HostConfig"]["NetworkMode"] == "none"
+    assert not body["NetworkingConfig"]
+    assert "ExtraHosts" not in body["HostConfig"]
+    assert "CRONIUM_NETWORK=none" in body["Env"]
+    assert not [one for one in body["Env"] if one.startswith("CRONIUM_RUNTIME_API")]
+
+
+@pytest.mark.parametrize("mode", ["isolated", "egress"])
+def test_mains_network_is_the_same_closed_one_with_and_without_a_way_out(mode: str) -> None:
+    spec = make_spec(network=mode)
+    body = options.network(spec, ADDRESSES, "28.0.0")
+    assert body["Internal"] is True
+    assert body["Options"]["com.docker.network.bridge.inhibit_ipv4"] == "true"
+    assert body["Options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "isolated"
+    main = options.main_container(spec, ADDRESSES, "local")
+    assert main["HostConfig"]["Dns"] == ["127.0.0.1"]
+    assert set(main["NetworkingConfig"]["EndpointsConfig"]) == {options.network_name(spec.run_id)}
+
+
+def test_an_open_network_is_an_ordinary_one_where_names_resolve() -> None:
+    spec = make_spec(network="open")
+    body = options.network(spec, ADDRESSES, "28.0.0")
+    assert body["Internal"] is False
+    assert set(body["Options"]) == {"com.docker.network.bridge.name"}
+    assert "Dns" not in options.main_container(spec, ADDRESSES, "local")["HostConfig"]
+    assert options.sidecar_container(spec, ADDRESSES)["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+def test_the_way_out_is_an_ordinary_network_of_its_own_with_our_labels() -> None:
+    spec = make_spec(network="egress", run_id="0a1b2c3d-4e5f-4789-abcd-0123456789ab")
+    job, out = options.network(spec, ADDRESSES), options.egress_network(spec, ADDRESSES)
+    assert out["Name"] == f"cronium-egress-{spec.run_id}"
+    assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, options.labels(spec, "network"))
+    bridge = "com.docker.network.bridge.name"
+    assert out["Options"] == {bridge: "ce0a1b2c3d4e5f4"}
+    assert job["Options"][bridge] != out["Options"][bridge]
+    assert len(out["Options"][bridge]) <= 15
+
+
+@pytest.mark.parametrize(("dns", "asked"), [((), None), (("9.9.9.9", "1.1.1.1"), ["9.9.9.9", "1.1.1.1"])])
+def test_the_proxy_resolves_by_the_servers_that_are_set_or_as_the_engine_does(
+    dns: tuple[str, ...], asked: list[str] | None
+) -> None:
+    spec = make_spec(network="egress", egress_dns=dns)
+    assert options.sidecar_container(spec, ADDRESSES)["HostConfig"].get("Dns") == asked
+    assert options.main_container(spec, ADDRESSES, "local")["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_runtime_is_passed_on_to_both_and_none_is_not(mode: str) -> None:
+    addresses = None if mode == "none" else ADDRESSES
+    named = make_spec(network=mode, runtime="runsc")
+    assert options.main_container(named, addresses, "local")["HostConfig"]["Runtime"] == "runsc"
+    assert options.sidecar_container(named, ADDRESSES)["HostConfig"]["Runtime"] == "runsc"
+    assert "Runtime" not in options.main_container(make_spec(network=mode), addresses, "local")["HostConfig"]
+
+
+# What travels with the payload.
+
+
+def test_the_proxy_and_its_token_travel_with_the_payload_alone() -> None:
+    spec = make_spec(network="egress", egress=("api.example.com:443",))
+    sent = payload.build(spec).decode()
+    url = f"http://cronium:{spec.token}@runtime-api:8082"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        assert f"export {name}={url}\n" in sent
+    assert "export NO_PROXY=runtime-api,runtime,localhost,127.0.0.1\n" in sent
+    shown = json.dumps([options.main_container(spec, ADDRESSES, "local"), options.sidecar_container(spec, ADDRESSES)])
+    assert "PROXY" not in shown.upper()
+    assert spec.token not in shown
+
+
+def test_a_jobs_own_proxy_settings_count() -> None:
+    sent = payload.build(make_spec(network="egress", env={"NO_PROXY": "mine"})).decode()
+    assert "export NO_PROXY=mine\n" in sent
+    assert "export NO_PROXY=runtime-api" not in sent
+
+
+@pytest.mark.parametrize("mode", ["isolated", "none", "open"])
+def test_without_a_proxy_there_is_none_in_the_environment(mode: str) -> None:
+    sent = payload.build(make_spec(network=mode)).decode().lower()
+    assert "_proxy" not in sent
+    assert ("cronium_execution_token" in sent) is (mode != "none")
+
+
+# Made and taken down.
+
+
+@pytest.mark.parametrize(("mode", "subnets"), [("isolated", 1), ("none", 0), ("egress", 2), ("open", 1)])
+def test_a_run_has_what_its_network_needs_and_then_nothing(
+    engine: FakeEngine, pool: SubnetPool, start: Callable[..., Any], mode: str, subnets: int
+) -> None:
+    spec = make_spec(network=mode, egress=("a.example:80",), script="echo up; sleep 0.3")
+    told, thread = start(spec)
+    told.wait_for_text(b"up")
+    containers = {"cronium-main-"} if mode == "none" else {"cronium-main-", "cronium-sidecar-"}
+    assert {name.removesuffix(spec.run_id) for name in engine.containers} == containers
+    assert len(engine.networks) == subnets
+    assert free(pool) == 4 - subnets
+    thread.join(20)
+    assert told.result is not None
+    assert told.result.status == "succeeded"
+    assert told.report["drifted"] == 0, [row for row in told.report["rows"] if row["drift"]]
+    assert free(pool) == 4
+
+
+def test_the_sidecar_is_told_whom_to_let_out_and_where_to_listen(
+    engine: FakeEngine, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+    read = FakeEngine._read_line
+    monkeypatch.setattr(
+        FakeEngine, "_read_line", staticmethod(lambda source: given.append(line := read(source)) or line)
+    )
+    _, thread = start(make_spec(network="egress", egress=("a.example:80", "*.b.example:*")))
+    thread.join(20)
+    egress = json.loads(given[0])["egress"]
+    inside, outside = map(IPv4Network, egress["networks"])
+    assert egress["allow"] == ["a.example:80", "*.b.example:*"]
+    assert egress["address"] == str(inside.network_address + 2)
+    assert not inside.overlaps(outside)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: SubnetPool, nth: int) -> None:
+    engine.fail("create_network", AddressTaken("overlaps"), nth)
+    networks = Networks(engine, make_spec(network="egress"), pool)
+    networks.create(lambda: pytest.fail("nothing is in the way"))
+    assert len(engine.networks) == 2
+    assert networks.remove()
+    networks.give_back()
+    networks.give_back()
+    assert free(pool) == 3  # the one that somebody has is not tried again
+
+
+def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec(network="egress")
+    first = Networks(engine, spec, pool)
+    first.create(lambda: None)
+    engine.remove_network(options.network_name(spec.run_id))  # a take-down that came half way
+    second = Networks(engine, spec, pool)
+    second.create(first.remove)
+    assert len(engine.networks) == 2
+    assert second.remove()
+    for one in (first, second):
+        one.give_back()
+    assert free(pool) == 4
+
+
+def test_a_main_that_an_earlier_attempt_left_is_cleared_where_no_network_tells_of_it(
+    engine: FakeEngine, start: Callable[..., Any]
+) -> None:
+    spec = make_spec(network="none")
+    engine.create_container(options.main_name(spec.run_id), options.main_container(spec, None, "local"))
+    told, thread = start(spec)
+    thread.join(20)
+    assert told.result is not None
+    assert told.result.status == "succeeded"
+
+
+@pytest.mark.parametrize("method", ["create_network", "connect_network", "create_container", "start", "attach"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_step_that_fails_leaves_nothing_behind(
+    engine: FakeEngine, pool: SubnetPool, start: Callable[..., Any], method: str, nth: int
+) -> None:
+    engine.fail(method, EngineUnreachable("gone"), nth)
+    told, thread = start(make_spec(network="egress"))
+    thread.join(20)
+    assert told.result is not None
+    if method == "connect_network" and nth == 2:
+        assert told.result.status == "succeeded", "there is only one"
+    else:
+        assert (told.result.status, told.result.reason) == ("errored", "engine_unreachable")
+    assert free(pool) == 4
+    assert engine.left == []
+
+
+def test_a_network_that_can_not_be_removed_keeps_its_subnet_and_not_the_other_network(
+    engine: FakeEngine, pool: SubnetPool
+) -> None:
+    networks = Networks(engine, make_spec(network="egress"), pool)
+    networks.create(lambda: None)
+    engine.fail("remove_network", EngineError("has active endpoints"))
+    assert not networks.remove()
+    assert len(engine.networks) == 1
+    assert networks.remove()
+    networks.give_back()
+    assert free(pool) == 4
+
+
+def test_the_reaper_finds_the_way_out_too(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec(network="egress")
+    Networks(engine, spec, pool).create(lambda: None)
+    assert {one.name for one in reap(engine, spec.instance, spec.host, set())} == set(options.network_names(spec))
+
+
+def test_a_pool_without_room_for_the_second_network_says_so(engine: FakeEngine) -> None:
+    small = SubnetPool(IPv4Network("10.215.0.0/29"))
+    networks = Networks(engine, make_spec(network="egress"), small)
+    with pytest.raises(AddressTaken, match="CRONIUM_SUBNET_POOL"):
+        networks.create(lambda: None)
+    assert networks.remove()
+    networks.give_back()
+    assert free(small) == 1
+
+
+def test_a_name_that_stays_taken_is_no_endless_loop(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    engine.create_network(options.network(spec, Addresses(IPv4Network("10.99.0.0/29"))))
+    with pytest.raises((AddressTaken, Conflict)):
+        Networks(engine, spec, pool).create(lambda: None)
+    engine.remove_network(options.network_name(spec.run_id))
+    assert free(pool) == 4
+
+
+# What the sidecar tells.
+
+
+def event(message: Any, kind: Any = "network_allowed") -> dict[str, Any]:
+    return {"type": "event", "kind": kind, "message": message}
+
+
+def test_what_a_sidecar_tells_reaches_the_handler_and_a_secret_in_it_does_not(
+    engine: FakeEngine, start: Callable[..., Any]
+) -> None:
+    spec = make_spec(network="egress", secrets={"KEY": "sesame-open-wide"}, script="echo up; sleep 0.3")
+    told, thread = start(spec)
+    told.wait_for_text(b"up")
+    engine.say(
+        spec.run_id,
+        event("a.example:80 (1.2.3.4)"),
+        event("sesame-open-wide.evil.example:80 refused: no", "network_refused"),
+        event("made up", "cancelled"),
+        event(["no text"]),
+        event("two\nlines\x1b[31m\0"),
+        {"type": "event"},
+    )
+    told.wait_for("network_refused")
+    thread.join(20)
+    assert told.told == [
+        ("network_allowed", "a.example:80 (1.2.3.4)"),
+        ("network_refused", "***.evil.example:80 refused: no"),
+        ("network_allowed", "twolines[31m"),
+    ]
+    assert told.events[-1] == "cleaned", "all is told before the run is clean"
+
+
+def test_events_past_the_bound_are_summed_into_one_line() -> None:
+    told: list[tuple[str, str]] = []
+    teller = EventTeller(lambda kind, message: told.append((kind, message)), "test")
+    for number in range(MAX_EVENTS + 2500):
+        teller.put("network_allowed", f"a.example:{number}")
+    teller.put("network_refused", "b.example:80 refused: no" + "x" * 5000)
+    teller.close(5)
+    teller.close(5)
+    teller.put("network_refused", "too late")
+    assert len(told) == MAX_EVENTS + 1
+    assert told[MAX_EVENTS - 1][1] == f"a.example:{MAX_EVENTS - 1}"
+    assert told[-1] == (
+        "network_refused",
+        "2,501 more connections, not listed one by one: 2,500 allowed, 1 refused",
+    )
+
+
+def test_a_handler_that_hangs_or_fails_does_not_hold_the_channel_up() -> None:
+    release, told = threading.Event(), []
+
+    def tell(kind: str, message: str) -> None:
+        release.wait(10)
+        told.append(message)
+        raise OSError("the database is away")
+
+    teller = EventTeller(tell, "test")
+    for number in range(5):
+        teller.put("network_refused", str(number) + "x" * 1000)  # returns at once, or the test would hang
+    assert told == []
+    release.set()
+    teller.close(5)
+    assert [message[0] for message in told] == list("01234")
+    assert {len(message) for message in told} == {500}
+
+
+def test_a_run_that_tells_nothing_costs_no_thread() -> None:
+    before = threading.active_count()
+    teller = EventTeller(lambda kind, message: None, "test")
+    assert threading.active_count() == before
+    teller.close(0)
