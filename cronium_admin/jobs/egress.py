@@ -15,6 +15,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\](.*)", re.DOTALL)
 _NAT64 = IPv6Network("64:ff9b::/96")
+_CLOUD = IPv4Address("168.63.129.16")  # public by its number, and a cloud's own service for its machines
 
 
 def validate_egress(value: Any) -> None:
@@ -118,7 +119,7 @@ def _address(text: str, version: int) -> str:
     except ValueError:
         address = None
     if address is None or address.version != version or "%" in text:
-        like = "203.0.113.9, four numbers from 0 to 255" if version == 4 else "[2606:4700::1111]"
+        like = "8.8.8.8, four numbers from 0 to 255" if version == 4 else "[2606:4700::1111]"
         raise ValueError(f"Not an IPv{version} address, which looks like {like}.")
     if kind := _kind(address):
         raise ValueError(f"This is {kind}; a script may be let out to public addresses only.")
@@ -133,8 +134,11 @@ def _kind(address: IPv4Address | IPv6Address) -> str:
         "the address of no machine": address.is_unspecified,
         "the machine itself (loopback)": address.is_loopback,
         "a link-local address, such as a cloud's metadata service": address.is_link_local,
+        "a cloud's service for its own machines": address == _CLOUD,
         "a multicast address": address.is_multicast,
-        "a private or reserved address": not address.is_global or address.is_reserved,
+        "a private or reserved address": not address.is_global
+        or address.is_reserved
+        or (isinstance(address, IPv6Address) and address.is_site_local),
     }
     return next((kind for kind, applies in kinds.items() if applies), "")
 

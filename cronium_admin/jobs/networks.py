@@ -10,7 +10,7 @@ from cronium_admin.jobs.models import Job, Network
 
 EXPLAINED = {
     Network.ISOLATED: "The runtime API and nothing else.",
-    Network.NONE: "No network at all, and so no runtime API: no output, variables or condition.",
+    Network.NONE: "No network at all, and so no runtime API: no input, output, variables or condition.",
     Network.EGRESS: "The runtime API, and only the hosts listed here, through a proxy.",
     Network.OPEN: "An ordinary network: the internet, and whatever the host itself can reach.",
 }

@@ -1,9 +1,17 @@
 """The patterns of the network egress: which are taken, in which spelling they are kept, and why others are not."""
 
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ValidationError
 
 from cronium_admin.jobs.egress import MAX_EGRESS, normal_egress, normal_pattern, validate_egress
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "runtime-api"))
+
+from sidecar.destinations import AllowList, parse_destination, refusal
 
 TAKEN = [
     ("example.com:443", "example.com:443"),
@@ -70,6 +78,7 @@ REFUSED = [
     ("169.254.169.254:80", "link-local"),
     ("224.0.0.1:80", "multicast"),
     ("255.255.255.255:80", "private or reserved"),
+    ("168.63.129.16:80", "a cloud's service"),
     ("127.1:80", "Not an IPv4"),
     ("2130706433:80", "Not an IPv4"),
     ("0x7f000001:80", "Not an IPv4"),
@@ -139,3 +148,31 @@ def test_the_list_has_an_end() -> None:
     assert normal_egress(many[:-1]) == many[:-1]
     with pytest.raises(ValidationError, match=f"at most {MAX_EGRESS}"):
         normal_egress(many)
+
+
+@pytest.mark.parametrize("kept", [kept for _, kept in TAKEN])
+def test_the_proxy_knows_what_is_kept(kept: str) -> None:
+    """The two ends of a pattern's way: what was saved lets through what it says."""
+    host, _, port = kept.rpartition(":")
+    wanted = parse_destination(f"{host.replace('*', 'a.b')}:{port.replace('*', '9')}")
+    assert AllowList([kept]).allows(wanted)
+    assert not AllowList([kept]).allows(parse_destination("other.invalid:9"))
+
+
+ADDRESSES = [
+    *["8.8.8.8", "1.1.1.1", "93.184.215.14", "2606:4700::1111", "2a00:1450::1", "0.0.0.0", "10.0.0.1", "100.64.0.1"],
+    *["100.100.100.200", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1", "198.18.0.1", "224.0.0.1"],
+    *["203.0.113.9", "240.0.0.1", "255.255.255.255", "168.63.129.16", "::", "::1", "fe80::1", "fec0::1", "fd00::1"],
+    *["ff0e::1", "2001:db8::1", "::ffff:8.8.8.8", "::ffff:10.0.0.1", "64:ff9b::808:808", "64:ff9b::a9fe:a9fe"],
+    *["2002:808:808::1", "2002:a00:1::1"],
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_refused_here_when_the_proxy_would_refuse_it(address: str) -> None:
+    try:
+        normal_pattern(f"[{address}]:443" if ":" in address else f"{address}:443")
+        taken = True
+    except ValidationError:
+        taken = False
+    assert taken == (not refusal(ip_address(address)))
