@@ -12,6 +12,10 @@ print('on the other stream', file=sys.stderr)
 print('a long line ' * 40)
 import cronium
 cronium.output({'rows': 40, 'names': ['a', 'b']})
+cronium.set_condition(True)
+for rows in 38, 40:
+    cronium.set_variable('totals', {'rows': rows, 'regions': ['north', 'é <b>']})
+cronium.increment_variable('reports')
 """
 
 
@@ -28,6 +32,7 @@ class Scenery:
 def build(server: Server) -> Scenery:
     """Three jobs and three runs, two of which have ended."""
     more = {"tags": ["nightly", "billing"], "env": {"REGION": "north"}, "input": {"day": "2026-01-31"}}
+    server.call("PUT", "/variables/shared/last_day", {"value": "2026-01-31"})
     good = server.job(python(COLOURS), "python", name="Nightly report", slug="nightly-report", **more)
     bad = server.job("echo before; echo oops >&2; exit 3", name="A job that always fails", slug="always-fails")
     slow = server.job(

@@ -32,6 +32,11 @@ PAGES = {
     "run, failed": ("/runs/{failed}/", "admin", ".log-row:has-text('oops')"),
     "images": ("/images/", "admin", ".image-row"),
     "profiles": ("/profiles/", "admin", ".cards section"),
+    "variables": ("/variables/", "admin", "tbody tr"),
+    "variable": ("/variables/nightly-report/totals/", "admin", "pre.json"),
+    "variable, edit": ("/variables/nightly-report/totals/edit/", "admin", ".cm-content"),
+    "variable, new": ("/variables/new/", "admin", ".cm-content"),
+    "variable, delete": ("/variables/nightly-report/totals/delete/", "admin", "pre.json"),
     "access": ("/access/", "admin", "h1"),
     "not found": ("/jobs/there-is-no-such-job/", "admin", "h1"),
 }
@@ -117,7 +122,13 @@ def test_a_page(look: Callable[..., Page], scenery: Scenery, name: str, width: s
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(
-    ("path", "heading"), [("/jobs/", "No jobs yet"), ("/runs/", "Nothing has run yet"), ("/access/", "")]
+    ("path", "heading"),
+    [
+        ("/jobs/", "No jobs yet"),
+        ("/runs/", "Nothing has run yet"),
+        ("/variables/", "No variables yet"),
+        ("/access/", ""),
+    ],
 )
 def test_an_empty_page_says_what_belongs_there(
     look: Callable[..., Page], empty: Server, path: str, heading: str, width: str

@@ -114,6 +114,34 @@ def test_several_runs_and_an_odd_log(parts: Parts) -> None:
         assert parts.text(run_id) == b"a\x00b\xff\n%d\n" % number
 
 
+INCREMENTS = {
+    "bash": "for _ in $(seq 25); do cronium_increment_variable shared/hundred >/dev/null & done; wait",
+    "python": """
+import concurrent.futures, cronium
+with concurrent.futures.ThreadPoolExecutor(25) as pool:
+    list(pool.map(lambda _: cronium.increment_variable("shared/hundred"), range(25)))
+""",
+    "node": """
+const cronium = require("cronium");
+Promise.all(Array.from({ length: 25 }, () => cronium.incrementVariable("shared/hundred")));
+""",
+}
+
+
+def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Parts) -> None:
+    """Four runs in three languages, 25 writers in each; read back by a fifth and by the web's own process."""
+    ids = [parts.run(INCREMENTS[language], language) for language in (*INCREMENTS, "python")]
+    for run_id in ids:
+        assert parts.ended(run_id)["status"] == "succeeded", parts.text(run_id).decode()
+    reader = parts.ended(parts.run('cronium_output "$(cronium_get_variable shared/hundred)"'))
+    assert reader["output"] == 100
+    variable = parts.call("GET", "/variables/shared/hundred")
+    assert (variable["value"], variable["version"]) == (100, 100)
+    history = parts.call("GET", "/variables/shared/hundred/history")["items"]
+    assert [int(change["value_text"]) for change in history] == list(range(100, 0, -1))
+    assert {change["run"] for change in history} == set(ids)
+
+
 def test_a_run_waits_while_no_worker_is_there(parts: Parts) -> None:
     """It is stopped cleanly, a run comes, and the next worker finds it."""
     assert parts.stop_worker() == 0

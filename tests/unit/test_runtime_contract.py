@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ import pytest
 from django.db import connections
 
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import service, variables
+from cronium_admin.runtime import condition, output, service, variables
 from cronium_admin.runtime.models import Change, Receipt, Variable
 from tests.unit.test_helpers import IMAGES, LANGUAGES, Result, environment, run
 from tests.unit.test_sidecar import AUTH, path, start
@@ -476,3 +478,21 @@ def test_helpers_have_the_names_of_the_contract() -> None:
     for name in ("input", "output", "event", "getVariable", "setVariable", "incrementVariable", "setCondition"):
         assert f"function {name}" in types
         assert f"  {name}," in code
+
+
+def test_the_document_names_every_code_and_operation_that_there_is() -> None:
+    """And none that there is not: the contract is what is built."""
+    document = (IMAGES.parent / "docs" / "runtime-api.md").read_text()
+    table = document.split("| status | code | when |")[1].split("\n\n")[0]
+    told = set(re.findall(r"\| (\d{3}) \| `([A-Z_]+)` \|", table))
+    sidecar = "".join((IMAGES / "runtime-api" / "sidecar" / name).read_text() for name in ("api.py", "http.py"))
+    built = set(re.findall(r'ApiError\(\s*(\d{3}), "([A-Z_]+)"', sidecar))
+    worker = "".join(Path(str(module.__file__)).read_text() for module in (service, variables, output, condition))
+    asked_by_pages = {("409", "CHANGED_MEANWHILE"), ("404", "NOT_FOUND")}
+    found = {(status, code.upper()) for status, code in re.findall(r'Refused\(\s*(\d{3}), "([a-z_]+)"', worker)}
+    built |= {("400" if status == "422" else status, code) for status, code in found} - asked_by_pages
+    # Built at the place of the error: HTTP's own status for a head too large, and the two kinds of an unfit value.
+    built |= {("431", "BAD_REQUEST"), ("413", "TOO_LARGE"), ("400", "INVALID")}
+    assert told == built
+    for operation in (*service.WRITES, "get_variable"):
+        assert f"| `{operation}` |" in document
