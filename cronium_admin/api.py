@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Unread
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import RawPostDataException
 from django.urls import URLPattern, re_path
+from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as SchemaError
@@ -163,7 +164,8 @@ def _urls() -> tuple[list[URLPattern], str, str]:
     routes = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name != "api-root"]
     root = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name == "api-root"]
     for pattern in routes:
-        pattern.callback = _in_json(pattern.callback)
+        described = pattern.name in ("openapi-json", "openapi-view")  # django-ninja lets these take any method
+        pattern.callback = _in_json(require_safe(pattern.callback) if described else pattern.callback)
     for pattern in root:
         pattern.callback = login_not_required(_nothing_here)
     return [*routes, *root, re_path(r"", login_not_required(_nothing_here))], app, namespace

@@ -9,7 +9,7 @@ from cronium_admin import api
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
-    path("", RedirectView.as_view(pattern_name="jobs:list"), name="home"),
+    path("", RedirectView.as_view(pattern_name="jobs:list", http_method_names=["get", "head"]), name="home"),
     path("", include("cronium_admin.access.urls")),
     path("", include("cronium_admin.images.urls")),
     path("", include("cronium_admin.profiles.urls")),

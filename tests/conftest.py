@@ -20,7 +20,9 @@ ROLES = ("viewer", "operator", "editor", "admin")
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(
+    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
     """A file, as in production: threads then see WAL and locks as they really are."""
     database = django_settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):

@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +16,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime import variables
 from cronium_admin.secrets.models import Secret
+from executor import tokens
 from tests.conftest import ROLES, Api
 
 JOB = {"name": "New", "language": "bash", "script": "true"}
@@ -55,59 +59,66 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize("role", [None, *ROLES])
-@pytest.mark.parametrize(("method", "path", "body", "least", "status"), ROUTES)
-def test_each_role_gets_what_its_rank_allows(
-    role: str | None,
-    method: str,
-    path: str,
-    body: Any,
-    least: str,
-    status: int,
-    people: dict[str, User],
-    make_job: Callable[..., Job],
-    run: Run,
-) -> None:
+LABELS = {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin": "Administrator"}
+
+
+@pytest.fixture
+def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
+    """Rows for every address of the table; the run of `{run}`."""
     make_job(slug="idle", name="Idle")
     variables.put(variables.Place(None, "day"), 1, variables.Author())
     Secret.objects.create(name="API_KEY")
     Run.objects.update(output=1, output_at=timezone.now())
-    answer = Api(people[role] if role else None).call(method, path.format(run=run.pk), body)
-    if role is None:
-        assert answer.status_code == 401
-        assert answer.json()["code"] == "unauthenticated"
-        assert answer["WWW-Authenticate"].startswith("Bearer")
-    elif ROLES.index(role) < ROLES.index(least):
-        assert answer.status_code == 403
-        assert answer.json()["code"] == "forbidden"
-        assert {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin": "Administrator"}[
-            least
-        ] in answer.json()["detail"]
+    return run
+
+
+def _check(answer: HttpResponse, role: str, least: str, status: int) -> None:
+    if ROLES.index(role) < ROLES.index(least):
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), role
+        assert LABELS[least] in answer.json()["detail"]
     else:
-        assert answer.status_code == status, answer.content
+        assert answer.status_code == status, (role, answer.content)
 
 
-def test_every_route_of_the_description_is_in_the_table_above() -> None:
-    from cronium_admin.api import api
+@pytest.mark.parametrize(("method", "path", "body", "least", "status"), ROUTES)
+def test_each_role_gets_what_its_rank_allows(
+    method: str, path: str, body: Any, least: str, status: int, people: dict[str, User], furnished: Run
+) -> None:
+    """A stranger; then each role by token, by session, and by session without the CSRF token."""
+    path = path.format(run=furnished.pk)
+    stranger = Api(None).call(method, path, body)
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
+    assert stranger["WWW-Authenticate"].startswith("Bearer")
+    for role in ROLES:
+        point = transaction.savepoint()
+        _check(Api(people[role]).call(method, path, body), role, least, status)
+        transaction.savepoint_rollback(point)
+        browser = Api(None)
+        browser.client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+        browser.client.force_login(people[role])
+        if method != "GET":
+            refused = browser.call(method, path, body)
+            assert (refused.status_code, refused.json()["code"]) == (403, "csrf_failed"), role
+        browser.client.cookies["csrftoken"] = "a" * 32
+        browser.headers["X-CSRFToken"] = "a" * 32
+        _check(browser.call(method, path, body), role, least, status)
+        transaction.savepoint_rollback(point)
 
-    known = {(method, path.format(run="{run_id}")) for method, path, *_ in ROUTES}
-    for old, new in {
-        "report": "{slug}",
-        "idle": "{slug}",
-        "python": "{language}",
-        "small": "{name}",
-        "API_KEY": "{name}",
-    }.items():
-        known = {(method, path.replace(f"/{old}", f"/{new}")) for method, path in known}
-    known = {(method, path.replace("/large", "/{name}")) for method, path in known}
-    known = {(method, path.replace("/shared/day", "/{scope}/{name}")) for method, path in known}
-    described = {
-        (method.upper(), path.removeprefix("/api/v1"))
-        for path, item in api.get_openapi_schema()["paths"].items()
-        for method in item
-        if not path.endswith("/health")
-    }
-    assert described == known
+
+@pytest.mark.parametrize("kind", ["wrong", "revoked", "expired", "of a person switched off", "of a run"])
+def test_a_token_that_is_none_opens_no_route(kind: str, people: dict[str, User], furnished: Run) -> None:
+    one = Api(people["admin"])
+    if kind == "revoked":
+        ApiToken.objects.update(revoked_at=timezone.now())
+    elif kind == "expired":
+        ApiToken.objects.update(expires_at=timezone.now())
+    elif kind == "of a person switched off":
+        User.objects.update(is_active=False)
+    else:
+        runs_own = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(furnished.pk), 60).text
+        one.headers["Authorization"] = "Bearer " + {"wrong": "crn_" + "x" * 40, "of a run": runs_own}[kind]
+    for method, path, body, *_ in ROUTES:
+        assert one.call(method, path.format(run=furnished.pk), body).status_code == 401, (method, path)
 
 
 def test_a_refused_request_changes_nothing(viewer: Api, job: Job, nothing_stored: None) -> None:

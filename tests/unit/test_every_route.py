@@ -1,0 +1,167 @@
+# ruff: noqa: F811 - a fixture of another module is asked for by its name
+"""No address without a row: every route and method of the dashboard is in a table of rights, and holds to it.
+
+The tables are ROUTES (REST), PAGES, and below what is open or Django's own. What the server really takes is asked of
+the server: a method that nobody knows is answered 405 with the list of those it takes.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
+
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs.urls import websocket_urlpatterns
+from cronium_admin.runs.models import Run
+from tests.conftest import ROLES
+from tests.unit.test_api_access import ROUTES
+from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
+
+Address = Callable[[str, str], str]
+# What is open on purpose: (method, address, what a stranger gets, what each person gets).
+OPEN: list[tuple[str, str, int, int]] = [
+    ("GET", "/", 302, 302),
+    ("GET", "/sign-in/", 200, 302),
+    ("POST", "/sign-in/", 200, 302),
+    ("POST", "/sign-out/", 302, 302),
+    ("GET", "/api/v1/health", 200, 200),
+    ("GET", "/api/v1/openapi.json", 200, 200),
+    ("GET", "/api/v1/docs", 200, 200),
+]
+# With rows of their own elsewhere: a token that is somebody else's is not found, whoever asks.
+TESTED_APART = {("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it"}
+# The last address of a tree, which answers for what is not there.
+NOTHING_THERE = {"api/v1/"}
+SOCKETS = {"ws/runs/<uuid:run_id>/logs": "viewer"}
+
+
+def _walk(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for one in patterns:
+        route = before + str(one.pattern)
+        if isinstance(one, URLResolver):
+            yield from _walk(one.url_patterns, route)
+        else:
+            yield route
+
+
+def _everywhere() -> set[str]:
+    return {route for route in _walk(get_resolver().url_patterns) if not route.startswith("admin/")} - NOTHING_THERE
+
+
+def _samples(address: Address, run: Run) -> list[tuple[str, str]]:
+    """(method, a real address) of every row of every table."""
+    found = [(method, "/api/v1" + path.format(run=run.pk)) for method, path, *_ in ROUTES]
+    found += [(method.upper(), address(view, kind)) for method, view, kind, _ in PAGES]
+    return found + [(method, url) for method, url, *_ in OPEN]
+
+
+def test_every_route_is_in_a_table(address: Address, run: Run) -> None:
+    known = {resolve(url).route for _, url in _samples(address, run)} | {route for _, route in TESTED_APART}
+    assert _everywhere() == known
+
+
+def test_every_method_of_every_route_is_in_a_table(
+    address: Address,
+    run: Run,
+    people: dict[str, User],
+    make_job: Callable[..., Job],
+) -> None:
+    make_job(slug="idle", name="Idle")
+    client = Client()
+    client.force_login(people["admin"])
+    known: dict[str, set[str]] = {}
+    urls: dict[str, str] = {}
+    for method, url in _samples(address, run):
+        route = resolve(url).route
+        known.setdefault(route, set()).add(method)
+        urls[route] = url
+    taken = {}
+    for route, url in urls.items():
+        # Who is signed in already is led on from the sign-in page, whatever they send.
+        answer = (Client() if url == "/sign-in/" else client).generic("BREW", url)
+        assert answer.status_code == 405, f"{url} takes any method ({answer.status_code})"
+        taken[route] = set(answer["Allow"].replace(" ", "").split(",")) - {"HEAD", "OPTIONS"}
+    assert taken == known
+
+
+@pytest.mark.parametrize(("method", "url", "stranger", "person"), OPEN)
+def test_what_is_open_says_the_same_to_everybody(
+    method: str, url: str, stranger: int, person: int, people: dict[str, User]
+) -> None:
+    assert Client().generic(method, url).status_code == stranger
+    for role in ROLES:
+        client = Client()
+        client.force_login(people[role])
+        assert client.generic(method, url).status_code == person, role
+
+
+def _admin_urls() -> list[str]:
+    """Every address of the back office, with something in each gap."""
+    from django.contrib.admin import site
+
+    found = [reverse(f"admin:{one.name}", args=_args(one)) for one in _patterns(site.urls[0]) if one.name]
+    assert len(found) > 30
+    return found
+
+
+def _patterns(patterns: list[Any]) -> Iterator[URLPattern]:
+    for one in patterns:
+        if isinstance(one, URLResolver):
+            yield from _patterns(one.url_patterns)
+        else:
+            yield one
+
+
+def _args(pattern: URLPattern) -> list[str]:
+    names = list(pattern.pattern.converters) or list(getattr(pattern.pattern, "regex", None).groupindex)  # type: ignore[union-attr]
+    return ["jobs" if name == "app_label" else "1" for name in names]
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "operator", "editor"])
+def test_the_back_office_is_closed_to_all_but_administrators(role: str | None, people: dict[str, User]) -> None:
+    client = Client()
+    if role:
+        client.force_login(people[role])
+    for url in _admin_urls():
+        for method in ("GET", "POST"):
+            answer = client.generic(method, url)
+            if url in (reverse("admin:login"), reverse("admin:logout"), reverse("admin:jsi18n")):
+                assert answer.status_code < 500
+                continue
+            assert answer.status_code in (302, 403), (method, url)
+            if answer.status_code == 302:
+                assert "sign-in" in answer["Location"] or "login" in answer["Location"], (method, url)
+
+
+def test_every_socket_is_in_the_table() -> None:
+    assert {str(one.pattern) for one in websocket_urlpatterns} == set(SOCKETS)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+async def test_each_role_at_the_socket_of_a_log(run: Run, people: dict[str, User]) -> None:
+    from cronium_admin.asgi import application
+    from cronium_admin.runs import live
+
+    live.bind(asyncio.get_running_loop())
+    for role in (None, *ROLES):
+        headers = [(b"host", b"cronium.test")]
+        if role:
+            _, token = await sync_to_async(ApiToken.mint)(people[role], "tests")
+            headers.append((b"authorization", f"Bearer {token}".encode()))
+        scope = {"type": "websocket", "path": f"/ws/runs/{run.pk}/logs", "headers": headers, "subprotocols": []}
+        one = ApplicationCommunicator(application, scope | {"query_string": b""})
+        await one.send_input({"type": "websocket.connect"})
+        assert (await one.receive_output(5))["type"] == "websocket.accept"
+        first = await one.receive_output(5)
+        if role is None:
+            assert (first["type"], first["code"]) == ("websocket.close", 4403)
+        else:
+            assert first["type"] == "websocket.send", role
+            await one.send_input({"type": "websocket.disconnect", "code": 1001})
+            await one.wait(5)
