@@ -63,6 +63,7 @@ def serving(**settings: str) -> Iterator[Server]:
             "CRONIUM_DATA_DIR": folder,
             "CRONIUM_PORT": str(port),
             "CRONIUM_SUBNET_POOL": "10.215.0.0/16",
+            "CRONIUM_CANARY": "off",
             **settings,
         }
         _manage(environment, "migrate", "-v0")

@@ -29,6 +29,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     if address := os.environ.get("CRONIUM_DOCKER_HOST"):
         kept["CRONIUM_DOCKER_HOST"] = address
     own = {"CRONIUM_DATA_DIR": str(folder), "CRONIUM_SUBNET_POOL": SUBNET_POOL, "PYTHONUNBUFFERED": "1"}
+    own["CRONIUM_CANARY"] = "off"  # its containers are no test's own
     return kept | own | more
 
 
