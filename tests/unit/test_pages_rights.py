@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -79,16 +80,17 @@ def test_each_role_at_each_page(
     method: str, view: str, kind: str, least: str, address: Callable[[str, str], str], people: dict[str, User]
 ) -> None:
     url = address(view, kind)
-    refused = [role for role in ORDER if ORDER.index(role) < ORDER.index(least)]
-    for role in refused:
+    for role in ORDER:
         client = Client()
         client.force_login(people[role])
+        point = transaction.savepoint()
         answer = getattr(client, method)(url)
-        assert answer.status_code == 403, role
-        assert "Ask an administrator" in answer.content.decode()
-    client = Client()
-    client.force_login(people[least])
-    assert getattr(client, method)(url).status_code in (200, 204, 302, 409, 422), least
+        transaction.savepoint_rollback(point)
+        if ORDER.index(role) < ORDER.index(least):
+            assert answer.status_code == 403, role
+            assert "Ask an administrator" in answer.content.decode()
+        else:
+            assert answer.status_code in (200, 204, 302, 409, 422), role
 
 
 @pytest.mark.parametrize(("method", "view", "kind", "least"), PAGES)

@@ -1,0 +1,188 @@
+"""A script tries to reach the host, other runs and everything else there is to reach, and gets nowhere."""
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.engine.hostile import probes
+from tests.engine.server import Server
+
+
+class Resolver:
+    """UDP and TCP on port 53 of every address of this machine; keeps what comes and answers nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, str]] = []
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("0.0.0.0", 53))
+        self.tcp = socket.create_server(("0.0.0.0", 53))
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                data, sender = self.udp.recvfrom(512)
+                if not sender:
+                    return  # closed
+                self.asked.append((data, sender[0]))
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                one, sender = self.tcp.accept()
+                one.close()
+                self.asked.append((b"tcp", sender[0]))
+
+    def close(self) -> None:
+        for one in (self.udp, self.tcp):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits
+            one.close()
+
+
+def host_addresses() -> list[str]:
+    """Every address of this machine that is not its loopback's: there, a sandbox meets itself."""
+    shown = subprocess.run(["ip", "-j", "addr"], capture_output=True, text=True, check=True).stdout
+    found = [info for link in json.loads(shown) for info in link["addr_info"]]
+    return [one["local"] for one in found if one["scope"] != "link" and not one["local"].startswith(("127.", "::1"))]
+
+
+@dataclass
+class Reached:
+    """What a sandboxed run and an ordinary container got of the same targets."""
+
+    sandboxed: dict[str, Any]
+    packets: list[tuple[bytes, str]]  # that came to the host's port 53 from the sandbox
+    visits: int  # at the host's listener, from the sandbox
+    ordinary: dict[str, Any]
+    ordinary_packets: list[tuple[bytes, str]]
+    ordinary_visits: int
+
+
+def _visits(listener: socket.socket) -> int:
+    listener.settimeout(0)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
+@pytest.fixture(scope="module")
+def reached(
+    server: Server,
+    innocent: str,
+    runner_images: dict[str, str],
+    said: Callable[[str], dict[str, Any]],
+    outside: Callable[..., dict[str, Any]],
+) -> Iterator[Reached]:
+    client = server.docker
+    with ExitStack() as stack:
+        made = client.create_container(
+            runner_images["python"],
+            ["python3", "-m", "http.server", "8000", "--directory", "/tmp"],
+            ports=[8000],
+            labels={"cronium.instance": server.instance},
+            host_config=client.create_host_config(port_bindings={8000: None}),
+        )["Id"]
+        stack.callback(client.remove_container, made, force=True)
+        client.start(made)
+        published = int(client.port(made, 8000)[0]["HostPort"])
+        bridged = client.inspect_container(made)["NetworkSettings"]["IPAddress"]
+        dualstack = socket.has_dualstack_ipv6()
+        listener = stack.enter_context(
+            socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200)
+            if dualstack
+            else socket.create_server(("0.0.0.0", 0), backlog=200)
+        )
+        port = listener.getsockname()[1]
+        resolver = Resolver()
+        stack.callback(resolver.close)
+        neighbour = {
+            role: next(iter(server.container(innocent, role)["NetworkSettings"]["Networks"].values()))["IPAddress"]
+            for role in ("main", "sidecar")
+        }
+        stem, _, last = neighbour["sidecar"].rpartition(".")
+        addresses = host_addresses()
+        targets = {
+            "tcp": [
+                *(("host", address, port) for address in addresses),
+                *(("host's resolver", address, 53) for address in addresses if ":" not in address),
+                *(("dashboard", address, server.port) for address in addresses),
+                *(("published port", address, published) for address in addresses),
+                ("host's loopback", "127.0.0.1", port),
+                ("host by IPv6", "::1", port),
+                ("bridge's member", bridged, 8000),
+                ("other run", neighbour["main"], 9000),
+                ("other run's sidecar", neighbour["sidecar"], 8081),
+                ("other run's gateway", f"{stem}.{int(last) - 1}", port),
+                ("metadata", "169.254.169.254", 80),
+                ("world", "1.1.1.1", 443),
+            ],
+            "dns": ["127.0.0.11", "127.0.0.1", *(one for one in addresses if ":" not in one), "8.8.8.8"],
+        }
+        env = {"TARGETS": json.dumps(targets)}
+        sandboxed = said(server.run(probes.read("reach"), "python", env=env))
+        packets, visits = list(resolver.asked), _visits(listener)
+        resolver.asked.clear()
+        ordinary = outside("reach", user="1000:1000", env=env)
+        yield Reached(sandboxed, packets, visits, ordinary, list(resolver.asked), _visits(listener))
+
+
+def _answers(got: dict[str, Any], kind: str) -> list[str]:
+    found = [answer for name, answer in got["answers"].items() if name.startswith(kind + " ")]
+    assert found, f"nothing was tried for {kind}"
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "host",
+        "host's resolver",
+        "dashboard",
+        "published port",
+        "host's loopback",
+        "host by IPv6",
+        "bridge's member",
+        "other run",
+        "other run's sidecar",
+        "other run's gateway",
+        "metadata",
+        "world",
+        "dns",
+        "name",
+    ],
+)
+def test_it_reaches_no(reached: Reached, kind: str) -> None:
+    assert "reached" not in _answers(reached.sandboxed, kind), reached.sandboxed["answers"]
+
+
+@pytest.mark.parametrize("kind", ["host", "host's resolver", "published port", "bridge's member"])
+def test_an_ordinary_container_reaches_the(reached: Reached, kind: str) -> None:
+    """The control: the listeners listen, the addresses are right, and the probe finds them."""
+    assert "reached" in _answers(reached.ordinary, kind), reached.ordinary["answers"]
+
+
+def test_no_connection_arrives_at_a_listener_on_all_of_the_hosts_addresses(reached: Reached) -> None:
+    assert reached.visits == 0
+    assert reached.ordinary_visits > 0
+
+
+def test_a_dns_tunnel_carries_no_packet_to_the_hosts_resolver(reached: Reached) -> None:
+    """Neither by name, nor straight to any address, nor by broadcast, whatever interface it is tied to."""
+    assert reached.packets == [], reached.sandboxed["sent"]
+    assert any(b"stolen" in data for data, _ in reached.ordinary_packets)
+
+
+def test_it_has_one_link(reached: Reached) -> None:
+    assert reached.sandboxed["links"] == ["eth0", "lo"]
