@@ -22,6 +22,7 @@ from cronium_admin.runs import live, transitions
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 from cronium_admin.runs.transitions import Ending
+from cronium_admin.runtime import service
 from tests.unit.test_logs_store import batch
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
@@ -239,6 +240,26 @@ async def test_a_nudge_shows_a_line_at_once(
     await viewer.until(lambda seen: seen.lines)
     await world.finish()
     assert await viewer.until_closed() == 1000
+
+
+async def test_output_and_condition_are_told_at_once(
+    connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That there is one, and when it was given; the output itself is for another request."""
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 60.0)
+    await world.begin()
+    viewer = await connect(world.run.pk, world.token)
+    await viewer.until(lambda seen: seen.of("status"))
+    assert (viewer.of("status")[-1]["output_at"], viewer.of("status")[-1]["condition"]) == (None, None)
+    ask = sync_to_async(service.answer)
+    assert not (await ask(world.run.pk, "output", {"output": "words"})).error
+    await viewer.until(lambda seen: seen.of("status")[-1]["output_at"])
+    first = viewer.of("status")[-1]["output_at"]
+    assert not (await ask(world.run.pk, "output", {"output": "words"})).error
+    await viewer.until(lambda seen: seen.of("status")[-1]["output_at"] != first)
+    assert not (await ask(world.run.pk, "condition", {"condition": False})).error
+    await viewer.until(lambda seen: seen.of("status")[-1]["condition"] is False)
+    assert "words" not in json.dumps(viewer.messages)
 
 
 async def test_begun_lines_show_and_go(connect: Callable[..., Any], world: World) -> None:

@@ -43,7 +43,7 @@ class Inside:
         return asyncio.run(self._run(language, script, through))
 
     async def _run(self, language: str, script: str, through: Through | None) -> Result:
-        sidecar = await start()
+        sidecar = await start(answer_seconds=25)  # a machine with much to do is no worker that is away
         sidecar.worker.answer, sidecar.worker.asked = self._answer, self.asked
         address = await through(sidecar.port) if through else f"http://127.0.0.1:{sidecar.port}"
         return await run(language, script, {**environment(sidecar), "CRONIUM_RUNTIME_API": address})
