@@ -33,14 +33,14 @@ listener = socket.create_server(("0.0.0.0", {NEIGHBOUR_PORT}))
 print("ready", flush=True)
 time.sleep(600)
 """
-_ENGINE = "Update the Docker Engine to 20.10 or later; `dockerd` must run with seccomp (`docker info` names it)."
+_ENGINE = "Update the Docker Engine to 20.10 or later; dockerd must run with seccomp (docker info names it)."
 MENDS = {
     "sandbox": "The message names what the engine made other than asked: mend that in the engine's configuration.",
     "host": "Let nothing lead from a run's bridge to this machine: look at its firewall and routes, and at other tools "
     "that change the engine's networks.",
-    "neighbour": "Keep the engine's own firewall rules (`--iptables` on), and let nothing forward between bridges.",
-    "DNS": "Let the engine's resolver ask nobody for a run: update the engine, and keep its `dns` setting as it was.",
-    "setuid": "Update the engine and its runtime: `no-new-privileges` and dropped capabilities have no effect here.",
+    "neighbour": "Keep the engine's own firewall rules (--iptables on), and let nothing forward between bridges.",
+    "DNS": "Let the engine's resolver ask nobody for a run: update the engine, and keep its dns setting as it was.",
+    "setuid": "Update the engine and its runtime: no-new-privileges and dropped capabilities have no effect here.",
     "root file system": "Use a storage driver and runtime that can mount a root read-only, such as overlay2 and runc.",
     "engine socket": "Take the engine's socket out of the image, and out of the engine's default mounts.",
 }

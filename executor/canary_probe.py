@@ -208,7 +208,7 @@ def tried(probe: Callable[[], str]) -> dict[str, Any]:
     try:
         got = probe()
     except Exception as error:  # noqa: BLE001 - a probe that can't be made is no verdict; it is said
-        return {"held": None, "found": f"not tried: {error}"}
+        return {"held": None, "found": str(error) or type(error).__name__}
     return {"held": not got, "found": got}
 
 

@@ -254,7 +254,7 @@ def _isolation(engine: Engine) -> Iterator[Row]:
 def _probe(probe: Probe) -> Row:
     name = f"isolation: {probe.name}"
     if probe.held is None:
-        return Row(name, "warning", probe.found, "Look at the message; the other probes were made.")
+        return Row(name, "warning", f"not tried: {probe.found}", "Look at the message; the other probes were made.")
     if probe.held:
         return Row(name, "ok", "held")
     return Row(name, "failed", f"got through: {probe.found}", mend(probe.name))

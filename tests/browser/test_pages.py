@@ -37,6 +37,7 @@ PAGES = {
     "variable, edit": ("/variables/nightly-report/totals/edit/", "admin", ".cm-content"),
     "variable, new": ("/variables/new/", "admin", ".cm-content"),
     "variable, delete": ("/variables/nightly-report/totals/delete/", "admin", "pre.json"),
+    "hosts": ("/hosts/", "admin", "main section"),
     "access": ("/access/", "admin", "h1"),
     "not found": ("/jobs/there-is-no-such-job/", "admin", "h1"),
 }

@@ -24,7 +24,7 @@ from tests.fakes.engine import FakeEngine
 
 HELD = Probe("host", True, "")
 THROUGH = Probe("vsock", False, "a <socket> was opened")
-UNTRIED = Probe("ptrace", None, "not tried: no memory")
+UNTRIED = Probe("ptrace", None, "no memory")
 
 
 @pytest.fixture
