@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
 
-from executor import options, payload
+from executor import options, payload, report
 from executor.errors import AddressTaken, Conflict, ImageMissing, NotFound
 from executor.options import Addresses
 from executor.sandbox import EngineLike
@@ -270,3 +271,25 @@ def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
     output.close()
     output.close()
     assert output.recv(1000, 5) == b""
+
+
+def test_what_it_says_of_what_it_made_is_what_was_asked(world: World) -> None:
+    spec, name = world.main()
+    network = options.network_name(spec.run_id)
+    subnet = world.engine.describe_network(network)["IPAM"]["Config"][0]["Subnet"]
+    addresses = Addresses(IPv4Network(subnet))
+    asked = {
+        network: options.network(spec, addresses),
+        name: options.main_container(spec, addresses, world.engine.log_driver),
+    }
+    found = {network: world.engine.describe_network(network), name: world.engine.describe_container(name)}
+    rows = report.rows(spec, asked, found, world.engine.default_runtime, world.engine.image_id(spec.image))
+    assert [row for row in rows if row.drift] == []
+    assert {row.of for row in rows} == {"main", "network"}
+    assert world.engine.default_runtime in world.engine.runtimes()
+
+
+@pytest.mark.parametrize("call", ["describe_container", "describe_network"])
+def test_what_is_gone_can_not_be_described(world: World, call: str) -> None:
+    with pytest.raises(NotFound):
+        getattr(world.engine, call)("cronium-gone")
