@@ -356,6 +356,7 @@ class TestRun:
 
         host = object.__new__(runner.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
+        host.unsafe = False
         host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
         Run.objects.update(status="queued")
         host._dispatch()
