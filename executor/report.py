@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 class Row:
     """One setting. `drift`: it is not as asked. `promise`: with drift in it no script may begin."""
 
-    of: str  # main, sidecar or network
+    of: str  # main, sidecar, network, or way out: the network that leads the sidecar outside
     what: str
     asked: str
     reported: str
@@ -38,12 +38,12 @@ def rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id
         seen = found.get(name) or {}
         if role := names.get(name):
             made += _container(role, spec, body, seen, default_runtime)
-            made += _networks(role, spec, body, seen)
+            made += _networks(role, spec, seen)
         else:
             made += _network(name, spec, body, seen)
     main = found.get(options.main_name(spec.run_id)) or {}
     made.append(_row("main", "image", image_id, show(main.get("Image", MISSING))))
-    return sorted(made, key=lambda row: ("main", "sidecar", "network").index(row.of))
+    return sorted(made, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
 
 def as_json(made: list[Row]) -> dict[str, Any]:
@@ -211,36 +211,35 @@ def _container(role: str, spec: RunSpec, body: Json, found: Json, default_runtim
     return made
 
 
-def _networks(role: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
-    """Which networks a container is on."""
-    mine = options.network_name(spec.run_id)
-    fixed = {("main", "isolated"): mine, ("main", "egress"): mine, ("sidecar", "isolated"): mine, ("main", "none"): ""}
-    joined = list((body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
-    wanted = fixed.get((role, spec.network))
-    asked = show([wanted] if wanted else [] if wanted == "" else joined)
+def _networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
+    """Which networks a container is on: the run's own, and the sidecar its way out where there is one."""
+    wanted = [] if spec.network == "none" else [options.network_name(spec.run_id)]
+    if (role, spec.network) == ("sidecar", "egress"):
+        wanted.append(options.egress_network_name(spec.run_id))
     settings = found.get("NetworkSettings") or {}
     said = show([name for name in settings["Networks"] or {} if name != "none"]) if "Networks" in settings else MISSING
-    return [_row(role, "networks", asked, said, promise=wanted is not None)]
+    return [_row(role, "networks", show(wanted), said, promise=True)]
 
 
 def _network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
     """The run's own network: nobody else's, and without an address of the host unless its job asked for an open one."""
-    closed = name == options.network_name(spec.run_id) and spec.network in ("isolated", "egress")
+    of = "network" if name == options.network_name(spec.run_id) else "way out"
+    closed = of == "network" and spec.network in ("isolated", "egress")
     asked, said = body.get("Options") or {}, found.get("Options") or {}
 
     def same(key: str) -> Row:
-        return _row("network", key.lower(), show(body.get(key)), show(found[key]) if key in found else MISSING)
+        return _row(of, key.lower(), show(body.get(key)), show(found[key]) if key in found else MISSING)
 
     made = [same("Driver"), same("Attachable")]
     internal = True if closed else body.get("Internal")
-    made.append(_row("network", "internal", show(internal), show(found.get("Internal", MISSING)), promise=closed))
+    made.append(_row(of, "internal", show(internal), show(found.get("Internal", MISSING)), promise=closed))
     if closed:
-        made.append(_row("network", "address of the host", NOTHING, _host_address(said), promise=True))
-    made.append(_row("network", "IPv6", "no", show(found.get("EnableIPv6", MISSING)), promise=closed))
-    made.append(_row("network", "subnet", _subnets(body), _subnets(found) if "IPAM" in found else MISSING))
-    made.append(_row("network", "strangers", NOTHING, _strangers(spec, found), promise=closed))
+        made.append(_row(of, "address of the host", NOTHING, _host_address(said), promise=True))
+    made.append(_row(of, "IPv6", "no", show(found.get("EnableIPv6", MISSING)), promise=closed))
+    made.append(_row(of, "subnet", _subnets(body), _subnets(found) if "IPAM" in found else MISSING))
+    made.append(_row(of, "strangers", NOTHING, _strangers(spec, found), promise=True))
     for key, value in asked.items():
-        made.append(_row("network", key.rpartition(".bridge.")[2], show(value), show(said.get(key, MISSING))))
+        made.append(_row(of, key.rpartition(".bridge.")[2], show(value), show(said.get(key, MISSING))))
     return made
 
 

@@ -121,7 +121,7 @@ class RunDetail(RunOut):
 
 
 class SandboxRow(BaseModel):
-    of: str = Field(description="main, sidecar or network")
+    of: str = Field(description="main, sidecar, network, or way out: the sidecar's second network with egress")
     what: str
     asked: str
     reported: str

@@ -162,6 +162,21 @@ def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pyt
     assert "unconfined" in report.broken(rows)
 
 
+@pytest.mark.parametrize(
+    ("network", "part"), [("egress", "main"), ("egress", "sidecar"), ("open", "main"), ("none", "main")]
+)
+def test_another_network_breaks_a_promise_whatever_the_job_asked_for(network: str, part: str) -> None:
+    spec = make_spec(network=network)
+    mine = {} if network == "none" else {options.network_name(spec.run_id): {}}
+    out = {options.egress_network_name(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
+    told: dict[str, Any] = {"NetworkSettings": {"Networks": mine | out}}
+    assert not [row for row in report._networks(part, spec, told) if row.drift]
+    told["NetworkSettings"]["Networks"]["bridge"] = {}
+    (row,) = report._networks(part, spec, told)
+    assert row.drift
+    assert row.promise
+
+
 def test_a_root_that_may_be_written_is_no_drift_for_a_job_that_asked(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: None, read_only_root=False)
     assert drifted(rows) == set()
