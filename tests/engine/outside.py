@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,8 +28,9 @@ class Site(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(size or len(body)))
         self.end_headers()
-        for start in range(0, size, 1 << 20):
-            self.wfile.write(bytes(min(1 << 20, size - start)))
+        with suppress(OSError):  # who asked has gone
+            for start in range(0, size, 1 << 20):
+                self.wfile.write(bytes(min(1 << 20, size - start)))
         if not size:
             self.wfile.write(body)
 

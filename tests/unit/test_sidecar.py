@@ -377,6 +377,10 @@ async def test_answers_find_their_requests_in_any_order(sidecar: Sidecar) -> Non
         config_line(token_expires_at="soon"),
         config_line(token_expires_at=True),
         config_line(context=[]),
+        config_line(egress=[]),
+        config_line(egress={"address": "127.0.0.9", "allow": ["a.example:80"]}),
+        config_line(egress={"address": "127.0.0.9", "allow": [1], "networks": []}),
+        config_line(egress={"address": None, "allow": [], "networks": []}),
         b"[" * 100_000,
     ],
 )
@@ -385,7 +389,18 @@ def test_it_refuses_a_first_line_that_is_no_configuration(line: bytes) -> None:
         parse_config(line)
 
 
-@pytest.mark.parametrize("line", [b"", b"garbage\n", config_line()[:-5]])
+WAY_OUT = {"address": "127.0.0.9", "allow": [], "networks": []}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"garbage\n", config_line()[:-5]),
+        config_line(egress=WAY_OUT | {"allow": ["no pattern"]}) + b"\n",
+        config_line(egress=WAY_OUT | {"networks": ["no subnet"]}) + b"\n",
+        config_line(egress=WAY_OUT | {"address": "192.0.2.77"}) + b"\n",  # an address that it does not have
+    ],
+)
 def test_the_program_says_why_it_does_not_start(line: bytes) -> None:
     done = subprocess.run([sys.executable, str(SOURCES / "boot.py")], input=line, capture_output=True, timeout=20)
     assert done.returncode == 1

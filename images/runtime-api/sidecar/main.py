@@ -56,13 +56,13 @@ async def check_self(name: str, port: int) -> None:
 
 
 async def start_proxy(config: Config, egress: Egress, channel: Channel) -> asyncio.Server:
-    """The way out of a run that has one. Loaded here, because every run waits for the start and few have one."""
+    """The way out of a run that has one; ValueError when its list has a pattern that is none.
+
+    Loaded here, because every run waits for the start and few have a way out.
+    """
     from sidecar.proxy import PROXY_PORT, Proxy
 
-    try:
-        return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
-    except (ValueError, OSError) as error:
-        raise StartError(f"the proxy can't start: {error}") from None
+    return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
 
 
 async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - one leg, one net
@@ -73,10 +73,13 @@ async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> No
     listening = asyncio.create_task(channel.listen())
     # With a second leg, which leads outside, both servers listen on the job's alone.
     host, name = (config.egress.address, config.egress.address) if config.egress else (host, name)
-    server = await Server(Api(config, channel)).start(host, port)
-    async with server:
+    try:
+        server = await Server(Api(config, channel)).start(host, port)
         if config.egress:
             await start_proxy(config, config.egress, channel)
+    except (OSError, ValueError) as error:
+        raise StartError(f"can't listen on {host}: {error}") from None
+    async with server:
         await check_self(name, port)
         channel.tell({"type": "ready"})
         await listening
