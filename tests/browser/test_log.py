@@ -120,3 +120,39 @@ def test_hostile_lines_are_text_and_colours_are_classes(visit: Callable[..., Vis
     assert all(re.fullmatch(r"#L\d+", link) for link in links)
     expect(page).to_have_title(re.compile("^Succeeded"))
     assert visitor.dialogs == []
+
+
+# Everything a script can put before people's eyes, beside its log.
+EVERYWHERE = """
+import json, os, sys, cronium
+evil = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e\x1b]0;owned\x07{{7*7}}"
+cronium.output({evil: [evil, {"link": "javascript:alert(3)"}]})
+cronium.set_variable("evil", evil)
+os.write(2, evil.encode() + b"\\x00\\xff\\n")
+print(evil * 50)
+print("<!--", evil, "--></textarea></pre></script><script>alert(4)</script>", flush=True)
+sys.exit(3)
+"""
+
+
+def test_hostile_text_is_inert_on_every_page_that_shows_it(visit: Callable[..., Visitor], server: Server) -> None:
+    """The run that failed, the lists and its job, its variable, and the raw log."""
+    visitor = visit()
+    page = visitor.page
+    slug = server.job(EVERYWHERE, "python")
+    run_id = server.launch(slug)
+    pages = [f"/runs/{run_id}/", "/runs/", "/jobs/", f"/jobs/{slug}/", "/variables/", f"/variables/{slug}/evil/"]
+    page.goto(pages[0])
+    logview.expect_complete(page, 3)
+    expect(page.locator('[data-log="block"]')).to_contain_text("</textarea></pre></script><script>alert(4)</script>")
+    for address in pages:
+        page.goto(address)
+        expect(page.locator("img[src='x'], script:not([src]), [onerror], a[href^='javascript']")).to_have_count(0)
+        assert "owned" not in page.title()
+        assert page.url == server.url + address
+    expect(page.locator("main")).to_contain_text("<img src=x onerror=alert(1)>")
+    page.goto(pages[0])
+    with page.expect_download() as raw:
+        page.get_by_role("link", name="Download as text").click()
+    assert b"<script>alert(4)</script>" in raw.value.path().read_bytes()
+    assert visitor.dialogs == []
