@@ -20,6 +20,7 @@ from executor.spec import MB, RunSpec
 from executor.subnets import SubnetPool
 from tests.engine.outside import Outside
 from tests.engine.outside import outside as piece_of_internet
+from tests.engine.server import Server
 from tests.fakes.specs import Remembering, make_spec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to put an address on this machine")
@@ -497,3 +498,27 @@ def test_a_run_that_is_cancelled_leaves_nothing_either(runner: Runner, network: 
     begun.end()
     assert begun.told.result is not None
     assert begun.told.result.status == "cancelled"
+
+
+# From a job to its run's timeline.
+
+
+def test_a_job_with_a_list_gets_out_to_it_and_its_run_tells(serve: Callable[..., Server], outside: Outside) -> None:
+    outside.names["site.example"] = [[outside.address]]
+    server = serve(CRONIUM_EGRESS_DNS=outside.address)
+    script = f"""
+import urllib.request
+print(urllib.request.urlopen("http://site.example:{outside.port}/").read().decode())
+try:
+    urllib.request.urlopen("http://10.0.0.1/")
+except OSError as error:
+    print(error)
+"""
+    job = server.job(script, "python", network="egress", egress=[f"site.example:{outside.port}"])
+    run = server.ended(server.launch(job))
+    assert run["status"] == "succeeded", server.text(run["id"]).decode()
+    assert server.text(run["id"]).splitlines()[0] == b"hello from outside"
+    server.cleaned(run["id"])
+    events = [(one["kind"], one["message"]) for one in server.get(run["id"])["events"]]
+    assert ("network_allowed", f"site.example:{outside.port} ({outside.address})") in events
+    assert ("network_refused", "10.0.0.1:80 refused: not in the job's list of destinations") in events
