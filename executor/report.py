@@ -15,6 +15,7 @@ from executor.spec import MB, RunSpec
 USER = "1000:1000"
 MISSING = "not reported"
 NOTHING = "none"
+OWN = "its own"
 Json = Mapping[str, Any]
 
 
@@ -89,7 +90,7 @@ def _cpus(value: Any) -> str:
 
 def _own(value: Any) -> str:
     """Whose namespace it is: the container's own, unless the host's or another container's was asked for."""
-    return "its own" if value in (None, "", "private", "shareable", "none") else show(value)
+    return OWN if value in (None, "", "private", "shareable", "none") else show(value)
 
 
 def _tmpfs(value: Any) -> str:
@@ -150,10 +151,10 @@ PROMISES = (
     _Promise("VolumesFrom", "volumes of others", NOTHING),
     _Promise("Devices", "devices", NOTHING),
     _Promise("DeviceCgroupRules", "device rules", NOTHING),
-    _Promise("PidMode", "processes", "its own", _own),
-    _Promise("IpcMode", "shared memory", "its own", _own),
-    _Promise("UTSMode", "host name", "its own", _own),
-    _Promise("UsernsMode", "user names", "its own", _own),
+    _Promise("PidMode", "processes", OWN, _own),
+    _Promise("IpcMode", "shared memory", OWN, _own),
+    _Promise("UTSMode", "host name", OWN, _own),
+    _Promise("UsernsMode", "user names", OWN, _own),
     _Promise("PortBindings", "published ports", NOTHING),
     _Promise("PublishAllPorts", "publishes all ports", "no"),
 )
@@ -189,7 +190,9 @@ def _container(role: str, spec: RunSpec, body: Json, found: Json, default_runtim
     made = [_row(role, "user", USER, show(config.get("User", MISSING)), promise=True)]
     for one in PROMISES:
         said = one.read(host[one.key]) if one.key in host else MISSING
-        made.append(_row(role, one.what, one.wanted, said, promise=True))
+        # Another engine may leave out what is empty: that is worth a warning, and no reason to run nothing.
+        promise = said != MISSING or one.wanted not in (NOTHING, OWN)
+        made.append(_row(role, one.what, one.wanted, said, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
     made.append(
         _row(role, "read-only root", show(read_only), show(host.get("ReadonlyRootfs", MISSING)), promise=read_only)
@@ -237,7 +240,7 @@ def _network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
         made.append(_row(of, "address of the host", NOTHING, _host_address(said), promise=True))
     made.append(_row(of, "IPv6", "no", show(found.get("EnableIPv6", MISSING)), promise=closed))
     made.append(_row(of, "subnet", _subnets(body), _subnets(found) if "IPAM" in found else MISSING))
-    made.append(_row(of, "strangers", NOTHING, _strangers(spec, found), promise=True))
+    made.append(_row(of, "strangers", NOTHING, _strangers(spec, found), promise="Containers" in found))
     for key, value in asked.items():
         made.append(_row(of, key.rpartition(".bridge.")[2], show(value), show(said.get(key, MISSING))))
     return made
