@@ -3,7 +3,6 @@
 Every method may be called again after a failure; the removals treat "not found" as done.
 """
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 from executor import errors, options
+from executor.attachment import Attachment
 
 REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
@@ -47,45 +47,6 @@ class Found:
     run_id: str
     role: str
     host: str
-
-
-class Attachment:
-    """A hijacked connection to a container's streams. One reader, one writer; `close` from any thread."""
-
-    def __init__(self, raw: Any) -> None:
-        self._keep = raw  # holds the HTTP response, whose collection would close the socket
-        self._socket: socket.socket = getattr(raw, "_sock", raw)
-        self._socket.settimeout(None)
-
-    def recv(self, size: int, timeout: float | None) -> bytes | None:
-        """Up to `size` bytes; b"" at the end of the stream; None when `timeout` seconds brought nothing."""
-        try:
-            self._socket.settimeout(timeout)
-            return self._socket.recv(size)
-        except (TimeoutError, BlockingIOError):
-            return None
-        except (OSError, ValueError):  # closed by another thread, or cut
-            return b""
-
-    def send(self, data: bytes) -> None:
-        """All of `data`, or EngineUnreachable."""
-        try:
-            self._socket.settimeout(CONTROL_SECONDS)
-            self._socket.sendall(data)
-        except (OSError, ValueError) as error:
-            raise errors.EngineUnreachable(f"The connection to the container broke: {error}.") from error
-
-    def close_write(self) -> None:
-        """End the container's standard input and keep reading."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """End both directions and wake the reader. Twice does no harm."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):
-            self._socket.close()
 
 
 @contextmanager

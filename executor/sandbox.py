@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from executor import options, payload
-from executor.engine import Attachment, ContainerState, Found
+from executor.attachment import Attachment
+from executor.engine import ContainerState, Found
 from executor.errors import Conflict, EngineError
 from executor.networks import NetworkEngine, Networks
 from executor.sidecar import SidecarChannel

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from executor.engine import Attachment
+from executor.attachment import Attachment
 from executor.errors import EngineUnreachable, SidecarUnhealthy
 from executor.events import EventTeller
 from executor.networks import Networks

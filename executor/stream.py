@@ -6,7 +6,7 @@ Works on whole blocks: no object is made for a line on the way in.
 import time
 from collections.abc import Callable
 
-from executor.engine import Attachment
+from executor.attachment import Attachment
 from executor.mask import Masker
 from executor.spec import MB, Batch, Cursor, Segment
 

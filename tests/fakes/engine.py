@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from executor import options
-from executor.engine import Attachment, ContainerState, Found
+from executor.attachment import Attachment
+from executor.engine import ContainerState, Found
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
 
 # What an engine says of a container's settings that nobody asked for.

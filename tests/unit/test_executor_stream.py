@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor.engine import Attachment
+from executor.attachment import Attachment
 from executor.spec import MB, Batch, Cursor, Segment
 from executor.stream import FLUSH_BYTES, MAX_LINE_BYTES, TAIL_SHOWN_BYTES, FrameParser, LineAssembler, follow
 from tests.fakes.engine import frame
