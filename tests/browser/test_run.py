@@ -53,13 +53,14 @@ def test_a_job_is_written_run_and_watched(page: Page, server: Server) -> None:
     expect(logview.status(page)).to_contain_text("1 line · live")
     expect(page.locator("#run-phases")).to_contain_text("running")
     details = page.locator("#run-details")
-    expect(details).to_contain_text("none yet")
+    outcome = page.locator("#run-outcome")
+    expect(outcome).to_contain_text("none yet")
     assert server.get(run_id_of(page.url))["status"] == "running"
 
     open_gate(server, run_id_of(page.url))
     logview.expect_complete(page, 40)
     logview.expect_state(page, "Succeeded")
-    expect(details.get_by_label("Output")).to_have_text(re.compile(r'"rows":\s*40'))
+    expect(outcome.get_by_label("Output", exact=True)).to_have_text(re.compile(r'"rows":\s*40'))
     expect(details).to_contain_text("medium")
     expect(details).to_contain_text("The script exited with code 0")
     expect(page).to_have_title(re.compile("^Succeeded · Watched #1"))
