@@ -44,6 +44,7 @@ def reached(address: str, port: int) -> str:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
             one.settimeout(SECONDS)
             one.connect((address, port))
+            one.getpeername()  # a kernel may report an "unreachable" that comes at the wrong moment as a connection
         return "connected"
     except ConnectionRefusedError:
         return "refused, so it was reached"

@@ -240,7 +240,8 @@ mine = socket.gethostbyname("runtime-api").rsplit(".", 1)
 gateway = mine[0] + "." + str(int(mine[1]) - 1)
 for address in (gateway, "172.17.0.1", "{own}"):
     try:
-        socket.create_connection((address, {port}), 1).close()
+        with socket.create_connection((address, {port}), 1) as one:
+            one.getpeername()  # an "unreachable" at the wrong moment looks like a connection, and is none
         print("reached", address)
     except OSError as error:
         print("refused", address)

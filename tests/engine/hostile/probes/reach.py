@@ -26,6 +26,7 @@ def tcp(address, port):
     with socket.socket(family, socket.SOCK_STREAM) as one:
         one.settimeout(0.3)
         one.connect((address, port))
+        one.getpeername()  # a kernel may report an "unreachable" that comes at the wrong moment as a connection
 
 
 def ask(address):
