@@ -6,7 +6,7 @@ from dataclasses import asdict
 from django.conf import settings
 from django.db.models.functions import Now
 
-from cronium_admin.config import stored_secret
+from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import SIDECAR_IMAGE
 from cronium_admin.images.models import Language
@@ -22,7 +22,7 @@ def make(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Ca
         engine,
         (resolve(Language.PYTHON).reference, SIDECAR_IMAGE),
         SIDECAR_IMAGE,
-        stored_secret(settings.DATA_DIR, "instance_id", 9),
+        instance(),
         host,
         subnets or SubnetPool(settings.CONFIG.subnet_pool),
     )

@@ -7,6 +7,15 @@ from django.db import models
 EMBEDDED = "local"  # the name of the host inside `manage.py serve`, unless it is given another
 
 
+class Installation(models.Model):
+    """What all processes on one database share. One row."""
+
+    instance = models.CharField(max_length=40)  # the label of all that it makes on its engines
+
+    def __str__(self) -> str:
+        return self.instance
+
+
 class Host(models.Model):
     name = models.CharField(max_length=100, unique=True)
     capacity = models.PositiveIntegerField(default=1)
@@ -18,6 +27,17 @@ class Host(models.Model):
     canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}; held null: not tried
     canary_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
+    # What its worker offers and says of the machine.
+    queues = models.JSONField(default=list)
+    draining = models.BooleanField(default=False)  # it ends what it has and takes nothing new
+    cpus = models.FloatField(null=True)
+    memory_bytes = models.BigIntegerField(null=True)  # what its engine has for containers
+    load = models.FloatField(null=True)  # the last minute's, of the worker's machine
+    memory_used_bytes = models.BigIntegerField(null=True)  # there
+    counters = models.JSONField(default=dict)  # its worker's, for /metrics, since the process began
+    # The one process that acts for this host: claims, adopts and reaps.
+    owner = models.CharField(max_length=250, blank=True, default="")
+    lease_expires_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.name

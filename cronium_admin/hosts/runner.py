@@ -12,10 +12,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 
-from cronium_admin.config import stored_secret
 from cronium_admin.hosts import canary, recovery
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.handler import RowHandler
+from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.logs.store import LogWriter
@@ -53,7 +53,7 @@ class Runner:
     def __init__(self, host: str, engine: EngineLike | None = None) -> None:
         self.host = host
         self.owner = f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.instance = stored_secret(settings.DATA_DIR, "instance_id", 9)
+        self.instance = instance()
         self.engine = engine or Engine(settings.CONFIG.docker_host, pool=settings.CONFIG.max_concurrent)
         self.database = DatabaseThreads()
         self.writer = LogWriter()

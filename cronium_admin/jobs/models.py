@@ -10,7 +10,15 @@ from django.utils import timezone
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress import validate_egress
-from cronium_admin.jobs.rules import validate_env, validate_input, validate_script, validate_secrets, validate_tags
+from cronium_admin.jobs.rules import (
+    DEFAULT_QUEUE,
+    validate_env,
+    validate_input,
+    validate_queue,
+    validate_script,
+    validate_secrets,
+    validate_tags,
+)
 from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, TIMEOUT, Limits, WithinBound, constraint
 from cronium_admin.profiles.models import Profile
 
@@ -42,6 +50,7 @@ class Job(models.Model):
     network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
     # Patterns host:port, of use with network `egress`; kept beside another one for whoever comes back to it.
     egress = models.JSONField(default=list, blank=True, validators=[validate_egress])
+    queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
     enabled = models.BooleanField(default=True)

@@ -17,6 +17,8 @@ MAX_TAGS = 20
 MAX_SECRETS = 50
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_QUEUE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+DEFAULT_QUEUE = "default"
 
 
 def validate_script(value: str) -> None:
@@ -89,6 +91,13 @@ def validate_tags(value: Any) -> None:
                 f"{tag[:40]!r} is not a tag: lower-case letters, digits, '.', '_' and '-', at most 40.",
                 code="tag",
             )
+
+
+def validate_queue(value: Any) -> None:
+    if not isinstance(value, str) or not _QUEUE.fullmatch(value):
+        raise ValidationError(
+            f"{str(value)[:40]!r} is not a queue: lower-case letters, digits and '-', at most 40.", code="queue"
+        )
 
 
 def validate_input(value: Any) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.rules import DEFAULT_QUEUE
 
 
 class Status(models.TextChoices):
@@ -62,6 +63,7 @@ class Run(models.Model):
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
     egress = models.JSONField(default=list)  # patterns host:port, for network egress
+    queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # which hosts may take it
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True)
@@ -85,7 +87,7 @@ class Run(models.Model):
 
     # Who holds it.
     host = models.CharField(max_length=100, blank=True, default="")
-    lease_owner = models.CharField(max_length=100, blank=True, default="")
+    lease_owner = models.CharField(max_length=250, blank=True, default="")
     lease_epoch = models.PositiveIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)

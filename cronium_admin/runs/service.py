@@ -28,7 +28,7 @@ log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
-    *("pids", "timeout_seconds", "network", "egress", "runtime", "read_only_root", "input", "secrets"),
+    *("pids", "timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
 
 
@@ -154,6 +154,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "profile_name": profile.name,
         "network": job.network,
         "egress": job.egress if job.network == Network.EGRESS else [],
+        "queue": job.queue,
         "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
     }
@@ -186,5 +187,5 @@ def _queue(
         )
         name = by.get_username() if by else ""
         RunEvent.objects.create(run=run, kind="queued", message=f"Queued by {name or 'the system'}", by=name)
-        transaction.on_commit(lambda: _look_at(run, "default"))
+        transaction.on_commit(lambda: _look_at(run, run.queue))
     return run

@@ -15,6 +15,7 @@ from typing import Any
 
 import docker
 import httpx
+import psycopg
 from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -228,6 +229,11 @@ class Server:
 
     @property
     def instance(self) -> str:
+        database = self.env.get("CRONIUM_DATABASE_URL", "")
+        if database.startswith("postgres"):
+            with psycopg.connect(database) as connection:
+                row = connection.execute("SELECT instance FROM hosts_installation").fetchone()
+            return str(row[0]) if row else "none"
         file = self.folder / "instance_id"
         return file.read_text().strip() if file.exists() else "none"
 
