@@ -55,3 +55,13 @@ class SandboxDrift(EngineError):
     """The engine made a sandbox that breaks a promise, so nothing was sent into it."""
 
     reason = "sandbox_drift"
+
+
+class SandboxGone(EngineError):
+    """The run's container is not there any more, though its script had begun."""
+
+    reason = "container_gone"
+
+
+class LogCut(EngineUnreachable):
+    """The reading of a container's output ended before the output did: it can be resumed."""

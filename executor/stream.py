@@ -1,12 +1,14 @@
-"""From the engine's attach stream to batches of whole lines, with the cursor. Stores nothing itself.
+"""From blocks of a container's output to batches of whole lines, with the cursor. Stores nothing itself.
 
 Works on whole blocks: no object is made for a line on the way in.
 """
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from executor.attachment import Attachment
+from executor.errors import EngineError, LogCut
 from executor.mask import Masker
 from executor.spec import MB, Batch, Cursor, Segment
 
@@ -16,6 +18,7 @@ FLUSH_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
 MAX_LINE_BYTES = MB  # a longer line is stored in pieces of this size
 TAIL_SHOWN_BYTES = 16 * 1024  # how much of a begun line is stored while it waits for its end
+Piece = tuple[int, bytes, int]  # stream, bytes, when they came in unix nanoseconds
 
 
 class FrameParser:
@@ -51,24 +54,101 @@ class FrameParser:
         return [(stream, b"".join(parts)) for stream, parts in runs]
 
 
+class Source(Protocol):
+    """Where the bytes of a container's output come from. One reader; `close` from any thread."""
+
+    def read(self, timeout: float | None) -> list[Piece] | None:
+        """What came, in order; None when `timeout` seconds brought nothing. An empty list is not the end.
+
+        Raises EOFError once all that the container wrote was read, LogCut when the reading ended before
+        that (the connection broke, or `close`), and any other EngineError where there is nothing to read.
+        """
+        ...
+
+    def before(self, stream: int) -> bytes:
+        """The end of what stands in the same line before the first bytes read; empty at a line's start."""
+        ...
+
+    def close(self) -> None:
+        """End the reading and wake the reader. Twice does no harm."""
+        ...
+
+
+class AttachedSource:
+    """The streams of a container that was attached to before its start: exact, and the fastest way.
+
+    Its end alone does not tell an exit from an engine that went away: `exited` is asked then, and may wait.
+    """
+
+    def __init__(self, attachment: Attachment, exited: Callable[[], bool] = lambda: True) -> None:
+        self._attachment = attachment
+        self._exited = exited
+        self._frames = FrameParser()
+        self._closed = False
+
+    def read(self, timeout: float | None) -> list[Piece] | None:
+        block = self._attachment.recv(BLOCK_BYTES, timeout)
+        if block is None:
+            return None
+        if block == b"":
+            if self._closed or not self._exited():
+                raise LogCut("The reading of the script's output was cut off while it ran.")
+            raise EOFError
+        now = time.time_ns()
+        return [(stream, data, now) for stream, data in self._frames.feed(block)]
+
+    def before(self, stream: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self._closed = True
+        self._attachment.close()
+
+
 class LineAssembler:
     """Gathers bytes into segments of whole lines and keeps the begun line of each stream.
 
     Past `limit_bytes` of text it drops what comes and counts it in `dropped_bytes`. Nothing leaves it
-    with a secret that `masker` knows; limit and cursors count what was read, before that.
+    with a secret that `masker` knows; limit and cursors count what was read, before that. `stdout` and
+    `stderr` are where it goes on with a log of which a part is stored: the cursors of its last batch.
     """
 
-    def __init__(self, limit_bytes: int, masker: Masker | None = None) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        masker: Masker | None = None,
+        stdout: Cursor = Cursor(),  # noqa: B008 - frozen
+        stderr: Cursor = Cursor(),  # noqa: B008
+    ) -> None:
         self._limit = limit_bytes
         self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
         self._befores = {STDOUT: b"", STDERR: b""}  # what went before the tail in the same line, as far as it matters
-        self._cursors = {STDOUT: Cursor(), STDERR: Cursor()}
+        self._cursors = {STDOUT: stdout, STDERR: stderr}
+        self._unplaced = {stream for stream, cursor in self._cursors.items() if cursor.bytes}
         self.pending_bytes = 0
-        self.total_bytes = 0
+        self.total_bytes = stdout.bytes + stderr.bytes
         self.dropped_bytes = 0
         self.changed = False  # something is there that `take` would bring
+
+    @property
+    def stdout(self) -> Cursor:
+        """How much of it was given out; after `take`, what is stored once that batch is."""
+        return self._cursors[STDOUT]
+
+    @property
+    def stderr(self) -> Cursor:
+        return self._cursors[STDERR]
+
+    def feed_from(self, source: Source, pieces: list[Piece]) -> None:
+        """Take what `source` has read."""
+        for stream, data, unix_ns in pieces:
+            if stream in self._unplaced:
+                # A secret may lie across the border between what is stored and what comes now.
+                self._befores[stream] = self._last(source.before(stream))
+                self._unplaced.discard(stream)
+            self.feed(stream, data, unix_ns)
 
     def feed(self, stream: int, data: bytes, unix_ns: int) -> None:
         room = self._limit - self.total_bytes
@@ -79,12 +159,11 @@ class LineAssembler:
             return
         self.total_bytes += len(data)
         self.changed = True
-        seen = self._cursors[stream]
-        self._cursors[stream] = Cursor(seen.lines + data.count(b"\n"), seen.bytes + len(data))
         cut = data.rfind(b"\n") + 1
         if cut:
-            text = self._masker.mask(self._tails[stream] + data[:cut], self._befores[stream])
-            self._add(stream, text, unix_ns)
+            read = self._tails[stream] + data[:cut]
+            text = self._masker.mask(read, self._befores[stream])
+            self._add(stream, text, unix_ns, len(read), text.count(b"\n"))
             self._tails[stream], self._befores[stream] = data[cut:], b""
         else:
             self._tails[stream] += data
@@ -92,22 +171,29 @@ class LineAssembler:
         while len(self._tails[stream]) >= MAX_LINE_BYTES + self._masker.reach:
             self._add_piece(stream, unix_ns)
 
+    def _last(self, text: bytes) -> bytes:
+        return text[-self._masker.reach :] if self._masker.reach else b""
+
     def _add_piece(self, stream: int, unix_ns: int) -> None:
         tail, before, reach = self._tails[stream], self._befores[stream], self._masker.reach
         piece, rest = tail[:MAX_LINE_BYTES], tail[MAX_LINE_BYTES:]
-        self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns)
-        self._tails[stream], self._befores[stream] = rest, piece[-reach:] if reach else b""
+        self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
+        self._tails[stream], self._befores[stream] = rest, self._last(piece)
 
-    def _add(self, stream: int, text: bytes, unix_ns: int) -> None:
-        self._segments.append(Segment(stream, text.count(b"\n"), unix_ns, text))
+    def _add(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
+        """One segment, for which so many bytes and newlines of the stream were read."""
+        self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
         self.pending_bytes += len(text)
+        stands = self._cursors[stream]
+        self._cursors[stream] = Cursor(stands.lines + read_lines, stands.bytes + read_bytes)
 
     def end(self, unix_ns: int) -> None:
         """The stream is over: begun lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
-                self._add(stream, self._masker.last(tail, self._befores[stream]) + b"\n", unix_ns)
-                self._tails[stream] = b""
+                text = self._masker.last(tail, self._befores[stream]) + b"\n"
+                self._add(stream, text, unix_ns, len(tail), 0)
+                self._tails[stream], self._befores[stream] = b"", self._last(tail)
                 self.changed = True
 
     def _shown(self, stream: int) -> bytes:
@@ -129,23 +215,36 @@ class LineAssembler:
 
 
 def follow(
-    attachment: Attachment, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]
+    source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]
 ) -> None:
-    """Read to the end of the stream and hand every batch to `store`: at once after quiet, then in bundles.
+    """Read to the end of the output and hand every batch to `store`: at once after quiet, then in bundles.
 
     A slow `store` holds the reading, and with it the container, back. Returns when the last batch is stored.
+    When the reading is cut off, what has come is stored, begun lines stay begun, and LogCut (or what else
+    `source` says) is raised: a resumed source and a new assembler go on from `lines.stdout` and `lines.stderr`.
     """
-    frames = FrameParser()
+    try:
+        _read(source, store, lines, over_limit)
+    except EngineError:
+        if lines.changed:
+            store(lines.take())
+        raise
+    lines.end(time.time_ns())
+    if lines.changed:
+        store(lines.take())
+
+
+def _read(source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]) -> None:
     flushed_at, warned = 0.0, False
     while True:
         wait = max(0.0, flushed_at + FLUSH_SECONDS - time.monotonic()) if lines.changed else None
-        block = attachment.recv(BLOCK_BYTES, wait) if wait is None or wait > 0 else None
-        if block == b"":
-            break
-        if block:
-            now = time.time_ns()
-            for stream, data in frames.feed(block):
-                lines.feed(stream, data, now)
+        if wait is None or wait > 0:
+            try:
+                pieces = source.read(wait)
+            except EOFError:
+                return
+            if pieces:
+                lines.feed_from(source, pieces)
         if lines.dropped_bytes and not warned:
             warned = True
             over_limit()
@@ -153,6 +252,3 @@ def follow(
         if lines.changed and due:
             store(lines.take())
             flushed_at = time.monotonic()
-    lines.end(time.time_ns())
-    if lines.changed:
-        store(lines.take())

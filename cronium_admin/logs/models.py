@@ -31,7 +31,8 @@ class LogHead(models.Model):
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="log_head")
     lines = models.BigIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
-    # How much of each stream was read from the engine: complete lines and bytes, before anything is masked.
+    # How much of what each stream brought is stored as lines: its newlines and bytes, before anything is masked.
+    # Whoever goes on with the log begins there, and reads the begun line again.
     stdout_lines = models.BigIntegerField(default=0)
     stdout_bytes = models.BigIntegerField(default=0)
     stderr_lines = models.BigIntegerField(default=0)

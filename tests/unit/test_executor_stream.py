@@ -8,9 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from executor.attachment import Attachment
+from executor.errors import LogCut
 from executor.spec import MB, Batch, Cursor, Segment
-from executor.stream import FLUSH_BYTES, MAX_LINE_BYTES, TAIL_SHOWN_BYTES, FrameParser, LineAssembler, follow
-from tests.fakes.engine import frame
+from executor.stream import (
+    FLUSH_BYTES,
+    MAX_LINE_BYTES,
+    TAIL_SHOWN_BYTES,
+    AttachedSource,
+    FrameParser,
+    LineAssembler,
+    follow,
+)
+from tests.fakes.log import frame
 
 SMALL = [(1, b"one\n"), (2, b"err"), (1, b""), (1, b"two\nthr"), (2, b"or\n"), (1, b"ee")]
 
@@ -134,6 +143,43 @@ def test_past_the_limit_the_rest_is_dropped_and_counted() -> None:
     assert (batch.stdout.bytes, batch.stderr.bytes) == (8, 4)
 
 
+def test_the_cursor_counts_what_is_in_segments_and_not_the_begun_line() -> None:
+    lines = LineAssembler(50 * MB)
+    lines.feed(1, b"one\ntw", 1)
+    lines.feed(2, b"x" * (MAX_LINE_BYTES + 10), 1)
+    batch = lines.take()
+    assert (batch.stdout, batch.stderr) == (Cursor(1, 4), Cursor(0, MAX_LINE_BYTES))
+    assert (lines.stdout, lines.total_bytes) == (batch.stdout, 6 + MAX_LINE_BYTES + 10)
+    lines.feed(1, b"o\n", 2)
+    lines.end(3)
+    batch = lines.take()
+    assert (batch.stdout, batch.stderr) == (Cursor(2, 8), Cursor(0, MAX_LINE_BYTES + 10))
+
+
+def test_an_assembler_goes_on_at_cursors_as_if_it_had_never_stopped() -> None:
+    """However often it is given up: the begun line is read again, and the limit counts all of it."""
+    rng = random.Random(11)
+    blocks = [(rng.choice((1, 2)), rng.choice((b"word ", b"end\n", b"\n", b"a\nb"))) for _ in range(400)]
+    wanted = {stream: b"".join(data for one, data in blocks if one == stream) for stream in (1, 2)}
+    batches: list[Batch] = []
+    lines = LineAssembler(MB)
+    for number, (stream, data) in enumerate(blocks):
+        lines.feed(stream, data, number)
+        if rng.random() < 0.1:
+            batches.append(lines.take())
+            stands = {1: batches[-1].stdout, 2: batches[-1].stderr}
+            lines = LineAssembler(MB, None, stands[1], stands[2])
+            for one in (1, 2):
+                read = b"".join(data for other, data in blocks[: number + 1] if other == one)
+                assert read[: stands[one].bytes].count(b"\n") == stands[one].lines
+                lines.feed(one, read[stands[one].bytes :], number)
+    assert lines.total_bytes == sum(map(len, wanted.values()))
+    lines.end(999)
+    batches.append(lines.take())
+    for stream in (1, 2):
+        assert text(batches, stream).rstrip(b"\n") == wanted[stream].rstrip(b"\n")
+
+
 def test_take_gives_everything_once() -> None:
     lines = LineAssembler(MB)
     taken = []
@@ -179,8 +225,8 @@ def ends() -> Iterator[tuple[socket.socket, Attachment]]:
 
 def start(attachment: Attachment, store: Store, limit: int = 50 * MB) -> tuple[threading.Thread, list[str]]:
     warned: list[str] = []
-    lines = LineAssembler(limit)
-    thread = threading.Thread(target=follow, args=(attachment, store, lines, lambda: warned.append("over")))
+    args = (AttachedSource(attachment), store, LineAssembler(limit), lambda: warned.append("over"))
+    thread = threading.Thread(target=follow, args=args)
     thread.start()
     return thread, warned
 
@@ -221,7 +267,7 @@ def test_a_slow_store_holds_the_writer_back(ends: tuple[socket.socket, Attachmen
         go_on.wait(10)
 
     lines = LineAssembler(50 * MB)
-    thread = threading.Thread(target=follow, args=(ends[1], slow, lines, lambda: None))
+    thread = threading.Thread(target=follow, args=(AttachedSource(ends[1]), slow, lines, lambda: None))
     thread.start()
     ends[0].sendall(frame(1, b"first\n"))
     assert reached.wait(10)
@@ -256,3 +302,31 @@ def test_a_stream_that_ends_without_a_byte_stores_nothing(ends: tuple[socket.soc
     ends[0].close()
     thread.join(10)
     assert store.batches == []
+
+
+@pytest.mark.parametrize("how", ["closed by us", "not exited"])
+def test_a_reading_that_is_cut_off_stores_what_came_and_leaves_the_begun_line_begun(
+    ends: tuple[socket.socket, Attachment], how: str
+) -> None:
+    store, caught = Store(), []
+    source = AttachedSource(ends[1], lambda: how != "not exited")
+    lines = LineAssembler(MB)
+
+    def read() -> None:
+        try:
+            follow(source, store, lines, lambda: None)
+        except LogCut as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    ends[0].sendall(frame(1, b"whole\nbegun"))
+    store.wait_for_text(b"begun")
+    if how == "closed by us":
+        source.close()
+    else:
+        ends[0].close()
+    thread.join(10)
+    assert len(caught) == 1
+    assert (text(store.batches), store.batches[-1].stdout_tail) == (b"whole\n", b"begun")
+    assert store.batches[-1].stdout == lines.stdout == Cursor(1, 6)

@@ -1,0 +1,145 @@
+"""Pure: takes apart what the engine sends of a container's log, and finds the place where to go on in it.
+
+Three layers: HTTP's chunks, in them the engine's frames (one a message), in them a time and text. The driver
+`local` of engine 20.10 forgets the newline after a line over 16 KiB; it is put back here.
+"""
+
+import re
+from datetime import datetime
+
+from executor.spec import MB, Cursor
+from executor.stream import Piece
+
+MESSAGE_BYTES = 16 * 1024  # a longer line comes in messages of this size and a shorter last one
+KEPT_BYTES = MB  # how much of a begun line is remembered of what is skipped
+_FRACTION = re.compile(r"\.(\d+)")
+_TENTH = len("2026-01-01T00:00:00.0")  # what comes within the same tenth of a second comes joined
+
+
+def unix_ns(stamp: bytes) -> int:
+    """Unix nanoseconds from RFC 3339 with up to nine digits of a second."""
+    text = stamp.decode()
+    fraction = _FRACTION.search(text)
+    digits = fraction[1] if fraction else ""
+    whole = datetime.fromisoformat(text.replace("." + digits, "") if digits else text)
+    return int(whole.timestamp()) * 10**9 + int(digits.ljust(9, "0"))
+
+
+class Chunks:
+    """The body of a chunked HTTP answer; `ended` once its end came, which a cut connection never sends."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.ended = False
+
+    def feed(self, block: bytes) -> bytes:
+        """What the whole chunks in `block` hold."""
+        data = self._rest + block
+        at, parts = 0, []
+        while (line_end := data.find(b"\r\n", at)) >= 0:
+            size = int(data[at:line_end].partition(b";")[0], 16)
+            begin, stop = line_end + 2, line_end + 2 + size
+            if stop + 2 > len(data):
+                break
+            self.ended = self.ended or size == 0
+            parts.append(data[begin:stop])
+            at = stop + 2
+        self._rest = data[at:]
+        return b"".join(parts)
+
+
+class Place:
+    """Where one stream's reader stands: gives what lies past `stored`, and skips what does not.
+
+    `by_lines` is for a driver that does not keep every byte: only its newlines can be counted.
+    """
+
+    def __init__(self, stored: Cursor, by_lines: bool) -> None:
+        self._stored_lines = stored.lines
+        self._lines = stored.lines if by_lines else 0  # to be skipped yet
+        self._bytes = stored.bytes
+        self._skipped_lines = 0
+        self._keeps_bytes = not by_lines
+        self._long, self._owed = False, False  # within a long line; its newline is owed
+        self._at_lines, self._at_bytes = stored.lines, stored.bytes
+        self.before = b""  # of the line that the first new byte goes on with
+        self.gap = False
+
+    @property
+    def stands(self) -> Cursor:
+        """All that was skipped or given."""
+        return Cursor(self._at_lines, self._at_bytes)
+
+    def take(self, text: bytes) -> bytes:
+        """What of one message is new."""
+        if self._keeps_bytes:
+            text = self._mended(text)
+        if self._lines or self._bytes:
+            text = self._past(text)
+        self._at_lines += text.count(b"\n")
+        self._at_bytes += len(text)
+        return text
+
+    def _mended(self, text: bytes) -> bytes:
+        """A long line's last message has no newline of its own. Whether there was one is sure when more
+        comes: the last words of a container may be a long line without it."""
+        given = b"\n" + text if self._owed else text
+        self._owed = False
+        if text.endswith(b"\n"):
+            self._long = False
+        elif len(text) == MESSAGE_BYTES:
+            self._long = True
+        elif self._long:
+            self._long, self._owed = False, True
+        return given
+
+    def _past(self, text: bytes) -> bytes:
+        if self._lines:
+            self._lines -= text.endswith(b"\n")
+            self._bytes = max(0, self._bytes - len(text))
+            return b""
+        skipped = text[: self._bytes]
+        if self._bytes <= KEPT_BYTES:
+            self.before = (self.before + skipped).rpartition(b"\n")[2]
+        self._bytes -= len(skipped)
+        self._skipped_lines += skipped.count(b"\n")
+        if self._keeps_bytes and not self._bytes:
+            self.gap = self._skipped_lines != self._stored_lines
+        return text[len(skipped) :]
+
+    def falls_short(self) -> bool:
+        """Asked at the end of the log: whether it held less than is stored."""
+        return bool(self._lines) or self._bytes > self._owed
+
+
+class Messages:
+    """The engine's frames, each `time SPACE text`, as pieces of output past their stream's place."""
+
+    def __init__(self, places: dict[int, Place]) -> None:
+        self._places = places
+        self._rest = b""
+        self.broken = False  # the engine could not read a part of its log
+
+    def feed(self, data: bytes) -> list[Piece]:
+        data = self._rest + data
+        at, end = 0, len(data)
+        groups: list[tuple[int, list[bytes], bytes]] = []
+        last: tuple[int, bytes] = 0, b""
+        while at + 8 <= end:
+            begin = at + 8
+            stop = begin + int.from_bytes(data[at + 4 : begin], "big")
+            if stop > end:
+                break
+            stream = data[at]
+            if place := self._places.get(stream):
+                space = data.index(b" ", begin)
+                if text := place.take(data[space + 1 : stop]):
+                    if last != (now := (stream, data[begin : begin + _TENTH])):
+                        groups.append((stream, [], data[begin:space]))
+                        last = now
+                    groups[-1][1].append(text)
+            else:
+                self.broken = True  # the engine's own words, on a stream of their own
+            at = stop
+        self._rest = data[at:]
+        return [(stream, b"".join(texts), unix_ns(stamp)) for stream, texts, stamp in groups]

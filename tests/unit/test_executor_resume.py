@@ -1,0 +1,334 @@
+"""Going on with a log from the engine's own copy of it: nothing lost, doubled or changed, wherever it was left."""
+
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from executor.attachment import Attachment
+from executor.engine_log import Chunks, Messages, Place, unix_ns
+from executor.errors import LogCut, NotFound
+from executor.mask import HIDDEN, Masker
+from executor.resume import ResumedLog
+from executor.seen import ContainerState
+from executor.spec import MB, Batch, Cursor
+from executor.stream import MAX_LINE_BYTES, LineAssembler, follow
+from tests.fakes.log import SIZE, FakeLog, chunk, frame, stamped
+
+NS = 1_700_000_000_123_456_789
+BORDERS = [0, 1, SIZE - 2, SIZE - 1, SIZE, SIZE + 1, 2 * SIZE - 1, 2 * SIZE, 2 * SIZE + 1, 3 * SIZE + 5]
+TORTURE = [
+    (1, b"one\n\n\n"),
+    (2, b"progress 1\rprogress 2\r\n"),
+    (1, b"nul \x00 and \xff\xfe invalid \xc3\n"),
+    *((1 + at % 2, bytes([97 + at]) * size + b"\n") for at, size in enumerate(BORDERS)),
+    (1, "é".encode() * SIZE + b"\nafter\n"),
+    (2, b"no newline at the end"),
+]
+
+
+class Engine:
+    """One container with a log; `cut` bytes into it the connection breaks, once."""
+
+    def __init__(self, log: FakeLog, running: bool = False, cut: int | None = None) -> None:
+        self.log, self.running, self.cut = log, running, cut
+        self.opened: list[bool] = []
+
+    def describe_container(self, name: str) -> dict[str, Any]:
+        return {"HostConfig": {"LogConfig": {"Type": self.log.driver}}}
+
+    def inspect(self, name: str) -> ContainerState:
+        return ContainerState("running" if self.running else "exited", 0, False, True, "")
+
+    def wait(self, name: str, seconds: int) -> None:
+        time.sleep(0.01)
+
+    def logs(self, name: str, *, follow: bool) -> Attachment:
+        self.opened.append(follow)
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._send, args=(ours, follow), daemon=True).start()
+        return Attachment(theirs)
+
+    def _send(self, ours: socket.socket, follow: bool) -> None:
+        sent = 0
+        with ours, suppress(OSError):
+            for message in self.log.messages(follow):
+                data = chunk(message)
+                if self.cut is not None and sent + len(data) > self.cut:
+                    ours.sendall(data[: self.cut - sent])
+                    self.cut = None
+                    return
+                ours.sendall(data)
+                sent += len(data)
+            ours.sendall(chunk(b""))
+
+
+def written(parts: Iterable[tuple[int, bytes]], driver: str = "local") -> FakeLog:
+    log = FakeLog(driver)
+    for at, (stream, data) in enumerate(parts):
+        log.write(stream, data, NS + at * 10**8)
+    log.end(NS + 10**12)
+    return log
+
+
+def whole(parts: Sequence[tuple[int, bytes]]) -> dict[int, bytes]:
+    return {stream: b"".join(data for one, data in parts if one == stream) for stream in (1, 2)}
+
+
+START = Cursor()
+
+
+def read_all(source: ResumedLog) -> dict[int, bytes]:
+    found = {1: b"", 2: b""}
+    while True:
+        try:
+            for stream, data, _ in source.read(10) or []:
+                found[stream] += data
+        except EOFError:
+            return found
+
+
+def rest(engine: Engine, stdout: Cursor = START, stderr: Cursor = START) -> tuple[dict[int, bytes], ResumedLog]:
+    """All that a resumed log gives past two cursors."""
+    source = ResumedLog(engine, "main", stdout, stderr)
+    return read_all(source), source
+
+
+def cursor(text: bytes) -> Cursor:
+    return Cursor(text.count(b"\n"), len(text))
+
+
+# Taking apart.
+
+
+def test_chunks_come_whole_however_they_are_cut() -> None:
+    data = chunk(b"abc") + chunk(b"x" * 300) + chunk(b"\r\n") + chunk(b"")
+    for size in (1, 2, 3, 7, len(data)):
+        chunks = Chunks()
+        given = b"".join(chunks.feed(data[at : at + size]) for at in range(0, len(data), size))
+        assert (given, chunks.ended) == (b"abc" + b"x" * 300 + b"\r\n", True)
+    cut = Chunks()
+    assert (cut.feed(data[:-1]), cut.ended) == (b"abc" + b"x" * 300 + b"\r\n", False)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "wanted"),
+    [
+        (b"2023-11-14T22:13:20.123456789Z", NS),
+        (b"2023-11-14T23:13:20.123456789+01:00", NS),
+        (b"2023-11-14T22:13:20.5Z", 1_700_000_000_500_000_000),
+        (b"2023-11-14T22:13:20Z", 1_700_000_000_000_000_000),
+    ],
+)
+def test_times_keep_their_nanoseconds(stamp: bytes, wanted: int) -> None:
+    assert unix_ns(stamp) == wanted
+
+
+def test_what_comes_at_once_comes_joined_and_what_comes_later_has_its_own_time() -> None:
+    messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+    times = [NS, NS + 1000, NS + 2000, NS + 10**9]
+    data = b"".join(stamped(stream, b"x\n", ns) for stream, ns in zip((1, 1, 2, 2), times, strict=True))
+    assert messages.feed(data) == [(1, b"x\nx\n", NS), (2, b"x\n", NS + 2000), (2, b"x\n", NS + 10**9)]
+
+
+def test_messages_come_whole_however_they_are_cut() -> None:
+    data = b"".join(written(TORTURE).messages(False))
+    for size in (1000, 1001, 15_000):
+        messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+        pieces = [piece for at in range(0, len(data), size) for piece in messages.feed(data[at : at + size])]
+        assert whole([(stream, text) for stream, text, _ in pieces]) == whole(TORTURE)
+
+
+def test_the_engines_own_words_are_no_output_and_are_noted() -> None:
+    messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+    data = frame(3, b"Error grabbing logs: unexpected EOF\n") + stamped(1, b"a\n", NS)
+    assert messages.feed(data) == [(1, b"a\n", NS)]
+    assert messages.broken
+
+
+# Going on.
+
+
+def test_from_the_start_every_byte_comes() -> None:
+    found, source = rest(Engine(written(TORTURE)))
+    assert found == whole(TORTURE)
+    assert (source.replaced, source.gap) == (False, False)
+
+
+@pytest.mark.parametrize("size", BORDERS)
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_a_last_line_of_any_length(size: int, ending: bytes) -> None:
+    """Whether a long last line had a newline can't be known; the stored text ends with one either way."""
+    given = b"before\n" + b"x" * size + ending
+    found, source = rest(Engine(written([(1, given)])))
+    assert found[1] in (given, given.removesuffix(b"\n") if size >= SIZE else given)
+    for stored in (given, given[:-1]):
+        again, source = rest(Engine(written([(1, given)])), cursor(stored))
+        assert stored + again[1] in (given, given + b"\n" * (not ending), given.removesuffix(b"\n"))
+        assert not source.gap
+
+
+def test_from_every_place_in_a_small_log() -> None:
+    parts = [(1, b"one\ntwo\n"), (2, b"err"), (1, b"th"), (2, b"or\n\nx"), (1, b"ree\nend")]
+    out, err = whole(parts)[1], whole(parts)[2]
+    for first in range(len(out) + 1):
+        for second in range(len(err) + 1):
+            found, source = rest(Engine(written(parts)), cursor(out[:first]), cursor(err[:second]))
+            assert found == {1: out[first:], 2: err[second:]}
+            assert not source.gap
+
+
+def test_from_random_places_of_a_torture_log() -> None:
+    rng, texts = random.Random(3), whole(TORTURE)
+    for _ in range(200):
+        places = [rng.randint(0, len(texts[stream])) for stream in (1, 2)]
+        found, source = rest(Engine(written(TORTURE)), cursor(texts[1][: places[0]]), cursor(texts[2][: places[1]]))
+        assert found == {1: texts[1][places[0] :], 2: texts[2][places[1] :]}
+        assert not source.gap
+
+
+def test_json_file_goes_on_by_lines_and_says_that_bytes_were_replaced() -> None:
+    parts = [(1, b"bad \xff\xfe\n" * 3), (2, "fine é\n".encode()), (1, b"good\nlast \xff")]
+    for lines in range(5):
+        stored = b"".join(whole(parts)[1].splitlines(keepends=True)[:lines])
+        found, source = rest(Engine(written(parts, "json-file")), cursor(stored))
+        assert found[1].decode() == whole(parts)[1][len(stored) :].decode(errors="replace")
+        assert (source.replaced, source.gap) == (True, False)
+    found, source = rest(Engine(written([(1, b"plain\n")], "json-file")))
+    assert (found[1], source.replaced) == (b"plain\n", False)
+
+
+def test_json_file_goes_on_within_a_long_line_of_text() -> None:
+    given = b"first\n" + b"0123456789" * (MAX_LINE_BYTES // 5) + b"\nlast"
+    for stored in (6 + MAX_LINE_BYTES, 6 + 5, len(given)):
+        found, _ = rest(Engine(written([(1, given)], "json-file")), cursor(given[:stored]))
+        assert found[1] == given[stored:]
+
+
+@pytest.mark.parametrize("driver", ["local", "json-file"])
+def test_a_log_that_lost_what_was_stored_says_so(driver: str) -> None:
+    stored = b"one\ntwo\nthree\n"
+    _, source = rest(Engine(written([(1, b"one\n")], driver)), cursor(stored))
+    assert source.gap
+    if driver == "local":
+        _, source = rest(Engine(written([(1, b"one\nother words\nmore\n")])), cursor(stored))
+        assert source.gap
+
+
+# Its end, and what is not its end.
+
+
+def test_a_followed_log_is_read_once_more_after_the_exit() -> None:
+    """The engine may keep the last, unterminated message from a follower."""
+    log = FakeLog()
+    engine = Engine(log, running=True)
+    log.write(1, b"first\n", NS)
+    source = ResumedLog(engine, "main", Cursor(), Cursor())
+    assert source.read(10) == [(1, b"first\n", NS)]
+    assert source.read(0.05) is None
+    log.write(1, b"last words", NS)
+    engine.running = False
+    log.end(NS)
+    assert read_all(source)[1] == b"last words"
+    assert engine.opened == [True, False]
+    with pytest.raises(EOFError):
+        source.read(10)
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("part", [0, 5, 100, 20_000])
+def test_a_connection_that_breaks_is_no_end(running: bool, part: int) -> None:
+    texts = whole(TORTURE)
+    engine = Engine(written(TORTURE), running, cut=part)
+    if running:
+        engine.wait = lambda name, seconds: None  # type: ignore[method-assign]
+    source, lines, batches = ResumedLog(engine, "main", Cursor(), Cursor()), LineAssembler(50 * MB), list[Batch]()
+    with pytest.raises(LogCut):
+        follow(source, batches.append, lines, lambda: None)
+    engine.running = False
+    lines = LineAssembler(50 * MB, None, lines.stdout, lines.stderr)
+    source = ResumedLog(engine, "main", lines.stdout, lines.stderr)
+    follow(source, batches.append, lines, lambda: None)
+    for stream in (1, 2):
+        text = b"".join(part.text for batch in batches for part in batch.segments if part.stream == stream)
+        assert text == texts[stream] + b"\n" * (not texts[stream].endswith(b"\n"))
+
+
+def test_closing_wakes_the_reader_and_ends_nothing() -> None:
+    log = FakeLog()
+    log.write(1, b"whole\nbegun", NS)
+    source, batches, caught = ResumedLog(Engine(log, True), "main", Cursor(), Cursor()), list[Batch](), list[LogCut]()
+    stored = threading.Event()
+
+    def read() -> None:
+        try:
+            follow(source, lambda batch: (batches.append(batch), stored.set()), LineAssembler(MB), lambda: None)
+        except LogCut as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert stored.wait(10)
+    source.close()
+    source.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(caught) == 1
+    assert batches[-1].stdout == Cursor(1, 6)
+    unread = ResumedLog(Engine(log, True), "main", Cursor(), Cursor())
+    unread.close()
+    with pytest.raises(LogCut):
+        unread.read(5)
+
+
+def test_a_container_that_is_gone_is_told_as_such() -> None:
+    engine = Engine(FakeLog())
+
+    def gone(name: str) -> dict[str, Any]:
+        raise NotFound("No such container")
+
+    engine.describe_container = gone  # type: ignore[method-assign]
+    with pytest.raises(NotFound):
+        ResumedLog(engine, "main", Cursor(), Cursor()).read(1)
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize("driver", ["local", "json-file"])
+@pytest.mark.parametrize("offset", range(-10, 2))
+def test_a_secret_across_the_place_where_a_log_goes_on(offset: int, driver: str) -> None:
+    """The first piece of a long line is stored; the secret lies across its end."""
+    secret = b"s3cret-one"
+    given = b"line\n" + b"x" * (MAX_LINE_BYTES + offset) + secret + b"y" * 30_000 + b"\nend\n"
+    masker = Masker([secret.decode()])
+    before, batches = LineAssembler(50 * MB, masker), list[Batch]()
+    before.feed(1, given[: 5 + MAX_LINE_BYTES + 500], NS)
+    batches.append(before.take())
+    assert batches[0].stdout == Cursor(1, 5 + MAX_LINE_BYTES)
+    lines = LineAssembler(50 * MB, masker, before.stdout, before.stderr)
+    source = ResumedLog(Engine(written([(1, given)], driver)), "main", before.stdout, before.stderr)
+    follow(source, batches.append, lines, lambda: None)
+    text = b"".join(part.text for batch in batches for part in batch.segments)
+    assert not any(secret[at : at + 3] in text for at in range(len(secret) - 2))
+    assert text.count(b"x") == MAX_LINE_BYTES + offset
+    assert text.count(b"y") == 30_000
+    assert HIDDEN in text
+    assert [part.stdout for part in batches][-1] == cursor(given)
+
+
+def test_catching_up_is_fast() -> None:
+    """200,000 lines: generous for a busy machine, too little for work that grows with what was read."""
+    text = b"".join(b"line %d of a log\n" % number for number in range(200_000))
+    data = b"".join(chunk(message) for message in written([(1, text)]).messages(False))
+    chunks, messages, found = Chunks(), Messages({1: Place(Cursor(100_000, len(text) // 2), False)}), 0
+    began = time.process_time()
+    for at in range(0, len(data), 256 * 1024):
+        found += sum(len(piece) for _, piece, _ in messages.feed(chunks.feed(data[at : at + 256 * 1024])))
+    assert found == len(text) - len(text) // 2
+    assert time.process_time() - began < 4.0
