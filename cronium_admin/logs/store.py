@@ -1,6 +1,7 @@
 """Writes a run's log: prepares chunks in the run's own thread, commits those of all runs in one.
 
-Chunks, head and cursor of a batch go into one transaction; only after it are the watchers nudged.
+Chunks, head and cursor of a batch go into one transaction, which first makes sure that the run is still
+under the lease it is written for; only after it are the watchers nudged.
 """
 
 import hashlib
@@ -15,17 +16,24 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 
+from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.runs import live
+from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.logs")
 # Small batches grow the last chunk up to this, so that a slow log does not become a row a line.
 GROW_BYTES = 32 * 1024
+CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # what growing changes
 HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
     *("stdout_tail", "stderr_tail", "sealed"),
 ]
+
+
+class LeaseLost(Exception):
+    """The run has ended, is gone, or is under another lease: nothing of this write was stored."""
 
 
 class SegmentLike(Protocol):
@@ -63,29 +71,46 @@ class BatchLike(Protocol):
     def stderr_tail(self) -> bytes: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Write:
-    """One run's share of a transaction."""
+    """One run's share of a transaction, under lease `epoch`. A chunk that grew replaces its row."""
 
     run_id: UUID
+    epoch: int
     head: LogHead
     chunk: LogChunk | None = None
-    grows: bool = False  # the chunk replaces its row, which was shorter
     done: "Future[None]" = field(default_factory=Future)
 
 
 class RunLog:
-    """The log of one run while it is written. Used by one thread at a time."""
+    """The log of one run while it is written under lease `epoch`. Used by one thread at a time."""
 
-    def __init__(self, run_id: UUID) -> None:
+    def __init__(self, run_id: UUID, epoch: int) -> None:
         self.run_id = run_id
+        self.epoch = epoch
         self.lines = 0
         self.bytes = 0
+        # How far each stream was read for that, as (lines, bytes): where a reader goes on.
+        self.stdout = 0, 0
+        self.stderr = 0, 0
         self._digest = hashlib.sha256()
         self._head = LogHead(run_id=run_id)
         self._open_first = 1
         self._open_text = b""
         self._open_entries: list[Entry] = []
+
+    @classmethod
+    def resume(cls, run_id: UUID, epoch: int) -> "RunLog":
+        """Go on with what is stored. Only for who holds the lease by now: earlier ones could still write before."""
+        log = cls(run_id, epoch)
+        if head := LogHead.objects.filter(run_id=run_id).first():
+            log._head = head
+            log.lines, log.bytes = head.lines, head.bytes
+            log.stdout = head.stdout_lines, head.stdout_bytes
+            log.stderr = head.stderr_lines, head.stderr_bytes
+            for text in read.text(run_id):
+                log._digest.update(text)
+        return log
 
     @property
     def digest(self) -> str:
@@ -94,7 +119,9 @@ class RunLog:
 
     def prepare(self, batch: BatchLike) -> Write:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""
-        chunk, grows = self._extend(batch.segments) if batch.segments else (None, False)
+        chunk = self._extend(batch.segments) if batch.segments else None
+        self.stdout = batch.stdout.lines, batch.stdout.bytes
+        self.stderr = batch.stderr.lines, batch.stderr.bytes
         self._head = LogHead(
             run_id=self.run_id,
             lines=self.lines,
@@ -106,27 +133,26 @@ class RunLog:
             stdout_tail=batch.stdout_tail,
             stderr_tail=batch.stderr_tail,
         )
-        return Write(self.run_id, self._head, chunk, grows)
+        return Write(self.run_id, self.epoch, self._head, chunk)
 
     def seal(self) -> Write:
         """The row that says nothing will follow."""
         head = self._head
         head.sealed, head.stdout_tail, head.stderr_tail = True, b"", b""
-        return Write(self.run_id, head)
+        return Write(self.run_id, self.epoch, head)
 
-    def _extend(self, segments: tuple[SegmentLike, ...]) -> tuple[LogChunk, bool]:
+    def _extend(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
         text = b"".join(segment.text for segment in segments)
         entries = [Entry(segment.stream, segment.lines, segment.unix_ns) for segment in segments]
         self._digest.update(text)
-        grows = bool(self._open_text) and len(self._open_text) + len(text) <= GROW_BYTES
-        if grows:
+        if self._open_text and len(self._open_text) + len(text) <= GROW_BYTES:
             self._open_text += text
             self._open_entries += entries
         else:
             self._open_first, self._open_text, self._open_entries = self.lines + 1, text, entries
         self.lines += sum(entry.lines for entry in entries)
         self.bytes += len(text)
-        chunk = LogChunk(
+        return LogChunk(
             run_id=self.run_id,
             first_seq=self._open_first,
             lines=sum(entry.lines for entry in self._open_entries),
@@ -137,23 +163,34 @@ class RunLog:
             index=pack_index(self._open_entries),
             data=pack_text(self._open_text),
         )
-        return chunk, grows
 
 
-def commit(writes: list[Write]) -> None:
-    """Store `writes`, at most one a run, in one transaction."""
+def commit(writes: list[Write]) -> set[Write]:
+    """Store `writes` in one transaction and return those that were refused: see LeaseLost.
+
+    May be repeated when its answer was lost. The queries are as many for one run as for all.
+    """
     with transaction.atomic():
-        new = [write.chunk for write in writes if write.chunk and not write.grows]
-        LogChunk.objects.bulk_create(new)
-        for write in writes:
-            if write.chunk and write.grows:
-                chunk = write.chunk
-                LogChunk.objects.filter(run_id=chunk.run_id, first_seq=chunk.first_seq).update(
-                    lines=chunk.lines, bytes=chunk.bytes, last_ns=chunk.last_ns, index=chunk.index, data=chunk.data
-                )
-        heads = [write.head for write in writes]
+        refused = _not_theirs(writes)
+        kept = [write for write in writes if write not in refused]
+        LogChunk.objects.bulk_create(
+            [write.chunk for write in kept if write.chunk],
+            update_conflicts=True,
+            unique_fields=["run", "first_seq"],
+            update_fields=CHUNK_FIELDS,
+        )
+        heads = [write.head for write in kept]
         LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
-    live.nudge(write.run_id for write in writes)
+    live.nudge(write.run_id for write in kept)
+    return refused
+
+
+def _not_theirs(writes: list[Write]) -> set[Write]:
+    """Locks the runs until the commit: who takes one over either waits for it, or is seen here."""
+    runs = Run.objects.filter(pk__in={write.run_id for write in writes}).order_by("pk")
+    rows = runs.select_for_update(no_key=True).values_list("pk", "lease_epoch", "status")
+    epochs = {run_id: epoch for run_id, epoch, status in rows if status not in TERMINAL}
+    return {write for write in writes if epochs.get(write.run_id) != write.epoch}
 
 
 class LogWriter:
@@ -166,7 +203,7 @@ class LogWriter:
         self._thread.start()
 
     def write(self, write: Write) -> None:
-        """Return when `write` is committed; raises what the database said of it alone."""
+        """Return when `write` is committed; raises LeaseLost, or what the database said of it alone."""
         self._queue.put(write)
         write.done.result()
 
@@ -189,7 +226,7 @@ class LogWriter:
     def _commit(self, group: list[Write]) -> None:
         """All together; if one of them can't be stored, one by one, so that it spoils no other."""
         try:
-            self._persist(group)
+            refused = self._persist(group)
         except Exception as error:  # noqa: BLE001 - told to the run whose write it is; all others go on
             if len(group) == 1:
                 group[0].done.set_exception(error)
@@ -198,9 +235,12 @@ class LogWriter:
                 self._commit([write])
             return
         for write in group:
-            write.done.set_result(None)
+            if write in refused:
+                write.done.set_exception(LeaseLost(f"run {write.run_id} is not under lease {write.epoch} any more"))
+            else:
+                write.done.set_result(None)
 
-    def _persist(self, group: list[Write]) -> None:
+    def _persist(self, group: list[Write]) -> set[Write]:
         """Retry while the database is away: the readers wait meanwhile, and so do their containers."""
         pause = 0.1
         while True:

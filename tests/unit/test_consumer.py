@@ -113,14 +113,14 @@ class World:
         self.run: Run = launch(job, user)
         self.token = ApiToken.mint(user, "tests")[1]
         self.user = user
-        self.log = RunLog(self.run.pk)
+        self.log = RunLog(self.run.pk, 0)
         self.epoch = 0
 
     async def begin(self) -> None:
         def begin() -> None:
             claimed = transitions.claim_next("here", "me")
             assert claimed is not None
-            self.epoch = claimed.lease_epoch
+            self.epoch = self.log.epoch = claimed.lease_epoch
             assert transitions.begin(claimed.pk, self.epoch, "sha256:x")
 
         await sync_to_async(begin)()

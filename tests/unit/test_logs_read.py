@@ -20,7 +20,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31mred\x1b]0;title\x07\u202e&amp;"
 
 
 def write(run: Run, *parts: tuple[int, bytes], seal: bool = True) -> RunLog:
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     for part in parts:
         commit([log.prepare(batch(part))])
     if seal:
@@ -73,7 +73,7 @@ def test_windows_joined_are_the_log(long_run: Run) -> None:
 def test_a_chunk_that_grows_between_two_reads_leaves_no_hole(run: Run) -> None:
     """Chunks are read four at a time; the fourth may grow, and a fifth appear, before the next four are read."""
     big = b"x" * 9 + b"\n"
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     for _ in range(3):
         commit([log.prepare(batch((1, big * 4000)))])
     commit([log.prepare(batch((1, b"small\n")))])

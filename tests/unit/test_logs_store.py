@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read, store
 from cronium_admin.logs.codec import Entry, lines_of, pack_index, pack_text, unpack_index, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.store import GROW_BYTES, LogWriter, RunLog, Write, commit
-from cronium_admin.runs.models import Run
+from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, RunLog, Write, commit
+from cronium_admin.runs.models import LIVE, TERMINAL, Run
 from cronium_admin.runs.service import launch
 from executor.spec import Batch, Cursor, Segment
 
@@ -56,7 +56,7 @@ def test_lines_know_their_stream_time_and_number() -> None:
 
 @pytest.mark.django_db
 def test_small_batches_grow_one_chunk_and_large_ones_get_their_own(run: Run) -> None:
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     for number in range(20):
         commit([log.prepare(batch((1, f"line {number}\n".encode())))])
     (chunk,) = LogChunk.objects.filter(run=run)
@@ -72,7 +72,7 @@ def test_small_batches_grow_one_chunk_and_large_ones_get_their_own(run: Run) -> 
 
 @pytest.mark.django_db
 def test_the_digest_is_that_of_the_text_whatever_the_batches(run: Run) -> None:
-    rng, log, whole = random.Random(5), RunLog(run.pk), b""
+    rng, log, whole = random.Random(5), RunLog(run.pk, 0), b""
     for _ in range(200):
         parts = [
             (rng.choice((1, 2)), rng.randbytes(rng.choice((0, 3, 90, 9000))).replace(b"\n", b"") + b"\n")
@@ -90,7 +90,7 @@ def test_the_digest_is_that_of_the_text_whatever_the_batches(run: Run) -> None:
 
 @pytest.mark.django_db
 def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     commit([log.prepare(batch((1, b"a\n"), tail=b"Name: "))])
     head = LogHead.objects.get(run=run)
     assert (head.lines, head.bytes, head.stdout_lines, head.stdout_bytes) == (1, 2, 1, 2)
@@ -107,7 +107,7 @@ def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
 @pytest.mark.django_db
 def test_a_write_that_is_repeated_stores_nothing_twice(run: Run) -> None:
     """A growing chunk's commit whose answer was lost is simply made again."""
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     commit([log.prepare(batch((1, b"a\n")))])
     write = log.prepare(batch((1, b"b\n")))
     commit([write])
@@ -117,11 +117,153 @@ def test_a_write_that_is_repeated_stores_nothing_twice(run: Run) -> None:
 
 @pytest.mark.django_db
 def test_an_empty_log_has_a_head_and_the_digest_of_nothing(run: Run) -> None:
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     commit([log.seal()])
     assert log.digest == hashlib.sha256(b"").hexdigest()
     assert list(read.text(run.pk)) == []
     assert LogHead.objects.get(run=run).sealed
+
+
+# Going on with a log that an earlier process began.
+
+
+@pytest.mark.django_db
+def test_a_log_that_is_gone_on_with_is_the_same_as_one_written_at_once(run: Run) -> None:
+    """Large and small batches, both streams, left at every third batch."""
+    rng, whole, log = random.Random(9), b"", RunLog(run.pk, 0)
+    for number in range(60):
+        parts = [
+            (rng.choice((1, 2)), rng.randbytes(rng.choice((3, 90, 9000))).replace(b"\n", b"") + b"\n")
+            for _ in range(rng.randint(0, 3))
+        ]
+        whole += b"".join(text for _, text in parts)
+        commit([log.prepare(batch(*parts))])
+        if number % 3 == 0:
+            log = RunLog.resume(run.pk, 0)
+            assert (log.lines, log.bytes) == (whole.count(b"\n"), len(whole))
+            assert log.digest == hashlib.sha256(whole).hexdigest()
+    commit([log.seal()])
+    assert b"".join(read.text(run.pk)) == whole
+    chunks = list(LogChunk.objects.filter(run=run).order_by("first_seq"))
+    assert [chunk.first_seq for chunk in chunks] == [
+        1 + sum(one.lines for one in chunks[:n]) for n in range(len(chunks))
+    ]
+    head = LogHead.objects.get(run=run)
+    assert (head.lines, head.bytes, head.sealed) == (whole.count(b"\n"), len(whole), True)
+
+
+@pytest.mark.django_db
+def test_going_on_brings_the_cursors_and_begins_a_chunk_of_its_own(run: Run) -> None:
+    log = RunLog(run.pk, 0)
+    assert (log.stdout, log.stderr) == ((0, 0), (0, 0))
+    commit([log.prepare(batch((1, b"a\n"), tail=b"Name: "))])
+    assert (log.stdout, log.stderr) == ((1, 2), (3, 4))
+    log = RunLog.resume(run.pk, 0)
+    assert (log.stdout, log.stderr) == ((1, 2), (3, 4))
+    commit([log.prepare(batch((1, b"b\n")))])
+    assert list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("first_seq", "byte_offset")) == [
+        (1, 0),
+        (2, 2),
+    ]
+    commit([log.seal()])
+    log = RunLog.resume(run.pk, 0)  # its end was read, and its status never written
+    commit([log.prepare(batch((2, b"c\n")))])
+    assert b"".join(read.text(run.pk)) == b"a\nb\nc\n"
+    assert not LogHead.objects.get(run=run).sealed
+
+
+@pytest.mark.django_db
+def test_a_sealed_log_keeps_its_cursors(run: Run) -> None:
+    commit([(log := RunLog(run.pk, 0)).prepare(batch((1, b"a\n")))])
+    commit([log.seal()])
+    commit([RunLog.resume(run.pk, 0).seal()])
+    head = LogHead.objects.get(run=run)
+    assert (head.lines, head.stdout_lines, head.stderr_bytes, head.sealed) == (1, 1, 4, True)
+
+
+@pytest.mark.django_db
+def test_a_run_without_a_log_is_gone_on_with_from_nothing(run: Run) -> None:
+    log = RunLog.resume(run.pk, 0)
+    assert (log.lines, log.stdout, log.digest) == (0, (0, 0), hashlib.sha256(b"").hexdigest())
+    commit([log.prepare(batch((1, b"a\n")))])
+    assert b"".join(read.text(run.pk)) == b"a\n"
+
+
+# Whose run it is.
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["new chunk", "grown chunk", "seal"])
+@pytest.mark.parametrize("status", [*LIVE, *TERMINAL])
+def test_what_is_not_ours_any_more_is_not_written(run: Run, status: str, kind: str) -> None:
+    """Neither under an earlier lease, nor under the right one once the run has ended."""
+    log = RunLog(run.pk, 0)
+    commit([log.prepare(batch((1, b"mine\n"), tail=b"begun"))])
+    if kind == "seal":
+        late = log.seal()
+    else:
+        late = log.prepare(batch((1, b"late\n" if kind == "grown chunk" else b"x" * GROW_BYTES + b"\n")))
+    epoch = 1 if status in LIVE else 0
+    Run.objects.filter(pk=run.pk).update(status=status, lease_epoch=epoch)
+    assert commit([late]) == {late}
+    assert b"".join(read.text(run.pk)) == b"mine\n"
+    head = LogHead.objects.get(run=run)
+    assert (head.lines, bytes(head.stdout_tail), head.sealed) == (1, b"begun", False)
+    if status in LIVE:
+        new = RunLog.resume(run.pk, 1)
+        assert commit([new.prepare(batch((1, b"theirs\n")))]) == set()
+        assert b"".join(read.text(run.pk)) == b"mine\ntheirs\n"
+
+
+@committed
+def test_a_lost_lease_is_told_alone_and_spoils_no_other(
+    writer: LogWriter, make_runs: Callable[[int], list[Run]]
+) -> None:
+    runs = make_runs(5)
+    Run.objects.filter(pk=runs[2].pk).update(lease_epoch=7)
+    writes = [RunLog(run.pk, 0).prepare(batch((1, b"fine\n"))) for run in runs]
+    writes.append(RunLog(runs[2].pk, 7).prepare(batch((1, b"the new owner\n"))))
+    results = in_threads(writer, writes)
+    assert isinstance(results[2], LeaseLost)
+    assert [result for at, result in enumerate(results) if at != 2] == [None] * 5
+    assert [b"".join(read.text(run.pk)) for run in runs] == [
+        b"the new owner\n" if at == 2 else b"fine\n" for at in range(5)
+    ]
+    assert in_threads(writer, [no_such_run()])[0].__class__ is LeaseLost
+
+
+@pytest.mark.django_db
+def test_one_commit_refuses_the_old_owner_beside_the_new_one(run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(lease_epoch=1)
+    old, new = (RunLog(run.pk, epoch).prepare(batch((1, f"{epoch}\n".encode()))) for epoch in (0, 1))
+    assert commit([old, new]) == {old}
+    assert b"".join(read.text(run.pk)) == b"1\n"
+
+
+@pytest.mark.django_db
+def test_any_write_whose_answer_was_lost_may_be_made_again(run: Run) -> None:
+    """A new chunk as well as one that grows, and the seal."""
+    log = RunLog(run.pk, 0)
+    large = b"x" * GROW_BYTES + b"\n"
+    for write in (log.prepare(batch((1, large))), log.prepare(batch((2, b"small\n"))), log.seal()):
+        for _ in range(2):
+            assert commit([write]) == set()
+    assert b"".join(read.text(run.pk)) == large + b"small\n"
+    assert LogChunk.objects.filter(run=run).count() == 2
+
+
+@committed
+@pytest.mark.parametrize("count", [1, 12])
+def test_a_commit_makes_as_many_queries_for_one_run_as_for_many(
+    make_runs: Callable[[int], list[Run]], count: int, django_assert_num_queries: Any
+) -> None:
+    logs = [RunLog(run.pk, 0) for run in make_runs(count)]
+    commit([log.prepare(batch((1, b"first\n"))) for log in logs])
+    writes = [
+        log.prepare(batch((1, b"more\n" if at % 2 else b"x" * GROW_BYTES + b"\n"))) for at, log in enumerate(logs)
+    ]
+    with django_assert_num_queries(5 if connection.vendor == "sqlite" else 3):  # SQLite's BEGIN and COMMIT are two
+        commit(writes)
 
 
 # The writer.
@@ -161,7 +303,7 @@ def in_threads(writer: LogWriter, writes: list[Write]) -> list[Exception | None]
 
 @committed
 def test_what_was_written_is_there_when_write_returns(writer: LogWriter, run: Run) -> None:
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     for number in range(10):
         writer.write(log.prepare(batch((1, f"{number}\n".encode()))))
         assert LogHead.objects.get(run=run).lines == number + 1
@@ -174,16 +316,16 @@ def test_runs_that_write_at_once_share_a_transaction(
     sizes: list[int] = []
     first, go_on = threading.Event(), threading.Event()
 
-    def counted(writes: list[Write]) -> None:
+    def counted(writes: list[Write]) -> set[Write]:
         sizes.append(len(writes))
         if len(sizes) == 1:
             first.set()
             go_on.wait(10)
-        commit(writes)
+        return commit(writes)
 
     monkeypatch.setattr(store, "commit", counted)
     runs = make_runs(9)
-    writes = [RunLog(run.pk).prepare(batch((1, f"{at}\n".encode()))) for at, run in enumerate(runs)]
+    writes = [RunLog(run.pk, 0).prepare(batch((1, f"{at}\n".encode()))) for at, run in enumerate(runs)]
     opening = threading.Thread(target=writer.write, args=(writes[0],))
     opening.start()
     assert first.wait(10)
@@ -200,11 +342,11 @@ def test_runs_that_write_at_once_share_a_transaction(
 
 
 def no_such_run() -> Write:
-    return RunLog(uuid.uuid4()).prepare(batch((1, b"nobody\n")))
+    return RunLog(uuid.uuid4(), 0).prepare(batch((1, b"nobody\n")))
 
 
 def no_such_number(run: Run) -> Write:
-    write = RunLog(run.pk).prepare(batch((1, b"odd\n")))
+    write = RunLog(run.pk, 0).prepare(batch((1, b"odd\n")))
     write.head.stdout_lines = 2**70
     return write
 
@@ -215,7 +357,7 @@ def test_a_poisoned_write_spoils_no_other(
     writer: LogWriter, make_runs: Callable[[int], list[Run]], poison: str
 ) -> None:
     runs = make_runs(6)
-    writes = [RunLog(run.pk).prepare(batch((1, b"fine\n"))) for run in runs[:5]]
+    writes = [RunLog(run.pk, 0).prepare(batch((1, b"fine\n"))) for run in runs[:5]]
     bad = no_such_run() if poison == "no such run" else no_such_number(runs[5])
     if poison == "no such value":
         bad.head.stdout_lines = "many"  # type: ignore[assignment]
@@ -224,7 +366,7 @@ def test_a_poisoned_write_spoils_no_other(
     assert [result for at, result in enumerate(results) if at != 2] == [None] * 5
     for run in runs[:5]:
         assert b"".join(read.text(run.pk)) == b"fine\n"
-    in_threads(writer, [RunLog(runs[5].pk).prepare(batch((1, b"later\n")))])  # and the writer lives
+    in_threads(writer, [RunLog(runs[5].pk, 0).prepare(batch((1, b"later\n")))])  # and the writer lives
     assert b"".join(read.text(runs[5].pk)) == b"later\n"
 
 
@@ -232,14 +374,14 @@ def test_a_poisoned_write_spoils_no_other(
 def test_a_database_that_is_away_is_tried_again(writer: LogWriter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
 
-    def unwilling(writes: list[Write]) -> None:
+    def unwilling(writes: list[Write]) -> set[Write]:
         tries.append(len(writes))
         if len(tries) < 3:
             raise OperationalError("the database is locked")
-        commit(writes)
+        return commit(writes)
 
     monkeypatch.setattr(store, "commit", unwilling)
-    writer.write(RunLog(run.pk).prepare(batch((1, b"at last\n"))))
+    writer.write(RunLog(run.pk, 0).prepare(batch((1, b"at last\n"))))
     assert tries == [1, 1, 1]
     assert b"".join(read.text(run.pk)) == b"at last\n"
 
@@ -247,7 +389,7 @@ def test_a_database_that_is_away_is_tried_again(writer: LogWriter, run: Run, mon
 @committed
 def test_closing_stores_what_was_given(run: Run) -> None:
     writer = LogWriter()
-    log = RunLog(run.pk)
+    log = RunLog(run.pk, 0)
     writes = [log.prepare(batch((1, f"{number}\n".encode()))) for number in range(1)]
     done = threading.Thread(target=in_threads, args=(writer, writes))
     done.start()
