@@ -35,13 +35,14 @@ class Chunks:
     def feed(self, block: bytes) -> bytes:
         """What the whole chunks in `block` hold."""
         data = self._rest + block
-        at, parts = 0, []
+        at, end, parts = 0, len(data), []
         while (line_end := data.find(b"\r\n", at)) >= 0:
-            size = int(data[at:line_end].partition(b";")[0], 16)
-            begin, stop = line_end + 2, line_end + 2 + size
-            if stop + 2 > len(data):
+            begin = line_end + 2
+            stop = begin + int(data[at:line_end], 16)
+            if stop + 2 > end:
                 break
-            self.ended = self.ended or size == 0
+            if stop == begin:
+                self.ended = True
             parts.append(data[begin:stop])
             at = stop + 2
         self._rest = data[at:]
@@ -61,6 +62,7 @@ class Place:
         self._skipped_lines = 0
         self._keeps_bytes = not by_lines
         self._long, self._owed = False, False  # within a long line; its newline is owed
+        self._easy = False  # nothing to skip or mend, as far as is known
         self._at_lines, self._at_bytes = stored.lines, stored.bytes
         self.before = b""  # of the line that the first new byte goes on with
         self.gap = False
@@ -71,13 +73,18 @@ class Place:
         return Cursor(self._at_lines, self._at_bytes)
 
     def take(self, text: bytes) -> bytes:
-        """What of one message is new."""
+        """What of one message is new. A newline is nowhere but at a message's end."""
+        if self._easy and text.endswith(b"\n"):
+            self._at_lines += 1
+            self._at_bytes += len(text)
+            return text
         if self._keeps_bytes:
             text = self._mended(text)
         if self._lines or self._bytes:
             text = self._past(text)
         self._at_lines += text.count(b"\n")
         self._at_bytes += len(text)
+        self._easy = not (self._lines or self._bytes or self._long or self._owed)
         return text
 
     def _mended(self, text: bytes) -> bytes:
@@ -124,7 +131,8 @@ class Messages:
         data = self._rest + data
         at, end = 0, len(data)
         groups: list[tuple[int, list[bytes], bytes]] = []
-        last: tuple[int, bytes] = 0, b""
+        texts: list[bytes] = []
+        same_stream, same_time = 0, b""
         while at + 8 <= end:
             begin = at + 8
             stop = begin + int.from_bytes(data[at + 4 : begin], "big")
@@ -134,10 +142,11 @@ class Messages:
             if place := self._places.get(stream):
                 space = data.index(b" ", begin)
                 if text := place.take(data[space + 1 : stop]):
-                    if last != (now := (stream, data[begin : begin + _TENTH])):
-                        groups.append((stream, [], data[begin:space]))
-                        last = now
-                    groups[-1][1].append(text)
+                    if stream != same_stream or not data.startswith(same_time, begin):
+                        texts = []
+                        groups.append((stream, texts, data[begin:space]))
+                        same_stream, same_time = stream, data[begin : begin + _TENTH]
+                    texts.append(text)
             else:
                 self.broken = True  # the engine's own words, on a stream of their own
             at = stop

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 
@@ -63,9 +64,9 @@ def world(runner_images: dict[str, str]) -> Iterator[World]:
 
 
 @contextmanager
-def started(world: World, script: str, driver: str = "local") -> Iterator[tuple[str, Attachment]]:
+def started(world: World, script: str, driver: str = "local", **changes: Any) -> Iterator[tuple[str, Attachment]]:
     """A container that runs `script`, attached to before its start."""
-    spec = world.spec(script=script, language="python", network="none")
+    spec = world.spec(script=script, language="python", network="none", **changes)
     name = options.main_name(spec.run_id)
     world.engine.create_container(name, options.main_container(spec, None, driver))
     output = world.engine.attach(name, stdin=False, output=True)

@@ -16,11 +16,14 @@ import pytest
 from executor import options, payload, report
 from executor.errors import AddressTaken, Conflict, ImageMissing, NotFound
 from executor.options import Addresses
+from executor.resume import ResumedLog
 from executor.sandbox import EngineLike
-from executor.spec import RunSpec
+from executor.spec import Cursor, RunSpec
 from executor.stream import FrameParser
 from executor.subnets import SubnetPool
 from tests.fakes.specs import make_spec
+
+BORDERS = (16_383, 16_384, 16_385, 40_000)  # the engine keeps a longer line in parts of 16 KiB
 
 
 @dataclass
@@ -126,6 +129,43 @@ def test_bytes_are_not_changed(world: World) -> None:
     assert out == b"a\x00b\xff\r\n" + b" " * 19999 + b"x\n" + bytes(300_000)
 
 
+def read_log(source: ResumedLog) -> dict[int, bytes]:
+    """All of it, to its end."""
+    found = {1: b"", 2: b""}
+    with suppress(EOFError):
+        while True:
+            for stream, data, _ in source.read(30) or []:
+                found[stream] += data
+    return found
+
+
+def test_its_own_log_has_what_the_attachment_gave_past_any_place(world: World) -> None:
+    sizes = "".join(f"printf '%{size}s\\n' {letter};" for letter, size in zip("abcd", BORDERS, strict=True))
+    name, out, err = world.run(rf"printf '\n\n\000\377\r\n' >&2; {sizes} echo more; printf 'no newline'; echo e >&2")
+    world.settled(name)
+    assert len(out) == sum(BORDERS) + 4 + len("more\nno newline")
+    for places in ((0, 0), (1, 1), (16_384, 3), (20_000, 8), (len(out) - 1, len(err)), (len(out), 0)):
+        stdout, stderr = (Cursor(text[:at].count(b"\n"), at) for text, at in zip((out, err), places, strict=True))
+        source = ResumedLog(world.engine, name, stdout, stderr)
+        assert read_log(source) == {1: out[places[0] :], 2: err[places[1] :]}
+        assert not source.gap
+
+
+def test_a_running_containers_log_is_followed_to_its_last_words(world: World) -> None:
+    spec, name = world.main(script="echo one; sleep 1; printf 'last words'")
+    stdin = world.engine.attach(name, stdin=True, output=False)
+    world.engine.start(name)
+    stdin.send(payload.build(spec))
+    stdin.close_write()
+    began, source = time.time_ns(), ResumedLog(world.engine, name, Cursor(), Cursor())
+    while not (first := source.read(20)):
+        pass
+    assert [(stream, data) for stream, data, _ in first] == [(1, b"one\n")]
+    assert abs(first[0][2] - began) < 20e9
+    assert read_log(source) == {1: b"last words", 2: b""}
+    assert not world.engine.inspect(name).running
+
+
 def test_a_payload_that_does_not_arrive_whole_runs_nothing(world: World) -> None:
     name, out, err = world.run("echo it ran", send=lambda whole: whole[:-1])
     assert out == b""
@@ -191,9 +231,9 @@ def test_removal_may_come_twice_and_kills_what_runs(world: World) -> None:
         world.engine.inspect(name)
 
 
-@pytest.mark.parametrize("call", ["inspect", "start", "attach", "memory_peak"])
+@pytest.mark.parametrize("call", ["inspect", "start", "attach", "memory_peak", "logs"])
 def test_what_does_not_exist_is_not_found(world: World, call: str) -> None:
-    more = {"stdin": False, "output": True} if call == "attach" else {}
+    more = {"attach": {"stdin": False, "output": True}, "logs": {"follow": True}}.get(call, {})
     with pytest.raises(NotFound):
         getattr(world.engine, call)("cronium-main-gone", **more)
 
