@@ -57,6 +57,7 @@ class Config(BaseSettings):
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     canary: Literal["on", "off"] = "on"
     allow_unsafe_host: bool = False
+    lost_after: Annotated[int, Field(ge=60, le=7 * 86400)] = 600
     log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
     container_images_bash: str = ""
     container_images_python: str = ""

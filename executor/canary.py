@@ -99,6 +99,12 @@ class _Told:
     def cleaned(self) -> None:
         """The slot has seen to it."""
 
+    def holds(self) -> bool:
+        return True
+
+    def requeue(self, message: str) -> None:
+        """Nobody waits for it."""
+
 
 class Canary:
     """One trial. `images` are tried in order until one has Python; `stop` ends it from any thread."""

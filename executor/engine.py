@@ -6,7 +6,6 @@ Every method may be called again after a failure; the removals treat "not found"
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,11 @@ from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 from executor import errors, options
-from executor.attachment import Attachment
+from executor.attachment import Attachment, taken_over
+from executor.seen import ContainerState, Found, found, state_of, unix
 
 REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """A container as `inspect` reports it. `exit_code` means nothing while it runs."""
-
-    status: str  # created, running, paused, restarting, removing, exited, dead
-    exit_code: int
-    oom_killed: bool
-    ever_started: bool
-    error: str
-
-    @property
-    def running(self) -> bool:
-        return self.status in ("running", "paused", "restarting")
-
-
-@dataclass(frozen=True)
-class Found:
-    """A container or network that carries our labels."""
-
-    kind: str  # container or network
-    name: str
-    run_id: str
-    role: str
-    host: str
 
 
 @contextmanager
@@ -202,6 +176,15 @@ class Engine:
         with _typed(f"attach to {name}"):
             return Attachment(self._streams.attach_socket(name, wanted))
 
+    def logs(self, name: str, *, follow: bool) -> Attachment:
+        """The container's own log from its start, as HTTP carries it: `engine_log` takes it apart."""
+        wanted = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        client: Any = self._streams  # its own reader of logs drops the streams and takes a cut for an end
+        with _typed(f"read the log of {name}"):
+            path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
+            response = client._get(path, params=wanted, stream=True, timeout=limits)
+            return taken_over(response, client._get_raw_response_socket(response))
+
     def start(self, name: str) -> None:
         """Start a created container, once: one that ever ran is refused, for it would run its script again."""
         if self.inspect(name).ever_started:
@@ -216,14 +199,7 @@ class Engine:
 
     def inspect(self, name: str) -> ContainerState:
         with _typed(f"inspect {name}"):
-            state = self._control.inspect_container(name)["State"]
-        return ContainerState(
-            status=str(state["Status"]),
-            exit_code=int(state["ExitCode"]),
-            oom_killed=bool(state["OOMKilled"]),
-            ever_started=not str(state["StartedAt"]).startswith("0001-"),
-            error=str(state.get("Error") or ""),
-        )
+            return state_of(self._control.inspect_container(name))
 
     def describe_container(self, name: str) -> dict[str, Any]:
         """All that the engine says of a container; its environment is in it."""
@@ -272,9 +248,16 @@ class Engine:
         with _typed("list what is ours"):
             containers = self._control.containers(all=True, filters=wanted)
             networks = self._control.networks(filters=wanted)
-        rows = [("container", row["Names"][0].lstrip("/") if row["Names"] else row["Id"], row) for row in containers]
-        rows += [("network", row["Name"], row) for row in networks]
-        return [_found(kind, name, row.get("Labels") or {}) for kind, name, row in rows]
+        return [found("container", row) for row in containers] + [found("network", row) for row in networks]
+
+    def booted_at(self) -> float:
+        """When this engine was started, unix seconds; 0.0 where it can't be known.
+
+        It makes its own bridge anew at every start, unless containers lived on.
+        """
+        with suppress(errors.NotFound), _typed("say when it was started"):
+            return unix(self._control.inspect_network("bridge").get("Created"))
+        return 0.0
 
     def taken_subnets(self) -> set[str]:
         """The IPv4 subnets of all networks on this engine."""
@@ -292,10 +275,3 @@ def drop_unanswerable(bridge: str) -> None:
     """
     with suppress(OSError):
         (REVERSE_PATH / bridge / "rp_filter").write_text("1")
-
-
-def _found(kind: str, name: str, labels: dict[str, str]) -> Found:
-    def get(label: str) -> str:
-        return labels.get(label, "")
-
-    return Found(kind, name, get(options.LABEL_RUN), get(options.LABEL_ROLE), get(options.LABEL_HOST))

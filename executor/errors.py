@@ -57,7 +57,7 @@ class SandboxDrift(EngineError):
     reason = "sandbox_drift"
 
 
-class SandboxGone(EngineError):
+class SandboxGone(NotFound):
     """The run's container is not there any more, though its script had begun."""
 
     reason = "container_gone"

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
 
 from executor import options
-from executor.errors import AddressTaken, Conflict, EngineError
+from executor.errors import AddressTaken, Conflict, EngineError, NotFound
 from executor.options import Addresses
 from executor.spec import RunSpec
 from executor.subnets import SubnetPool
@@ -23,6 +23,7 @@ class NetworkEngine(Protocol):
     def version(self) -> str: ...
     def create_network(self, body: dict[str, Any]) -> None: ...
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None: ...
+    def describe_network(self, name: str) -> dict[str, Any]: ...
     def remove_network(self, name: str) -> None: ...
 
 
@@ -57,7 +58,7 @@ class Networks:
             name = options.egress_network_name(self._spec.run_id)
             self.outside = self._make(
                 lambda addresses: options.egress_network(self._spec, addresses),
-                lambda: self._engine.remove_network(name),
+                lambda: self._remove(name),
             )
 
     def _make(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
@@ -85,6 +86,15 @@ class Networks:
                 return addresses
         raise refused or AddressTaken("No subnet was free.")
 
+    def adopt(self) -> None:
+        """Know again what an earlier process has made for this run."""
+        for name in options.network_names(self._spec):
+            with suppress(NotFound):
+                for config in self._engine.describe_network(name)["IPAM"]["Config"]:
+                    subnet = IPv4Network(config["Subnet"])
+                    self._subnets.reserve(subnet)
+                    self._taken.append(subnet)
+
     def connect_sidecar(self, name: str) -> dict[str, Any]:
         """Give the created sidecar its way out, if the run has one; the endpoints that it then has besides."""
         if self.outside is None:
@@ -101,7 +111,12 @@ class Networks:
 
     def _remove(self, name: str) -> bool:
         try:
-            self._engine.remove_network(name)
+            told = self._engine.describe_network(name)
+            if options.epoch_of(told.get("Labels") or {}) > self._spec.epoch:
+                raise Conflict(f"A later attempt at this run has made {name}.")
+            self._engine.remove_network(str(told["Id"]))
+        except NotFound:
+            return True
         except EngineError as error:
             log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
             return False

@@ -1,5 +1,6 @@
 """Pure: from a RunSpec to the bodies of the engine's create calls. Asks no engine and reads no clock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -15,11 +16,12 @@ SIDECAR_TMP_BYTES = 50 * MB
 # The seed's sizes are ceilings: a tmpfs counts as the container's memory, so both together must leave room.
 TMP_BYTES, WORKSPACE_BYTES = 100 * MB, 500 * MB
 INODES = 20_000
-LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST = (
+LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
     "cronium.instance",
     "cronium.run_id",
     "cronium.role",
     "cronium.host",
+    "cronium.epoch",
 )
 
 
@@ -56,7 +58,14 @@ def labels(spec: RunSpec, role: str) -> dict[str, str]:
         LABEL_RUN: spec.run_id,
         LABEL_ROLE: role,
         LABEL_HOST: spec.host,
+        LABEL_EPOCH: str(spec.epoch),
     }
+
+
+def epoch_of(told: Mapping[str, str]) -> int:
+    """The attempt that made what carries these labels; 0 for what has none."""
+    text = told.get(LABEL_EPOCH, "")
+    return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from executor.spec import RunSpec
 
 NOT_RECEIVED = 125  # the exit code when the payload did not arrive whole
 _END = "#cronium-payload-is-whole"
-BOOTSTRAP = (
-    f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; '
-    f'echo "cronium: the script did not arrive, so nothing was run" >&2; exit {NOT_RECEIVED}'
-)
+NOT_RECEIVED_WORDS = "cronium: the script did not arrive, so nothing was run"
+BOOTSTRAP = f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; echo "{NOT_RECEIVED_WORDS}" >&2; exit {NOT_RECEIVED}'
 FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
 HELPERS = "/tmp/.cronium"  # noqa: S108 - in the container's own memory, also where the root is read-only
 PROXY = "runtime-api:8082"  # the sidecar's, where a job has the network egress

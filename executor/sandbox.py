@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Protocol
 
-from executor import options, payload
+from executor import crash, options, payload
 from executor.attachment import Attachment
-from executor.engine import ContainerState, Found
-from executor.errors import Conflict, EngineError
+from executor.errors import Conflict, EngineError, NotFound, SandboxGone
 from executor.networks import NetworkEngine, Networks
+from executor.seen import ContainerState, Found
 from executor.sidecar import SidecarChannel
 from executor.spec import Reply, RunSpec
 from executor.subnets import SubnetPool
@@ -36,6 +36,7 @@ class EngineLike(NetworkEngine, Protocol):
     def image_id(self, reference: str) -> str: ...
     def create_container(self, name: str, body: dict[str, Any]) -> str: ...
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment: ...
+    def logs(self, name: str, *, follow: bool) -> Attachment: ...
     def start(self, name: str) -> None: ...
     def inspect(self, name: str) -> ContainerState: ...
     def describe_container(self, name: str) -> dict[str, Any]: ...
@@ -45,6 +46,7 @@ class EngineLike(NetworkEngine, Protocol):
     def remove_container(self, name: str) -> None: ...
     def memory_peak(self, name: str) -> int | None: ...
     def find_ours(self, instance: str) -> list[Found]: ...
+    def booted_at(self) -> float: ...
 
 
 class Sandbox:
@@ -84,11 +86,37 @@ class Sandbox:
         self.image_id = self._engine.image_id(self._spec.image)
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
+        crash.point("network-created")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
             wait([pool.submit(self._step, step) for step in steps])
         if self._failure:
             raise self._failure
+
+    def adopt(self) -> ContainerState:
+        """Know again what an earlier process has built; how main stands. SandboxGone when main is not there."""
+        try:
+            state = self._engine.inspect(self.main)
+        except NotFound as error:
+            raise SandboxGone(f"The container {self.main} is not there any more.") from error
+        self._networks.adopt()
+        if state.running:
+            self.reopen_sidecar()
+        return state
+
+    def reopen_sidecar(self) -> None:
+        """Connect to the run's sidecar once more. Without one the script goes on, and its own calls fail."""
+        name = options.sidecar_name(self._spec.run_id)
+        try:
+            if self._spec.network == "none" or not self._engine.inspect(name).running:
+                return
+            attachment = self._engine.attach(name, stdin=True, output=True)
+            if self._sidecar:
+                self._sidecar.close()
+            self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
+            self._sidecar.reopen()
+        except EngineError as error:
+            log.warning("run %s: its sidecar can't be reached: %s", self._spec.run_id, error)
 
     def _step(self, step: Callable[[], None]) -> None:
         try:
@@ -108,11 +136,13 @@ class Sandbox:
         name = options.sidecar_name(self._spec.run_id)
         body = options.sidecar_container(self._spec, self._networks.inside)
         self._create_container(name, body)
+        crash.point("sidecar-created")
         body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
         attachment = self._engine.attach(name, stdin=True, output=True)
         self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
         self._refuse_aborted()
         self._engine.start(name)
+        crash.point("sidecar-started")
         self._sidecar.open(self._token_sha256, self._networks)
         self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
@@ -120,11 +150,13 @@ class Sandbox:
     def _start_main(self) -> None:
         body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver)
         self._create_container(self.main, body)
+        crash.point("main-created")
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)
         self._refuse_aborted()
         self._engine.start(self.main)
+        crash.point("main-started")
         self.found[self.main] = self._engine.describe_container(self.main)
         for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
             self.found[name] = self._engine.describe_network(name)
@@ -142,7 +174,11 @@ class Sandbox:
     def send_payload(self) -> None:
         """Hand over the script: user code starts now."""
         assert self._stdin is not None
-        self._stdin.send(payload.build(self._spec))
+        whole = payload.build(self._spec)
+        half = len(whole) // 2
+        self._stdin.send(whole[:half])
+        crash.point("payload-half")
+        self._stdin.send(whole[half:])
         self._stdin.close_write()
         self._stdin.close()
 
@@ -159,18 +195,32 @@ class Sandbox:
             self._networks.give_back()
         return clean
 
+    def detach(self) -> None:
+        """Let go of all connections and touch nothing: the run is another's, or will be."""
+        for attachment in (self._stdin, self.output, self._sidecar):
+            if attachment:
+                attachment.close()
+
     def _remove_all(self) -> bool:
         containers = (self.main, MAIN_GRACE), (options.sidecar_name(self._spec.run_id), SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
             gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
-        return self._networks.remove() and all(gone)
+        crash.point("main-removed")
+        without_networks = self._networks.remove()
+        crash.point("network-removed")
+        return without_networks and all(gone)
 
     def _remove_container(self, name: str, grace: int) -> bool:
-        with suppress(EngineError):
-            if self._engine.inspect(name).running:
-                self._engine.stop(name, grace)
         try:
-            self._engine.remove_container(name)
+            state = self._engine.inspect(name)
+            if state.epoch > self._spec.epoch:
+                raise Conflict(f"A later attempt at this run has made {name}.")
+            if state.running:
+                with suppress(EngineError):  # the removal kills it
+                    self._engine.stop(state.id, grace)
+            self._engine.remove_container(state.id)  # not by name, which a later attempt may have by now
+        except NotFound:
+            return True
         except EngineError as error:
             log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
             return False

@@ -62,6 +62,13 @@ class SidecarChannel:
         with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
             self._send(configuration)
 
+    def reopen(self) -> None:
+        """Begin to listen to a sidecar that another worker has configured."""
+        self._thread.start()
+        with suppress(EngineUnreachable):
+            self._attachment.send(b"\n")  # ends what the other worker may have left half-written
+            self._send({"type": "attached"})
+
     def wait_ready(self, seconds: float = HEALTH_SECONDS) -> None:
         """Return when it is healthy; SidecarUnhealthy with its last words when it ends or takes too long."""
         with self._changed:

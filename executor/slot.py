@@ -1,4 +1,4 @@
-"""One run from its spec to an empty engine: what one slot of the supervisor does."""
+"""One run from its spec to an empty engine, or from where an earlier process left it: what one slot does."""
 
 import hashlib
 import logging
@@ -7,24 +7,28 @@ import threading
 import time
 from typing import Any
 
-from executor import report, verdict
-from executor.errors import EngineError, EngineUnreachable, RuntimeMissing, SandboxDrift
+from executor import crash, report, verdict
+from executor.errors import EngineError, EngineUnreachable, RuntimeMissing, SandboxDrift, SandboxGone
+from executor.follower import Follower
 from executor.mask import Masker
+from executor.patience import patiently
+from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
-from executor.spec import Reply, RunHandler, RunResult, RunSpec
-from executor.stream import LineAssembler, follow
+from executor.spec import Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
 log = logging.getLogger("cronium.slot")
-DRAINED = "drained"  # the reader's signal; all others are reasons to stop
-CONFIRM_SECONDS = 10.0
+DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
 
 
 class Slot:
-    """Runs one spec. `stop` may be called from any thread, at any moment, more than once."""
+    """Runs one spec. `stop` and `release` may be called from any thread, at any moment, more than once.
+
+    With a `resumption`, its script has begun already, under another process.
+    """
 
     def __init__(
         self,
@@ -33,21 +37,26 @@ class Slot:
         handler: RunHandler,
         subnets: SubnetPool,
         builds: threading.Semaphore,
+        resumption: Resumption | None = None,
     ) -> None:
         self.spec = spec
         self._engine = engine
         self._handler = handler
         self._builds = builds
+        self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped: Stopped | None = None
+        self._released = threading.Event()
         self._masker = Masker(spec.secrets.values())
-        self._lines = LineAssembler(spec.log_limit_bytes, self._masker)
         self._peak: int | None = None
-        self._began = False
-        self._log_failed = False
-        self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
+        self._began = resumption is not None
+        self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
+        self._follower = Follower(
+            engine, spec, self._masker, self._append, lambda: self.stop(LIMIT), self._sandbox.reopen_sidecar
+        )
+        self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
 
     def _request(self, operation: str, body: Any) -> Reply:
         """What a script hands out as its result is shown to people, as its log is."""
@@ -59,11 +68,23 @@ class Slot:
         """The names of a connection are the script's words, as its log is."""
         self._handler.event(kind, str(self._masker.mask_json(message)))
 
+    def _append(self, batch: Any) -> None:
+        self._handler.append(batch)
+        crash.point("line-stored")
+
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""
         if self._stopped is None:
             self._stopped = Stopped(why)
         self._signals.put(why)
+        if not self._began:
+            self._sandbox.abort()
+
+    def release(self) -> None:
+        """Let go of the run and leave its script alone: another process takes it over."""
+        self._released.set()
+        self._signals.put(RELEASE)
+        self._follower.release()
         if not self._began:
             self._sandbox.abort()
 
@@ -79,30 +100,50 @@ class Slot:
     def run(self) -> None:
         """The whole way. Raises nothing."""
         try:
-            result = self._execute()
+            self._end(self._resume(self._resumption) if self._resumption else self._execute())
+        except Superseded:
+            log.info("run %s is left to another process", self.spec.run_id)
+            self._sandbox.detach()
         except EngineError as error:
-            self._give_up()
-            result = verdict.of_stop(self.spec, self._stopped, None) if self._stopped else verdict.of_error(error)
+            self._fail(verdict.of_gone(self.spec) if isinstance(error, SandboxGone) else verdict.of_error(error))
         except Exception:
             log.exception("run %s failed inside Cronium", self.spec.run_id)
-            self._give_up()
-            result = RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more.")
+            self._fail(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
+
+    def _fail(self, result: RunResult) -> None:
+        """It could not be carried out: a status that says "stopped" must be true when it is written."""
+        try:
+            if self._released.is_set() and self._began:
+                raise Superseded
+            if not self._handler.holds():
+                raise Superseded
+            self._sandbox.take_down()
+            if self._released.is_set():
+                self._handler.requeue("Its worker was stopped before the script began")
+                return
+            if self._reader.ident is not None:
+                self._reader.join(READER_SECONDS)
+            self._end(verdict.of_stop(self.spec, self._stopped, None) if self._stopped else result)
+        except Superseded:
+            self._sandbox.detach()
+        except Exception:
+            log.exception("run %s: its failure could not be told", self.spec.run_id)
+
+    def _end(self, result: RunResult) -> None:
         try:
             self._handler.finish(result)
+        except Superseded:
+            raise
         except Exception:
             log.exception("run %s: its result could not be told", self.spec.run_id)
+        crash.point("finished")
         self._clean_up()
-
-    def _give_up(self) -> None:
-        """A status that says "stopped" must be true when it is written, and the log at its end."""
-        self._sandbox.take_down()
-        if self._began:
-            self._reader.join(READER_SECONDS)
 
     def _clean_up(self) -> None:
         for attempt in range(CLEAN_TRIES):
             if self._sandbox.take_down():
                 self._handler.cleaned()
+                crash.point("cleaned")
                 return
             time.sleep(0.2 * 2**attempt)
         log.error("run %s: something is left on the engine; the reaper goes on", self.spec.run_id)
@@ -113,18 +154,40 @@ class Slot:
                 return verdict.of_stop(self.spec, self._stopped, None)
             self._refuse_unknown_runtime()
             self._sandbox.build()
+        crash.point("built")
         self._refuse_drift()
-        if self._stopped or not self._handler.may_begin(self._sandbox.image_id):
-            self._sandbox.take_down()  # main waits for its payload: it must be gone when we say so
-            return verdict.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
+        if self._stopped or self._released.is_set() or not self._handler.may_begin(self._sandbox.image_id):
+            return self._not_begun()
         self._began = True
+        crash.point("begun")
+        assert self._sandbox.output is not None
+        self._follower.attach(self._sandbox.output)
         self._reader.start()
         self._sandbox.send_payload()
+        crash.point("payload-sent")
         self._watch(time.monotonic() + self.spec.timeout_seconds)
-        self._reader.join()
-        if self._log_failed:
-            raise RuntimeError("the log could not be stored")
         return self._conclude()
+
+    def _not_begun(self) -> RunResult:
+        """Main waits for its payload: it must be gone when we say so."""
+        if self._released.is_set() or not self._handler.holds():
+            raise EngineUnreachable("The run was given up before its script began.")
+        self._sandbox.take_down()
+        return verdict.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
+
+    def _resume(self, resumption: Resumption) -> RunResult:
+        """Go on with a script that another process began."""
+        state = patiently(self._sandbox.adopt, self._released)
+        crash.point("adopted")
+        self._follower.resume(resumption.stdout, resumption.stderr)
+        self._reader.start()
+        # What ended while nobody watched ended in its time.
+        self._watch(time.monotonic() + resumption.seconds_left if state.running else None)
+        result = self._conclude()
+        nothing = resumption.stdout == resumption.stderr == Cursor()
+        if result.exit_code == NOT_RECEIVED and nothing and self._follower.total_bytes == len(NOT_RECEIVED_WORDS) + 1:
+            return verdict.of_nothing_sent(self.spec)
+        return result
 
     def _refuse_unknown_runtime(self) -> None:
         wanted = self.spec.runtime
@@ -144,43 +207,55 @@ class Slot:
             raise SandboxDrift(broken)
 
     def _read(self) -> None:
-        assert self._sandbox.output is not None
         try:
-            follow(self._sandbox.output, self._handler.append, self._lines, lambda: self.stop(LIMIT))
-        except Exception:
-            log.exception("run %s: its log can't be stored, so it is stopped", self.spec.run_id)
-            self._log_failed = True
-            self._sandbox.output.close()  # an output that nobody reads keeps the engine from stopping it
+            self._follower.follow()
+        except Superseded:
+            self._released.set()
+            self._signals.put(RELEASE)
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                log.exception("run %s: its log can't be stored, so it is stopped", self.spec.run_id)
+            self._log_failed = error
+            self._follower.release()  # an output that nobody reads keeps the engine from stopping it
         finally:
             self._signals.put(DRAINED)
 
-    def _watch(self, deadline: float) -> None:
+    def _watch(self, deadline: float | None) -> None:
         """Wait for the end of the stream; stop the container when the time is over or somebody asks.
 
         The reader goes on while we stop: an engine whose output nobody reads can't stop a container.
         """
-        while True:
-            try:
-                signal = self._signals.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                self.stop(TIMEOUT)
+        while (signal := self._next_signal(deadline)) != DRAINED:
+            if self._released.is_set():
+                raise Superseded
+            if signal == RELEASE:
                 continue
-            if signal == DRAINED:
-                return
-            self._engine.stop(self._sandbox.main, MAIN_GRACE)
+            crash.point("stopping")
+            if not self._handler.holds():
+                raise Superseded
+            patiently(lambda: self._engine.stop(self._sandbox.main, MAIN_GRACE), self._released)
+            deadline = None  # further reasons to stop change nothing
             while self._signals.get() != DRAINED:
-                pass  # further reasons to stop change nothing
-            return
+                if self._released.is_set():
+                    raise Superseded
+            break
+        if self._released.is_set():
+            raise Superseded
+        crash.point("drained")
+        if self._log_failed:
+            raise self._log_failed
+
+    def _next_signal(self, deadline: float | None) -> str:
+        try:
+            return self._signals.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            self.stop(TIMEOUT)
+            return self._signals.get()
 
     def _conclude(self) -> RunResult:
-        """The end of the stream came; the engine must also say that the container has exited."""
-        give_up = time.monotonic() + CONFIRM_SECONDS
-        state = self._engine.inspect(self._sandbox.main)
-        while state.running and time.monotonic() < give_up:
-            self._engine.wait(self._sandbox.main, 1)
-            state = self._engine.inspect(self._sandbox.main)
-        if state.running:
-            self._engine.stop(self._sandbox.main, MAIN_GRACE)
-            raise EngineUnreachable("The engine cut the log off while the script ran, so the script was stopped.")
-        result = verdict.of_exit(self.spec, state, self._stopped, self._lines.dropped_bytes)
+        """All of the log is stored and the container has exited: what that means."""
+        state = patiently(lambda: self._engine.inspect(self._sandbox.main), self._released)
+        booted_at = self._engine.booted_at() if state.exit_code in verdict.ENGINE_STOP_CODES else 0.0
+        result = verdict.of_exit(self.spec, state, self._stopped, self._follower.dropped_bytes, booted_at)
+        crash.point("concluded")
         return RunResult(result.status, result.reason, result.message, result.exit_code, self._peak)

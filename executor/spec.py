@@ -26,6 +26,7 @@ class RunSpec:
     run_id: str
     instance: str
     host: str
+    epoch: int = field(default=0, kw_only=True)  # of the lease under which it runs: a later one outranks it
     language: str  # bash, python or node
     script: str
     image: str
@@ -58,6 +59,10 @@ class RunResult:
     peak_memory_bytes: int | None = None
 
 
+class Superseded(Exception):
+    """Somebody else holds this run now: nothing may be written of it, stopped or removed any more."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """Whole lines of one stream that were read together: `text` ends with a newline and holds `lines` of them."""
@@ -70,7 +75,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Cursor:
-    """How much of a stream was read from the engine: newlines, and bytes."""
+    """How much of a stream was given out as segments: newlines, and bytes before masking; no begun line."""
 
     lines: int = 0
     bytes: int = 0
@@ -88,6 +93,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Resumption:
+    """Where a run stands that goes on after its worker went away: what is stored, and the time it has left."""
+
+    stdout: Cursor
+    stderr: Cursor
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Reply:
     """The answer to a sidecar's request: `status` is HTTP's; `error` a code in capitals, empty when fine."""
 
@@ -98,7 +112,10 @@ class Reply:
 
 
 class RunHandler(Protocol):
-    """What the executor needs of whoever keeps the run's truth. Called from the executor's threads."""
+    """What the executor needs of whoever keeps the run's truth. Called from the executor's threads.
+
+    `append` and `finish` raise Superseded, and change nothing, when another has taken the run over.
+    """
 
     def may_begin(self, image_id: str) -> bool:
         """Asked once, right before the payload is sent. False: send nothing (lease lost, or cancelled)."""
@@ -126,4 +143,12 @@ class RunHandler(Protocol):
 
     def cleaned(self) -> None:
         """Nothing of the run is left on the engine."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether this run is still ours: asked before its containers are stopped or removed."""
+        ...
+
+    def requeue(self, message: str) -> None:
+        """It was given up before its script began: somebody may start it anew."""
         ...

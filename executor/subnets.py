@@ -31,8 +31,17 @@ class SubnetPool:
                     return IPv4Network((base, PREFIX))
         return None
 
+    def reserve(self, subnet: IPv4Network) -> None:
+        """Take one that a run of an earlier process stands on."""
+        with self._lock:
+            if subnet.subnet_of(self._pool) and subnet.prefixlen == PREFIX:
+                self._taken.add(self._index(subnet))
+
     def give_back(self, subnet: IPv4Network) -> None:
         """Free it. Twice does no harm."""
-        index = (int(subnet.network_address) - int(self._pool.network_address)) // 2 ** (32 - PREFIX)
         with self._lock:
-            self._taken.discard(index)
+            self._taken.discard(self._index(subnet))
+
+    def _index(self, subnet: IPv4Network) -> int:
+        offset = int(subnet.network_address) - int(self._pool.network_address)
+        return offset >> (32 - PREFIX)

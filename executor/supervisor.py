@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from executor.sandbox import EngineLike
 from executor.slot import Slot
-from executor.spec import RunHandler, RunSpec
+from executor.spec import Resumption, RunHandler, RunSpec
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, SHUTDOWN
 
@@ -41,9 +41,12 @@ class Supervisor:
         with self._lock:
             return frozenset(self._slots)
 
-    def start(self, spec: RunSpec, handler: RunHandler) -> None:
-        """Take a slot and begin. The caller has asked `free`; if we closed since, the run is stopped as all are."""
-        slot = Slot(self.engine, spec, handler, self._subnets, self._builds)
+    def start(self, spec: RunSpec, handler: RunHandler, resumption: Resumption | None = None) -> None:
+        """Take a slot and begin, or go on with what an earlier process began.
+
+        The caller has asked `free`; if we closed since, the run is stopped as all are.
+        """
+        slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption)
         with self._lock:
             self._slots[spec.run_id] = slot
             if self._closing.is_set():
@@ -72,6 +75,23 @@ class Supervisor:
             self._closing.set()
         for run_id in self.active():
             self.stop(run_id, SHUTDOWN)
+        return self._wait(seconds)
+
+    def release(self, seconds: float) -> bool:
+        """Take nothing new and let go of all runs, whose scripts go on; False when some still held on."""
+        with self._lock:
+            self._closing.set()
+        return self.drop(seconds)
+
+    def drop(self, seconds: float) -> bool:
+        """Let go of all runs, whose scripts go on; False when some still held on after that time."""
+        with self._lock:
+            slots = list(self._slots.values())
+        for slot in slots:
+            slot.release()
+        return self._wait(seconds)
+
+    def _wait(self, seconds: float) -> bool:
         give_up = time.monotonic() + seconds
         while self.active() and time.monotonic() < give_up:
             time.sleep(0.05)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from executor.engine import ContainerState
 from executor.errors import EngineError
 from executor.payload import NOT_RECEIVED
+from executor.seen import ContainerState
 from executor.spec import MB, RunResult, RunSpec
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
+# An engine that is restarted ends its containers with SIGTERM and SIGKILL, at its end or before it answers again.
+ENGINE_STOP_SECONDS, ENGINE_STOP_CODES = 60.0, (137, 143)
 SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
@@ -18,7 +20,9 @@ class Stopped:
     why: str
 
 
-def of_exit(spec: RunSpec, state: ContainerState, stopped: Stopped | None, dropped_bytes: int) -> RunResult:
+def of_exit(
+    spec: RunSpec, state: ContainerState, stopped: Stopped | None, dropped_bytes: int, engine_booted_at: float = 0.0
+) -> RunResult:
     """The result of a container that has exited. What we did to it outranks how it then died."""
     code = state.exit_code
     if stopped:
@@ -27,6 +31,13 @@ def of_exit(spec: RunSpec, state: ContainerState, stopped: Stopped | None, dropp
         return _out_of_memory(spec, code)
     if code == 0:
         return RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
+    around = abs(state.finished_at - engine_booted_at) < ENGINE_STOP_SECONDS
+    if code in ENGINE_STOP_CODES and around and state.started_at < engine_booted_at:
+        message = (
+            f"The Docker Engine of host {spec.host} was restarted while the script ran, which ended it (exit code "
+            f"{code}). Run it again if that is safe."
+        )
+        return RunResult("errored", "engine_restarted", message, code)
     return RunResult("failed", "exit_code", _exit_message(spec, code), code)
 
 
@@ -51,6 +62,21 @@ def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: in
 def of_error(error: EngineError) -> RunResult:
     """The result of a run that the engine, or we, could not carry out."""
     return RunResult("errored", error.reason, str(error))
+
+
+def of_nothing_sent(spec: RunSpec) -> RunResult:
+    """The result of a run whose worker died while it handed the script over: none of it was run."""
+    message = f"The worker on host {spec.host} stopped while it handed the script over, and nothing of it was run."
+    return RunResult("errored", "not_delivered", f"{message} Run it again.")
+
+
+def of_gone(spec: RunSpec) -> RunResult:
+    """The result of a run whose container vanished after its script had begun."""
+    message = (
+        f"The worker on host {spec.host} stopped while the script ran, and its container is not there any more, so "
+        "nobody knows how it ended. Run it again if that is safe."
+    )
+    return RunResult("lost", "container_gone", message)
 
 
 def _out_of_memory(spec: RunSpec, code: int) -> RunResult:

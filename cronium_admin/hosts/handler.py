@@ -8,12 +8,12 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.logs.store import LogWriter, RunLog
+from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
-from executor.spec import Batch, Reply, RunResult
+from executor.spec import Batch, Reply, RunResult, Superseded
 
 log = logging.getLogger("cronium.host")
 
@@ -21,12 +21,19 @@ log = logging.getLogger("cronium.host")
 class RowHandler:
     """Keeps the truth about one run that this host has claimed under lease epoch `epoch`."""
 
-    def __init__(self, run_id: UUID, epoch: int, database: DatabaseThreads, writer: LogWriter) -> None:
+    def __init__(
+        self,
+        run_id: UUID,
+        epoch: int,
+        database: DatabaseThreads,
+        writer: LogWriter,
+        run_log: RunLog | None = None,  # what an earlier process has stored
+    ) -> None:
         self._run_id = run_id
         self._epoch = epoch
         self._database = database
         self._writer = writer
-        self._log = RunLog(run_id)
+        self._log = run_log or RunLog(run_id, epoch)
 
     def may_begin(self, image_id: str) -> bool:
         return self._database.call(self._begin, image_id)
@@ -39,7 +46,13 @@ class RowHandler:
         return mine.exists()
 
     def append(self, batch: Batch) -> None:
-        self._writer.write(self._log.prepare(batch))
+        self._write(self._log.prepare(batch))
+
+    def _write(self, write: Write) -> None:
+        try:
+            self._writer.write(write)
+        except LeaseLost as error:
+            raise Superseded from error
 
     def request(self, operation: str, body: Any) -> Reply:
         return self._database.call(runtime.answer, self._run_id, operation, body)
@@ -51,7 +64,7 @@ class RowHandler:
         self._database.call(transitions.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
-        self._writer.write(self._log.seal())
+        self._write(self._log.seal())
         facts = {
             "log_lines": self._log.lines,
             "log_bytes": self._log.bytes,
@@ -62,7 +75,8 @@ class RowHandler:
         message = result.message.replace("\0", "")
         ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
         try:
-            self._database.call(transitions.finish, self._run_id, self._epoch, ending)
+            if not self._database.call(transitions.finish, self._run_id, self._epoch, ending) and not self.holds():
+                raise Superseded
         except DatabaseError:
             # What the database refuses must not leave the run "running" for ever.
             log.exception("run %s: its result can't be stored as it is", self._run_id)
@@ -74,3 +88,10 @@ class RowHandler:
     def cleaned(self) -> None:
         self._database.call(transitions.mark_clean, self._run_id)
         self._database.call(runtime.forget, self._run_id)
+
+    def holds(self) -> bool:
+        mine = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)
+        return self._database.call(mine.exists)
+
+    def requeue(self, message: str) -> None:
+        self._database.call(transitions.requeue, self._run_id, self._epoch, message)

@@ -1,31 +1,149 @@
-"""What a host does about the runs that an earlier process of its name left behind."""
+"""What a host's new process does about the runs of the one before, and anybody about those of a host that is away."""
 
 import logging
+import threading
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
 
+from django.conf import settings
+from django.db import close_old_connections, connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.specs import spec_of
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
+from cronium_admin.secrets.models import Secret
+from cronium_admin.secrets.service import SecretUnavailable
+from executor.spec import RunSpec
 
 log = logging.getLogger("cronium.recovery")
+NOT_BEGUN = Ending(Status.CANCELLED, "cancelled", "Cancelled; its script had not begun.")
+SWEEP_SECONDS = 10.0
+REAP_GRACE = timedelta(seconds=10)  # whoever ended it is still clearing up
+STOPPED = "Its worker stopped before the script began"
 
 
-def settle(host: str, owner: str) -> int:
-    """Call after their containers were removed. What had not begun waits again; what had is lost: user
-    code starts at most once. Returns how many runs were settled."""
-    left = Run.objects.filter(status__in=ON_HOST, host=host).exclude(lease_owner=owner)
+@dataclass(frozen=True)
+class Adopted:
+    """A run that this process has taken over, and the seconds that are left of its time."""
+
+    spec: RunSpec
+    epoch: int
+    seconds_left: float
+
+
+def take_over(
+    host: str, owner: str, instance: str, active: Set[str], remove: Callable[[RunSpec], None]
+) -> list[Adopted]:
+    """Settle or adopt what nobody sees to: this host's runs that are not `active` here. For who holds its lease.
+
+    What had not begun waits again: user code starts at most once. `remove` ends a run whose log can't be masked.
+    """
+    adopted = []
+    for run in Run.objects.filter(status__in=ON_HOST, host=host).exclude(pk__in=active):
+        if run.status == Status.STARTING:
+            if run.cancel_requested_at:
+                transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN)
+            else:
+                transitions.requeue(run.pk, run.lease_epoch, STOPPED)
+        elif transitions.adopt(run.pk, run.lease_epoch, owner, f"Taken over by the new worker of host {host}"):
+            adopted.append(_adopted(run, instance, host, remove))
+    return [one for one in adopted if one]
+
+
+def _adopted(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None]) -> Adopted | None:
+    run.refresh_from_db()
+    try:
+        _refuse_other_secrets(run)
+        spec = spec_of(run, instance, host)
+    except SecretUnavailable as error:
+        run.secrets = []
+        remove(spec_of(run, instance, host))
+        transitions.finish(run.pk, run.lease_epoch, Ending(Status.ERRORED, "secret_unavailable", str(error)))
+        return None
+    passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
+    return Adopted(spec, run.lease_epoch, max(0.0, run.timeout_seconds - passed.total_seconds()))
+
+
+def _refuse_other_secrets(run: Run) -> None:
+    """The script holds the values it was given; only those can be taken out of the rest of its log."""
+    changed = Secret.objects.filter(name__in=run.secrets, updated_at__gt=run.claimed_at).values_list("name", flat=True)
+    if name := changed.first():
+        raise SecretUnavailable(
+            f"The secret {name} was changed while no worker watched the run, so the rest of its log could not be "
+            "masked, and it was stopped. Run it again if that is safe."
+        )
+
+
+def settle_abandoned() -> int:
+    """Runs whose host is away: what had not begun waits for another, what had is lost after a while. For anybody.
+
+    Returns how many were settled.
+    """
+    after = timedelta(seconds=settings.CONFIG.lost_after)
+    over = Run.objects.filter(status__in=ON_HOST, lease_expires_at__lt=Now())
+    living = set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
     settled = 0
-    for run_id, status, epoch, cancelling in left.values_list("pk", "status", "lease_epoch", "cancel_requested_at"):
-        if cancelling:
-            ending = Ending(Status.CANCELLED, "cancelled", "Cancelled; its container was removed.")
-            settled += transitions.finish(run_id, epoch, ending)
-        elif status == Status.STARTING:
-            settled += transitions.requeue(run_id, epoch, "Cronium stopped before the script began")
-        else:
+    for run in over.only("status", "lease_epoch", "host", "cancel_requested_at"):
+        if run.host in living:
+            continue  # its own process sees to it
+        if run.status == Status.RUNNING:
             message = (
-                "Cronium itself stopped while the script ran, and its container was removed. Run it again if that "
-                "is safe."
+                f"Host {run.host} has been away for {after}, with the script running when it was last seen. Nobody "
+                "knows how it ended. Run it again if that is safe."
             )
-            settled += transitions.finish(run_id, epoch, Ending(Status.LOST, "worker_restarted", message))
+            ending = Ending(Status.LOST, "host_gone", message)
+            settled += transitions.end_abandoned(run.pk, run.lease_epoch, after, ending)
+        elif run.cancel_requested_at:
+            settled += transitions.end_abandoned(run.pk, run.lease_epoch, timedelta(0), NOT_BEGUN)
+        else:
+            words = f"Host {run.host} went away before the script began"
+            settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
     if settled:
-        log.warning("settled %d runs that an earlier process left behind", settled)
+        log.warning("settled %d runs whose host is away", settled)
     return settled
+
+
+def living(host: str, run_ids: Set[str]) -> set[str]:
+    """Those of the runs whose containers on `host` must stay: they are its own, or ended a moment ago."""
+    ids = [one for one in run_ids if _is_uuid(one)]
+    own = Q(status__in=ON_HOST, host=host) | Q(finished_at__gt=Now() - REAP_GRACE)
+    return {str(pk) for pk in Run.objects.filter(own, pk__in=ids).values_list("pk", flat=True)}
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Sweeper:
+    """A thread that settles abandoned runs where no worker may be left to do it."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        while not self._over.wait(SWEEP_SECONDS):
+            try:
+                close_old_connections()
+                settle_abandoned()
+            except Exception as error:  # noqa: BLE001 - the database may be away for a while
+                log.warning("abandoned runs were not looked for: %s", error)
+            finally:
+                connection.close()

@@ -1,40 +1,42 @@
 """The worker's side: claims waiting runs while slots are free, keeps leases and heartbeat, sweeps and reaps."""
 
 import logging
-import os
-import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.functions import Now
 
 from cronium_admin.hosts import canary, recovery
+from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
-from cronium_admin.logs.store import LogWriter
+from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.service import SecretUnavailable
+from executor import crash, options
 from executor.canary import Canary, host_label
 from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import reap
 from executor.sandbox import EngineLike
+from executor.spec import Cursor, Resumption, RunSpec
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 
 log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
-REAP_SECONDS = 30.0
+REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0
+SETTLE_SECONDS = 10.0
+DROP_SECONDS = 10.0
 RUNTIMES_SECONDS = 60.0  # an engine rarely learns another
 CANARY_DELAY = 3.0  # a run that waits for the start gets the machine first
 CANARY_SECONDS, CANARY_AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
@@ -48,20 +50,24 @@ def _refuse(run: Run, message: str) -> None:
 
 
 class Runner:
-    """One host's worker. `start` it, `look` when told to, `close` it."""
+    """One host's worker. `start` it, `look` when told to, `close` or `hand_over` at the end."""
 
     def __init__(self, host: str, engine: EngineLike | None = None) -> None:
         self.host = host
-        self.owner = f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._acting = Acting(host)
+        self.owner = self._acting.owner
         self.instance = instance()
         self.engine = engine or Engine(settings.CONFIG.docker_host, pool=settings.CONFIG.max_concurrent)
         self.database = DatabaseThreads()
         self.writer = LogWriter()
+        self.acts = False  # this process, and no other, acts for the host
         self.unsafe = False  # the host's stored verdict
+        self.draining = False
         self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
         self._canary: Canary | None = None
         self._runtimes: tuple[str, ...] = ()
         self._runtimes_at = -RUNTIMES_SECONDS
+        self._swept_at = -SETTLE_SECONDS
         self._wake = threading.Event()
         self._closing = threading.Event()
         self.supervisor = Supervisor(self.engine, settings.CONFIG.max_concurrent, self._subnets, self._wake.set)
@@ -73,10 +79,12 @@ class Runner:
         self._canary_thread = threading.Thread(target=self._canary_forever, name="canary", daemon=True)
 
     def start(self) -> None:
-        """Clear up what an earlier process left, then take work."""
-        self._reap(host_label(self.host))
-        self._reap()
-        self.database.call(recovery.settle, self.host, self.owner)
+        """Take over what an earlier process left, clear up after it, then take work."""
+        self.acts = self.database.call(self._acting.acquire)
+        if self.acts:
+            self._take_over()
+            self._reap(host_label(self.host))
+            self._reap()
         self.unsafe = self.database.call(canary.is_unsafe, self.host)
         for thread in (*self._threads, self._reaper, self._canary_thread):
             thread.start()
@@ -90,14 +98,34 @@ class Runner:
 
     def close(self, seconds: float = 25.0) -> bool:
         """Take nothing new, stop what runs, leave an empty engine; False when that took too long."""
+        self._end_loops()
+        return self._leave(self.supervisor.close(seconds))
+
+    def hand_over(self, seconds: float = 3.0) -> bool:
+        """Take nothing new and let go of what runs: the scripts go on, and the next process takes them over."""
+        self._end_loops()
+        done = self.supervisor.release(seconds)
+        released = self.database.call(self._release)
+        if released:
+            log.info("handed over %d runs that go on", released)
+        return self._leave(done)
+
+    def _release(self) -> int:
+        mine = Run.objects.filter(status=Status.RUNNING, lease_owner=self.owner).values_list("pk", "lease_epoch")
+        return sum(transitions.release(run_id, epoch) for run_id, epoch in mine)
+
+    def _end_loops(self) -> None:
         self._closing.set()
         self._wake.set()
         if self._canary:
             self._canary.stop()
-        done = self.supervisor.close(seconds)
+
+    def _leave(self, done: bool) -> bool:
         for thread in (*self._threads, self._canary_thread):
             if thread.is_alive():
-                thread.join(5)
+                thread.join(2)
+        if self.acts:
+            self.database.call(self._acting.give_up)
         self.writer.close()
         self.database.close()
         return done
@@ -115,30 +143,67 @@ class Runner:
                 self._closing.wait(every)
 
     def _dispatch(self) -> None:
-        """Claim in order of waiting while a slot is free; an unsafe host claims nothing."""
-        if self.unsafe and not settings.CONFIG.allow_unsafe_host:
+        """Claim in order of waiting while a slot is free; an unsafe or draining host claims nothing."""
+        self._sweep()
+        if not self.acts or self.draining or (self.unsafe and not settings.CONFIG.allow_unsafe_host):
             return
-        while self.supervisor.free() > 0:
+        while self.supervisor.free() > 0 and not self._closing.is_set():
             run = self.database.call(transitions.claim_next, self.host, self.owner)
             if run is None:
                 return
+            crash.point("claimed")
             try:
                 spec = self.database.call(spec_of, run, self.instance, self.host)
             except SecretUnavailable as error:
                 self.database.call(_refuse, run, str(error))
                 continue
-            handler = RowHandler(run.pk, run.lease_epoch, self.database, self.writer)
-            self.supervisor.start(spec, handler)
+            self.supervisor.start(spec, RowHandler(run.pk, run.lease_epoch, self.database, self.writer))
+
+    def _sweep(self) -> None:
+        """Now and then: runs that nobody sees to, of this host or of one that is away."""
+        if time.monotonic() - self._swept_at < SETTLE_SECONDS:
+            return
+        self._swept_at = time.monotonic()
+        self.database.call(recovery.settle_abandoned)
+        if self.acts:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        adopted = self.database.call(
+            recovery.take_over, self.host, self.owner, self.instance, self.supervisor.active(), self._remove
+        )
+        crash.point("adopting")
+        for one in adopted:
+            run_log = self.database.call(RunLog.resume, UUID(one.spec.run_id), one.epoch)
+            stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
+            handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
+            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, one.seconds_left))
+        if adopted:
+            log.warning("took over %d runs that an earlier process left behind", len(adopted))
+
+    def _remove(self, spec: RunSpec) -> None:
+        """Stop a run's script at once; the reaper removes the rest."""
+        self.engine.remove_container(options.main_name(spec.run_id))
 
     def _beat(self) -> None:
+        if not self.acts:
+            self.acts = self.database.call(self._acting.acquire)
+            if self.acts:
+                self._swept_at = -SETTLE_SECONDS
+                self._wake.set()
+            return
         self.database.call(transitions.renew_leases, self.owner)
         self._obey_cancels()
         facts: dict[str, Any] = {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
         facts |= self._engine_facts()
-        defaults = {**facts, "heartbeat_at": Now()}
-        row, _ = self.database.call(Host.objects.update_or_create, name=self.host, defaults=defaults)
-        if self.unsafe != row.unsafe:  # the canary's word, or that of `manage.py doctor`
-            self.unsafe = row.unsafe
+        if not self.database.call(self._acting.renew, facts):
+            self.acts = False
+            self.supervisor.drop(DROP_SECONDS)
+            return
+        row = self.database.call(Host.objects.get, name=self.host)
+        changed = (row.unsafe, row.draining) != (self.unsafe, self.draining)
+        self.unsafe, self.draining = row.unsafe, row.draining
+        if changed:  # the canary's word, or that of `manage.py doctor`, or an administrator's
             self._wake.set()
 
     def _engine_facts(self) -> dict[str, Any]:
@@ -183,10 +248,16 @@ class Runner:
 
     def _reap(self, host: str = "") -> None:
         try:
-            reap(self.engine, self.instance, host or self.host, self.supervisor.active())
+            reap(self.engine, self.instance, host or self.host, self._living)
         except EngineError as error:
             log.error("%s", error)
 
+    def _living(self, run_ids: Set[str]) -> Set[str]:
+        return self.supervisor.active() | self.database.call(recovery.living, self.host, run_ids)
+
     def _reap_forever(self) -> None:
-        while not self._closing.wait(REAP_SECONDS):
-            self._reap()
+        pause = REAP_SOON_SECONDS  # what had just ended when we started
+        while not self._closing.wait(pause):
+            if self.acts:
+                self._reap()
+            pause = REAP_SECONDS

@@ -19,6 +19,7 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         run_id=str(run.pk),
         instance=instance,
         host=host,
+        epoch=run.lease_epoch,
         language=run.language,
         script=run.script,
         image=run.image,

@@ -44,11 +44,11 @@ class Worker:
         except Exception:
             log.exception("the Celery consumer ended; waiting runs are found by the sweep")
 
-    def stop(self) -> bool:
-        """Stop taking work, stop what runs; False when something was still there at the end."""
+    def stop(self, *, hand_over: bool = False) -> bool:
+        """Stop taking work, stop what runs or hand it over; False when something was still there at the end."""
         celery_state.should_stop = 0
-        done = self.runner.close()
-        self._thread.join(5)
+        done = self.runner.hand_over() if hand_over else self.runner.close()
+        self._thread.join(1)
         celery_state.should_stop = None
         return done
 

@@ -76,11 +76,51 @@ def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
     )
 
 
-def requeue(run_id: UUID, epoch: int, message: str) -> bool:
-    """starting -> queued: its host went away before any user code began."""
+def adopt(run_id: UUID, epoch: int, owner: str, message: str) -> bool:
+    """running, under a new lease: its host's new process goes on with it. The old one can't write any more."""
     return _change(
         run_id,
-        Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
+        Q(status=Status.RUNNING, lease_epoch=epoch),
+        "adopted",
+        message,
+        lease_owner=owner,
+        lease_epoch=F("lease_epoch") + 1,
+        lease_expires_at=Now() + LEASE,
+    )
+
+
+def release(run_id: UUID, epoch: int) -> bool:
+    """running, its lease over at once: its process ends and its script goes on."""
+    return _change(
+        run_id,
+        Q(status=Status.RUNNING, lease_epoch=epoch),
+        "released",
+        "Its worker was stopped; the script runs on and waits for the next one",
+        lease_owner="",
+        lease_expires_at=Now(),
+    )
+
+
+def requeue_abandoned(run_id: UUID, epoch: int, message: str) -> bool:
+    """starting -> queued for anybody, once the lease is over: the script had not begun."""
+    return _requeue(run_id, Q(lease_epoch=epoch, lease_expires_at__lt=Now()), message)
+
+
+def end_abandoned(run_id: UUID, epoch: int, after: timedelta, ending: Ending) -> bool:
+    """starting or running -> a terminal status for anybody, once the lease has been over for as long as `after`."""
+    over = Q(status__in=ON_HOST, lease_epoch=epoch, lease_expires_at__lt=Now() - after)
+    return _end(run_id, over, ending)
+
+
+def requeue(run_id: UUID, epoch: int, message: str) -> bool:
+    """starting -> queued: its host went away before any user code began."""
+    return _requeue(run_id, Q(lease_epoch=epoch), message)
+
+
+def _requeue(run_id: UUID, expected: Q, message: str) -> bool:
+    return _change(
+        run_id,
+        expected & Q(status=Status.STARTING, cancel_requested_at=None),
         "requeued",
         message,
         status=Status.QUEUED,

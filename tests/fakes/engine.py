@@ -25,8 +25,9 @@ from typing import Any
 
 from executor import options
 from executor.attachment import Attachment
-from executor.engine import ContainerState, Found
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.seen import ContainerState, Found
+from tests.fakes.log import FakeLog, chunk, frame
 
 # What an engine says of a container's settings that nobody asked for.
 NOT_ASKED = {
@@ -34,11 +35,6 @@ NOT_ASKED = {
     **{"PidMode": "", "UTSMode": "", "UsernsMode": "", "IpcMode": "private", "Runtime": "runc"},
     **{"Privileged": False, "PublishAllPorts": False},
 }
-
-
-def frame(stream: int, data: bytes) -> bytes:
-    """`data` as the engine's attach stream carries it."""
-    return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
 @dataclass
@@ -52,6 +48,8 @@ class FakeContainer:
     exit_code: int = 0
     started: bool = False
     oom_killed: bool = False
+    started_at: float = 0.0
+    finished_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     outputs: list[socket.socket] = field(default_factory=list)  # our ends
     inputs: list[socket.socket] = field(default_factory=list)
@@ -59,6 +57,7 @@ class FakeContainer:
     more_networks: dict[str, Any] = field(default_factory=dict)
     gone: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    log: FakeLog = field(default_factory=FakeLog)
 
     @property
     def role(self) -> str:
@@ -77,7 +76,9 @@ class FakeEngine:
         self.calls: Counter[str] = Counter()
         self.sidecar = "ready"  # ready, silent, or ends
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
+        self.cut_log_after: int | None = None  # bytes, then the reading of a log breaks, once
         self.offered = ("runc",)
+        self.booted = 0.0  # unix seconds
         self.twist: Callable[[str, dict[str, Any]], None] = lambda name, told: None  # what it says beside the truth
         self.before: dict[str, Callable[[], None]] = {}  # what to do when a method is called
         self._faults: dict[tuple[str, int], EngineError] = {}
@@ -188,20 +189,43 @@ class FakeEngine:
                 container.inputs.append(ours)
         return Attachment(theirs)
 
+    def logs(self, name: str, *, follow: bool) -> Attachment:
+        self._enter("logs")
+        container = self._get(name)
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._send_log, args=(container, ours, follow), daemon=True).start()
+        return Attachment(theirs)
+
+    def _send_log(self, container: FakeContainer, reader: socket.socket, follow: bool) -> None:
+        """To its end, or until `cut_log_after` bytes were sent, once."""
+        sent = 0
+        with suppress(OSError):
+            for message in container.log.messages(follow):
+                sent += len(message)
+                if self.cut_log_after is not None and sent > self.cut_log_after:
+                    self.cut_log_after = None
+                    break
+                reader.sendall(chunk(message))
+            else:
+                reader.sendall(chunk(b""))
+        reader.close()
+
     def start(self, name: str) -> None:
         self._enter("start")
         container = self._get(name)
         with container.lock:
             if container.started:
                 raise Conflict(f"The container {name} was started before.")
-            container.started, container.status = True, "running"
+            container.started, container.status, container.started_at = True, "running", time.time()
         target = self._run_sidecar if container.role == "sidecar" else self._run_main
         threading.Thread(target=target, args=(container,), daemon=True).start()
 
     def inspect(self, name: str) -> ContainerState:
         self._enter("inspect")
         one = self._get(name)
-        return ContainerState(one.status, one.exit_code, one.oom_killed, one.started, "")
+        epoch = options.epoch_of(one.body["Labels"])
+        times = one.started_at, one.finished_at
+        return ContainerState(one.status, one.exit_code, one.oom_killed, one.started, "", one.name, epoch, *times)
 
     def describe_container(self, name: str) -> dict[str, Any]:
         """What was asked, in the form in which an engine says it; `twist` is what it then makes of it."""
@@ -225,7 +249,7 @@ class FakeEngine:
         with self._lock:
             if name not in self.networks:
                 raise NotFound(f"No such network: {name}")
-            told = {"EnableIPv6": False, "Containers": {}, **copy.deepcopy(self.networks[name])}
+            told = {"Id": name, "EnableIPv6": False, "Containers": {}, **copy.deepcopy(self.networks[name])}
         self.twist(name, told)
         return told
 
@@ -253,6 +277,7 @@ class FakeEngine:
                 self._signal(container, signal.SIGKILL)
                 container.gone.wait(5)
             self._close_streams(container)
+            container.log.end()
             with self._lock:
                 self.containers.pop(name, None)
 
@@ -267,10 +292,13 @@ class FakeEngine:
             rows = [("container", one.name, one.body["Labels"]) for one in self.containers.values()]
             rows += [("network", name, body["Labels"]) for name, body in self.networks.items()]
         return [
-            Found(kind, name, labels[options.LABEL_RUN], labels[options.LABEL_ROLE], labels[options.LABEL_HOST])
+            Found(kind, name, labels[options.LABEL_RUN], labels[options.LABEL_ROLE], labels[options.LABEL_HOST], name)
             for kind, name, labels in rows
             if labels[options.LABEL_INSTANCE] == instance
         ]
+
+    def booted_at(self) -> float:
+        return self.booted
 
     # How containers behave.
 
@@ -319,6 +347,7 @@ class FakeEngine:
 
     def _emit(self, container: FakeContainer, stream: int, data: bytes) -> None:
         """To every attached reader; one that does not read holds the container back."""
+        container.log.write(stream, data, time.time_ns())
         block = frame(stream, data)
         if self.cut_output_after is not None and container.role == "main":
             block = block[: max(0, self.cut_output_after - container.sent)]
@@ -363,7 +392,8 @@ class FakeEngine:
             self._end(container, 128 + number)
 
     def _end(self, container: FakeContainer, code: int) -> None:
-        container.exit_code, container.status = code, "exited"
+        container.exit_code, container.status, container.finished_at = code, "exited", time.time()
+        container.log.end(time.time_ns())
         self._close_streams(container)
         container.gone.set()
 

@@ -40,6 +40,7 @@ class Remembering:
     """A RunHandler that keeps what it is told; `events` has it all in order."""
 
     begin: bool = True
+    ours: bool = True
     answer: Callable[[str, Any], Reply] = lambda operation, body: Reply(data={"echo": body})
     batches: list[Batch] = field(default_factory=list)
     requests: list[tuple[str, Any]] = field(default_factory=list)
@@ -82,6 +83,12 @@ class Remembering:
 
     def cleaned(self) -> None:
         self._note("cleaned")
+
+    def holds(self) -> bool:
+        return self.ours
+
+    def requeue(self, message: str) -> None:
+        self._note("requeue")
 
     def wait_for(self, event: str, seconds: float = 40) -> None:
         """Return when `event` has happened."""

@@ -1,6 +1,7 @@
 """What an end means, who a token belongs to, and what the reaper may touch: tables."""
 
 import time
+from collections.abc import Set
 from typing import Any
 
 import jwt
@@ -8,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from executor import errors, options, tokens, verdict
-from executor.engine import ContainerState, Found
 from executor.errors import EngineError
 from executor.reaper import leftovers, reap
+from executor.seen import ContainerState
 from executor.spec import MB
 from executor.verdict import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, Stopped
 from tests.fakes.engine import FakeEngine
@@ -52,6 +53,28 @@ def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reas
     assert words in result.message
 
 
+@pytest.mark.parametrize(
+    ("code", "started", "finished", "booted", "reason"),
+    [
+        (137, 100, 200, 210, "engine_restarted"),  # ended by an engine that was stopped
+        (143, 100, 211, 210, "engine_restarted"),  # ended by one that was starting
+        (143, 100, 200, 0, "exit_code"),  # when it was started is not known
+        (143, 100, 200, 50, "exit_code"),  # it is the engine that started it
+        (143, 100, 200, 5000, "exit_code"),  # the engine was restarted long after
+        (3, 100, 200, 210, "exit_code"),  # its own word
+        (0, 100, 200, 210, "exit_code"),
+    ],
+)
+def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
+    code: int, started: float, finished: float, booted: float, reason: str
+) -> None:
+    seen = ContainerState("exited", code, False, True, "", started_at=started, finished_at=finished)
+    result = verdict.of_exit(SPEC, seen, None, 0, booted)
+    assert result.reason == reason
+    assert (result.status == "errored") == (reason == "engine_restarted")
+    assert verdict.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted).status == "cancelled"
+
+
 def test_dropped_bytes_are_told() -> None:
     assert "1,234 bytes" in verdict.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
 
@@ -68,6 +91,11 @@ def test_every_error_of_the_engine_is_ours_and_has_a_reason(kind: type[EngineErr
     assert (result.status, result.message) == ("errored", "what, and the mend")
     assert result.reason == kind.reason
     assert result.reason.replace("_", "").isalpha()
+
+
+def nobody(run_ids: Set[str]) -> Set[str]:
+    """No run lives."""
+    return frozenset()
 
 
 # Tokens.
@@ -173,13 +201,13 @@ def test_the_reaper_takes_only_what_is_ours_and_not_held() -> None:
     engine = FakeEngine()
     left, held = furnished(engine), furnished(engine)
     foreign = [furnished(engine, instance="other"), furnished(engine, host="other")]
-    gone = reap(engine, "test-instance", "test-host", {held})
-    assert gone == [
-        Found("container", f"cronium-main-{left}", left, "main", "test-host"),
-        Found("network", f"cronium-job-{left}", left, "network", "test-host"),
+    gone = reap(engine, "test-instance", "test-host", lambda ids: {held})
+    assert [(one.kind, one.name, one.run_id, one.role) for one in gone] == [
+        ("container", f"cronium-main-{left}", left, "main"),
+        ("network", f"cronium-job-{left}", left, "network"),
     ]
     assert len(engine.left) == 2 * len([held, *foreign])
-    assert reap(engine, "test-instance", "test-host", {held}) == []
+    assert reap(engine, "test-instance", "test-host", lambda ids: {held}) == []
     engine.close()
 
 
@@ -187,9 +215,9 @@ def test_what_cannot_be_removed_waits_for_the_next_time() -> None:
     engine = FakeEngine()
     furnished(engine)
     engine.fail("remove_container", errors.EngineUnreachable("busy"))
-    assert [one.kind for one in reap(engine, "test-instance", "test-host", set())] == ["network"]
-    assert [one.kind for one in leftovers(engine, "test-instance", "test-host", set())] == ["container"]
-    assert [one.kind for one in reap(engine, "test-instance", "test-host", set())] == ["container"]
+    assert [one.kind for one in reap(engine, "test-instance", "test-host", nobody)] == ["network"]
+    assert [one.kind for one in leftovers(engine, "test-instance", "test-host", nobody)] == ["container"]
+    assert [one.kind for one in reap(engine, "test-instance", "test-host", nobody)] == ["container"]
     assert engine.left == []
     engine.close()
 
@@ -198,4 +226,4 @@ def test_an_unreachable_engine_is_said() -> None:
     engine = FakeEngine()
     engine.fail("find_ours", errors.EngineUnreachable("no answer"))
     with pytest.raises(errors.EngineUnreachable):
-        reap(engine, "test-instance", "test-host", set())
+        reap(engine, "test-instance", "test-host", nobody)

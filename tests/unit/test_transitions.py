@@ -1,6 +1,7 @@
 """Each transition from each status: which take, which are refused, and that terminal states absorb."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,20 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
         {Status.STARTING, Status.RUNNING},
         Status.SUCCEEDED,
     ),
+    ("adopt", lambda run: transitions.adopt(run.pk, EPOCH, "next", "taken over"), {Status.RUNNING}, None),
+    ("release", lambda run: transitions.release(run.pk, EPOCH), {Status.RUNNING}, None),
+    (
+        "requeue_abandoned",
+        lambda run: transitions.requeue_abandoned(run.pk, EPOCH, "again"),
+        {Status.STARTING},
+        Status.QUEUED,
+    ),
+    (
+        "end_abandoned",
+        lambda run: transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING),
+        {Status.STARTING, Status.RUNNING},
+        Status.SUCCEEDED,
+    ),
     ("cancel_queued", lambda run: transitions.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
     (
         "ask_to_cancel",
@@ -40,7 +55,8 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
 
 
 def _put(run: Run, status: Status, **more: Any) -> None:
-    Run.objects.filter(pk=run.pk).update(status=status, lease_epoch=EPOCH, lease_owner="owner", **more)
+    lease = {"lease_epoch": EPOCH, "lease_owner": "owner", "lease_expires_at": timezone.now() - timedelta(seconds=61)}
+    Run.objects.filter(pk=run.pk).update(status=status, **(lease | more))
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -77,17 +93,47 @@ def test_nothing_leaves_a_terminal_status(run: Run, status: Status) -> None:
     assert run.status == status
 
 
-@pytest.mark.parametrize("name", ["begin", "requeue", "finish"])
+@pytest.mark.parametrize("name", ["begin", "requeue", "finish", "adopt", "release"])
 def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
     _put(run, Status.STARTING)
     calls: dict[str, Callable[[], bool]] = {
         "begin": lambda: transitions.begin(run.pk, EPOCH - 1, ""),
         "requeue": lambda: transitions.requeue(run.pk, EPOCH - 1, ""),
         "finish": lambda: transitions.finish(run.pk, EPOCH - 1, ENDING),
+        "adopt": lambda: transitions.adopt(run.pk, EPOCH - 1, "next", ""),
+        "release": lambda: transitions.release(run.pk, EPOCH - 1),
     }
+    status = Status.RUNNING if name in ("adopt", "release") else Status.STARTING
+    Run.objects.filter(pk=run.pk).update(status=status)
     assert not calls[name]()
     run.refresh_from_db()
-    assert run.status == Status.STARTING
+    assert (run.status, run.lease_epoch, run.lease_owner) == (status, EPOCH, "owner")
+
+
+def test_who_adopts_shuts_the_one_before_out(run: Run) -> None:
+    _put(run, Status.RUNNING)
+    assert transitions.adopt(run.pk, EPOCH, "next", "taken over")
+    assert not transitions.finish(run.pk, EPOCH, ENDING)
+    assert transitions.renew_leases("owner") == 0
+    assert transitions.finish(run.pk, EPOCH + 1, ENDING)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda run: transitions.requeue_abandoned(run.pk, EPOCH, "again"),
+        lambda run: transitions.end_abandoned(run.pk, EPOCH, timedelta(0), ENDING),
+    ],
+)
+def test_a_run_under_a_living_lease_is_nobody_elses(run: Run, call: Callable[[Run], bool]) -> None:
+    _put(run, Status.STARTING, lease_expires_at=timezone.now() + timedelta(seconds=5))
+    assert not call(run)
+
+
+def test_a_run_is_lost_only_after_the_time_it_is_given(run: Run) -> None:
+    _put(run, Status.RUNNING, lease_expires_at=timezone.now() - timedelta(seconds=30))
+    assert not transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING)
+    assert transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=20), ENDING)
 
 
 @pytest.mark.parametrize("name", ["begin", "requeue"])

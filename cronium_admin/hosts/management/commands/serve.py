@@ -1,7 +1,9 @@
 """`manage.py serve`: web and executor in one process."""
 
+import signal
 from argparse import ArgumentParser
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -14,7 +16,16 @@ from cronium_admin.hosts.worker import Worker
 from cronium_admin.static_files import collect
 
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
-DRAIN_SECONDS = 2
+DRAIN_SECONDS = 1
+ended_by: list[int] = []  # signals, as they came
+
+
+class _Server(uvicorn.Server):
+    """Remembers what ended it."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        ended_by.append(sig)
+        super().handle_exit(sig, frame)
 
 
 def run_server(application: Any = "cronium_admin.asgi:application") -> None:
@@ -23,7 +34,7 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
     preflight.refuse_taken(host, port)
     preflight.refuse_old_tables()
     collect()
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             application,
             host=host,
@@ -51,6 +62,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         worker = Worker(options["host_name"])
         lifespan.on_start.append(worker.start)
-        lifespan.on_stop.append(worker.stop)
-        self.stdout.write(f"Cronium is at http://{settings.CONFIG.host}:{settings.CONFIG.port} (Ctrl-C ends it)")
+        lifespan.on_stop.append(lambda: worker.stop(hand_over=ended_by[:1] == [signal.SIGTERM]))
+        address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
+        self.stdout.write(f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
         run_server()

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts import preflight
+from cronium_admin.hosts import lifespan, preflight, recovery
 from cronium_admin.hosts.management.commands.serve import run_server
 
 
@@ -13,4 +13,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
+        sweeper = recovery.Sweeper()
+        lifespan.on_start.append(sweeper.start)
+        lifespan.on_stop.append(sweeper.stop)
         run_server()

@@ -1,8 +1,8 @@
 """`manage.py worker`: one host's executor alone."""
 
+import queue
 import signal
 import socket
-import threading
 from argparse import ArgumentParser
 from typing import Any
 
@@ -24,10 +24,9 @@ class Command(BaseCommand):
         preflight.refuse_old_tables()
         queues = tuple(name.strip() for name in options["queues"].split(",") if name.strip())
         worker = Worker(options["host"], queues)
-        over = threading.Event()
+        signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: over.set())
+            signal.signal(number, lambda given, _: signals.put(given))
         worker.start()
-        self.stdout.write(f"Worker {options['host']} takes runs (Ctrl-C ends it)")
-        over.wait()
-        worker.stop()
+        self.stdout.write(f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
+        worker.stop(hand_over=signals.get() == signal.SIGTERM)

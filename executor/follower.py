@@ -1,0 +1,108 @@
+"""Reads one container's output to its true end: from its attachment, and wherever that broke, from the engine's log."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from executor.attachment import Attachment
+from executor.errors import EngineError, LogCut, NotFound, SandboxGone
+from executor.mask import Masker
+from executor.options import main_name
+from executor.patience import patiently
+from executor.resume import ResumedLog
+from executor.sandbox import EngineLike
+from executor.spec import Batch, Cursor, RunSpec, Superseded
+from executor.stream import AttachedSource, LineAssembler, Source, follow
+
+log = logging.getLogger("cronium.follower")
+EXIT_SECONDS = 5  # between the end of a container's output and the engine's word that it has exited
+
+
+class Follower:
+    """`attach` or `resume`, then `follow` in a thread of its own; `release` from any thread ends that."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        spec: RunSpec,
+        masker: Masker,
+        store: Callable[[Batch], None],
+        over_limit: Callable[[], None],
+        reconnected: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._name = main_name(spec.run_id)
+        self._limit = spec.log_limit_bytes
+        self._masker = masker
+        self._store_batch = store
+        self._over_limit = over_limit
+        self._reconnected = reconnected
+        self._released = threading.Event()
+        self._stored = Cursor(), Cursor()
+        self._lines = LineAssembler(self._limit, masker)
+        self._source: Source | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """What the container wrote, as far as it was kept."""
+        return self._lines.total_bytes
+
+    @property
+    def dropped_bytes(self) -> int:
+        """What it wrote past its limit."""
+        return self._lines.dropped_bytes
+
+    def attach(self, attachment: Attachment) -> None:
+        """Read from a connection that was there before the container's start."""
+        self._source = AttachedSource(attachment, self._exited)
+
+    def resume(self, stdout: Cursor, stderr: Cursor) -> None:
+        """Read what comes after these cursors from the engine's own log."""
+        self._stored = stdout, stderr
+        self._lines = LineAssembler(self._limit, self._masker, stdout, stderr)
+        self._source = ResumedLog(self._engine, self._name, stdout, stderr)
+
+    def follow(self) -> None:
+        """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container."""
+        while True:
+            assert self._source is not None
+            try:
+                return follow(self._source, self._store, self._lines, self._over_limit)
+            except NotFound as error:
+                raise SandboxGone(f"The container {self._name} is not there any more.") from error
+            except EngineError as error:
+                log.debug("%s: %s", self._name, error)
+                if self._released.is_set():
+                    raise Superseded from error
+                if not isinstance(error, LogCut):
+                    log.warning("%s: %s", self._name, error)
+            self._source.close()
+            patiently(self._engine.ping, self._released)
+            self._reconnected()
+            self.resume(*self._stored)
+
+    def release(self) -> None:
+        """End the reading where it stands."""
+        self._released.set()
+        if self._source:
+            self._source.close()
+
+    def _store(self, batch: Batch) -> None:
+        self._store_batch(batch)
+        self._stored = batch.stdout, batch.stderr
+
+    def _exited(self) -> bool:
+        """Whether the container's output ended because it did: it must have ended first. A doubt costs a second
+        reading, where a cut that passes for an end would cost lines."""
+        ended_at = time.time()
+        try:
+            for _ in range(EXIT_SECONDS):
+                if self._released.is_set():
+                    return False
+                if not (state := self._engine.inspect(self._name)).running:
+                    return state.finished_at <= ended_at
+                self._engine.wait(self._name, 1)
+        except EngineError:
+            return False
+        return False

@@ -1,0 +1,70 @@
+"""What an engine reports of containers and networks, as far as the executor reads it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from executor import options
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """A container as `inspect` reports it. `exit_code` means nothing while it runs; times are unix seconds."""
+
+    status: str  # created, running, paused, restarting, removing, exited, dead
+    exit_code: int
+    oom_killed: bool
+    ever_started: bool
+    error: str
+    id: str = ""
+    epoch: int = 0  # of the attempt that made it
+    started_at: float = 0.0
+    finished_at: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.status in ("running", "paused", "restarting")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container or network that carries our labels."""
+
+    kind: str  # container or network
+    name: str
+    run_id: str
+    role: str
+    host: str
+    id: str = ""
+
+
+def unix(text: Any) -> float:
+    """Seconds from the engine's time; 0.0 for one that never was."""
+    if not text or str(text).startswith("0001-"):
+        return 0.0
+    return datetime.fromisoformat(str(text)).timestamp()
+
+
+def state_of(told: dict[str, Any]) -> ContainerState:
+    """From the answer to an inspect."""
+    state = told["State"]
+    return ContainerState(
+        status=str(state["Status"]),
+        exit_code=int(state["ExitCode"]),
+        oom_killed=bool(state["OOMKilled"]),
+        ever_started=not str(state["StartedAt"]).startswith("0001-"),
+        error=str(state.get("Error") or ""),
+        id=str(told["Id"]),
+        epoch=options.epoch_of(told["Config"].get("Labels") or {}),
+        started_at=unix(state["StartedAt"]),
+        finished_at=unix(state["FinishedAt"]),
+    )
+
+
+def found(kind: str, row: dict[str, Any]) -> Found:
+    """From a row of a listing of containers or networks."""
+    names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
+    labels = row.get("Labels") or {}
+    wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
+    run_id, role, host = (str(labels.get(label, "")) for label in wanted)
+    return Found(kind, names[0] if names else row["Id"], run_id, role, host, row["Id"])

@@ -1,0 +1,220 @@
+"""A worker that dies, is stopped or freezes: its runs go on, end as they should, and start once."""
+
+import hashlib
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from executor.crash import POINTS
+from tests.engine.server import Server
+
+# Its first act is counted where no log is: how often it began is not for the log to say.
+COUNTED = """
+n="$(cronium_increment_variable started)"
+echo "begun $n"
+i=0
+while [ $i -lt {lines} ]; do i=$((i+1)); echo "line $i"; echo "error $i" >&2; sleep {pause}; done
+cronium_increment_variable ended >/dev/null
+"""
+
+
+@contextmanager
+def killed_at_the_end(server: Server) -> Iterator[Server]:
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
+        server.sweep()
+
+
+@pytest.fixture
+def mortal(new_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server that is started, and may be killed."""
+    with killed_at_the_end(new_server(CRONIUM_MAX_CONCURRENT="12", CRONIUM_CANARY="off").start()) as made:
+        yield made
+
+
+def counted(server: Server, lines: int = 30, pause: str = "0.1", **more: Any) -> tuple[str, str]:
+    """A job that counts its starts, launched: its slug and the run's id."""
+    slug = server.job(COUNTED.format(lines=lines, pause=pause), timeout_seconds=more.pop("timeout_seconds", 90), **more)
+    return slug, server.launch(slug)
+
+
+def check_whole(server: Server, run_id: str, lines: int) -> dict[str, Any]:
+    """It succeeded, with every line once, in order within its stream, and the digest is right."""
+    run, text = server.get(run_id), server.text(run_id)
+    assert (run["status"], run["exit_code"]) == ("succeeded", 0), (run["status"], run["message"], text[-500:])
+    said = text.decode().splitlines()
+    assert [line for line in said if line.startswith("line")] == [f"line {n}" for n in range(1, lines + 1)]
+    assert [line for line in said if line.startswith("error")] == [f"error {n}" for n in range(1, lines + 1)]
+    assert [line for line in said if line.startswith("begun")] == ["begun 1"]
+    assert (run["log_lines"], run["log_digest"]) == (len(said), hashlib.sha256(text).hexdigest())
+    return run
+
+
+def variable(server: Server, slug: str, name: str) -> Any:
+    answer = server.client.get(f"/variables/{slug}/{name}")
+    return answer.json()["value"] if answer.status_code == 200 else 0
+
+
+def kinds(server: Server, run_id: str) -> list[str]:
+    with sqlite3.connect(server.folder / "cronium.sqlite3") as database:
+        wanted = run_id.replace("-", "")
+        rows = database.execute("SELECT kind FROM runs_runevent WHERE run_id = ? ORDER BY id", (wanted,))
+        return [row[0] for row in rows]
+
+
+def test_ten_runs_outlive_a_server_that_is_killed_twice(mortal: Server) -> None:
+    runs = [counted(mortal, lines=60) for _ in range(10)]
+    for _, run_id in runs:
+        with mortal.watch(run_id) as watch:
+            watch.until_line("line 2")
+    for _ in range(2):
+        mortal.stop(signal.SIGKILL)
+        mortal.start()
+        time.sleep(0.5)
+    for slug, run_id in runs:
+        mortal.ended(run_id)
+        check_whole(mortal, run_id, 60)
+        assert (variable(mortal, slug, "started"), variable(mortal, slug, "ended")) == (1, 1)
+        assert kinds(mortal, run_id).count("adopted") >= 1
+    mortal.until(lambda: mortal.left() == [], 60)
+
+
+def test_a_stopped_server_hands_its_runs_over_within_five_seconds(mortal: Server) -> None:
+    _, run_id = counted(mortal, lines=40)
+    with mortal.watch(run_id) as watch:
+        watch.until_line("line 2")
+    began = time.monotonic()
+    mortal.stop(signal.SIGTERM)
+    assert time.monotonic() - began < 5
+    assert mortal.docker.inspect_container(f"cronium-main-{run_id}")["State"]["Running"]
+    mortal.start()
+    mortal.ended(run_id)
+    check_whole(mortal, run_id, 40)
+    assert kinds(mortal, run_id) == ["queued", "claimed", "started", "released", "adopted", "succeeded"]
+
+
+def test_what_ended_while_nobody_watched_ended_as_it_did(mortal: Server) -> None:
+    good = mortal.run("echo up; sleep 2; echo done; printf tail")
+    bad = mortal.run("echo up; sleep 2; exit 3")
+    for run_id in (good, bad):
+        with mortal.watch(run_id) as watch:
+            watch.until_line("up")
+    mortal.stop(signal.SIGKILL)
+    for run_id in (good, bad):
+        mortal.docker.wait(f"cronium-main-{run_id}")
+    mortal.start()
+    assert mortal.ended(good)["status"] == "succeeded"
+    assert mortal.text(good) == b"up\ndone\ntail\n"
+    ended = mortal.ended(bad)
+    assert (ended["status"], ended["reason"], ended["exit_code"]) == ("failed", "exit_code", 3)
+
+
+def test_cancel_and_the_time_limit_go_on_counting(mortal: Server) -> None:
+    limited = mortal.run("echo up; exec sleep 60", timeout_seconds=8)
+    cancelled = mortal.run("echo up; exec sleep 60")
+    flagged = mortal.run("echo up; exec sleep 60")
+    for run_id in (limited, cancelled, flagged):
+        with mortal.watch(run_id) as watch:
+            watch.until_line("up")
+    mortal.stop(signal.SIGKILL)
+    with sqlite3.connect(mortal.folder / "cronium.sqlite3") as database:  # as another web process would
+        wanted = flagged.replace("-", "")
+        database.execute("UPDATE runs_run SET cancel_requested_at = CURRENT_TIMESTAMP WHERE id = ?", (wanted,))
+    mortal.start()
+    mortal.until(lambda: "adopted" in kinds(mortal, cancelled))
+    mortal.cancel(cancelled)
+    for run_id in (cancelled, flagged):
+        assert mortal.ended(run_id, 20)["status"] == "cancelled"
+    ended = mortal.ended(limited, 20)
+    assert (ended["status"], ended["reason"]) == ("timed_out", "timeout")
+
+
+def test_a_container_that_vanished_is_a_run_that_is_lost(mortal: Server) -> None:
+    run_id = mortal.run("echo up; exec sleep 60")
+    with mortal.watch(run_id) as watch:
+        watch.until_line("up")
+    mortal.stop(signal.SIGKILL)
+    mortal.docker.remove_container(f"cronium-main-{run_id}", force=True)
+    mortal.start()
+    ended = mortal.ended(run_id, 30)
+    assert (ended["status"], ended["reason"]) == ("lost", "container_gone")
+    assert mortal.text(run_id) == b"up\n"
+    mortal.until(lambda: mortal.left() == [], 60)
+
+
+def test_a_frozen_server_that_wakes_writes_nothing(new_server: Callable[..., Server]) -> None:
+    """Another took over meanwhile; the lines are there once, and the run ends once."""
+    with killed_at_the_end(new_server(CRONIUM_MAX_CONCURRENT="4").start()) as frozen:
+        other = Server(frozen.folder, frozen.token)
+        slug, run_id = counted(frozen, lines=120, pause="0.4")
+        with frozen.watch(run_id) as watch:
+            watch.until_line("line 2")
+        assert frozen.process is not None
+        with killed_at_the_end(other):
+            frozen.process.send_signal(signal.SIGSTOP)
+            other.start()
+            other.until(lambda: "adopted" in kinds(other, run_id), 45)
+            time.sleep(1)
+            frozen.process.send_signal(signal.SIGCONT)
+            other.ended(run_id, 120)
+            check_whole(other, run_id, 120)
+            assert (variable(other, slug, "started"), variable(other, slug, "ended")) == (1, 1)
+            assert "stands by" in frozen.log.read_text()
+
+
+@pytest.mark.parametrize("point", [one for one in POINTS if one not in ("stopping", "adopting", "adopted")])
+def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) -> None:
+    """Wherever it dies, the next one brings the run to its end, and its script has begun at most once."""
+    server = new_server(CRONIUM_MAX_CONCURRENT="2", CRONIUM_CRASH_AT=point)
+    with killed_at_the_end(server.start()):
+        slug, run_id = counted(server, lines=5, pause="0.1")
+        assert server.process is not None
+        assert server.process.wait(30) == -signal.SIGKILL
+        del server.env["CRONIUM_CRASH_AT"]
+        server.start()
+        run = server.ended(run_id, 60)
+        started = variable(server, slug, "started")
+        if point in ("begun", "payload-half"):
+            assert (run["status"], run["reason"], started) == ("errored", "not_delivered", 0), run["message"]
+        else:
+            check_whole(server, run_id, 5)
+            assert (started, variable(server, slug, "ended")) == (1, 1)
+        server.until(lambda: server.left() == [], 60)
+
+
+@pytest.mark.parametrize("point", ["stopping", "adopting", "adopted"])
+def test_a_server_that_dies_again_at(new_server: Callable[..., Server], point: str) -> None:
+    """While it stops a run, or takes one over."""
+    server = new_server(CRONIUM_MAX_CONCURRENT="2")
+    with killed_at_the_end(server.start()):
+        run_id = server.run("echo up; exec sleep 60")
+        with server.watch(run_id) as watch:
+            watch.until_line("up")
+        server.stop(signal.SIGKILL)
+        server.env["CRONIUM_CRASH_AT"] = point
+        process = server.spawn("serve")
+        if point == "stopping":
+            server.until(lambda: _up(server))
+            with suppress(httpx.TransportError):  # it may die before it has answered
+                server.cancel(run_id)
+        assert process.wait(30) == -signal.SIGKILL
+        del server.env["CRONIUM_CRASH_AT"]
+        server.start()
+        if point != "stopping":
+            server.cancel(run_id)
+        assert server.ended(run_id, 30)["status"] == "cancelled"
+        server.until(lambda: server.left() == [], 60)
+
+
+def _up(server: Server) -> bool:
+    with suppress(httpx.TransportError):
+        return server.client.get("/health").status_code == 200
+    return False

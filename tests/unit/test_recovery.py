@@ -1,0 +1,141 @@
+"""Which process acts for a host, and what becomes of the runs of one that is gone."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin.hosts import lease, recovery
+from cronium_admin.hosts.acting import Acting
+from cronium_admin.hosts.models import Host
+from cronium_admin.runs.models import Run, RunEvent, Status
+from cronium_admin.secrets.models import Secret
+
+pytestmark = pytest.mark.django_db
+PAST = timedelta(seconds=-700)
+
+
+def put(run: Run, status: Status, **more: Any) -> None:
+    values = {"host": "a", "lease_owner": "dead", "lease_epoch": 2, "claimed_at": timezone.now()} | more
+    Run.objects.filter(pk=run.pk).update(status=status, **values)
+
+
+def take_over(run: Run, removed: list[str] | None = None) -> list[recovery.Adopted]:
+    taken = recovery.take_over(
+        "a", "new", "inst", frozenset(), lambda spec: removed.append(spec.run_id) if removed is not None else None
+    )
+    run.refresh_from_db()
+    return taken
+
+
+class TestLease:
+    def test_one_has_it_and_keeps_it(self) -> None:
+        assert lease.acquire("a", "one")
+        assert not lease.acquire("a", "two")
+        assert lease.renew("a", "one", {"running": 3})
+        assert Host.objects.get(name="a").running == 3
+        assert lease.acquire("b", "two")
+
+    def test_it_passes_on_when_it_is_over_and_the_old_one_learns_of_it(self) -> None:
+        lease.acquire("a", "one")
+        Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert lease.renew("a", "one", {})  # nobody took it meanwhile: a machine that slept goes on
+        Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert lease.acquire("a", "two")
+        assert not lease.renew("a", "one", {"running": 9})
+        assert Host.objects.get(name="a").running == 0
+
+    def test_who_gives_up_leaves_it_free_and_another_one_can_not(self) -> None:
+        lease.acquire("a", "one")
+        lease.give_up("a", "two")
+        assert not lease.acquire("a", "two")
+        lease.give_up("a", "one")
+        assert lease.acquire("a", "two")
+
+    def test_the_next_process_on_a_machine_knows_that_the_one_before_is_dead(
+        self, settings: Any, tmp_path: Any
+    ) -> None:
+        settings.DATA_DIR = tmp_path
+        one, two = Acting("a"), Acting("a")
+        assert one.acquire()
+        assert not two.acquire()
+        one._unlock()  # as its death does
+        assert two.acquire()
+        assert not one.renew({})
+
+
+class TestTakeOver:
+    def test_what_had_not_begun_waits_again(self, run: Run) -> None:
+        put(run, Status.STARTING)
+        assert take_over(run) == []
+        assert (run.status, run.host, run.lease_owner) == (Status.QUEUED, "", "")
+
+    def test_a_cancel_is_not_forgotten(self, run: Run) -> None:
+        put(run, Status.STARTING, cancel_requested_at=timezone.now())
+        take_over(run)
+        assert (run.status, run.reason) == (Status.CANCELLED, "cancelled")
+
+    def test_what_runs_goes_on_with_the_time_it_has_left(self, run: Run) -> None:
+        put(run, Status.RUNNING, started_at=timezone.now() - timedelta(seconds=20), timeout_seconds=60)
+        (one,) = take_over(run)
+        assert (one.epoch, one.spec.epoch, one.spec.run_id) == (3, 3, str(run.pk))
+        assert 38 < one.seconds_left <= 40
+        assert (run.status, run.lease_owner, run.lease_epoch) == (Status.RUNNING, "new", 3)
+        assert RunEvent.objects.filter(run=run, kind="adopted").count() == 1
+
+    def test_other_hosts_and_what_runs_here_are_left_alone(self, run: Run) -> None:
+        put(run, Status.RUNNING, host="b")
+        assert take_over(run) == []
+        put(run, Status.RUNNING)
+        assert recovery.take_over("a", "new", "inst", {str(run.pk)}, lambda spec: None) == []
+        run.refresh_from_db()
+        assert run.lease_epoch == 2
+
+    def test_a_run_whose_secret_was_changed_meanwhile_is_stopped(self, run: Run) -> None:
+        """Its log could not be masked any more."""
+        Secret.objects.create(name="KEY", encrypted="x", updated_at=timezone.now() + timedelta(seconds=5))
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        removed: list[str] = []
+        assert take_over(run, removed) == []
+        assert removed == [str(run.pk)]
+        assert (run.status, run.reason) == (Status.ERRORED, "secret_unavailable")
+        assert "KEY was changed" in run.message
+
+
+class TestAbandoned:
+    def test_a_host_that_stays_away_loses_its_runs(self, run: Run) -> None:
+        put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
+        assert recovery.settle_abandoned() == 1
+        run.refresh_from_db()
+        assert (run.status, run.reason) == (Status.LOST, "host_gone")
+        assert recovery.settle_abandoned() == 0
+
+    @pytest.mark.parametrize("seconds", [5, -60, -590])
+    def test_not_before_its_time(self, run: Run, seconds: int) -> None:
+        put(run, Status.RUNNING, lease_expires_at=timezone.now() + timedelta(seconds=seconds))
+        assert recovery.settle_abandoned() == 0
+
+    def test_what_had_not_begun_is_free_for_others_at_once(self, run: Run) -> None:
+        put(run, Status.STARTING, lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert recovery.settle_abandoned() == 1
+        run.refresh_from_db()
+        assert run.status == Status.QUEUED
+
+    def test_its_own_process_sees_to_it_while_there_is_one(self, run: Run) -> None:
+        put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
+        lease.acquire("a", "new")
+        assert recovery.settle_abandoned() == 0
+
+
+def test_the_reaper_leaves_what_lives_and_what_has_just_ended(run: Run) -> None:
+    ids = {str(run.pk), "canary", "00000000-0000-4000-8000-000000000000"}
+    put(run, Status.RUNNING)
+    assert recovery.living("a", ids) == {str(run.pk)}
+    assert recovery.living("b", ids) == set()  # it was started anew elsewhere
+    put(run, Status.QUEUED, host="")
+    assert recovery.living("a", ids) == set()
+    put(run, Status.FAILED, finished_at=timezone.now())
+    assert recovery.living("a", ids) == {str(run.pk)}
+    put(run, Status.FAILED, finished_at=timezone.now() - timedelta(seconds=30))
+    assert recovery.living("a", ids) == set()
