@@ -18,6 +18,7 @@ class Attachment:
     def __init__(self, raw: Any, begun: bytes = b"") -> None:
         self._keep = raw  # holds the HTTP response, whose collection would close the socket
         self._begun = begun
+        self.broken = False  # the stream ended otherwise than by the other side's word
         self._socket: socket.socket = getattr(raw, "_sock", raw)
         self._socket.settimeout(None)
 
@@ -32,6 +33,7 @@ class Attachment:
         except (TimeoutError, BlockingIOError):
             return None
         except (OSError, ValueError):  # closed by another thread, or cut
+            self.broken = True
             return b""
 
     def send(self, data: bytes) -> None:

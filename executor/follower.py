@@ -42,6 +42,8 @@ class Follower:
         self._stored = Cursor(), Cursor()
         self._lines = LineAssembler(self._limit, masker)
         self._source: Source | None = None
+        self._attachment: Attachment | None = None
+        self._booted_at = 0.0
 
     @property
     def total_bytes(self) -> int:
@@ -53,8 +55,9 @@ class Follower:
         """What it wrote past its limit."""
         return self._lines.dropped_bytes
 
-    def attach(self, attachment: Attachment) -> None:
-        """Read from a connection that was there before the container's start."""
+    def attach(self, attachment: Attachment, engine_booted_at: float) -> None:
+        """Read from a connection that was there before the container's start, and was made after this boot."""
+        self._attachment, self._booted_at = attachment, engine_booted_at
         self._source = AttachedSource(attachment, self._exited)
 
     def resume(self, stdout: Cursor, stderr: Cursor) -> None:
@@ -93,15 +96,18 @@ class Follower:
         self._stored = batch.stdout, batch.stderr
 
     def _exited(self) -> bool:
-        """Whether the container's output ended because it did: it must have ended first. A doubt costs a second
-        reading, where a cut that passes for an end would cost lines."""
+        """Whether the container's output ended because it did, and not because the connection or the engine did.
+
+        A doubt costs a second reading, where a cut that passes for an end would cost lines.
+        """
         ended_at = time.time()
+        assert self._attachment is not None
         try:
             for _ in range(EXIT_SECONDS):
-                if self._released.is_set():
+                if self._released.is_set() or self._attachment.broken:
                     return False
                 if not (state := self._engine.inspect(self._name)).running:
-                    return state.finished_at <= ended_at
+                    return state.finished_at <= ended_at and self._engine.booted_at() == self._booted_at
                 self._engine.wait(self._name, 1)
         except EngineError:
             return False

@@ -74,6 +74,7 @@ class Sandbox:
         self.main = options.main_name(spec.run_id)
         self.output: Attachment | None = None
         self.image_id = ""
+        self.booted_at = 0.0  # the engine, as far as was known before its output was attached to
         # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
         self.asked: dict[str, dict[str, Any]] = {}
         self.found: dict[str, dict[str, Any]] = {}
@@ -151,6 +152,7 @@ class Sandbox:
         body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver)
         self._create_container(self.main, body)
         crash.point("main-created")
+        self.booted_at = self._engine.booted_at()
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)

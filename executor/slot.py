@@ -161,7 +161,7 @@ class Slot:
         self._began = True
         crash.point("begun")
         assert self._sandbox.output is not None
-        self._follower.attach(self._sandbox.output)
+        self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
         self._reader.start()
         self._sandbox.send_payload()
         crash.point("payload-sent")

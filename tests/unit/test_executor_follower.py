@@ -81,7 +81,7 @@ def test_wherever_it_breaks_every_byte_is_stored_once(
     engine.cut_output_after, engine.cut_log_after = output_cut, log_cut
     stored = Stored()
     follower = stored.follower(engine, spec)
-    follower.attach(output)
+    follower.attach(output, engine.booted_at())
     send()
     follower.follow()
     assert stored.text == {1: OUT, 2: ERR}
@@ -95,7 +95,7 @@ def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, wor
     spec, _, output, send = begin(world, "echo whole; printf 'begun '; sleep 0.5; echo and ended")
     stored, outcome = Stored(), list[BaseException]()
     first = stored.follower(engine, spec)
-    first.attach(output)
+    first.attach(output, engine.booted_at())
 
     def read() -> None:
         try:

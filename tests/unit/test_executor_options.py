@@ -128,6 +128,7 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
             "cronium.run_id": spec.run_id,
             "cronium.role": role,
             "cronium.host": "test-host",
+            "cronium.epoch": "0",
         }
     assert set(made["main"]["Env"]) == {
         f"CRONIUM_JOB_ID={spec.run_id}",

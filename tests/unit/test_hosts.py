@@ -134,6 +134,7 @@ class TestRunner:
         made.supervisor.start = lambda spec, handler: started.append(spec.run_id)  # type: ignore[method-assign]
         started: list[str] = []
         made.started = started  # type: ignore[attr-defined]
+        made.acts = made._acting.acquire()
         yield made
         made.close()
 

@@ -3,6 +3,8 @@
 import io
 import stat
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,7 +358,8 @@ class TestRun:
 
         host = object.__new__(runner.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
-        host.unsafe = False
+        host.unsafe = host.draining = False
+        host.acts, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
         host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
         Run.objects.update(status="queued")
         host._dispatch()
