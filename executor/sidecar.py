@@ -5,6 +5,7 @@ sidecar is untrusted: it is bounded, and its words are only shown.
 """
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,10 +15,12 @@ from executor.attachment import Attachment
 from executor.errors import EngineUnreachable, SidecarUnhealthy
 from executor.events import EventTeller
 from executor.networks import Networks
-from executor.spec import MB, Reply, RunSpec
+from executor.spec import MB, Reply, RunSpec, Superseded
 from executor.stream import STDOUT, FrameParser
 
+log = logging.getLogger("cronium.sidecar")
 HEALTH_SECONDS = 30.0
+REOPEN_SECONDS = 10.0
 FINISH_SECONDS = 2.0
 MAX_MESSAGE_BYTES = 6 * MB
 MAX_WORDS_BYTES = 4096
@@ -62,14 +65,18 @@ class SidecarChannel:
         with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
             self._send(configuration)
 
-    def reopen(self) -> None:
-        """Begin to listen to a sidecar that another worker has configured."""
+    def reopen(self, seconds: float = REOPEN_SECONDS) -> None:
+        """Begin to listen to a sidecar that another worker has configured; it asks again what nobody has answered.
+
+        SidecarUnhealthy when it doesn't say within `seconds` that it is well.
+        """
         self._thread.start()
         with suppress(EngineUnreachable):
             self._attachment.send(b"\n")  # ends what the other worker may have left half-written
             self._send({"type": "attached"})
+        self.wait_ready(seconds, when="when its worker came back")
 
-    def wait_ready(self, seconds: float = HEALTH_SECONDS) -> None:
+    def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
         """Return when it is healthy; SidecarUnhealthy with its last words when it ends or takes too long."""
         with self._changed:
             self._changed.wait_for(lambda: self._ready.is_set() or self._over.is_set(), seconds)
@@ -78,7 +85,7 @@ class SidecarChannel:
         what = "ended" if self._over.is_set() else f"was not healthy within {seconds:.0f} s"
         words = self._words.decode(errors="replace").strip()
         said = f" Its last lines:\n{words}" if words else " It said nothing."
-        raise SidecarUnhealthy(f"The runtime API's sidecar {what} before the script began.{said}")
+        raise SidecarUnhealthy(f"The runtime API's sidecar {what} {when}.{said}")
 
     def close(self) -> None:
         self._attachment.close()
@@ -129,7 +136,18 @@ class SidecarChannel:
             self._events.put(message.get("kind"), message.get("message"))
 
     def _serve(self, message: dict[str, Any]) -> None:
-        reply = self._answer(str(message.get("op", "")), message.get("body"))
+        operation, body = str(message.get("op", "")), message.get("body")
+        if isinstance(body, dict):
+            # A write that nobody gave a key: its number makes sure that it counts once, whoever is asked again.
+            body.setdefault("idempotency_key", f"request:{message.get('id')}")
+        try:
+            reply = self._answer(operation, body)
+        except Superseded:
+            self._attachment.close()  # without a word: the run's new worker is asked the same, and answers
+            return
+        except Exception:
+            log.exception("the request %s of a script could not be answered", operation)
+            reply = Reply(status=502, error="BACKEND_ERROR", message="Cronium itself failed; its own log tells more.")
         fine = not reply.error
         answer: dict[str, Any] = {"id": message.get("id"), "ok": fine}
         answer |= (

@@ -55,7 +55,7 @@ class RowHandler:
             raise Superseded from error
 
     def request(self, operation: str, body: Any) -> Reply:
-        return self._database.call(runtime.answer, self._run_id, operation, body)
+        return self._database.call(runtime.answer, self._run_id, operation, body, epoch=self._epoch)
 
     def event(self, kind: str, message: str) -> None:
         self._database.call(transitions.note, self._run_id, kind, message)

@@ -19,7 +19,7 @@ from cronium_admin.runtime.condition import set_condition
 from cronium_admin.runtime.models import Receipt
 from cronium_admin.runtime.output import set_output
 from cronium_admin.runtime.variables import Author
-from executor.spec import Reply
+from executor.spec import Reply, Superseded
 
 RECEIPTS_KEPT = timedelta(minutes=15)  # a helper has given up long before
 RECEIPTS_SWEPT_EVERY = 200
@@ -27,27 +27,30 @@ _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 Body = dict[str, Any]
 
 
-def answer(run_id: UUID, operation: str, body: Any) -> Reply:
-    """The reply to one request; an unknown operation is a 404, a run that has ended a 403."""
+def answer(run_id: UUID, operation: str, body: Any, *, epoch: int | None = None) -> Reply:
+    """The reply to one request; an unknown operation is a 404, a run that has ended a 403.
+
+    Superseded when the run is not under lease `epoch` any more: then its new worker is to answer.
+    """
     try:
         if not isinstance(body, dict):
             raise Refused(400, "bad_request", "The body must be an object.")
         if operation == "get_variable":
-            return Reply(data=_get_variable(run_id, body))
+            return Reply(data=_get_variable(run_id, body, epoch))
         if operation not in WRITES:
             raise Refused(404, "not_found", f"There is no operation {operation[:40]!r}.")
-        member, write = WRITES[operation]
+        member, _ = WRITES[operation]
         if member not in body:
             raise Refused(400, "bad_request", f'Send {{"{member}": VALUE}}.')
-        return Reply(data=_write(run_id, operation, body, write))
+        return Reply(data=_write(run_id, operation, body, epoch))
     except Refused as error:
         # To a script, what it sent is a bad request; fields of a form mean nothing to it.
         status = 400 if error.status == 422 else error.status
         return Reply(status=status, error=error.code.upper(), message=error.message)
 
 
-def _get_variable(run_id: UUID, body: Body) -> dict[str, Any]:
-    run = _living(run_id, lock=False)
+def _get_variable(run_id: UUID, body: Body, epoch: int | None) -> dict[str, Any]:
+    run = _living(run_id, epoch, lock=False)
     found = variables.find(variables.place_of(run, _key(body)))
     return {"found": found is not None, "value": found.value if found else None}
 
@@ -85,24 +88,27 @@ def _key(body: Body) -> str:
     return key
 
 
-def _living(run_id: UUID, *, lock: bool) -> Run:
-    """The run, its row locked for a write: whoever ends it waits for us, or we see that it has ended."""
+def _living(run_id: UUID, epoch: int | None, *, lock: bool) -> Run:
+    """The run, its row locked for a write: whoever ends it or takes it over waits for us, or we see that."""
     runs = Run.objects.select_for_update(of=("self",)) if lock else Run.objects
-    wanted = runs.select_related("job").only("id", "number", "job_slug", "status", "job__slug")
-    run = wanted.filter(pk=run_id, status=Status.RUNNING).first()
-    if run is None:
+    wanted = runs.select_related("job").only("id", "number", "job_slug", "status", "lease_epoch", "job__slug")
+    run = wanted.filter(pk=run_id).first()
+    if run and epoch is not None and run.lease_epoch != epoch:
+        raise Superseded
+    if run is None or run.status != Status.RUNNING:
         raise Refused(403, "run_ended", "The run has ended.")
     return run
 
 
-def _write(run_id: UUID, operation: str, body: Body, write: Callable[[Run, Body], Any]) -> Any:
+def _write(run_id: UUID, operation: str, body: Body, epoch: int | None) -> Any:
     """Do it once: a repetition by the same key gets the first answer. All in one transaction, under the run's lock."""
     key = body.get("idempotency_key")
     if key is not None and not (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
         raise Refused(400, "bad_idempotency_key", "The Idempotency-Key is not 1 to 128 letters, digits, '.:_-'.")
+    _, write = WRITES[operation]
     what = f"{operation} {str(body.get('key', ''))[:150]}".strip()
     with transaction.atomic():
-        run = _living(run_id, lock=True)
+        run = _living(run_id, epoch, lock=True)
         if key is None:
             return write(run, body)
         receipt = Receipt.objects.filter(run=run, key=key).first()

@@ -146,9 +146,10 @@ _cronium_attempt() {
 
 # Read the answer from descriptor 3; only ever called by _cronium_attempt.
 _cronium_answer() {
-  IFS=' ' read -r -t 30 -u 3 version status reason
+  # The sidecar itself waits 60 s for a worker that takes another's place.
+  IFS=' ' read -r -t 75 -u 3 version status reason
   local result=$?
-  [ "$result" -le 128 ] || { _cronium_say "no answer within 30 s."; return 124; }
+  [ "$result" -le 128 ] || { _cronium_say "no answer within 75 s."; return 124; }
   problem="the connection was lost before an answer came."
   case $version/$status in
     HTTP/1.?/[1-5][0-9][0-9]) ;;

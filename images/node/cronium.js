@@ -4,7 +4,7 @@
 "use strict";
 
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 75_000; // the sidecar itself waits 60 s for a worker that takes another's place
 // A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 100;

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 75.0  # the sidecar itself waits 60 for a worker that takes another's place
 # A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.1

@@ -105,7 +105,7 @@ class FakeEngine:
         """Let a run's sidecar ask its worker something, and return the answer."""
         container = self.containers[options.sidecar_name(run_id)]
         self.say(run_id, {"type": "request", "id": 1, "op": operation, "body": body})
-        return dict(json.loads(self._read_line(container.inputs[0])))
+        return dict(json.loads(self._read_line(container.inputs[-1])))
 
     def say(self, run_id: str, *messages: dict[str, Any]) -> None:
         """Let a run's sidecar say something on its channel."""
@@ -187,6 +187,8 @@ class FakeEngine:
                 container.outputs.append(ours)
             if stdin:
                 container.inputs.append(ours)
+        if stdin and container.role == "sidecar" and container.status == "running":
+            threading.Thread(target=self._reattached, args=(container, ours), daemon=True).start()
         return Attachment(theirs)
 
     def logs(self, name: str, *, follow: bool) -> Attachment:
@@ -357,6 +359,7 @@ class FakeEngine:
                 with suppress(OSError):
                     reader.sendall(block)
                     if self.cut_output_after == container.sent and container.role == "main":
+                        self.booted = time.time()  # an engine that ends a stream before its container was restarted
                         reader.shutdown(socket.SHUT_RDWR)
 
     def _run_sidecar(self, container: FakeContainer) -> None:
@@ -371,6 +374,10 @@ class FakeEngine:
         else:
             self._emit(container, 2, b"no configuration came\n")
             self._end(container, 1)
+
+    def _reattached(self, container: FakeContainer, source: socket.socket) -> None:
+        if self._read_line(source) == b"\n" and json.loads(self._read_line(source)) == {"type": "attached"}:
+            self._emit(container, 1, b'{"type": "ready"}\n')
 
     @staticmethod
     def _read_line(source: socket.socket) -> bytes:

@@ -265,10 +265,11 @@ def test_the_sidecars_requests_are_answered(engine: FakeEngine, start: Callable[
     spec = make_spec(script=FOREVER)
     slot, told, thread = start(spec)
     told.wait_for_text(b"up")
-    assert engine.ask(spec.run_id, "output", {"output": 0}) == {"id": 1, "ok": True, "data": {"echo": {"output": 0}}}
+    keyed = {"output": 0, "idempotency_key": "request:1"}
+    assert engine.ask(spec.run_id, "output", {"output": 0}) == {"id": 1, "ok": True, "data": {"echo": keyed}}
     slot.stop()
     thread.join(5)
-    assert told.requests == [("output", {"output": 0})]
+    assert told.requests == [("output", keyed)]
 
 
 def test_a_handler_that_fails_does_not_keep_the_sandbox(engine: FakeEngine, start: Callable[..., Any]) -> None:

@@ -81,9 +81,9 @@ async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> No
         raise StartError(f"can't listen on {host}: {error}") from None
     async with server:
         await check_self(name, port)
-        channel.tell({"type": "ready"})
+        channel.ready()
         await listening
-        # The worker is gone. It may come back by another attach; the job's reads go on meanwhile.
+        # Standard input has ended, so no worker can attach again. What needs none goes on.
         await asyncio.Event().wait()
 
 

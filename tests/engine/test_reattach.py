@@ -1,0 +1,90 @@
+"""The real sidecar on the real engine: its worker goes away in the middle of a request, and another answers."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor import options
+from executor.engine import Engine
+from executor.sandbox import Sandbox
+from executor.spec import Reply, RunSpec, Superseded
+from executor.subnets import SubnetPool
+from tests.fakes.contract import World
+
+# The last one without a key of its own.
+SCRIPT = """
+for _ in 1 2 3; do cronium_increment_variable n; done
+exec 3<>/dev/tcp/runtime-api/8081
+printf 'POST /executions/%s/variables/n/increment HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer %s\\r\\n' \
+  "$CRONIUM_EXECUTION_ID" "$CRONIUM_EXECUTION_TOKEN" >&3
+printf 'Connection: close\\r\\nContent-Length: 1\\r\\n\\r\\n1' >&3
+cat <&3 | tail -n 1
+"""
+
+
+@pytest.fixture
+def world(bash_image: str) -> Iterator[World]:
+    made = World(Engine(), bash_image, "cronium/runtime-api:latest", SubnetPool(IPv4Network("10.215.2.0/24")))
+    yield made
+    made.clear()
+
+
+class Counter:
+    """What the database is to workers: increments by key."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, int] = {}
+        self.asked = 0
+
+    def add(self, body: Any) -> int:
+        self.asked += 1
+        return self.by_key.setdefault(body["idempotency_key"], len(self.by_key) + 1)
+
+
+def sandbox_of(world: World, spec: RunSpec, answer: Callable[[str, Any], Reply]) -> Sandbox:
+    sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
+    return Sandbox(world.engine, spec, world.pool, answer, lambda kind, message: None, sha256)
+
+
+@pytest.mark.parametrize("dies", [1, 2, 4])
+@pytest.mark.parametrize("way", ["before it is done", "after it is done", "frozen"])
+def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies: int, way: str) -> None:
+    from cronium_admin.runtime.helpers import helpers
+
+    spec = world.spec(script=SCRIPT, helpers=helpers())
+    counter, reached, woken = Counter(), threading.Event(), threading.Event()
+
+    def first(_: str, body: Any) -> Reply:
+        if counter.asked + 1 < dies:
+            return Reply(data=counter.add(body))
+        if way == "after it is done":
+            counter.add(body)
+        reached.set()
+        if way == "frozen":  # and it answers when another has done so
+            woken.wait(30)
+            return Reply(data="old")
+        raise Superseded  # closes its end without a word, as the kernel does for one that is killed
+
+    old = sandbox_of(world, spec, first)
+    new = sandbox_of(world, spec, lambda _, body: Reply(data=counter.add(body)))
+    old.build()
+    old.send_payload()
+    assert reached.wait(30)
+    assert new.adopt().running
+    world.settled(options.main_name(spec.run_id))
+    woken.set()
+    log = world.engine.logs(options.main_name(spec.run_id), follow=False)
+    said = b""
+    while block := log.recv(65536, 1):
+        said += block
+    log.close()
+    assert len(counter.by_key) == 4
+    assert [b"%d" % n in said for n in (1, 2, 3)] == [True] * 3
+    assert b'{"success": true, "data": 4}' in said
+    assert b"old" not in said
+    assert new.take_down()
+    old.detach()
