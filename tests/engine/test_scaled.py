@@ -158,6 +158,64 @@ def test_a_killed_workers_runs_go_on_with_the_next(parts: Parts) -> None:
         parts.stop_worker(signal.SIGKILL)
         assert parts.get(run_id)["status"] == "running"
         parts.start_worker()
+        parts.cancel(run_id)  # before or after it is taken over
+        assert watch.until_end()["status"] == "cancelled"
+        assert time.monotonic() - began < 2
+    parts.cleaned(run_id)
+
+
+def test_several_runs_and_an_odd_log(parts: Parts) -> None:
+    ids = [parts.run(rf"printf 'a\000b\377\n{n}\n'; exit {n}") for n in range(6)]
+    for number, run_id in enumerate(ids):
+        run = parts.ended(run_id)
+        assert run["exit_code"] == number
+        assert parts.text(run_id) == b"a\x00b\xff\n%d\n" % number
+
+
+INCREMENTS = {
+    "bash": "for _ in $(seq 25); do cronium_increment_variable shared/hundred >/dev/null & done; wait",
+    "python": """
+import concurrent.futures, cronium
+with concurrent.futures.ThreadPoolExecutor(25) as pool:
+    list(pool.map(lambda _: cronium.increment_variable("shared/hundred"), range(25)))
+""",
+    "node": """
+const cronium = require("cronium");
+Promise.all(Array.from({ length: 25 }, () => cronium.incrementVariable("shared/hundred")));
+""",
+}
+
+
+def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Parts) -> None:
+    """Four runs in three languages, 25 writers in each; read back by a fifth and by the web's own process."""
+    ids = [parts.run(INCREMENTS[language], language) for language in (*INCREMENTS, "python")]
+    for run_id in ids:
+        assert parts.ended(run_id)["status"] == "succeeded", parts.text(run_id).decode()
+    reader = parts.ended(parts.run('cronium_output "$(cronium_get_variable shared/hundred)"'))
+    assert reader["output"] == 100
+    variable = parts.call("GET", "/variables/shared/hundred")
+    assert (variable["value"], variable["version"]) == (100, 100)
+    history = parts.call("GET", "/variables/shared/hundred/history")["items"]
+    assert [int(change["value_text"]) for change in history] == list(range(100, 0, -1))
+    assert {change["run"] for change in history} == set(ids)
+
+
+def test_a_run_waits_while_no_worker_is_there(parts: Parts) -> None:
+    """It is stopped cleanly, a run comes, and the next worker finds it."""
+    assert parts.stop_worker() == 0
+    run_id = parts.run("echo found")
+    assert parts.get(run_id)["status"] == "queued"
+    parts.start_worker()
+    assert parts.ended(run_id)["status"] == "succeeded"
+
+
+def test_a_killed_workers_runs_go_on_with_the_next(parts: Parts) -> None:
+    run_id = parts.run("echo up; sleep 600", timeout_seconds=900)
+    with parts.watch(run_id) as watch:
+        watch.until_line("up")
+        parts.stop_worker(signal.SIGKILL)
+        assert parts.get(run_id)["status"] == "running"
+        parts.start_worker()
         watch.until_status("running")
         began = time.monotonic()
         while parts.cancel(run_id)["status"] == "running" and time.monotonic() - began < 30:
