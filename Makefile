@@ -1,6 +1,6 @@
 # `make help` lists the targets. Anything longer than a line is a script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast lint images bench clean
+.PHONY: help up test test-fast lint images bench chaos clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,11 @@ bench: ## time to the first log line, beside a bare docker run
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
 	@.venv/bin/python -m bench
+
+chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
+	@scripts/venv.sh dev
+	@scripts/engine.sh ensure
+	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos
 
 clean: ## remove .venv, caches and the test services; your data stays
 	@scripts/services.sh stop

@@ -1,0 +1,116 @@
+"""`make chaos`: runs, harm, quiet, and a verdict. Exit 1 on a violation."""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from tests.chaos.check import SCRIPT, Asked, violations
+from tests.chaos.cluster import Cluster
+from tests.chaos.nemesis import Nemesis
+from tests.engine.server import TERMINAL
+
+QUIET_SECONDS = 180
+
+
+def ask(cluster: Cluster, rng: random.Random, number: int) -> Asked:
+    """A job and a run; web may be away, so each call is repeated under one key."""
+    lines, code = rng.randint(1, 400), rng.choice((0, 0, 0, 3))
+    times_out, cancelled = number % 17 == 0, number % 13 == 0
+    sleep = 60 if times_out else rng.choice((0, 0.5, 2, 8))
+    slug = f"chaos-{number}"
+    job = {
+        "name": slug,
+        "slug": slug,
+        "language": "bash",
+        "script": SCRIPT.format(number=number, lines=lines, sleep=sleep, code=code),
+        "timeout_seconds": 5 if times_out else 300,
+    }
+    while True:
+        with suppress(httpx.TransportError):
+            made = cluster.client.post("/jobs", json=job)
+            if made.status_code in (201, 409, 422):  # the last two: it was made, and its answer was lost
+                answer = cluster.client.post(f"/jobs/{slug}/runs", json={}, headers={"Idempotency-Key": slug})
+                if answer.status_code == 202:
+                    return Asked(number, answer.json()["id"], lines, code, cancelled, times_out)
+        time.sleep(0.5)
+
+
+def cancel(cluster: Cluster, one: Asked) -> None:
+    with suppress(httpx.TransportError):
+        cluster.client.post(f"/runs/{one.run_id}/cancel")
+
+
+def settled(cluster: Cluster, asked: list[Asked]) -> bool:
+    with suppress(httpx.TransportError, AssertionError):
+        return all(cluster.get(one.run_id)["status"] in TERMINAL for one in asked) and not cluster.left_on_engines()
+    return False
+
+
+def trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
+    """The number of violations."""
+    print(f"chaos: {runs} runs, {seconds:.0f} s, seed {seed}", flush=True)
+    rng = random.Random(seed)
+    cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"], os.environ["CRONIUM_TEST_REDIS_URL"])
+    try:
+        cluster.prepare()
+        nemesis = Nemesis(cluster, seed)
+        thread = threading.Thread(target=nemesis.run, daemon=True)
+        thread.start()
+        asked, end = [], time.monotonic() + seconds
+        for number in range(1, runs + 1):
+            asked.append(ask(cluster, rng, number))
+            if asked[-1].cancelled:
+                cancel(cluster, asked[-1])
+            time.sleep(max(0.0, (end - time.monotonic()) / (runs - number + 1)) * rng.uniform(0, 1.5))
+        nemesis.over.set()
+        thread.join(120)
+        quiet = time.monotonic()
+        while not settled(cluster, asked) and time.monotonic() < quiet + QUIET_SECONDS:
+            time.sleep(1)
+        found = violations(cluster, asked)
+        found += [f"left on an engine: {name}" for name in cluster.left_on_engines()]
+        table(nemesis, cluster, asked, found, time.monotonic() - quiet)
+        return len(found)
+    finally:
+        cluster.end()
+
+
+def table(nemesis: Nemesis, cluster: Cluster, asked: list[Asked], found: list[str], quiet: float) -> None:
+    for what, times in sorted(nemesis.did.items()):
+        print(f"  {what:32} {times}")
+    ends: dict[str, int] = {}
+    for one in asked:
+        run = cluster.get(one.run_id)
+        name = f"{run['status']}/{run['reason']}"
+        ends[name] = ends.get(name, 0) + 1
+    for name, times in sorted(ends.items()):
+        print(f"  ended {name:26} {times}")
+    print(f"  harm {nemesis.did.total()}, runs {len(asked)}, settled after {quiet:.0f} s, violations {len(found)}")
+    for words in found:
+        print(f"  VIOLATION {words}")
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all it started is stopped
+    runs, seconds = int(os.environ.get("CHAOS_RUNS", "300")), float(os.environ.get("CHAOS_SECONDS", "900"))
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
+    folder = Path(tempfile.mkdtemp(prefix="cronium-chaos-"))
+    broken = trial(runs, seed, seconds, folder)
+    if broken:
+        print(f"chaos: the processes' logs are in {folder}; again with CHAOS_SEED={seed}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What the nemesis plays with: web and two workers, each with an engine of its own, PostgreSQL and Redis."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+import psycopg
+import redis
+
+from tests.engine.server import ROOT, Server, manage
+
+POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
+
+
+class Cluster(Server):
+    """`parts` are its processes by name: web, a and b. Only the engine of b is its own to kill."""
+
+    def __init__(self, folder: Path, database: str, redis_url: str) -> None:
+        self.server_database = database
+        self.name = f"cronium_chaos_{uuid.uuid4().hex[:8]}"
+        self.redis = redis.Redis.from_url(redis_url.rsplit("/", 1)[0] + "/8")
+        self.engine_folder = folder / "engine"
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{self.name}"')  # type: ignore[arg-type]
+        super().__init__(
+            folder,
+            "",
+            CRONIUM_DATABASE_URL=database.rsplit("/", 1)[0] + "/" + self.name,
+            CRONIUM_REDIS_URL=redis_url.rsplit("/", 1)[0] + "/8",
+            CRONIUM_ADMIN_PASSWORD="for tests only 1",
+            CRONIUM_MAX_CONCURRENT="6",
+        )
+
+    @property
+    def address_b(self) -> str:
+        return f"unix://{self.engine_folder}/docker.sock"
+
+    def prepare(self) -> None:
+        """Engine, images, database and token; then all processes."""
+        self.redis.flushdb()
+        self.engine("start")
+        manage(self.env, "migrate", "-v", "0")
+        manage(self.env, "images", "build")
+        images = [tag for row in self.docker.images() for tag in row["RepoTags"] or [] if tag.startswith("cronium/r")]
+        save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+        subprocess.run(
+            ["docker", "-H", self.address_b, "load"], stdin=save.stdout, check=True, stdout=subprocess.DEVNULL
+        )
+        manage(self.env, "bootstrap")
+        self.token = manage(self.env, "token", "create", "--user", "admin", "--name", "tests").strip()
+        self.client.headers["Authorization"] = f"Bearer {self.token}"
+        for part in ("a", "b"):
+            self.start_part(part)
+        self.start("web")
+        assert self.process is not None
+        self.parts["web"] = self.process
+
+    def start_part(self, part: str, crash_at: str = "") -> None:
+        env = dict(self.env)
+        if crash_at:
+            env["CRONIUM_CRASH_AT"] = crash_at
+        if part == "b":
+            env["CRONIUM_DOCKER_HOST"] = self.address_b
+        if part in POOLS:
+            env["CRONIUM_SUBNET_POOL"] = POOLS[part]
+        arguments = ["web"] if part == "web" else ["worker", "--host", part]
+        with (self.folder / f"{part}.log").open("ab") as log:
+            self.parts[part] = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, stdout=log, stderr=log
+            )
+
+    def signal_part(self, part: str, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.parts[part].send_signal(number)
+
+    def engine(self, what: str) -> None:
+        """Start or stop the second engine."""
+        script = [str(ROOT / "scripts" / "second_engine.sh"), what, str(self.engine_folder)]
+        subprocess.run(script, check=True, timeout=120)
+
+    def kill_engine(self, number: signal.Signals) -> None:
+        os.kill(int((self.engine_folder / "docker.pid").read_text()), number)
+
+    def break_connections(self) -> None:
+        with psycopg.connect(self.server_database, autocommit=True) as connection:
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(query, (self.name,))
+
+    def break_redis(self) -> None:
+        """Every connection cut, and every message that waits lost."""
+        self.redis.flushdb()
+        for client in self.redis.client_list():
+            with suppress(redis.ResponseError):
+                self.redis.client_kill_filter(_id=client["id"], skipme=True)
+
+    def engines(self) -> list[docker.APIClient]:
+        return [self.docker, docker.APIClient(base_url=self.address_b, version="auto")]
+
+    def left_on_engines(self) -> list[str]:
+        wanted = {"label": [f"cronium.instance={self.instance}"]}
+        names: list[str] = []
+        for engine in self.engines():
+            names += [row["Names"][0] for row in engine.containers(all=True, filters=wanted)]
+            names += [row["Name"] for row in engine.networks(filters=wanted)]
+        return names
+
+    def end(self) -> None:
+        """Nothing of it stays: processes, second engine, containers, database."""
+        for process in self.parts.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+        with suppress(Exception):
+            self.sweep()
+        self.engine("stop")
+        with psycopg.connect(self.server_database, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')  # type: ignore[arg-type]
+        self.redis.flushdb()
+        shutil.rmtree(self.engine_folder, ignore_errors=True)
