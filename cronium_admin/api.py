@@ -9,11 +9,11 @@ from typing import Any
 from csp.decorators import csp_update
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation, ValidationError
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import RawPostDataException
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path
 from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError
@@ -21,11 +21,13 @@ from ninja.errors import ValidationError as SchemaError
 
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
-from cronium_admin.errors import ErrorBody, Refused, fields_of, fields_of_schema, summary
+from cronium_admin.errors import Refused, fields_of, fields_of_schema, summary
 from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
 from cronium_admin.logs.api import router as logs
+from cronium_admin.ops.api import AT_THE_ROOT
+from cronium_admin.ops.api import router as operations
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.runs.api import router as runs
 from cronium_admin.runtime.api import router as variables
@@ -54,14 +56,7 @@ api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)
-
-
-@api.get("/health", auth=None, tags=["health"], response={200: dict[str, str], 503: ErrorBody}, summary="Is it up?")
-def health(request: HttpRequest) -> dict[str, str]:
-    """200 when this process answers and its database does."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return {"status": "ok", "version": VERSION}
+api.add_router("", operations)
 
 
 def _answer(refused: Refused) -> HttpResponse:
@@ -172,3 +167,7 @@ def _urls() -> tuple[list[URLPattern], str, str]:
 
 
 urls = _urls()
+# Where those who watch a server look first.
+root_urls = [
+    path(str(one.name), one.callback) for one in urls[0] if isinstance(one, URLPattern) and one.name in AT_THE_ROOT
+]

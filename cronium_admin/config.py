@@ -39,6 +39,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRONIUM_", extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = ROOT / "data"
+    static_dir: Path | None = None  # static files that were collected before, as in the container image
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     debug: bool = False
@@ -57,6 +58,9 @@ class Config(BaseSettings):
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     canary: Literal["on", "off"] = "on"
     allow_unsafe_host: bool = False
+    metrics_token: str = Field(default="", repr=False)
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     lost_after: Annotated[int, Field(ge=60, le=7 * 86400)] = 600
     log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
     container_images_bash: str = ""
@@ -76,6 +80,18 @@ class Config(BaseSettings):
         if value and len(value) < 32:
             raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
         return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _hard_to_guess(cls, value: str) -> str:
+        if value and len(value) < 16:
+            raise ValueError("must have at least 16 characters, or be unset: then only people's tokens read /metrics")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("encryption_keys")
     @classmethod
@@ -117,7 +133,9 @@ def _refuse(error: ValidationError) -> NoReturn:
     """Stop with the variable's name, its value (never a secret's) and what is allowed."""
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
-        hidden = any(word in name for word in ("SECRET", "PASSWORD", "ENCRYPTION", "DATABASE_URL", "REDIS_URL"))
+        hidden = any(
+            word in name for word in ("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION", "DATABASE_URL", "REDIS_URL")
+        )
         value = "(hidden)" if hidden else repr(problem["input"])
         sys.stderr.write(f"{name}: {value} is not allowed: {problem['msg'].removeprefix('Value error, ')}\n")
     raise SystemExit(2)

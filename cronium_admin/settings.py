@@ -15,7 +15,7 @@ VERSION = "0.1.0"
 
 SECRET_KEY = CONFIG.secret_key or stored_secret(DATA_DIR, "secret_key")
 DEBUG = CONFIG.debug
-ALLOWED_HOSTS = list(CONFIG.allowed_hosts) or ["localhost", "127.0.0.1", "[::1]", CONFIG.host]
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", CONFIG.host, *CONFIG.allowed_hosts]
 CSRF_TRUSTED_ORIGINS: list[str] = []
 if CONFIG.backend_url:
     CSRF_TRUSTED_ORIGINS.append("/".join(CONFIG.backend_url.split("/")[:3]))
@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "cronium_admin.hosts",
 ]
 MIDDLEWARE = [
+    "cronium_admin.ops.middleware.around",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -135,7 +136,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = CONFIG.static_dir or DATA_DIR / "static"
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -166,11 +167,18 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2}
 
+# Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"cronium": {"level": "INFO"}, "django.request": {"level": "ERROR"}},
+    "filters": {"about": {"()": "cronium_admin.ops.log.About"}},
+    "formatters": {
+        "text": {"()": "cronium_admin.ops.log.Text"},
+        "json": {"()": "cronium_admin.ops.log.Json"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format, "filters": ["about"]},
+    },
+    "root": {"handlers": ["console"], "level": "ERROR" if CONFIG.log_level == "ERROR" else "WARNING"},
+    "loggers": {"cronium": {"level": CONFIG.log_level}, "django.request": {"level": "ERROR"}},
 }

@@ -9,6 +9,7 @@ from cronium_admin import api
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    *api.root_urls,
     path("", RedirectView.as_view(pattern_name="jobs:list", http_method_names=["get", "head"]), name="home"),
     path("", include("cronium_admin.access.urls")),
     path("", include("cronium_admin.images.urls")),

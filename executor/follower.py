@@ -16,6 +16,7 @@ from executor.spec import Batch, Cursor, RunSpec, Superseded
 from executor.stream import AttachedSource, LineAssembler, Source, follow
 
 log = logging.getLogger("cronium.follower")
+AGAIN_SECONDS = 0.2
 EXIT_SECONDS = 5  # between the end of a container's output and the engine's word that it has exited
 
 
@@ -44,6 +45,8 @@ class Follower:
         self._source: Source | None = None
         self._attachment: Attachment | None = None
         self._booted_at = 0.0
+        self.gap = False  # the engine had lost a part of what was to be read again
+        self.replaced = False  # bytes that are not UTF-8 may have been replaced in what was read again
 
     @property
     def total_bytes(self) -> int:
@@ -71,7 +74,8 @@ class Follower:
         while True:
             assert self._source is not None
             try:
-                return follow(self._source, self._store, self._lines, self._over_limit)
+                follow(self._source, self._store, self._lines, self._over_limit)
+                return self._note_losses()
             except NotFound as error:
                 raise SandboxGone(f"The container {self._name} is not there any more.") from error
             except EngineError as error:
@@ -80,10 +84,16 @@ class Follower:
                     raise Superseded from error
                 if not isinstance(error, LogCut):
                     log.warning("%s: %s", self._name, error)
+            self._note_losses()
             self._source.close()
+            self._released.wait(AGAIN_SECONDS)
             patiently(self._engine.ping, self._released)
             self._reconnected()
             self.resume(*self._stored)
+
+    def _note_losses(self) -> None:
+        if isinstance(self._source, ResumedLog):
+            self.gap, self.replaced = self.gap or self._source.gap, self.replaced or self._source.replaced
 
     def release(self) -> None:
         """End the reading where it stands."""

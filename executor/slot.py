@@ -22,6 +22,10 @@ log = logging.getLogger("cronium.slot")
 DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
+LOSSES = {
+    "log_gap": "The engine had lost a part of its log when it was read again: lines are missing",
+    "log_replaced": "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8",
+}
 
 
 class Slot:
@@ -255,6 +259,9 @@ class Slot:
     def _conclude(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
         state = patiently(lambda: self._engine.inspect(self._sandbox.main), self._released)
+        for kind, happened in (("log_gap", self._follower.gap), ("log_replaced", self._follower.replaced)):
+            if happened:
+                self._handler.event(kind, LOSSES[kind])
         booted_at = self._engine.booted_at() if state.exit_code in verdict.ENGINE_STOP_CODES else 0.0
         result = verdict.of_exit(self.spec, state, self._stopped, self._follower.dropped_bytes, booted_at)
         crash.point("concluded")

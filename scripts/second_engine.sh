@@ -15,7 +15,7 @@ start() {
   is_root || die "a second engine needs root"
   mkdir -p "$dir"
   ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
-  ip addr show "$bridge" | grep -q 10.99.77.1 || ip addr add 10.99.77.1/24 dev "$bridge"
+  ip addr replace 10.99.77.1/24 dev "$bridge"
   ip link set "$bridge" up
   local old
   old=$(cat "$dir/docker.pid" 2>/dev/null || true)

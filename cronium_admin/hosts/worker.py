@@ -8,6 +8,7 @@ from celery.worker import state as celery_state
 
 from cronium_admin.celery import app
 from cronium_admin.hosts.runner import Runner
+from executor import log_context
 
 log = logging.getLogger("cronium.worker")
 _current: "Worker | None" = None
@@ -18,6 +19,7 @@ class Worker:
 
     def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
         global _current
+        log_context.name_host(host)
         self.runner = Runner(host)
         # A queue of the host's own carries what only it can do: cancel a run that it holds.
         app.amqp.queues.select([])
@@ -51,6 +53,11 @@ class Worker:
         self._thread.join(1)
         celery_state.should_stop = None
         return done
+
+
+def current() -> Worker | None:
+    """This process's own worker, if it has one."""
+    return _current
 
 
 def look(run_id: str) -> None:

@@ -124,6 +124,7 @@ def _requeue(run_id: UUID, expected: Q, message: str) -> bool:
         "requeued",
         message,
         status=Status.QUEUED,
+        lease_epoch=F("lease_epoch") + 1,  # who held it writes nothing more
         host="",
         lease_owner="",
         lease_expires_at=None,

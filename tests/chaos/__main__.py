@@ -77,6 +77,8 @@ def trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
         while not settled(cluster, asked) and time.monotonic() < quiet + QUIET_SECONDS:
             time.sleep(1)
         found = violations(cluster, asked)
+        if not nemesis.ended_well:
+            found.append("the nemesis itself failed, so this trial proves nothing")
         found += [f"left on an engine: {name}" for name in cluster.left_on_engines()]
         table(nemesis, cluster, asked, found, time.monotonic() - quiet)
         return len(found)

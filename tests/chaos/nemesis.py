@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ class Nemesis:
         self.cluster, self.rng, self.freeze = cluster, random.Random(seed), freeze
         self.did: Counter[str] = Counter()
         self.over = threading.Event()
+        self.ended_well = False
         self._points = list(POINTS)
         self.rng.shuffle(self._points)
         self._acts: list[Callable[[], None]] = [
@@ -28,10 +30,14 @@ class Nemesis:
         ]
 
     def run(self) -> None:
-        while not self.over.wait(self.rng.uniform(*PAUSES)):
-            self._revive()
-            self.rng.choice(self._acts)()
-        self._heal()
+        try:
+            while not self.over.wait(self.rng.uniform(*PAUSES)):
+                self._revive()
+                self.rng.choice(self._acts)()
+            self._heal()
+            self.ended_well = True
+        except Exception:  # noqa: BLE001 - a nemesis that stumbled is a failed trial, said by ended_well
+            traceback.print_exc()
 
     def _note(self, what: str) -> None:
         self.did[what] += 1

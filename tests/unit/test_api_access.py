@@ -52,6 +52,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/variables/shared/day/history", None, "viewer", 200),
     ("PUT", "/variables/shared/day", {"value": 1}, "editor", 200),
     ("DELETE", "/variables/shared/day", None, "editor", 204),
+    ("GET", "/metrics", None, "viewer", 200),
     ("GET", "/secrets", None, "viewer", 200),
     ("GET", "/secrets/API_KEY", None, "viewer", 200),
     ("PUT", "/secrets/API_KEY", {"value": "a new value"}, "admin", 200),

@@ -19,6 +19,7 @@ from cronium_admin.access.models import ApiToken, User
 from cronium_admin.api import api
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.urls import websocket_urlpatterns
+from cronium_admin.ops import ready
 from cronium_admin.runs.models import Run
 from tests.conftest import ROLES
 from tests.unit.test_api_access import ROUTES
@@ -32,11 +33,17 @@ OPEN: list[tuple[str, str, int, int]] = [
     ("POST", "/sign-in/", 200, 302),
     ("POST", "/sign-out/", 302, 302),
     ("GET", "/api/v1/health", 200, 200),
+    ("GET", "/health", 200, 200),
+    ("GET", "/api/v1/ready", 200, 200),
+    ("GET", "/ready", 200, 200),
     ("GET", "/api/v1/openapi.json", 200, 200),
     ("GET", "/api/v1/docs", 200, 200),
 ]
 # With rows of their own elsewhere: a token that is somebody else's is not found, whoever asks.
-TESTED_APART = {("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it"}
+TESTED_APART = {
+    ("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it",
+    ("GET", "metrics"): "test_ops: as /api/v1/metrics",
+}
 # The last address of a tree, which answers for what is not there.
 NOTHING_THERE = {"api/v1/"}
 SOCKETS = {"ws/runs/<uuid:run_id>/logs": "viewer"}
@@ -96,6 +103,7 @@ def test_what_is_open_says_the_same_to_everybody(
     method: str, url: str, stranger: int, person: int, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "get_openapi_schema", lambda **_: {})  # who gets it is asked here; to make it is slow
+    monkeypatch.setattr(ready, "PARTS", {"database": lambda: True})  # test_ops asks the real ones
     assert Client().generic(method, url).status_code == stranger
     for role in ROLES:
         client = Client()

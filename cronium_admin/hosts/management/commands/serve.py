@@ -40,6 +40,7 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
             host=host,
             port=port,
             lifespan="on",
+            log_config=None,  # as all else: see LOGGING
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,

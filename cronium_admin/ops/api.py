@@ -1,0 +1,66 @@
+"""The routes for machines that watch: /metrics, /health, /ready; under /api/v1 and at the root."""
+
+import hmac
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Status
+from ninja.security import HttpBearer
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel, Field
+
+from cronium_admin.access.auth import needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.ops import metrics
+from cronium_admin.ops.ready import readiness
+
+router = Router(tags=["operations"])
+AT_THE_ROOT = frozenset({"metrics", "health", "ready"})  # names of the routes that are there too
+
+
+class MetricsToken(HttpBearer):
+    """CRONIUM_METRICS_TOKEN as bearer: reads the metrics and nothing else. Another bearer is others' matter."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> str | None:
+        own = settings.CONFIG.metrics_token.encode()
+        return "metrics" if own and hmac.compare_digest(token.strip().encode(), own) else None
+
+
+class HealthOut(BaseModel):
+    status: str
+    version: str
+
+
+class ReadyOut(BaseModel):
+    status: str = Field(description="ready, or not_ready")
+    parts: dict[str, str] = Field(description="By name: ok, or failed.")
+
+
+@router.get(
+    "/metrics",
+    auth=[MetricsToken(), *needs(May.SEE)],
+    response={200: str, ERRORS: ErrorBody},
+    url_name="metrics",
+    summary="What Prometheus reads",
+)
+def read_metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format. Takes an API token, a session, or CRONIUM_METRICS_TOKEN as bearer."""
+    return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/health", auth=None, response=HealthOut, url_name="health", summary="Is it up?")
+def health(request: HttpRequest) -> HealthOut:
+    """200 while this process answers, whatever it depends on: see /ready."""
+    return HealthOut(status="ok", version=settings.VERSION)
+
+
+@router.get(
+    "/ready", auth=None, response={200: ReadyOut, 503: ReadyOut}, url_name="ready", summary="Can it do its work?"
+)
+def ready(request: HttpRequest) -> Status[ReadyOut]:
+    """200 when database, tables, broker, channel layer and the worker inside answer; 503 and which one does not."""
+    parts = readiness.parts()
+    whole = all(parts.values())
+    told = {name: "ok" if fine else "failed" for name, fine in parts.items()}
+    return Status(200 if whole else 503, ReadyOut(status="ready" if whole else "not_ready", parts=told))

@@ -1,0 +1,50 @@
+"""The form of the server's log: one line a record, as text or as JSON, with the run, host and request it is about."""
+
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from executor import log_context
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class About(logging.Filter):
+    """Puts what a record is about on it; changes nothing else, and lets all through."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.run_id = getattr(record, "run_id", "") or log_context.run_id.get()
+        record.request_id = request_id.get()
+        record.host = log_context.host()
+        return True
+
+
+class Text(logging.Formatter):
+    """For people: the run is named where the message itself does not."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        run_id = getattr(record, "run_id", "")
+        return f"{line} (run {run_id})" if run_id and run_id not in line else line
+
+
+class Json(JsonFormatter):
+    """For machines: one object a line, with time, level, logger and message, and only those others that are known."""
+
+    def __init__(self) -> None:
+        super().__init__(json_ensure_ascii=False)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        log_data.update(level=record.levelname, logger=record.name, message=record.getMessage())
+        about = {name: getattr(record, name, "") for name in ("run_id", "host", "request_id")}
+        log_data.update({name: value for name, value in about.items() if value})
+        log_data.update(getattr(record, "access", {}))
+        if message_dict.get("exc_info"):
+            log_data["exception"] = message_dict["exc_info"]

@@ -1,0 +1,166 @@
+"""What Prometheus is told: the runs from the database, the workers' numbers from their hosts, this process's own."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Min, Q
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from cronium_admin import counters
+from cronium_admin.hosts import worker
+from cronium_admin.hosts.service import HostView, all_hosts
+from cronium_admin.runs.models import LIVE, TERMINAL, Run
+
+CACHE_SECONDS = 10.0
+SETTLED_AFTER = timedelta(minutes=10)  # clocks differ, and a row appears with its commit
+# Of a host's row: metric, help, column. A column without a value gives no sample.
+_HOST_GAUGES = [
+    ("cronium_host_draining", "1 while the host takes nothing new.", "draining"),
+    ("cronium_host_unsafe", "1 when the host's isolation check got through somewhere.", "unsafe"),
+    ("cronium_host_capacity", "How many runs the host carries out at once.", "capacity"),
+    ("cronium_host_running", "How many runs hold one of the host's slots.", "running"),
+    ("cronium_host_cpus", "CPUs of the host's engine.", "cpus"),
+    ("cronium_host_load1", "The last minute's load of the worker's machine.", "load"),
+    ("cronium_host_memory_bytes", "What the host's engine has for containers.", "memory_bytes"),
+    ("cronium_host_memory_used_bytes", "Memory in use on the worker's machine.", "memory_used_bytes"),
+]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the database says: how many runs ended how, how many live where, and the hosts."""
+
+    ended: list[tuple[str, str, int]]  # status, reason
+    live: list[tuple[str, str, str, int]]  # status, queue, host
+    hosts: list[HostView]
+
+
+class Known:
+    """The facts, not older than CACHE_SECONDS; one thread at a time asks the database.
+
+    A run that has ended stays as it is. So what was created before every run that still lives is counted once, by the
+    first question of a process, and later ones look at what is newer: they stay cheap however many runs there are.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at = -CACHE_SECONDS
+        self._facts = Facts([], [], [])
+        self._settled: Counter[tuple[str, str]] = Counter()
+        self._until = datetime.min.replace(tzinfo=UTC)  # the settled ones were created before
+
+    def facts(self) -> Facts:
+        with self._lock:
+            if time.monotonic() - self._at >= CACHE_SECONDS:
+                self._facts = self._ask()
+                self._at = time.monotonic()
+            return self._facts
+
+    def _ask(self) -> Facts:
+        hosts = all_hosts()
+        living = Run.objects.filter(status__in=LIVE).order_by().values_list("status", "queue", "host")
+        live = list(living.annotate(n=Count("*"), oldest=Min("created_at")))
+        until = max(self._until, min([timezone.now() - SETTLED_AFTER, *(row[4] for row in live)]))
+        newer = Run.objects.filter(status__in=TERMINAL, created_at__gte=self._until).order_by()
+        old = Count("pk", filter=Q(created_at__lt=until))
+        ended = self._settled.copy()
+        for status, reason, number, settled in newer.values_list("status", "reason").annotate(n=Count("*"), old=old):
+            ended[status, reason] += number
+            self._settled[status, reason] += settled
+        self._until = until
+        return Facts([(*key, n) for key, n in ended.items()], [row[:4] for row in live], hosts)
+
+
+known = Known()
+
+
+class _Cronium(Collector):
+    def __init__(self, found: Facts) -> None:
+        self._found = found
+
+    def collect(self) -> Iterator[Family]:
+        build = GaugeMetricFamily("cronium_build_info", "The version that answers.", labels=["version"])
+        build.add_metric([settings.VERSION], 1)
+        yield build
+        yield from _runs(self._found)
+        yield from _hosts(self._found.hosts)
+        yield from _counted("web", [((), counters.snapshot("web"))])
+        yield from _counted("worker", _of_workers(self._found.hosts))
+
+
+def _runs(found: Facts) -> Iterator[Family]:
+    ended = CounterMetricFamily("cronium_runs", "Runs that have ended, ever.", labels=["status", "reason"])
+    for status, reason, number in found.ended:
+        ended.add_metric([status, reason], number)
+    yield ended
+    live = GaugeMetricFamily(
+        "cronium_runs_live", "Runs that wait (queued) or are on a host.", labels=["status", "queue", "host"]
+    )
+    for status, queue, host, number in found.live:
+        live.add_metric([status, queue, host], number)
+    yield live
+
+
+def _hosts(hosts: list[HostView]) -> Iterator[Family]:
+    up = GaugeMetricFamily("cronium_host_up", "1 while the host's worker reports.", labels=["host"])
+    for host in hosts:
+        up.add_metric([host.row.name], host.alive)
+    yield up
+    for name, words, column in _HOST_GAUGES:
+        gauge = GaugeMetricFamily(name, words, labels=["host"])
+        for host in hosts:
+            if (value := getattr(host.row, column)) is not None and host.alive:
+                gauge.add_metric([host.row.name], value)
+        yield gauge
+
+
+def _of_workers(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each living worker's numbers with its host; and what this process has of their kind, if it is no worker."""
+    yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
+    if not worker.current():
+        yield ("",), counters.snapshot()
+
+
+def _counted(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
+    """The metrics of `counters`; what another version of a worker wrote in another form is left out."""
+    taken = list(sources)
+    for name, metric in counters.METRICS.items():
+        if metric.of != of:
+            continue
+        labels = [*(["host"] if of == "worker" else []), *metric.labels]
+        kind = HistogramMetricFamily if metric.buckets else CounterMetricFamily
+        family: Any = kind(name, metric.help, labels=labels)
+        for before, source in taken:
+            for row in source.get(name, ()):
+                values = [*before, *row["labels"]]
+                if len(values) != len(labels):
+                    continue
+                if metric.buckets and len(row.get("buckets", ())) == len(metric.buckets) + 1:
+                    family.add_metric(values, _cumulated(metric.buckets, row["buckets"]), row["sum"])
+                elif not metric.buckets and "value" in row:
+                    family.add_metric(values, row["value"])
+        yield family
+
+
+def _cumulated(bounds: tuple[float, ...], buckets: list[int]) -> list[tuple[str, float]]:
+    """Prometheus counts into a bucket all that fell into the smaller ones too."""
+    return list(zip([*(str(bound) for bound in bounds), "+Inf"], accumulate(buckets), strict=True))
+
+
+def text() -> bytes:
+    """All of it, in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    registry.register(_Cronium(known.facts()))
+    return generate_latest(registry)

@@ -1,0 +1,123 @@
+"""Whether this process can do its work now: each part is asked within a short time, at most once a second.
+
+Says which part failed and never why: the answer is open to everybody, the reason is in the server's log.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+
+import redis
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+
+from cronium_admin.hosts import worker
+from cronium_admin.hosts.models import Host
+
+log = logging.getLogger("cronium.ready")
+SHARED_SECONDS = 1.0
+PART_SECONDS = 2.0
+REDIS_SECONDS = 1.0
+BEAT = timedelta(seconds=30)
+
+_migrated: frozenset[tuple[str, str]] | None = None
+
+
+def _database() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return True
+
+
+def _migrations() -> bool:
+    """All are applied. The plan is made from files, so after the first time only the rows are compared."""
+    global _migrated
+    if _migrated is None:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return False
+        _migrated = frozenset(executor.loader.applied_migrations)
+    return _migrated <= MigrationRecorder(connection).applied_migrations().keys()
+
+
+def _broker() -> bool:
+    if not settings.CONFIG.redis_url:
+        return True  # in this process's memory
+    with redis.Redis.from_url(
+        settings.CELERY_BROKER_URL, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+    ) as client:
+        return bool(client.ping())
+
+
+def _channel_layer() -> bool:
+    async def round_trip() -> None:
+        layer = get_channel_layer()
+        name = await layer.new_channel("ready")
+        await layer.send(name, {"type": "ready"})
+        await asyncio.wait_for(layer.receive(name), REDIS_SECONDS)
+
+    asyncio.run(round_trip())
+    return True
+
+
+def _runner() -> bool:
+    """The worker inside this process has reported lately; a process without one needs none."""
+    own = worker.current()
+    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=timezone.now() - BEAT).exists()
+
+
+PARTS: dict[str, Callable[[], bool]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "broker": _broker,
+    "channel_layer": _channel_layer,
+    "runner": _runner,
+}
+
+
+class Readiness:
+    """Asks the parts side by side and shares the answer. A part that hangs has failed, and is not asked again
+    before it is done: at most one thread a part."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(len(PARTS), "ready")
+        self._asked: dict[str, Future[bool]] = {}
+        self._at = -SHARED_SECONDS
+        self._answer: dict[str, bool] = {}
+
+    def parts(self) -> dict[str, bool]:
+        """Each part by name: whether it answers. Not older than SHARED_SECONDS, plus the time to ask."""
+        with self._lock:
+            if time.monotonic() - self._at >= SHARED_SECONDS:
+                self._answer = self._ask()
+                self._at = time.monotonic()
+            return self._answer
+
+    def _ask(self) -> dict[str, bool]:
+        for name, part in PARTS.items():
+            if name not in self._asked or self._asked[name].done():
+                self._asked[name] = self._pool.submit(_answers, name, part)
+        wait(self._asked.values(), PART_SECONDS)
+        return {name: asked.done() and asked.result() for name, asked in self._asked.items()}
+
+
+def _answers(name: str, part: Callable[[], bool]) -> bool:
+    try:
+        return part()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer
+        log.warning("%s does not answer (%s)", name, type(error).__name__)
+        return False
+    finally:
+        connection.close()
+
+
+readiness = Readiness()
