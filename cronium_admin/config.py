@@ -54,6 +54,9 @@ class Config(BaseSettings):
     backend_url: Annotated[str, _known_url("http", "https")] = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
+    # What a host may promise to its runs: memory in MB (0: nine tenths of the engine's), and CPUs times this.
+    host_memory_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    cpu_overcommit: Annotated[float, Field(ge=0.1, le=1000)] = 4.0
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     canary: Literal["on", "off"] = "on"

@@ -88,6 +88,12 @@ class Engine:
         with _typed("say which runtimes it has"):
             return tuple(sorted(self._control.info().get("Runtimes") or ()))
 
+    def resources(self) -> tuple[float, int]:
+        """CPUs and bytes of memory that this engine's containers share."""
+        with _typed("say what it has"):
+            info = self._control.info()
+            return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
+
     @property
     def log_driver(self) -> str:
         """`local`, which keeps every byte, where the engine has it."""

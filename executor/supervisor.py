@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from executor import log_context
 from executor.sandbox import EngineLike
 from executor.slot import Slot
 from executor.spec import Resumption, RunHandler, RunSpec
@@ -55,7 +56,8 @@ class Supervisor:
 
     def _hold(self, slot: Slot) -> None:
         try:
-            slot.run()
+            with log_context.of_run(slot.spec.run_id):
+                slot.run()
         finally:
             with self._lock:
                 self._slots.pop(slot.spec.run_id, None)

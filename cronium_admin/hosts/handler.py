@@ -1,12 +1,14 @@
 """Between one run of the executor and its row: the executor's RunHandler, with Django behind it."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
 
+from cronium_admin import counters
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import transitions
@@ -34,9 +36,18 @@ class RowHandler:
         self._database = database
         self._writer = writer
         self._log = run_log or RunLog(run_id, epoch)
+        self._since: float | None = None if run_log else time.monotonic()  # the phase that is measured now began
 
     def may_begin(self, image_id: str) -> bool:
-        return self._database.call(self._begin, image_id)
+        begun = self._database.call(self._begin, image_id)
+        self._measured("sandbox")
+        return begun
+
+    def _measured(self, phase: str) -> None:
+        """The end of a phase of the start; what another process began is not measured."""
+        if self._since is not None:
+            began, self._since = self._since, time.monotonic()
+            counters.observe("cronium_run_phase_seconds", self._since - began, phase=phase)
 
     def _begin(self, image_id: str) -> bool:
         if transitions.begin(self._run_id, self._epoch, image_id):
@@ -46,12 +57,18 @@ class RowHandler:
         return mine.exists()
 
     def append(self, batch: Batch) -> None:
+        lines, size = self._log.lines, self._log.bytes
         self._write(self._log.prepare(batch))
+        if not lines:
+            self._measured("first_log")
+        counters.count("cronium_log_lines_total", self._log.lines - lines)
+        counters.count("cronium_log_bytes_total", self._log.bytes - size)
 
     def _write(self, write: Write) -> None:
         try:
             self._writer.write(write)
         except LeaseLost as error:
+            counters.count("cronium_lease_losses_total", kind="run")
             raise Superseded from error
 
     def request(self, operation: str, body: Any) -> Reply:

@@ -9,13 +9,17 @@ from uuid import UUID
 
 from django.conf import settings
 
-from cronium_admin.hosts import canary, recovery
+from cronium_admin import counters
+from cronium_admin.hosts import admission, canary, recovery
 from cronium_admin.hosts.acting import Acting
+from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.facts import HostFacts
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
+from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
@@ -37,7 +41,6 @@ SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
 REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0
 SETTLE_SECONDS = 10.0
 DROP_SECONDS = 10.0
-RUNTIMES_SECONDS = 60.0  # an engine rarely learns another
 CANARY_DELAY = 3.0  # a run that waits for the start gets the machine first
 CANARY_SECONDS, CANARY_AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
 
@@ -52,8 +55,8 @@ def _refuse(run: Run, message: str) -> None:
 class Runner:
     """One host's worker. `start` it, `look` when told to, `close` or `hand_over` at the end."""
 
-    def __init__(self, host: str, engine: EngineLike | None = None) -> None:
-        self.host = host
+    def __init__(self, host: str, engine: EngineLike | None = None, queues: tuple[str, ...] = (DEFAULT_QUEUE,)) -> None:
+        self.host, self.queues = host, queues
         self._acting = Acting(host)
         self.owner = self._acting.owner
         self.instance = instance()
@@ -65,8 +68,8 @@ class Runner:
         self.draining = False
         self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
         self._canary: Canary | None = None
-        self._runtimes: tuple[str, ...] = ()
-        self._runtimes_at = -RUNTIMES_SECONDS
+        self._facts = HostFacts(self.engine)
+        self._offer = Offer(queues)
         self._swept_at = -SETTLE_SECONDS
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -82,6 +85,7 @@ class Runner:
         """Take over what an earlier process left, clear up after it, then take work."""
         self.acts = self.database.call(self._acting.acquire)
         if self.acts:
+            self.database.call(self._acting.renew, self._tell())  # what it has to offer, before it takes anything
             self._take_over()
             self._reap(host_label(self.host))
             self._reap()
@@ -148,16 +152,31 @@ class Runner:
         if not self.acts or self.draining or (self.unsafe and not settings.CONFIG.allow_unsafe_host):
             return
         while self.supervisor.free() > 0 and not self._closing.is_set():
-            run = self.database.call(transitions.claim_next, self.host, self.owner)
+            run = self.database.call(transitions.claim_next, self.host, self.owner, self._choose)
             if run is None:
                 return
             crash.point("claimed")
+            if run.claimed_at:
+                waited = (run.claimed_at - run.created_at).total_seconds()
+                counters.observe("cronium_run_phase_seconds", waited, phase="queued")
             try:
                 spec = self.database.call(spec_of, run, self.instance, self.host)
             except SecretUnavailable as error:
                 self.database.call(_refuse, run, str(error))
                 continue
             self.supervisor.start(spec, RowHandler(run.pk, run.lease_epoch, self.database, self.writer))
+
+    def _choose(self) -> UUID | None:
+        return admission.next_for(self.host, self._offer)
+
+    def _tell(self) -> dict[str, Any]:
+        """The columns of the host's row, and with them what this host has to offer."""
+        facts = self._facts.read()
+        if "cpus" in facts:
+            overcommit = settings.CONFIG.cpu_overcommit
+            self._offer = Offer(self.queues, facts["cpus"], facts["memory_bytes"], overcommit)
+        facts |= {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
+        return facts | {"queues": list(self.queues), "counters": counters.snapshot()}
 
     def _sweep(self) -> None:
         """Now and then: runs that nobody sees to, of this host or of one that is away."""
@@ -179,6 +198,7 @@ class Runner:
             handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
             self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, one.seconds_left))
         if adopted:
+            counters.count("cronium_adoptions_total", len(adopted))
             log.warning("took over %d runs that an earlier process left behind", len(adopted))
 
     def _remove(self, spec: RunSpec) -> None:
@@ -194,10 +214,9 @@ class Runner:
             return
         self.database.call(transitions.renew_leases, self.owner)
         self._obey_cancels()
-        facts: dict[str, Any] = {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
-        facts |= self._engine_facts()
-        if not self.database.call(self._acting.renew, facts):
+        if not self.database.call(self._acting.renew, self._tell()):
             self.acts = False
+            counters.count("cronium_lease_losses_total", kind="host")
             self.supervisor.drop(DROP_SECONDS)
             return
         row = self.database.call(Host.objects.get, name=self.host)
@@ -205,15 +224,6 @@ class Runner:
         self.unsafe, self.draining = row.unsafe, row.draining
         if changed:  # the canary's word, or that of `manage.py doctor`, or an administrator's
             self._wake.set()
-
-    def _engine_facts(self) -> dict[str, Any]:
-        try:
-            self.engine.ping()
-            if time.monotonic() - self._runtimes_at > RUNTIMES_SECONDS:
-                self._runtimes, self._runtimes_at = self.engine.runtimes(), time.monotonic()
-            return {"engine_version": self.engine.version, "engine_error": "", "runtimes": list(self._runtimes)}
-        except EngineError as error:
-            return {"engine_error": str(error)}
 
     def _obey_cancels(self) -> None:
         for run_id in self.database.call(self._cancelled):
@@ -248,7 +258,8 @@ class Runner:
 
     def _reap(self, host: str = "") -> None:
         try:
-            reap(self.engine, self.instance, host or self.host, self._living)
+            for gone in reap(self.engine, self.instance, host or self.host, self._living):
+                counters.count("cronium_reaped_total", kind=gone.kind)
         except EngineError as error:
             log.error("%s", error)
 

@@ -20,7 +20,7 @@ class Worker:
     def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
         global _current
         log_context.name_host(host)
-        self.runner = Runner(host)
+        self.runner = Runner(host, queues=queues)
         # A queue of the host's own carries what only it can do: cancel a run that it holds.
         app.amqp.queues.select([])
         self._consumer: WorkController = app.WorkController(

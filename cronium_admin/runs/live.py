@@ -11,6 +11,8 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 
+from cronium_admin import counters
+
 log = logging.getLogger("cronium.live")
 _loop: asyncio.AbstractEventLoop | None = None
 _lock = threading.Lock()
@@ -43,6 +45,7 @@ async def _send(names: list[str]) -> None:
         try:
             await layer.group_send(name, {"type": "run.news"})
         except Exception:
+            counters.count("cronium_nudges_dropped_total")
             log.warning("a nudge to %s was not sent; its readers look by themselves", name, exc_info=True)
 
 

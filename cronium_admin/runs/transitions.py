@@ -4,7 +4,7 @@ Each function returns whether it changed the row. False means somebody else was 
 ended; the caller then does nothing more to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -41,13 +41,14 @@ def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "
     return True
 
 
-def claim_next(host: str, owner: str) -> Run | None:
-    """queued -> starting for the run that has waited longest; None when nothing waits."""
-    while True:
-        waiting = Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id")
-        run_id = waiting.values_list("pk", flat=True).first()
-        if run_id is None:
-            return None
+def oldest_waiting() -> UUID | None:
+    """The run that has waited longest."""
+    return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
+
+
+def claim_next(host: str, owner: str, choose: Callable[[], UUID | None] = oldest_waiting) -> Run | None:
+    """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none."""
+    while (run_id := choose()) is not None:
         if _change(
             run_id,
             Q(status=Status.QUEUED),
@@ -61,6 +62,7 @@ def claim_next(host: str, owner: str) -> Run | None:
             claimed_at=Now(),
         ):
             return Run.objects.get(pk=run_id)
+    return None
 
 
 def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:

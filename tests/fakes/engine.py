@@ -142,6 +142,10 @@ class FakeEngine:
         self._enter("runtimes")
         return self.offered
 
+    def resources(self) -> tuple[float, int]:
+        self._enter("resources")
+        return 8.0, 32 * 1024**3
+
     def create_network(self, body: dict[str, Any]) -> None:
         self._enter("create_network")
         wanted = IPv4Network(body["IPAM"]["Config"][0]["Subnet"])

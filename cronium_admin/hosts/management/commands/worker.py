@@ -3,13 +3,27 @@
 import queue
 import signal
 import socket
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import preflight
 from cronium_admin.hosts.worker import Worker
+from cronium_admin.jobs.rules import DEFAULT_QUEUE, validate_queue
+
+
+def _queues(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    try:
+        for name in names:
+            validate_queue(name)
+    except ValidationError as error:
+        raise ArgumentTypeError(" ".join(error.messages)) from error
+    if not names:
+        raise ArgumentTypeError("Name at least one queue, such as default.")
+    return names
 
 
 class Command(BaseCommand):
@@ -17,13 +31,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=socket.gethostname(), help="this worker's name, one of its own each")
-        parser.add_argument("--queues", default="default", help="comma-separated queues to serve")
+        parser.add_argument("--queues", type=_queues, default=(DEFAULT_QUEUE,), help="comma-separated queues to serve")
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_old_tables()
-        queues = tuple(name.strip() for name in options["queues"].split(",") if name.strip())
-        worker = Worker(options["host"], queues)
+        worker = Worker(options["host"], options["queues"])
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda given, _: signals.put(given))

@@ -1,0 +1,159 @@
+"""Admission: a host takes what it serves and has room for, oldest first, and lets no large run wait for ever."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from cronium_admin import counters
+from cronium_admin.hosts import admission
+from cronium_admin.hosts.admission import MB, Offer, Promise
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.runner import Runner
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.service import launch
+from tests.fakes.engine import FakeEngine
+
+SIDECAR = 256 * MB
+Queue = Callable[..., Run]
+
+
+@pytest.fixture
+def waiting(db: None, job: Job) -> Queue:
+    """A waiting run; each one made waits a second less than the one before."""
+    made: list[Run] = []
+
+    def make(memory_mb: int = 100, cpu: str = "1", network: str = "none", ago: int = 30, **more: Any) -> Run:
+        run = launch(job, by=None, trigger="api")
+        at = timezone.now() - timedelta(seconds=ago - len(made))
+        facts = {"memory_mb": memory_mb, "cpu": Decimal(cpu), "network": network, "created_at": at} | more
+        Run.objects.filter(pk=run.pk).update(**facts)
+        made.append(run)
+        return run
+
+    return make
+
+
+def on(host: str, run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(status=Status.RUNNING, host=host)
+
+
+def test_the_oldest_that_fits_is_next(waiting: Queue) -> None:
+    first, _ = waiting(), waiting()
+    assert admission.next_for("east", Offer()) == first.pk
+
+
+def test_only_of_the_hosts_queues(waiting: Queue) -> None:
+    waiting(queue="gpu")
+    own = waiting(queue="night")
+    assert admission.next_for("east", Offer(("default", "night"))) == own.pk
+    assert admission.next_for("east", Offer()) is None
+
+
+def test_the_memory_of_the_sidecar_counts(waiting: Queue) -> None:
+    waiting(memory_mb=100, network="isolated")
+    assert admission.next_for("east", Offer(memory_bytes=100 * MB + SIDECAR - 1)) is None
+    assert admission.next_for("east", Offer(memory_bytes=100 * MB + SIDECAR)) is not None
+
+
+def test_memory_is_promised_once(waiting: Queue) -> None:
+    on("east", waiting(memory_mb=600))
+    on("west", waiting(memory_mb=900))
+    run = waiting(memory_mb=401)
+    offer = Offer(memory_bytes=1000 * MB)
+    assert admission.next_for("east", offer) is None
+    Run.objects.filter(pk=run.pk).update(memory_mb=400)
+    assert admission.next_for("east", offer) == run.pk
+
+
+def test_cpu_is_promised_so_many_times(waiting: Queue) -> None:
+    for _ in range(3):
+        on("east", waiting())
+    run = waiting()
+    assert admission.next_for("east", Offer(cpus=2, overcommit=1.5)) is None
+    assert admission.next_for("east", Offer(cpus=2, overcommit=2)) == run.pk
+
+
+def test_a_host_never_takes_what_its_engine_would_refuse(waiting: Queue) -> None:
+    waiting(cpu="4")
+    assert admission.next_for("east", Offer(cpus=2, overcommit=10)) is None
+
+
+def test_one_run_may_have_all_cpus_whatever_the_share(waiting: Queue) -> None:
+    run = waiting(cpu="2")
+    assert admission.next_for("east", Offer(cpus=2, overcommit=0.5)) == run.pk
+
+
+def test_a_large_run_is_passed_over_for_a_minute_and_then_waited_for(waiting: Queue) -> None:
+    on("east", waiting(memory_mb=600))
+    large, small = waiting(memory_mb=900), waiting()
+    offer = Offer(memory_bytes=1000 * MB)
+    assert admission.next_for("east", offer) == small.pk
+    Run.objects.filter(pk=large.pk).update(created_at=timezone.now() - timedelta(seconds=61))
+    assert admission.next_for("east", offer) is None
+    Run.objects.filter(host="east").update(status=Status.SUCCEEDED)
+    assert admission.next_for("east", offer) == large.pk
+
+
+def test_what_never_fits_holds_nobody_up(waiting: Queue) -> None:
+    waiting(memory_mb=5000, ago=600)
+    small = waiting(ago=600)
+    assert admission.next_for("east", Offer(memory_bytes=1000 * MB)) == small.pk
+
+
+def test_what_is_promised_by_host(waiting: Queue) -> None:
+    on("east", waiting(memory_mb=100, cpu="0.5"))
+    on("east", waiting(memory_mb=50, cpu="1", network="isolated"))
+    waiting()
+    assert admission.reserved() == {"east": Promise(Decimal("1.5"), 150 * MB + SIDECAR)}
+
+
+def test_a_claim_costs_few_queries(waiting: Queue, django_assert_num_queries: Any) -> None:
+    for _ in range(30):
+        waiting()
+    with django_assert_num_queries(2):
+        admission.next_for("east", Offer(memory_bytes=1000 * MB))
+
+
+def test_who_was_slower_chooses_again(waiting: Queue) -> None:
+    first, second = waiting(), waiting()
+    chosen = iter([first.pk, second.pk])
+
+    def slow() -> Any:
+        run_id = next(chosen)
+        if run_id == first.pk:
+            transitions.claim_next("west", "another", lambda: first.pk)
+        return run_id
+
+    claimed = transitions.claim_next("east", "me", slow)
+    assert claimed is not None
+    assert claimed.pk == second.pk
+
+
+@pytest.mark.parametrize("queues", ["GPU", "a b", ",", "x" * 41])
+def test_a_worker_refuses_queues_that_are_none(queues: str) -> None:
+    with pytest.raises((CommandError, SystemExit)):
+        call_command("worker", "--queues", queues)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_the_heartbeat_tells_of_the_host() -> None:
+    runner = Runner("east", FakeEngine(), ("default", "night"))
+    try:
+        counters.count("cronium_adoptions_total")
+        runner._beat()  # begins to act
+        runner._beat()
+        row = Host.objects.get(name="east")
+        assert row.queues == ["default", "night"]
+        assert (row.cpus, row.memory_bytes) == (8.0, int(32 * 1024**3 * 0.9))
+        assert row.load is not None
+        assert (row.memory_used_bytes or 0) > 0
+        assert row.counters["cronium_adoptions_total"]
+    finally:
+        runner.close(1)
