@@ -175,11 +175,14 @@ def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) ->
     """Wherever it dies, the next one brings the run to its end, and its script has begun at most once."""
     server = new_server(CRONIUM_MAX_CONCURRENT="2", CRONIUM_CRASH_AT=point)
     with killed_at_the_end(server.start()):
-        slug, run_id = counted(server, lines=5, pause="0.1")
+        slug = server.job(COUNTED.format(lines=5, pause="0.1"), timeout_seconds=90)
+        with suppress(httpx.TransportError):  # it may die before it answers
+            server.launch(slug, key="once")
         assert server.process is not None
         assert server.process.wait(30) == -signal.SIGKILL
         del server.env["CRONIUM_CRASH_AT"]
         server.start()
+        run_id = server.launch(slug, key="once")
         run = server.ended(run_id, 60)
         started = variable(server, slug, "started")
         if point in ("begun", "payload-half"):
