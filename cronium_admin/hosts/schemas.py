@@ -1,8 +1,9 @@
 """Hosts as the API says them."""
 
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cronium_admin.hosts.service import HostView
 
@@ -18,8 +19,16 @@ class HostOut(BaseModel):
     name: str
     alive: bool = Field(description="It has reported within half a minute.")
     takes_runs: bool
+    draining: bool = Field(description="It ends what it has and takes nothing new.")
+    queues: list[str] = Field(description="The queues it serves.")
     capacity: int
     running: int
+    cpus: float | None = Field(description="CPUs of its engine.")
+    memory_bytes: int | None = Field(description="What it may promise to runs.")
+    reserved_cpu: float = Field(description="CPUs promised to the runs that are there; may be more than there are.")
+    reserved_memory_bytes: int = Field(description="Promised to the runs that are there, their sidecars included.")
+    load: float | None = Field(description="The last minute's, of the worker's machine.")
+    memory_used_bytes: int | None = Field(description="In use on the worker's machine.")
     engine_version: str
     engine_error: str
     runtimes: list[str] = Field(description="What its engine can run containers with.")
@@ -32,11 +41,27 @@ class HostOut(BaseModel):
     def of(cls, host: HostView) -> "HostOut":
         same = [
             *("name", "capacity", "running", "engine_version", "engine_error", "runtimes", "heartbeat_at"),
-            *("unsafe", "canary_at"),
+            *("unsafe", "canary_at", "draining", "cpus", "memory_bytes", "load", "memory_used_bytes"),
         ]
         canary = [ProbeOut(**probe) for probe in host.probes]
         facts = {name: getattr(host.row, name) for name in same}
-        return cls(**facts, alive=host.alive, takes_runs=host.takes_runs, canary=canary)
+        promised: dict[str, Any] = {
+            "reserved_cpu": float(host.reserved.cpu),
+            "reserved_memory_bytes": host.reserved.memory_bytes,
+        }
+        said: dict[str, Any] = {
+            "alive": host.alive,
+            "takes_runs": host.takes_runs,
+            "queues": list(host.queues),
+            "canary": canary,
+        }
+        return cls(**facts, **promised, **said)
+
+
+class HostIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    draining: bool = Field(description="true: end what is there and take nothing new; false: take runs again.")
 
 
 class HostList(BaseModel):

@@ -1,4 +1,4 @@
-"""What people are told of the hosts: who lives, who takes runs, and why a run waits. Changes nothing."""
+"""What people are told of the hosts: who lives, who takes runs, what is promised. Changes only who is drained."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from cronium_admin.errors import Refused
+from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
+from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from executor.canary import mend
 
 ALIVE = timedelta(seconds=30)
@@ -21,6 +24,11 @@ class HostView:
     alive: bool
     takes_runs: bool
     probes: list[dict[str, Any]]  # name, held, found and, where it did not hold, mend
+    reserved: Promise  # what its runs were promised
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return queues_of(self.row)
 
     @property
     def through(self) -> list[str]:
@@ -29,23 +37,24 @@ class HostView:
 
 
 def all_hosts() -> list[HostView]:
-    return [_view(row) for row in Host.objects.order_by("name")]
+    taken = reserved()
+    return [_view(row, taken.get(row.name, Promise())) for row in Host.objects.order_by("name")]
 
 
-def _view(row: Host) -> HostView:
+def queues_of(row: Host) -> tuple[str, ...]:
+    """The queues it serves; a worker that has not said so serves the default one."""
+    return tuple(row.queues) or (DEFAULT_QUEUE,)
+
+
+def drain(name: str, on: bool) -> HostView:
+    """Let a host take nothing new, or take runs again. Refused where there is no such host."""
+    if not Host.objects.filter(name=name).update(draining=on):
+        raise Refused(404, "not_found", f"There is no host {name[:100]!r}.")
+    return next(host for host in all_hosts() if host.row.name == name)
+
+
+def _view(row: Host, promised: Promise) -> HostView:
     alive = row.heartbeat_at is not None and row.heartbeat_at > timezone.now() - ALIVE
-    takes_runs = alive and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
+    takes_runs = alive and not row.draining and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
     probes = [{**one, "mend": mend(one["name"]) if one["held"] is False else ""} for one in row.canary or []]
-    return HostView(row, alive, takes_runs, probes)
-
-
-def why_waiting() -> str:
-    """Why no host takes runs now; empty when one does."""
-    hosts = all_hosts()
-    if any(host.takes_runs for host in hosts):
-        return ""
-    unsafe = [host.row.name for host in hosts if host.alive]
-    if unsafe:
-        names = f"host {unsafe[0]}" if len(unsafe) == 1 else f"hosts {', '.join(unsafe)}"
-        return f"No host takes runs: {names} failed the isolation check."
-    return "No host takes runs: none has reported for half a minute. Is a worker running?"
+    return HostView(row, alive, takes_runs, probes, promised)

@@ -7,6 +7,7 @@ from cronium_admin.hosts import views
 app_name = "hosts"
 urlpatterns = [
     path("hosts/", views.hosts, name="list"),
-    path("hosts/waiting/", views.waiting, name="waiting"),
+    path("hosts/<int:pk>/drain/", views.switch, name="drain"),
+    path("hosts/waiting/<uuid:run_id>/", views.waiting, name="waiting"),
     path("hosts/unsafe/", views.unsafe, name="unsafe"),
 ]

@@ -1,25 +1,45 @@
-"""The Hosts page, and two notices that other pages ask for once they stand."""
+"""The Hosts page with its switches, and two notices that other pages ask for once they stand."""
 
+from uuid import UUID
+
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs
 from cronium_admin.access.roles import May
-from cronium_admin.hosts.service import all_hosts, why_waiting
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.service import all_hosts, drain
+from cronium_admin.hosts.waiting import unserved, why
+from cronium_admin.runs.models import Run, Status
 
 
 @require_safe
 @needs(May.SEE)
 def hosts(request: HttpRequest) -> HttpResponse:
-    return render(request, "hosts/list.html", {"hosts": all_hosts(), "nav": "hosts"})
+    return render(request, "hosts/list.html", {"hosts": all_hosts(), "unserved": unserved(), "nav": "hosts"})
+
+
+@require_POST
+@needs(May.ADMIN)
+def switch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Drain a host, or let it take runs again."""
+    row = get_object_or_404(Host, pk=pk)
+    on = request.POST.get("draining") == "on"
+    drain(row.name, on)
+    done = "ends what it has and takes nothing new" if on else "takes runs again"
+    messages.success(request, f"Host {row.name} {done}.")
+    return redirect("hosts:list")
 
 
 @require_safe
 @needs(May.SEE)
-def waiting(request: HttpRequest) -> HttpResponse:
-    """Why a run that waits waits, if no host takes runs."""
-    return render(request, "hosts/_waiting.html", {"why": why_waiting()})
+def waiting(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Why a run that waits waits; empty when it may begin any moment, or waits no more."""
+    run = Run.objects.only("status", "queue", "cpu", "memory_mb", "network").filter(pk=run_id).first()
+    waits = why(run) if run and run.status == Status.QUEUED else None
+    return render(request, "hosts/_waiting.html", {"why": waits})
 
 
 @require_safe

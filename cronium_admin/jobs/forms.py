@@ -10,6 +10,7 @@ from django.http import QueryDict
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
 
@@ -20,8 +21,8 @@ LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment", "secrets": "Secrets",
-    "input_text": "Input", "tags_text": "Tags", "read_only_root": "Read-only root", "enabled": "Enabled",
-    "__all__": "Job",
+    "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "read_only_root": "Read-only root",
+    "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _NUMBER = {"invalid": "Must be a number."}
 _WHOLE = {"invalid": "Must be a whole number."}
@@ -45,6 +46,7 @@ class JobForm(forms.Form):
     enabled = forms.BooleanField(required=False)
     input_text = forms.CharField(required=False, strip=False)
     tags_text = forms.CharField(required=False)
+    queue = forms.CharField(required=False)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
         super().__init__(data, initial=_initial(job, script))
@@ -78,12 +80,17 @@ class JobForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """The job's fields by their own names; what the form itself refuses is left out.
 
-        So is a network that was not sent (no browser sends a choice that can't be taken), and its list: both stay.
+        So is a network that was not sent (no browser sends a choice that can't be taken), its list, and a queue: they
+        stay.
         """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
+        if "queue" not in self.data:
+            data.pop("queue", None)
+        elif "queue" in data:
+            data["queue"] = data["queue"] or DEFAULT_QUEUE
         return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def take(self, error: ValidationError) -> None:
@@ -142,9 +149,16 @@ def _lines(text: str) -> str:
 def _initial(job: Job | None, script: str) -> dict[str, Any]:
     if job is None:
         blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
-        return blank | {"network": Network.ISOLATED, "read_only_root": True, "enabled": True, "script": script}
+        blank["queue"] = DEFAULT_QUEUE
+        return blank | {
+            "queue": DEFAULT_QUEUE,
+            "network": Network.ISOLATED,
+            "read_only_root": True,
+            "enabled": True,
+            "script": script,
+        }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
-    values = {name: getattr(job, name) for name in (*same, "network", "read_only_root", "enabled")}
+    values = {name: getattr(job, name) for name in (*same, "network", "queue", "read_only_root", "enabled")}
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

@@ -34,6 +34,7 @@ class JobItem(BaseModel):
     tags: list[str]
     timeout_seconds: int
     network: Network
+    queue: str = Field(description="Which hosts may take its runs.")
     read_only_root: bool
     revision: int
     runs: int = Field(description="How many runs it has had.")
@@ -43,7 +44,7 @@ class JobItem(BaseModel):
     @staticmethod
     def facts(job: Job) -> dict[str, Any]:
         same = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
-        more = ("read_only_root", "revision", "created_at", "updated_at")
+        more = ("queue", "read_only_root", "revision", "created_at", "updated_at")
         values = {name: getattr(job, name) for name in (*same, *more)}
         return values | {"profile": job.profile.name, "runs": job.last_run_number}
 
@@ -100,6 +101,9 @@ class JobPatch(BaseModel):
     timeout_seconds: StrictInt = OMITTED
     network: Annotated[Network, Field(description=NETWORK)] = OMITTED
     egress: Annotated[list[StrictStr], Field(description=EGRESS)] = OMITTED
+    queue: Annotated[StrictStr, Field(description="Which hosts may take its runs: those whose worker serves it.")] = (
+        OMITTED
+    )
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
     enabled: StrictBool = OMITTED

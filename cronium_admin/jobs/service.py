@@ -21,7 +21,7 @@ from cronium_admin.secrets.service import missing
 DECIDES_THE_RUN = frozenset(
     {
         *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "secrets"),
-        *("timeout_seconds", "network", "egress", "read_only_root", "input"),
+        *("timeout_seconds", "network", "egress", "queue", "read_only_root", "input"),
     }
 )
 FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"}

@@ -43,6 +43,7 @@ class RunItem(BaseModel):
     limits: LimitsOut
     timeout_seconds: int
     network: str = Field(description="isolated, none, egress or open.")
+    queue: str = Field(description="Which hosts may take it.")
     runtime: str = Field(description="The engine's runtime it asks for (runc, runsc, ...); empty: the default.")
     read_only_root: bool
     parent: UUID | None = Field(description="The run that this one repeats.")
@@ -62,7 +63,8 @@ class RunItem(BaseModel):
     def facts(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *("timeout_seconds", "network", "read_only_root", "host", "created_at", "claimed_at", "started_at"),
+            *("timeout_seconds", "network", "queue", "read_only_root", "host"),
+            *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
             *("condition", "runtime"),
         ]

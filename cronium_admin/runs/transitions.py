@@ -41,12 +41,12 @@ def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "
     return True
 
 
-def oldest_waiting() -> UUID | None:
+def _oldest_waiting() -> UUID | None:
     """The run that has waited longest."""
     return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
 
 
-def claim_next(host: str, owner: str, choose: Callable[[], UUID | None] = oldest_waiting) -> Run | None:
+def claim_next(host: str, owner: str, choose: Callable[[], UUID | None] = _oldest_waiting) -> Run | None:
     """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none."""
     while (run_id := choose()) is not None:
         if _change(

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
+from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime import variables
@@ -38,6 +39,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),
     ("GET", "/hosts", None, "viewer", 200),
+    ("PATCH", "/hosts/east", {"draining": True}, "admin", 200),
     ("GET", "/images", None, "viewer", 200),
     ("GET", "/images/python", None, "viewer", 200),
     ("PUT", "/images/python", {"reference": "my/python:1"}, "admin", 200),
@@ -69,6 +71,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     make_job(slug="idle", name="Idle")
     variables.put(variables.Place(None, "day"), 1, variables.Author())
     Secret.objects.create(name="API_KEY")
+    Host.objects.create(name="east")
     Run.objects.update(output=1, output_at=timezone.now())
     return run
 

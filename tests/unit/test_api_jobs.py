@@ -264,3 +264,12 @@ def test_a_run_keeps_what_its_job_was(editor: Api, job: Job, run: Run) -> None:
     kept = editor.get(f"/runs/{run.pk}").json()
     assert (kept["script"], kept["timeout_seconds"], kept["job_revision"]) == ("echo hello", 3600, 1)
     assert kept["status"] == Status.QUEUED
+
+
+def test_a_job_names_its_queue_and_its_runs_wait_there(editor: Api, job: Job) -> None:
+    assert editor.get("/jobs/report").json()["queue"] == "default"
+    assert editor.call("PATCH", "/jobs/report", {"queue": "gpu"}).json()["queue"] == "gpu"
+    assert editor.call("POST", "/jobs/report/runs").json()["queue"] == "gpu"
+    refused = editor.call("PATCH", "/jobs/report", {"queue": "GPU"})
+    assert refused.status_code == 422
+    assert "lower-case letters" in refused.json()["fields"]["queue"][0]

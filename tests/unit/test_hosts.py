@@ -87,21 +87,66 @@ class TestPages:
             ([{"unsafe": True}], "host east failed the isolation check"),
             ([{"unsafe": True}, {"name": "west", "unsafe": True}], "hosts east, west failed"),
             ([{"unsafe": True}, {"name": "west"}], ""),
+            ([{"draining": True}], "host east is draining and takes nothing new"),
+            ([{"draining": True}, {"name": "west", "draining": True}], "hosts east, west are draining"),
+            (
+                [{"draining": True}, {"name": "west", "unsafe": True}],
+                "host west failed the isolation check; host east",
+            ),
+            ([{"queues": ["gpu"]}, {"name": "west", "queues": ["night"]}], "those that live serve gpu, night"),
+            ([{"queues": ["gpu"]}], "manage.py worker --queues default"),
+            ([{"queues": ["gpu", "default"]}], ""),
+            ([{"cpus": 0.25}], "It asks for 0.5 CPU and 512 MB, its sidecar included"),
+            ([{"cpus": 4.0, "memory_bytes": 400 * 2**20}], "east has 4 CPU and 400 MB"),
+            ([{"cpus": 4.0, "memory_bytes": 512 * 2**20}], ""),
+            ([{"capacity": 2, "running": 2}], "All slots are taken (east 2 of 2)"),
             ([{"heartbeat_at": timezone.now() - timedelta(hours=1)}], "none has reported"),
             ([{"heartbeat_at": None}], "none has reported"),
         ],
     )
-    def test_who_waits_is_told_why(self, client: Client, hosts: list[dict[str, Any]], words: str) -> None:
+    def test_who_waits_is_told_why(self, client: Client, run: Run, hosts: list[dict[str, Any]], words: str) -> None:
+        Run.objects.update(cpu="0.5", memory_mb=256, network="isolated")
         for host in hosts:
             seen_now(**host)
-        text = get(client, "/hosts/waiting/")
+        text = get(client, f"/hosts/waiting/{run.pk}/")
         assert words in text
         assert bool(text.strip()) == bool(words)
 
-    def test_with_the_override_nobody_waits_for_it(self, client: Client, settings: Any) -> None:
+    def test_who_waits_for_room_is_told_so(self, client: Client, run: Run, make_job: Callable[..., Job]) -> None:
+        seen_now(capacity=4, running=1, memory_bytes=600 * 2**20)
+        other = launch(make_job(), None)
+        Run.objects.filter(pk=run.pk).update(memory_mb=256)
+        Run.objects.filter(pk=other.pk).update(status="running", host="east", memory_mb=256)
+        assert "It waits for room" in get(client, f"/hosts/waiting/{run.pk}/")
+
+    def test_queues_that_nobody_serves_stand_above_the_hosts(self, client: Client, run: Run) -> None:
+        seen_now(queues=["default"])
+        assert "of the queue" not in get(client, "/hosts/")
+        Run.objects.update(queue="gpu")
+        text = get(client, "/hosts/")
+        assert "1 run of the queue" in text
+        assert "manage.py worker --queues gpu" in text
+
+    def test_an_administrator_drains_and_resumes(self, client: Client) -> None:
+        row = seen_now(running=2)
+        client.post(f"/hosts/{row.pk}/drain/", {"draining": "on"})
+        text = get(client, "/hosts/")
+        assert "Draining: 2 runs left" in text
+        assert "Resume" in text
+        assert "takes no runs" in text
+        client.post(f"/hosts/{row.pk}/drain/", {"draining": "off"})
+        assert not Host.objects.get().draining
+
+    def test_others_see_no_button(self, people: dict[str, User]) -> None:
+        seen_now()
+        client = Client()
+        client.force_login(people["editor"])
+        assert "/drain/" not in get(client, "/hosts/")
+
+    def test_with_the_override_nobody_waits_for_it(self, client: Client, run: Run, settings: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update={"allow_unsafe_host": True})
         seen_now(unsafe=True, canary=[])
-        assert get(client, "/hosts/waiting/").strip() == ""
+        assert get(client, f"/hosts/waiting/{run.pk}/").strip() == ""
         assert "CRONIUM_ALLOW_UNSAFE_HOST is set" in get(client, "/hosts/")
 
     def test_a_waiting_run_asks_for_it_and_an_ended_one_does_not(self, client: Client, run: Run) -> None:
@@ -118,6 +163,15 @@ def test_the_api_tells_all_of_a_host(viewer: Api) -> None:
     assert host["runtimes"] == ["runc", "runsc"]
     assert [probe["held"] for probe in host["canary"]] == [True, False, None]
     assert [bool(probe["mend"]) for probe in host["canary"]] == [False, True, False]
+
+
+def test_the_api_drains_a_host(admin: Api) -> None:
+    seen_now(queues=["night"])
+    answer = admin.call("PATCH", "/hosts/east", {"draining": True}).json()
+    assert (answer["draining"], answer["takes_runs"], answer["queues"]) == (True, False, ["night"])
+    assert admin.call("PATCH", "/hosts/east", {"draining": False}).json()["takes_runs"]
+    assert admin.call("PATCH", "/hosts/west", {"draining": True}).status_code == 404
+    assert admin.call("PATCH", "/hosts/east", {"drain": True}).status_code == 422
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

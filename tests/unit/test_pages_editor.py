@@ -146,3 +146,15 @@ def test_a_nul_byte_is_refused(client: Client) -> None:
         assert answer.status_code == 422, field
     assert client.post("/jobs/new/", {**GOOD, "env_value": ["a\x00b", "", ""]}).status_code == 422
     assert not Job.objects.exists()
+
+
+def test_a_queue_is_kept_checked_and_default_when_emptied(client: Client, job: Job) -> None:
+    sent = {"name": "Report", "language": "bash", "script": "true", "profile": "small", "timeout_seconds": "60"}
+    wrong = client.post("/jobs/report/edit/", sent | {"queue": "GPU 1"})
+    assert wrong.status_code == 422
+    assert "is not a queue: lower-case letters" in wrong.content.decode()
+    typed: list[tuple[dict[str, str], str]] = [({"queue": "gpu"}, "gpu"), ({}, "gpu"), ({"queue": ""}, "default")]
+    for more, stored in typed:
+        assert client.post("/jobs/report/edit/", sent | more).status_code == 302
+        job.refresh_from_db()
+        assert job.queue == stored

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cronium_admin.access.models import ApiToken, User
+from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime import variables
@@ -53,7 +54,8 @@ PAGES = [
     ("get", "variables:delete", "variable", "editor"),
     ("post", "variables:delete", "variable", "editor"),
     ("get", "hosts:list", "", "viewer"),
-    ("get", "hosts:waiting", "", "viewer"),
+    ("get", "hosts:waiting", "run", "viewer"),
+    ("post", "hosts:drain", "host", "admin"),
     ("get", "hosts:unsafe", "", "viewer"),
     ("get", "access:tokens", "", "viewer"),
     ("post", "access:tokens", "", "viewer"),
@@ -69,6 +71,7 @@ def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def address(run: Run) -> Callable[[str, str], str]:
     parts: dict[str, list[Any]] = {"": [], "job": [run.job_slug], "run": [run.pk], "language": ["bash"]}
     parts["profile"] = ["medium"]
+    parts["host"] = [Host.objects.create(name="east").pk]
     parts["secret"] = ["API_KEY"]
     parts["variable"] = ["report", "day"]
     variables.put(variables.Place(run.job, "day"), 1, variables.Author())

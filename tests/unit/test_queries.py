@@ -30,7 +30,7 @@ READS = [
     ("/variables/job-2/day", 3),
     ("/variables/job-2/day/history", 3),
     ("/runs/{run}/sandbox", 2),
-    ("/hosts", 2),
+    ("/hosts", 3),
     ("/images", 10),
     ("/images/bash", 4),
     ("/profiles", 2),

@@ -335,6 +335,7 @@ class TestRun:
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
     ) -> None:
         from cronium_admin.hosts import runner
+        from cronium_admin.hosts.admission import Offer
 
         keys(new_key())
         if case == "deleted":
@@ -359,6 +360,7 @@ class TestRun:
         host = object.__new__(runner.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
         host.unsafe = host.draining = False
+        host._offer = Offer()
         host.acts, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
         host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
         Run.objects.update(status="queued")
