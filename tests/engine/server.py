@@ -31,6 +31,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         kept["CRONIUM_DOCKER_HOST"] = address
     own = {"CRONIUM_DATA_DIR": str(folder), "CRONIUM_SUBNET_POOL": SUBNET_POOL, "PYTHONUNBUFFERED": "1"}
     own["CRONIUM_CANARY"] = "off"  # its containers are no test's own
+    own |= {"CRONIUM_HOST_MEMORY_MB": "1000000", "CRONIUM_CPU_OVERCOMMIT": "100"}  # small machines run the tests
     return kept | own | more
 
 
