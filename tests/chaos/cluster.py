@@ -56,11 +56,20 @@ class Cluster(Server):
         manage(self.env, "bootstrap")
         self.token = manage(self.env, "token", "create", "--user", "admin", "--name", "tests").strip()
         self.client.headers["Authorization"] = f"Bearer {self.token}"
-        for part in ("a", "b"):
-            self.start_part(part)
         self.start("web")
         assert self.process is not None
         self.parts["web"] = self.process
+        self.start_part("b")
+        self.prove_network()
+        self.start_part("a")
+
+    def prove_network(self) -> None:
+        """A run on the second engine reaches its sidecar; if not, every trial would blame Cronium for it."""
+        script = "cronium_set_variable shared/proof yes"
+        run = self.post("/runs", {"language": "bash", "script": script, "timeout_seconds": 30})
+        ended = self.ended(run["id"], 120)
+        if ended["status"] != "succeeded":
+            raise RuntimeError(f"the second engine's network does not carry: {ended['message'] or ended['status']}")
 
     def start_part(self, part: str, crash_at: str = "") -> None:
         env = dict(self.env)
