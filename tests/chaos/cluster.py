@@ -65,7 +65,7 @@ class Cluster(Server):
 
     def prove_network(self) -> None:
         """A run on the second engine reaches its sidecar; if not, every trial would blame Cronium for it."""
-        script = "cronium_set_variable shared/proof yes"
+        script = "cronium_increment_variable shared/proof"
         ended = self.ended(self.run(script, timeout_seconds=30), 120)
         if ended["status"] != "succeeded":
             raise RuntimeError(f"the second engine's network does not carry: {ended['message'] or ended['status']}")
