@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from executor.crash import POINTS
 from tests.chaos.check import SCRIPT, Asked, violations
 from tests.chaos.cluster import Cluster
 from tests.chaos.nemesis import Nemesis
@@ -24,7 +25,7 @@ QUIET_SECONDS = 180
 def ask(cluster: Cluster, rng: random.Random, number: int) -> Asked:
     """A job and a run; web may be away, so each call is repeated under one key."""
     lines, code = rng.randint(1, 400), rng.choice((0, 0, 0, 3))
-    times_out, cancelled = number % 17 == 0, number % 13 == 0
+    times_out, cancelled = number % 17 == 0, number % 8 == 0
     sleep = 60 if times_out else rng.choice((0, 0.5, 2, 8))
     slug = f"chaos-{number}"
     job = {
@@ -44,9 +45,24 @@ def ask(cluster: Cluster, rng: random.Random, number: int) -> Asked:
         time.sleep(0.5)
 
 
-def cancel(cluster: Cluster, one: Asked) -> None:
-    with suppress(httpx.TransportError):
-        cluster.client.post(f"/runs/{one.run_id}/cancel")
+class Cancels:
+    """Asks for each cancel some time after its run, so that it meets runs at every step."""
+
+    def __init__(self, cluster: Cluster, rng: random.Random) -> None:
+        self._cluster, self._rng = cluster, rng
+        self._due: list[tuple[float, Asked]] = []
+
+    def plan(self, one: Asked) -> None:
+        self._due.append((time.monotonic() + self._rng.uniform(0, 6), one))
+
+    def go(self, whatever: bool = False) -> None:
+        """Ask for what is due, or for all."""
+        waiting = self._due
+        self._due = [pair for pair in waiting if pair[0] > time.monotonic() and not whatever]
+        for pair in waiting:
+            if pair not in self._due:
+                with suppress(httpx.TransportError):
+                    self._cluster.client.post(f"/runs/{pair[1].run_id}/cancel")
 
 
 def settled(cluster: Cluster, asked: list[Asked]) -> bool:
@@ -59,18 +75,20 @@ def trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
     """The number of violations."""
     print(f"chaos: {runs} runs, {seconds:.0f} s, seed {seed}", flush=True)
     rng = random.Random(seed)
-    cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"], os.environ["CRONIUM_TEST_REDIS_URL"])
+    cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"])
     try:
         cluster.prepare()
         nemesis = Nemesis(cluster, seed)
         thread = threading.Thread(target=nemesis.run, daemon=True)
         thread.start()
-        asked, end = [], time.monotonic() + seconds
+        asked, cancels, end = [], Cancels(cluster, rng), time.monotonic() + seconds
         for number in range(1, runs + 1):
             asked.append(ask(cluster, rng, number))
             if asked[-1].cancelled:
-                cancel(cluster, asked[-1])
+                cancels.plan(asked[-1])
+            cancels.go()
             time.sleep(max(0.0, (end - time.monotonic()) / (runs - number + 1)) * rng.uniform(0, 1.5))
+        cancels.go(whatever=True)
         nemesis.over.set()
         thread.join(120)
         quiet = time.monotonic()
@@ -96,6 +114,7 @@ def table(nemesis: Nemesis, cluster: Cluster, asked: list[Asked], found: list[st
         ends[name] = ends.get(name, 0) + 1
     for name, times in sorted(ends.items()):
         print(f"  ended {name:26} {times}")
+    print(f"  crash points reached: {len(POINTS) - len(nemesis.points)} of {len(POINTS)}; not: {nemesis.points}")
     print(f"  harm {nemesis.did.total()}, runs {len(asked)}, settled after {quiet:.0f} s, violations {len(found)}")
     for words in found:
         print(f"  VIOLATION {words}")

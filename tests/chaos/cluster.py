@@ -1,4 +1,4 @@
-"""What the nemesis plays with: web and two workers, each with an engine of its own, PostgreSQL and Redis."""
+"""What the nemesis plays with: web and two workers, each with an engine of its own, a database and Redis."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import docker
 import psycopg
-import redis
 
+from tests.chaos.broker import Broker
 from tests.engine.server import ROOT, Server, manage
 
 POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
@@ -21,10 +21,10 @@ POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
 class Cluster(Server):
     """`parts` are its processes by name: web, a and b. Only the engine of b is its own to kill."""
 
-    def __init__(self, folder: Path, database: str, redis_url: str) -> None:
+    def __init__(self, folder: Path, database: str) -> None:
         self.server_database = database
         self.name = f"cronium_chaos_{uuid.uuid4().hex[:8]}"
-        self.redis = redis.Redis.from_url(redis_url.rsplit("/", 1)[0] + "/8")
+        self.broker = Broker(folder)
         self.engine_folder = folder / "engine"
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
         with psycopg.connect(database, autocommit=True) as connection:
@@ -33,7 +33,7 @@ class Cluster(Server):
             folder,
             "",
             CRONIUM_DATABASE_URL=database.rsplit("/", 1)[0] + "/" + self.name,
-            CRONIUM_REDIS_URL=redis_url.rsplit("/", 1)[0] + "/8",
+            CRONIUM_REDIS_URL=self.broker.url,
             CRONIUM_ADMIN_PASSWORD="for tests only 1",
             CRONIUM_MAX_CONCURRENT="6",
         )
@@ -44,7 +44,7 @@ class Cluster(Server):
 
     def prepare(self) -> None:
         """Engine, images, database and token; then all processes."""
-        self.redis.flushdb()
+        self.broker.start()
         self.engine("start")
         manage(self.env, "migrate", "-v", "0")
         manage(self.env, "images", "build")
@@ -93,20 +93,14 @@ class Cluster(Server):
         script = [str(ROOT / "scripts" / "second_engine.sh"), what, str(self.engine_folder)]
         subprocess.run(script, check=True, timeout=120)
 
-    def kill_engine(self, number: signal.Signals) -> None:
-        os.kill(int((self.engine_folder / "docker.pid").read_text()), number)
+    def signal_engine(self, number: signal.Signals) -> None:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.engine_folder / "docker.pid").read_text()), number)
 
     def break_connections(self) -> None:
         with psycopg.connect(self.server_database, autocommit=True) as connection:
             query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
             connection.execute(query, (self.name,))
-
-    def break_redis(self) -> None:
-        """Every connection cut, and every message that waits lost."""
-        self.redis.flushdb()
-        for client in self.redis.client_list():
-            with suppress(redis.ResponseError):
-                self.redis.client_kill_filter(_id=client["id"], skipme=True)
 
     def engines(self) -> list[docker.APIClient]:
         return [self.docker, docker.APIClient(base_url=self.address_b, version="auto")]
@@ -128,8 +122,9 @@ class Cluster(Server):
             process.wait()
         with suppress(Exception):
             self.sweep()
+        self.signal_engine(signal.SIGCONT)
         self.engine("stop")
         with psycopg.connect(self.server_database, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')  # type: ignore[arg-type]
-        self.redis.flushdb()
+        self.broker.kill()
         shutil.rmtree(self.engine_folder, ignore_errors=True)

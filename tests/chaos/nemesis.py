@@ -11,21 +11,24 @@ from collections.abc import Callable
 from executor.crash import POINTS
 from tests.chaos.cluster import Cluster
 
-PAUSES = 2.0, 6.0  # seconds between two acts
+PAUSES = 1.0, 4.0  # seconds between two acts
+FREEZE = 5.0, 40.0  # of a worker; beyond its lease another takes its place
+AWAY = 1.0, 8.0  # of Redis and of an engine
+REACHED_SECONDS = 20.0
 
 
 class Nemesis:
-    """`run` until `over`; then everything is up again."""
+    """`run` until `over`; then everything is up again. `points` are the crash points not reached so far."""
 
-    def __init__(self, cluster: Cluster, seed: int, freeze: tuple[float, float] = (5.0, 40.0)) -> None:
-        self.cluster, self.rng, self.freeze = cluster, random.Random(seed), freeze
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self.cluster, self.rng = cluster, random.Random(seed)
         self.did: Counter[str] = Counter()
         self.over = threading.Event()
         self.ended_well = False
-        self._points = list(POINTS)
-        self.rng.shuffle(self._points)
+        self.points = list(POINTS)
+        self.rng.shuffle(self.points)
         self._acts: list[Callable[[], None]] = [
-            *(self._kill, self._kill, self._freeze, self._restart, self._crash_point, self._crash_point),
+            *(self._kill, self._freeze, self._restart, self._crash_point, self._crash_point, self._crash_point),
             *(self._database, self._redis, self._engine),
         ]
 
@@ -64,7 +67,7 @@ class Nemesis:
         self.cluster.parts[part].wait(60)
 
     def _freeze(self) -> None:
-        part, seconds = self._part(), self.rng.uniform(*self.freeze)
+        part, seconds = self._part(), self.rng.uniform(*FREEZE)
         self._note(f"SIGSTOP {part}")
         self.cluster.signal_part(part, signal.SIGSTOP)
         frozen = self.cluster.parts[part]
@@ -78,36 +81,47 @@ class Nemesis:
             frozen.wait()
 
     def _crash_point(self) -> None:
-        if not self._points:
-            return
-        point, part = self._points.pop(), self._part("a", "b")
+        """A worker that dies where it is told to; a point that its runs did not come to is tried again later."""
+        if not self.points:
+            return self._kill()
+        point, part = self.points.pop(0), self._part("a", "b")
         self.cluster.signal_part(part, signal.SIGKILL)
         self.cluster.parts[part].wait()
         self.cluster.start_part(part, point)
-        end = time.monotonic() + 25
-        while self.cluster.parts[part].poll() is None and time.monotonic() < end and not self.over.wait(0.2):
+        dies = self.cluster.parts[part]
+        end = time.monotonic() + REACHED_SECONDS
+        while dies.poll() is None and time.monotonic() < end and not self.over.wait(0.1):
             pass
-        reached = self.cluster.parts[part].poll() is not None
+        reached = dies.poll() is not None
         self._note(f"crash at {point}" if reached else "crash point not reached")
         if not reached:
+            self.points.append(point)
             self.cluster.signal_part(part, signal.SIGKILL)
-            self.cluster.parts[part].wait()
+            dies.wait()
 
     def _database(self) -> None:
         self._note("PostgreSQL connections")
         self.cluster.break_connections()
 
     def _redis(self) -> None:
-        self._note("Redis emptied and cut")
-        self.cluster.break_redis()
+        broker, how = self.cluster.broker, self.rng.choice(("cut", "frozen", "killed"))
+        self._note(f"Redis {how}")
+        if how == "cut":
+            return broker.cut()
+        broker.signal(signal.SIGSTOP) if how == "frozen" else broker.kill()
+        self.over.wait(self.rng.uniform(*AWAY))
+        broker.signal(signal.SIGCONT) if how == "frozen" else broker.start()
+        return None
 
     def _engine(self) -> None:
-        number = self.rng.choice((signal.SIGKILL, signal.SIGTERM))
+        number = self.rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
         self._note(f"dockerd b {number.name}")
-        self.cluster.kill_engine(number)
-        self.over.wait(self.rng.uniform(1, 5))
+        self.cluster.signal_engine(number)
+        self.over.wait(self.rng.uniform(*AWAY))
+        self.cluster.signal_engine(signal.SIGCONT)
         self.cluster.engine("start")
 
     def _heal(self) -> None:
+        self.cluster.broker.start()
         self.cluster.engine("start")
         self._revive()
