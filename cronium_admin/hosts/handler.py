@@ -15,9 +15,11 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
+from executor.errors import EngineUnreachable
 from executor.spec import Batch, Reply, RunResult, Superseded
 
 log = logging.getLogger("cronium.host")
+TRIES = 3  # a claim and a return to the queue raise the epoch by one each
 
 
 class RowHandler:
@@ -30,7 +32,10 @@ class RowHandler:
         database: DatabaseThreads,
         writer: LogWriter,
         run_log: RunLog | None = None,  # what an earlier process has stored
+        *,
+        may_wait: bool = False,  # again, for an engine that goes away before the script begins
     ) -> None:
+        self._may_wait = may_wait and epoch < 2 * TRIES - 1
         self._run_id = run_id
         self._epoch = epoch
         self._database = database
@@ -81,6 +86,10 @@ class RowHandler:
         self._database.call(transitions.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
+        if self._may_wait and result.reason == EngineUnreachable.reason:
+            words = "The engine of its host gave no answer before the script began"
+            if self._database.call(transitions.requeue, self._run_id, self._epoch, words):
+                return
         self._write(self._log.seal())
         facts = {
             "log_lines": self._log.lines,

@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Set
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from cronium_admin.hosts import admission, canary, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.engine_watch import EngineWatch
 from cronium_admin.hosts.facts import HostFacts
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
@@ -69,6 +72,7 @@ class Runner:
         self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
         self._canary: Canary | None = None
         self._facts = HostFacts(self.engine)
+        self._watch = EngineWatch(host, self.engine, queues)
         self._offer = Offer(queues)
         self._swept_at = -SETTLE_SECONDS
         self._wake = threading.Event()
@@ -152,22 +156,32 @@ class Runner:
         if not self.acts or self.draining or (self.unsafe and not settings.CONFIG.allow_unsafe_host):
             return
         while self.supervisor.free() > 0 and not self._closing.is_set():
-            run = self.database.call(transitions.claim_next, self.host, self.owner, self._choose)
+            if not (queues := self._open_queues()):
+                return
+            choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues))
+            run = self.database.call(transitions.claim_next, self.host, self.owner, choose)
             if run is None:
                 return
             crash.point("claimed")
-            if run.claimed_at:
-                waited = (run.claimed_at - run.created_at).total_seconds()
-                counters.observe("cronium_run_phase_seconds", waited, phase="queued")
-            try:
-                spec = self.database.call(spec_of, run, self.instance, self.host)
-            except SecretUnavailable as error:
-                self.database.call(_refuse, run, str(error))
-                continue
-            self.supervisor.start(spec, RowHandler(run.pk, run.lease_epoch, self.database, self.writer))
+            self._begin(run)
 
-    def _choose(self) -> UUID | None:
-        return admission.next_for(self.host, self._offer)
+    def _open_queues(self) -> tuple[str, ...]:
+        """Those to claim from: while the engine is away none, and after a while what only this host serves."""
+        if self._watch.answers():
+            return self.queues
+        return self.database.call(self._watch.only_here) if self._watch.is_away_for_long() else ()
+
+    def _begin(self, run: Run) -> None:
+        if run.claimed_at:
+            waited = (run.claimed_at - run.created_at).total_seconds()
+            counters.observe("cronium_run_phase_seconds", waited, phase="queued")
+        try:
+            spec = self.database.call(spec_of, run, self.instance, self.host)
+        except SecretUnavailable as error:
+            self.database.call(_refuse, run, str(error))
+            return
+        may_wait = not self._watch.is_away_for_long()
+        self.supervisor.start(spec, RowHandler(run.pk, run.lease_epoch, self.database, self.writer, may_wait=may_wait))
 
     def _tell(self) -> dict[str, Any]:
         """The columns of the host's row, and with them what this host has to offer."""

@@ -55,6 +55,8 @@ def drain(name: str, on: bool) -> HostView:
 
 def _view(row: Host, promised: Promise) -> HostView:
     alive = row.heartbeat_at is not None and row.heartbeat_at > timezone.now() - ALIVE
-    takes_runs = alive and not row.draining and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
+    takes_runs = (
+        alive and not row.draining and not row.engine_error and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
+    )
     probes = [{**one, "mend": mend(one["name"]) if one["held"] is False else ""} for one in row.canary or []]
     return HostView(row, alive, takes_runs, probes, promised)

@@ -82,10 +82,12 @@ def _takers(queue: str, hosts: list[HostView]) -> tuple[list[HostView], str]:
     if takers:
         return takers, ""
     unsafe = _named(serving, lambda host: host.row.unsafe and not settings.CONFIG.allow_unsafe_host)
+    away = _named(serving, lambda host: bool(host.row.engine_error))
     draining = _named(serving, lambda host: host.row.draining)
-    both = [f"{unsafe} failed the isolation check"] if unsafe else []
-    both += [f"{draining} {'are' if ',' in draining else 'is'} draining and takes nothing new"] if draining else []
-    return [], f"No host takes runs of the queue {queue}: {'; '.join(both)}."
+    reasons = [f"{unsafe} failed the isolation check"] if unsafe else []
+    reasons += [f"the Docker Engine of {away} does not answer"] if away else []
+    reasons += [f"{draining} {'are' if ',' in draining else 'is'} draining and takes nothing new"] if draining else []
+    return [], f"No host takes runs of the queue {queue}: {'; '.join(reasons)}."
 
 
 def _named(hosts: list[HostView], which: Callable[[HostView], bool]) -> str:

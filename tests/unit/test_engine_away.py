@@ -1,0 +1,122 @@
+"""A host whose engine is away: what waits goes on waiting, and fails only where nobody else will take it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin.hosts import engine_watch
+from cronium_admin.hosts.handler import RowHandler
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.runner import Runner
+from cronium_admin.hosts.waiting import why
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from executor.errors import EngineUnreachable
+from executor.spec import RunResult
+from tests.fakes.engine import FakeEngine
+
+AWAY = RunResult("errored", "engine_unreachable", "The engine gave no answer.")
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+class Absent(FakeEngine):
+    """An engine that answers only while `up`."""
+
+    up = False
+
+    def ping(self) -> None:
+        if not self.up:
+            raise EngineUnreachable("no answer")
+
+
+@pytest.fixture
+def engine() -> Iterator[Absent]:
+    made = Absent()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runner(engine: Absent, transactional_db: None) -> Iterator[Runner]:
+    made = Runner("east", engine)
+    made.acts = made._acting.acquire()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def waits(transactional_db: None, make_job: Callable[..., Job]) -> Run:
+    return launch(make_job(), None)
+
+
+@pytest.fixture
+def claimed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the runs that were started."""
+    ids: list[str] = []
+    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: ids.append(spec.run_id))
+    return ids
+
+
+def test_it_claims_nothing_until_its_engine_answers(
+    runner: Runner, engine: Absent, waits: Run, claimed: list[str]
+) -> None:
+    runner._dispatch()
+    assert claimed == []
+    engine.up = True
+    runner._dispatch()
+    assert claimed == [str(waits.pk)]
+
+
+@pytest.mark.parametrize(
+    ("other", "taken"), [({}, False), ({"queues": ["night"]}, True), ({"engine_error": "x"}, True)]
+)
+def test_after_a_while_it_claims_what_no_other_host_would_take(
+    runner: Runner, waits: Run, claimed: list[str], other: dict[str, Any], taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_watch, "PATIENCE_SECONDS", -1)
+    Host.objects.create(**({"name": "west", "heartbeat_at": timezone.now()} | other))
+    runner._dispatch()
+    assert claimed == ([str(waits.pk)] if taken else [])
+
+
+def test_the_run_says_why_it_waits(waits: Run) -> None:
+    Host.objects.create(name="east", heartbeat_at=timezone.now(), engine_error="no answer")
+    told = why(waits)
+    assert told is not None
+    assert told.stuck
+    assert "the Docker Engine of host east does not answer" in told.words
+
+
+def handler(runner: Runner, *, may_wait: bool) -> RowHandler:
+    run = transitions.claim_next("east", runner.owner)
+    assert run is not None
+    return RowHandler(run.pk, run.lease_epoch, runner.database, runner.writer, may_wait=may_wait)
+
+
+def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(runner: Runner, waits: Run) -> None:
+    for _ in range(2):
+        handler(runner, may_wait=True).finish(AWAY)
+        waits.refresh_from_db()
+        assert waits.status == "queued"
+    handler(runner, may_wait=True).finish(AWAY)
+    waits.refresh_from_db()
+    assert (waits.status, waits.reason) == ("errored", "engine_unreachable")
+    kinds = [event.kind for event in waits.events.all()]
+    assert kinds.count("requeued") == 2
+
+
+def test_it_ends_where_the_engine_has_been_away_for_long_or_its_script_had_begun(runner: Runner, waits: Run) -> None:
+    begun = handler(runner, may_wait=True)
+    assert begun.may_begin("sha256:1")
+    begun.finish(AWAY)
+    waits.refresh_from_db()
+    assert (waits.status, waits.reason) == ("errored", "engine_unreachable")
+    assert waits.job is not None
+    other = launch(waits.job, None)
+    handler(runner, may_wait=False).finish(AWAY)
+    other.refresh_from_db()
+    assert other.status == "errored"
