@@ -99,6 +99,9 @@ class _Told:
     def cleaned(self) -> None:
         """The slot has seen to it."""
 
+    def stopping(self, why: str) -> bool:
+        return True
+
     def holds(self) -> bool:
         return True
 

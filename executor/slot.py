@@ -54,6 +54,7 @@ class Slot:
         self._masker = Masker(spec.secrets.values())
         self._peak: int | None = None
         self._began = resumption is not None
+        self._ended_alone = False
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
@@ -78,6 +79,8 @@ class Slot:
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""
+        if self._ended_alone and why != LIMIT:
+            return
         if self._stopped is None:
             self._stopped = Stopped(why)
         self._signals.put(why)
@@ -183,6 +186,10 @@ class Slot:
         """Go on with a script that another process began."""
         state = patiently(self._sandbox.adopt, self._released)
         crash.point("adopted")
+        if resumption.stopped:
+            self.stop(resumption.stopped)
+        elif not state.running:
+            self._ended_alone = self._stopped is None
         self._follower.resume(resumption.stdout, resumption.stderr)
         self._reader.start()
         # What ended while nobody watched ended in its time.
@@ -234,9 +241,10 @@ class Slot:
                 raise Superseded
             if signal == RELEASE:
                 continue
-            crash.point("stopping")
-            if not self._handler.holds():
+            assert self._stopped is not None
+            if not self._handler.stopping(self._stopped.why):
                 raise Superseded
+            crash.point("stopping")
             patiently(lambda: self._engine.stop(self._sandbox.main, MAIN_GRACE), self._released)
             deadline = None  # further reasons to stop change nothing
             while self._signals.get() != DRAINED:
@@ -262,7 +270,10 @@ class Slot:
         for kind, happened in (("log_gap", self._follower.gap), ("log_replaced", self._follower.replaced)):
             if happened:
                 self._handler.event(kind, LOSSES[kind])
-        booted_at = self._engine.booted_at() if state.exit_code in verdict.ENGINE_STOP_CODES else 0.0
-        result = verdict.of_exit(self.spec, state, self._stopped, self._follower.dropped_bytes, booted_at)
+        booted_at = 0.0
+        if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
+            booted_at = patiently(self._engine.booted_at, self._released)  # one that is being stopped is waited for
+        dropped, watched = self._follower.dropped_bytes, self._sandbox.booted_at
+        result = verdict.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
         crash.point("concluded")
         return RunResult(result.status, result.reason, result.message, result.exit_code, self._peak)

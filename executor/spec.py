@@ -99,6 +99,7 @@ class Resumption:
     stdout: Cursor
     stderr: Cursor
     seconds_left: float
+    stopped: str = ""  # why its worker was about to stop it: one of verdict's words
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ class RunHandler(Protocol):
 
     def cleaned(self) -> None:
         """Nothing of the run is left on the engine."""
+        ...
+
+    def stopping(self, why: str) -> bool:
+        """Keep why it is about to be stopped, so that whoever takes it over knows; False: it is not ours any more."""
         ...
 
     def holds(self) -> bool:

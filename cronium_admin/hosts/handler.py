@@ -17,8 +17,15 @@ from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
 from executor.errors import EngineUnreachable
 from executor.spec import Batch, Reply, RunResult, Superseded
+from executor.verdict import CANCEL, LIMIT, SHUTDOWN, TIMEOUT
 
 log = logging.getLogger("cronium.host")
+STOPPING = {
+    CANCEL: "It is being stopped, because somebody cancelled it",
+    SHUTDOWN: "It is being stopped, because Cronium is",
+    TIMEOUT: "It is being stopped, because its time is over",
+    LIMIT: "It is being stopped, because its log is too long",
+}
 TRIES = 3  # a claim and a return to the queue raise the epoch by one each
 
 
@@ -114,6 +121,10 @@ class RowHandler:
     def cleaned(self) -> None:
         self._database.call(transitions.mark_clean, self._run_id)
         self._database.call(runtime.forget, self._run_id)
+
+    def stopping(self, why: str) -> bool:
+        kept = self._database.call(transitions.stopping, self._run_id, self._epoch, why, STOPPING[why])
+        return kept or self.holds()
 
     def holds(self) -> bool:
         mine = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)

@@ -86,6 +86,7 @@ class Run(models.Model):
     cleaned_at = models.DateTimeField(null=True)  # nothing of it is left on the engine
 
     # Who holds it.
+    stop_reason = models.CharField(max_length=16, blank=True, default="")  # why its host is about to stop it
     host = models.CharField(max_length=100, blank=True, default="")
     lease_owner = models.CharField(max_length=250, blank=True, default="")
     lease_epoch = models.PositiveIntegerField(default=0)

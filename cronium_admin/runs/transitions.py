@@ -175,6 +175,12 @@ def ask_to_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
     )
 
 
+def stopping(run_id: UUID, epoch: int, why: str, message: str) -> bool:
+    """Keep why the holder of the lease is about to stop the container: who takes the run over then knows it too."""
+    mine = Q(status__in=ON_HOST, lease_epoch=epoch, stop_reason="")
+    return _change(run_id, mine, "stopping", message, stop_reason=why)
+
+
 def mark_clean(run_id: UUID) -> bool:
     """Its containers and network are gone."""
     return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now()))

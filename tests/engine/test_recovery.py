@@ -221,3 +221,19 @@ def _up(server: Server) -> bool:
     with suppress(httpx.TransportError):
         return server.client.get("/health").status_code == 200
     return False
+
+
+@pytest.mark.parametrize("point", ["stopping", "drained", "concluded"])
+def test_a_run_at_its_time_limit_is_timed_out_wherever_its_server_dies(
+    new_server: Callable[..., Server], point: str
+) -> None:
+    server = new_server(CRONIUM_MAX_CONCURRENT="2", CRONIUM_CRASH_AT=point)
+    with killed_at_the_end(server.start()):
+        run_id = server.run("echo up; exec sleep 60", timeout_seconds=2)
+        assert server.process is not None
+        assert server.process.wait(30) == -signal.SIGKILL
+        del server.env["CRONIUM_CRASH_AT"]
+        server.start()
+        ended = server.ended(run_id, 30)
+        assert (ended["status"], ended["reason"]) == ("timed_out", "timeout")
+        assert server.text(run_id) == b"up\n"

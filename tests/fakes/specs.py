@@ -84,6 +84,9 @@ class Remembering:
     def cleaned(self) -> None:
         self._note("cleaned")
 
+    def stopping(self, why: str) -> bool:
+        return self.ours
+
     def holds(self) -> bool:
         return self.ours
 

@@ -31,6 +31,12 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
         Status.SUCCEEDED,
     ),
     ("adopt", lambda run: transitions.adopt(run.pk, EPOCH, "next", "taken over"), {Status.RUNNING}, None),
+    (
+        "stopping",
+        lambda run: transitions.stopping(run.pk, EPOCH, "timeout", "its time is over"),
+        {Status.STARTING, Status.RUNNING},
+        None,
+    ),
     ("release", lambda run: transitions.release(run.pk, EPOCH), {Status.RUNNING}, None),
     (
         "requeue_abandoned",
@@ -93,7 +99,7 @@ def test_nothing_leaves_a_terminal_status(run: Run, status: Status) -> None:
     assert run.status == status
 
 
-@pytest.mark.parametrize("name", ["begin", "requeue", "finish", "adopt", "release"])
+@pytest.mark.parametrize("name", ["begin", "requeue", "finish", "adopt", "release", "stopping"])
 def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
     _put(run, Status.STARTING)
     calls: dict[str, Callable[[], bool]] = {
@@ -102,6 +108,7 @@ def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
         "finish": lambda: transitions.finish(run.pk, EPOCH - 1, ENDING),
         "adopt": lambda: transitions.adopt(run.pk, EPOCH - 1, "next", ""),
         "release": lambda: transitions.release(run.pk, EPOCH - 1),
+        "stopping": lambda: transitions.stopping(run.pk, EPOCH - 1, "timeout", ""),
     }
     status = Status.RUNNING if name in ("adopt", "release") else Status.STARTING
     Run.objects.filter(pk=run.pk).update(status=status)
@@ -141,6 +148,14 @@ def test_a_run_that_is_to_be_cancelled_never_starts_or_waits_again(run: Run, nam
     _put(run, Status.STARTING, cancel_requested_at=timezone.now())
     call = next(call for known, call, *_ in TRANSITIONS if known == name)
     assert not call(run)
+
+
+def test_the_first_reason_to_stop_is_kept(run: Run) -> None:
+    _put(run, Status.RUNNING)
+    assert transitions.stopping(run.pk, EPOCH, "timeout", "its time is over")
+    assert not transitions.stopping(run.pk, EPOCH, "cancel", "somebody cancelled it")
+    run.refresh_from_db()
+    assert (run.status, run.stop_reason) == (Status.RUNNING, "timeout")
 
 
 def test_a_cancel_is_asked_for_once(run: Run) -> None:
