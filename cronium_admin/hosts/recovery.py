@@ -35,6 +35,7 @@ class Adopted:
     spec: RunSpec
     epoch: int
     seconds_left: float
+    stopped: str
 
 
 def take_over(
@@ -67,7 +68,7 @@ def _adopted(run: Run, instance: str, host: str, remove: Callable[[RunSpec], Non
         transitions.finish(run.pk, run.lease_epoch, Ending(Status.ERRORED, "secret_unavailable", str(error)))
         return None
     passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
-    return Adopted(spec, run.lease_epoch, max(0.0, run.timeout_seconds - passed.total_seconds()))
+    return Adopted(spec, run.lease_epoch, max(0.0, run.timeout_seconds - passed.total_seconds()), run.stop_reason)
 
 
 def _refuse_other_secrets(run: Run) -> None:

@@ -210,7 +210,7 @@ class Runner:
             run_log = self.database.call(RunLog.resume, UUID(one.spec.run_id), one.epoch)
             stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
             handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
-            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, one.seconds_left))
+            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, one.seconds_left, one.stopped))
         if adopted:
             counters.count("cronium_adoptions_total", len(adopted))
             log.warning("took over %d runs that an earlier process left behind", len(adopted))
