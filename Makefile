@@ -23,11 +23,11 @@ images: ## build the runner and sidecar images
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
 
-bench: ## time to the first log line, beside a bare docker run
+bench: ## measurements, side by side with what they are compared to (BENCH="first_line many ...")
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
-	@.venv/bin/python -m bench
+	@.venv/bin/python -m bench $(BENCH)
 
 chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
 	@scripts/venv.sh dev

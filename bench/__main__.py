@@ -1,7 +1,12 @@
-"""`python -m bench [rounds]`: all measurements, one after the other."""
+"""`python -m bench [NAME ...]`: the named measurements, or all, one after the other."""
 
 import sys
 
-from bench import first_line
+from bench import first_line, many, recovery
 
-first_line.measure(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+ALL = {"first_line": first_line.measure, "many": many.measure, "recovery": recovery.measure}
+
+for name in sys.argv[1:] or ALL:
+    if name not in ALL:
+        sys.exit(f"bench: there is no measurement {name!r}; there are {', '.join(ALL)}")
+    ALL[name]()

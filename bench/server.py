@@ -16,16 +16,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
+PASSWORD = "for measurements 1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
     """A running `manage.py serve` and the API token of its administrator."""
 
     port: int
     token: str
+    environment: dict[str, str]
+    process: "subprocess.Popen[bytes]"
+
+    @classmethod
+    def start(cls, port: int, token: str, environment: dict[str, str]) -> "Server":
+        server = cls(port, token, environment, _serve(environment))
+        server.wait_until_up()
+        return server
+
+    def start_again(self) -> None:
+        """After it was killed."""
+        self.process = _serve(self.environment)
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.ask("GET", "/health")
+                return
+            except (urllib.error.URLError, ConnectionError):
+                if self.process.poll() is not None or time.monotonic() > give_up:
+                    raise RuntimeError("the server did not start") from None
+                time.sleep(0.05)
 
     @property
     def url(self) -> str:
@@ -40,11 +67,24 @@ class Server:
         with urllib.request.urlopen(request, data, timeout=30) as answer:
             return json.load(answer)
 
+    def browser(self) -> httpx.Client:
+        """Signed in as the administrator, for pages."""
+        client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, timeout=30)
+        client.get("/sign-in/")
+        form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        client.post("/sign-in/", data=form).raise_for_status()
+        assert client.get("/runs/").url.path == "/runs/", "not signed in"
+        return client
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _serve(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "serve"], env=environment)
 
 
 def _manage(environment: dict[str, str], *arguments: str) -> str:
@@ -64,29 +104,16 @@ def serving(**settings: str) -> Iterator[Server]:
             "CRONIUM_PORT": str(port),
             "CRONIUM_SUBNET_POOL": "10.215.0.0/16",
             "CRONIUM_CANARY": "off",
+            "CRONIUM_ADMIN_PASSWORD": PASSWORD,
             **settings,
         }
         _manage(environment, "migrate", "-v0")
         _manage(environment, "images", "build")
         _manage(environment, "bootstrap")
         token = _manage(environment, "token", "create", "--user", "admin", "--name", "bench")
-        process = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "serve"], env=environment)
+        server = Server.start(port, token, environment)
         try:
-            server = Server(port, token)
-            _wait_until_up(server, process)
             yield server
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-
-
-def _wait_until_up(server: Server, process: "subprocess.Popen[bytes]") -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            server.ask("GET", "/health")
-            return
-        except (urllib.error.URLError, ConnectionError):
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError("the server did not start") from None
-            time.sleep(0.05)
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(60)

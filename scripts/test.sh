@@ -29,7 +29,7 @@ eval "$exports"
 
 # Sessions of their own: a browser test starts a real server, and one that fails must not hide the others' result.
 failed=()
-for part in unit engine browser; do
+for part in unit engine browser chaos; do
   say "tests/$part"
   # Unit tests wait more than they work, and share nothing; the others share one engine, in turn.
   side_by_side=()
