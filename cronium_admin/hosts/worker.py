@@ -2,11 +2,13 @@
 
 import logging
 import threading
+from typing import Any
 
+from celery.signals import worker_ready
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 
-from cronium_admin.celery import app
+from cronium_admin.celery import app, everybody
 from cronium_admin.hosts.runner import Runner
 from executor import log_context
 
@@ -22,10 +24,13 @@ class Worker:
         log_context.name_host(host)
         self.runner = Runner(host, queues=queues)
         # A queue of the host's own carries what only it can do: cancel a run that it holds.
-        app.amqp.queues.select([])
+        heard = [everybody(name) for name in (*queues, f"host.{host}")]
+        for one in heard:
+            app.amqp.queues.add(one)
+        worker_ready.connect(self._listens)
         self._consumer: WorkController = app.WorkController(
             hostname=f"cronium@{host}",
-            queues=[*queues, f"host.{host}"],
+            queues=[one.name for one in heard],
             pool="threads",
             concurrency=2,
             loglevel="WARNING",
@@ -39,6 +44,10 @@ class Worker:
     def start(self) -> None:
         self.runner.start()
         self._thread.start()
+
+    def _listens(self, **_: Any) -> None:
+        """What came while nobody listened is found now, and not with the sweep."""
+        self.runner.look("")
 
     def _consume(self) -> None:
         try:

@@ -13,6 +13,7 @@ from django.db.models import F
 from kombu.exceptions import OperationalError
 
 from cronium_admin.access.models import User
+from cronium_admin.celery import everybody
 from cronium_admin.errors import Refused
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
@@ -104,8 +105,9 @@ def cancel(run: Run, by: User | None) -> None:
 
 def _look_at(run: Run, queue: str) -> None:
     """Send "look at run X". The run is stored already: without a broker it waits for the hosts' sweep."""
+    to = everybody(queue)
     try:
-        current_app.send_task(LOOK, args=[str(run.pk)], queue=queue)
+        current_app.send_task(LOOK, args=[str(run.pk)], queue=to, declare=[to.exchange])
     except OperationalError:
         log.warning("the broker did not take the message for run %s; the hosts' sweep finds it", run.pk)
 

@@ -71,7 +71,8 @@ def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
         assert sent == []
     for callback in callbacks:
         callback()
-    assert sent == [((service.LOOK,), {"args": [str(run.pk)], "queue": "default"})]
+    ((name, more),) = sent
+    assert (name, more["args"], more["queue"].exchange.name) == ((service.LOOK,), [str(run.pk)], "cronium.default")
 
 
 def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_callbacks: Any) -> None:
