@@ -19,14 +19,17 @@ class Acting:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self._machine = f"{host}@{socket.gethostname()}:"
-        self.owner = f"{self._machine}{os.getpid()}:{secrets.token_hex(4)}"
-        self._file: IO[bytes] | None = None
+        self._file = self._open()
+        # Who held this very lock, on this machine: a process of another data folder holds another one, and may live.
+        which = os.fstat(self._file.fileno())
+        self._place = f"{host}@{socket.gethostname()}:{which.st_dev:x}-{which.st_ino:x}:"
+        self.owner = f"{self._place}{os.getpid()}:{secrets.token_hex(4)}"
+        self._locked = False
         self._waits = False
 
     def acquire(self) -> bool:
         """Begin to act. At once when the one before is known to be dead, else when its lease is over."""
-        taken = lease.acquire(self.host, self.owner, self._machine if self._lock() else "")
+        taken = lease.acquire(self.host, self.owner, self._place if self._lock() else "")
         if not taken and not self._waits:
             log.warning("another worker acts for host %s; this one stands by", self.host)
         self._waits = not taken
@@ -46,21 +49,22 @@ class Acting:
         lease.give_up(self.host, self.owner)
         self._unlock()
 
+    def _open(self) -> IO[bytes]:
+        name = "".join(letter if letter.isalnum() else "_" for letter in self.host)
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        return (settings.DATA_DIR / f"worker-{name}.lock").open("wb")
+
     def _lock(self) -> bool:
-        """Whether all earlier processes of this name, on this machine and data folder, are dead: a lock dies with
-        its process, and a frozen one keeps it."""
-        if self._file is None:
-            name = "".join(letter if letter.isalnum() else "_" for letter in self.host)
-            file = (settings.DATA_DIR / f"worker-{name}.lock").open("wb")
+        """Whether all earlier processes with this lock are dead: it dies with its process, and a frozen one keeps it."""
+        if not self._locked:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                file.close()
                 return False
-            self._file = file
+            self._locked = True
         return True
 
     def _unlock(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
+        if self._locked:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._locked = False

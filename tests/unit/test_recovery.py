@@ -64,6 +64,18 @@ class TestLease:
         assert two.acquire()
         assert not one.renew({})
 
+    def test_a_process_on_another_data_folder_may_live(self, settings: Any, tmp_path: Any) -> None:
+        """Of the same machine and name, too: it holds another lock, so only its lease says when it is dead."""
+        settings.DATA_DIR = tmp_path / "one"
+        one = Acting("a")
+        settings.DATA_DIR = tmp_path / "two"
+        two = Acting("a")
+        assert one.acquire()
+        assert not two.acquire()
+        assert one.renew({})
+        Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert two.acquire()
+
 
 class TestTakeOver:
     def test_what_had_not_begun_waits_again(self, run: Run) -> None:
