@@ -1,12 +1,15 @@
 """What a host's worker tells of itself with each heartbeat: its engine, what it has to give, how busy it is."""
 
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
+from cronium_admin.hosts.models import EMBEDDED
 from executor.errors import EngineError
 from executor.sandbox import EngineLike
 
@@ -43,6 +46,11 @@ class HostFacts:
             "cpus": cpus,
             "memory_bytes": own * MB if own else int(memory * (1 - KEPT_BACK)),
         }
+
+
+def own_name() -> str:
+    """What this machine's host is called unless it was told: as `serve` or as `worker` names it."""
+    return EMBEDDED if connection.vendor == "sqlite" else socket.gethostname()
 
 
 def memory_used() -> int | None:

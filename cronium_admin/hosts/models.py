@@ -26,6 +26,9 @@ class Host(models.Model):
     unsafe = models.BooleanField(default=False)  # the last canary got through something
     canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}; held null: not tried
     canary_at = models.DateTimeField(null=True)
+    findings: Any = models.JSONField(default=list)  # doctor's last: a list of {"name", "state", "found", "mend"}
+    examined_at = models.DateTimeField(null=True)
+    reaped: Any = models.JSONField(default=list)  # the last, newest first: a list of {"kind", "name", "run_id", "at"}
     heartbeat_at = models.DateTimeField(null=True)
     # What its worker offers and says of the machine.
     queues = models.JSONField(default=list)

@@ -112,12 +112,12 @@ def settle_abandoned() -> int:
 
 def living(host: str, run_ids: Set[str]) -> set[str]:
     """Those of the runs whose containers on `host` must stay: they are its own, or ended a moment ago."""
-    ids = [one for one in run_ids if _is_uuid(one)]
+    ids = [one for one in run_ids if is_uuid(one)]
     own = Q(status__in=ON_HOST, host=host) | Q(finished_at__gt=Now() - REAP_GRACE)
     return {str(pk) for pk in Run.objects.filter(own, pk__in=ids).values_list("pk", flat=True)}
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     try:
         UUID(text)
     except ValueError:

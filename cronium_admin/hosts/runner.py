@@ -10,11 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from cronium_admin import counters
-from cronium_admin.hosts import admission, canary, recovery
+from cronium_admin.hosts import admission, canary, reaped, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
+from cronium_admin.hosts.checkup import Checkup
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.engine_watch import EngineWatch
 from cronium_admin.hosts.facts import HostFacts
@@ -84,6 +86,7 @@ class Runner:
         ]
         self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
         self._canary_thread = threading.Thread(target=self._canary_forever, name="canary", daemon=True)
+        self._checkup = Checkup(host, self.database, lambda: self.acts, self._closing)
 
     def start(self) -> None:
         """Take over what an earlier process left, clear up after it, then take work."""
@@ -94,7 +97,7 @@ class Runner:
             self._reap(host_label(self.host))
             self._reap()
         self.unsafe = self.database.call(canary.is_unsafe, self.host)
-        for thread in (*self._threads, self._reaper, self._canary_thread):
+        for thread in (*self._threads, self._reaper, self._canary_thread, self._checkup.thread):
             thread.start()
 
     def look(self, run_id: str) -> None:
@@ -272,8 +275,11 @@ class Runner:
 
     def _reap(self, host: str = "") -> None:
         try:
-            for gone in reap(self.engine, self.instance, host or self.host, self._living):
-                counters.count("cronium_reaped_total", kind=gone.kind)
+            gone = reap(self.engine, self.instance, host or self.host, self._living)
+            for one in gone:
+                counters.count("cronium_reaped_total", kind=one.kind)
+            if gone:
+                self.database.call(reaped.keep, self.host, gone, timezone.now())
         except EngineError as error:
             log.error("%s", error)
 

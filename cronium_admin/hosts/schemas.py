@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cronium_admin.hosts.findings import State
 from cronium_admin.hosts.service import HostView
 
 
@@ -13,6 +15,20 @@ class ProbeOut(BaseModel):
     held: bool | None = Field(description="null: it could not be tried.")
     found: str
     mend: str
+
+
+class FindingOut(BaseModel):
+    name: str
+    state: State
+    found: str
+    mend: str
+
+
+class ReapedOut(BaseModel):
+    kind: str = Field(description="container or network")
+    name: str
+    run_id: UUID | None = Field(description="null: it was the isolation check's, or of no run. The run may be gone.")
+    at: datetime
 
 
 class HostOut(BaseModel):
@@ -36,12 +52,16 @@ class HostOut(BaseModel):
     unsafe: bool = Field(description="A probe of the last isolation check got through.")
     canary: list[ProbeOut]
     canary_at: datetime | None = Field(description="null: its isolation was never checked.")
+    findings: list[FindingOut] = Field(description="What doctor found last, the isolation apart. Holds back no run.")
+    examined_at: datetime | None = Field(description="null: doctor was never there.")
+    reaped: list[ReapedOut] = Field(description="The last left-over objects removed from its engine, newest first.")
 
     @classmethod
     def of(cls, host: HostView) -> "HostOut":
         same = [
             *("name", "capacity", "running", "engine_version", "engine_error", "runtimes", "heartbeat_at"),
             *("unsafe", "canary_at", "draining", "cpus", "memory_bytes", "load", "memory_used_bytes"),
+            *("findings", "examined_at"),
         ]
         canary = [ProbeOut(**probe) for probe in host.probes]
         facts = {name: getattr(host.row, name) for name in same}
@@ -54,6 +74,7 @@ class HostOut(BaseModel):
             "takes_runs": host.takes_runs,
             "queues": list(host.queues),
             "canary": canary,
+            "reaped": [{**one, "run_id": one["run_id"] or None} for one in host.reaped],
         }
         return cls(**facts, **promised, **said)
 

@@ -1,13 +1,14 @@
 """What people are told of the hosts: who lives, who takes runs, what is promised. Changes only who is drained."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from cronium_admin.errors import Refused
+from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
@@ -34,6 +35,20 @@ class HostView:
     def through(self) -> list[str]:
         """The names of the probes that got through."""
         return [probe["name"] for probe in self.probes if probe["held"] is False]
+
+    @property
+    def health(self) -> findings.State:
+        """The worst that doctor found; of no weight for `takes_runs`."""
+        return findings.worst(row["state"] for row in self.row.findings)
+
+    @property
+    def health_words(self) -> str:
+        return findings.words(row["state"] for row in self.row.findings)
+
+    @property
+    def reaped(self) -> list[dict[str, Any]]:
+        """What its reaper removed last: kind, name, run_id (empty: of no run), at."""
+        return [{**one, "at": datetime.fromisoformat(one["at"])} for one in self.row.reaped]
 
 
 def all_hosts() -> list[HostView]:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cronium_admin.access.guard import needs
 from cronium_admin.access.roles import May
 from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.reaped import there
 from cronium_admin.hosts.service import all_hosts, drain
 from cronium_admin.hosts.waiting import unserved, why
 from cronium_admin.runs.models import Run, Status
@@ -18,7 +19,9 @@ from cronium_admin.runs.models import Run, Status
 @require_safe
 @needs(May.SEE)
 def hosts(request: HttpRequest) -> HttpResponse:
-    return render(request, "hosts/list.html", {"hosts": all_hosts(), "unserved": unserved(), "nav": "hosts"})
+    found = all_hosts()
+    runs = there({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
+    return render(request, "hosts/list.html", {"hosts": found, "unserved": unserved(), "runs": runs, "nav": "hosts"})
 
 
 @require_POST

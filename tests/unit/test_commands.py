@@ -11,6 +11,9 @@ from django.core.management import CommandError, call_command
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.hosts import doctor
+from cronium_admin.hosts.checks import engine as engine_checks
+from cronium_admin.hosts.checks import machine
+from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.management.commands import images as images_command
@@ -167,7 +170,7 @@ class TestDoctor:
 
     def test_a_full_disk_fails(self, db: None, no_engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = type("Usage", (), {"free": 10**7, "total": 10**12, "used": 0})
-        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
+        monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage)
         assert {row.name: row.state for row in doctor.examine()}["disk"] == "failed"
 
     def test_reads_the_hosts_routes_and_leaves_the_default_one_out(self, tmp_path: Path) -> None:
@@ -177,7 +180,7 @@ class TestDoctor:
             "eth0 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n"
             "tun0 0000D50A 00000000 0001 0 0 0 0000FFFF 0 0 0\n"
         )
-        assert [str(net) for net in doctor._host_routes(table)] == ["10.213.0.0/16"]
+        assert [str(net) for net in engine_checks.host_routes(table)] == ["10.213.0.0/16"]
 
     @pytest.mark.parametrize(
         ("networks", "state"),
@@ -202,10 +205,10 @@ class TestDoctor:
     def test_finds_what_overlaps_the_pool(
         self, networks: list[Any], state: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        engine = doctor.Engine.__new__(doctor.Engine)
-        engine.client = type("Client", (), {"networks": lambda self: networks})()
-        monkeypatch.setattr(doctor, "_host_routes", lambda: iter(()))
-        assert [row.state for row in doctor._address_pool(engine)] == [state]
+        patient = Patient.__new__(Patient)
+        patient.client = type("Client", (), {"networks": lambda self: networks})()
+        monkeypatch.setattr(engine_checks, "host_routes", lambda: iter(()))
+        assert [row.state for row in engine_checks.address_pool(patient)] == [state]
 
     @pytest.mark.parametrize(
         ("said", "state"),
@@ -218,6 +221,6 @@ class TestDoctor:
         ],
     )
     def test_compares_the_clocks(self, said: str, state: str) -> None:
-        engine = doctor.Engine.__new__(doctor.Engine)
-        engine.info, engine.asked_at = {"SystemTime": said}, 1000.0
-        assert [row.state for row in doctor._clock(engine)] == [state]
+        patient = Patient.__new__(Patient)
+        patient.info, patient.asked_at = {"SystemTime": said}, 1000.0
+        assert [row.state for row in engine_checks.clock(patient)] == [state]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.hosts import doctor
+from cronium_admin.hosts.checks import machine
 
 
 @pytest.mark.parametrize(
@@ -15,14 +15,14 @@ def test_the_row_follows_kernel_and_rights(
 ) -> None:
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "rp_filter").write_text(value + "\n")
-    monkeypatch.setattr(doctor, "REVERSE_PATH", tmp_path)
+    monkeypatch.setattr(machine, "REVERSE_PATH", tmp_path)
     monkeypatch.setattr("os.access", lambda path, mode: writable)
-    (row,) = doctor._reverse_path(None)  # type: ignore[arg-type]
+    (row,) = machine.reverse_path(None)  # type: ignore[arg-type]
     assert row.state == state
     assert bool(row.mend) == (state != "ok")
 
 
 def test_an_engine_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "REVERSE_PATH", tmp_path)
-    (row,) = doctor._reverse_path(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(machine, "REVERSE_PATH", tmp_path)
+    (row,) = machine.reverse_path(None)  # type: ignore[arg-type]
     assert (row.state, "rp_filter" in row.mend) == ("warning", True)

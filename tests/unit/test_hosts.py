@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.access.models import User
 from cronium_admin.hosts import canary, doctor
+from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
@@ -242,8 +243,7 @@ class TestRunner:
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def _only_isolation(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "CHECKS", {"isolation": doctor._isolation})
-        monkeypatch.setattr(doctor, "_NEED_ENGINE", frozenset())
+        monkeypatch.setattr(doctor, "CHECKS", {})
 
     def test_a_row_each_and_the_verdict_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH, UNTRIED])
@@ -261,17 +261,17 @@ class TestDoctor:
         assert rows[1]["mend"]
         assert Host.objects.get(name="east").unsafe is True
 
-    def test_the_host_of_serve_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_host_of_this_machine_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD])
         call_command("doctor", stdout=StringIO())
-        assert Host.objects.get().name == "local"
+        assert Host.objects.get().name == own_name()
 
     def test_a_canary_that_does_not_run_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fails(self: Any) -> list[Probe]:
             raise CanaryFailed("There is no image.")
 
         monkeypatch.setattr("executor.canary.Canary.run", fails)
-        (row,) = doctor.examine()
+        (row,) = doctor.isolation("local")
         assert (row.state, row.found) == ("warning", "There is no image.")
         assert row.mend
         assert not Host.objects.exists()

@@ -3,13 +3,15 @@
 import json
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import DatabaseError
 
-from cronium_admin.hosts.doctor import examine
-from cronium_admin.hosts.models import EMBEDDED
+from cronium_admin.hosts import doctor, findings
+from cronium_admin.hosts.facts import own_name
 
 
 class Command(BaseCommand):
@@ -19,11 +21,17 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        own = own_name()
         parser.add_argument("--json", action="store_true", help="for machines")
-        parser.add_argument("--host", default=EMBEDDED, help="the worker whose engine this is; it keeps the verdict")
+        parser.add_argument("--host", default=own, help=f"the worker that keeps the rows (here {own})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = examine(options["host"])
+        host = options["host"]
+        rows = doctor.examine()
+        tried = doctor.isolation(host)  # makes the row of a host that has none yet
+        with suppress(DatabaseError):  # one of the rows says so
+            findings.keep(host, rows)
+        rows += tried
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))

@@ -1,17 +1,16 @@
 """`manage.py reap`: what is left over on this machine's engine, now instead of at the worker's next look."""
 
-import socket
 from argparse import ArgumentParser
 from collections.abc import Set
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.utils import timezone
 
-from cronium_admin.hosts import recovery
+from cronium_admin.hosts import reaped, recovery
+from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.instance import instance
-from cronium_admin.hosts.models import EMBEDDED
 from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import leftovers, reap
@@ -21,7 +20,7 @@ class Command(BaseCommand):
     help = "Removes containers and networks of this installation and host that belong to no living run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        own = EMBEDDED if connection.vendor == "sqlite" else socket.gethostname()
+        own = own_name()
         parser.add_argument("--host", default=own, help=f"the worker's name, as runs show it (here {own})")
         parser.add_argument("--dry-run", action="store_true", help="only list them")
 
@@ -35,6 +34,8 @@ class Command(BaseCommand):
             found = (leftovers if dry else reap)(Engine(settings.CONFIG.docker_host), instance(), host, living)
         except EngineError as error:
             raise CommandError(str(error)) from error
+        if not dry:
+            reaped.keep(host, found, timezone.now())
         for one in found:
             self.stdout.write(f"{'would remove' if dry else 'removed'} {one.kind} {one.name} of run {one.run_id}")
         if not found:

@@ -1,0 +1,51 @@
+"""The machine that is examined: one connection to its engine, and the way to its database."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import docker
+import requests
+from docker.errors import DockerException
+
+from cronium_admin.errors import Refused
+from cronium_admin.images.engine import connect
+
+SECONDS = 5  # for each answer of the engine or the broker
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Calls a function that uses the database. A worker's does so in a thread that only the call holds."""
+
+    def __call__(self, function: Callable[[], T], /) -> T: ...
+
+
+def directly(function: Callable[[], T], /) -> T:
+    """For a process whose thread may keep its connection."""
+    return function()
+
+
+class Patient:
+    """`client` is None where no engine answers, and `why` then says why. To be closed."""
+
+    def __init__(self, ask: Ask = directly) -> None:
+        self.ask = ask
+        self.why = ""
+        self.client: docker.APIClient | None = None
+        self.info: dict[str, Any] = {}
+        self.asked_at = time.time()
+        try:
+            self.client = connect(SECONDS)
+            self.asked_at = time.time()
+            self.info = self.client.info()
+        except Refused as error:
+            self.why = error.message
+        except (DockerException, requests.RequestException) as error:
+            self.why = f"The Docker Engine does not answer: {error}"
+            self.close()
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+            self.client = None

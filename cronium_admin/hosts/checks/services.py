@@ -1,0 +1,77 @@
+"""The services: the database and its tables, the broker, the channel layer."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from cronium_admin.hosts.checks.patient import SECONDS, Patient
+from cronium_admin.hosts.findings import Row
+
+
+def database(patient: Patient) -> Iterator[Row]:
+    yield patient.ask(_database)
+
+
+def _database() -> Row:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    found = f"{connection.display_name}"
+    if waiting:
+        names = ", ".join(str(migration) for migration, _ in waiting[:3])
+        found += f"; {len(waiting)} migrations wait: {names}"
+        return Row("database", "failed", found, "Run `manage.py migrate`.")
+    if connection.vendor == "sqlite" and (mode := _journal_mode()) != "wal":
+        mend = "Put CRONIUM_DATA_DIR on a local disk: network file systems don't carry SQLite's WAL."
+        return Row("database", "warning", f"{found}, journal mode {mode}", mend)
+    return Row("database", "ok", found + (", WAL" if connection.vendor == "sqlite" else ""))
+
+
+def _journal_mode() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        return str(cursor.fetchone()[0])
+
+
+def broker(_: Patient) -> Iterator[Row]:
+    if not settings.CONFIG.redis_url:
+        yield Row("broker", "ok", "In memory: web and worker are one process (`manage.py serve`)")
+        return
+    yield (first := _answered("broker", _redis))
+    if first.state == "ok":
+        yield _answered("channel layer", _channel_layer)
+
+
+def _answered(name: str, look: Callable[[], str]) -> Row:
+    mend = "Start Redis or Valkey, or correct CRONIUM_REDIS_URL."
+    try:
+        return Row(name, "ok", look())
+    except ValueError:  # its words may hold a part of the password
+        return Row(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
+    except (redis.RedisError, TimeoutError) as error:
+        return Row(name, "failed", f"No answer: {error or type(error).__name__}", mend)
+
+
+def _redis() -> str:
+    with redis.Redis.from_url(
+        settings.CELERY_BROKER_URL, socket_timeout=SECONDS, socket_connect_timeout=SECONDS
+    ) as client:
+        server: Any = client.info("server")
+        return f"Redis {server['redis_version']}"
+
+
+def _channel_layer() -> str:
+    asyncio.run(_layer_round_trip())
+    return "A message came back"
+
+
+async def _layer_round_trip() -> None:
+    layer = get_channel_layer()
+    name = await layer.new_channel("doctor")
+    await layer.send(name, {"type": "doctor"})
+    await asyncio.wait_for(layer.receive(name), SECONDS)

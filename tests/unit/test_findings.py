@@ -1,0 +1,247 @@
+"""Doctor's rows on a host: examined by its own worker or at a terminal, kept, and shown."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+import requests
+from django.core.management import call_command
+from django.db import OperationalError, connections
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.hosts import doctor, findings
+from cronium_admin.hosts.checks import engine, services
+from cronium_admin.hosts.checks.patient import Patient
+from cronium_admin.hosts.checkup import Checkup
+from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.findings import Row
+from cronium_admin.hosts.models import Host
+from executor.canary import CanaryFailed
+from tests.conftest import Api
+
+WELL = Row("engine", "ok", "Docker Engine 1")
+SHAKY = Row("clock", "warning", "It is <late>", "Let it follow a time server.")
+BROKEN = Row("disk", "failed", "It is full", "Free some space.")
+
+
+def seen_now(**more: Any) -> Host:
+    return Host.objects.create(**({"name": "east", "heartbeat_at": timezone.now()} | more))
+
+
+@pytest.mark.parametrize(
+    ("states", "worst", "words"),
+    [
+        ([], "ok", "all well"),
+        (["ok", "ok"], "ok", "all well"),
+        (["ok", "warning"], "warning", "1 warning"),
+        (["warning", "warning"], "warning", "2 warnings"),
+        (["failed", "ok"], "failed", "1 failed"),
+        (["warning", "failed", "warning", "failed"], "failed", "2 failed, 2 warnings"),
+    ],
+)
+def test_all_rows_in_a_word(states: list[str], worst: str, words: str) -> None:
+    assert (findings.worst(states), findings.words(states)) == (worst, words)
+
+
+class TestKeep:
+    def test_the_last_examination_replaces_the_one_before(self, db: None) -> None:
+        seen_now()
+        findings.keep("east", [WELL, BROKEN])
+        findings.keep("east", [WELL])
+        row = Host.objects.get()
+        assert row.findings == [{"name": "engine", "state": "ok", "found": "Docker Engine 1", "mend": ""}]
+        assert row.examined_at is not None
+
+    def test_a_host_without_a_row_gets_none(self, db: None) -> None:
+        findings.keep("east", [WELL])
+        assert not Host.objects.exists()
+
+    def test_a_long_message_with_a_nul_is_cut_and_stored(self, db: None) -> None:
+        seen_now()
+        findings.keep("east", [Row("engine", "failed", "a\0b" + "x" * 5000, "m")])
+        (kept,) = Host.objects.get().findings
+        assert kept["found"].startswith("abx")
+        assert len(kept["found"]) == findings.LONGEST
+
+
+class TestShown:
+    @pytest.fixture
+    def page(self, people: dict[str, User]) -> Callable[[], str]:
+        client = Client()
+        client.force_login(people["viewer"])
+        return lambda: client.get("/hosts/").content.decode()
+
+    def test_who_was_never_examined_says_so(self, page: Callable[[], str]) -> None:
+        seen_now()
+        assert "Doctor: not examined yet" in page()
+        assert "What doctor found" not in page()
+
+    @pytest.mark.parametrize(
+        ("rows", "words", "symbol"),
+        [
+            ([WELL], "Doctor: all well", "circle-check"),
+            ([WELL, SHAKY], "Doctor: 1 warning", "info-circle"),
+            ([WELL, SHAKY, BROKEN], "Doctor: 1 failed, 1 warning", "circle-x"),
+        ],
+    )
+    def test_a_word_and_an_icon_stand_beside_the_name(
+        self, page: Callable[[], str], rows: list[Row], words: str, symbol: str
+    ) -> None:
+        seen_now()
+        findings.keep("east", rows)
+        badge = page().split(f"<span>{words}</span>")[0].rsplit('<span class="state', 1)[1]
+        assert f"#{symbol}" in badge
+
+    def test_the_table_tells_what_to_do_and_escapes(self, page: Callable[[], str]) -> None:
+        seen_now()
+        findings.keep("east", [WELL, SHAKY])
+        assert "It is &lt;late&gt;" in page()
+        assert "How to mend it</summary>Let it follow a time server." in page()
+
+    def test_a_failed_row_holds_back_no_run(self, viewer: Api) -> None:
+        seen_now()
+        findings.keep("east", [BROKEN])
+        (host,) = viewer.get("/hosts").json()["items"]
+        assert host["takes_runs"] is True
+        assert host["findings"] == [{"name": "disk", "state": "failed", "found": "It is full", "mend": BROKEN.mend}]
+        assert host["examined_at"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+class TestCheckup:
+    @pytest.fixture
+    def database(self, transactional_db: None) -> Iterator[DatabaseThreads]:
+        made = DatabaseThreads(1)
+        yield made
+        made._pool.submit(connections.close_all).result()
+        made.close()
+
+    @pytest.fixture
+    def checkup(self, database: DatabaseThreads, settings: Any) -> Checkup:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})
+        seen_now()
+        return Checkup("east", database, lambda: True, threading.Event())
+
+    def kept(self) -> dict[str, str]:
+        return {row["name"]: row["state"] for row in Host.objects.get().findings}
+
+    def test_it_looks_at_all_but_the_isolation(self, checkup: Checkup) -> None:
+        checkup.once()
+        assert {"engine", "database", "broker", "disk", "address pool", "reverse path", "clock"} <= set(self.kept())
+        assert self.kept()["engine"] == "failed"
+        assert not any(name.startswith("isolation") for name in self.kept())
+
+    def test_what_it_can_not_end_is_logged_and_the_last_rows_stay(
+        self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        findings.keep("east", [WELL])
+        monkeypatch.setitem(doctor.CHECKS, "disk", lambda patient: 1 / 0)
+        checkup.once()
+        assert self.kept() == {"engine": "ok"}
+        assert "did not end" in caplog.text
+
+    def test_what_fails_is_logged_once(self, checkup: Checkup, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING, "cronium.host")
+        checkup.once()
+        checkup.once()
+        assert caplog.text.count("doctor: engine: No Docker Engine answers") == 1
+
+    def test_its_loop_goes_on_when_once_fails_and_ends_with_the_worker(
+        self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cronium_admin.hosts.checkup.DELAY", 0.0)
+        monkeypatch.setattr("cronium_admin.hosts.checkup.SECONDS", 0.0)
+        tried: list[int] = []
+
+        def examine(ask: Any) -> list[Row]:
+            tried.append(1)
+            if len(tried) == 1:
+                raise RuntimeError
+            checkup._closing.set()
+            return [WELL]
+
+        monkeypatch.setattr(doctor, "examine", examine)
+        checkup.thread.start()
+        checkup.thread.join(10)
+        assert not checkup.thread.is_alive()
+        assert self.kept() == {"engine": "ok"}
+
+    def test_who_stands_by_writes_nothing(self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cronium_admin.hosts.checkup.DELAY", 0.0)
+        asked = threading.Event()
+        checkup._acts = lambda: asked.set() is not None  # False
+        checkup.thread.start()
+        assert asked.wait(10)
+        checkup._closing.set()
+        checkup.thread.join(10)
+        assert self.kept() == {}
+
+    def test_the_engine_is_asked_while_no_database_thread_is_held(
+        self, database: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        inside: list[str] = []
+
+        def present(client: Any, reference: str) -> bool:
+            inside.append(threading.current_thread().name)
+            return True
+
+        monkeypatch.setattr(engine, "_present", present)
+        patient = Patient.__new__(Patient)
+        patient.client, patient.ask = object(), database.call
+        assert {row.state for row in engine.images(patient)} == {"ok"}
+        assert len(inside) == 4
+        assert not any(name.startswith("database") for name in inside)
+
+
+class TestTerminal:
+    def test_doctor_keeps_its_rows_on_the_named_host(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(host: str) -> list[Row]:
+            return [Row("isolation", "warning", "There is no image.", "Build one.")]
+
+        monkeypatch.setattr(doctor, "isolation", fails)
+        monkeypatch.setattr(doctor, "CHECKS", {"clock": lambda patient: iter([SHAKY])})
+        monkeypatch.setattr(doctor, "_NEED_ENGINE", frozenset())
+        seen_now()
+        out = StringIO()
+        call_command("doctor", "--json", "--host", "east", stdout=out)
+        assert [row["name"] for row in json.loads(out.getvalue())["checks"]] == ["clock", "isolation"]
+        assert [row["name"] for row in Host.objects.get().findings] == ["clock"]
+
+    def test_a_database_that_is_away_does_not_end_it(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        def away(*_: Any) -> None:
+            raise OperationalError("away")
+
+        def no_verdict(self: Any) -> None:
+            raise CanaryFailed("no image")
+
+        monkeypatch.setattr(findings, "keep", away)
+        monkeypatch.setattr("executor.canary.Canary.run", no_verdict)
+        monkeypatch.setattr(doctor, "CHECKS", {"engine": lambda patient: iter([WELL])})
+        out = StringIO()
+        call_command("doctor", "--json", stdout=out)
+        assert [row["name"] for row in json.loads(out.getvalue())["checks"]] == ["engine", "isolation"]
+
+
+def test_an_address_of_redis_that_is_none_is_told_without_its_words(db: None, settings: Any) -> None:
+    wrong = "redis://:half/of-a-password@127.0.0.1:1/0"
+    settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": wrong})
+    settings.CELERY_BROKER_URL = wrong
+    (row,) = services.broker(Patient.__new__(Patient))
+    assert (row.name, row.state) == ("broker", "failed")
+    assert "half" not in row.found
+
+
+def test_a_check_that_breaks_off_keeps_the_rows_it_has(db: None) -> None:
+    def breaks(patient: Patient) -> Iterator[Row]:
+        yield WELL
+        raise requests.ConnectionError("gone")
+
+    patient = Patient.__new__(Patient)
+    patient.client = object()
+    assert [row.state for row in doctor._rows("engine", breaks, patient)] == ["ok", "failed"]
