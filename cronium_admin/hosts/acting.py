@@ -55,7 +55,7 @@ class Acting:
         return (settings.DATA_DIR / f"worker-{name}.lock").open("wb")
 
     def _lock(self) -> bool:
-        """Whether all earlier processes with this lock are dead: it dies with its process, and a frozen one keeps it."""
+        """Whether all earlier processes with this lock are dead: it dies with them, and a frozen one keeps it."""
         if not self._locked:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,9 +8,10 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Exists, Q, Sum
 from django.utils import timezone
 
+from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from executor.options import SIDECAR_LIMITS
@@ -73,8 +74,10 @@ def next_for(host: str, offer: Offer) -> UUID | None:
 
     One that fits the host but not beside its other runs is passed over for PASS_OVER; then the host waits for it,
     so that small runs never keep a large one waiting for ever. One that never fits this host is left to others.
+    A drained host takes nothing from that moment on, although its worker hears of it with its next heartbeat only.
     """
-    waiting = Run.objects.filter(status=Status.QUEUED, queue__in=offer.queues).order_by("created_at", "id")
+    drained = Exists(Host.objects.filter(name=host, draining=True))
+    waiting = Run.objects.filter(~drained, status=Status.QUEUED, queue__in=offer.queues).order_by("created_at", "id")
     taken: Promise | None = None
     rows = waiting.values_list("pk", "cpu", "memory_mb", "network", "created_at")
     for run_id, cpu, memory_mb, network, created_at in rows[:LOOK_AT]:

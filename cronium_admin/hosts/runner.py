@@ -42,6 +42,7 @@ from executor.supervisor import Supervisor
 
 log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
+STANDBY_SECONDS = 0.5  # a dead process is replaced this soon where its lock tells of it
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
 REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0
 SETTLE_SECONDS = 10.0
@@ -151,7 +152,7 @@ class Runner:
                 self._wake.wait(every)
                 self._wake.clear()
             else:
-                self._closing.wait(every)
+                self._closing.wait(every if self.acts else STANDBY_SECONDS)
 
     def _dispatch(self) -> None:
         """Claim in order of waiting while a slot is free; an unsafe or draining host claims nothing."""
@@ -223,11 +224,7 @@ class Runner:
         self.engine.remove_container(options.main_name(spec.run_id))
 
     def _beat(self) -> None:
-        if not self.acts:
-            self.acts = self.database.call(self._acting.acquire)
-            if self.acts:
-                self._swept_at = -SETTLE_SECONDS
-                self._wake.set()
+        if not (self.acts or self.database.call(self._acting.acquire)):
             return
         self.database.call(transitions.renew_leases, self.owner)
         self._obey_cancels()
@@ -239,6 +236,9 @@ class Runner:
         row = self.database.call(Host.objects.get, name=self.host)
         changed = (row.unsafe, row.draining) != (self.unsafe, self.draining)
         self.unsafe, self.draining = row.unsafe, row.draining
+        if not self.acts:  # it has just begun to, and knows by now what it has to offer
+            self._swept_at = -SETTLE_SECONDS
+            self.acts = changed = True
         if changed:  # the canary's word, or that of `manage.py doctor`, or an administrator's
             self._wake.set()
 

@@ -56,6 +56,15 @@ def test_only_of_the_hosts_queues(waiting: Queue) -> None:
     assert admission.next_for("east", Offer()) is None
 
 
+def test_a_drained_host_takes_nothing_from_that_moment_on(waiting: Queue) -> None:
+    run = waiting()
+    Host.objects.create(name="east", draining=True)
+    assert admission.next_for("east", Offer()) is None
+    assert admission.next_for("west", Offer()) == run.pk
+    Host.objects.update(draining=False)
+    assert admission.next_for("east", Offer()) == run.pk
+
+
 def test_the_memory_of_the_sidecar_counts(waiting: Queue) -> None:
     waiting(memory_mb=100, network="isolated")
     assert admission.next_for("east", Offer(memory_bytes=100 * MB + SIDECAR - 1)) is None
@@ -147,8 +156,8 @@ def test_the_heartbeat_tells_of_the_host() -> None:
     runner = Runner("east", FakeEngine(), ("default", "night"))
     try:
         counters.count("cronium_adoptions_total")
-        runner._beat()  # begins to act
-        runner._beat()
+        runner._beat()  # begins to act, and knows what it has to offer before it takes anything
+        assert runner._offer.memory_bytes
         row = Host.objects.get(name="east")
         assert row.queues == ["default", "night"]
         assert (row.cpus, row.memory_bytes) == (8.0, int(32 * 1024**3 * 0.9))
