@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# A second Docker Engine on this machine, for tests with several hosts: its own bridge, data and socket in DIR.
-#   scripts/second_engine.sh start DIR     (again after a kill); its address is unix://DIR/docker.sock
-#   scripts/second_engine.sh stop DIR      ends it and takes its bridge away
+# A further Docker Engine on this machine, for tests with several hosts: its own bridge, data and socket in DIR.
+#   scripts/second_engine.sh start DIR [NUMBER [ARGUMENT ...]]
+#       (again after a kill); its address is unix://DIR/docker.sock; the arguments are dockerd's
+#   scripts/second_engine.sh stop DIR [NUMBER]
+#       ends it and takes its bridge away
+# NUMBER, 2 when it is not given, tells those apart that stand at once: 2 to 40.
 # Its runs' networks lie in its own subnet. The firewall belongs to the machine's first engine, which drops what bridges
 # it does not know forward; one rule lets through what stays within a bridge of that subnet, and goes away with stop.
 set -euo pipefail
@@ -9,10 +12,18 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 export PATH=$PATH:/usr/sbin:/sbin
 
-bridge=br-cronium2
-subnet=10.217.0.0/16
+usage='usage: scripts/second_engine.sh start|stop DIR [NUMBER [ARGUMENT ...]]'
+what=${1:?$usage}
+dir=${2:?$usage}
+number=${3:-2}
+more=("${@:4}")
+case $number in
+  [2-9] | [1-3][0-9] | 40) ;; # the last one's subnet is 10.255.0.0/16
+  *) die "$usage; NUMBER is 2 to 40" ;;
+esac
+bridge=br-cronium$number
+subnet=10.$((215 + number)).0.0/16
 within=(-s "$subnet" -d "$subnet" -m physdev --physdev-is-bridged -j ACCEPT)
-dir=${2:?usage: scripts/second_engine.sh start|stop DIR}
 
 let_through() {
   iptables -n -L DOCKER-USER >/dev/null 2>&1 || return 0
@@ -20,10 +31,10 @@ let_through() {
 }
 
 start() {
-  is_root || die "a second engine needs root"
+  is_root || die "a further engine needs root"
   mkdir -p "$dir"
   ip link show "$bridge" >/dev/null 2>&1 || ip link add "$bridge" type bridge
-  ip addr replace 10.99.77.1/24 dev "$bridge"
+  ip addr replace "10.99.$((75 + number)).1/24" dev "$bridge"
   ip link set "$bridge" up
   let_through
   local old
@@ -32,10 +43,10 @@ start() {
   rm -f "$dir/docker.pid"
   setsid dockerd -H "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/docker.pid" --bridge "$bridge" --iptables=false --ip-forward=false --ip-masq=false \
-    </dev/null >>"$dir/dockerd.log" 2>&1 &
+    ${more[@]+"${more[@]}"} </dev/null >>"$dir/dockerd.log" 2>&1 &
   local left=240
   until python3 scripts/engine_ping.py "unix://$dir/docker.sock"; do
-    [ "$left" -gt 0 ] || die "the second engine did not start; its log is $dir/dockerd.log"
+    [ "$left" -gt 0 ] || die "the engine did not start; its log is $dir/dockerd.log"
     left=$((left - 1))
     sleep 0.25
   done
@@ -58,8 +69,8 @@ stop() {
   unmount_left
 }
 
-case ${1:-} in
+case $what in
   start) start ;;
   stop) stop ;;
-  *) die "usage: scripts/second_engine.sh start|stop DIR" ;;
+  *) die "$usage" ;;
 esac

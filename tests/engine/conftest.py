@@ -1,12 +1,14 @@
 """What the tests on the real engine share: the engine's own view, and running Cronium processes."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import docker
 import pytest
 
+from tests.engine.second import RUNNER, SIDECAR, SecondEngine, load_images
 from tests.engine.server import Server, Template, alive
 
 
@@ -81,6 +83,21 @@ def serve(new_server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
     """Starts a server of the test's own; keywords are environment."""
     with ExitStack() as stack:
         yield lambda **env: stack.enter_context(running(new_server(**env)))
+
+
+@pytest.fixture(scope="session")
+def second(template: Template) -> Iterator[SecondEngine]:
+    """An engine with the images of bash runs, not started; it may be killed, and started otherwise."""
+    if os.geteuid() != 0:
+        pytest.skip("a further engine needs root")
+    made = SecondEngine(3)
+    try:
+        made.start()
+        load_images([RUNNER, SIDECAR], made.address)
+        made.signal(signal.SIGTERM)
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.hookimpl(hookwrapper=True)

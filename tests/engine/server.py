@@ -119,6 +119,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.engine_address = ""  # where the test sees the engine; the machine's where it is empty
         self.client = httpx.Client(
             base_url=self.url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
@@ -224,7 +225,7 @@ class Server:
     @property
     def docker(self) -> docker.APIClient:
         if not hasattr(self, "_docker"):
-            address = os.environ.get("CRONIUM_DOCKER_HOST") or os.environ.get("DOCKER_HOST")
+            address = self.engine_address or os.environ.get("CRONIUM_DOCKER_HOST") or os.environ.get("DOCKER_HOST")
             self._docker = docker.APIClient(base_url=address or "unix:///var/run/docker.sock", version="auto")
         return self._docker
 

@@ -1,0 +1,76 @@
+"""A Docker Engine of a test's own, to kill, restart and reach in other ways."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUNNER, SIDECAR = "cronium/runner:bash-debian", "cronium/runtime-api:latest"
+
+
+def load_images(images: Sequence[str], address: str) -> None:
+    """Copy images of the machine's engine to the one at `address`."""
+    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+    load = ["docker", "-H", address, "load"]
+    subprocess.run(load, stdin=save.stdout, check=True, stdout=subprocess.DEVNULL)
+    assert save.wait() == 0, f"docker save {images}"
+
+
+class SecondEngine:
+    """Number `number` of this machine's further engines (2 is the chaos test's). `close` leaves nothing behind."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        # Not below pytest's folders: a socket's path has 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"cronium-engine{number}-"))
+        self.address = f"unix://{self.folder}/docker.sock"
+        self.subnet_pool = f"10.{215 + number}.0.0/16"
+
+    def _script(self, what: str, *arguments: str) -> None:
+        script = [str(ROOT / "scripts" / "second_engine.sh"), what, str(self.folder), str(self.number), *arguments]
+        subprocess.run(script, check=True, timeout=120)
+
+    def start(self, *arguments: str) -> None:
+        """Start it, with these arguments of dockerd's; return when it answers."""
+        self._script("start", *arguments)
+
+    @property
+    def pid(self) -> int:
+        return int((self.folder / "docker.pid").read_text())
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it, and return when the process has ended."""
+        pid = self.pid
+        os.kill(pid, number)
+        end = time.monotonic() + 30
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < end, f"dockerd does not end by {number.name}"
+            time.sleep(0.02)
+
+    def client(self) -> docker.APIClient:
+        return docker.APIClient(base_url=self.address, version="auto", timeout=60)
+
+    def left(self) -> list[str]:
+        """The names of all containers, and of the networks that it did not make for itself."""
+        client = self.client()
+        own = ("bridge", "host", "none")
+        networks = [row["Name"] for row in client.networks() if row["Name"] not in own]
+        return [row["Names"][0] for row in client.containers(all=True)] + networks
+
+    def close(self) -> None:
+        """Containers that outlive their engine must not outlive the test."""
+        with suppress(Exception):
+            self.start()
+            client = self.client()
+            for row in client.containers(all=True):
+                client.remove_container(row["Id"], force=True)
+        self._script("stop")
+        shutil.rmtree(self.folder)
