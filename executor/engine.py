@@ -47,6 +47,7 @@ class Engine:
         self._lock = threading.Lock()
         self._clients: tuple[docker.APIClient, docker.APIClient] | None = None
         self._facts: dict[str, Any] = {}
+        self._base: dict[str, Any] = {}
 
     def _connect(self) -> tuple[docker.APIClient, docker.APIClient]:
         """The control and the streaming client, made at first use: an engine may come up later than we do."""
@@ -54,9 +55,10 @@ class Engine:
             if self._clients is None:
                 with _typed("say its version"):
                     where = {"base_url": self._url} if self._url else kwargs_from_env()
-                    base: dict[str, Any] = {**where, "timeout": CONTROL_SECONDS}
-                    control = docker.APIClient(version="auto", max_pool_size=self._pool, **base)
-                    streams = docker.APIClient(version=control.api_version, max_pool_size=3 * self._pool, **base)
+                    self._base = {**where, "timeout": CONTROL_SECONDS}
+                    control = docker.APIClient(version="auto", max_pool_size=self._pool, **self._base)
+                    self._base["version"] = control.api_version
+                    streams = docker.APIClient(max_pool_size=3 * self._pool, **self._base)
                     self._facts = control.info()
                     self._clients = control, streams
             return self._clients
@@ -68,6 +70,17 @@ class Engine:
     @property
     def _streams(self) -> docker.APIClient:
         return self._connect()[1]
+
+    @contextmanager
+    def _anew(self) -> Iterator[docker.APIClient]:
+        """Over a connection of its own: an engine that is being stopped takes no new ones, but goes on answering on
+        those it has until its containers have ended."""
+        self._connect()
+        client = docker.APIClient(**self._base)
+        try:
+            yield client
+        finally:
+            client.close()
 
     @property
     def _info(self) -> dict[str, Any]:
@@ -101,9 +114,9 @@ class Engine:
         return "local" if "local" in drivers else "json-file"
 
     def ping(self) -> None:
-        """Raise EngineUnreachable unless the engine answers now."""
-        with _typed("answer"):
-            self._control.ping()
+        """Raise EngineUnreachable unless the engine answers now, and is not on its way out."""
+        with _typed("answer"), self._anew() as client:
+            client.ping()
 
     def image_id(self, reference: str) -> str:
         """The digest of the image's configuration (`sha256:...`) that `reference` names on this engine."""
@@ -257,12 +270,12 @@ class Engine:
         return [found("container", row) for row in containers] + [found("network", row) for row in networks]
 
     def booted_at(self) -> float:
-        """When this engine was started, unix seconds; 0.0 where it can't be known.
+        """When this engine was started, unix seconds; 0.0 where it can't be known. Unreachable while it is stopped.
 
         It makes its own bridge anew at every start, unless containers lived on.
         """
-        with suppress(errors.NotFound), _typed("say when it was started"):
-            return unix(self._control.inspect_network("bridge").get("Created"))
+        with suppress(errors.NotFound), _typed("say when it was started"), self._anew() as client:
+            return unix(client.inspect_network("bridge").get("Created"))
         return 0.0
 
     def taken_subnets(self) -> set[str]:

@@ -75,7 +75,7 @@ class Sandbox:
         self.main = options.main_name(spec.run_id)
         self.output: Attachment | None = None
         self.image_id = ""
-        self.booted_at = 0.0  # the engine, as far as was known before its output was attached to
+        self.booted_at = 0.0  # the engine, as known before its output was attached to, or main was seen to run
         # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
         self.asked: dict[str, dict[str, Any]] = {}
         self.found: dict[str, dict[str, Any]] = {}
@@ -97,12 +97,14 @@ class Sandbox:
 
     def adopt(self) -> ContainerState:
         """Know again what an earlier process has built; how main stands. SandboxGone when main is not there."""
+        booted_at = self._engine.booted_at()
         try:
             state = self._engine.inspect(self.main)
         except NotFound as error:
             raise SandboxGone(f"The container {self.main} is not there any more.") from error
         self._networks.adopt()
         if state.running:
+            self.booted_at = booted_at
             self.reopen_sidecar()
         return state
 

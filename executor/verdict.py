@@ -21,9 +21,17 @@ class Stopped:
 
 
 def of_exit(
-    spec: RunSpec, state: ContainerState, stopped: Stopped | None, dropped_bytes: int, engine_booted_at: float = 0.0
+    spec: RunSpec,
+    state: ContainerState,
+    stopped: Stopped | None,
+    dropped_bytes: int,
+    engine_booted_at: float = 0.0,
+    watched_at_boot: float = 0.0,
 ) -> RunResult:
-    """The result of a container that has exited. What we did to it outranks how it then died."""
+    """The result of a container that has exited. What we did to it outranks how it then died.
+
+    `watched_at_boot` is the engine's start under which it was seen to run, where it was.
+    """
     code = state.exit_code
     if stopped:
         return of_stop(spec, stopped, code, dropped_bytes)
@@ -31,14 +39,22 @@ def of_exit(
         return _out_of_memory(spec, code)
     if code == 0:
         return RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
-    around = abs(state.finished_at - engine_booted_at) < ENGINE_STOP_SECONDS
-    if code in ENGINE_STOP_CODES and around and state.started_at < engine_booted_at:
+    if code in ENGINE_STOP_CODES and _restarted(state, engine_booted_at, watched_at_boot):
         message = (
             f"The Docker Engine of host {spec.host} was restarted while the script ran, which ended it (exit code "
             f"{code}). Run it again if that is safe."
         )
         return RunResult("errored", "engine_restarted", message, code)
     return RunResult("failed", "exit_code", _exit_message(spec, code), code)
+
+
+def _restarted(state: ContainerState, booted_at: float, watched_at_boot: float) -> bool:
+    """Whether the engine's own end ended it: it ran until then, or where nobody saw that, it ended about then."""
+    if not state.started_at < booted_at:
+        return False
+    if watched_at_boot:
+        return watched_at_boot != booted_at
+    return abs(state.finished_at - booted_at) < ENGINE_STOP_SECONDS
 
 
 def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: int = 0) -> RunResult:

@@ -304,6 +304,7 @@ class FakeEngine:
         ]
 
     def booted_at(self) -> float:
+        self._enter("booted_at")
         return self.booted
 
     # How containers behave.

@@ -252,6 +252,22 @@ def test_an_output_that_is_cut_off_goes_on_from_the_engines_own_log(
 
 
 @pytest.mark.usefixtures("quick")
+def test_an_engine_that_is_on_its_way_out_is_waited_for_and_then_blamed(
+    engine: FakeEngine, run: Callable[..., Remembering]
+) -> None:
+    """It still answers of the container that it has just ended, as an engine does while others take their time."""
+    engine.fail("booted_at", EngineUnreachable("takes no new connection"), nth=2)  # when the output has ended
+    engine.fail("booted_at", EngineUnreachable("takes no new connection"), nth=3)
+
+    def comes_back() -> None:
+        if engine.calls["booted_at"] > 3:
+            engine.booted = time.time()
+
+    engine.before["booted_at"] = comes_back
+    told = run(make_spec(script="kill -TERM $$"))
+    assert ending(told)[:2] == ("errored", "engine_restarted")
+
+
 def test_a_log_that_cannot_be_stored_ends_the_run(run: Callable[..., Remembering]) -> None:
     class Refusing(Remembering):
         def append(self, batch: Any) -> None:

@@ -54,25 +54,27 @@ def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reas
 
 
 @pytest.mark.parametrize(
-    ("code", "started", "finished", "booted", "reason"),
+    ("code", "started", "finished", "booted", "watched", "reason"),
     [
-        (137, 100, 200, 210, "engine_restarted"),  # ended by an engine that was stopped
-        (143, 100, 211, 210, "engine_restarted"),  # ended by one that was starting
-        (143, 100, 200, 0, "exit_code"),  # when it was started is not known
-        (143, 100, 200, 50, "exit_code"),  # it is the engine that started it
-        (143, 100, 200, 5000, "exit_code"),  # the engine was restarted long after
-        (3, 100, 200, 210, "exit_code"),  # its own word
-        (0, 100, 200, 210, "exit_code"),
+        (137, 100, 200, 210, 0, "engine_restarted"),  # ended by an engine that was stopped
+        (143, 100, 211, 210, 0, "engine_restarted"),  # ended by one that was starting
+        (143, 100, 200, 0, 0, "exit_code"),  # when it was started is not known
+        (143, 100, 200, 50, 50, "exit_code"),  # it is the engine that started it
+        (143, 100, 200, 5000, 0, "exit_code"),  # the engine was restarted long after, and nobody saw what was between
+        (143, 100, 200, 5000, 50, "engine_restarted"),  # seen to run until then: the engine was away for long
+        (143, 100, 200, 150, 150, "exit_code"),  # it has outlived a restart, and this engine was there at its end
+        (3, 100, 200, 210, 50, "exit_code"),  # its own word
+        (0, 100, 200, 210, 50, "exit_code"),
     ],
 )
 def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
-    code: int, started: float, finished: float, booted: float, reason: str
+    code: int, started: float, finished: float, booted: float, watched: float, reason: str
 ) -> None:
     seen = ContainerState("exited", code, False, True, "", started_at=started, finished_at=finished)
-    result = verdict.of_exit(SPEC, seen, None, 0, booted)
+    result = verdict.of_exit(SPEC, seen, None, 0, booted, watched)
     assert result.reason == reason
     assert (result.status == "errored") == (reason == "engine_restarted")
-    assert verdict.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted).status == "cancelled"
+    assert verdict.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted, watched).status == "cancelled"
 
 
 def test_dropped_bytes_are_told() -> None:

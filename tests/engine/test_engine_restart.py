@@ -1,0 +1,87 @@
+"""An engine that is stopped or killed under its runs: that is not the job failing, and nothing stays behind."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import running
+from tests.engine.second import SecondEngine
+from tests.engine.server import Server
+from tests.engine.test_recovery import check_whole, variable
+
+ENDED_BY_IT = {signal.SIGTERM: {("errored", "engine_restarted")}}
+ENDED_BY_IT[signal.SIGKILL] = ENDED_BY_IT[signal.SIGTERM] | {("lost", "container_gone")}
+# While it clears up, the engine can't end either: for a while it answers of a script that it has just ended.
+CLEARS_UP = "trap 'sleep 2; exit 143' TERM; echo up; echo trouble >&2; while :; do sleep 0.1; done"
+LINES = 40
+ASKS_AND_TELLS = f"""
+echo "begun $(cronium_increment_variable started)"
+for i in $(seq {LINES}); do
+  echo "line $i"; echo "error $i" >&2
+  cronium_increment_variable asked >/dev/null || exit 9
+done
+cronium_output '"done"'
+"""
+
+
+@pytest.fixture(scope="module")
+def server(second: SecondEngine, new_server: Callable[..., Server]) -> Iterator[Server]:
+    """Its worker works on the engine that is killed."""
+    second.start()
+    made = new_server(CRONIUM_DOCKER_HOST=second.address, CRONIUM_SUBNET_POOL=second.subnet_pool)
+    made.engine_address = second.address
+    with running(made):
+        yield made
+    assert second.left() == []
+
+
+def begin(server: Server, script: str, last: str = "up") -> str:
+    run_id = server.run(script)
+    with server.watch(run_id) as watch:
+        watch.until_line(last)
+    return run_id
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_script_that_the_engine_took_along_has_not_failed(
+    second: SecondEngine, server: Server, number: signal.Signals
+) -> None:
+    scripts = ("echo up; echo trouble >&2; exec sleep 60", CLEARS_UP)
+    runs = [begin(server, script) for script in scripts]
+    second.signal(number)
+    second.start()
+    for run in map(server.ended, runs):
+        assert (run["status"], run["reason"]) in ENDED_BY_IT[number], run["message"]
+        assert sorted(server.text(run["id"]).splitlines()) == [b"trouble", b"up"]
+    for run_id in runs:
+        server.cleaned(run_id)
+    after = server.ended(server.run("cronium_input"))
+    assert after["status"] == "succeeded", after["message"]
+
+
+def check_all_or_marked(server: Server, run: dict[str, Any]) -> None:
+    """Every line once and the digest right, or what the engine itself has lost is said."""
+    if not any(event["kind"] == "log_gap" for event in run["events"]):
+        check_whole(server, run["id"], LINES)
+
+
+def test_a_run_outlives_an_engine_that_keeps_its_containers(second: SecondEngine, server: Server) -> None:
+    """Killed and stopped in turn; meanwhile the script asks its sidecar, without a pause."""
+    second.signal(signal.SIGTERM)
+    second.start("--live-restore")
+    slug = server.job(ASKS_AND_TELLS)
+    run_id = server.launch(slug)
+    for number, last in ((signal.SIGKILL, "line 5"), (signal.SIGTERM, "line 20")):
+        with server.watch(run_id) as watch:
+            watch.until_line(last)
+        second.signal(number)
+        time.sleep(0.5)  # what it says while there is no engine
+        second.start("--live-restore")
+    run = server.ended(run_id)
+    assert (run["status"], run["output"]) == ("succeeded", "done"), run["message"]
+    check_all_or_marked(server, run)
+    assert (variable(server, slug, "started"), variable(server, slug, "asked")) == (1, LINES)
+    server.cleaned(run_id)
