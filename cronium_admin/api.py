@@ -22,6 +22,7 @@ from ninja.errors import ValidationError as SchemaError
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused, fields_of, fields_of_schema, summary
+from cronium_admin.hosts.api import of_runs as waiting
 from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
@@ -51,6 +52,7 @@ api = NinjaAPI(
 api.add_router("/jobs", jobs)
 api.add_router("", runs)
 api.add_router("", logs)
+api.add_router("", waiting)
 api.add_router("/images", images)
 api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)

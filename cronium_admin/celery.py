@@ -18,4 +18,4 @@ def everybody(name: str) -> Broadcast:
     Nothing is stored for who is away; whoever comes looks for itself.
     """
     where = f"cronium.{name}"
-    return Broadcast(where, queue=where, routing_key="look")
+    return Broadcast(where, queue=where, routing_key="look")  # type: ignore[no-untyped-call]

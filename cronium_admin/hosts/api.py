@@ -1,4 +1,6 @@
-"""The routes under /hosts."""
+"""The routes under /hosts, and the one that says why a run waits for them."""
+
+from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Router
@@ -6,20 +8,36 @@ from ninja import Router
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
-from cronium_admin.hosts.schemas import HostIn, HostList, HostOut
+from cronium_admin.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.hosts.service import all_hosts, drain
+from cronium_admin.hosts.waiting import unserved, why
+from cronium_admin.runs.api import find_run
 
 router = Router(tags=["hosts"], auth=needs(May.SEE))
+of_runs = Router(tags=["runs"], auth=needs(May.SEE))
 
 
 @router.get("", response={200: HostList, ERRORS: ErrorBody}, summary="The hosts, with their isolation checks")
 def list_hosts(request: HttpRequest) -> HostList:
-    return HostList(items=[HostOut.of(host) for host in all_hosts()])
+    """`unserved`: the queues whose runs wait while no host takes them."""
+    hosts = all_hosts()
+    waiting = [UnservedOut(queue=one.queue, runs=one.number, since=one.since, why=one.words) for one in unserved(hosts)]
+    return HostList(items=[HostOut.of(host) for host in hosts], unserved=waiting)
 
 
 @router.patch(
     "/{str:name}", response={200: HostOut, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Drain or resume a host"
 )
 def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
-    """Its worker obeys within a few seconds."""
+    """A drained host takes nothing from then on; what runs there goes on to its end."""
     return HostOut.of(drain(name, body.draining))
+
+
+@of_runs.get("/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ERRORS: ErrorBody}, summary="Why it waits")
+def why_it_waits(request: HttpRequest, run_id: UUID) -> WaitingOut:
+    """With an empty `why` it may begin any moment, or waits no more: see its status."""
+    run = find_run(run_id)
+    found = why(run)
+    if found is None:
+        return WaitingOut(queue=run.queue)
+    return WaitingOut(queue=run.queue, runs=found.number, why=found.words, stuck=found.stuck)

@@ -85,5 +85,20 @@ class HostIn(BaseModel):
     draining: bool = Field(description="true: end what is there and take nothing new; false: take runs again.")
 
 
+class UnservedOut(BaseModel):
+    queue: str
+    runs: int = Field(description="How many of its runs wait.")
+    since: datetime = Field(description="When the first of them was queued.")
+    why: str
+
+
 class HostList(BaseModel):
     items: list[HostOut]
+    unserved: list[UnservedOut] = Field(description="The queues whose runs wait, because no host takes them.")
+
+
+class WaitingOut(BaseModel):
+    queue: str
+    runs: int = Field(default=0, description="How many runs of the queue wait, this one included; 0 with an empty why.")
+    why: str = Field(default="", description="Empty: it may begin any moment, or waits no more.")
+    stuck: bool = Field(default=False, description="It waits until somebody does something.")

@@ -13,7 +13,7 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
 from cronium_admin.hosts.service import all_hosts, drain
 from cronium_admin.hosts.waiting import unserved, why
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.models import Run
 
 
 @require_safe
@@ -21,7 +21,9 @@ from cronium_admin.runs.models import Run, Status
 def hosts(request: HttpRequest) -> HttpResponse:
     found = all_hosts()
     runs = there({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
-    return render(request, "hosts/list.html", {"hosts": found, "unserved": unserved(), "runs": runs, "nav": "hosts"})
+    return render(
+        request, "hosts/list.html", {"hosts": found, "unserved": unserved(found), "runs": runs, "nav": "hosts"}
+    )
 
 
 @require_POST
@@ -41,8 +43,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 def waiting(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Why a run that waits waits; empty when it may begin any moment, or waits no more."""
     run = Run.objects.only("status", "queue", "cpu", "memory_mb", "network").filter(pk=run_id).first()
-    waits = why(run) if run and run.status == Status.QUEUED else None
-    return render(request, "hosts/_waiting.html", {"why": waits})
+    return render(request, "hosts/_waiting.html", {"why": why(run) if run else None})
 
 
 @require_safe

@@ -21,6 +21,8 @@ class Why:
 
     words: str
     stuck: bool
+    queue: str
+    number: int  # of this queue's runs that wait
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,36 @@ def offer_of(row: Host) -> Offer:
 
 
 def why(run: Run) -> Why | None:
-    """Why this queued run has not begun; None when it may begin any moment."""
+    """Why this run has not begun; None when it may begin any moment, or waits no more."""
+    if run.status != Status.QUEUED or (found := _reason(run)) is None:
+        return None
+    number = Run.objects.filter(status=Status.QUEUED, queue=run.queue).count()
+    return Why(*found, run.queue, number)
+
+
+def _reason(run: Run) -> tuple[str, bool] | None:
+    """In words, and whether it is stuck."""
     takers, words = _takers(run.queue, all_hosts())
     if not takers:
-        return Why(words, True)
+        return words, True
     wanted = needs(run.cpu, run.memory_mb, run.network)
     large = [host for host in takers if offer_of(host.row).ever(wanted)]
     if not large:
-        return Why(_too_large(wanted, run.queue, takers), True)
+        return _too_large(wanted, run.queue, takers), True
     free = [host for host in large if host.row.running < host.row.capacity]
     if not free:
         busy = ", ".join(f"{host.row.name} {host.row.running} of {host.row.capacity}" for host in large)
-        return Why(f"All slots are taken ({busy}); it begins when a run before it ends.", False)
+        return f"All slots are taken ({busy}); it begins when a run before it ends.", False
     taken = reserved()
     if any(offer_of(host.row).now(taken.get(host.row.name, Promise()), wanted) for host in free):
         return None
-    return Why(f"It waits for room: it is promised {_amount(wanted)}, and the runs before it hold too much.", False)
+    return f"It waits for room: it is promised {_amount(wanted)}, and the runs before it hold too much.", False
 
 
-def unserved() -> list[Unserved]:
-    """The queues with waiting runs that no host takes."""
+def unserved(hosts: list[HostView]) -> list[Unserved]:
+    """The queues with waiting runs that none of all `hosts` takes."""
     rows = Run.objects.filter(status=Status.QUEUED).order_by("queue").values_list("queue")
-    waiting = list(rows.annotate(number=Count("pk"), since=Min("created_at")))
-    hosts = all_hosts() if waiting else []
+    waiting = rows.annotate(number=Count("pk"), since=Min("created_at"))
     found = [(queue, number, since, _takers(queue, hosts)) for queue, number, since in waiting]
     return [Unserved(queue, number, since, words) for queue, number, since, (takers, words) in found if not takers]
 

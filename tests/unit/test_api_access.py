@@ -34,6 +34,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}", None, "viewer", 200),
     ("GET", "/runs/{run}/sandbox", None, "viewer", 200),
     ("GET", "/runs/{run}/output", None, "viewer", 200),
+    ("GET", "/runs/{run}/waiting", None, "viewer", 200),
     ("GET", "/runs/{run}/logs", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),

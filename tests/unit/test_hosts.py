@@ -166,6 +166,22 @@ def test_the_api_tells_all_of_a_host(viewer: Api) -> None:
     assert [bool(probe["mend"]) for probe in host["canary"]] == [False, True, False]
 
 
+def test_the_api_tells_which_queues_nobody_serves_and_why_a_run_waits(viewer: Api, run: Run) -> None:
+    seen_now(queues=["default"])
+    assert viewer.get("/hosts").json()["unserved"] == []
+    waits = viewer.get(f"/runs/{run.pk}/waiting").json()
+    assert waits == {"queue": "default", "runs": 0, "why": "", "stuck": False}
+    Run.objects.update(queue="gpu")
+    (one,) = viewer.get("/hosts").json()["unserved"]
+    assert (one["queue"], one["runs"]) == ("gpu", 1)
+    assert "manage.py worker --queues gpu" in one["why"]
+    waits = viewer.get(f"/runs/{run.pk}/waiting").json()
+    assert waits == {"queue": "gpu", "runs": 1, "why": one["why"], "stuck": True}
+    Run.objects.update(status="failed")
+    assert viewer.get(f"/runs/{run.pk}/waiting").json()["why"] == ""
+    assert viewer.get("/runs/00000000-0000-4000-8000-000000000000/waiting").status_code == 404
+
+
 def test_the_api_drains_a_host(admin: Api) -> None:
     seen_now(queues=["night"])
     answer = admin.call("PATCH", "/hosts/east", {"draining": True}).json()
