@@ -1,0 +1,158 @@
+"""The reaper on the real engine: what is left over of ours goes, in whatever state it is, and nothing else does."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Set
+from contextlib import ExitStack
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import docker
+import pytest
+
+from executor import options
+from executor.engine import Engine
+from executor.options import Addresses
+from executor.reaper import reap
+from executor.spec import RunSpec
+from executor.subnets import SubnetPool
+from tests.engine.server import Template, environment, manage
+from tests.fakes.contract import World
+
+HOST = "test-host"
+RUNS = """
+from django.utils import timezone
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+profile = Profile.objects.get(name="small")
+job = Job.objects.create(name="x", slug="x", language="bash", script="true", profile=profile)
+for status in ("running", "succeeded"):
+    run = launch(job, None)
+    Run.objects.filter(pk=run.pk).update(status=status, host="local", finished_at=timezone.now())
+    print(run.pk)
+"""
+
+
+@pytest.fixture
+def world(bash_image: str) -> Iterator[World]:
+    engine = Engine(os.environ.get("CRONIUM_DOCKER_HOST", ""))
+    made = World(engine, bash_image, "cronium/runtime-api:latest", SubnetPool(IPv4Network("10.215.3.0/24")))
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def stranger(docker_client: docker.APIClient, bash_image: str) -> Iterator[Callable[[str], str]]:
+    """Starts a container without a label of ours."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> str:
+            docker_client.create_container(bash_image, ["sleep", "300"], name=name, host_config={"Init": True})
+            stack.callback(docker_client.remove_container, name, force=True)
+            docker_client.start(name)
+            return name
+
+        yield make
+
+
+def nobody(run_ids: Set[str]) -> Set[str]:
+    """No run lives."""
+    return frozenset()
+
+
+def reaped(world: World, living: Callable[[Set[str]], Set[str]] = nobody) -> set[str]:
+    """The names of what a reaper of this world's instance has removed."""
+    return {one.name for one in reap(world.engine, world.instance, HOST, living)}
+
+
+def names(spec: RunSpec) -> set[str]:
+    return {options.main_name(spec.run_id), options.network_name(spec.run_id)}
+
+
+def until_it_is(world: World, name: str, status: str) -> None:
+    end = time.monotonic() + 20
+    while world.engine.inspect(name).status != status:
+        assert time.monotonic() < end, f"{name} is never {status}"
+        time.sleep(0.02)
+
+
+def put_in_state(world: World, client: docker.APIClient, status: str) -> RunSpec:
+    """A main that is in this state."""
+    spec = world.spec()
+    name = options.main_name(spec.run_id)
+    body = options.main_container(spec, world.network(spec), world.engine.log_driver)
+    if status in ("exited", "restarting"):
+        body["Entrypoint"] = ["/bin/sh", "-c", "exit 1"]
+    if status == "restarting":
+        body["HostConfig"]["RestartPolicy"] = {"Name": "always"}
+    world.engine.create_container(name, body)
+    if status != "created":
+        client.start(name)
+    if status == "paused":
+        client.pause(name)
+    until_it_is(world, name, status)
+    return spec
+
+
+@pytest.mark.parametrize("status", ["created", "running", "paused", "exited", "restarting"])
+def test_a_container_goes_in_every_state_and_its_subnet_is_free_again(
+    world: World, docker_client: docker.APIClient, status: str
+) -> None:
+    spec = put_in_state(world, docker_client, status)
+    told = world.engine.describe_network(options.network_name(spec.run_id))
+    began = time.monotonic()
+    assert reaped(world) == names(spec)
+    assert time.monotonic() - began < 5
+    assert reaped(world) == set()
+    again = IPv4Network(told["IPAM"]["Config"][0]["Subnet"])
+    world.engine.create_network(options.network(world.spec(), Addresses(again)))
+
+
+def test_a_network_that_a_stranger_is_on_goes_and_the_stranger_stays(
+    world: World, docker_client: docker.APIClient, stranger: Callable[[str], str]
+) -> None:
+    spec, name = world.main()
+    world.engine.start(name)
+    guest = stranger(f"cronium-main-{uuid.uuid4()}")
+    docker_client.connect_container_to_network(guest, options.network_name(spec.run_id))
+    assert reaped(world) == names(spec)
+    told = world.engine.describe_container(guest)
+    assert (told["State"]["Status"], set(told["NetworkSettings"]["Networks"])) == ("running", {"bridge"})
+
+
+def test_what_is_anothers_or_lives_or_only_looks_like_ours_stays(
+    world: World, docker_client: docker.APIClient, stranger: Callable[[str], str]
+) -> None:
+    kept = [world.main(**whose)[0] for whose in ({"instance": world.instance + "2"}, {"host": HOST + "2"}, {})]
+    spec = world.spec()
+    alike = stranger(options.main_name(spec.run_id))
+    docker_client.create_network(options.network_name(spec.run_id))  # without a label
+    left, _ = world.main()
+    living = kept[2].run_id
+    assert reaped(world, lambda run_ids: run_ids & {living}) == names(left)
+    for one in kept:
+        assert world.engine.inspect(options.main_name(one.run_id)).status == "created"
+        world.engine.describe_network(options.network_name(one.run_id))
+    assert world.engine.inspect(alike).running
+    world.engine.describe_network(options.network_name(spec.run_id))
+
+
+def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, template: Template, tmp_path: Path) -> None:
+    """Not what belongs to a run that goes on, or has ended a moment ago."""
+    template.copy_to(tmp_path)
+    env = environment(tmp_path)
+    running, ended = manage(env, "shell", "-v", "0", "-c", RUNS).split()
+    assert manage(env, "reap") == "Nothing is left over of host local.\n"
+    world.instance = (tmp_path / "instance_id").read_text().strip()
+    for run_id in (running, ended):
+        world.main(host="local", run_id=run_id)
+    left, _ = world.main(host="local")
+    listed = manage(env, "reap", "--dry-run")
+    assert {line.split()[3] for line in listed.splitlines()} == names(left), listed
+    world.engine.inspect(options.main_name(left.run_id))
+    removed = manage(env, "reap")
+    assert removed == listed.replace("would remove", "removed")
+    assert {one.run_id for one in world.engine.find_ours(world.instance)} == {running, ended}
