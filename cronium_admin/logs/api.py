@@ -1,21 +1,23 @@
-"""The log over HTTP: windows as JSON, and the whole as text."""
+"""The log over HTTP: windows and search as JSON, a stream that follows it, and the whole as text."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from ninja import Query, Router, Schema
 
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.logs import read
+from cronium_admin.logs import read, search, stream, whole
 from cronium_admin.logs.codec import Line
 
 router = Router(tags=["logs"], auth=needs(May.SEE))
+MAX_BYTES = 8 * 1024 * 1024
+MAX_RANGES = 20_000
+After = Annotated[int, Query(ge=0, lt=2**62)]
+_STREAMS = {"": 0, "stdout": 1, "stderr": 2}
 
 
 class LineOut(Schema):
@@ -35,6 +37,29 @@ class LinesOut(Schema):
     ended: bool
 
 
+class FoundOut(Schema):
+    """Which lines match, as [first, last] of neighbours; `next`, `ended` as with lines: ask on until `next` is the
+    run's last line."""
+
+    ranges: list[tuple[int, int]]
+    count: int
+    next: int
+    lines: int
+    ended: bool
+
+
+class Wanted(Schema):
+    """Which lines: all, or those that hold `q` (a text, or with `regex` an RE2 expression) and are of `stream`."""
+
+    q: Annotated[str, Query(max_length=search.MAX_QUERY)] = ""
+    regex: bool = False
+    ignore_case: bool = False
+    stream: Literal["", "stdout", "stderr"] = ""
+
+    def query(self) -> search.Query:
+        return search.Query(self.q, self.regex, self.ignore_case, _STREAMS[self.stream])
+
+
 def _out(line: Line) -> LineOut:
     time = datetime.fromtimestamp(line.unix_ns / 1e9, UTC)
     return LineOut(seq=line.seq, time=time, stream=read.STREAMS[line.stream], text=line.text.decode(errors="replace"))
@@ -47,39 +72,56 @@ def _state(run_id: UUID) -> read.State:
     return state
 
 
+def _refused(error: search.BadQuery) -> Refused:
+    words = f"This can't be looked for: {error}. Expressions are RE2's, without look-around and back-references."
+    return Refused(422, "invalid", words, {"q": [words]})
+
+
 @router.get("/runs/{uuid:run_id}/logs", response={200: LinesOut, ERRORS: ErrorBody}, summary="A window of lines")
 def lines(
     request: HttpRequest,
     run_id: UUID,
-    after: Annotated[int, Query(ge=0, lt=2**62)] = 0,
+    wanted: Query[Wanted],
+    after: After = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
-    q: Annotated[str, Query(max_length=1000)] = "",
 ) -> LinesOut:
-    """Lines with seq > `after`, in order; with `q` only those that contain it."""
+    """Lines with seq > `after`, in order; with `q` or `stream` only those. A search looks for about a second at a
+    time: `next` says how far it came."""
     state = _state(run_id)  # before the lines: what it calls ended is all there
-    if q:
-        found, last = read.search(run_id, q.encode(), after, limit)
+    query = wanted.query()
+    if query.text or query.stream:
+        try:
+            found, last = search.lines(run_id, query, after, limit, MAX_BYTES)
+        except search.BadQuery as error:
+            raise _refused(error) from error
     else:
-        found = read.window(run_id, after, limit, max_bytes=8 * 1024 * 1024)
+        found = read.window(run_id, after, limit, MAX_BYTES)
         last = found[-1].seq if found else after
     return LinesOut(lines=[_out(line) for line in found], next=last, ended=state.ended and last >= state.lines)
 
 
-@router.get("/runs/{uuid:run_id}/logs.txt", summary="The whole log as text")
-def text(request: HttpRequest, run_id: UUID) -> StreamingHttpResponse:
-    """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`."""
+@router.get("/runs/{uuid:run_id}/logs/find", response={200: FoundOut, ERRORS: ErrorBody}, summary="Which lines match")
+def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After = 0) -> FoundOut:
+    """The seqs of the lines that match, without their text; about a second's worth at a time."""
+    state = _state(run_id)
+    try:
+        found = search.find(run_id, wanted.query(), after, MAX_RANGES)
+    except search.BadQuery as error:
+        raise _refused(error) from error
+    ended = state.ended and found.looked >= state.lines
+    return FoundOut(ranges=found.ranges, count=found.count, next=found.looked, lines=state.lines, ended=ended)
+
+
+@router.get("/runs/{uuid:run_id}/logs/follow", summary="Lines as they come, to the end")
+def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
+    """JSON lines: a line each, then `{"end": ...}`; an empty line only says that we are there. With `Accept:
+    text/event-stream` server-sent events: `line` and `end`."""
     _state(run_id)
-    response = StreamingHttpResponse(_blocks(run_id), content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run_id}.log"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    return stream.answer(request, run_id, after)
 
 
-async def _blocks(run_id: UUID) -> AsyncIterator[bytes]:
-    blocks = read.text(run_id)
-
-    def following() -> Any:
-        return next(blocks, None)
-
-    while (block := await sync_to_async(following)()) is not None:
-        yield block
+@router.api_operation(["GET", "HEAD"], "/runs/{uuid:run_id}/logs.txt", summary="The whole log as text")
+def text(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+    """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`. `Range` gives
+    a part, `Accept-Encoding: gzip` packs it."""
+    return whole.answer(request, run_id, _state(run_id))

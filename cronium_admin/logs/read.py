@@ -1,4 +1,4 @@
-"""Reads a run's stored log: windows of lines, search, and the whole as text. Writes nothing."""
+"""Reads a run's stored log: windows of lines, and any part of the whole as text. Writes nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ class State:
     message: str
     exit_code: int | None
     lines: int
+    bytes: int
     partial: tuple[tuple[str, str], ...]  # (stream, text) of the lines begun
     digest: str
     cancelling: bool
@@ -43,7 +44,7 @@ def state(run_id: UUID) -> State | None:
     """One query; None when there is no such run."""
     columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition")
-    head = ("log_head__lines", "log_head__stdout_tail", "log_head__stderr_tail")
+    head = ("log_head__lines", "log_head__bytes", "log_head__stdout_tail", "log_head__stderr_tail")
     row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head).first()
     if row is None:
         return None
@@ -55,6 +56,7 @@ def state(run_id: UUID) -> State | None:
         message=row["message"],
         exit_code=row["exit_code"],
         lines=row["log_head__lines"] or 0,
+        bytes=row["log_head__bytes"] or 0,
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
         digest=row["log_digest"],
         cancelling=row["cancel_requested_at"] is not None,
@@ -63,19 +65,27 @@ def state(run_id: UUID) -> State | None:
     )
 
 
-def _chunks(run_id: UUID, after: int) -> Iterator[LogChunk]:
-    """The chunks that hold lines past `after`, in order, a few at a time."""
-    chunks = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
-    at = chunks.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
+def data_of(chunk: LogChunk) -> bytes:
+    """The chunk's packed text."""
+    return bytes(chunk.data)
+
+
+def text_of(chunk: LogChunk) -> bytes:
+    return unpack_text(data_of(chunk))
+
+
+def chunks(run_id: UUID, after: int, batch: int = 4) -> Iterator[LogChunk]:
+    """The chunks that hold lines past `after`, in order, `batch` at a time: a flood's have 256 KiB and more."""
+    rows = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
+    at = rows.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
     while True:
-        # A flood's chunk has 256 KiB and more: four are a megabyte in memory.
-        page = list(chunks.filter(first_seq__gte=at)[:4])
+        page = list(rows.filter(first_seq__gte=at)[:batch])
         for chunk in page:
             if chunk.first_seq > at:
                 return  # the chunk before has grown since it was read: the next look brings its new lines
             yield chunk
             at = chunk.first_seq + chunk.lines
-        if len(page) < 4:
+        if len(page) < batch:
             return
 
 
@@ -83,8 +93,8 @@ def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int =
     """Up to `limit` lines with seq > `after`, cut once they pass `max_bytes`; at least one if there is one."""
     found: list[Line] = []
     size = 0
-    for chunk in _chunks(run_id, after):
-        for line in lines_of(chunk.first_seq, bytes(chunk.index), bytes(chunk.data)):
+    for chunk in chunks(run_id, after):
+        for line in lines_of(chunk.first_seq, bytes(chunk.index), data_of(chunk)):
             if line.seq <= after:
                 continue
             size += len(line.text)
@@ -96,24 +106,13 @@ def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int =
     return found
 
 
-def search(run_id: UUID, query: bytes, after: int, limit: int) -> tuple[list[Line], int]:
-    """Up to `limit` lines past `after` that hold `query`, and the last seq that was looked at."""
-    found: list[Line] = []
-    looked = after
-    for chunk in _chunks(run_id, after):
-        data = bytes(chunk.data)
-        last = chunk.first_seq + chunk.lines - 1
-        if query in unpack_text(data):
-            for line in lines_of(chunk.first_seq, bytes(chunk.index), data):
-                if line.seq > after and query in line.text:
-                    found.append(line)
-                    if len(found) >= limit:
-                        return found, line.seq
-        looked = max(looked, last)
-    return found, looked
-
-
-def text(run_id: UUID) -> Iterator[bytes]:
-    """The whole log as `logs.txt` has it: every line, each with its newline, bytes as written."""
-    for chunk in _chunks(run_id, 0):
-        yield unpack_text(bytes(chunk.data))
+def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`."""
+    at = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
+    for chunk in chunks(run_id, at - 1):
+        if stop is not None and chunk.byte_offset >= stop:
+            return
+        text = text_of(chunk)
+        end = len(text) if stop is None else stop - chunk.byte_offset
+        if part := text[max(0, start - chunk.byte_offset) : end]:
+            yield part

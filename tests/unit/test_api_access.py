@@ -36,6 +36,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/output", None, "viewer", 200),
     ("GET", "/runs/{run}/waiting", None, "viewer", 200),
     ("GET", "/runs/{run}/logs", None, "viewer", 200),
+    ("GET", "/runs/{run}/logs/find", None, "viewer", 200),
+    ("GET", "/runs/{run}/logs/follow", None, "viewer", 200),
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),

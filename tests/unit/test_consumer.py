@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import consumers, read
+from cronium_admin.logs import read, tail
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs import live, transitions
 from cronium_admin.runs.models import Run
@@ -217,7 +217,7 @@ async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(connect: Callable[.
 async def test_a_lost_nudge_costs_delay_and_no_line(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.2)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
@@ -232,7 +232,7 @@ async def test_a_lost_nudge_costs_delay_and_no_line(
 async def test_a_nudge_shows_a_line_at_once(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
@@ -246,7 +246,7 @@ async def test_output_and_condition_are_told_at_once(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That there is one, and when it was given; the output itself is for another request."""
-    monkeypatch.setattr(consumers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))

@@ -1,0 +1,67 @@
+"""Follows a run's log over HTTP, for scripts: JSON lines, or server-sent events where a client asks for those."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, StreamingHttpResponse
+
+from cronium_admin.logs import read, tail
+from cronium_admin.logs.codec import Line
+
+SSE = "text/event-stream"
+KEEP_ALIVE_LOOKS = 7  # quiet looks of tail.LOOK_SECONDS: proxies cut what says nothing for a minute
+
+
+def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
+    """Each line as it comes, from past `after`, then one closing object; a reader that reconnects with the last seq
+    (or its Last-Event-ID) misses nothing."""
+    events = SSE in request.headers.get("Accept", "")
+    last = request.headers.get("Last-Event-ID", "")
+    if events and last.isdecimal() and len(last) < 19:
+        after = int(last)
+    response = StreamingHttpResponse(
+        _stream(run_id, after, events), content_type=SSE if events else "application/x-ndjson"
+    )
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # nginx would hold it back
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+async def _stream(run_id: UUID, after: int, events: bool) -> AsyncIterator[bytes]:
+    quiet, state = 0, None
+    pack = sync_to_async(_packed, thread_sensitive=False, executor=tail.threads)
+    async with aclosing(tail.follow(run_id, after)) as all_news:
+        async for news in all_news:
+            state = news.state
+            quiet = 0 if news.lines else quiet + 1
+            if news.lines:
+                yield await pack(news.lines, events)
+            elif quiet % KEEP_ALIVE_LOOKS == 0:
+                yield b": still there\n\n" if events else b"\n"
+    if state:
+        yield _closing(state, events)
+
+
+def _packed(lines: list[Line], events: bool) -> bytes:
+    if events:
+        return b"".join(b"id: %d\nevent: line\ndata: %s\n\n" % (line.seq, orjson.dumps(_row(line))) for line in lines)
+    return b"".join(orjson.dumps(_row(line)) + b"\n" for line in lines)
+
+
+def _row(line: Line) -> dict[str, Any]:
+    time = datetime.fromtimestamp(line.unix_ns / 1e9, UTC)
+    text = line.text.decode(errors="replace")
+    return {"seq": line.seq, "time": time, "stream": read.STREAMS[line.stream], "text": text}
+
+
+def _closing(state: read.State, events: bool) -> bytes:
+    end = {"status": state.status, "exit_code": state.exit_code, "lines": state.lines, "digest": state.digest}
+    if events:
+        return b"event: end\ndata: %s\n\n" % orjson.dumps(end)
+    return orjson.dumps({"end": end}) + b"\n"

@@ -1,0 +1,136 @@
+"""One look at a run for all who watch it in this process: one subscription, and one read for who stand alike.
+
+A nudge only means "read again", and a slow timer says the same: a lost nudge costs delay, never a line.
+Whoever reads slowly holds back only itself: it keeps one window, and reads on from the store when it is ready.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+import orjson
+from channels.layers import get_channel_layer
+from django.db import close_old_connections
+
+from cronium_admin.logs import read
+from cronium_admin.logs.codec import Line
+from cronium_admin.runs import live
+
+log = logging.getLogger("cronium.live")
+LOOK_SECONDS = 2.0
+LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
+# Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
+threads = ThreadPoolExecutor(4, "log-read")
+
+
+@dataclass(frozen=True)
+class News:
+    """A run as it stands, and its lines past where the asker stood; `state` None: there is no such run."""
+
+    state: read.State | None
+    lines: list[Line]
+
+    @cached_property
+    def message(self) -> str:
+        """The lines as the WebSocket sends them: made once for all who get them."""
+        rows = [[seq, ns, read.STREAMS[stream], text.decode(errors="replace")] for seq, ns, stream, text in self.lines]
+        return orjson.dumps({"type": "lines", "lines": rows}).decode()
+
+
+def _news(run_id: UUID, after: int) -> News:
+    """State first, then lines: when it says "ended", the lines that follow are all there are."""
+    close_old_connections()
+    state = read.state(run_id)
+    news = News(state, read.window(run_id, after) if state and state.lines > after else [])
+    if news.lines:
+        news.message  # noqa: B018 - here, and not in the event loop
+    return news
+
+
+class Tail:
+    """The watchers of one run. Made by `watching`; lives in one event loop."""
+
+    def __init__(self, run_id: UUID) -> None:
+        self._run_id = run_id
+        self._waiting: dict[int, asyncio.Task[News]] = {}  # by `after`: asked for, and not begun
+        self.wakes: set[asyncio.Event] = set()
+        self.listener: asyncio.Task[None] | None = None
+
+    async def news(self, after: int) -> News:
+        """What is there now. Who asks for the same before the reading has begun shares it."""
+        if after not in self._waiting:
+            self._waiting[after] = asyncio.create_task(self._read(after))
+        return await asyncio.shield(self._waiting[after])
+
+    async def _read(self, after: int) -> News:
+        del self._waiting[after]  # who asks from now on wants a newer look
+        return await asyncio.get_running_loop().run_in_executor(threads, _news, self._run_id, after)
+
+    async def listen(self) -> None:
+        """Pass nudges on, for ever; a channel layer that fails is asked again."""
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the watchers look by themselves meanwhile
+                log.warning("no nudges for run %s (%s); its readers look by themselves", self._run_id, error)
+                await asyncio.sleep(LAYER_PAUSE)
+
+    async def _listen(self) -> None:
+        layer, group = get_channel_layer(), live.group(self._run_id)
+        channel = await layer.new_channel("log")
+        await layer.group_add(group, channel)
+        self.wake()  # what was stored before we were subscribed
+        try:
+            while True:
+                await layer.receive(channel)
+                self.wake()
+        finally:
+            with suppress(Exception):
+                await layer.group_discard(group, channel)
+
+    def wake(self) -> None:
+        for event in self.wakes:
+            event.set()
+
+
+_tails: dict[tuple[asyncio.AbstractEventLoop, UUID], Tail] = {}
+
+
+@asynccontextmanager
+async def watching(run_id: UUID) -> AsyncIterator[tuple[Tail, asyncio.Event]]:
+    """This process's tail of the run, and an event that is set whenever there may be news."""
+    key, wake = (asyncio.get_running_loop(), run_id), asyncio.Event()
+    tail = _tails.setdefault(key, Tail(run_id))
+    tail.wakes.add(wake)
+    if tail.listener is None:
+        tail.listener = asyncio.create_task(tail.listen())
+    try:
+        yield tail, wake
+    finally:
+        tail.wakes.discard(wake)
+        if not tail.wakes:
+            tail.listener.cancel()
+            if _tails.get(key) is tail:
+                del _tails[key]
+
+
+async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
+    """News from `after` on, as soon as there are some and at least every LOOK_SECONDS, until the run has ended and
+    all of it was given, or there is no such run."""
+    async with watching(run_id) as (tail, wake):
+        while True:
+            wake.clear()
+            news = await tail.news(after)
+            if news.lines:
+                after = news.lines[-1].seq
+            yield news
+            if news.state is None or (news.state.ended and after >= news.state.lines):
+                return
+            if after >= news.state.lines:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), LOOK_SECONDS)

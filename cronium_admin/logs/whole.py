@@ -1,0 +1,102 @@
+"""`logs.txt` over HTTP: the whole, or the part that a Range asks for, plain or gzip."""
+
+import re
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from cronium_admin.logs import read, tail
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+GZIP_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """The bytes from `start` up to `stop`."""
+
+    start: int
+    stop: int
+
+
+class OutOfRange(Exception):
+    """The Range lies past the end."""
+
+
+def part_of(header: str, size: int) -> Part | None:
+    """What a Range header asks for; None where it counts for nothing (another unit, several ranges, no sense)."""
+    match = _RANGE.fullmatch(header.replace(" ", ""))
+    if not match or match[0] == "bytes=-" or any(len(number) > 18 for number in match.groups()):
+        return None
+    first, last = match.groups()
+    if not first:
+        part = Part(max(0, size - int(last)), size)
+    else:
+        part = Part(int(first), min(int(last) + 1, size) if last else size)
+        if last and int(last) < int(first):
+            return None
+    if part.start >= part.stop:
+        raise OutOfRange
+    return part
+
+
+def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpResponseBase:
+    """What is stored now; of a run that has ended, with the digest as its tag. A log that grows has none."""
+    tag = f'"{state.digest}"' if state.ended and state.digest else ""
+    if tag and request.headers.get("If-None-Match") in (tag, "*"):
+        return _dressed(HttpResponse(status=304), run_id, tag)
+    asked = request.headers.get("Range", "")
+    if request.headers.get("If-Range", tag) != tag:
+        asked = ""
+    try:
+        part = part_of(asked, state.bytes) if asked else None
+    except OutOfRange:
+        refused = HttpResponse(status=416, headers={"Content-Range": f"bytes */{state.bytes}"})
+        return _dressed(refused, run_id, tag)
+    response: HttpResponseBase
+    if part is None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response = _streamed(_gzipped(read.text(run_id, 0, state.bytes)))
+        response["Content-Encoding"] = "gzip"
+        return _dressed(response, run_id, tag and f"W/{tag}")
+    whole = part or Part(0, state.bytes)
+    response = _streamed(read.text(run_id, whole.start, whole.stop), 206 if part else 200)
+    response["Content-Length"] = str(whole.stop - whole.start)  # so that who gets less knows
+    if part:
+        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{state.bytes}"
+    return _dressed(response, run_id, tag)
+
+
+def _streamed(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
+    return StreamingHttpResponse(_from_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
+
+
+def _dressed(response: HttpResponseBase, run_id: UUID, tag: str) -> HttpResponseBase:
+    response["Content-Disposition"] = f'attachment; filename="run-{run_id}.log"'
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Accept-Ranges"] = "bytes"
+    response["Vary"] = "Accept-Encoding, Authorization, Cookie"
+    response["Cache-Control"] = "private, no-cache"
+    if tag:
+        response["ETag"] = tag
+    return response
+
+
+def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for block in blocks:
+        if packed := packer.compress(block):
+            yield packed
+    yield packer.flush()
+
+
+async def _from_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    def following() -> bytes | None:
+        return next(blocks, None)
+
+    reading = sync_to_async(following, thread_sensitive=False, executor=tail.threads)
+    while (block := await reading()) is not None:
+        yield block

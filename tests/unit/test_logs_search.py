@@ -1,0 +1,129 @@
+"""Search in a stored log: text and expressions, by stream, line by line, within a time and with a clear refusal."""
+
+import time
+from typing import Any
+
+import pytest
+
+from cronium_admin.logs import search
+from cronium_admin.logs.search import BadQuery, Query
+from cronium_admin.runs.models import Run
+from tests.conftest import Api
+from tests.unit.test_logs_read import long_run, write  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.django_db
+
+
+def seqs(run: Run, query: Query, after: int = 0) -> list[int]:
+    found = search.find(run.pk, query, after, 1000)
+    return [seq for first, last in found.ranges for seq in range(first, last + 1)]
+
+
+@pytest.fixture
+def odd(run: Run) -> Run:
+    text = b"\n\none two\ntwo\nTwo \xff\nthe caf\xc3\xa9\n"
+    write(run, (1, text), (2, b"err two\n\n"), (1, b"a*b\n\n"))
+    return run
+
+
+CASES = [
+    (Query("two"), [3, 4, 7]),
+    (Query("two", ignore_case=True), [3, 4, 5, 7]),
+    (Query("CAFÉ", ignore_case=True), [6]),
+    (Query("a*b"), [9]),
+    (Query("A*B", ignore_case=True), [9]),
+    (Query("a*b", regex=True), [7, 9][1:]),
+    (Query("^two$", regex=True), [4]),
+    (Query("^t|o$", regex=True), [3, 4, 6, 7]),
+    (Query("^$", regex=True), [1, 2, 8, 10]),
+    (Query("two\\s+Two", regex=True), []),
+    (Query("[^x]*Two", regex=True), [5]),
+    (Query("caf[é]", regex=True), [6]),
+    (Query("TWO", regex=True, ignore_case=True), [3, 4, 5, 7]),
+    (Query("x*", regex=True), list(range(1, 11))),
+    (Query(stream=2), [7, 8]),
+    (Query(stream=1), [1, 2, 3, 4, 5, 6, 9, 10]),
+    (Query("two", stream=2), [7]),
+    (Query("two", stream=1), [3, 4]),
+    (Query("not there"), []),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), CASES)
+def test_it_finds_the_lines_and_each_once(odd: Run, query: Query, expected: list[int]) -> None:
+    assert seqs(odd, query) == expected
+    assert [line.seq for line in search.lines(odd.pk, query, 0, 1000, 10**6)[0]] == expected
+    for after in range(11):
+        assert seqs(odd, query, after) == [seq for seq in expected if seq > after]
+
+
+def test_neighbours_come_as_one_range_across_chunks(long_run: Run) -> None:  # noqa: F811
+    found = search.find(long_run.pk, Query("line"), 0, 10)
+    assert (found.ranges, found.count, found.looked) == ([(1, 5000)], 5000, 5000)
+    assert search.find(long_run.pk, Query(stream=2), 0, 100).ranges == [(n, n + 249) for n in range(251, 5000, 500)]
+
+
+def test_it_goes_on_where_it_stopped(long_run: Run) -> None:  # noqa: F811
+    whole, after, ranges = seqs(long_run, Query("7 ")), 0, []
+    while after < 5000:
+        found = search.find(long_run.pk, Query("7 "), after, 3, seconds=0)
+        assert found.looked > after
+        ranges += found.ranges
+        after = found.looked
+    assert [first for first, _ in ranges] == whole
+    lines, looked = search.lines(long_run.pk, Query("line 77"), 0, 3, 10**6)
+    assert ([line.seq for line in lines], looked) == ([77, 770, 771], 771)
+    assert len(search.lines(long_run.pk, Query("line"), 0, 1000, 1000)[0]) == 14  # cut by bytes
+
+
+def test_an_expression_made_to_take_for_ever_takes_no_time(run: Run) -> None:
+    write(run, (1, b"a" * 900_000 + b"!\n"))
+    began = time.monotonic()
+    assert seqs(run, Query("(a+)+$", regex=True)) == []
+    assert seqs(run, Query("(a|a)*b|(a*)*c", regex=True)) == []
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("text", ["(", "a{1000}{1000}", "(?=x)", "\\1", "[", "two\nthree", "\ud800"])
+def test_what_is_no_expression_is_refused_in_words(run: Run, text: str) -> None:
+    write(run, (1, b"one\n"))
+    with pytest.raises(BadQuery) as refused:
+        seqs(run, Query(text, regex=True))
+    assert str(refused.value)
+
+
+# The API.
+
+
+def get(api: Api, run: Run, route: str) -> Any:
+    answer = api.get(f"/runs/{run.pk}/{route}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_the_api_finds(viewer: Api, odd: Run) -> None:
+    body = get(viewer, odd, "logs/find?q=two&ignore_case=true")
+    assert body == {"ranges": [[3, 5], [7, 7]], "count": 4, "next": 10, "lines": 10, "ended": True}
+    assert get(viewer, odd, "logs/find?stream=stderr")["ranges"] == [[7, 8]]
+    assert get(viewer, odd, "logs/find?q=%5Etwo%24&regex=true&after=2")["ranges"] == [[4, 4]]
+    lines = get(viewer, odd, "logs?q=two&stream=stderr")
+    assert ([line["text"] for line in lines["lines"]], lines["next"], lines["ended"]) == (["err two"], 10, True)
+
+
+@pytest.mark.parametrize("route", ["logs", "logs/find"])
+def test_the_api_refuses_with_the_field(viewer: Api, odd: Run, route: str) -> None:
+    for query in ("q=(&regex=true", "q=" + "x" * 1001, "stream=both", "regex=maybe", "q=a%0Ab"):
+        answer = viewer.get(f"/runs/{odd.pk}/{route}?{query}")
+        assert answer.status_code == 422
+        assert answer.json()["fields"].keys() & {"q", "stream", "regex"}
+
+
+def test_it_finds_while_the_run_goes_on(viewer: Api, run: Run) -> None:
+    write(run, (1, b"one\ntwo\n"), seal=False)
+    assert get(viewer, run, "logs/find?q=two") == {
+        "ranges": [[2, 2]],
+        "count": 1,
+        "next": 2,
+        "lines": 2,
+        "ended": False,
+    }
