@@ -31,7 +31,7 @@ def _typed(what: str) -> Iterator[None]:
     except APIError as error:
         status = error.response.status_code if error.response is not None else 500
         text = f"The engine could not {what}: {error.explanation or error}"
-        kinds: dict[int, type[errors.EngineError]] = {404: errors.NotFound, 409: errors.Conflict}
+        kinds: dict[int, type[errors.EngineError]] = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict}
         raise kinds.get(status, errors.EngineError)(text) from error
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
         raise errors.EngineUnreachable(
@@ -211,9 +211,7 @@ class Engine:
         try:
             with _typed(f"start {name}"):
                 self._control.start(name)
-        except (errors.EngineUnreachable, errors.Conflict):
-            raise
-        except errors.EngineError as error:
+        except errors.Invalid as error:
             raise errors.ImageUnusable(f"{error}. The image must have `/bin/sh`.") from error
 
     def inspect(self, name: str) -> ContainerState:

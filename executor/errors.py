@@ -21,6 +21,10 @@ class Conflict(EngineError):
     """The name is taken, or the object is in a state that does not allow this."""
 
 
+class Invalid(EngineError):
+    """The engine calls what it was asked for wrong."""
+
+
 class AddressTaken(EngineError):
     """The subnet overlaps with one the engine has."""
 

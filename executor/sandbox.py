@@ -85,6 +85,7 @@ class Sandbox:
 
         Raises EngineError; what was built until then is `take_down`'s to remove.
         """
+        self.booted_at = self._engine.booted_at()
         self.image_id = self._engine.image_id(self._spec.image)
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
@@ -94,6 +95,13 @@ class Sandbox:
             wait([pool.submit(self._step, step) for step in steps])
         if self._failure:
             raise self._failure
+
+    def restarted(self) -> bool:
+        """Whether the engine is not the one any more under which the building began."""
+        try:
+            return self.booted_at not in (0.0, self._engine.booted_at())
+        except EngineError:
+            return True
 
     def adopt(self) -> ContainerState:
         """Know again what an earlier process has built; how main stands. SandboxGone when main is not there."""
@@ -155,7 +163,6 @@ class Sandbox:
         body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver)
         self._create_container(self.main, body)
         crash.point("main-created")
-        self.booted_at = self._engine.booted_at()
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from executor import crash, report, verdict
+from executor import crash, log_context, report, verdict
 from executor.errors import EngineError, EngineUnreachable, RuntimeMissing, SandboxDrift, SandboxGone
 from executor.follower import Follower
 from executor.mask import Masker
@@ -61,7 +61,7 @@ class Slot:
         self._follower = Follower(
             engine, spec, self._masker, self._append, lambda: self.stop(LIMIT), self._sandbox.reopen_sidecar
         )
-        self._reader = threading.Thread(target=self._read, name=f"log-{spec.run_id[:8]}", daemon=True)
+        self._reader = log_context.thread(spec.run_id, "log", self._read)
 
     def _request(self, operation: str, body: Any) -> Reply:
         """What a script hands out as its result is shown to people, as its log is."""
@@ -112,10 +112,18 @@ class Slot:
             log.info("run %s is left to another process", self.spec.run_id)
             self._sandbox.detach()
         except EngineError as error:
-            self._fail(verdict.of_gone(self.spec) if isinstance(error, SandboxGone) else verdict.of_error(error))
+            self._fail(self._result_of(error))
         except Exception:
             log.exception("run %s failed inside Cronium", self.spec.run_id)
             self._fail(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
+
+    def _result_of(self, error: EngineError) -> RunResult:
+        if isinstance(error, SandboxGone):
+            return verdict.of_gone(self.spec)
+        if not self._began and self._sandbox.restarted():
+            words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was built."
+            error = EngineUnreachable(f"{words} Run it again.")
+        return verdict.of_error(error)
 
     def _fail(self, result: RunResult) -> None:
         """It could not be carried out: a status that says "stopped" must be true when it is written."""

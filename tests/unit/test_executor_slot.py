@@ -117,6 +117,17 @@ def test_a_step_that_fails_leaves_nothing_and_says_which(
     assert told.events[-1] == "cleaned"
 
 
+def test_a_step_that_fails_because_the_engine_was_restarted_is_not_the_steps_fault(
+    engine: FakeEngine, run: Callable[..., Remembering]
+) -> None:
+    engine.booted = 1000.0
+    engine.before["start"] = lambda: setattr(engine, "booted", 2000.0)
+    engine.fail("start", EngineError("could not find the bridge"))
+    told = run(make_spec(script="echo it ran"))
+    assert ending(told) == ("errored", "engine_unreachable", None)
+    assert told.log() == b""
+
+
 @pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "memory_peak"])
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_clean_up_that_fails_is_tried_again_and_hides_no_result(
