@@ -1,6 +1,7 @@
 """Counts and measures what this process does, in memory. Knows neither who counts nor who reads.
 
-Every number begins at zero with its process, as Prometheus expects of a counter.
+Every number begins at zero with its process, as Prometheus expects of a counter, and a counter whose labels are known
+is told from then on: of one that appears with its first event, a rate would never see that event.
 """
 
 import threading
@@ -20,6 +21,12 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  # upper bounds in seconds; empty for a counter
     of: Literal["worker", "web"] = "worker"
+    known: tuple[tuple[str, ...], ...] = ()  # the label values of a counter that are told while they are zero
+
+    @classmethod
+    def counter(cls, help: str, label: str = "", values: tuple[str, ...] = ()) -> "Metric":
+        """A worker's counter, without a label or with one."""
+        return cls(help, (label,), known=tuple((value,) for value in values)) if label else cls(help, known=((),))
 
 
 METRICS: dict[str, Metric] = {
@@ -28,12 +35,18 @@ METRICS: dict[str, Metric] = {
         ("phase",),
         LONG,
     ),
-    "cronium_lease_losses_total": Metric("Leases that another process took over, of hosts and of runs.", ("kind",)),
-    "cronium_adoptions_total": Metric("Runs taken over from an earlier process, with their script running."),
-    "cronium_reaped_total": Metric("Left-over objects removed from the engine.", ("kind",)),
-    "cronium_log_lines_total": Metric("Lines of the runs' logs that were stored."),
-    "cronium_log_bytes_total": Metric("Bytes of the runs' logs that were stored."),
-    "cronium_nudges_dropped_total": Metric("Messages to watching browsers that the channel layer did not take."),
+    "cronium_lease_losses_total": Metric.counter(
+        "Leases that another process took over, of hosts and of runs.", "kind", ("host", "run")
+    ),
+    "cronium_adoptions_total": Metric.counter("Runs taken over from an earlier process, with their script running."),
+    "cronium_reaped_total": Metric.counter(
+        "Left-over objects removed from the engine.", "kind", ("container", "network")
+    ),
+    "cronium_log_lines_total": Metric.counter("Lines of the runs' logs that were stored."),
+    "cronium_log_bytes_total": Metric.counter("Bytes of the runs' logs that were stored."),
+    "cronium_nudges_dropped_total": Metric.counter(
+        "Messages to watching browsers that the channel layer did not take."
+    ),
     "cronium_http_request_seconds": Metric(
         "How long requests took, by route, method and class of status.", ("route", "method", "status"), SHORT, "web"
     ),
@@ -47,6 +60,7 @@ class _Measured:
 
 
 _lock = threading.Lock()
+_ZEROS = {(name, labels): 0.0 for name, metric in METRICS.items() for labels in metric.known}
 _counts: dict[tuple[str, tuple[str, ...]], float] = {}
 _measures: dict[tuple[str, tuple[str, ...]], _Measured] = {}
 
@@ -79,7 +93,7 @@ def snapshot(of: Literal["worker", "web"] = "worker") -> dict[str, Any]:
     """
     found: dict[str, Any] = {name: [] for name, metric in METRICS.items() if metric.of == of}
     with _lock:
-        for (name, labels), value in _counts.items():
+        for (name, labels), value in (_ZEROS | _counts).items():
             if name in found:
                 found[name].append({"labels": list(labels), "value": value})
         for (name, labels), one in _measures.items():

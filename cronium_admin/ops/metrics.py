@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from cronium_admin import counters
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.service import HostView, all_hosts
-from cronium_admin.runs.models import LIVE, TERMINAL, Run
+from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
 
 CACHE_SECONDS = 10.0
 SETTLED_AFTER = timedelta(minutes=10)  # clocks differ, and a row appears with its commit
@@ -107,8 +107,11 @@ def _runs(found: Facts) -> Iterator[Family]:
     live = GaugeMetricFamily(
         "cronium_runs_live", "Runs that wait (queued) or are on a host.", labels=["status", "queue", "host"]
     )
-    for status, queue, host, number in found.live:
-        live.add_metric([status, queue, host], number)
+    # A queue that is served and empty is told as such: a line that falls to zero says more than one that ends.
+    numbers = {(Status.QUEUED.value, queue, ""): 0 for host in found.hosts for queue in host.queues}
+    numbers |= {row[:3]: row[3] for row in found.live}
+    for labels, number in numbers.items():
+        live.add_metric(labels, number)
     yield live
 
 

@@ -1,0 +1,57 @@
+"""What /metrics tells before anything has happened: a rate sees the first event only of what was zero before."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin import counters
+from cronium_admin.hosts.models import Host
+from cronium_admin.ops import metrics
+from cronium_admin.runs.models import Run
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(metrics, "known", metrics.Known())
+    monkeypatch.setattr(metrics.worker, "current", lambda: None)
+    counters.reset()
+    yield
+    counters.reset()
+
+
+def told() -> list[str]:
+    return metrics.text().decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'cronium_lease_losses_total{host="",kind="host"} 0.0',
+        'cronium_lease_losses_total{host="",kind="run"} 0.0',
+        'cronium_reaped_total{host="",kind="container"} 0.0',
+        'cronium_reaped_total{host="",kind="network"} 0.0',
+        'cronium_adoptions_total{host=""} 0.0',
+        'cronium_log_lines_total{host=""} 0.0',
+        'cronium_log_bytes_total{host=""} 0.0',
+        'cronium_nudges_dropped_total{host=""} 0.0',
+    ],
+)
+def test_a_counter_begins_at_zero(db: None, line: str) -> None:
+    assert line in told()
+
+
+def test_and_counts_from_there(db: None) -> None:
+    counters.count("cronium_reaped_total", kind="network")
+    assert 'cronium_reaped_total{host="",kind="network"} 1.0' in told()
+
+
+def test_an_empty_queue_is_told_while_it_is_served(db: None) -> None:
+    Host.objects.create(name="east", heartbeat_at=timezone.now(), queues=["default", "night"])
+    assert 'cronium_runs_live{host="",queue="night",status="queued"} 0.0' in told()
+
+
+def test_a_run_that_waits_is_counted_once(run: Run) -> None:
+    Host.objects.create(name="east", heartbeat_at=timezone.now())
+    waiting = [line for line in told() if line.startswith("cronium_runs_live{")]
+    assert waiting == ['cronium_runs_live{host="",queue="default",status="queued"} 1.0']
