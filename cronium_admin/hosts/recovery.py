@@ -52,9 +52,17 @@ def take_over(
                 transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN)
             else:
                 transitions.requeue(run.pk, run.lease_epoch, STOPPED)
-        elif transitions.adopt(run.pk, run.lease_epoch, owner, f"Taken over by the new worker of host {host}"):
+        elif transitions.adopt(run.pk, run.lease_epoch, owner, _how(run, owner)):
             adopted.append(_adopted(run, instance, host, remove))
     return [one for one in adopted if one]
+
+
+def _how(run: Run, owner: str) -> str:
+    """Who takes the run over, and why, for its timeline."""
+    if run.lease_owner == owner:
+        return f"Taken up again by the worker of host {run.host}, which had lost its lease"
+    before = "went away without a word" if run.lease_owner else "was stopped and had let go of it"
+    return f"Taken over by the new worker of host {run.host}: the one before {before}"
 
 
 def _adopted(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None]) -> Adopted | None:

@@ -46,7 +46,8 @@ async def _send(names: list[str]) -> None:
             await layer.group_send(name, {"type": "run.news"})
         except Exception:
             counters.count("cronium_nudges_dropped_total")
-            log.warning("a nudge to %s was not sent; its readers look by themselves", name, exc_info=True)
+            about = {"run_id": name.removeprefix(group(""))}
+            log.warning("a nudge to %s was not sent; its readers look by themselves", name, exc_info=True, extra=about)
 
 
 def nudge(run_ids: Iterable[UUID | str]) -> None:

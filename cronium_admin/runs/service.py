@@ -22,8 +22,8 @@ from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import transitions
-from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.runs import events, transitions
+from cronium_admin.runs.models import Run
 
 log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
@@ -109,7 +109,8 @@ def _look_at(run: Run, queue: str) -> None:
     try:
         current_app.send_task(LOOK, args=[str(run.pk)], queue=to, declare=[to.exchange])
     except OperationalError:
-        log.warning("the broker did not take the message for run %s; the hosts' sweep finds it", run.pk)
+        words = "the broker did not take the message for run %s; the hosts' sweep finds it"
+        log.warning(words, run.pk, extra={"run_id": str(run.pk)})
 
 
 def _refuse_disabled(job: Job) -> None:
@@ -188,6 +189,6 @@ def _queue(
             **snapshot,
         )
         name = by.get_username() if by else ""
-        RunEvent.objects.create(run=run, kind="queued", message=f"Queued by {name or 'the system'}", by=name)
+        events.tell(run.pk, "queued", f"Queued by {name or 'the system'}", name)
         transaction.on_commit(lambda: _look_at(run, run.queue))
     return run

@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from cronium_admin.runs import live
-from cronium_admin.runs.models import LIVE, ON_HOST, Run, RunEvent, Status
+from cronium_admin.runs import events
+from cronium_admin.runs.models import LIVE, ON_HOST, Run, Status
 
 LEASE = timedelta(seconds=30)
 
@@ -36,8 +36,7 @@ def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "
     with transaction.atomic():
         if not Run.objects.filter(expected, pk=run_id).update(**changes):
             return False
-        RunEvent.objects.create(run_id=run_id, kind=kind, message=message[:500], by=by)
-        transaction.on_commit(lambda: live.nudge([run_id]))
+        events.tell(run_id, kind, message, by)
     return True
 
 
@@ -199,5 +198,4 @@ def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
 
 def note(run_id: UUID, kind: str, message: str) -> None:
     """An event that changes no status."""
-    RunEvent.objects.create(run_id=run_id, kind=kind, message=message[:500])
-    live.nudge([run_id])
+    events.tell(run_id, kind, message)

@@ -1,0 +1,27 @@
+"""A run's timeline: each event's row, its line in the server's log, and the nudge to who watches the run."""
+
+import logging
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from cronium_admin.runs import live
+from cronium_admin.runs.models import RunEvent
+
+log = logging.getLogger("cronium.runs")
+
+
+def tell(run_id: UUID, kind: str, message: str = "", by: str = "") -> None:
+    """The row, in the caller's transaction; the rest after its commit.
+
+    On the database's clock: hosts' clocks differ, and the timeline is in order of time.
+    """
+    RunEvent.objects.create(run_id=run_id, at=Now(), kind=kind, message=message[:500], by=by)
+    transaction.on_commit(lambda: _told(run_id, kind))
+
+
+def _told(run_id: UUID, kind: str) -> None:
+    """Its words stay out of the log: they may be the script's."""
+    log.info("run %s: %s", run_id, kind, extra={"run_id": str(run_id)})
+    live.nudge([run_id])
