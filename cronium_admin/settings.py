@@ -167,6 +167,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2}
 
+LOGGING_CONFIG = "cronium_admin.ops.log.configure"
 # Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
 LOGGING = {
     "version": 1,

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from executor import log_context
+
 log = logging.getLogger("cronium.events")
 KINDS = ("network_allowed", "network_refused")
 MAX_EVENTS = 1000  # of one run, each passed on by itself; those after them are counted
@@ -16,14 +18,14 @@ MAX_MESSAGE = 500
 class EventTeller:
     """`put` never blocks, so that the channel's reader doesn't wait for a database. One thread puts."""
 
-    def __init__(self, tell: Callable[[str, str], None], name: str) -> None:
+    def __init__(self, tell: Callable[[str, str], None], run_id: str) -> None:
         self._tell = tell
         self._queue: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._passed = 0
         self._more: Counter[str] = Counter()
         self._closed = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._pass_on, name=name, daemon=True)
+        self._thread = log_context.thread(run_id, "events", self._pass_on)
 
     def put(self, kind: Any, message: Any) -> None:
         """Take one event of a sidecar; what is none is dropped, for its words are not trusted."""
@@ -61,4 +63,4 @@ class EventTeller:
             try:
                 self._tell(*event)
             except Exception:
-                log.exception("the event %s could not be told", event)
+                log.exception("the event %s could not be told", event[0])  # its words are the script's

@@ -1,7 +1,8 @@
 """Which run, on which host, a line of the server's log is about. Set by who works for it, read by the formatter."""
 
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -28,3 +29,13 @@ def of_run(which: str) -> Iterator[None]:
         yield
     finally:
         run_id.reset(token)
+
+
+def thread(which: str, name: str, target: Callable[[], object]) -> threading.Thread:
+    """A daemon thread that works for the run `which`, not started yet."""
+
+    def work() -> None:
+        with of_run(which):
+            target()
+
+    return threading.Thread(target=work, name=f"{name}-{which[:8]}", daemon=True)

@@ -31,8 +31,8 @@ def reap(engine: EngineLike, instance: str, host: str, living: Callable[[Set[str
             else:
                 engine.remove_network(one.id)
         except errors.EngineError as error:
-            log.warning("could not remove %s %s: %s", one.kind, one.name, error)
+            log.warning("could not remove %s %s: %s", one.kind, one.name, error, extra={"run_id": one.run_id})
             continue
-        log.info("removed left-over %s %s", one.kind, one.name)
+        log.info("removed left-over %s %s", one.kind, one.name, extra={"run_id": one.run_id})
         gone.append(one)
     return gone

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from executor import log_context
 from executor.attachment import Attachment
 from executor.errors import EngineUnreachable, SidecarUnhealthy
 from executor.events import EventTeller
@@ -39,12 +40,12 @@ class SidecarChannel:
         self._attachment = attachment
         self._spec = spec
         self._answer = answer
-        self._events = EventTeller(tell, f"events-{spec.run_id[:8]}")
+        self._events = EventTeller(tell, spec.run_id)
         self._ready = threading.Event()
         self._over = threading.Event()
         self._changed = threading.Condition()
         self._words = b""
-        self._thread = threading.Thread(target=self._read, name=f"sidecar-{spec.run_id[:8]}", daemon=True)
+        self._thread = log_context.thread(spec.run_id, "sidecar", self._read)
 
     def open(self, token_sha256: str, networks: Networks) -> None:
         """Send the configuration and begin to listen."""

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
@@ -23,7 +24,9 @@ class DatabaseThreads:
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns or raises. While the database is away it is tried again, for as long as
         it takes: `function` must be safe to repeat, as every conditional UPDATE is."""
-        return self._pool.submit(self._attempt, function, *args, **kwargs).result()
+        # In the caller's context: what is logged on the way is about the caller's run.
+        context = copy_context()
+        return self._pool.submit(lambda: context.run(self._attempt, function, *args, **kwargs)).result()
 
     def _attempt(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         pause = 0.1

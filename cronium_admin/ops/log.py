@@ -1,14 +1,19 @@
 """The form of the server's log: one line a record, as text or as JSON, with the run, host and request it is about."""
 
 import logging
+import logging.config
+import sys
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
 from executor import log_context
 
+log = logging.getLogger("cronium.process")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -48,3 +53,26 @@ class Json(JsonFormatter):
         log_data.update(getattr(record, "access", {}))
         if message_dict.get("exc_info"):
             log_data["exception"] = message_dict["exc_info"]
+
+
+def configure(settings: dict[str, Any]) -> None:
+    """Django's hook. For machines, what Python itself would write past the log is a line of it too."""
+    logging.config.dictConfig(settings)
+    if settings["handlers"]["console"]["formatter"] == "json":
+        logging.captureWarnings(True)
+        sys.excepthook = _died
+        threading.excepthook = _thread_died
+
+
+def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("the process ended with an error", exc_info=(kind, error, trace))
+
+
+def _thread_died(what: threading.ExceptHookArgs) -> None:
+    if not issubclass(what.exc_type, SystemExit):
+        name = what.thread.name if what.thread else "unknown"
+        about = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
+        log.error("the thread %s ended with an error", name, exc_info=about)

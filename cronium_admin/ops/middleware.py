@@ -41,6 +41,13 @@ def _user(request: HttpRequest) -> str:
     return "".join(letter if letter.isprintable() and not letter.isspace() else "?" for letter in name)[:150] or "-"
 
 
+def _run(request: HttpRequest) -> str:
+    """The run that the address names, if it names one."""
+    match = request.resolver_match
+    named = "pk" if match and "runs" in match.namespaces else "run_id"
+    return str(match.kwargs.get(named, "")) if match else ""
+
+
 def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: str) -> None:
     response["X-Request-ID"] = identity
     if request.path_info.startswith(settings.STATIC_URL):
@@ -66,7 +73,7 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: 
         response.status_code,
         milliseconds,
         user,
-        extra={"access": facts},
+        extra={"access": facts, "run_id": _run(request)},
     )
 
 

@@ -1,5 +1,6 @@
 """`manage.py serve`: web and executor in one process."""
 
+import logging
 import signal
 from argparse import ArgumentParser
 from contextlib import suppress
@@ -15,6 +16,7 @@ from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.static_files import collect
 
+log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
 ended_by: list[int] = []  # signals, as they came
@@ -26,6 +28,14 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ended_by.append(sig)
         super().handle_exit(sig, frame)
+
+
+def announce(command: BaseCommand, words: str) -> None:
+    """To people; where machines read, as a line of the log like all others."""
+    if settings.CONFIG.log_format == "json":
+        log.info("%s", words)
+    else:
+        command.stdout.write(words)
 
 
 def run_server(application: Any = "cronium_admin.asgi:application") -> None:
@@ -65,5 +75,5 @@ class Command(BaseCommand):
         lifespan.on_start.append(worker.start)
         lifespan.on_stop.append(lambda: worker.stop(hand_over=ended_by[:1] == [signal.SIGTERM]))
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
-        self.stdout.write(f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
+        announce(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
         run_server()

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import preflight
+from cronium_admin.hosts.management.commands.serve import announce
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.jobs.rules import DEFAULT_QUEUE, validate_queue
 
@@ -41,5 +42,5 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda given, _: signals.put(given))
         worker.start()
-        self.stdout.write(f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
+        announce(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
         worker.stop(hand_over=signals.get() == signal.SIGTERM)
