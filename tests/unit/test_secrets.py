@@ -360,7 +360,7 @@ class TestRun:
         host = object.__new__(runner.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
         host.unsafe = host.draining = False
-        host._offer = Offer()
+        host._offer, host._open_queues = Offer(), lambda: ("default",)  # type: ignore[method-assign]
         host.acts, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
         host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
         Run.objects.update(status="queued")
