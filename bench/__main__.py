@@ -2,9 +2,15 @@
 
 import sys
 
-from bench import first_line, many, recovery
+from bench import first_line, log_depth, log_flow, many, recovery
 
-ALL = {"first_line": first_line.measure, "many": many.measure, "recovery": recovery.measure}
+ALL = {
+    "first_line": first_line.measure,
+    "log_flow": log_flow.measure,
+    "log_depth": log_depth.measure,
+    "many": many.measure,
+    "recovery": recovery.measure,
+}
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL:
