@@ -34,6 +34,7 @@ class RunSpec:
     limits: Limits
     timeout_seconds: float  # from the moment the payload is sent
     log_limit_bytes: int
+    drop_past_limit: bool = field(default=False, kw_only=True)  # and let it run on, instead of stopping it
     token: str = field(repr=False)
     token_expires_at: int  # unix seconds
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -82,6 +83,22 @@ class Cursor:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A place where the engine has lost output: before line `at` (from 0) of its batch, and why, in a word."""
+
+    at: int
+    cause: str  # engine_lost, engine_restarted, rotated or uncounted
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What came after a log was full and was not kept: newlines and bytes."""
+
+    lines: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Batch:
     """What is to be stored in one transaction: segments in order, then where reading stands."""
 
@@ -90,6 +107,8 @@ class Batch:
     stderr: Cursor
     stdout_tail: bytes = b""  # the begun line of each stream
     stderr_tail: bytes = b""
+    gaps: tuple[Gap, ...] = ()
+    dropped: Dropped = Dropped()  # in all so far
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,8 @@ class Resumption:
     stdout: Cursor
     stderr: Cursor
     seconds_left: float
+    dropped: Dropped = Dropped()
+    first_ns: int = 0  # when the first stored line was received, unix nanoseconds; 0 for none
     stopped: str = ""  # why its worker was about to stop it: one of verdict's words
 
 
