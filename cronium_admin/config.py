@@ -15,6 +15,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+# Of the settings and of a job's own values alike.
+MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
 
 
 def _known_url(*schemes: str) -> AfterValidator:
@@ -66,6 +68,9 @@ class Config(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     lost_after: Annotated[int, Field(ge=60, le=7 * 86400)] = 600
     log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
+    # Whose logs go, unless their job says otherwise: those older than this, and all but a job's last ones; 0 keeps all.
+    log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
+    log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
     container_images_bash: str = ""
     container_images_python: str = ""
     container_images_node: str = ""

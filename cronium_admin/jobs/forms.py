@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 
@@ -21,7 +22,8 @@ LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment", "secrets": "Secrets",
-    "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "read_only_root": "Read-only root",
+    "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
+    "log_keep_runs": "Logs kept, runs", "read_only_root": "Read-only root",
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _NUMBER = {"invalid": "Must be a number."}
@@ -47,6 +49,8 @@ class JobForm(forms.Form):
     input_text = forms.CharField(required=False, strip=False)
     tags_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
+    log_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
+    log_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
         super().__init__(data, initial=_initial(job, script))
@@ -126,6 +130,15 @@ class JobForm(forms.Form):
         return f"{count} thing{'s' if count != 1 else ''} to mend"
 
     @property
+    def kept(self) -> dict[str, int]:
+        """What the settings say of logs: where the job says nothing, that is so."""
+        return {"days": settings.CONFIG.log_keep_days, "runs": settings.CONFIG.log_keep_runs}
+
+    @property
+    def keeping(self) -> list[tuple[str, forms.BoundField]]:
+        return [("days", self["log_keep_days"]), ("runs", self["log_keep_runs"])]
+
+    @property
     def custom(self) -> bool:
         """Whether single values of the profile are changed."""
         return any(self[name].value() not in (None, "") or self[name].errors for name in ("cpu", "memory_mb", "pids"))
@@ -158,7 +171,8 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
             "script": script,
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
-    values = {name: getattr(job, name) for name in (*same, "network", "queue", "read_only_root", "enabled")}
+    more = ("network", "queue", "log_keep_days", "log_keep_runs", "read_only_root", "enabled")
+    values = {name: getattr(job, name) for name in (*same, *more)}
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

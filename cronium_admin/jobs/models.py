@@ -12,8 +12,12 @@ from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress import validate_egress
 from cronium_admin.jobs.rules import (
     DEFAULT_QUEUE,
+    KEEP_DAYS,
+    KEEP_RUNS,
     validate_env,
     validate_input,
+    validate_keep_days,
+    validate_keep_runs,
     validate_queue,
     validate_script,
     validate_secrets,
@@ -53,6 +57,9 @@ class Job(models.Model):
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
     read_only_root = models.BooleanField(default=True)
     input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
+    # How long the logs of its runs stay; empty means the settings' CRONIUM_LOG_KEEP_*, 0 for ever.
+    log_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_days])
+    log_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_runs])
     enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
     revision = models.PositiveIntegerField(default=1)
@@ -66,7 +73,7 @@ class Job(models.Model):
     class Meta:
         ordering = ["name", "id"]
         constraints = [
-            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
+            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS, KEEP_DAYS, KEEP_RUNS)),
             constraint(TIMEOUT, "job"),
         ]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
 from cronium_admin.env_names import env_name_problem
+from cronium_admin.profiles.limits import Bound
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 1024 * 1024
@@ -19,6 +21,8 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 DEFAULT_QUEUE = "default"
+KEEP_DAYS = Bound("log_keep_days", 0, MAX_KEEP_DAYS, "days")
+KEEP_RUNS = Bound("log_keep_runs", 0, MAX_KEEP_RUNS, "runs")
 
 
 def validate_script(value: str) -> None:
@@ -98,6 +102,14 @@ def validate_queue(value: Any) -> None:
         raise ValidationError(
             f"{str(value)[:40]!r} is not a queue: lower-case letters, digits and '-', at most 40.", code="queue"
         )
+
+
+def validate_keep_days(value: int) -> None:
+    KEEP_DAYS.check(value)
+
+
+def validate_keep_runs(value: int) -> None:
+    KEEP_RUNS.check(value)
 
 
 def validate_input(value: Any) -> None:

@@ -21,6 +21,9 @@ EGRESS = (
     "but of no use, with other networks."
 )
 
+KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0 never, null as CRONIUM_LOG_KEEP_DAYS says."
+KEEP_RUNS = "Only its last so many ended runs keep their logs; 0 all, null as CRONIUM_LOG_KEEP_RUNS says."
+
 
 class JobItem(BaseModel):
     """A job in a list: without what can be long."""
@@ -62,6 +65,8 @@ class JobOut(JobItem):
     cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
     memory_mb: int | None
     pids: int | None
+    log_keep_days: int | None = Field(description=KEEP_DAYS)
+    log_keep_runs: int | None = Field(description=KEEP_RUNS)
     limits: LimitsOut = Field(description="What a run gets: the profile's limits with the job's own over them.")
     created_by: str | None
 
@@ -78,6 +83,8 @@ class JobOut(JobItem):
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
             pids=job.pids,
+            log_keep_days=job.log_keep_days,
+            log_keep_runs=job.log_keep_runs,
             limits=LimitsOut(cpu=float(limits.cpu), memory_mb=limits.memory_mb, pids=limits.pids),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
@@ -104,6 +111,8 @@ class JobPatch(BaseModel):
     queue: Annotated[StrictStr, Field(description="Which hosts may take its runs: those whose worker serves it.")] = (
         OMITTED
     )
+    log_keep_days: Annotated[StrictInt | None, Field(description=KEEP_DAYS)] = OMITTED
+    log_keep_runs: Annotated[StrictInt | None, Field(description=KEEP_RUNS)] = OMITTED
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
     enabled: StrictBool = OMITTED

@@ -24,7 +24,7 @@ DECIDES_THE_RUN = frozenset(
         *("timeout_seconds", "network", "egress", "queue", "read_only_root", "input"),
     }
 )
-FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"}
+FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags", "log_keep_days", "log_keep_runs"}
 # The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
 _TRIES = 5  # at a free slug, when others take names at the same moment

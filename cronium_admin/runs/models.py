@@ -27,6 +27,7 @@ class Status(models.TextChoices):
 LIVE = (Status.QUEUED, Status.STARTING, Status.RUNNING)
 ON_HOST = (Status.STARTING, Status.RUNNING)
 TERMINAL = tuple(status for status in Status if status not in LIVE)
+_LOG_KEPT = models.Q(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
 class Run(models.Model):
@@ -77,6 +78,8 @@ class Run(models.Model):
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     log_digest = models.CharField(max_length=64, blank=True, default="")
+    log_pruned_at = models.DateTimeField(null=True)  # from then on nobody reads the log, whatever is left of it
+    log_pruned_why = models.CharField(max_length=200, blank=True, default="")
 
     # When, on the database's clock.
     created_at = models.DateTimeField(default=timezone.now)
@@ -107,6 +110,9 @@ class Run(models.Model):
                 name="run_live",
                 condition=models.Q(status__in=[s.value for s in LIVE]),
             ),
+            # Whose logs are there, by age and by job: what retention looks at.
+            models.Index(fields=["finished_at", "id"], name="run_log_by_age", condition=_LOG_KEPT),
+            models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
         ]
         constraints = [
             models.UniqueConstraint(fields=["job", "idempotency_key"], name="run_once_per_idempotency_key"),

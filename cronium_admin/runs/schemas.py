@@ -58,6 +58,7 @@ class RunItem(BaseModel):
     log_lines: int
     log_bytes: int
     log_digest: str
+    log_pruned_at: datetime | None = Field(description="When retention removed the log; its facts here stay.")
 
     @staticmethod
     def facts(run: Run) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class RunItem(BaseModel):
             *("timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
-            *("condition", "runtime"),
+            *("condition", "runtime", "log_pruned_at"),
         ]
         return {name: getattr(run, name) for name in same} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
