@@ -30,8 +30,10 @@ class Acting:
     def acquire(self) -> bool:
         """Begin to act. At once when the one before is known to be dead, else when its lease is over."""
         taken = lease.acquire(self.host, self.owner, self._place if self._lock() else "")
-        if not taken and not self._waits:
-            log.warning("another worker acts for host %s; this one stands by", self.host)
+        if not taken:
+            self._unlock()  # only who acts holds it: another that stands by may be the one to follow
+            if not self._waits:
+                log.warning("another worker acts for host %s; this one stands by", self.host)
         self._waits = not taken
         return taken
 

@@ -73,8 +73,13 @@ class TestLease:
         assert one.acquire()
         assert not two.acquire()
         assert one.renew({})
+        three = Acting("a")  # stands by with the second, and shares its lock
+        assert not three.acquire()
+        assert not two.acquire()
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert two.acquire()
+        assert three.acquire()
+        assert not two.acquire()
+        assert three.renew({})
 
 
 class TestTakeOver:
