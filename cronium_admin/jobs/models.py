@@ -12,8 +12,6 @@ from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress import validate_egress
 from cronium_admin.jobs.rules import (
     DEFAULT_QUEUE,
-    KEEP_DAYS,
-    KEEP_RUNS,
     validate_env,
     validate_input,
     validate_keep_days,
@@ -73,7 +71,7 @@ class Job(models.Model):
     class Meta:
         ordering = ["name", "id"]
         constraints = [
-            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS, KEEP_DAYS, KEEP_RUNS)),
+            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
             constraint(TIMEOUT, "job"),
         ]
 
