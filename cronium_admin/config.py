@@ -67,7 +67,7 @@ class Config(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     lost_after: Annotated[int, Field(ge=60, le=7 * 86400)] = 600
-    log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] = 50
+    log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] | None = None  # None: what the profiles say
     # Whose logs go, unless their job says otherwise: those older than this, and all but a job's last ones; 0 keeps all.
     log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0

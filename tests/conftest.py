@@ -33,7 +33,7 @@ def django_db_modify_db_settings(
 def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
     """Whatever the shell says, tests start from the defaults."""
     empty = {f"container_images_{language}": "" for language in ("bash", "python", "node")}
-    settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path})
+    settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path, "log_limit_mb": None})
     settings.DATA_DIR = tmp_path
     # Names without hashes: nothing was collected, and no page is looked at.
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}

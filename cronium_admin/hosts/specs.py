@@ -2,6 +2,8 @@
 
 from django.conf import settings
 
+from cronium_admin.jobs.models import OnLogLimit
+from cronium_admin.profiles.limits import log_limit
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.helpers import helpers
 from cronium_admin.runtime.service import context
@@ -26,7 +28,8 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         sidecar_image=SIDECAR_IMAGE,
         limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
         timeout_seconds=float(run.timeout_seconds),
-        log_limit_bytes=settings.CONFIG.log_limit_mb * MB,
+        log_limit_bytes=log_limit(run.log_limit_mb) * MB,
+        drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
         token_expires_at=token.expires_at,
         env=run.env,

@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.models import Job, Network, OnLogLimit
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
@@ -20,7 +20,8 @@ _TYPED_AS = {"input": "input_text", "tags": "tags_text", "egress": "egress_text"
 _FIELD_OF = {"input_text": "input", "tags_text": "tags", "egress_text": "egress"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
-    "memory_mb": "Memory", "pids": "Processes", "image": "Image", "timeout_seconds": "Timeout",
+    "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
+    "image": "Image", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "read_only_root": "Read-only root",
@@ -40,6 +41,8 @@ class JobForm(forms.Form):
     cpu = forms.DecimalField(required=False, error_messages=_NUMBER)
     memory_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
     pids = forms.IntegerField(required=False, error_messages=_WHOLE)
+    log_limit_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
+    on_log_limit = forms.CharField(required=False)
     image = forms.CharField(required=False)
     timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Say after how many seconds it ends."})
     network = forms.CharField(required=False)
@@ -84,13 +87,15 @@ class JobForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """The job's fields by their own names; what the form itself refuses is left out.
 
-        So is a network that was not sent (no browser sends a choice that can't be taken), its list, and a queue: they
-        stay.
+        So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, and what a
+        full log does: they stay.
         """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
+        if "on_log_limit" not in self.data:
+            data.pop("on_log_limit", None)
         if "queue" not in self.data:
             data.pop("queue", None)
         elif "queue" in data:
@@ -141,7 +146,10 @@ class JobForm(forms.Form):
     @property
     def custom(self) -> bool:
         """Whether single values of the profile are changed."""
-        return any(self[name].value() not in (None, "") or self[name].errors for name in ("cpu", "memory_mb", "pids"))
+        names = ("cpu", "memory_mb", "pids", "log_limit_mb")
+        if any(self[name].value() not in (None, "") or self[name].errors for name in names):
+            return True
+        return self["on_log_limit"].value() not in (None, OnLogLimit.STOP)
 
 
 def parse_json(text: str) -> Any:
@@ -162,17 +170,17 @@ def _lines(text: str) -> str:
 def _initial(job: Job | None, script: str) -> dict[str, Any]:
     if job is None:
         blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
-        blank["queue"] = DEFAULT_QUEUE
         return blank | {
+            "on_log_limit": OnLogLimit.STOP,
             "queue": DEFAULT_QUEUE,
             "network": Network.ISOLATED,
             "read_only_root": True,
             "enabled": True,
             "script": script,
         }
-    same = ("name", "language", "script", "cpu", "memory_mb", "pids", "image", "timeout_seconds")
-    more = ("network", "queue", "log_keep_days", "log_keep_runs", "read_only_root", "enabled")
-    values = {name: getattr(job, name) for name in (*same, *more)}
+    same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
+    more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs")
+    values = {name: getattr(job, name) for name in (*same, *more, "read_only_root", "enabled")}
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

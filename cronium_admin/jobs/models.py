@@ -21,7 +21,17 @@ from cronium_admin.jobs.rules import (
     validate_secrets,
     validate_tags,
 )
-from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, TIMEOUT, Limits, WithinBound, constraint
+from cronium_admin.profiles.limits import (
+    CPU,
+    LOG_LIMIT_MB,
+    MEMORY_MB,
+    PIDS,
+    TIMEOUT,
+    Limits,
+    WithinBound,
+    constraint,
+    log_limit,
+)
 from cronium_admin.profiles.models import Profile
 
 
@@ -30,6 +40,13 @@ class Network(models.TextChoices):
     NONE = "none", "None"
     EGRESS = "egress", "Egress"
     OPEN = "open", "Open"
+
+
+class OnLogLimit(models.TextChoices):
+    """What happens to a run whose log reaches its limit."""
+
+    STOP = "stop", "Stop the run"
+    DROP = "drop", "Drop the rest"
 
 
 class Job(models.Model):
@@ -45,6 +62,8 @@ class Job(models.Model):
     cpu = models.DecimalField(max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
+    log_limit_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("log_limit_mb")])
+    on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
     # Names only: their values are looked up when a run is claimed.
     secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
@@ -72,7 +91,12 @@ class Job(models.Model):
         ordering = ["name", "id"]
         constraints = [
             *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
+            constraint(LOG_LIMIT_MB, "job", nullable=True),
             constraint(TIMEOUT, "job"),
+            models.CheckConstraint(
+                condition=models.Q(on_log_limit__in=[each.value for each in OnLogLimit]),
+                name="job_on_log_limit_is_known",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -91,4 +115,5 @@ class Job(models.Model):
             cpu=self.cpu if self.cpu is not None else profile.cpu,
             memory_mb=self.memory_mb if self.memory_mb is not None else profile.memory_mb,
             pids=self.pids if self.pids is not None else profile.pids,
+            log_limit_mb=log_limit(self.log_limit_mb if self.log_limit_mb is not None else profile.log_limit_mb),
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.models import Job, Network, OnLogLimit
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
 
@@ -21,6 +21,10 @@ EGRESS = (
     "but of no use, with other networks."
 )
 
+ON_LOG_LIMIT = (
+    "What happens to a run whose log reaches its limit. `stop`: it is stopped and ends as `failed`, `output_limit`. "
+    "`drop`: the rest of the log is dropped and counted, and the script runs on."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0 never, null as CRONIUM_LOG_KEEP_DAYS says."
 KEEP_RUNS = "Only its last so many ended runs keep their logs; 0 all, null as CRONIUM_LOG_KEEP_RUNS says."
 
@@ -65,6 +69,8 @@ class JobOut(JobItem):
     cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
     memory_mb: int | None
     pids: int | None
+    log_limit_mb: int | None
+    on_log_limit: OnLogLimit = Field(description=ON_LOG_LIMIT)
     log_keep_days: int | None = Field(description=KEEP_DAYS)
     log_keep_runs: int | None = Field(description=KEEP_RUNS)
     limits: LimitsOut = Field(description="What a run gets: the profile's limits with the job's own over them.")
@@ -72,7 +78,6 @@ class JobOut(JobItem):
 
     @classmethod
     def full(cls, job: Job, *, with_values: bool) -> "JobOut":
-        limits = job.limits
         return cls(
             **cls.facts(job),
             script=job.script,
@@ -83,9 +88,11 @@ class JobOut(JobItem):
             cpu=None if job.cpu is None else float(job.cpu),
             memory_mb=job.memory_mb,
             pids=job.pids,
+            log_limit_mb=job.log_limit_mb,
+            on_log_limit=OnLogLimit(job.on_log_limit),
             log_keep_days=job.log_keep_days,
             log_keep_runs=job.log_keep_runs,
-            limits=LimitsOut(cpu=float(limits.cpu), memory_mb=limits.memory_mb, pids=limits.pids),
+            limits=LimitsOut.of(job.limits),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
 
@@ -103,6 +110,8 @@ class JobPatch(BaseModel):
     cpu: Cpu | None = OMITTED
     memory_mb: StrictInt | None = OMITTED
     pids: StrictInt | None = OMITTED
+    log_limit_mb: StrictInt | None = OMITTED
+    on_log_limit: Annotated[OnLogLimit, Field(description=ON_LOG_LIMIT)] = OMITTED
     env: dict[str, StrictStr] = OMITTED
     secrets: list[StrictStr] = OMITTED
     timeout_seconds: StrictInt = OMITTED

@@ -12,9 +12,10 @@ class ProfileForm(forms.Form):
     cpu = forms.DecimalField(label="CPUs", max_digits=8, decimal_places=2)
     memory_mb = forms.IntegerField(label="Memory, MB")
     pids = forms.IntegerField(label="Processes (pids)")
+    log_limit_mb = forms.IntegerField(required=False, label="Log, MB")
     runtime = forms.CharField(required=False)
 
     @classmethod
     def of(cls, profile: Profile | None) -> "ProfileForm":
-        names = ("name", "cpu", "memory_mb", "pids", "runtime")
+        names = ("name", "cpu", "memory_mb", "pids", "log_limit_mb", "runtime")
         return cls(initial={name: getattr(profile, name) for name in names} if profile else None)

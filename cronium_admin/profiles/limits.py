@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -28,8 +29,10 @@ class Bound:
 CPU = Bound("cpu", Decimal("0.05"), Decimal("2"), "CPU")
 MEMORY_MB = Bound("memory_mb", 32, 2048, "MB")
 PIDS = Bound("pids", 10, 1000, "processes")
+LOG_LIMIT_MB = Bound("log_limit_mb", 1, 1000, "MB of log")
 TIMEOUT = Bound("timeout_seconds", 1, 86_400, "seconds")
-BOUNDS = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
+BOUNDS = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, LOG_LIMIT_MB, TIMEOUT)}
+DEFAULT_LOG_LIMIT_MB = 50
 
 
 class WithinBound:
@@ -61,8 +64,24 @@ def constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.Ch
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use: CPUs, megabytes (10^6 are not meant: 1 MB is 1,048,576 bytes), processes."""
+    """What one run may use: CPUs, megabytes (10^6 are not meant: 1 MB is 1,048,576 bytes), processes, log."""
 
     cpu: Decimal
     memory_mb: int
     pids: int
+    log_limit_mb: int
+
+
+def default_log_limit_mb() -> int:
+    """How many MB of log a run may write when neither profile, job nor launch says."""
+    return settings.CONFIG.log_limit_mb or DEFAULT_LOG_LIMIT_MB
+
+
+def log_limit(wanted_mb: int | None) -> int:
+    """The MB of log a run gets for which `wanted_mb` is asked (None: nothing is).
+
+    CRONIUM_LOG_LIMIT_MB, where it is set, is the default and caps all: it once was the only word on this.
+    """
+    if wanted_mb is None:
+        return default_log_limit_mb()
+    return min(wanted_mb, settings.CONFIG.log_limit_mb or wanted_mb)

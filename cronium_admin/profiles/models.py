@@ -3,7 +3,16 @@
 from django.core.validators import RegexValidator
 from django.db import models
 
-from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS, Limits, WithinBound, constraint
+from cronium_admin.profiles.limits import (
+    CPU,
+    LOG_LIMIT_MB,
+    MEMORY_MB,
+    PIDS,
+    Limits,
+    WithinBound,
+    constraint,
+    log_limit,
+)
 
 DEFAULT_PROFILE = "small"
 
@@ -19,6 +28,8 @@ class Profile(models.Model):
     cpu = models.DecimalField(max_digits=4, decimal_places=2, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(validators=[WithinBound("pids")])
+    # What a run's log may hold; empty means the default of the settings.
+    log_limit_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("log_limit_mb")])
     # The engine's name for what runs the container (runc, runsc, ...); empty means the engine's default.
     runtime = models.CharField(
         max_length=64,
@@ -33,11 +44,14 @@ class Profile(models.Model):
 
     class Meta:
         ordering = ["memory_mb", "cpu", "name"]
-        constraints = [constraint(bound, "profile") for bound in (CPU, MEMORY_MB, PIDS)]
+        constraints = [
+            *(constraint(bound, "profile") for bound in (CPU, MEMORY_MB, PIDS)),
+            constraint(LOG_LIMIT_MB, "profile", nullable=True),
+        ]
 
     def __str__(self) -> str:
         return self.name
 
     @property
     def limits(self) -> Limits:
-        return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids)
+        return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=log_limit(self.log_limit_mb))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
+from cronium_admin.profiles.limits import Limits
 from cronium_admin.profiles.models import Profile
 
 
@@ -20,6 +21,7 @@ def _cpu(value: Any) -> Decimal:
 
 Cpu = Annotated[Decimal, BeforeValidator(_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
 RUNTIME = "The engine's name for what runs the container, such as runc or runsc; empty: the engine's default."
+LOG_LIMIT = "MB of log that a run may write; null takes the default: CRONIUM_LOG_LIMIT_MB, or 50 where it is not set."
 # For PATCH: only what was given is looked at, so this value is never seen.
 OMITTED: Any = Field(default_factory=lambda: None)
 
@@ -28,6 +30,16 @@ class LimitsOut(BaseModel):
     cpu: float
     memory_mb: int
     pids: int
+    log_limit_mb: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> "LimitsOut":
+        return cls(
+            cpu=float(limits.cpu),
+            memory_mb=limits.memory_mb,
+            pids=limits.pids,
+            log_limit_mb=limits.log_limit_mb,
+        )
 
 
 class ProfileOut(BaseModel):
@@ -35,13 +47,14 @@ class ProfileOut(BaseModel):
     cpu: float
     memory_mb: int
     pids: int
+    log_limit_mb: int = Field(description="MB of log that a run with it may write: its own value, or the default.")
     runtime: str = Field(description=RUNTIME)
     jobs: int = Field(description="How many jobs use it.")
 
     @classmethod
     def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
-        same = {name: getattr(profile, name) for name in ("name", "memory_mb", "pids", "runtime")}
-        return cls(**same, cpu=float(profile.cpu), jobs=jobs)
+        limits = LimitsOut.of(profile.limits)
+        return cls(**limits.model_dump(), name=profile.name, runtime=profile.runtime, jobs=jobs)
 
 
 class ProfilePatch(BaseModel):
@@ -49,6 +62,7 @@ class ProfilePatch(BaseModel):
     cpu: Cpu = OMITTED
     memory_mb: StrictInt = OMITTED
     pids: StrictInt = OMITTED
+    log_limit_mb: Annotated[StrictInt | None, Field(description=LOG_LIMIT)] = OMITTED
     runtime: Annotated[StrictStr, Field(description=RUNTIME)] = OMITTED
 
 
@@ -57,6 +71,7 @@ class ProfileIn(ProfilePatch):
     cpu: Cpu
     memory_mb: StrictInt
     pids: StrictInt
+    log_limit_mb: Annotated[StrictInt | None, Field(description=LOG_LIMIT)] = None
     runtime: Annotated[StrictStr, Field(description=RUNTIME)] = ""
 
 

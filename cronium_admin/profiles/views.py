@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
@@ -13,7 +14,7 @@ from cronium_admin.access.guard import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.profiles.forms import ProfileForm
-from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS
+from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, default_log_limit_mb
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.profiles.service import delete_profile, profiles_with_use, save_profile
 
@@ -85,7 +86,14 @@ def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None
                 "is_default": profile.name == DEFAULT_PROFILE,
             }
         )
-    ceilings = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS)}
-    new = form if wrong == "new" else ProfileForm.of(None)
-    context = {"cards": cards, "new": new, "new_open": wrong == "new", "ceilings": ceilings, "nav": "profiles"}
+    ceilings = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, LOG_LIMIT_MB)}
+    context = {
+        "cards": cards,
+        "new": form if wrong == "new" else ProfileForm.of(None),
+        "new_open": wrong == "new",
+        "ceilings": ceilings,
+        "log_default": default_log_limit_mb(),
+        "log_cap": settings.CONFIG.log_limit_mb,
+        "nav": "profiles",
+    }
     return render(request, "profiles/list.html", context, status=422 if wrong else 200)

@@ -8,8 +8,9 @@ from django.db import models
 from django.utils import timezone
 
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, OnLogLimit
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 
 
 class Status(models.TextChoices):
@@ -61,6 +62,8 @@ class Run(models.Model):
     cpu = models.DecimalField(max_digits=4, decimal_places=2)
     memory_mb = models.PositiveIntegerField()
     pids = models.PositiveIntegerField()
+    log_limit_mb = models.PositiveIntegerField(default=default_log_limit_mb)
+    on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
     egress = models.JSONField(default=list)  # patterns host:port, for network egress
@@ -124,6 +127,10 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_slug} #{self.number}"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=self.log_limit_mb)
 
     @property
     def is_live(self) -> bool:

@@ -41,6 +41,7 @@ class RunItem(BaseModel):
     image: ImageRef
     profile: str
     limits: LimitsOut
+    on_log_limit: str = Field(description="What happens when its log reaches its limit: stop or drop.")
     timeout_seconds: int
     network: str = Field(description="isolated, none, egress or open.")
     queue: str = Field(description="Which hosts may take it.")
@@ -64,7 +65,7 @@ class RunItem(BaseModel):
     def facts(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *("timeout_seconds", "network", "queue", "read_only_root", "host"),
+            *("on_log_limit", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
             *("condition", "runtime", "log_pruned_at"),
@@ -78,7 +79,7 @@ class RunItem(BaseModel):
                 digest=run.image_digest,
             ),
             "profile": run.profile_name,
-            "limits": LimitsOut(cpu=float(run.cpu), memory_mb=run.memory_mb, pids=run.pids),
+            "limits": LimitsOut.of(run.limits),
             "parent": run.parent_id,
             "created_by": run.created_by.get_username() if run.created_by else None,
         }
@@ -156,6 +157,7 @@ class LaunchIn(BaseModel):
     cpu: Cpu | None = None
     memory_mb: StrictInt | None = None
     pids: StrictInt | None = None
+    log_limit_mb: StrictInt | None = None
 
     def overrides(self) -> Overrides:
         return Overrides(
@@ -167,4 +169,5 @@ class LaunchIn(BaseModel):
             cpu=self.cpu,
             memory_mb=self.memory_mb,
             pids=self.pids,
+            log_limit_mb=self.log_limit_mb,
         )

@@ -20,7 +20,7 @@ from cronium_admin.images.resolve import resolve
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
-from cronium_admin.profiles.limits import BOUNDS
+from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import events, transitions
 from cronium_admin.runs.models import Run
@@ -29,7 +29,8 @@ log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
-    *("pids", "timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
+    *("pids", "log_limit_mb", "on_log_limit"),
+    *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
 
 
@@ -52,6 +53,7 @@ class Overrides:
     cpu: Decimal | None = None
     memory_mb: int | None = None
     pids: int | None = None
+    log_limit_mb: int | None = None
 
 
 def launch(
@@ -137,11 +139,13 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "env": {**job.env, **overrides.env},
         "input": job.input if overrides.input is UNSET else overrides.input,
     }
-    checks: dict[str, Any] = {name: bound.check for name, bound in BOUNDS.items()}
+    checks: dict[str, Any] = {bound.field: bound.check for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
     checks |= {"env": validate_env, "input": validate_input}
     for name, check in checks.items():
         _collect(problems, name, check, values[name])
     _collect(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
+    if overrides.log_limit_mb is not None:
+        _collect(problems, "log_limit_mb", LOG_LIMIT_MB.check, overrides.log_limit_mb)
     if overrides.image:
         _collect(problems, "image", validate_reference, overrides.image)
     if problems:
@@ -155,6 +159,8 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "image": choice.reference,
         "image_rule": choice.rule,
         "profile_name": profile.name,
+        "log_limit_mb": limits.log_limit_mb if overrides.log_limit_mb is None else log_limit(overrides.log_limit_mb),
+        "on_log_limit": job.on_log_limit,
         "network": job.network,
         "egress": job.egress if job.network == Network.EGRESS else [],
         "queue": job.queue,

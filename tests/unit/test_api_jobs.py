@@ -21,6 +21,8 @@ WHOLE: dict[str, Any] = {
     "cpu": 0.75,
     "memory_mb": 300,
     "pids": 60,
+    "log_limit_mb": 5,
+    "on_log_limit": "drop",
     "env": {"REGION": "north", "EMPTY": ""},
     "timeout_seconds": 90,
     "network": "isolated",
@@ -70,6 +72,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("half a megabyte", {"memory_mb": 64.5}, "memory_mb"),
     ("too many processes", {"pids": 1001}, "pids"),
     ("too few processes", {"pids": 1}, "pids"),
+    ("too much log", {"log_limit_mb": 1001}, "log_limit_mb"),
+    ("no log", {"log_limit_mb": 0}, "log_limit_mb"),
+    ("log past 64 bit", {"log_limit_mb": 2**64}, "log_limit_mb"),
+    ("another thing to do with a full log", {"on_log_limit": "keep"}, "on_log_limit"),
     ("an open network", {"network": "host"}, "network"),
     ("a read-only root that is text", {"read_only_root": "yes"}, "read_only_root"),
     ("a name of nothing", {"name": "  "}, "name"),
@@ -134,7 +140,7 @@ def test_a_whole_job_comes_back_as_it_went_in(editor: Api) -> None:
     assert {name: made.json()[name] for name in WHOLE} == WHOLE
     assert editor.get("/jobs/nightly").json() == made.json()
     assert made.json()["created_by"] == "editor"
-    assert made.json()["limits"] == {"cpu": 0.75, "memory_mb": 300, "pids": 60}
+    assert made.json()["limits"] == {"cpu": 0.75, "memory_mb": 300, "pids": 60, "log_limit_mb": 5}
 
 
 def test_defaults_are_the_contracts(editor: Api) -> None:
@@ -146,7 +152,8 @@ def test_defaults_are_the_contracts(editor: Api) -> None:
         True,
         True,
     )
-    assert made["limits"] == {"cpu": 0.5, "memory_mb": 512, "pids": 100}
+    assert made["limits"] == {"cpu": 0.5, "memory_mb": 512, "pids": 100, "log_limit_mb": 50}
+    assert (made["log_limit_mb"], made["on_log_limit"]) == (None, "stop")
     assert made["input"] is None
     assert made["revision"] == 1
 

@@ -28,6 +28,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("CPU that is true", {"cpu": True}, "cpu"),
     ("too much memory", {"memory_mb": 4096}, "memory_mb"),
     ("too few processes", {"pids": 0}, "pids"),
+    ("too much log", {"log_limit_mb": 1001}, "log_limit_mb"),
     ("2 MB of input", {"input": "x" * 2_000_000}, "input"),
     ("a script, which is the job's", {"script": "true"}, "script"),
 ]
@@ -41,7 +42,8 @@ class TestLaunch:
         assert answer["Location"] == f"/api/v1/runs/{run['id']}"
         assert run["job"] == {"slug": "report", "name": "Report"}
         assert (run["status"], run["number"], run["job_revision"]) == ("queued", 1, 1)
-        assert (run["profile"], run["limits"]) == ("small", {"cpu": 0.5, "memory_mb": 512, "pids": 100})
+        limits = {"cpu": 0.5, "memory_mb": 512, "pids": 100, "log_limit_mb": 50}
+        assert (run["profile"], run["limits"], run["on_log_limit"]) == ("small", limits, "stop")
         assert run["image"] == {
             "reference": "cronium/runner:bash-alpine",
             "rule": "default",
@@ -57,13 +59,13 @@ class TestLaunch:
 
     def test_overrides_win_for_this_run_only(self, operator: Api, job: Job) -> None:
         body = {"input": None, "env": {"REGION": "south", "NEW": "1"}, "image": "my/bash:5", "profile": "large"}
-        body |= {"timeout_seconds": 9, "cpu": 0.25, "memory_mb": 100, "pids": 33}
+        body |= {"timeout_seconds": 9, "cpu": 0.25, "memory_mb": 100, "pids": 33, "log_limit_mb": 3}
         run = operator.post("/jobs/report/runs", body).json()
         assert run["input"] is None
         assert run["env"] == ["NEW", "REGION"]
         assert (run["image"]["reference"], run["image"]["rule"]) == ("my/bash:5", "run")
         assert (run["profile"], run["timeout_seconds"]) == ("large", 9)
-        assert run["limits"] == {"cpu": 0.25, "memory_mb": 100, "pids": 33}
+        assert run["limits"] == {"cpu": 0.25, "memory_mb": 100, "pids": 33, "log_limit_mb": 3}
         assert Run.objects.get().env == {"REGION": "south", "NEW": "1"}
         assert operator.post("/jobs/report/runs").json()["timeout_seconds"] == 3600
 

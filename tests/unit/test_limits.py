@@ -18,10 +18,11 @@ from tests.conftest import Api
 OUTSIDE = [
     *[("cpu", Decimal("2.01"), "2 CPU"), ("cpu", Decimal("0.04"), "0.05"), ("memory_mb", 2049, "2048 MB")],
     *[("memory_mb", 31, "32"), ("pids", 1001, "1000 processes"), ("pids", 9, "10")],
+    *[("log_limit_mb", 1001, "1000 MB of log"), ("log_limit_mb", 0, "1 MB")],
 ]
 EDGES = [
     *[("cpu", Decimal("2")), ("cpu", Decimal("0.05")), ("memory_mb", 2048), ("memory_mb", 32), ("pids", 1000)],
-    ("pids", 10),
+    *[("pids", 10), ("log_limit_mb", 1), ("log_limit_mb", 1000)],
 ]
 
 
@@ -79,11 +80,11 @@ def test_the_database_refuses_a_timeout_outside(make_job: Callable[..., Job], se
 
 
 def test_the_seeded_profiles_are_the_contracts(db: None) -> None:
-    found = {row.name: (row.cpu, row.memory_mb, row.pids) for row in Profile.objects.all()}
+    found = {row.name: (row.cpu, row.memory_mb, row.pids, row.limits.log_limit_mb) for row in Profile.objects.all()}
     assert found == {
-        "small": (Decimal("0.5"), 512, 100),
-        "medium": (Decimal("1"), 1024, 250),
-        "large": (Decimal("2"), 2048, 1000),
+        "small": (Decimal("0.5"), 512, 100, 50),
+        "medium": (Decimal("1"), 1024, 250, 50),
+        "large": (Decimal("2"), 2048, 1000, 50),
     }
 
 
@@ -112,7 +113,7 @@ class TestProfiles:
     def test_made_changed_shown_and_deleted(self, admin: Api, make_job: Callable[..., Job]) -> None:
         made = admin.post("/profiles", {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20})
         assert made.status_code == 201
-        shape = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "runtime": "", "jobs": 0}
+        shape = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "log_limit_mb": 50, "runtime": "", "jobs": 0}
         assert made.json() == shape
         make_job(profile=Profile.objects.get(name="tiny"))
         assert admin.patch("/profiles/tiny", {"cpu": 1.5}).json()["cpu"] == 1.5
