@@ -195,9 +195,10 @@ class Engine:
         with _typed(f"attach to {name}"):
             return Attachment(self._streams.attach_socket(name, wanted))
 
-    def logs(self, name: str, *, follow: bool) -> Attachment:
-        """The container's own log from its start, as HTTP carries it: `engine_log` takes it apart."""
-        wanted = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
+        """The container's own log, as HTTP carries it (`engine_log` takes it apart): from its start, or from now on."""
+        wanted: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        wanted |= {"tail": 0} if new_only else {}
         client: Any = self._streams  # its own reader of logs drops the streams and takes a cut for an end
         with _typed(f"read the log of {name}"):
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
@@ -266,6 +267,11 @@ class Engine:
             containers = self._control.containers(all=True, filters=wanted)
             networks = self._control.networks(filters=wanted)
         return [found("container", row) for row in containers] + [found("network", row) for row in networks]
+
+    def now(self) -> float:
+        """What its clock says, unix seconds."""
+        with _typed("say the time"):
+            return unix(self._control.info().get("SystemTime"))
 
     def booted_at(self) -> float:
         """When this engine was started, unix seconds; 0.0 where it can't be known. Unreachable while it is stopped.

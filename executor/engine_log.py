@@ -5,14 +5,15 @@ Three layers: HTTP's chunks, in them the engine's frames (one a message), in the
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from executor.spec import MB, Cursor
-from executor.stream import Piece
+from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
 
 MESSAGE_BYTES = 16 * 1024  # a longer line comes in messages of this size and a shorter last one
 KEPT_BYTES = MB  # how much of a begun line is remembered of what is skipped
 _FRACTION = re.compile(r"\.(\d+)")
+_SECOND = len("2026-01-01T00:00:00")
 _TENTH = len("2026-01-01T00:00:00.0")  # what comes within the same tenth of a second comes joined
 
 
@@ -23,6 +24,11 @@ def unix_ns(stamp: bytes) -> int:
     digits = fraction[1] if fraction else ""
     whole = datetime.fromisoformat(text.replace("." + digits, "") if digits else text)
     return int(whole.timestamp()) * 10**9 + int(digits.ljust(9, "0"))
+
+
+def rfc3339(unix_ns: int) -> bytes:
+    """To the second, as the engine's stamps begin."""
+    return datetime.fromtimestamp(unix_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 class Chunks:
@@ -114,18 +120,37 @@ class Place:
             self.gap = self._skipped_lines != self._stored_lines
         return text[len(skipped) :]
 
+    def surplus(self) -> Cursor:
+        """Asked once what comes was written after all that is stored: how much of that the log does not hold. The
+        place is the log's own from then on, so that the next reader skips what the log really has."""
+        if not self.falls_short():
+            return Cursor()
+        lines = self._lines if not self._keeps_bytes else self._stored_lines - self._skipped_lines
+        more = Cursor(lines, self._bytes)
+        self._at_lines -= more.lines
+        self._at_bytes -= more.bytes
+        self._lines = self._bytes = 0
+        return more
+
     def falls_short(self) -> bool:
         """Asked at the end of the log: whether it held less than is stored."""
         return bool(self._lines) or self._bytes > self._owed
 
 
 class Messages:
-    """The engine's frames, each `time SPACE text`, as pieces of output past their stream's place."""
+    """The engine's frames, each `time SPACE text`, as pieces of output past their stream's place.
 
-    def __init__(self, places: dict[int, Place]) -> None:
+    `cut_ns`: all that is stored was written before, and the engine was away then; `starts_by_ns`: the log's first
+    message was, unless the engine has turned its file over. Both on the engine's clock; 0: not known.
+    """
+
+    def __init__(self, places: dict[int, Place], cut_ns: int = 0, starts_by_ns: int = 0) -> None:
         self._places = places
         self._rest = b""
-        self.broken = False  # the engine could not read a part of its log
+        self._cut_ns, self._starts_by_ns = cut_ns, starts_by_ns
+        self._cut_second = rfc3339(cut_ns)
+        self.surplus: dict[int, Cursor] = {}
+        self.lost = False  # a gap was told
 
     def feed(self, data: bytes) -> list[Piece]:
         data = self._rest + data
@@ -141,14 +166,44 @@ class Messages:
             stream = data[at]
             if place := self._places.get(stream):
                 space = data.index(b" ", begin)
+                if (self._cut_ns or self._starts_by_ns) and (cause := self._gap_before(data[begin:space])):
+                    groups.append((GAP, [cause.encode()], data[begin:space]))
+                    same_stream, place = 0, self._places[stream]
                 if text := place.take(data[space + 1 : stop]):
+                    if place.gap and not self.lost:
+                        self.lost, same_stream = True, 0
+                        groups.append((GAP, [ENGINE_LOST.encode()], data[begin:space]))
                     if stream != same_stream or not data.startswith(same_time, begin):
                         texts = []
                         groups.append((stream, texts, data[begin:space]))
                         same_stream, same_time = stream, data[begin : begin + _TENTH]
                     texts.append(text)
-            else:
-                self.broken = True  # the engine's own words, on a stream of their own
+            elif not self.lost:  # the engine's own words, on a stream of their own: it could not read a part
+                self.lost, same_stream = True, 0
+                groups.append((GAP, [ENGINE_LOST.encode()], b""))
             at = stop
         self._rest = data[at:]
-        return [(stream, b"".join(texts), unix_ns(stamp)) for stream, texts, stamp in groups]
+        return [(stream, b"".join(texts), unix_ns(stamp) if stamp else 0) for stream, texts, stamp in groups]
+
+    def _gap_before(self, stamp: bytes) -> str:
+        """Whether there is one before the message of this time, and why."""
+        if self._starts_by_ns:
+            starts_by, self._starts_by_ns = self._starts_by_ns, 0
+            if unix_ns(stamp) > starts_by:
+                self._cut_ns = 0
+                self._places |= {stream: Place(Cursor(), False) for stream in self._places}
+                self.lost = True
+                return ROTATED
+        second = stamp[:_SECOND]
+        if self._cut_ns and second >= self._cut_second and (second > self._cut_second or unix_ns(stamp) > self._cut_ns):
+            return self.end_of_stored()
+        return ""
+
+    def end_of_stored(self) -> str:
+        """Nothing of what is stored comes any more: the gap's cause where the engine was away since, once."""
+        if not self._cut_ns:
+            return ""
+        self._cut_ns = 0
+        self.surplus = {stream: place.surplus() for stream, place in self._places.items()}
+        self.lost = True
+        return ENGINE_RESTARTED

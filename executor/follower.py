@@ -4,16 +4,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from executor.attachment import Attachment
 from executor.errors import EngineError, LogCut, NotFound, SandboxGone
 from executor.mask import Masker
 from executor.options import main_name
 from executor.patience import patiently
-from executor.resume import ResumedLog
+from executor.resume import Known, ResumedLog
 from executor.sandbox import EngineLike
-from executor.spec import Batch, Cursor, RunSpec, Superseded
-from executor.stream import AttachedSource, LineAssembler, Source, follow
+from executor.spec import Batch, Dropped, RunSpec, Superseded
+from executor.stream import ENGINE_RESTARTED, AttachedSource, LineAssembler, Source, follow
 
 log = logging.getLogger("cronium.follower")
 AGAIN_SECONDS = 0.2
@@ -40,12 +41,12 @@ class Follower:
         self._over_limit = over_limit
         self._reconnected = reconnected
         self._released = threading.Event()
-        self._stored = Cursor(), Cursor()
+        self._stored = Known()
         self._lines = LineAssembler(self._limit, masker)
         self._source: Source | None = None
         self._attachment: Attachment | None = None
         self._booted_at = 0.0
-        self.gap = False  # the engine had lost a part of what was to be read again
+        self.gaps: set[str] = set()  # why the engine has lost output, where it has
         self.replaced = False  # bytes that are not UTF-8 may have been replaced in what was read again
 
     @property
@@ -54,20 +55,20 @@ class Follower:
         return self._lines.total_bytes
 
     @property
-    def dropped_bytes(self) -> int:
+    def dropped(self) -> Dropped:
         """What it wrote past its limit."""
-        return self._lines.dropped_bytes
+        return self._lines.dropped
 
     def attach(self, attachment: Attachment, engine_booted_at: float) -> None:
         """Read from a connection that was there before the container's start, and was made after this boot."""
         self._attachment, self._booted_at = attachment, engine_booted_at
         self._source = AttachedSource(attachment, self._exited)
 
-    def resume(self, stdout: Cursor, stderr: Cursor) -> None:
-        """Read what comes after these cursors from the engine's own log."""
-        self._stored = stdout, stderr
-        self._lines = LineAssembler(self._limit, self._masker, stdout, stderr)
-        self._source = ResumedLog(self._engine, self._name, stdout, stderr)
+    def resume(self, known: Known, dropped: Dropped) -> None:
+        """Read what comes after what is known from the engine's own log."""
+        self._stored = known
+        self._lines = LineAssembler(self._limit, self._masker, known.stdout, known.stderr, dropped)
+        self._source = ResumedLog(self._engine, self._name, replace(known, full=self._lines.full))
 
     def follow(self) -> None:
         """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container."""
@@ -79,6 +80,7 @@ class Follower:
             except NotFound as error:
                 raise SandboxGone(f"The container {self._name} is not there any more.") from error
             except EngineError as error:
+                cut_ns = time.time_ns()
                 log.debug("%s: %s", self._name, error)
                 if self._released.is_set():
                     raise Superseded from error
@@ -87,13 +89,22 @@ class Follower:
             self._note_losses()
             self._source.close()
             self._released.wait(AGAIN_SECONDS)
+            away = self._is_away()
             patiently(self._engine.ping, self._released)
             self._reconnected()
-            self.resume(*self._stored)
+            self.resume(replace(self._stored, cut_ns=cut_ns if away else self._stored.cut_ns), self._lines.dropped)
+
+    def _is_away(self) -> bool:
+        """Whether it was the engine that went, with what it held in its memory, and not only the connection."""
+        try:
+            self._engine.ping()
+            return self._booted_at not in (0.0, self._engine.booted_at())
+        except EngineError:
+            return True
 
     def _note_losses(self) -> None:
         if isinstance(self._source, ResumedLog):
-            self.gap, self.replaced = self.gap or self._source.gap, self.replaced or self._source.replaced
+            self.replaced = self.replaced or self._source.replaced
 
     def release(self) -> None:
         """End the reading where it stands."""
@@ -103,7 +114,12 @@ class Follower:
 
     def _store(self, batch: Batch) -> None:
         self._store_batch(batch)
-        self._stored = batch.stdout, batch.stderr
+        told = {gap.cause for gap in batch.gaps}
+        self.gaps |= told
+        known = self._stored
+        first = known.first_ns or next((segment.unix_ns for segment in batch.segments), 0)
+        cut = 0 if ENGINE_RESTARTED in told else known.cut_ns  # told once
+        self._stored = Known(batch.stdout, batch.stderr, first, cut)
 
     def _exited(self) -> bool:
         """Whether the container's output ended because it did, and not because the connection or the engine did.

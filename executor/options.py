@@ -251,9 +251,15 @@ def sidecar_container(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
     }
 
 
+# What a byte of a log may take in the engine's own file: a line of LEAST_LINE_BYTES 40 more, and as JSON 80 more or,
+# of control characters, six for one.
+_FILE_BYTES = {"local": 5}
+_FILE_BYTES_AS_JSON = 9
+
+
 def log_config(driver: str, limit_bytes: int) -> dict[str, Any]:
-    """One file, larger than the run may write: the engine must never rotate a line away."""
-    size = str(2 * limit_bytes + 16 * MB)
+    """One file, larger than what the log may hold takes in it: the engine must never rotate a line away."""
+    size = str(_FILE_BYTES.get(driver, _FILE_BYTES_AS_JSON) * limit_bytes + 16 * MB)
     options = {"max-size": size, "max-file": "1"}
     if driver == "local":
         options["compress"] = "false"

@@ -13,8 +13,10 @@ from executor.follower import Follower
 from executor.mask import Masker
 from executor.patience import patiently
 from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
+from executor.resume import Known
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
-from executor.spec import Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
+from executor.spec import MB, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
+from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
@@ -22,10 +24,13 @@ log = logging.getLogger("cronium.slot")
 DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
-LOSSES = {
-    "log_gap": "The engine had lost a part of its log when it was read again: lines are missing",
-    "log_replaced": "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8",
+GAPS = {
+    ENGINE_LOST: "The engine had lost a part of its log when it was read again: lines are missing",
+    ENGINE_RESTARTED: "The engine was away while the script ran: lines that it held in its memory may be missing",
+    ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
+    UNCOUNTED: "While no worker read it the script may have written more, past its log's limit, that nobody counted",
 }
+REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
 class Slot:
@@ -59,7 +64,7 @@ class Slot:
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
         self._follower = Follower(
-            engine, spec, self._masker, self._append, lambda: self.stop(LIMIT), self._sandbox.reopen_sidecar
+            engine, spec, self._masker, self._append, self._log_is_full, self._sandbox.reopen_sidecar
         )
         self._reader = log_context.thread(spec.run_id, "log", self._read)
 
@@ -76,6 +81,12 @@ class Slot:
     def _append(self, batch: Any) -> None:
         self._handler.append(batch)
         crash.point("line-stored")
+
+    def _log_is_full(self) -> None:
+        if not self.spec.drop_past_limit:
+            return self.stop(LIMIT)
+        limit = self.spec.log_limit_bytes // MB
+        return self._handler.event("log_full", f"Its log is full at {limit} MB; what the script writes now is dropped")
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""
@@ -198,7 +209,8 @@ class Slot:
             self.stop(resumption.stopped)
         elif not state.running:
             self._ended_alone = self._stopped is None
-        self._follower.resume(resumption.stdout, resumption.stderr)
+        known = Known(resumption.stdout, resumption.stderr, resumption.first_ns)
+        self._follower.resume(known, resumption.dropped)
         self._reader.start()
         # What ended while nobody watched ended in its time.
         self._watch(time.monotonic() + resumption.seconds_left if state.running else None)
@@ -275,13 +287,14 @@ class Slot:
     def _conclude(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
         state = patiently(lambda: self._engine.inspect(self._sandbox.main), self._released)
-        for kind, happened in (("log_gap", self._follower.gap), ("log_replaced", self._follower.replaced)):
-            if happened:
-                self._handler.event(kind, LOSSES[kind])
+        for cause in sorted(self._follower.gaps):
+            self._handler.event("log_gap", GAPS[cause])
+        if self._follower.replaced:
+            self._handler.event("log_replaced", REPLACED)
         booted_at = 0.0
         if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
             booted_at = patiently(self._engine.booted_at, self._released)  # one that is being stopped is waited for
-        dropped, watched = self._follower.dropped_bytes, self._sandbox.booted_at
+        dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
         result = verdict.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
         crash.point("concluded")
         return RunResult(result.status, result.reason, result.message, result.exit_code, self._peak)

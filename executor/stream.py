@@ -10,15 +10,21 @@ from typing import Protocol
 from executor.attachment import Attachment
 from executor.errors import EngineError, LogCut
 from executor.mask import Masker
-from executor.spec import MB, Batch, Cursor, Segment
+from executor.spec import MB, Batch, Cursor, Dropped, Gap, Segment
 
-STDOUT, STDERR = 1, 2
+GAP, STDOUT, STDERR = 0, 1, 2
+ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED = "engine_lost", "engine_restarted", "rotated", "uncounted"
 BLOCK_BYTES = 256 * 1024
 FLUSH_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
 MAX_LINE_BYTES = MB  # a longer line is stored in pieces of this size
 TAIL_SHOWN_BYTES = 16 * 1024  # how much of a begun line is stored while it waits for its end
-Piece = tuple[int, bytes, int]  # stream, bytes, when they came in unix nanoseconds
+# A log is full at its limit of bytes, or of lines: each counts as so many bytes at least, for that is what a line
+# costs the engine in its own file, which must not rotate before.
+LEAST_LINE_BYTES = 10
+DROPPING_SECONDS = 1.0  # between two counts of what is dropped
+# Stream, bytes, when they came in unix nanoseconds; of the "stream" GAP the bytes are a gap's cause.
+Piece = tuple[int, bytes, int]
 
 
 class FrameParser:
@@ -57,6 +63,8 @@ class FrameParser:
 class Source(Protocol):
     """Where the bytes of a container's output come from. One reader; `close` from any thread."""
 
+    surplus: dict[int, Cursor]  # by stream, told with a gap: what is stored and not in the engine's log any more
+
     def read(self, timeout: float | None) -> list[Piece] | None:
         """What came, in order; None when `timeout` seconds brought nothing. An empty list is not the end.
 
@@ -85,6 +93,7 @@ class AttachedSource:
         self._exited = exited
         self._frames = FrameParser()
         self._closed = False
+        self.surplus: dict[int, Cursor] = {}
 
     def read(self, timeout: float | None) -> list[Piece] | None:
         block = self._attachment.recv(BLOCK_BYTES, timeout)
@@ -108,7 +117,7 @@ class AttachedSource:
 class LineAssembler:
     """Gathers bytes into segments of whole lines and keeps the begun line of each stream.
 
-    Past `limit_bytes` of text it drops what comes and counts it in `dropped_bytes`. Nothing leaves it
+    Once it is full it drops what comes and counts it in `dropped`. Nothing leaves it
     with a secret that `masker` knows; limit and cursors count what was read, before that. `stdout` and
     `stderr` are where it goes on with a log of which a part is stored: the cursors of its last batch.
     """
@@ -119,8 +128,13 @@ class LineAssembler:
         masker: Masker | None = None,
         stdout: Cursor = Cursor(),  # noqa: B008 - frozen
         stderr: Cursor = Cursor(),  # noqa: B008
+        dropped: Dropped = Dropped(),  # noqa: B008
     ) -> None:
         self._limit = limit_bytes
+        self._gaps: list[Gap] = []
+        self._pending_lines = 0
+        self.dropped = dropped
+        self.full = dropped != Dropped()
         self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
@@ -129,7 +143,7 @@ class LineAssembler:
         self._unplaced = {stream for stream, cursor in self._cursors.items() if cursor.bytes}
         self.pending_bytes = 0
         self.total_bytes = stdout.bytes + stderr.bytes
-        self.dropped_bytes = 0
+        self._total_lines = stdout.lines + stderr.lines
         self.changed = False  # something is there that `take` would bring
 
     @property
@@ -144,20 +158,43 @@ class LineAssembler:
     def feed_from(self, source: Source, pieces: list[Piece]) -> None:
         """Take what `source` has read."""
         for stream, data, unix_ns in pieces:
+            if stream == GAP:
+                self._mark(data.decode(), source)
+                continue
             if stream in self._unplaced:
                 # A secret may lie across the border between what is stored and what comes now.
                 self._befores[stream] = self._last(source.before(stream))
                 self._unplaced.discard(stream)
             self.feed(stream, data, unix_ns)
 
+    def _mark(self, cause: str, source: Source) -> None:
+        """Whoever reads the engine's log again must skip what is in it, and no more."""
+        for stream, more in source.surplus.items():
+            stands = self._cursors[stream]
+            self._cursors[stream] = Cursor(max(0, stands.lines - more.lines), max(0, stands.bytes - more.bytes))
+        source.surplus.clear()
+        self._gaps.append(Gap(self._pending_lines, cause))
+        self.changed = True
+        if cause == ROTATED:  # the engine's file turns over only once more was written than a log may hold
+            self.full = True
+
+    def _kept(self, data: bytes) -> bytes:
+        """As much of `data` as the log may hold yet; the rest is counted."""
+        keep = b"" if self.full else data[: max(0, self._limit - self.total_bytes)]
+        lines, room = keep.count(b"\n"), self._limit // LEAST_LINE_BYTES - self._total_lines
+        if lines > room:
+            keep = b"".join(line + b"\n" for line in keep.split(b"\n", room)[:room])
+            lines = room
+        self.total_bytes += len(keep)
+        self._total_lines += lines
+        if rest := data[len(keep) :]:
+            self.full = True
+            self.dropped = Dropped(self.dropped.lines + rest.count(b"\n"), self.dropped.bytes + len(rest))
+        return keep
+
     def feed(self, stream: int, data: bytes, unix_ns: int) -> None:
-        room = self._limit - self.total_bytes
-        if len(data) > room:
-            self.dropped_bytes += len(data) - max(room, 0)
-            data = data[: max(room, 0)]
-        if not data:
+        if not (data := self._kept(data)):
             return
-        self.total_bytes += len(data)
         self.changed = True
         cut = data.rfind(b"\n") + 1
         if cut:
@@ -183,6 +220,7 @@ class LineAssembler:
     def _add(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
         """One segment, for which so many bytes and newlines of the stream were read."""
         self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
+        self._pending_lines += read_lines or 1
         self.pending_bytes += len(text)
         stands = self._cursors[stream]
         self._cursors[stream] = Cursor(stands.lines + read_lines, stands.bytes + read_bytes)
@@ -207,8 +245,10 @@ class LineAssembler:
             stderr=self._cursors[STDERR],
             stdout_tail=self._shown(STDOUT),
             stderr_tail=self._shown(STDERR),
+            gaps=tuple(self._gaps),
+            dropped=self.dropped,
         )
-        self._segments = []
+        self._segments, self._gaps, self._pending_lines = [], [], 0
         self.pending_bytes = 0
         self.changed = False
         return batch
@@ -230,13 +270,15 @@ def follow(
             store(lines.take())
         raise
     lines.end(time.time_ns())
-    if lines.changed:
+    if lines.changed or lines.full:
         store(lines.take())
 
 
 def _read(source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]) -> None:
-    flushed_at, warned = 0.0, False
+    flushed_at, warned, counted = 0.0, False, lines.dropped
     while True:
+        if lines.dropped != counted and time.monotonic() >= flushed_at + DROPPING_SECONDS:
+            lines.changed = True
         wait = max(0.0, flushed_at + FLUSH_SECONDS - time.monotonic()) if lines.changed else None
         if wait is None or wait > 0:
             try:
@@ -245,10 +287,10 @@ def _read(source: Source, store: Callable[[Batch], None], lines: LineAssembler, 
                 return
             if pieces:
                 lines.feed_from(source, pieces)
-        if lines.dropped_bytes and not warned:
+        if lines.full and not warned:
             warned = True
             over_limit()
         due = time.monotonic() >= flushed_at + FLUSH_SECONDS or lines.pending_bytes >= FLUSH_BYTES
         if lines.changed and due:
             store(lines.take())
-            flushed_at = time.monotonic()
+            flushed_at, counted = time.monotonic(), lines.dropped

@@ -6,6 +6,7 @@ from executor.errors import EngineError
 from executor.payload import NOT_RECEIVED
 from executor.seen import ContainerState
 from executor.spec import MB, RunResult, RunSpec
+from executor.stream import LEAST_LINE_BYTES
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
 # An engine that is restarted ends its containers with SIGTERM and SIGKILL, at its end or before it answers again.
@@ -65,9 +66,11 @@ def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: in
         )
         return RunResult("timed_out", "timeout", message, code)
     if stopped.why == LIMIT:
+        limit = spec.log_limit_bytes
         message = (
-            f"Stopped because its log passed {spec.log_limit_bytes // MB} MB; {dropped_bytes:,} bytes after that "
-            "were not kept. Write less, or into a file."
+            f"Stopped because its log passed its limit of {limit // MB} MB (or {limit // LEAST_LINE_BYTES:,} lines); "
+            f"{dropped_bytes:,} bytes after that were not kept. Write less, raise the limit, or let the job drop what "
+            "is too much."
         )
         return RunResult("failed", "output_limit", message, code)
     if stopped.why == SHUTDOWN:

@@ -13,7 +13,7 @@ from executor import options, payload
 from executor.attachment import Attachment
 from executor.engine import Engine
 from executor.errors import LogCut
-from executor.resume import ResumedLog
+from executor.resume import Known, ResumedLog
 from executor.spec import MB, Batch, Cursor
 from executor.stream import AttachedSource, LineAssembler, Source, follow
 from executor.subnets import SubnetPool
@@ -94,7 +94,7 @@ class Reader:
         self._engine, self._name = world.engine, name
         self.text = {1: b"", 2: b""}
         self.stands = stands
-        self.source: Source = AttachedSource(output) if output else ResumedLog(world.engine, name, *stands)
+        self.source: Source = AttachedSource(output) if output else ResumedLog(world.engine, name, Known(*stands))
         self.gap = False
 
     def _store(self, batch: Batch) -> None:
@@ -119,7 +119,7 @@ class Reader:
     def resume(self) -> None:
         self.gap = self.gap or getattr(self.source, "gap", False)
         self.source.close()
-        self.source = ResumedLog(self._engine, self._name, *self.stands)
+        self.source = ResumedLog(self._engine, self._name, Known(*self.stands))
 
 
 @pytest.mark.parametrize("driver", ["local", "json-file"])
@@ -171,7 +171,7 @@ def test_odd_bytes_and_borders_come_as_the_attachment_gave_them(world: World) ->
 
 def test_a_quiet_container_says_nothing_until_it_does(world: World) -> None:
     with started(world, "import time; print('up', flush=True); time.sleep(60)") as (name, _):
-        source = ResumedLog(world.engine, name, Cursor(), Cursor())
+        source = ResumedLog(world.engine, name, Known())
         found = b""
         while not found:
             found += b"".join(data for _, data, _ in source.read(5) or [])

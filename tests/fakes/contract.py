@@ -16,7 +16,7 @@ import pytest
 from executor import options, payload, report
 from executor.errors import AddressTaken, Conflict, ImageMissing, NotFound
 from executor.options import Addresses
-from executor.resume import ResumedLog
+from executor.resume import Known, ResumedLog
 from executor.sandbox import EngineLike
 from executor.spec import Cursor, RunSpec
 from executor.stream import FrameParser
@@ -146,7 +146,7 @@ def test_its_own_log_has_what_the_attachment_gave_past_any_place(world: World) -
     assert len(out) == sum(BORDERS) + 4 + len("more\nno newline")
     for places in ((0, 0), (1, 1), (16_384, 3), (20_000, 8), (len(out) - 1, len(err)), (len(out), 0)):
         stdout, stderr = (Cursor(text[:at].count(b"\n"), at) for text, at in zip((out, err), places, strict=True))
-        source = ResumedLog(world.engine, name, stdout, stderr)
+        source = ResumedLog(world.engine, name, Known(stdout, stderr))
         assert read_log(source) == {1: out[places[0] :], 2: err[places[1] :]}
         assert not source.gap
 
@@ -157,7 +157,7 @@ def test_a_running_containers_log_is_followed_to_its_last_words(world: World) ->
     world.engine.start(name)
     stdin.send(payload.build(spec))
     stdin.close_write()
-    began, source = time.time_ns(), ResumedLog(world.engine, name, Cursor(), Cursor())
+    began, source = time.time_ns(), ResumedLog(world.engine, name, Known())
     while not (first := source.read(20)):
         pass
     assert [(stream, data) for stream, data, _ in first] == [(1, b"one\n")]

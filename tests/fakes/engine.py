@@ -195,18 +195,18 @@ class FakeEngine:
             threading.Thread(target=self._reattached, args=(container, ours), daemon=True).start()
         return Attachment(theirs)
 
-    def logs(self, name: str, *, follow: bool) -> Attachment:
+    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         self._enter("logs")
         container = self._get(name)
         ours, theirs = socket.socketpair()
-        threading.Thread(target=self._send_log, args=(container, ours, follow), daemon=True).start()
+        threading.Thread(target=self._send_log, args=(container, ours, follow, new_only), daemon=True).start()
         return Attachment(theirs)
 
-    def _send_log(self, container: FakeContainer, reader: socket.socket, follow: bool) -> None:
+    def _send_log(self, container: FakeContainer, reader: socket.socket, follow: bool, new_only: bool) -> None:
         """To its end, or until `cut_log_after` bytes were sent, once."""
         sent = 0
         with suppress(OSError):
-            for message in container.log.messages(follow):
+            for message in container.log.messages(follow, new_only):
                 sent += len(message)
                 if self.cut_log_after is not None and sent > self.cut_log_after:
                     self.cut_log_after = None
@@ -302,6 +302,10 @@ class FakeEngine:
             for kind, name, labels in rows
             if labels[options.LABEL_INSTANCE] == instance
         ]
+
+    def now(self) -> float:
+        self._enter("now")
+        return time.time()
 
     def booted_at(self) -> float:
         self._enter("booted_at")

@@ -71,9 +71,9 @@ class FakeLog:
             text = "".join(_as_json(text)).encode()
         self._frames.append(stamped(stream, text, unix_ns))
 
-    def messages(self, follow: bool) -> Iterator[bytes]:
-        """The frames from the first; with `follow` until the end, but then without the last words."""
-        at = 0
+    def messages(self, follow: bool, new_only: bool = False) -> Iterator[bytes]:
+        """The frames from the first, or from now on; with `follow` until the end, but then without the last words."""
+        at = len(self._frames) if new_only else 0
         while True:
             with self._came:
                 frames, ended = self._frames[at:], self._ended

@@ -11,7 +11,8 @@ from executor.attachment import Attachment
 from executor.errors import SandboxGone
 from executor.follower import Follower
 from executor.mask import Masker
-from executor.spec import Batch, Cursor, RunSpec, Superseded
+from executor.resume import Known
+from executor.spec import Batch, Cursor, Dropped, RunSpec, Superseded
 from executor.subnets import SubnetPool
 from tests.fakes.contract import World
 from tests.fakes.engine import FakeEngine
@@ -113,7 +114,7 @@ def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, wor
     assert len(outcome) == 1
     assert (stored.text[1], stored.stands[0]) == (b"whole\n", Cursor(1, 6))
     second = stored.follower(engine, spec)
-    second.resume(*stored.stands)
+    second.resume(Known(*stored.stands), Dropped())
     second.follow()
     assert stored.text[1] == b"whole\nbegun and ended\n"
 
@@ -122,6 +123,6 @@ def test_a_container_that_is_gone_is_told_as_such(engine: FakeEngine, world: Wor
     spec, name, _, _ = begin(world, "true")
     engine.remove_container(name)
     follower = Stored().follower(engine, spec)
-    follower.resume(Cursor(), Cursor())
+    follower.resume(Known(), Dropped())
     with pytest.raises(SandboxGone):
         follower.follow()

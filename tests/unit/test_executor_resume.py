@@ -14,10 +14,10 @@ from executor.attachment import Attachment
 from executor.engine_log import Chunks, Messages, Place, unix_ns
 from executor.errors import LogCut, NotFound
 from executor.mask import HIDDEN, Masker
-from executor.resume import ResumedLog
+from executor.resume import START, Known, ResumedLog
 from executor.seen import ContainerState
-from executor.spec import MB, Batch, Cursor
-from executor.stream import MAX_LINE_BYTES, LineAssembler, follow
+from executor.spec import MB, Batch, Cursor, Dropped
+from executor.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow
 from tests.fakes.log import SIZE, FakeLog, chunk, frame, stamped
 
 NS = 1_700_000_000_123_456_789
@@ -38,6 +38,7 @@ class Engine:
     def __init__(self, log: FakeLog, running: bool = False, cut: int | None = None) -> None:
         self.log, self.running, self.cut = log, running, cut
         self.opened: list[bool] = []
+        self.ahead = 0.0  # of this machine's clock, in seconds
 
     def describe_container(self, name: str) -> dict[str, Any]:
         return {"HostConfig": {"LogConfig": {"Type": self.log.driver}}}
@@ -48,16 +49,19 @@ class Engine:
     def wait(self, name: str, seconds: int) -> None:
         time.sleep(0.01)
 
-    def logs(self, name: str, *, follow: bool) -> Attachment:
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         self.opened.append(follow)
         ours, theirs = socket.socketpair()
-        threading.Thread(target=self._send, args=(ours, follow), daemon=True).start()
+        threading.Thread(target=self._send, args=(ours, follow, new_only), daemon=True).start()
         return Attachment(theirs)
 
-    def _send(self, ours: socket.socket, follow: bool) -> None:
+    def _send(self, ours: socket.socket, follow: bool, new_only: bool) -> None:
         sent = 0
         with ours, suppress(OSError):
-            for message in self.log.messages(follow):
+            for message in self.log.messages(follow, new_only):
                 data = chunk(message)
                 if self.cut is not None and sent + len(data) > self.cut:
                     ours.sendall(data[: self.cut - sent])
@@ -80,22 +84,22 @@ def whole(parts: Sequence[tuple[int, bytes]]) -> dict[int, bytes]:
     return {stream: b"".join(data for one, data in parts if one == stream) for stream in (1, 2)}
 
 
-START = Cursor()
-
-
 def read_all(source: ResumedLog) -> dict[int, bytes]:
     found = {1: b"", 2: b""}
     while True:
         try:
             for stream, data, _ in source.read(10) or []:
-                found[stream] += data
+                if stream != GAP:
+                    found[stream] += data
         except EOFError:
             return found
 
 
-def rest(engine: Engine, stdout: Cursor = START, stderr: Cursor = START) -> tuple[dict[int, bytes], ResumedLog]:
+def rest(
+    engine: Engine, stdout: Cursor = START, stderr: Cursor = START, known: Known | None = None
+) -> tuple[dict[int, bytes], ResumedLog]:
     """All that a resumed log gives past two cursors."""
-    source = ResumedLog(engine, "main", stdout, stderr)
+    source = ResumedLog(engine, "main", known or Known(stdout, stderr))
     return read_all(source), source
 
 
@@ -147,8 +151,7 @@ def test_messages_come_whole_however_they_are_cut() -> None:
 def test_the_engines_own_words_are_no_output_and_are_noted() -> None:
     messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
     data = frame(3, b"Error grabbing logs: unexpected EOF\n") + stamped(1, b"a\n", NS)
-    assert messages.feed(data) == [(1, b"a\n", NS)]
-    assert messages.broken
+    assert messages.feed(data) == [(GAP, b"engine_lost", 0), (1, b"a\n", NS)]
 
 
 # Going on.
@@ -220,6 +223,96 @@ def test_a_log_that_lost_what_was_stored_says_so(driver: str) -> None:
         assert source.gap
 
 
+LATER = NS + 10 * 10**9
+
+
+def pieces_of(source: ResumedLog) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    while True:
+        try:
+            found += [(stream, data) for stream, data, _ in source.read(10) or []]
+        except EOFError:
+            return found
+
+
+def log_of(*parts: tuple[int, bytes, int]) -> FakeLog:
+    log = FakeLog()
+    for stream, data, ns in parts:
+        log.write(stream, data, ns)
+    log.end(LATER)
+    return log
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0])
+def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_stored(ahead: float) -> None:
+    """Its log holds less than was read from it; skipping by bytes alone would skip new lines."""
+    shift = int(ahead * 1e9)
+    parts = (1, b"one\ntwo\n", NS + shift), (2, b"e\n", NS + shift), (1, b"four\nfive\n", LATER + shift)
+    known = Known(cursor(b"one\ntwo\nthree\n"), cursor(b"e\n"), cut_ns=NS + 10**9)
+    engine = Engine(log_of(*parts))
+    engine.ahead = ahead
+    source = ResumedLog(engine, "main", known)
+    lines, batches = LineAssembler(MB, None, known.stdout, known.stderr), list[Batch]()
+    follow(source, batches.append, lines, lambda: None)
+    assert [(gap.at, gap.cause) for batch in batches for gap in batch.gaps] == [(0, "engine_restarted")]
+    assert b"".join(part.text for batch in batches for part in batch.segments) == b"four\nfive\n"
+    # Whoever reads it once more skips what is there, and no more.
+    assert (lines.stdout, lines.stderr) == (cursor(b"one\ntwo\nfour\nfive\n"), cursor(b"e\n"))
+    found, again = rest(engine, known=Known(lines.stdout, lines.stderr))
+    assert (found, again.gap) == ({1: b"", 2: b""}, False)
+
+
+def test_an_engine_that_was_away_leaves_a_mark_where_nothing_came_after_it_too() -> None:
+    known = Known(cursor(b"one\n"), cut_ns=NS + 10**9)
+    assert pieces_of(ResumedLog(Engine(log_of((1, b"one\ntwo\n", NS))), "main", known)) == [
+        (1, b"two\n"),
+        (GAP, b"engine_restarted"),
+    ]
+
+
+def test_the_mark_lies_between_what_was_before_and_what_came_after() -> None:
+    log = log_of((1, b"one\ntwo\n", NS), (1, b"three\n", LATER))
+    known = Known(cursor(b"one\n"), cut_ns=NS + 10**9)
+    assert pieces_of(ResumedLog(Engine(log), "main", known)) == [
+        (1, b"two\n"),
+        (GAP, b"engine_restarted"),
+        (1, b"three\n"),
+    ]
+
+
+@pytest.mark.parametrize(("first_ns", "rotated"), [(NS, True), (LATER, False), (LATER + 5, False), (0, False)])
+def test_a_log_that_begins_later_than_its_first_line_was_turned_over(first_ns: int, rotated: bool) -> None:
+    """What it holds then lies past all that a log may hold: it is counted, and none of it kept."""
+    known = Known(cursor(b"one\n"), first_ns=first_ns)
+    source = ResumedLog(Engine(log_of((1, b"much later\n", LATER))), "main", known)
+    lines, batches, full = LineAssembler(MB, None, known.stdout), list[Batch](), list[bool]()
+    follow(source, batches.append, lines, lambda: full.append(True))
+    causes = [gap.cause for batch in batches for gap in batch.gaps]
+    if rotated:
+        assert (causes, full, lines.dropped) == (["rotated"], [True], Dropped(1, 11))
+        assert not any(batch.segments for batch in batches)
+    else:
+        assert "rotated" not in causes
+
+
+def test_of_a_full_log_only_what_comes_from_now_on_is_counted() -> None:
+    log = FakeLog()
+    engine = Engine(log, running=True)
+    log.write(1, b"kept\ndropped\n", NS)
+    lines, batches = LineAssembler(5, None, cursor(b"kept\n"), Cursor(), Dropped(1, 8)), list[Batch]()
+    source = ResumedLog(engine, "main", Known(lines.stdout, full=True))
+    thread = threading.Thread(target=follow, args=(source, batches.append, lines, lambda: None))
+    thread.start()
+    time.sleep(0.2)
+    log.write(1, b"more\n", NS)
+    engine.running = False
+    log.end(NS)
+    thread.join(5)
+    assert lines.dropped == Dropped(2, 13)
+    assert [gap.cause for batch in batches for gap in batch.gaps] == ["uncounted"]
+    assert not any(batch.segments for batch in batches)
+
+
 # Its end, and what is not its end.
 
 
@@ -228,7 +321,7 @@ def test_a_followed_log_is_read_once_more_after_the_exit() -> None:
     log = FakeLog()
     engine = Engine(log, running=True)
     log.write(1, b"first\n", NS)
-    source = ResumedLog(engine, "main", Cursor(), Cursor())
+    source = ResumedLog(engine, "main", Known())
     assert source.read(10) == [(1, b"first\n", NS)]
     assert source.read(0.05) is None
     log.write(1, b"last words", NS)
@@ -247,12 +340,12 @@ def test_a_connection_that_breaks_is_no_end(running: bool, part: int) -> None:
     engine = Engine(written(TORTURE), running, cut=part)
     if running:
         engine.wait = lambda name, seconds: None  # type: ignore[method-assign]
-    source, lines, batches = ResumedLog(engine, "main", Cursor(), Cursor()), LineAssembler(50 * MB), list[Batch]()
+    source, lines, batches = ResumedLog(engine, "main", Known()), LineAssembler(50 * MB), list[Batch]()
     with pytest.raises(LogCut):
         follow(source, batches.append, lines, lambda: None)
     engine.running = False
     lines = LineAssembler(50 * MB, None, lines.stdout, lines.stderr)
-    source = ResumedLog(engine, "main", lines.stdout, lines.stderr)
+    source = ResumedLog(engine, "main", Known(lines.stdout, lines.stderr))
     follow(source, batches.append, lines, lambda: None)
     for stream in (1, 2):
         text = b"".join(part.text for batch in batches for part in batch.segments if part.stream == stream)
@@ -262,7 +355,7 @@ def test_a_connection_that_breaks_is_no_end(running: bool, part: int) -> None:
 def test_closing_wakes_the_reader_and_ends_nothing() -> None:
     log = FakeLog()
     log.write(1, b"whole\nbegun", NS)
-    source, batches, caught = ResumedLog(Engine(log, True), "main", Cursor(), Cursor()), list[Batch](), list[LogCut]()
+    source, batches, caught = ResumedLog(Engine(log, True), "main", Known()), list[Batch](), list[LogCut]()
     stored = threading.Event()
 
     def read() -> None:
@@ -280,7 +373,7 @@ def test_closing_wakes_the_reader_and_ends_nothing() -> None:
     assert not thread.is_alive()
     assert len(caught) == 1
     assert batches[-1].stdout == Cursor(1, 6)
-    unread = ResumedLog(Engine(log, True), "main", Cursor(), Cursor())
+    unread = ResumedLog(Engine(log, True), "main", Known())
     unread.close()
     with pytest.raises(LogCut):
         unread.read(5)
@@ -294,7 +387,7 @@ def test_a_container_that_is_gone_is_told_as_such() -> None:
 
     engine.describe_container = gone  # type: ignore[method-assign]
     with pytest.raises(NotFound):
-        ResumedLog(engine, "main", Cursor(), Cursor()).read(1)
+        ResumedLog(engine, "main", Known()).read(1)
 
 
 # Secrets.
@@ -312,7 +405,7 @@ def test_a_secret_across_the_place_where_a_log_goes_on(offset: int, driver: str)
     batches.append(before.take())
     assert batches[0].stdout == Cursor(1, 5 + MAX_LINE_BYTES)
     lines = LineAssembler(50 * MB, masker, before.stdout, before.stderr)
-    source = ResumedLog(Engine(written([(1, given)], driver)), "main", before.stdout, before.stderr)
+    source = ResumedLog(Engine(written([(1, given)], driver)), "main", Known(before.stdout, before.stderr))
     follow(source, batches.append, lines, lambda: None)
     text = b"".join(part.text for batch in batches for part in batch.segments)
     assert not any(secret[at : at + 3] in text for at in range(len(secret) - 2))
@@ -326,7 +419,7 @@ def test_catching_up_is_fast() -> None:
     """200,000 lines: generous for a busy machine, too little for work that grows with what was read."""
     text = b"".join(b"line %d of a log\n" % number for number in range(200_000))
     data = b"".join(chunk(message) for message in written([(1, text)]).messages(False))
-    chunks, messages, found = Chunks(), Messages({1: Place(Cursor(100_000, len(text) // 2), False)}), 0
+    chunks, messages, found = Chunks(), Messages({1: Place(cursor(text[: len(text) // 2]), False)}), 0
     began = time.process_time()
     for at in range(0, len(data), 256 * 1024):
         found += sum(len(piece) for _, piece, _ in messages.feed(chunks.feed(data[at : at + 256 * 1024])))

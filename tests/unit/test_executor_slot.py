@@ -11,7 +11,8 @@ import pytest
 from executor.errors import AddressTaken, EngineError, EngineUnreachable, ImageUnusable
 from executor.sandbox import Sandbox
 from executor.slot import Slot
-from executor.spec import MB, Reply, RunSpec
+from executor.spec import MB, Dropped, Reply, RunSpec
+from executor.stream import LEAST_LINE_BYTES
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 from executor.verdict import SHUTDOWN
@@ -248,9 +249,26 @@ def test_cancel_between_the_build_up_and_the_payload(engine: FakeEngine, start: 
 
 
 def test_a_flood_is_stopped_and_counted(run: Callable[..., Remembering]) -> None:
-    told = run(make_spec(script="yes", log_limit_bytes=MB))
+    told = run(make_spec(script="yes 'a line of a flood'", log_limit_bytes=MB))
     assert ending(told)[:2] == ("failed", "output_limit")
     assert len(told.log()) in (MB, MB + 1)
+
+
+def test_a_flood_of_hardly_anything_is_stopped_at_as_many_lines(run: Callable[..., Remembering]) -> None:
+    told = run(make_spec(script="yes ''", log_limit_bytes=MB))
+    assert ending(told)[:2] == ("failed", "output_limit")
+    assert told.log() == b"\n" * (MB // LEAST_LINE_BYTES)
+
+
+def test_a_job_that_wants_it_goes_on_past_its_limit_and_what_is_dropped_is_counted(
+    run: Callable[..., Remembering],
+) -> None:
+    script = f"head -c {MB} /dev/zero | tr '\\0' x; echo; printf 'a\\nb\\n'; exit 3"
+    told = run(make_spec(script=script, log_limit_bytes=MB, drop_past_limit=True))
+    assert ending(told) == ("failed", "exit_code", 3)
+    assert told.log() == b"x" * MB + b"\n"
+    assert told.batches[-1].dropped == Dropped(3, 5)
+    assert [kind for kind, _ in told.told] == ["log_full"]
 
 
 def test_an_output_that_is_cut_off_goes_on_from_the_engines_own_log(

@@ -101,7 +101,7 @@ def test_text_stays_as_it_was_however_it_is_cut(given: bytes) -> None:
         assert text([batch]) == expected
         assert sum(part.lines for part in batch.segments) == expected.count(b"\n")
         assert (batch.stdout.bytes, batch.stdout.lines) == (len(given), given.count(b"\n"))
-        assert (batch.stdout_tail, lines.dropped_bytes) == (b"", 0)
+        assert (batch.stdout_tail, lines.dropped.bytes) == (b"", 0)
 
 
 def test_a_segment_holds_whole_lines_of_one_stream() -> None:
@@ -139,7 +139,7 @@ def test_a_line_over_the_limit_comes_in_pieces_that_hold_all_of_it() -> None:
 def test_past_the_limit_the_rest_is_dropped_and_counted() -> None:
     lines, batch = assembled([(1, b"12345\n"), (2, b"6789"), (1, b"abc\n"), (2, b"d\n")], limit=12)
     assert text([batch]) == b"12345\nab\n6789\n" or text([batch]) == b"12345\n6789\nab\n"
-    assert (lines.total_bytes, lines.dropped_bytes) == (12, 4)
+    assert (lines.total_bytes, lines.dropped.bytes) == (12, 4)
     assert (batch.stdout.bytes, batch.stderr.bytes) == (8, 4)
 
 

@@ -1,0 +1,53 @@
+"""Certificates for TLS on loopback, made when a test needs them."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey
+
+
+class Certificates:
+    """In folders of `folder`: `server` for dockerd, `client` and `stranger` (of another authority) as Cronium wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for authority, holders in (("ours", ("server", "client")), ("theirs", ("stranger",))):
+            key = ec.generate_private_key(ec.SECP256R1())
+            root = _certificate(authority, key, authority, key)
+            for holder in holders:
+                own = ec.generate_private_key(ec.SECP256R1())
+                self._write(holder, root, _certificate(holder, own, authority, key), own)
+
+    def _write(
+        self, holder: str, root: x509.Certificate, own: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> None:
+        pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+        folder = self.folder / holder
+        folder.mkdir()
+        (folder / "ca.pem").write_bytes(root.public_bytes(pem))
+        (folder / "cert.pem").write_bytes(own.public_bytes(pem))
+        (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+
+    def of_dockerd(self, port: int) -> list[str]:
+        """Its arguments for listening on loopback, for holders of our authority's certificates."""
+        here = self.folder / "server"
+        files = [f"--tlscacert={here}/ca.pem", f"--tlscert={here}/cert.pem", f"--tlskey={here}/key.pem"]
+        return ["--tlsverify", *files, "-H", f"tcp://127.0.0.1:{port}"]
+
+
+def _certificate(holder: str, key: Key, authority: str, signer: Key) -> x509.Certificate:
+    """For this address, one day long."""
+    now = datetime.datetime.now(datetime.UTC)
+    subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (holder, authority))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
+    begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    begun = begun.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+    begun = begun.not_valid_after(now + datetime.timedelta(days=1)).add_extension(here, critical=False)
+    begun = begun.add_extension(x509.BasicConstraints(ca=holder == authority, path_length=None), critical=True)
+    return begun.sign(signer, hashes.SHA256())
