@@ -39,9 +39,10 @@ def network_names(spec: RunSpec) -> tuple[str, ...]:
     return {"none": (), "egress": (own, egress_network_name(spec.run_id))}.get(spec.network, (own,))
 
 
-def bridge_name(run_id: str, prefix: str = "cr") -> str:
-    """The network's interface on the host; the kernel takes fifteen characters."""
-    return prefix + run_id.replace("-", "")[:13]
+def bridge_name(spec: RunSpec, prefix: str = "cr") -> str:
+    """The network's interface on the host; the kernel takes fifteen characters. Each attempt at a run has its own:
+    two engines may share a kernel, and one clears up while the other builds."""
+    return f"{prefix}{spec.run_id.replace('-', '')[:10]}{spec.epoch % 4096:03x}"
 
 
 def main_name(run_id: str) -> str:
@@ -100,13 +101,13 @@ def _no_host_address(engine_version: str) -> dict[str, str]:
 def network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
     """The job's own: internal and without an address of the host (see docs/security.md), unless it is `open`."""
     closed = spec.network != "open"
-    body = _bridge(spec, network_name(spec.run_id), addresses, bridge_name(spec.run_id), internal=closed)
+    body = _bridge(spec, network_name(spec.run_id), addresses, bridge_name(spec), internal=closed)
     return body | {"Options": {**_no_host_address(engine_version), **body["Options"]}} if closed else body
 
 
 def egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
     """An ordinary one that leads outside, for the sidecar alone."""
-    name, bridge = egress_network_name(spec.run_id), bridge_name(spec.run_id, "ce")
+    name, bridge = egress_network_name(spec.run_id), bridge_name(spec, "ce")
     return _bridge(spec, name, addresses, bridge, internal=False)
 
 

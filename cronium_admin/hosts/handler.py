@@ -102,6 +102,9 @@ class RowHandler:
             "log_lines": self._log.lines,
             "log_bytes": self._log.bytes,
             "log_digest": self._log.digest,
+            "log_gaps": self._log.gaps,
+            "log_dropped_lines": self._log.dropped[0],
+            "log_dropped_bytes": self._log.dropped[1],
             "peak_memory_bytes": result.peak_memory_bytes,
         }
         # A message may hold a container's own words; no database keeps a NUL.

@@ -36,7 +36,7 @@ from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import reap
 from executor.sandbox import EngineLike
-from executor.spec import Cursor, Resumption, RunSpec
+from executor.spec import Cursor, Dropped, Resumption, RunSpec
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 
@@ -214,7 +214,8 @@ class Runner:
             run_log = self.database.call(RunLog.resume, UUID(one.spec.run_id), one.epoch)
             stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
             handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
-            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, one.seconds_left, one.stopped))
+            rest = one.seconds_left, Dropped(*run_log.dropped), run_log.first_ns, one.stopped
+            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, *rest))
         if adopted:
             counters.count("cronium_adoptions_total", len(adopted))
             log.warning("took over %d runs that an earlier process left behind", len(adopted))

@@ -29,12 +29,25 @@ class LineOut(Schema):
     text: str
 
 
+class GapOut(Schema):
+    """Where the log is not whole: after which line, why in a word (`engine_lost`, `engine_restarted`, `rotated`,
+    `uncounted`, `limit`) and in a sentence, and how many lines and bytes, where that is known."""
+
+    after: int
+    cause: str
+    lines: int | None
+    bytes: int | None
+    message: str
+
+
 class LinesOut(Schema):
-    """`next` is what to ask `after` for the following lines; `ended`: the run has, and nothing follows."""
+    """`next` is what to ask `after` for the following lines; `ended`: the run has, and nothing follows. `gaps` are
+    those of the whole log."""
 
     lines: list[LineOut]
     next: int
     ended: bool
+    gaps: list[GapOut]
 
 
 class FoundOut(Schema):
@@ -97,7 +110,9 @@ def lines(
     else:
         found = read.window(run_id, after, limit, MAX_BYTES)
         last = found[-1].seq if found else after
-    return LinesOut(lines=[_out(line) for line in found], next=last, ended=state.ended and last >= state.lines)
+    ended = state.ended and last >= state.lines
+    gaps = [GapOut(**gap) for gap in state.gaps]
+    return LinesOut(lines=[_out(line) for line in found], next=last, ended=ended, gaps=gaps)
 
 
 @router.get("/runs/{uuid:run_id}/logs/find", response={200: FoundOut, ERRORS: ErrorBody}, summary="Which lines match")

@@ -86,7 +86,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 known = news.state
         assert known is not None
         end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
-        await self._tell(type="end", **end, digest=known.digest)
+        lost = {"gaps": len(known.gaps), "dropped_bytes": known.dropped_bytes}
+        await self._tell(type="end", **end, digest=known.digest, **lost)
         await self.close(1000)
 
     async def _tell_changes(self, known: read.State | None, state: read.State) -> None:
@@ -102,6 +103,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 output_at=state.output_at.isoformat() if state.output_at else None,
                 condition=state.condition,
             )
+        if state.gaps != (known.gaps if known else []):
+            await self._tell(type="gaps", gaps=state.gaps)
         if state.partial != (known.partial if known else ()):
             await self._tell(type="partial", lines=state.partial)
 

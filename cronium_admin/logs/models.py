@@ -41,6 +41,24 @@ class LogHead(models.Model):
     stdout_tail = models.BinaryField(default=b"")
     stderr_tail = models.BinaryField(default=b"")
     sealed = models.BooleanField(default=False)
+    gaps = models.PositiveIntegerField(default=0)  # how many LogGap rows there are
+    # What came once the log was full.
+    dropped_lines = models.BigIntegerField(default=0)
+    dropped_bytes = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.run_id}: {self.lines} lines"
+
+
+class LogGap(models.Model):
+    """A place where the engine itself lost output: after line `after_seq`, and why."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_index=False)
+    after_seq = models.BigIntegerField()
+    cause = models.CharField(max_length=24)  # a key of gaps.WORDS
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "after_seq", "cause"], name="log_gap_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} after line {self.after_seq}: {self.cause}"

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Max
 
+from cronium_admin.logs import gaps
 from cronium_admin.logs.codec import Line, lines_of, unpack_text
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import TERMINAL, Run, Status
@@ -26,6 +28,8 @@ class State:
     exit_code: int | None
     lines: int
     bytes: int
+    gaps: list[dict[str, Any]]  # see gaps.of_run
+    dropped_bytes: int
     partial: tuple[tuple[str, str], ...]  # (stream, text) of the lines begun
     digest: str
     cancelling: bool
@@ -41,11 +45,12 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 
 
 def state(run_id: UUID) -> State | None:
-    """One query; None when there is no such run."""
+    """One query, and one more where there are gaps; None when there is no such run."""
     columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition")
+    counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")
     head = ("log_head__lines", "log_head__bytes", "log_head__stdout_tail", "log_head__stderr_tail")
-    row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head).first()
+    row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head, *counts).first()
     if row is None:
         return None
     tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
@@ -57,6 +62,8 @@ def state(run_id: UUID) -> State | None:
         exit_code=row["exit_code"],
         lines=row["log_head__lines"] or 0,
         bytes=row["log_head__bytes"] or 0,
+        gaps=gaps.of_run(run_id, *(row[name] or 0 for name in (counts[0], "log_head__lines", *counts[1:]))),
+        dropped_bytes=row["log_head__dropped_bytes"] or 0,
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
         digest=row["log_digest"],
         cancelling=row["cancel_requested_at"] is not None,

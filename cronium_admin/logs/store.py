@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
-from cronium_admin.logs.models import LogChunk, LogHead
+from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.runs import live
 from cronium_admin.runs.models import TERMINAL, Run
 
@@ -28,7 +28,7 @@ GROW_BYTES = 32 * 1024
 CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # what growing changes
 HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
-    *("stdout_tail", "stderr_tail", "sealed"),
+    *("stdout_tail", "stderr_tail", "sealed", "gaps", "dropped_lines", "dropped_bytes"),
 ]
 
 
@@ -56,6 +56,15 @@ class CursorLike(Protocol):
     def bytes(self) -> int: ...
 
 
+class GapLike(Protocol):
+    """Before line `at` (from 0) of its batch output is missing."""
+
+    @property
+    def at(self) -> int: ...
+    @property
+    def cause(self) -> str: ...
+
+
 class BatchLike(Protocol):
     """What is stored together (the executor's Batch)."""
 
@@ -69,6 +78,10 @@ class BatchLike(Protocol):
     def stdout_tail(self) -> bytes: ...
     @property
     def stderr_tail(self) -> bytes: ...
+    @property
+    def gaps(self) -> tuple[GapLike, ...]: ...
+    @property
+    def dropped(self) -> CursorLike: ...
 
 
 @dataclass(eq=False)
@@ -79,6 +92,7 @@ class Write:
     epoch: int
     head: LogHead
     chunk: LogChunk | None = None
+    gaps: tuple[LogGap, ...] = ()
     done: "Future[None]" = field(default_factory=Future)
 
 
@@ -93,6 +107,9 @@ class RunLog:
         # How far each stream was read for that, as (lines, bytes): where a reader goes on.
         self.stdout = 0, 0
         self.stderr = 0, 0
+        self.gaps = 0
+        self.dropped = 0, 0
+        self.first_ns = 0  # when the first line was received
         self._digest = hashlib.sha256()
         self._head = LogHead(run_id=run_id)
         self._open_first = 1
@@ -108,6 +125,9 @@ class RunLog:
             log.lines, log.bytes = head.lines, head.bytes
             log.stdout = head.stdout_lines, head.stdout_bytes
             log.stderr = head.stderr_lines, head.stderr_bytes
+            log.gaps, log.dropped = head.gaps, (head.dropped_lines, head.dropped_bytes)
+            first = LogChunk.objects.filter(run_id=run_id, first_seq=1).values_list("first_ns", flat=True)
+            log.first_ns = first.first() or 0
             for text in read.text(run_id):
                 log._digest.update(text)
         return log
@@ -119,6 +139,9 @@ class RunLog:
 
     def prepare(self, batch: BatchLike) -> Write:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""
+        gaps = tuple(LogGap(run_id=self.run_id, after_seq=self.lines + gap.at, cause=gap.cause) for gap in batch.gaps)
+        self.gaps += len(gaps)
+        self.dropped = batch.dropped.lines, batch.dropped.bytes
         chunk = self._extend(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
         self.stderr = batch.stderr.lines, batch.stderr.bytes
@@ -132,8 +155,11 @@ class RunLog:
             stderr_bytes=batch.stderr.bytes,
             stdout_tail=batch.stdout_tail,
             stderr_tail=batch.stderr_tail,
+            gaps=self.gaps,
+            dropped_lines=self.dropped[0],
+            dropped_bytes=self.dropped[1],
         )
-        return Write(self.run_id, self.epoch, self._head, chunk)
+        return Write(self.run_id, self.epoch, self._head, chunk, gaps)
 
     def seal(self) -> Write:
         """The row that says nothing will follow."""
@@ -179,6 +205,8 @@ def commit(writes: list[Write]) -> set[Write]:
             unique_fields=["run", "first_seq"],
             update_fields=CHUNK_FIELDS,
         )
+        if gaps := [gap for write in kept for gap in write.gaps]:
+            LogGap.objects.bulk_create(gaps, ignore_conflicts=True)
         heads = [write.head for write in kept]
         LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
     live.nudge(write.run_id for write in kept)

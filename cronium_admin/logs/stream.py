@@ -62,6 +62,7 @@ def _row(line: Line) -> dict[str, Any]:
 
 def _closing(state: read.State, events: bool) -> bytes:
     end = {"status": state.status, "exit_code": state.exit_code, "lines": state.lines, "digest": state.digest}
+    end |= {"gaps": len(state.gaps), "dropped_bytes": state.dropped_bytes}
     if events:
         return b"event: end\ndata: %s\n\n" % orjson.dumps(end)
     return orjson.dumps({"end": end}) + b"\n"

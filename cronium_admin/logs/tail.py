@@ -82,7 +82,7 @@ class Tail:
 
     async def _listen(self) -> None:
         layer, group = get_channel_layer(), live.group(self._run_id)
-        channel = await layer.new_channel("log")
+        channel = await layer.new_channel()  # named as a consumer's own: of a process's names Redis' layer reads one
         await layer.group_add(group, channel)
         self.wake()  # what was stored before we were subscribed
         try:

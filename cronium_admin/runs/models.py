@@ -81,6 +81,9 @@ class Run(models.Model):
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     log_digest = models.CharField(max_length=64, blank=True, default="")
+    log_gaps = models.PositiveIntegerField(default=0)  # places where the engine lost output
+    log_dropped_lines = models.BigIntegerField(default=0)  # what came once the log was full
+    log_dropped_bytes = models.BigIntegerField(default=0)
     log_pruned_at = models.DateTimeField(null=True)  # from then on nobody reads the log, whatever is left of it
     log_pruned_why = models.CharField(max_length=200, blank=True, default="")
 

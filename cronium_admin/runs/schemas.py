@@ -59,6 +59,9 @@ class RunItem(BaseModel):
     log_lines: int
     log_bytes: int
     log_digest: str
+    log_gaps: int
+    log_dropped_lines: int
+    log_dropped_bytes: int
     log_pruned_at: datetime | None = Field(description="When retention removed the log; its facts here stay.")
 
     @staticmethod
@@ -68,6 +71,7 @@ class RunItem(BaseModel):
             *("on_log_limit", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
+            *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),
             *("condition", "runtime", "log_pruned_at"),
         ]
         return {name: getattr(run, name) for name in same} | {

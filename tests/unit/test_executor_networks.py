@@ -97,7 +97,7 @@ def test_the_way_out_is_an_ordinary_network_of_its_own_with_our_labels() -> None
     assert out["Name"] == f"cronium-egress-{spec.run_id}"
     assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, options.labels(spec, "network"))
     bridge = "com.docker.network.bridge.name"
-    assert out["Options"] == {bridge: "ce0a1b2c3d4e5f4"}
+    assert out["Options"] == {bridge: "ce0a1b2c3d4e000"}
     assert job["Options"][bridge] != out["Options"][bridge]
     assert len(out["Options"][bridge]) <= 15
 

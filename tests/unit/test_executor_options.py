@@ -147,7 +147,7 @@ def test_the_network_is_internal_and_without_an_address_of_the_host() -> None:
     assert network["CheckDuplicate"] is True
     assert network["Options"] == {
         "com.docker.network.bridge.inhibit_ipv4": "true",
-        "com.docker.network.bridge.name": "cr0a1b2c3d4e5f4",
+        "com.docker.network.bridge.name": "cr0a1b2c3d4e000",
     }
     assert network["IPAM"]["Config"] == [{"Subnet": "10.215.0.8/29", "Gateway": "10.215.0.9"}]
 

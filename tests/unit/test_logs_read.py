@@ -124,7 +124,7 @@ def test_the_json_pages(viewer: Api, long_run: Run) -> None:
 
 
 def test_the_json_of_a_run_that_goes_on_has_not_ended(viewer: Api, run: Run) -> None:
-    assert logs(viewer, run) == {"lines": [], "next": 0, "ended": False}
+    assert logs(viewer, run) == {"lines": [], "next": 0, "ended": False, "gaps": []}
     write(run, (1, b"one\n"), seal=False)
     body = logs(viewer, run)
     assert (body["next"], body["ended"]) == (1, False)

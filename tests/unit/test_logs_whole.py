@@ -144,7 +144,7 @@ def test_json_lines_bring_all_lines_and_the_end(viewer: Api, ended: Run) -> None
     assert rows[2] == {"seq": 4, "time": rows[2]["time"], "stream": "stderr", "text": HOSTILE}
     run = Run.objects.get(pk=ended.pk)
     end = {"status": "succeeded", "exit_code": run.exit_code, "lines": 4, "digest": run.log_digest}
-    assert rows[-1] == {"end": end}
+    assert rows[-1] == {"end": end | {"gaps": 0, "dropped_bytes": 0}}
 
 
 def test_server_sent_events_go_on_after_the_last_id(viewer: Api, ended: Run) -> None:

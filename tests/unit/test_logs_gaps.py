@@ -1,0 +1,118 @@
+"""Where a log is not whole: kept with its lines, told to whoever reads, sealed, and found by `verify`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cronium_admin.logs import read
+from cronium_admin.logs.models import LogChunk, LogGap, LogHead
+from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.verify import verify
+from cronium_admin.runs.models import Run
+from executor.spec import Batch, Cursor, Dropped, Gap, Segment
+from tests.conftest import Api
+
+pytestmark = pytest.mark.django_db
+HERE = Cursor()
+
+
+def text_batch(text: bytes, *gaps: Gap, dropped: Dropped = Dropped()) -> Batch:  # noqa: B008 - frozen
+    segments = (Segment(1, text.count(b"\n"), 1, text),) if text else ()
+    return Batch(segments, HERE, HERE, gaps=gaps, dropped=dropped)
+
+
+def seal(run: Run, log: RunLog) -> Run:
+    commit([log.seal()])
+    facts = {"log_lines": log.lines, "log_bytes": log.bytes, "log_digest": log.digest, "log_gaps": log.gaps}
+    facts |= {"log_dropped_lines": log.dropped[0], "log_dropped_bytes": log.dropped[1], "status": "succeeded"}
+    Run.objects.filter(pk=run.pk).update(**facts)
+    run.refresh_from_db()
+    return run
+
+
+@pytest.fixture
+def gappy(run: Run) -> Run:
+    """Six lines; a gap before the third, one in the middle of a batch, one at the end; then the limit."""
+    log = RunLog(run.pk, 0)
+    commit([log.prepare(text_batch(b"1\n2\n"))])
+    commit([log.prepare(text_batch(b"3\n4\n5\n", Gap(0, "engine_restarted"), Gap(2, "engine_lost")))])
+    log = RunLog.resume(run.pk, 0)  # another process goes on
+    commit([log.prepare(text_batch(b"6\n"))])
+    commit([log.prepare(text_batch(b"", Gap(0, "rotated"), dropped=Dropped(1234, 56_789)))])
+    return seal(run, log)
+
+
+PLACES = [(2, "engine_restarted"), (4, "engine_lost"), (6, "rotated"), (6, "limit")]
+
+
+def places(gaps: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(gap["after"], gap["cause"]) for gap in gaps]
+
+
+def test_gaps_lie_between_the_lines_where_they_happened(gappy: Run) -> None:
+    state = read.state(gappy.pk)
+    assert state is not None
+    assert (places(state.gaps), gappy.log_gaps) == (PLACES, 3)
+    assert state.gaps[0]["lines"] is None
+    assert (state.gaps[-1]["lines"], state.gaps[-1]["bytes"]) == (1234, 56_789)
+    assert "56,789 bytes" in state.gaps[-1]["message"]
+    assert all(gap["message"].endswith(".") for gap in state.gaps)
+
+
+def test_a_write_that_is_repeated_marks_a_gap_once(run: Run) -> None:
+    log = RunLog(run.pk, 0)
+    write = log.prepare(text_batch(b"1\n", Gap(0, "engine_lost")))
+    commit([write])
+    commit([write])
+    assert LogGap.objects.count() == 1
+    assert LogHead.objects.get().gaps == 1
+
+
+def test_the_api_tells_them(viewer: Api, gappy: Run) -> None:
+    assert places(viewer.get(f"/runs/{gappy.pk}/logs?limit=1").json()["gaps"]) == PLACES
+    told = viewer.get(f"/runs/{gappy.pk}").json()
+    assert (told["log_gaps"], told["log_dropped_lines"], told["log_dropped_bytes"]) == (3, 1234, 56_789)
+
+
+def test_a_log_without_gaps_costs_no_query_for_them(run: Run, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        assert read.state(run.pk).gaps == []  # type: ignore[union-attr]
+
+
+def test_a_log_that_is_what_its_seal_says_is_verified(gappy: Run) -> None:
+    found = verify(gappy)
+    assert (found.problems, found.lines, found.bytes, found.digest) == ([], 6, 12, gappy.log_digest)
+
+
+def spoil(what: str, run: Run) -> None:
+    chunk = LogChunk.objects.filter(run=run).order_by("-first_seq").first()
+    assert chunk is not None
+    if what == "a chunk is gone":
+        chunk.delete()
+    elif what == "a byte is another":
+        data = bytes(chunk.data)
+        LogChunk.objects.filter(pk=chunk.pk).update(data=data[:1] + bytes([data[1] ^ 1]) + data[2:])
+    elif what == "it can't be unpacked":
+        LogChunk.objects.filter(pk=chunk.pk).update(data=b"\x01no zstd frame")
+    elif what == "a chunk lies elsewhere":
+        LogChunk.objects.filter(pk=chunk.pk).update(byte_offset=chunk.byte_offset + 1)
+    elif what == "a gap is gone":
+        LogGap.objects.filter(run=run)[:1].get().delete()
+    elif what == "it was never sealed":
+        LogHead.objects.filter(run=run).update(sealed=False)
+    else:
+        Run.objects.filter(pk=run.pk).update(**json.loads(what))
+    run.refresh_from_db()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("a chunk is gone", "a byte is another", "it can't be unpacked", "a chunk lies elsewhere", "a gap is gone"),
+        *("it was never sealed", '{"log_lines": 7}', '{"log_bytes": 1}', '{"log_digest": "00"}'),
+    ],
+)
+def test_whatever_is_not_as_sealed_is_found(gappy: Run, what: str) -> None:
+    spoil(what, gappy)
+    assert verify(gappy).problems
