@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import redis
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -20,6 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from cronium_admin.hosts import worker
+from cronium_admin.hosts.checks.services import layer_round_trip
 from cronium_admin.hosts.models import Host
 
 log = logging.getLogger("cronium.ready")
@@ -58,13 +58,7 @@ def _broker() -> bool:
 
 
 def _channel_layer() -> bool:
-    async def round_trip() -> None:
-        layer = get_channel_layer()
-        name = await layer.new_channel("ready")
-        await layer.send(name, {"type": "ready"})
-        await asyncio.wait_for(layer.receive(name), REDIS_SECONDS)
-
-    asyncio.run(round_trip())
+    asyncio.run(layer_round_trip(REDIS_SECONDS))
     return True
 
 
