@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 import docker
 import pytest
 
+from tests.engine.scaled import Prepared, new_database
 from tests.engine.second import RUNNER, SIDECAR, SecondEngine, load_images
 from tests.engine.server import Server, Template, alive
 
@@ -41,6 +42,13 @@ def bash_image(runner_images: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return Template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    """What every installation over PostgreSQL is a copy of."""
+    with new_database() as name:
+        yield Prepared(name, tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")

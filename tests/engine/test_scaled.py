@@ -1,93 +1,34 @@
 """Web and worker as processes of their own, over PostgreSQL and Redis."""
 
-import os
 import signal
-import subprocess
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 
-import psycopg
+import httpx
 import pytest
-import redis
 
-from tests.engine.server import Server, manage
+from tests.engine.scaled import Prepared, Scaled, installation, needs_services
 
-DATABASE, REDIS = os.environ.get("CRONIUM_TEST_DATABASE_URL", ""), os.environ.get("CRONIUM_TEST_REDIS_URL", "")
-pytestmark = pytest.mark.skipif(not (DATABASE and REDIS), reason='needs eval "$(scripts/services.sh ensure)"')
+pytestmark = needs_services
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    """The URL of a database of this test's own."""
-    name = f"cronium_test_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(DATABASE, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
-    yield DATABASE.rsplit("/", 1)[0] + "/" + name
-    with psycopg.connect(DATABASE, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
-
-
-class Parts(Server):
+def parts(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scaled]:
     """`web`, and one worker."""
-
-    worker: "subprocess.Popen[bytes] | None" = None
-
-    def start(self, *arguments: str) -> "Parts":
-        self.start_worker()
-        super().start("web")
-        return self
-
-    def start_worker(self) -> None:
-        self.worker = self.spawn("worker", "--host", "one")
-
-    def stop_worker(self, number: signal.Signals = signal.SIGTERM) -> int:
-        assert self.worker is not None
-        self.worker.send_signal(number)
-        return self.worker.wait(30)
-
-
-@pytest.fixture(scope="module")
-def parts(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    place = REDIS.rsplit("/", 1)[0] + "/9"
-    redis.Redis.from_url(place).flushdb()
-    folder = tmp_path_factory.mktemp("scaled")
-    made = Parts(
-        folder,
-        "",
-        CRONIUM_DATABASE_URL=database,
-        CRONIUM_REDIS_URL=place,
-        CRONIUM_ADMIN_PASSWORD="for tests only 1",
-        CRONIUM_MAX_CONCURRENT="4",
-    )
-    manage(made.env, "migrate", "-v", "0")
-    manage(made.env, "images", "build")
-    manage(made.env, "bootstrap")
-    made.token = manage(made.env, "token", "create", "--user", "admin", "--name", "tests").strip()
-    made.client.headers["Authorization"] = f"Bearer {made.token}"
-    try:
-        made.start()
+    with installation(prepared, tmp_path_factory.mktemp("scaled"), 9) as made:
+        made.start_worker("one")
+        made.start("web")
         yield made
-        assert made.stop_worker() == 0
-        made.stop()
-        assert made.left() == []
-    finally:
-        for process in (made.worker, made.process):
-            if process and process.poll() is None:
-                process.kill()
-        with suppress(Exception):
-            made.sweep()
-        redis.Redis.from_url(place).flushdb()
 
 
-def test_lines_are_live_over_two_processes(parts: Parts) -> None:
+def test_lines_are_live_over_two_processes(parts: Scaled) -> None:
     run_id = parts.run("for n in 1 2 3; do echo line $n; sleep 0.5; done; cronium_output '[1]'")
     with parts.watch(run_id) as watch:
         watch.until_line("line 1")
         assert parts.get(run_id)["status"] == "running"
         seen = time.time()
         assert seen - watch.lines[0][1] / 1e9 < 1.5, "the line came with the timer and not with its nudge"
+        assert httpx.get(f"{parts.url}/ready").json()["status"] == "ready"  # who watches is not in its way
         end = watch.until_end()
     assert [line[3] for line in watch.lines] == ["line 1", "line 2", "line 3"]
     run = parts.get(run_id)
@@ -95,7 +36,7 @@ def test_lines_are_live_over_two_processes(parts: Parts) -> None:
     parts.cleaned(run_id)
 
 
-def test_cancel_reaches_the_worker(parts: Parts) -> None:
+def test_cancel_reaches_the_worker(parts: Scaled) -> None:
     run_id = parts.run("echo up; sleep 60")
     with parts.watch(run_id) as watch:
         watch.until_line("up")
@@ -106,7 +47,7 @@ def test_cancel_reaches_the_worker(parts: Parts) -> None:
     parts.cleaned(run_id)
 
 
-def test_several_runs_and_an_odd_log(parts: Parts) -> None:
+def test_several_runs_and_an_odd_log(parts: Scaled) -> None:
     ids = [parts.run(rf"printf 'a\000b\377\n{n}\n'; exit {n}") for n in range(6)]
     for number, run_id in enumerate(ids):
         run = parts.ended(run_id)
@@ -128,7 +69,7 @@ Promise.all(Array.from({ length: 25 }, () => cronium.incrementVariable("shared/h
 }
 
 
-def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Parts) -> None:
+def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Scaled) -> None:
     """Four runs in three languages, 25 writers in each; read back by a fifth and by the web's own process."""
     ids = [parts.run(INCREMENTS[language], language) for language in (*INCREMENTS, "python")]
     for run_id in ids:
@@ -142,22 +83,22 @@ def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Parts) 
     assert {change["run"] for change in history} == set(ids)
 
 
-def test_a_run_waits_while_no_worker_is_there(parts: Parts) -> None:
+def test_a_run_waits_while_no_worker_is_there(parts: Scaled) -> None:
     """It is stopped cleanly, a run comes, and the next worker finds it."""
-    assert parts.stop_worker() == 0
+    assert parts.stop_worker("one") == 0
     run_id = parts.run("echo found")
     assert parts.get(run_id)["status"] == "queued"
-    parts.start_worker()
+    parts.start_worker("one")
     assert parts.ended(run_id)["status"] == "succeeded"
 
 
-def test_a_killed_workers_runs_go_on_with_the_next(parts: Parts) -> None:
+def test_a_killed_workers_runs_go_on_with_the_next(parts: Scaled) -> None:
     run_id = parts.run("echo up; sleep 600", timeout_seconds=900)
     with parts.watch(run_id) as watch:
         watch.until_line("up")
-        parts.stop_worker(signal.SIGKILL)
+        parts.stop_worker("one", signal.SIGKILL)
         assert parts.get(run_id)["status"] == "running"
-        parts.start_worker()
+        parts.start_worker("one")
         parts.cancel(run_id)  # before or after it is taken over
         assert watch.until_end()["status"] == "cancelled"
     assert parts.text(run_id) == b"up\n"

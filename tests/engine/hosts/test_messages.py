@@ -1,0 +1,76 @@
+"""Messages only say "look": a lost one costs a little time, and one that comes fifty times changes nothing."""
+
+import time
+
+import pytest
+from celery import Celery
+
+from cronium_admin.celery import everybody
+from cronium_admin.runs.service import LOOK
+from tests.engine.scaled import HELD, Scaled, seconds_between
+
+
+@pytest.fixture(scope="module")
+def sender(cluster: Scaled) -> Celery:
+    """Sends as Cronium's own processes do."""
+    return Celery("sender", broker=cluster.env["CRONIUM_REDIS_URL"])
+
+
+def send(sender: Celery, run_id: str, times: int = 50) -> None:
+    """To all workers, by their queue and by the names of their hosts."""
+    for name in ("default", "host.one", "host.two"):
+        to = everybody(name)
+        for _ in range(times):
+            sender.send_task(LOOK, args=[run_id], queue=to, declare=[to.exchange])
+
+
+def test_runs_whose_message_was_lost_are_found_by_the_sweep(cluster: Scaled) -> None:
+    """They wait in a queue that nobody hears of; then, behind Cronium's back, in one that is served."""
+    slug = cluster.job("true", queue="nowhere")
+    ids = [cluster.launch(slug) for _ in range(3)]
+    moved = []
+    for run_id in ids:
+        query = "UPDATE runs_run SET queue = 'default' WHERE id = %s RETURNING clock_timestamp()"
+        moved.append(cluster.sql(query, run_id)[0][0].isoformat())
+        time.sleep(1.3)
+    found = [seconds_between(at, cluster.ended(one)["claimed_at"]) for at, one in zip(moved, ids, strict=True)]
+    print("found after", *(f"{seconds:.1f} s" for seconds in found))
+    assert max(found) < 6
+
+
+def test_a_broker_that_forgets_everything_loses_no_run(cluster: Scaled) -> None:
+    """It is emptied, and its connections are cut, right before and right after a launch."""
+    slug = cluster.job("true")
+    for _ in range(3):
+        forget(cluster)
+        run_id = cluster.launch(slug)
+        forget(cluster)
+        run = cluster.ended(run_id, 20)
+        assert run["status"] == "succeeded"
+        assert seconds_between(run["created_at"], run["claimed_at"]) < 6
+
+
+def forget(cluster: Scaled) -> None:
+    cluster.redis.flushdb()
+    for client in cluster.redis.client_list():
+        if client["db"] == str(cluster.place) and client["cmd"] != "client|list":
+            cluster.redis.client_kill_filter(_id=client["id"])
+
+
+def test_a_message_that_comes_fifty_times_changes_nothing(cluster: Scaled, sender: Celery) -> None:
+    queued = cluster.run("true", queue="nowhere")
+    send(sender, queued)
+    slug = cluster.job(HELD, timeout_seconds=300)
+    run_id = cluster.launch(slug)
+    send(sender, run_id)  # while it is claimed and built
+    cluster.until_up(run_id)
+    send(sender, run_id)
+    cluster.let_go(run_id)
+    cluster.check_once(run_id)
+    ended = cluster.get(run_id)
+    send(sender, run_id)
+    assert cluster.ended(cluster.run("true"))["status"] == "succeeded"  # they were heard, and work goes on
+    assert cluster.get(run_id) == ended
+    assert cluster.call("GET", f"/variables/{slug}/started")["value"] == 1
+    assert cluster.kinds(queued) == ["queued"]
+    cluster.cancel(queued)

@@ -1,0 +1,133 @@
+"""Queues over several workers: who takes what, what nobody takes, draining, room, and a worker that is stopped."""
+
+import signal
+import time
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from executor.options import SIDECAR_LIMITS
+from tests.engine.scaled import HELD, PASSWORD, Scaled, seconds_between
+
+SOON = 2.0  # seconds: with its message, not with the sweep
+
+
+@pytest.fixture(scope="module")
+def browser(cluster: Scaled) -> httpx.Client:
+    """Signed in as the administrator."""
+    client = httpx.Client(base_url=cluster.url, follow_redirects=True, timeout=30)
+    client.get("/sign-in/")
+    form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+    assert "Sign out" in client.post("/sign-in/", data=form, headers={"Referer": cluster.url}).text
+    return client
+
+
+def waiting(cluster: Scaled, run_id: str) -> dict[str, Any]:
+    """Why it waits, as the API says."""
+    return dict(cluster.call("GET", f"/runs/{run_id}/waiting"))
+
+
+def waited(run: dict[str, Any]) -> float:
+    return seconds_between(run["created_at"], run["claimed_at"])
+
+
+def test_a_queues_runs_go_only_where_it_is_served(cluster: Scaled) -> None:
+    """While `two` is full of them, `one` takes none, though it is idle; and what it may take, it takes at once."""
+    gpu = [cluster.run(HELD, queue="gpu") for _ in range(2)]
+    for run_id in gpu:
+        cluster.until_up(run_id)
+    gpu.append(cluster.run("echo third", queue="gpu"))
+    cluster.until(lambda: "two 2 of 2" in waiting(cluster, gpu[2])["why"], 10)
+    others = [cluster.ended(cluster.run("true")) for _ in range(2)]
+    assert {run["host"] for run in others} == {"one"}
+    assert max(waited(run) for run in others) < SOON
+    assert cluster.get(gpu[2])["status"] == "queued"
+    cluster.let_go(*gpu[:2])
+    assert {cluster.ended(run_id)["host"] for run_id in gpu} == {"two"}
+
+
+def test_a_queue_that_nobody_serves_keeps_its_runs_and_says_so(cluster: Scaled, browser: httpx.Client) -> None:
+    """Then a worker comes for it that has little room: it never promises more than that, though slots are free."""
+    slug = cluster.job("sleep 1", queue="tpu", memory_mb=256)
+    ids = [cluster.launch(slug) for _ in range(5)]
+    (told,) = cluster.call("GET", "/hosts")["unserved"]
+    assert (told["queue"], told["runs"]) == ("tpu", 5)
+    why = waiting(cluster, ids[0])
+    assert (why["queue"], why["runs"], why["stuck"]) == ("tpu", 5, True)
+    for words in (told["why"], why["why"], browser.get("/hosts/").text):
+        assert "manage.py worker --queues tpu" in words
+    notice = browser.get(f"/hosts/waiting/{ids[0]}/").text
+    assert "No host serves the queue tpu; those that live serve default, gpu, pair." in notice
+    assert "5 runs of the queue" in notice
+    assert {cluster.get(run_id)["status"] for run_id in ids} == {"queued"}
+
+    room = {"CRONIUM_HOST_MEMORY_MB": "1100", "CRONIUM_MAX_CONCURRENT": "8"}
+    cluster.start_worker("tight", "--queues", "tpu", **room)
+    cluster.until(lambda: "It waits for room" in waiting(cluster, ids[4])["why"], 30)
+    runs = [cluster.ended(run_id) for run_id in ids]
+    assert {(run["status"], run["host"]) for run in runs} == {("succeeded", "tight")}
+    each = 256 + SIDECAR_LIMITS.memory_bytes // 2**20
+    assert most_at_once(runs) == 1100 // each == 2
+    assert cluster.stop_worker("tight") == 0
+
+
+def most_at_once(runs: list[dict[str, Any]]) -> int:
+    """How many of them were promised their memory at the same moment, on the database's clock."""
+    steps = sorted([(run["claimed_at"], 1) for run in runs] + [(run["finished_at"], -1) for run in runs])
+    held = most = 0
+    for _, step in steps:
+        held += step
+        most = max(most, held)
+    return most
+
+
+def test_a_drained_host_ends_what_it_has_and_takes_nothing_until_it_is_resumed(cluster: Scaled) -> None:
+    mine = cluster.held(queue="gpu")
+    cluster.drain("two", True)
+    waits = cluster.run("true", queue="gpu")  # at once: its worker need not have heard of it
+    others = [cluster.ended(cluster.run("true")) for _ in range(2)]
+    assert {run["host"] for run in others} == {"one"}
+    assert max(waited(run) for run in others) < SOON
+    assert "host two is draining and takes nothing new" in waiting(cluster, waits)["why"]
+    assert (cluster.host("two")["draining"], cluster.get(mine)["status"]) == (True, "running")
+    cluster.let_go(mine)
+    assert cluster.check_once(mine)["host"] == "two"
+    cluster.cleaned(mine)
+    time.sleep(1)
+    assert cluster.get(waits)["status"] == "queued"
+    cluster.drain("two", False)
+    assert cluster.ended(waits, 15)["host"] == "two"
+
+
+def test_a_stopped_worker_lets_its_script_go_on_and_the_next_takes_it_over(
+    cluster: Scaled, browser: httpx.Client
+) -> None:
+    run_id = cluster.held(queue="gpu")
+    began = time.monotonic()
+    assert cluster.stop_worker("two", signal.SIGTERM) == 0
+    took = time.monotonic() - began
+    print(f"stopped within {took:.1f} s")
+    assert took < 5
+    assert cluster.container(run_id)["State"]["Running"]
+    assert cluster.ended(cluster.run("true"))["host"] == "one"
+    cluster.start_worker("two", "--queues", "default,gpu")
+    cluster.until(lambda: "adopted" in cluster.kinds(run_id), 30)
+    cluster.let_go(run_id)
+    assert cluster.check_once(run_id, adopted=1)["host"] == "two"
+    page = browser.get(f"/runs/{run_id}/").text
+    timeline = page[page.index('<ol class="timeline">') :]
+    told = [
+        "Queued by admin",
+        "Claimed by host two",
+        "The script began",
+        "the script runs on",
+        TAKEN_OVER,
+        "exited with code 0",
+    ]
+    places = [timeline.index(words) for words in told]
+    assert all(earlier < later for earlier, later in pairwise(places))
+
+
+TAKEN_OVER = "Taken over by the new worker of host two: the one before was stopped and had let go of it"
