@@ -1,0 +1,108 @@
+"""A run's timeline: who did what and why, in order, whatever a host's clock says and whatever the words hold."""
+
+import json
+import logging
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import User
+from cronium_admin.hosts import recovery
+from cronium_admin.ops.log import About, Json
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, RunEvent, Status
+from cronium_admin.runs.transitions import Ending
+
+pytestmark = pytest.mark.django_db
+HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)> "' {{ 7|add:7 }} \u202e\u2028 &lt;b&gt;"""
+
+
+@pytest.fixture
+def client(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["viewer"])
+    return client
+
+
+def timeline(client: Client, run: Run, part: str = "") -> list[str]:
+    """The sentences as the page shows them; `part` is the one that changes while the page is open."""
+    page = client.get(f"/runs/{run.pk}/{part}").content.decode()
+    (shown,) = re.findall(r'<ol class="timeline">(.*?)</ol>', page, re.S)
+    assert "<script" not in shown
+    assert "<img" not in shown
+    return [unescape(words) for words in re.findall(r"<span>(.*?)</span>", shown, re.S)]
+
+
+def claim() -> int:
+    claimed = transitions.claim_next("east", "first")
+    assert claimed is not None
+    assert transitions.begin(claimed.pk, claimed.lease_epoch, "sha256:x")
+    return claimed.lease_epoch
+
+
+def take_over(owner: str) -> int:
+    (one,) = recovery.take_over("east", owner, "inst", frozenset(), lambda spec: None)
+    return one.epoch
+
+
+def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> None:
+    transitions.release(run.pk, claim())
+    take_over("second")
+    epoch = take_over("third")
+    transitions.ask_to_cancel(run.pk, None, "olga")
+    transitions.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
+    new = "Taken over by the new worker of host east: the one before"
+    assert timeline(client, run) == [
+        "Queued by the system",
+        "Claimed by host east",
+        "The script began",
+        "Its worker was stopped; the script runs on and waits for the next one",
+        f"{new} was stopped and had let go of it",
+        f"{new} went away without a word",
+        "Cancel asked for by olga",
+        "The script was stopped.",
+    ]
+    assert timeline(client, run) == timeline(client, run, "live/")
+
+
+def test_a_worker_that_wins_its_lease_back_is_not_called_new(client: Client, run: Run) -> None:
+    claim()
+    take_over("first")
+    assert "Taken up again by the worker of host east, which had lost its lease" in timeline(client, run)
+
+
+def test_a_host_whose_clock_is_wrong_does_not_change_the_order(
+    client: Client, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event has the database's time."""
+    wrong = timezone.now() - timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: wrong)
+    monkeypatch.setattr(RunEvent._meta.get_field("at"), "default", lambda: wrong)
+    claim()
+    monkeypatch.undo()
+    assert timeline(client, run) == ["Queued by the system", "Claimed by host east", "The script began"]
+    assert RunEvent.objects.order_by("at")[0].at > wrong + timedelta(minutes=59)
+
+
+def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
+    epoch = claim()
+    transitions.note(run.pk, "network_refused", HOSTILE)
+    transitions.finish(run.pk, epoch, Ending(Status.ERRORED, "image_missing", HOSTILE))
+    assert timeline(client, run)[-2:] == [HOSTILE, HOSTILE]
+    assert timeline(client, run, "live/")[-2:] == [HOSTILE, HOSTILE]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_each_event_has_a_line_in_the_log_without_its_words(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cronium.runs")
+    transitions.note(run.pk, "network_refused", HOSTILE)
+    record = caplog.records[-1]
+    About().filter(record)
+    line = Json().format(record)
+    assert json.loads(line)["run_id"] == str(run.pk)
+    assert "network_refused" in line
+    assert "script" not in line
