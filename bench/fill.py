@@ -80,6 +80,7 @@ def runs(slug: str, number: int) -> None:
         with transaction.atomic():
             Run.objects.bulk_create(made)
             LogHead.objects.bulk_create(LogHead(run_id=run.pk, lines=1, bytes=6, sealed=True) for run in made)
+    Job.objects.filter(pk=job.pk).update(last_run_number=first + number - 1)
     Run.objects.filter(pk=model.pk).update(status=Status.CANCELLED, reason="cancelled", finished_at=timezone.now())
 
 
