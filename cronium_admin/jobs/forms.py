@@ -27,6 +27,10 @@ LABELS = {
     "log_keep_runs": "Logs kept, runs", "read_only_root": "Read-only root",
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
+_FULL_LOG = {
+    OnLogLimit.STOP: "It ends as failed, with the reason output_limit.",
+    OnLogLimit.DROP: "The script runs on; what is dropped is counted.",
+}
 _NUMBER = {"invalid": "Must be a number."}
 _WHOLE = {"invalid": "Must be a whole number."}
 
@@ -142,6 +146,16 @@ class JobForm(forms.Form):
     @property
     def keeping(self) -> list[tuple[str, forms.BoundField]]:
         return [("days", self["log_keep_days"]), ("runs", self["log_keep_runs"])]
+
+    @property
+    def full_log(self) -> list[tuple[str, str, str]]:
+        """What a full log may lead to: value, label, sentence."""
+        return [(choice.value, choice.label, says) for choice, says in _FULL_LOG.items()]
+
+    @property
+    def log_cap(self) -> int | None:
+        """The MB of log that no run of this installation gets more of; None when the settings say nothing."""
+        return settings.CONFIG.log_limit_mb
 
     @property
     def custom(self) -> bool:

@@ -88,6 +88,30 @@ def test_leaving_with_unsaved_text_asks_and_the_text_can_be_brought_back(visit: 
     expect(page.locator(".cm-content")).to_contain_text("half a thought")
 
 
+def test_a_full_log_is_dropped_or_stops_the_run_as_the_job_says(visit: Callable[..., Visitor], server: Server) -> None:
+    page = visit().allow("status of 422").page
+    page.goto("/jobs/new/")
+    page.get_by_label("Name", exact=True).fill("Talks too much")
+    limit, drop = page.get_by_label("Log limit"), page.get_by_role("radio", name="Drop the rest")
+    expect(limit).to_be_hidden()
+    page.get_by_text("Custom limits").click()
+    expect(page.get_by_role("radio", name="Stop the run")).to_be_checked()
+    expect(page.get_by_role("group", name="When its log is full")).to_contain_text("what is dropped is counted")
+    drop.check()
+    limit.fill("2000")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    page.locator("#problems").get_by_role("link", name=re.compile("^Log limit")).click()
+    expect(limit).to_be_focused()
+    expect(page.locator("#log_limit_mb-error")).to_contain_text("1000 MB of log")
+    expect(drop).to_be_checked()
+    limit.fill("7")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("7 MB, the rest is dropped")).to_be_visible()
+    job = server.call("GET", "/jobs/talks-too-much")
+    assert (job["log_limit_mb"], job["on_log_limit"]) == (7, "drop")
+
+
 def test_another_language_keeps_the_text_and_replaces_only_a_starter(visit: Callable[..., Visitor]) -> None:
     visitor = visit().allow("dialog: beforeunload")
     page = visitor.page

@@ -84,9 +84,12 @@ def test_a_profile_changes_within_its_ceiling_and_not_beyond(visit: Callable[...
     card = page.locator("section.panel", has=page.locator("#profile-large"))
     card.locator("summary").click()
     page.locator("#large-memory_mb").fill("1536")
+    page.locator("#large-log_limit_mb").fill("500")
     card.get_by_role("button", name="Save").click()
     expect(card.locator(".bar-row", has_text="Memory")).to_contain_text(re.compile("1.5 GB|1536"))
-    assert server.call("GET", "/profiles/large")["memory_mb"] == 1536
+    expect(card.locator(".bar-row", has_text="Log")).to_contain_text("500 MB")
+    changed = server.call("GET", "/profiles/large")
+    assert (changed["memory_mb"], changed["log_limit_mb"]) == (1536, 500)
 
     card.locator("summary").click()
     page.locator("#large-memory_mb").fill("4096")

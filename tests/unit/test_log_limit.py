@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
 
+from cronium_admin.access.models import User
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import log_limit
@@ -119,6 +121,20 @@ def test_a_launch_changes_the_number_only(operator: Api, job: Job, body: dict[st
     answer = operator.post("/jobs/report/runs", body)
     assert (answer.status_code, list(answer.json()["fields"])) == (422, list(body))
     assert not Run.objects.exists()
+
+
+def test_the_pages_say_how_much_and_what_then(people: dict[str, User], job: Job) -> None:
+    page = Client()
+    page.force_login(people["viewer"])
+    stops = launch(job, None)
+    Job.objects.update(on_log_limit="drop", log_limit_mb=1000)
+    drops = launch(Job.objects.select_related("profile").get(), None)
+    for address, says in (
+        (f"/runs/{stops.pk}/", "50 MB, then stopped"),
+        (f"/runs/{drops.pk}/", "1,000 MB, the rest is dropped"),
+        ("/jobs/report/", "1,000 MB, the rest is dropped"),
+    ):
+        assert f'<dt>Log limit</dt><dd class="num">{says}</dd>' in page.get(address).content.decode()
 
 
 def test_another_word_on_the_log_is_another_revision(editor: Api, job: Job) -> None:

@@ -67,6 +67,9 @@ def test_the_blank_editor_begins_with_a_starter_and_the_defaults(client: Client)
         ("cpu", "fast", "Must be a number."),
         ("memory_mb", "4096", "The ceiling is 2048 MB"),
         ("pids", "1", "At least 10 processes"),
+        ("log_limit_mb", "1001", "The ceiling is 1000 MB of log"),
+        ("log_limit_mb", "some", "Must be a whole number."),
+        ("on_log_limit", "keep", "is not a valid choice"),
         ("timeout_seconds", "-5", "At least 1 seconds"),
         ("timeout_seconds", "", "Say after how many seconds"),
         ("image", "two words", "Not an image name"),
@@ -112,6 +115,31 @@ def test_editing_keeps_what_the_form_shows(client: Client, job: Job) -> None:
     client.post("/jobs/report/edit/", {**unticked, "env_name": [], "env_value": [], "input_text": " "})
     job.refresh_from_db()
     assert (job.enabled, job.read_only_root, job.env, job.input, job.memory_mb) == (False, False, {}, None, None)
+
+
+def test_what_a_full_log_does_is_chosen_and_stays_where_nothing_is_sent(client: Client, job: Job) -> None:
+    def stored() -> tuple[int | None, str]:
+        job.refresh_from_db()
+        return job.log_limit_mb, job.on_log_limit
+
+    text = client.get("/jobs/report/edit/").content.decode()
+    assert 'value="stop" id="id_on_log_limit" checked' in text
+    assert '<details class="more"><summary>Custom limits' in text
+    client.post("/jobs/report/edit/", {**GOOD, "log_limit_mb": "20", "on_log_limit": "drop"})
+    assert stored() == (20, "drop")
+    client.post("/jobs/report/edit/", GOOD)
+    assert stored() == (None, "drop")
+    text = client.get("/jobs/report/edit/").content.decode()
+    assert 'value="drop" id="id_on_log_limit_drop" checked' in text
+    assert '<details class="more" open><summary>Custom limits' in text
+
+
+def test_a_cap_of_the_installation_is_said_beside_the_field(client: Client, settings: Any) -> None:
+    assert "CRONIUM_LOG_LIMIT_MB" not in client.get("/jobs/new/").content.decode()
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_limit_mb": 10})
+    text = client.get("/jobs/new/").content.decode()
+    assert "CRONIUM_LOG_LIMIT_MB gives no run more than 10." in text
+    assert text.count("10 MB log") == 3, "each profile shows what a run really gets"
 
 
 def test_save_and_run_goes_to_the_run(client: Client) -> None:

@@ -84,6 +84,21 @@ def test_a_profile_is_edited_created_and_deleted(client: Client) -> None:
     assert "is deleted" in client.post("/profiles/tiny/delete/", follow=True).content.decode()
 
 
+def test_a_profiles_log_limit_is_set_shown_and_taken_back(client: Client, settings: Any) -> None:
+    typed = {"name": "medium", "cpu": "1", "memory_mb": "1024", "pids": "250"}
+    text = client.get("/profiles/").content.decode()
+    assert text.count('<span class="num">50 MB</span>') == 3
+    assert 'placeholder="50"' in text
+    text = client.post("/profiles/medium/", {**typed, "log_limit_mb": "200"}, follow=True).content.decode()
+    assert '<i class="w-p20"></i></span><span class="num">200 MB</span>' in text
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_limit_mb": 100})
+    text = client.get("/profiles/").content.decode()
+    assert "CRONIUM_LOG_LIMIT_MB is set: no run's log gets more than 100 MB." in text
+    assert text.count('<span class="num">100 MB</span>') == 3
+    client.post("/profiles/medium/", {**typed, "log_limit_mb": ""})
+    assert Profile.objects.get(name="medium").log_limit_mb is None
+
+
 def test_a_profiles_runtime_is_set_shown_and_taken_back(client: Client) -> None:
     typed = {"name": "medium", "cpu": "1", "memory_mb": "1024", "pids": "250"}
     assert "Runs under the runtime" not in client.get("/profiles/").content.decode()
@@ -100,6 +115,7 @@ def test_a_profiles_runtime_is_set_shown_and_taken_back(client: Client) -> None:
         ({"cpu": "4"}, "The ceiling is 2 CPU"),
         ({"memory_mb": "9999"}, "The ceiling is 2048 MB"),
         ({"pids": "5"}, "At least 10 processes"),
+        ({"log_limit_mb": "5000"}, "The ceiling is 1000 MB of log"),
         ({"pids": "many"}, "Enter a whole number."),
         ({"name": "Not A Name"}, "Lower-case letters"),
         ({"name": "large"}, "already"),

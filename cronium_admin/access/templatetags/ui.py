@@ -110,6 +110,13 @@ def limits(value: Any) -> str:
     return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} pids"
 
 
+@register.filter
+def log_limit(value: Any) -> str:
+    """What the log of a job or run may hold, and what happens to more."""
+    then = "the rest is dropped" if value.on_log_limit == "drop" else "then stopped"
+    return f"{memory(value.limits.log_limit_mb)}, {then}"
+
+
 @register.simple_tag
 def when(at: datetime | None, exact: bool = False) -> SafeString | str:
     """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""
