@@ -13,8 +13,6 @@ def test_name_servers_for_the_proxy(monkeypatch: pytest.MonkeyPatch, given: str,
     assert Config().egress_dns == made
 
 
-@pytest.mark.parametrize("given", ["dns.example", "9.9.9.9 1.1.1.1", "9.9.9.9:53", "::1", "9.9.9.256"])
-def test_a_name_server_that_is_no_address_stops_the_start(
 @pytest.mark.parametrize(("given", "made"), [("", None), ("1", 1), ("10000", 10_000)])
 def test_a_log_limit_that_is_unset_is_told_from_one_that_says_50(
     monkeypatch: pytest.MonkeyPatch, given: str, made: int | None
@@ -23,6 +21,8 @@ def test_a_log_limit_that_is_unset_is_told_from_one_that_says_50(
     assert Config().log_limit_mb == made
 
 
+@pytest.mark.parametrize("given", ["dns.example", "9.9.9.9 1.1.1.1", "9.9.9.9:53", "::1", "9.9.9.256"])
+def test_a_name_server_that_is_no_address_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     monkeypatch.setenv("CRONIUM_EGRESS_DNS", given)
