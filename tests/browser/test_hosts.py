@@ -1,0 +1,92 @@
+"""The Hosts page: drained and resumed by keyboard, and what it says of hosts that are away, unsafe or drained."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser import logview
+from tests.browser.test_pages import WIDTHS, examine
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server, manage
+
+# Beside the server's own host: one that is away with runs, and one in trouble that nobody has drained in vain.
+OTHERS = """
+from datetime import timedelta
+from django.utils import timezone
+from cronium_admin.hosts.models import Host
+now = timezone.now()
+Host.objects.create(name="attic", capacity=4, running=2, heartbeat_at=now - timedelta(hours=1), engine_version="20.10")
+Host.objects.create(name="<b>vault", capacity=2, running=1, draining=True, heartbeat_at=now + timedelta(hours=1),
+    unsafe=True, canary_at=now, canary=[{"name": "vsock", "held": False, "found": "a <socket> was opened"}],
+    queues=["night"], cpus=2.0, memory_bytes=2**31, load=1.5, engine_error="The Docker Engine does not answer")
+"""
+GONE = 'from cronium_admin.hosts.models import Host; Host.objects.filter(name__in=["attic", "<b>vault"]).delete()'
+
+
+@pytest.fixture(scope="module")
+def others(server: Server) -> Iterator[None]:
+    """Those hosts, and a run that none of them takes."""
+    manage(server.env, "shell", "-c", OTHERS)
+    run_id = server.run("true", queue="tpu")
+    yield
+    server.cancel(run_id)
+    manage(server.env, "shell", "-c", GONE)
+
+
+@pytest.fixture
+def resumed(server: Server) -> Iterator[None]:
+    yield
+    server.call("PATCH", "/hosts/local", {"draining": False})
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if target.evaluate("one => one === document.activeElement"):
+            return
+    expect(target).to_be_focused()
+
+
+@pytest.mark.usefixtures("resumed")
+def test_a_host_is_drained_and_resumed_by_keyboard(page: Page, server: Server) -> None:
+    page.goto("/hosts/")
+    tab_to(page, page.get_by_role("button", name="Drain local"))
+    page.keyboard.press("Enter")
+    section = page.get_by_role("region", name=re.compile("^local"))
+    expect(section).to_contain_text("Draining")
+    expect(section).to_contain_text("takes no runs")
+    expect(page.get_by_text("Host local ends what it has and takes nothing new.")).to_be_visible()
+
+    run_id = server.run("echo at last")
+    page.goto(f"/runs/{run_id}/")
+    expect(page.locator("#run-reason")).to_contain_text("host local is draining and takes nothing new")
+    expect(page.locator("#run-reason")).to_contain_text("1 run of the queue default waits")
+    assert server.get(run_id)["status"] == "queued"
+
+    page.goto("/hosts/")
+    tab_to(page, page.get_by_role("button", name="Resume local"))
+    page.keyboard.press("Space")
+    expect(page.get_by_text("Host local takes runs again.")).to_be_visible()
+    expect(section).not_to_contain_text("Draining")
+    page.goto(f"/runs/{run_id}/")
+    logview.expect_state(page, "Succeeded")
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_hosts_away_unsafe_and_drained_are_told_in_words(visit: Callable[..., Visitor], width: str) -> None:
+    page = visit(**WIDTHS[width]).page
+    page.goto("/hosts/")
+    away = page.get_by_role("region", name=re.compile("^attic"))
+    expect(away).to_contain_text("Away")
+    expect(away).to_contain_text("Nothing was heard from it for half a minute")
+    expect(away).to_contain_text("takes no runs")
+    expect(away).to_contain_text("1 h ago")
+    vault = page.get_by_role("region", name=re.compile("^<b>vault"))
+    for words in ("Unsafe", "Draining: 1 run left", "a <socket> was opened", "The Docker Engine does not answer"):
+        expect(vault).to_contain_text(words)
+    expect(page.locator("main")).to_contain_text("1 run of the queue tpu waits")
+    expect(page.locator("main")).to_contain_text("manage.py worker --queues tpu")
+    examine(page)
