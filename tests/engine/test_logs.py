@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +142,27 @@ def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
         assert took < 10
         watch.until_end()
     assert (server.get(flood)["status"], server.get(flood)["reason"]) == ("failed", "output_limit")
+
+
+def test_viewers_that_do_not_read_cost_little_and_hold_up_nobody(serve: Any) -> None:
+    """40 MB at full speed: six sockets that nobody reads, and one that somebody does."""
+    server = serve()
+    assert server.process is not None
+    script = "yes 'a line of a flood that is not so very short' | head -c 40000000"
+    run_id = server.run(script, profile="large")
+    address = f"ws://127.0.0.1:{server.port}/ws/runs/{run_id}/logs"
+    headers = {"Authorization": f"Bearer {server.token}"}
+    with ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(connect(address, additional_headers=headers, ping_interval=None, close_timeout=0.1))
+        before = memory_of(server.process.pid)
+        with server.watch(run_id) as reader:
+            end = reader.until_end(120)
+        assert end["lines"] == len(reader.lines) == server.get(run_id)["log_lines"]
+        assert memory_of(server.process.pid) - before < 200e6
+
+
+def memory_of(pid: int) -> int:
+    """Resident bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024

@@ -373,3 +373,48 @@ async def test_a_run_that_is_deleted_meanwhile_ends_the_view(connect: Callable[.
     await sync_to_async(lambda: Run.objects.all().delete())()
     live.nudge([world.run.pk])
     assert await viewer.until_closed() == 4403
+
+
+async def test_a_hundred_viewers_of_a_run_cost_about_one_read(
+    connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
+    await world.begin()
+    viewers = [await connect(world.run.pk, world.token) for _ in range(100)]
+    for viewer in viewers:
+        await viewer.until(lambda seen: seen.of("status"))
+    reads: list[int] = []
+    look = tail._news
+
+    def counted(run_id: uuid.UUID, after: int) -> tail.News:
+        reads.append(after)
+        return look(run_id, after)
+
+    monkeypatch.setattr(tail, "_news", counted)
+    await world.write((1, b"one\ntwo\n"))
+    for viewer in viewers:
+        await viewer.until(lambda seen: seen.seqs == [1, 2])
+    assert len(reads) <= 4, reads  # one for the news, and a last look of those who came to its end
+    await world.finish()
+    for viewer in viewers:
+        assert await viewer.until_closed() == 1000
+    assert len(tail._tails) == 0
+
+
+async def test_a_channel_layer_that_fails_costs_delay_and_no_line(
+    connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.2)
+
+    class Broken:
+        async def new_channel(self) -> str:
+            raise ConnectionError("the broker is away")
+
+    monkeypatch.setattr(tail, "get_channel_layer", Broken)
+    await world.begin()
+    viewer = await connect(world.run.pk, world.token)
+    await viewer.until(lambda seen: seen.of("status"))
+    await world.write((1, b"one\n"))
+    await viewer.until(lambda seen: seen.seqs == [1])
+    await world.finish()
+    assert await viewer.until_closed() == 1000
