@@ -10,13 +10,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 # Of the settings and of a job's own values alike.
 MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # Docker's own names
 
 
 def _known_url(*schemes: str) -> AfterValidator:
@@ -35,6 +37,14 @@ def _default_concurrency() -> int:
     return max(2, min(4 * (os.cpu_count() or 1), by_memory))
 
 
+def _ssh_in_full(value: str) -> str:
+    """The mistakes of an SSH address, told before anybody needs the engine."""
+    parts = urlsplit(value)
+    if parts.scheme == "ssh" and (not parts.hostname or parts.port == 0 or parts.password is not None):
+        raise ValueError("must be like ssh://user@host or ssh://user@host:22/var/run/docker.sock; keys, no password")
+    return value
+
+
 class Config(BaseSettings):
     """What the environment says; each field is `CRONIUM_` and its name in capitals."""
 
@@ -51,7 +61,8 @@ class Config(BaseSettings):
     admin_password: str = ""
     database_url: Annotated[str, _known_url("sqlite", "postgres", "postgresql")] = ""
     redis_url: Annotated[str, _known_url("redis", "rediss", "valkey", "valkeys", "unix")] = ""
-    docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https")] = ""
+    docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https"), AfterValidator(_ssh_in_full)] = ""
+    docker_cert_path: str = ""  # a folder; for TLS to that engine
     # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.
     backend_url: Annotated[str, _known_url("http", "https")] = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -80,6 +91,17 @@ class Config(BaseSettings):
     def _room_for_runs(cls, value: IPv4Network) -> IPv4Network:
         if value.prefixlen > 24 or not value.is_private:
             raise ValueError("must be a private IPv4 network of at least a /24, such as 10.213.0.0/16")
+        return value
+
+    @field_validator("docker_cert_path")
+    @classmethod
+    def _holds_certificates(cls, value: str, info: ValidationInfo) -> str:
+        if value and not str(info.data.get("docker_host", "")).startswith(("tcp://", "https://")):
+            raise ValueError("is for an engine over TLS: set CRONIUM_DOCKER_HOST=tcp://host:2376 with it")
+        for name in CERTIFICATES if value else ():
+            if not os.access(Path(value) / name, os.R_OK) or not (Path(value) / name).is_file():
+                needed = ", ".join(CERTIFICATES)
+                raise ValueError(f"{name} is not there or not readable: must be a folder with {needed}")
         return value
 
     @field_validator("secret_key")

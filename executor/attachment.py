@@ -1,11 +1,17 @@
 """A container's streams as one connection; knows nothing of what is said over them."""
 
+import select
 import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from executor.errors import EngineUnreachable
 
+T = TypeVar("T")
 SEND_SECONDS = 30
 
 
@@ -28,21 +34,27 @@ class Attachment:
             begun, self._begun = self._begun, b""
             return begun
         try:
-            self._socket.settimeout(timeout)
-            return self._socket.recv(size)
+            return self._recv(size, timeout)
         except (TimeoutError, BlockingIOError):
             return None
         except (OSError, ValueError):  # closed by another thread, or cut
             self.broken = True
             return b""
 
+    def _recv(self, size: int, timeout: float | None) -> bytes:
+        self._socket.settimeout(timeout)
+        return self._socket.recv(size)
+
     def send(self, data: bytes) -> None:
         """All of `data`, or EngineUnreachable."""
         try:
-            self._socket.settimeout(SEND_SECONDS)
-            self._socket.sendall(data)
+            self._send(data)
         except (OSError, ValueError) as error:
             raise EngineUnreachable(f"The connection to the container broke: {error}.") from error
+
+    def _send(self, data: bytes) -> None:
+        self._socket.settimeout(SEND_SECONDS)
+        self._socket.sendall(data)
 
     def close_write(self) -> None:
         """End the container's standard input and keep reading."""
@@ -57,12 +69,60 @@ class Attachment:
             self._socket.close()
 
 
+class TlsAttachment(Attachment):
+    """Over TLS, whose one state serves both directions: reader and writer take turns at it, and wait outside."""
+
+    def __init__(self, raw: Any, begun: bytes = b"") -> None:
+        super().__init__(raw, begun)
+        self._socket.setblocking(False)
+        self._turn = threading.Lock()
+
+    def _recv(self, size: int, timeout: float | None) -> bytes:
+        return self._step(lambda: self._socket.recv(size), timeout)
+
+    def _send(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            part = left
+            left = left[self._step(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
+
+    def _step(self, act: Callable[[], T], seconds: float | None) -> T:
+        """Do it as soon as the connection allows; TimeoutError after `seconds`."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            with self._turn:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    wanted = select.POLLIN
+                except ssl.SSLWantWriteError:
+                    wanted = select.POLLOUT
+            poll = select.poll()
+            poll.register(self._socket, wanted)
+            left = None if until is None else max(0.0, until - time.monotonic()) * 1000
+            if not poll.poll(left):
+                raise TimeoutError
+
+    def close_write(self) -> None:
+        """TLS says the end itself, and does not wait here for the other side's."""
+        with suppress(OSError, ValueError), self._turn:
+            self._socket.unwrap()  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        with suppress(OSError):
+            # Past ssl's own, which would have the reader take what is encrypted for text.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        with suppress(OSError), self._turn:
+            self._socket.close()
+
+
 def taken_over(response: Any, raw: Any) -> Attachment:
     """The connection whose answer `response` has begun, with what its parser has read ahead of the headers."""
     buffer = response.raw._fp.fp
-    begun = bytes(getattr(buffer, "_rbuffer", b""))  # over SSH
-    if hasattr(buffer, "peek"):
-        getattr(raw, "_sock", raw).settimeout(0)
-        with suppress(OSError):  # over TLS, with nothing to be had at once
-            begun = buffer.peek()
-    return Attachment(raw, begun)
+    connection = getattr(raw, "_sock", raw)
+    connection.settimeout(0)
+    begun = b""
+    with suppress(OSError):  # over TLS, with nothing to be had at once
+        begun = buffer.peek()
+    kind = TlsAttachment if isinstance(connection, ssl.SSLSocket) else Attachment
+    return kind(raw, begun)

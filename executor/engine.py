@@ -13,11 +13,12 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException
-from docker.utils import kwargs_from_env
 
-from executor import errors, options
+from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
+from executor.reach import Reach
 from executor.seen import ContainerState, Found, found, state_of, unix
+from executor.ssh import TunnelDown
 
 REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
@@ -33,35 +34,39 @@ def _typed(what: str) -> Iterator[None]:
         text = f"The engine could not {what}: {error.explanation or error}"
         kinds: dict[int, type[errors.EngineError]] = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict}
         raise kinds.get(status, errors.EngineError)(text) from error
+    except TunnelDown as error:
+        raise errors.EngineUnreachable(str(error)) from error
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
+        tls = f" (TLS: {said})" if (said := reach.why(error)) else ""
         raise errors.EngineUnreachable(
-            f"The Docker Engine gave no answer when asked to {what}. Is it running? `manage.py doctor` tells more."
+            f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? `manage.py doctor` tells more."
         ) from error
 
 
 class Engine:
     """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
 
-    def __init__(self, url: str = "", pool: int = 64) -> None:
-        self._url, self._pool = url, pool
+    def __init__(self, url: str = "", pool: int = 64, certificates: str = "") -> None:
+        self._reach, self._pool = Reach(url, certificates), pool
         self._lock = threading.Lock()
         self._clients: tuple[docker.APIClient, docker.APIClient] | None = None
         self._facts: dict[str, Any] = {}
-        self._base: dict[str, Any] = {}
+        self._version = ""
 
     def _connect(self) -> tuple[docker.APIClient, docker.APIClient]:
         """The control and the streaming client, made at first use: an engine may come up later than we do."""
-        with self._lock:
+        with self._lock, _typed("say its version"):
+            self._reach.ready()
             if self._clients is None:
-                with _typed("say its version"):
-                    where = {"base_url": self._url} if self._url else kwargs_from_env()
-                    self._base = {**where, "timeout": CONTROL_SECONDS}
-                    control = docker.APIClient(version="auto", max_pool_size=self._pool, **self._base)
-                    self._base["version"] = control.api_version
-                    streams = docker.APIClient(max_pool_size=3 * self._pool, **self._base)
-                    self._facts = control.info()
-                    self._clients = control, streams
+                control = self._client(max_pool_size=self._pool)
+                self._version = str(control.api_version)
+                streams = self._client(max_pool_size=3 * self._pool)
+                self._facts = control.info()
+                self._clients = control, streams
             return self._clients
+
+    def _client(self, **more: Any) -> docker.APIClient:
+        return self._reach.client(timeout=CONTROL_SECONDS, version=self._version or "auto", **more)
 
     @property
     def _control(self) -> docker.APIClient:
@@ -76,7 +81,7 @@ class Engine:
         """Over a connection of its own: an engine that is being stopped takes no new ones, but goes on answering on
         those it has until its containers have ended."""
         self._connect()
-        client = docker.APIClient(**self._base)
+        client = self._client()
         try:
             yield client
         finally:
@@ -192,8 +197,11 @@ class Engine:
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
         """Connect to the container's streams. Output needs a reader until the end, or the engine stalls."""
         wanted = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
+        client: Any = self._streams  # its own way to attach forgets what came together with the answer's headers
         with _typed(f"attach to {name}"):
-            return Attachment(self._streams.attach_socket(name, wanted))
+            path, upgrade = client._url("/containers/{0}/attach", name), {"Connection": "Upgrade", "Upgrade": "tcp"}
+            response = client._post(path, params=wanted, headers=upgrade, stream=True)
+            return taken_over(response, client._get_raw_response_socket(response))
 
     def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         """The container's own log, as HTTP carries it (`engine_log` takes it apart): from its start, or from now on."""

@@ -28,9 +28,17 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def tls_context() -> ssl.SSLContext:
-    """The context the Docker client would use: DOCKER_CERT_PATH with ca.pem, cert.pem and key.pem."""
-    folder = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+def certificates() -> str:
+    """The folder with ca.pem, cert.pem and key.pem: Cronium's, or that of every Docker client; empty without TLS."""
+    if folder := os.environ.get("CRONIUM_DOCKER_CERT_PATH"):
+        return folder
+    if os.environ.get("DOCKER_TLS_VERIFY"):
+        return os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+    return ""
+
+
+def tls_context(folder: str) -> ssl.SSLContext:
+    """For an engine that shows a certificate and wants one."""
     context = ssl.create_default_context(cafile=os.path.join(folder, "ca.pem"))
     context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
     return context
@@ -42,9 +50,11 @@ def connection(address: str) -> http.client.HTTPConnection:
     if parts.scheme == "unix":
         return UnixConnection(parts.path)
     if parts.scheme in {"tcp", "http", "https"} and parts.hostname:
-        if parts.scheme == "https" or os.environ.get("DOCKER_TLS_VERIFY"):
+        folder = certificates()
+        if parts.scheme == "https" or folder:
+            context = tls_context(folder) if folder else None
             return http.client.HTTPSConnection(
-                parts.hostname, parts.port or 2376, timeout=TIMEOUT_SECONDS, context=tls_context()
+                parts.hostname, parts.port or 2376, timeout=TIMEOUT_SECONDS, context=context
             )
         return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=TIMEOUT_SECONDS)
     raise ValueError(f"{address}: expected unix://, tcp://, http://, https:// or ssh://")

@@ -27,6 +27,8 @@ install_missing() {
   [ -n "$(postgres_bin)" ] || missing+=(postgresql)
   browser >/dev/null || missing+=(chromium)
   command -v node >/dev/null || missing+=(nodejs) # the tests of the node helper and of the pages' modules
+  # Its installation starts a server where systemd rules, so there it is its owner's to install, or its tests are skipped.
+  [ -x /usr/sbin/sshd ] || has_systemd || missing+=(openssh-server)
   [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || missing+=(fonts-dejavu-core)
   [ "${#missing[@]}" -gt 0 ] || return 0
   if ! is_root || ! is_debian_like; then

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator
 
 import requests
-from django.conf import settings
 from django.db import DatabaseError
 from docker.errors import DockerException
 
 from cronium_admin.hosts import canary
 from cronium_admin.hosts.checks import engine, machine, services
 from cronium_admin.hosts.checks.patient import Ask, Patient, directly
+from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.findings import Row
 from executor.canary import Probe, mend
-from executor.engine import Engine
 from executor.errors import EngineError
 
 # In the order in which a newcomer would mend them. Each takes milliseconds where all is well.
@@ -52,7 +51,7 @@ def _rows(name: str, check: Callable[[Patient], Iterator[Row]], patient: Patient
 def isolation(host: str) -> list[Row]:
     """What a run like any other gets through to, in a few seconds; kept as `host`'s verdict."""
     try:
-        probes = canary.make(Engine(settings.CONFIG.docker_host), host).run()
+        probes = canary.make(own_engine(), host).run()
         canary.store(host, probes)
     except EngineError as error:
         again = "Mend what the message names, and run doctor again: nothing is known of this host's isolation."

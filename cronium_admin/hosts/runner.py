@@ -18,6 +18,7 @@ from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.checkup import Checkup
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.engine_watch import EngineWatch
 from cronium_admin.hosts.facts import HostFacts
 from cronium_admin.hosts.handler import RowHandler
@@ -32,7 +33,6 @@ from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.service import SecretUnavailable
 from executor import crash, options
 from executor.canary import Canary, host_label
-from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import reap
 from executor.sandbox import EngineLike
@@ -66,7 +66,7 @@ class Runner:
         self._acting = Acting(host)
         self.owner = self._acting.owner
         self.instance = instance()
-        self.engine = engine or Engine(settings.CONFIG.docker_host, pool=settings.CONFIG.max_concurrent)
+        self.engine = engine or own_engine(settings.CONFIG.max_concurrent)
         self.database = DatabaseThreads()
         self.writer = LogWriter()
         self.acts = False  # this process, and no other, acts for the host

@@ -1,23 +1,32 @@
 """A connection to the Docker Engine for building and looking; runs go through the executor."""
 
 import docker
-import docker.errors
 from django.conf import settings
-from docker.utils import kwargs_from_env
+from docker.errors import DockerException
 
 from cronium_admin.errors import Refused
+from executor.reach import Reach
+from executor.ssh import TunnelDown
+
+
+def client(seconds: int) -> docker.APIClient:
+    """One that waits `seconds` for an answer; DockerException when no engine answers at all."""
+    return _reach().client(timeout=seconds)
 
 
 def connect(seconds: int) -> docker.APIClient:
-    """A client that waits `seconds` for an answer; Refused (503) when no engine answers at all."""
-    where = settings.CONFIG.docker_host
-    place = {"base_url": where} if where else kwargs_from_env()
+    """As `client`, for whoever is told why in a sentence: Refused (503) when no engine answers at all."""
     try:
-        return docker.APIClient(**place, version="auto", timeout=seconds)
-    except docker.errors.DockerException as error:
-        at = place.get("base_url") or "its usual socket"
+        return client(seconds)
+    except DockerException as error:
+        why = f" {error}." if isinstance(error, TunnelDown) else ""
         raise Refused(
             503,
             "engine_unreachable",
-            f"No Docker Engine answers at {at}. Start it, or set CRONIUM_DOCKER_HOST to where it is.",
+            f"No Docker Engine answers at {_reach().url or 'its usual socket'}.{why} Start it, or set "
+            "CRONIUM_DOCKER_HOST to where it is.",
         ) from error
+
+
+def _reach() -> Reach:
+    return Reach(settings.CONFIG.docker_host, settings.CONFIG.docker_cert_path)

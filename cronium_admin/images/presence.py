@@ -2,11 +2,12 @@
 
 from hashlib import sha256
 
-from django.conf import settings
 from django.core.cache import cache
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 from requests import RequestException
+
+from cronium_admin.images.engine import client as engine_client
 
 _TIMEOUT = 2  # seconds for one answer of the engine
 _KEPT = 10  # seconds an answer is believed
@@ -25,7 +26,7 @@ def presence(references: list[str]) -> dict[str, bool | None]:
 
 def _ask(references: list[str]) -> dict[str, bool | None]:
     try:
-        client = APIClient(base_url=settings.CONFIG.docker_host or None, timeout=_TIMEOUT, version="auto")
+        client = engine_client(_TIMEOUT)
     except (DockerException, RequestException):
         return dict.fromkeys(references)
     try:

@@ -33,22 +33,31 @@ class SecondEngine:
         self.folder = Path(tempfile.mkdtemp(prefix=f"cronium-engine{number}-"))
         self.address = f"unix://{self.folder}/docker.sock"
         self.subnet_pool = f"10.{215 + number}.0.0/16"
+        self._arguments: tuple[str, ...] = ()
 
     def _script(self, what: str, *arguments: str) -> None:
         script = [str(ROOT / "scripts" / "second_engine.sh"), what, str(self.folder), str(self.number), *arguments]
         subprocess.run(script, check=True, timeout=120)
 
     def start(self, *arguments: str) -> None:
-        """Start it, with these arguments of dockerd's; return when it answers."""
+        """Have it run with these arguments of dockerd's; return when it answers."""
+        if self.pid and arguments != self._arguments:
+            self.signal(signal.SIGTERM)
         self._script("start", *arguments)
+        self._arguments = arguments
 
     @property
-    def pid(self) -> int:
-        return int((self.folder / "docker.pid").read_text())
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        with suppress(FileNotFoundError):
+            pid = int((self.folder / "docker.pid").read_text())
+            return pid if Path(f"/proc/{pid}").exists() else None
+        return None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it, and return when the process has ended."""
         pid = self.pid
+        assert pid
         os.kill(pid, number)
         end = time.monotonic() + 30
         while Path(f"/proc/{pid}").exists():

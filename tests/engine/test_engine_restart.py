@@ -70,7 +70,6 @@ def check_all_or_marked(server: Server, run: dict[str, Any]) -> None:
 
 def test_a_run_outlives_an_engine_that_keeps_its_containers(second: SecondEngine, server: Server) -> None:
     """Killed and stopped in turn; meanwhile the script asks its sidecar, without a pause."""
-    second.signal(signal.SIGTERM)
     second.start("--live-restore")
     slug = server.job(ASKS_AND_TELLS)
     run_id = server.launch(slug)

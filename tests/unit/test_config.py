@@ -1,5 +1,7 @@
 """What the environment may say, where no other test is about it."""
 
+from pathlib import Path
+
 import pytest
 
 from cronium_admin.config import Config, config
@@ -37,3 +39,55 @@ def test_a_name_server_that_is_no_address_stops_the_start(
     said = capsys.readouterr().err
     assert "CRONIUM_EGRESS_DNS" in said
     assert "9.9.9.9" in said, "it says what is allowed"
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """What a start says that these settings stop."""
+    config.cache_clear()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            config()
+    finally:
+        config.cache_clear()
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/docker.sock", "tcp://10.0.0.1:2376", "ssh://there", "ssh://me@there:22/s"]
+)
+def test_an_engine_has_one_of_these_addresses(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CRONIUM_DOCKER_HOST", url)
+    assert Config().docker_host == url
+
+
+@pytest.mark.parametrize("url", ["there", "ssh://", "ssh://me:word@there", "ssh://there:port", "npipe://there"])
+def test_an_engine_address_that_is_none_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("CRONIUM_DOCKER_HOST", url)
+    assert "CRONIUM_DOCKER_HOST" in refused(capsys)
+
+
+@pytest.mark.parametrize("missing", ["ca.pem", "cert.pem", "key.pem"])
+def test_a_missing_certificate_is_named_before_the_engine_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, missing: str
+) -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("CRONIUM_DOCKER_HOST", "tcp://10.0.0.1:2376")
+    monkeypatch.setenv("CRONIUM_DOCKER_CERT_PATH", str(tmp_path))
+    assert Config().docker_cert_path == str(tmp_path)
+    (tmp_path / missing).unlink()
+    said = refused(capsys)
+    assert said.startswith(f"CRONIUM_DOCKER_CERT_PATH: {str(tmp_path)!r} is not allowed: {missing} is not there")
+    assert "ca.pem, cert.pem, key.pem" in said
+
+
+@pytest.mark.parametrize("url", ["", "unix:///run/docker.sock", "ssh://there"])
+def test_certificates_are_for_tls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("CRONIUM_DOCKER_HOST", url)
+    monkeypatch.setenv("CRONIUM_DOCKER_CERT_PATH", "/somewhere")
+    assert "CRONIUM_DOCKER_HOST=tcp://" in refused(capsys)

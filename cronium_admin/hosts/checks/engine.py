@@ -16,6 +16,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, Choice, resolve
 from executor.options import LABEL_INSTANCE
 
+TLS = "Set CRONIUM_DOCKER_CERT_PATH, or reach it over SSH: see docs/deploy.md."
 LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes", "CpuCfsQuota": "CPU"}
 
 
@@ -34,6 +35,8 @@ def engine(patient: Patient) -> Iterator[Row]:
     elif missing:
         mend = "Enable these cgroup controllers in the host's kernel; until then a run's limits do not hold."
         yield Row("engine", "warning", f"{found}; it can't limit {', '.join(missing)}", mend)
+    elif patient.client.base_url.startswith("http://"):
+        yield Row("engine", "warning", f"{found}; over TCP without TLS, so whoever reaches it is root there", TLS)
     else:
         yield Row("engine", "ok", found)
 

@@ -4,14 +4,13 @@ from argparse import ArgumentParser
 from collections.abc import Set
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from cronium_admin.hosts import reaped, recovery
+from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.instance import instance
-from executor.engine import Engine
 from executor.errors import EngineError
 from executor.reaper import leftovers, reap
 
@@ -31,7 +30,7 @@ class Command(BaseCommand):
             return recovery.living(host, run_ids)
 
         try:
-            found = (leftovers if dry else reap)(Engine(settings.CONFIG.docker_host), instance(), host, living)
+            found = (leftovers if dry else reap)(own_engine(), instance(), host, living)
         except EngineError as error:
             raise CommandError(str(error)) from error
         if not dry:

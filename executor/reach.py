@@ -1,0 +1,71 @@
+"""How an engine is reached: a client of docker-py for an address, over a socket, TCP, TLS or SSH."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env
+
+from executor.ssh import START_SECONDS, tunnel
+
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+
+
+class Client(docker.APIClient):
+    """docker-py's, for an engine that is reached as its address says: this machine's proxies, and the authorities it
+    trusts besides the engine's own, are for other things."""
+
+    # typeshed has a type of its own for the answer, which nobody else can name.
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        return {
+            "proxies": dict(proxies or {}),
+            "stream": self.stream if stream is None else stream,
+            "verify": self.verify if verify is None else verify,
+            "cert": self.cert if cert is None else cert,
+        }
+
+
+class Reach:
+    """An engine's address: `url` as Docker writes it, with a folder of certificates for TLS.
+
+    Without an address, what the environment tells every Docker client (DOCKER_HOST and its companions).
+    """
+
+    def __init__(self, url: str = "", certificates: str = "") -> None:
+        self._place: Mapping[str, Any] = {"base_url": url} if url else kwargs_from_env()
+        if url and certificates:
+            authority, own, key = (str(Path(certificates) / name) for name in CERTIFICATES)
+            self._place = {**self._place, "tls": TLSConfig(client_cert=(own, key), ca_cert=authority, verify=True)}
+        self.url = str(self._place.get("base_url") or "")  # empty: the machine's own socket
+        self._tunnel = tunnel(self.url) if self.url.startswith("ssh://") else None
+
+    def ready(self, seconds: float = START_SECONDS) -> None:
+        """See to the way there, for clients that were made before. TunnelDown when there is none."""
+        if self._tunnel:
+            self._tunnel.address(seconds)
+
+    def client(self, *, timeout: int, version: str = "auto", **more: Any) -> Client:
+        """A new client; with the version `auto` it asks for it at once, and raises DockerException without answer."""
+        place = dict(self._place)
+        if self._tunnel:
+            place["base_url"] = self._tunnel.address(min(timeout, START_SECONDS))
+        return Client(**place, timeout=timeout, version=version, **more)
+
+
+def why(error: BaseException) -> str:
+    """What TLS itself says against a connection; empty where it is not to blame."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return getattr(seen, "verify_message", "") or str(seen.reason or seen)
+        seen = _within(seen)
+    return ""
+
+
+def _within(error: BaseException) -> BaseException | None:
+    """The error behind it: a cause, or what urllib3 keeps as its argument or reason."""
+    inside = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
+    return next((one for one in inside if isinstance(one, BaseException)), None)

@@ -1,0 +1,153 @@
+"""An engine's socket on another machine, brought here by the `ssh` program: one process of it for each address.
+
+It forwards a socket of ours to the engine's, so a connection through it is one through a socket here: any number at
+once, either direction ended alone. Keys, known hosts and jumps are the user's own configuration of `ssh`.
+"""
+
+import atexit
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from docker.errors import DockerException
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+START_SECONDS, AGAIN_SECONDS = 15.0, 2.0  # until it stands; between two tries
+LAST_WORDS = 500
+OPTIONS = {
+    "BatchMode": "yes",  # nobody is there to answer
+    "ConnectTimeout": "10",
+    "ExitOnForwardFailure": "yes",
+    "ServerAliveInterval": "5",  # a machine that is gone is noticed in 15 s
+    "ServerAliveCountMax": "3",
+    "StreamLocalBindMask": "0177",
+    "ControlMaster": "no",  # a connection shared with others may end when they want
+    "ControlPath": "none",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "PermitLocalCommand": "no",
+    "RequestTTY": "no",
+}
+# Ends with whoever started it, however that ends: the pipe on its standard input is closed then, and its folder goes,
+# unless a word was said before. A shell's background jobs have no standard input, hence the detour over 3.
+TIED = """exec 3<&0 </dev/null
+ssh "$@" 3<&- &
+ssh=$!
+(read -r again <&3; [ "$again" ] || rm -rf "$0"; kill "$ssh") 2>/dev/null &
+exec 3<&-
+wait "$ssh"; code=$?
+kill $! 2>/dev/null
+exit "$code"
+"""
+
+
+class TunnelDown(DockerException):
+    """There is no way to the engine's machine; the text says why, as `ssh` does."""
+
+
+def arguments(url: str) -> list[str]:
+    """How `ssh` is told of `ssh://[user@]host[:port][/path/of/the/socket]`; ValueError for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme != "ssh" or not parts.hostname or parts.password is not None:
+        raise ValueError("must be ssh://user@host, with a port or the engine's socket as path behind it if need be")
+    host = parts.netloc.rpartition("@")[2]  # as it was written: a name in somebody's configuration
+    if parts.port is not None:
+        host = host.rpartition(":")[0]
+    port = ["-p", str(parts.port)] if parts.port is not None else []
+    user = ["-l", parts.username] if parts.username else []
+    return [*port, *user, "--", host.strip("[]")]
+
+
+class Tunnel:
+    """`address` may be called from any thread, at any moment; it builds the tunnel anew when it has broken."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._to = arguments(url)
+        self._there = urlsplit(url).path.rstrip("/") or ENGINE_SOCKET
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failed_at, self._why = -AGAIN_SECONDS, ""
+        self._closed = False
+
+    def address(self, seconds: float = START_SECONDS) -> str:
+        """The socket here, as docker-py wants it. TunnelDown when it does not stand within `seconds`."""
+        with self._lock:
+            if self._closed:
+                raise TunnelDown(f"The SSH connection to {self._url} was closed.")
+            if self._process is None or self._process.poll() is not None:
+                if time.monotonic() - self._failed_at < AGAIN_SECONDS:
+                    raise TunnelDown(self._why)
+                try:
+                    self._start(seconds)
+                except TunnelDown as error:
+                    self._failed_at, self._why = time.monotonic(), str(error)
+                    raise
+            return f"unix://{self._socket}"
+
+    @property
+    def _socket(self) -> Path:
+        assert self._folder is not None
+        return self._folder / "docker.sock"
+
+    def _start(self, seconds: float) -> None:
+        if not shutil.which("ssh"):
+            raise TunnelDown(f"{self._url} needs the program `ssh`, which is not on this machine (openssh-client).")
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="cronium-ssh-"))
+        self._end()
+        self._socket.unlink(missing_ok=True)
+        options = [part for name, value in OPTIONS.items() for part in ("-o", f"{name}={value}")]
+        words = ["-N", *options, "-L", f"{self._socket}:{self._there}", *self._to]
+        with (self._folder / "said").open("wb") as said:
+            self._process = subprocess.Popen(
+                ["sh", "-c", TIED, str(self._folder), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,  # a Ctrl-C is for us: what runs there is still to be stopped, over it
+            )
+        self._wait(time.monotonic() + seconds)
+
+    def _wait(self, until: float) -> None:
+        """It makes its socket once it has been let in."""
+        assert self._process is not None
+        assert self._folder is not None
+        while not self._socket.exists():
+            if self._process.poll() is None and time.monotonic() < until:
+                time.sleep(0.02)
+                continue
+            self._end()
+            said = (self._folder / "said").read_text(errors="replace").strip()[-LAST_WORDS:]
+            raise TunnelDown(f"No SSH connection to {self._url}: {said or 'no answer in time'}")
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        with suppress(subprocess.TimeoutExpired, BrokenPipeError):
+            self._process.communicate(b"again\n", 5)
+        self._process = None
+
+    def close(self) -> None:
+        """End it, and leave nothing. Twice does no harm."""
+        with self._lock:
+            self._closed = True
+            self._end()
+            if self._folder:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+
+@cache
+def tunnel(url: str) -> Tunnel:
+    """This process's one tunnel to that address; it ends with the process."""
+    made = Tunnel(url)
+    atexit.register(made.close)
+    return made

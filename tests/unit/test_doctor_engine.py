@@ -1,0 +1,27 @@
+"""What doctor says of an engine, by what it answers and how it is reached."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cronium_admin.hosts.checks.engine import engine
+
+
+@pytest.mark.parametrize(
+    ("address", "info", "state", "words"),
+    [
+        ("http+docker://localhost", {}, "ok", "Docker Engine 20.10"),
+        ("https://10.0.0.1:2376", {}, "ok", "Docker Engine 20.10"),
+        ("http://10.0.0.1:2375", {}, "warning", "without TLS"),
+        ("http+docker://localhost", {"PidsLimit": False}, "warning", "processes"),
+        ("http+docker://localhost", {"OSType": "windows"}, "failed", "no Linux containers"),
+    ],
+)
+def test_an_engine_is_judged(address: str, info: dict[str, Any], state: str, words: str) -> None:
+    client = SimpleNamespace(base_url=address, version=lambda: {"Version": "20.10.24", "ApiVersion": "1.41"})
+    patient: Any = SimpleNamespace(client=client, info=info)
+    (row,) = engine(patient)
+    assert row.state == state
+    assert words in row.found
+    assert bool(row.mend) == (state != "ok")

@@ -1,0 +1,99 @@
+"""A connection over TLS: its one state serves a reader and a writer at once, and each direction ends alone."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from executor.attachment import TlsAttachment
+from tests.fakes.certificates import Certificates
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def context(purpose: ssl.Purpose, folder: Path) -> ssl.SSLContext:
+    made = ssl.create_default_context(purpose, cafile=str(folder / "ca.pem"))
+    made.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return made
+
+
+@pytest.fixture
+def pair(certificates: Certificates) -> Iterator[tuple[TlsAttachment, ssl.SSLSocket]]:
+    """Ours, and the engine's end of the same connection."""
+    plain, other = socket.socketpair()
+    theirs: list[ssl.SSLSocket] = []
+
+    def accept() -> None:
+        server = context(ssl.Purpose.CLIENT_AUTH, certificates.folder / "server")
+        theirs.append(server.wrap_socket(other, server_side=True))
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    client = context(ssl.Purpose.SERVER_AUTH, certificates.folder / "client")
+    ours = TlsAttachment(client.wrap_socket(plain, server_hostname="127.0.0.1"))
+    thread.join(10)
+    yield ours, theirs[0]
+    ours.close()
+    theirs[0].close()
+
+
+def read_all(attachment: TlsAttachment, count: int) -> bytes:
+    read = b""
+    while len(read) < count:
+        block = attachment.recv(65536, 10)
+        assert block
+        read += block
+    return read
+
+
+def test_both_directions_carry_at_once(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> None:
+    """The engine says as much as it is told, and neither waits for the other."""
+    ours, theirs = pair
+    said = bytes(range(256)) * 20_000
+
+    def echo() -> None:
+        left = len(said)
+        while left:
+            block = theirs.recv(65536)
+            theirs.sendall(block)
+            left -= len(block)
+
+    threads = [threading.Thread(target=echo), threading.Thread(target=ours.send, args=(said,))]
+    for thread in threads:
+        thread.start()
+    assert read_all(ours, len(said)) == said
+    for thread in threads:
+        thread.join(10)
+
+
+def test_nothing_within_the_time_is_none(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> None:
+    began = time.monotonic()
+    assert pair[0].recv(10, 0.1) is None
+    assert 0.1 <= time.monotonic() - began < 5
+
+
+def test_the_end_of_what_we_say_is_told_and_the_rest_is_heard(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> None:
+    ours, theirs = pair
+    ours.send(b"all of it")
+    ours.close_write()
+    assert (theirs.recv(100), theirs.recv(100)) == (b"all of it", b"")
+    theirs.sendall(b"heard")
+    assert ours.recv(100, 10) == b"heard"
+    theirs.close()
+    assert ours.recv(100, 10) == b""
+
+
+def test_a_close_wakes_the_reader(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> None:
+    ours, _ = pair
+    closer = threading.Timer(0.1, ours.close)
+    closer.start()
+    assert ours.recv(100, 10) == b""
+    ours.close()
+    assert ours.recv(100, 1) == b""

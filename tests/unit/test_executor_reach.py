@@ -1,0 +1,67 @@
+"""How an engine's address is read; the real ways are tried in tests/engine/test_ways.py."""
+
+from pathlib import Path
+
+import pytest
+
+from executor import ssh
+from executor.reach import Reach
+from executor.ssh import Tunnel, TunnelDown
+from tests.fakes.certificates import Certificates
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ssh://there", ["--", "there"]),
+        ("ssh://me@There", ["-l", "me", "--", "There"]),  # a name in somebody's configuration
+        ("ssh://me@there:2222/run/docker.sock", ["-p", "2222", "-l", "me", "--", "there"]),
+        ("ssh://[::1]:22", ["-p", "22", "--", "::1"]),
+        ("ssh://-oProxyCommand=x", ["--", "-oProxyCommand=x"]),  # a host, whatever it looks like
+    ],
+)
+def test_ssh_is_told_where(url: str, words: list[str]) -> None:
+    assert ssh.arguments(url) == words
+
+
+@pytest.mark.parametrize("url", ["ssh://", "ssh://me:word@there", "ssh://there:x", "tcp://there"])
+def test_what_is_no_ssh_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"ssh://|[Pp]ort"):
+        ssh.arguments(url)
+
+
+def test_a_machine_that_does_not_let_us_in_is_not_asked_all_the_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its words are kept for a while, so that who waits for it does not wait behind others' tries."""
+    tries, program = tmp_path / "tries", tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\necho once >>{tries}\necho no entry >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    tunnel = Tunnel("ssh://there")
+    for _ in range(3):
+        with pytest.raises(TunnelDown, match="No SSH connection to ssh://there: no entry"):
+            tunnel.address(5)
+    assert tries.read_text() == "once\n"
+    tunnel.close()
+    with pytest.raises(TunnelDown, match="closed"):
+        tunnel.address()
+
+
+def test_without_the_program_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TunnelDown, match="openssh-client"):
+        Tunnel("ssh://there").address()
+
+
+def test_an_engine_over_tls_is_asked_past_what_the_machine_has_for_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Certificates(tmp_path).folder / "client"
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/elsewhere.pem")
+    client = Reach("tcp://10.0.0.1:2376", str(folder)).client(timeout=1, version="1.41")
+    used = client.merge_environment_settings("https://10.0.0.1:2376/", {}, None, None, None)
+    assert client.base_url == "https://10.0.0.1:2376"
+    assert (used["proxies"], used["verify"]) == ({}, str(folder / "ca.pem"))
+    assert used["cert"] == (str(folder / "cert.pem"), str(folder / "key.pem"))
