@@ -102,7 +102,7 @@ class Sandbox:
         try:
             return self.booted_at not in (0.0, self._engine.booted_at())
         except EngineError:
-            return True
+            return self.booted_at != 0.0  # one that never answered was not restarted
 
     def adopt(self) -> ContainerState:
         """Know again what an earlier process has built; how main stands. SandboxGone when main is not there."""
