@@ -13,6 +13,7 @@ import docker
 import psycopg
 
 from tests.chaos.broker import Broker
+from tests.engine.second import load_images
 from tests.engine.server import ROOT, Server, manage
 
 POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
@@ -49,10 +50,7 @@ class Cluster(Server):
         manage(self.env, "migrate", "-v", "0")
         manage(self.env, "images", "build")
         images = [tag for row in self.docker.images() for tag in row["RepoTags"] or [] if tag.startswith("cronium/r")]
-        save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-        subprocess.run(
-            ["docker", "-H", self.address_b, "load"], stdin=save.stdout, check=True, stdout=subprocess.DEVNULL
-        )
+        load_images(images, self.address_b)
         manage(self.env, "bootstrap")
         self.token = manage(self.env, "token", "create", "--user", "admin", "--name", "tests").strip()
         self.client.headers["Authorization"] = f"Bearer {self.token}"
