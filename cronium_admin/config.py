@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -28,6 +29,27 @@ def _known_url(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*/?")
+_FILE = re.compile(r"file:///[^/?#%\x00-\x1f][^?#%\x00-\x1f]*")
+
+
+def _log_storage(value: str) -> str:
+    """Where logs are kept: a bucket, or a folder that all web processes see; without the slash at its end."""
+    dots = any(set(part) == {"."} for part in value.split("/"))
+    if value and (dots or not (_S3.fullmatch(value) or _FILE.fullmatch(value))):
+        raise ValueError(
+            "must be s3://bucket, s3://bucket/prefix or file:///folder, or be unset: then logs stay in the database"
+        )
+    return value.rstrip("/")
+
+
+def _with_host(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (not parts.hostname or parts.path.strip("/") or parts.query or parts.username is not None):
+        raise ValueError("must be like https://s3.example.org or http://127.0.0.1:9000, and nothing after it")
+    return value.rstrip("/")
 
 
 def _default_concurrency() -> int:
@@ -82,6 +104,13 @@ class Config(BaseSettings):
     # Whose logs go, unless their job says otherwise: those older than this, and all but a job's last ones; 0 keeps all.
     log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
+    # Where logs go so many hours after the end of their run.
+    log_storage: Annotated[str, AfterValidator(_log_storage)] = ""
+    log_archive_after: Annotated[int, Field(ge=0, le=87_600)] = 24
+    log_s3_endpoint: Annotated[str, _known_url("http", "https"), AfterValidator(_with_host)] = ""
+    log_s3_region: Annotated[str, Field(pattern="^[A-Za-z0-9-]{0,63}$")] = ""
+    log_s3_access_key: str = Field(default="", repr=False)
+    log_s3_secret_key: str = Field(default="", repr=False, validate_default=True)
     container_images_bash: str = ""
     container_images_python: str = ""
     container_images_node: str = ""
@@ -109,6 +138,13 @@ class Config(BaseSettings):
     def _long_enough(cls, value: str) -> str:
         if value and len(value) < 32:
             raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
+        return value
+
+    @field_validator("log_s3_secret_key")
+    @classmethod
+    def _both_keys(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) != bool(info.data.get("log_s3_access_key")):
+            raise ValueError("goes with CRONIUM_LOG_S3_ACCESS_KEY: set both, or neither for the environment's own keys")
         return value
 
     @field_validator("metrics_token")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import zstandard
 
+from cronium_admin.errors import Refused
+
 _ENTRY = struct.Struct("<BIq")  # stream 1 or 2, lines, unix nanoseconds
 _RAW, _ZSTD = b"\x00", b"\x01"
 WORTH_COMPRESSING = 512  # bytes; below, the frame's own header eats the gain
@@ -29,6 +31,13 @@ class Line(NamedTuple):
     text: bytes
 
 
+class Damaged(Refused):
+    """What is stored is not what was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(502, "log_damaged", "A part of this log can't be unpacked: what is stored of it was changed.")
+
+
 def pack_index(entries: Iterable[Entry]) -> bytes:
     return b"".join(_ENTRY.pack(*entry) for entry in entries)
 
@@ -48,7 +57,10 @@ def unpack_text(data: bytes) -> bytes:
     kind, body = data[:1], data[1:]
     if kind == _RAW:
         return body
-    return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)
+    try:
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)
+    except zstandard.ZstdError as error:
+        raise Damaged from error
 
 
 def lines_of(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:

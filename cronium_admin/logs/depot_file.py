@@ -1,0 +1,67 @@
+"""Objects as files in a folder, through Django's own storage; web processes on several machines must all see it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import IOBase
+from pathlib import Path
+from typing import IO, cast
+
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files import File
+from django.core.files.storage import FileSystemStorage
+
+from cronium_admin.logs.depot import Missing, Unavailable
+
+log = logging.getLogger("cronium.archive")
+
+
+class Folder:
+    """For its owner alone: logs are nobody else's business."""
+
+    def __init__(self, folder: str) -> None:
+        self._files = FileSystemStorage(
+            location=folder, allow_overwrite=True, file_permissions_mode=0o600, directory_permissions_mode=0o700
+        )
+
+    def put(self, name: str, content: IOBase) -> None:
+        with _in_words(f"{name} can't be written"):
+            self._files.save(name, File(cast("IO[bytes]", content), name))
+            path = Path(self._files.path(name))
+            # The database's copy goes next: the file must outlive a power cut by then, and so must its name.
+            for place in (path, *path.parents[: 1 + name.count("/")]):
+                _sync(place)
+
+    def read(self, name: str, start: int, length: int) -> bytes:
+        with _in_words(f"{name} can't be read"), open(self._files.path(name), "rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, name: str) -> int:
+        with _in_words(f"{name} can't be read"):
+            return self._files.size(name)
+
+    def delete(self, name: str) -> None:
+        with _in_words(f"{name} can't be deleted"):
+            self._files.delete(name)
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        log.warning("the archive's file %s: %s", what, error)
+        raise Missing from error
+    except (OSError, SuspiciousFileOperation) as error:
+        log.warning("the archive's file %s: %s", what, error)
+        raise Unavailable from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,105 @@
+"""Objects in a bucket of a service that speaks S3, through django-storages; parts are read by its boto3 client."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import IOBase
+from typing import IO, Any, cast
+
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files import File
+from storages.backends.s3 import S3Storage
+from urllib3.exceptions import HTTPError
+
+from cronium_admin.logs.depot import Missing, Unavailable
+
+log = logging.getLogger("cronium.archive")
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 10, 2
+PART = 8 * 1024 * 1024  # bytes of a log in memory while it is uploaded
+_GONE = {"404", "NoSuchKey", "416", "InvalidRange"}
+_FAILURES = (BotoCoreError, HTTPClientError, Boto3Error, HTTPError)
+
+
+def _config(endpoint: str) -> Config:
+    return Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        # Services other than Amazon's have no name for each bucket, and no checksums: what is stored is read back.
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+class Bucket:
+    """`url` is s3://bucket/prefix. Without keys of ours, boto3 looks for its own: environment, files, the machine's."""
+
+    def __init__(self, url: str, endpoint: str, region: str, access_key: str, secret_key: str) -> None:
+        self._bucket, _, self._prefix = url.removeprefix("s3://").partition("/")
+        keys = {"access_key": access_key, "secret_key": secret_key, "security_token": None} if access_key else {}
+        with _in_words(f"{url} can't be opened", ImproperlyConfigured, ValueError):
+            self._objects = S3Storage(
+                bucket_name=self._bucket,
+                location=self._prefix,
+                endpoint_url=endpoint or None,
+                region_name=region or None,
+                client_config=_config(endpoint),
+                # In the caller's thread: what is uploaded comes out of its database connection.
+                transfer_config=TransferConfig(
+                    multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=1, use_threads=False
+                ),
+                **keys,
+            )
+            # The storage has a client for each thread; one is enough for all, and making one takes long.
+            self._client: Any = self._objects.connection.meta.client
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    def put(self, name: str, content: IOBase) -> None:
+        with _in_words(f"{name} can't be written"):
+            self._objects.save(name, File(cast("IO[bytes]", content), name))
+
+    def read(self, name: str, start: int, length: int) -> bytes:
+        with _in_words(f"{name} can't be read"):
+            asked = f"bytes={start}-{start + length - 1}"
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name), Range=asked)
+            with answer["Body"] as body:
+                return bytes(body.read())
+
+    def size(self, name: str) -> int:
+        with _in_words(f"{name} can't be read"):
+            return int(self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ContentLength"])
+
+    def delete(self, name: str) -> None:
+        with _in_words(f"{name} can't be deleted"):
+            self._give_up(self._key(name))
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def _give_up(self, key: str) -> None:
+        """An upload in parts whose process was killed costs money until it is given up."""
+        try:
+            begun = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key).get("Uploads", [])
+            for upload in begun:
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        except ClientError as error:
+            # Not everybody may list them, and not every service can. A rule of the bucket does it as well.
+            log.debug("uploads begun of %s were not looked for: %s", key, error)
+
+
+@contextmanager
+def _in_words(what: str, *more: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        log.warning("the archive's object %s: %s", what, error)
+        raise (Missing if code in _GONE else Unavailable)() from error
+    except (*_FAILURES, *more) as error:
+        log.warning("the archive's object %s: %s", what, error)
+        raise Unavailable from error
