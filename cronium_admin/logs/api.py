@@ -17,6 +17,7 @@ router = Router(tags=["logs"], auth=needs(May.SEE))
 MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
+_ERRORS = ERRORS | {410, 502, 503}  # removed by retention; the archive lacks it; the archive is away
 _STREAMS = {"": 0, "stdout": 1, "stderr": 2}
 
 
@@ -82,6 +83,8 @@ def _state(run_id: UUID) -> read.State:
     state = read.state(run_id)
     if state is None:
         raise Refused(404, "not_found", f"There is no run {run_id}.")
+    if state.pruned:
+        raise read.Pruned(state.pruned)
     return state
 
 
@@ -90,7 +93,7 @@ def _refused(error: search.BadQuery) -> Refused:
     return Refused(422, "invalid", words, {"q": [words]})
 
 
-@router.get("/runs/{uuid:run_id}/logs", response={200: LinesOut, ERRORS: ErrorBody}, summary="A window of lines")
+@router.get("/runs/{uuid:run_id}/logs", response={200: LinesOut, _ERRORS: ErrorBody}, summary="A window of lines")
 def lines(
     request: HttpRequest,
     run_id: UUID,
@@ -115,7 +118,7 @@ def lines(
     return LinesOut(lines=[_out(line) for line in found], next=last, ended=ended, gaps=gaps)
 
 
-@router.get("/runs/{uuid:run_id}/logs/find", response={200: FoundOut, ERRORS: ErrorBody}, summary="Which lines match")
+@router.get("/runs/{uuid:run_id}/logs/find", response={200: FoundOut, _ERRORS: ErrorBody}, summary="Which lines match")
 def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After = 0) -> FoundOut:
     """The seqs of the lines that match, without their text; about a second's worth at a time."""
     state = _state(run_id)
@@ -129,8 +132,8 @@ def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After
 
 @router.get("/runs/{uuid:run_id}/logs/follow", summary="Lines as they come, to the end")
 def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
-    """JSON lines: a line each, then `{"end": ...}`; an empty line only says that we are there. With `Accept:
-    text/event-stream` server-sent events: `line` and `end`."""
+    """JSON lines: a line each, then `{"end": ...}`, or `{"failed": ...}` where the archive is away; an empty line only
+    says that we are there. With `Accept: text/event-stream` server-sent events: `line`, and `end` or `failed`."""
     _state(run_id)
     return stream.answer(request, run_id, after)
 

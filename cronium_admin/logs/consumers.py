@@ -18,7 +18,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.logs import read, tail
 
 log = logging.getLogger("cronium.live")
-REFUSED, FAILED = 4403, 1011
+REFUSED, FAILED, LATER = 4403, 1011, 1013
 
 
 class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -67,6 +67,11 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """A failure ends the connection, so that the browser connects again and goes on where it was."""
         try:
             await self._send_news()
+        except Refused as error:
+            log.warning("a viewer of run %s was sent away: %s", self._run_id, error.message)
+            with suppress(Exception):
+                await self._tell(type="error", code=error.code, detail=error.message)
+                await self.close(LATER)
         except Exception:
             log.exception("a viewer of run %s was sent away; it will come again", self._run_id)
             with suppress(Exception):
@@ -87,7 +92,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         assert known is not None
         end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
         lost = {"gaps": len(known.gaps), "dropped_bytes": known.dropped_bytes}
-        await self._tell(type="end", **end, digest=known.digest, **lost)
+        gone = {"pruned": known.pruned} if known.pruned else {}
+        await self._tell(type="end", **end, digest=known.digest, **lost, **gone)
         await self.close(1000)
 
     async def _tell_changes(self, known: read.State | None, state: read.State) -> None:

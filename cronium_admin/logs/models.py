@@ -1,8 +1,14 @@
-"""The stored log: chunks of whole lines, and one head row a run with the cursor and the unfinished lines."""
+"""The stored log: chunks of whole lines, one head row a run with the cursor and the unfinished lines, and the objects
+in the archive that hold the text of logs that were moved there."""
+
+from typing import TYPE_CHECKING
 
 from django.db import models
 
 from cronium_admin.runs.models import Run
+
+if TYPE_CHECKING:
+    from cronium_admin.logs.blocks import Place
 
 
 class LogChunk(models.Model):
@@ -16,7 +22,11 @@ class LogChunk(models.Model):
     first_ns = models.BigIntegerField()  # when the first and last line were received, unix nanoseconds
     last_ns = models.BigIntegerField()
     index = models.BinaryField()
-    data = models.BinaryField()
+    data = models.BinaryField()  # empty where the run's LogObject has it, from `object_offset` on
+    object_offset = models.BigIntegerField(null=True)
+    object_length = models.PositiveIntegerField(null=True)
+    # Where `read` found the object, and how many blocks it reads ahead there; no column.
+    archived: tuple["Place", int] | None = None
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "first_seq"], name="log_chunk_once")]
@@ -45,6 +55,14 @@ class LogHead(models.Model):
     # What came once the log was full.
     dropped_lines = models.BigIntegerField(default=0)
     dropped_bytes = models.BigIntegerField(default=0)
+    archived_at = models.DateTimeField(null=True)  # no chunk has its text in the database any more
+    pruning = models.BooleanField(default=False)  # the run's log_pruned_at is set, and what is left here goes
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["run"], name="log_head_pruning", condition=models.Q(pruning=True)),
+            models.Index(fields=["run"], name="log_head_not_archived", condition=models.Q(archived_at__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.run_id}: {self.lines} lines"
@@ -62,3 +80,34 @@ class LogGap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} after line {self.after_seq}: {self.cause}"
+
+
+class LogObject(models.Model):
+    """An object of the archive: made before anything is uploaded, gone after the object is, so that none is forgotten.
+
+    Its name is its own. Who wakes up late and writes on under an old one spoils nothing that is read.
+    """
+
+    class State(models.TextChoices):
+        WRITING = "writing"  # under a claim; nobody reads it
+        STORED = "stored"  # whole and verified: chunks may point into it
+        UNWANTED = "unwanted"  # nothing points to it; it is to be deleted
+
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")  # null: the run was deleted
+    store = models.CharField(max_length=500)  # CRONIUM_LOG_STORAGE as it was
+    name = models.CharField(max_length=200)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WRITING)
+    claimed_until = models.DateTimeField(null=True)  # while it is being written
+    bytes = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True, default="")
+    stored_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run"], condition=models.Q(state__in=["writing", "stored"]), name="log_object_one_a_run"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.name}"

@@ -1,4 +1,7 @@
-"""Reads a run's stored log: windows of lines, and any part of the whole as text. Writes nothing."""
+"""Reads a run's stored log: windows of lines, and any part of the whole as text. Writes nothing.
+
+Where a chunk's text lies, in the database or in the archive, only `data_of` knows: all who read go through it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +11,26 @@ from uuid import UUID
 
 from django.db.models import Max
 
+from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
+from cronium_admin.logs.blocks import Place, blocks
 from cronium_admin.logs.codec import Line, lines_of, unpack_text
-from cronium_admin.logs.models import LogChunk
+from cronium_admin.logs.depot import Missing
+from cronium_admin.logs.models import LogChunk, LogObject
+from cronium_admin.runs import pruned
 from cronium_admin.runs.models import TERMINAL, Run, Status
 
 STREAMS = {1: "stdout", 2: "stderr"}
 WINDOW_LINES, WINDOW_BYTES = 2000, 512 * 1024
+ARCHIVED_BATCH = 64  # chunks that are read at a time once their text is elsewhere
+AHEAD, WHOLE_AHEAD = 1, 7  # blocks of the archive that come along: for a window, and for who reads on to the end
+
+
+class Pruned(Refused):
+    """The run's log was removed by retention; `words` say when and why."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(410, "log_pruned", words)
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,7 @@ class State:
     cancelling: bool
     output_at: datetime | None
     condition: bool | None
+    pruned: str  # why there is no log any more, in a sentence
 
     @property
     def ended(self) -> bool:
@@ -47,21 +64,22 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 def state(run_id: UUID) -> State | None:
     """One query, and one more where there are gaps; None when there is no such run."""
     columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
-    outcome = ("output_at", "condition")
+    outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
     counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")
     head = ("log_head__lines", "log_head__bytes", "log_head__stdout_tail", "log_head__stderr_tail")
     row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head, *counts).first()
     if row is None:
         return None
     tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
+    of = "log_" if row["log_pruned_at"] else "log_head__"
     return State(
         status=row["status"],
         phase=PHASES.get(row["status"], "ended"),
         reason=row["reason"],
         message=row["message"],
         exit_code=row["exit_code"],
-        lines=row["log_head__lines"] or 0,
-        bytes=row["log_head__bytes"] or 0,
+        lines=row[f"{of}lines"] or 0,
+        bytes=row[f"{of}bytes"] or 0,
         gaps=gaps.of_run(run_id, *(row[name] or 0 for name in (counts[0], "log_head__lines", *counts[1:]))),
         dropped_bytes=row["log_head__dropped_bytes"] or 0,
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
@@ -69,20 +87,48 @@ def state(run_id: UUID) -> State | None:
         cancelling=row["cancel_requested_at"] is not None,
         output_at=row["output_at"],
         condition=row["condition"],
+        pruned=pruned.words(row["log_pruned_at"], row["log_pruned_why"]),
     )
 
 
+def _refuse_pruned(run_id: UUID) -> None:
+    """What is not there may have been removed since one looked: that is no fault of the archive."""
+    row = Run.objects.filter(pk=run_id).values_list("log_pruned_at", "log_pruned_why").first()
+    if row and (words := pruned.words(*row)):
+        raise Pruned(words)
+
+
+def place_of(run_id: UUID) -> Place:
+    """The object that has the log's text. Raises Pruned, or Missing where there is none."""
+    stored = LogObject.objects.filter(run_id=run_id, state=LogObject.State.STORED).first()
+    if stored is None:
+        _refuse_pruned(run_id)
+        raise Missing
+    return Place(stored.store, stored.name, stored.bytes)
+
+
 def data_of(chunk: LogChunk) -> bytes:
-    """The chunk's packed text."""
-    return bytes(chunk.data)
+    """The chunk's packed text. From the archive it may be refused: Pruned, or depot.Unavailable and depot.Missing."""
+    if chunk.object_offset is None or chunk.object_length is None:
+        return bytes(chunk.data)
+    place, ahead = chunk.archived or (place_of(chunk.run_id), 0)
+    try:
+        return blocks.read(place, chunk.object_offset, chunk.object_length, ahead)
+    except Missing:
+        _refuse_pruned(chunk.run_id)
+        raise
 
 
 def text_of(chunk: LogChunk) -> bytes:
     return unpack_text(data_of(chunk))
 
 
-def chunks(run_id: UUID, after: int, batch: int = 4) -> Iterator[LogChunk]:
-    """The chunks that hold lines past `after`, in order, `batch` at a time: a flood's have 256 KiB and more."""
+def chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = AHEAD) -> Iterator[LogChunk]:
+    """The chunks that hold lines past `after`, in order, `batch` at a time: a flood's have 256 KiB and more.
+
+    Of what is archived only the rows: `data_of` gets the text, with `ahead` blocks more for the chunks that follow.
+    """
+    place: Place | None = None
     rows = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
     at = rows.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
     while True:
@@ -90,10 +136,14 @@ def chunks(run_id: UUID, after: int, batch: int = 4) -> Iterator[LogChunk]:
         for chunk in page:
             if chunk.first_seq > at:
                 return  # the chunk before has grown since it was read: the next look brings its new lines
+            if chunk.object_offset is not None:
+                place = place or place_of(run_id)
+                chunk.archived = place, ahead
             yield chunk
             at = chunk.first_seq + chunk.lines
         if len(page) < batch:
             return
+        batch = ARCHIVED_BATCH if place else batch
 
 
 def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:
@@ -114,12 +164,19 @@ def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int =
 
 
 def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`."""
+    """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`.
+
+    Raises Pruned rather than give less, if it is removed meanwhile.
+    """
     at = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
-    for chunk in chunks(run_id, at - 1):
+    reached = 0
+    for chunk in chunks(run_id, at - 1, ahead=WHOLE_AHEAD):
         if stop is not None and chunk.byte_offset >= stop:
             return
         text = text_of(chunk)
         end = len(text) if stop is None else stop - chunk.byte_offset
         if part := text[max(0, start - chunk.byte_offset) : end]:
             yield part
+        reached = chunk.byte_offset + len(text)
+    if stop is None or reached < stop:
+        _refuse_pruned(run_id)

@@ -116,7 +116,7 @@ def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterato
     """Each chunk past `after` with the numbers, from 0, of its lines that match and lie past it; at least one chunk,
     however little the time."""
     find, end = query.finder(), time.monotonic() + seconds
-    for chunk in read.chunks(run_id, after, batch=16):
+    for chunk in read.chunks(run_id, after, batch=16, ahead=read.WHOLE_AHEAD):
         streams = _of_stream(chunk, query.stream) if query.stream else None
         if streams is not None and not any(streams):
             numbers: list[int] = []

@@ -10,6 +10,7 @@ import orjson
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
 
+from cronium_admin.errors import Refused
 from cronium_admin.logs import read, tail
 from cronium_admin.logs.codec import Line
 
@@ -36,16 +37,20 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
 async def _stream(run_id: UUID, after: int, events: bool) -> AsyncIterator[bytes]:
     quiet, state = 0, None
     pack = sync_to_async(_packed, thread_sensitive=False, executor=tail.threads)
-    async with aclosing(tail.follow(run_id, after)) as all_news:
-        async for news in all_news:
-            state = news.state
-            quiet = 0 if news.lines else quiet + 1
-            if news.lines:
-                yield await pack(news.lines, events)
-            elif quiet % KEEP_ALIVE_LOOKS == 0:
-                yield b": still there\n\n" if events else b"\n"
+    try:
+        async with aclosing(tail.follow(run_id, after)) as all_news:
+            async for news in all_news:
+                state = news.state
+                quiet = 0 if news.lines else quiet + 1
+                if news.lines:
+                    yield await pack(news.lines, events)
+                elif quiet % KEEP_ALIVE_LOOKS == 0:
+                    yield b": still there\n\n" if events else b"\n"
+    except Refused as error:
+        yield _closing("failed", {"code": error.code, "detail": error.message}, events)
+        return
     if state:
-        yield _closing(state, events)
+        yield _closing("end", _end(state), events)
 
 
 def _packed(lines: list[Line], events: bool) -> bytes:
@@ -60,9 +65,13 @@ def _row(line: Line) -> dict[str, Any]:
     return {"seq": line.seq, "time": time, "stream": read.STREAMS[line.stream], "text": text}
 
 
-def _closing(state: read.State, events: bool) -> bytes:
+def _end(state: read.State) -> dict[str, Any]:
     end = {"status": state.status, "exit_code": state.exit_code, "lines": state.lines, "digest": state.digest}
     end |= {"gaps": len(state.gaps), "dropped_bytes": state.dropped_bytes}
+    return end | ({"pruned": state.pruned} if state.pruned else {})
+
+
+def _closing(kind: str, said: dict[str, Any], events: bool) -> bytes:
     if events:
-        return b"event: end\ndata: %s\n\n" % orjson.dumps(end)
-    return orjson.dumps({"end": end}) + b"\n"
+        return b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(said))
+    return orjson.dumps({kind: said}) + b"\n"

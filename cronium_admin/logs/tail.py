@@ -46,7 +46,8 @@ def _news(run_id: UUID, after: int) -> News:
     """State first, then lines: when it says "ended", the lines that follow are all there are."""
     close_old_connections()
     state = read.state(run_id)
-    news = News(state, read.window(run_id, after) if state and state.lines > after else [])
+    more = state is not None and not state.pruned and state.lines > after
+    news = News(state, read.window(run_id, after) if more else [])
     if news.lines:
         news.message  # noqa: B018 - here, and not in the event loop
     return news
@@ -121,7 +122,7 @@ async def watching(run_id: UUID) -> AsyncIterator[tuple[Tail, asyncio.Event]]:
 
 async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
     """News from `after` on, as soon as there are some and at least every LOOK_SECONDS, until the run has ended and
-    all of it was given, or there is no such run."""
+    all of it was given, its log is removed, or there is no such run. Raises Refused while the archive is away."""
     async with watching(run_id) as (tail, wake):
         while True:
             wake.clear()
@@ -129,7 +130,7 @@ async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
             if news.lines:
                 after = news.lines[-1].seq
             yield news
-            if news.state is None or (news.state.ended and after >= news.state.lines):
+            if news.state is None or news.state.pruned or (news.state.ended and after >= news.state.lines):
                 return
             if after >= news.state.lines:
                 with suppress(TimeoutError):

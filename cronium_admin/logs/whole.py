@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -71,6 +72,8 @@ def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpRespons
 
 
 def _streamed(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
+    """The first block is read at once: where the archive is away, that is the answer, and not a text cut off."""
+    blocks = chain([next(blocks, b"")], blocks)
     return StreamingHttpResponse(_from_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
 
 

@@ -11,6 +11,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
+from cronium_admin.runs import pruned
 
 
 class Status(models.TextChoices):
@@ -138,6 +139,11 @@ class Run(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def log_pruned(self) -> str:
+        """Why there is no log any more, in a sentence; empty while there is one."""
+        return pruned.words(self.log_pruned_at, self.log_pruned_why)
 
 
 class RunEvent(models.Model):

@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from cronium_admin.runs import events
-from cronium_admin.runs.models import LIVE, ON_HOST, Run, Status
+from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, Status
 
 LEASE = timedelta(seconds=30)
 
@@ -194,6 +194,16 @@ def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
     """Keep what the engine says of the run's containers, once, for the holder of the lease."""
     mine = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
     return bool(mine.update(sandbox=report))
+
+
+def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
+    """From now on the run's log is gone for all who read, whatever is still stored of it.
+
+    `lines` and `bytes_` are the stored log's: of a run that was lost nobody had written them down.
+    """
+    ended = Run.objects.filter(pk=run_id, status__in=TERMINAL, log_pruned_at=None)
+    facts = {"log_lines": lines, "log_bytes": bytes_}
+    return bool(ended.update(log_pruned_at=Now(), log_pruned_why=why, **facts))
 
 
 def note(run_id: UUID, kind: str, message: str) -> None:
