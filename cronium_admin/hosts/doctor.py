@@ -8,6 +8,7 @@ from docker.errors import DockerException
 
 from cronium_admin.hosts import canary
 from cronium_admin.hosts.checks import engine, machine, services
+from cronium_admin.hosts.checks.log_storage import log_storage
 from cronium_admin.hosts.checks.patient import Ask, Patient, directly
 from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.findings import Row
@@ -20,6 +21,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {
     "database": services.database,
     "images": engine.images,
     "broker": services.broker,
+    "log storage": log_storage,
     "disk": machine.disk,
     "address pool": engine.address_pool,
     "reverse path": machine.reverse_path,

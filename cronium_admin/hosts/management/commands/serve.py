@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand
 from cronium_admin.hosts import lifespan, preflight
 from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.worker import Worker
+from cronium_admin.logs.keeper import Keeper
 from cronium_admin.static_files import collect
 
 log = logging.getLogger("cronium.process")
@@ -71,9 +72,9 @@ class Command(BaseCommand):
         parser.add_argument("--host-name", default=EMBEDDED, help="the executor's name, as runs show it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker = Worker(options["host_name"])
-        lifespan.on_start.append(worker.start)
-        lifespan.on_stop.append(lambda: worker.stop(hand_over=ended_by[:1] == [signal.SIGTERM]))
+        worker, keeper = Worker(options["host_name"]), Keeper()
+        lifespan.on_start += [worker.start, keeper.start]
+        lifespan.on_stop += [lambda: worker.stop(hand_over=ended_by[:1] == [signal.SIGTERM]), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
         announce(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
         run_server()

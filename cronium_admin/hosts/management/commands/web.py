@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import lifespan, preflight, recovery
 from cronium_admin.hosts.management.commands.serve import run_server
+from cronium_admin.logs.keeper import Keeper
 
 
 class Command(BaseCommand):
@@ -13,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
-        sweeper = recovery.Sweeper()
-        lifespan.on_start.append(sweeper.start)
-        lifespan.on_stop.append(sweeper.stop)
+        for one in (recovery.Sweeper(), Keeper()):
+            lifespan.on_start.append(one.start)
+            lifespan.on_stop.append(one.stop)
         run_server()

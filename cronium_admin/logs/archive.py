@@ -1,0 +1,109 @@
+"""Moves the text of logs whose runs have ended into the archive, and leaves the rows as its index.
+
+Upload under a name of its own, read back, compare; only then the rows give their text up, a batch a transaction, and
+each says where in the object it is. A reader finds every chunk whole at any moment, and a process that dies leaves
+either an upload that nobody needs, or rows with which any other process goes on.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Sum, Value, When
+from django.db.models.functions import Coalesce, Length, Now
+
+from cronium_admin.logs import objects
+from cronium_admin.logs.depot import Unavailable, fingerprint, open_store
+from cronium_admin.logs.due import Due, kept, paged
+from cronium_admin.logs.models import LogChunk, LogHead, LogObject
+from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.upload import ClaimLost, NotWhole, Packed
+
+log = logging.getLogger("cronium.archive")
+BATCH = 200  # chunks a transaction
+_SIZE = Coalesce(F("object_length"), Length("data"))  # the same before and after a chunk was moved
+
+
+def due() -> Iterator[Due]:
+    """Whose logs have been kept in the database for long enough; none where there is no archive."""
+    if settings.CONFIG.log_storage:
+        hours = timedelta(hours=settings.CONFIG.log_archive_after)
+        runs = kept().filter(finished_at__lt=Now() - hours, log_head__archived_at=None)
+        yield from paged(runs, f"it ended more than {settings.CONFIG.log_archive_after} hours ago")
+
+
+def archive(pace: Pace) -> Iterator[Due]:
+    """Go on with what was begun, then move what is due; each as it is there. Raises Unavailable: then later."""
+    objects.bury_dead()
+    for begun in _begun():
+        _point(begun, pace)
+    for one in due():
+        pace.check()
+        if stored := _stored(one.run_id) or _upload(one.run_id, settings.CONFIG.log_storage, pace):
+            _point(stored, pace)
+            yield one
+
+
+def _begun() -> list[LogObject]:
+    """Stored, while some rows have their text still: that needs no archive to be gone on with."""
+    waiting = LogHead.objects.filter(pk=OuterRef("run_id"), archived_at=None)
+    return list(LogObject.objects.filter(Exists(waiting), state=LogObject.State.STORED))
+
+
+def _stored(run_id: UUID) -> LogObject | None:
+    return LogObject.objects.filter(run_id=run_id, state=LogObject.State.STORED).first()
+
+
+def _upload(run_id: UUID, url: str, pace: Pace) -> LogObject | None:
+    """The object with the log's text, verified; None when somebody else is at it or the log is not whole."""
+    store = open_store(url)
+    one = objects.claim(run_id, url)
+    if one is None:
+        return None
+    try:
+        packed = Packed(one, run_id, pace)
+        store.put(one.name, packed)
+        packed.check_whole()
+        if fingerprint(store, one.name, packed.hold) != (packed.size, packed.sha256):
+            log.error("%s gives back other bytes than it was given; the log stays in the database", one)
+            raise Unavailable
+        if not objects.store(one, packed.size, packed.sha256):
+            raise ClaimLost
+    except ClaimLost:
+        log.warning("%s is nobody's any more: its run's log was removed, or others took this process for dead", one)
+        store.delete(one.name)
+        return None
+    except NotWhole as error:
+        log.error("the log of run %s stays in the database: %s", run_id, error, extra={"run_id": str(run_id)})
+        return None
+    finally:
+        objects.drop(one)  # unless it is stored
+    return _stored(run_id)
+
+
+def _point(stored: LogObject, pace: Pace) -> None:
+    """Let every chunk say where its text is, and give it up. Two processes that do the same write the same."""
+    assert stored.run_id is not None
+    chunks = LogChunk.objects.filter(run_id=stored.run_id).order_by("first_seq")
+    first = chunks.filter(object_offset=None).values_list("first_seq", flat=True).first()
+    if first is not None and chunks.aggregate(size=Sum(_SIZE))["size"] != stored.bytes:
+        log.error("%s is not as long as its log; nothing is moved", stored)
+        return
+    at = chunks.filter(first_seq__lt=first or 0).aggregate(size=Sum(_SIZE))["size"] or 0
+    rows = chunks.annotate(size=_SIZE).values_list("pk", "first_seq", "size")
+    while first is not None and (batch := list(rows.filter(first_seq__gte=first)[:BATCH])):
+        places = {}
+        for pk, seq, size in batch:
+            places[pk], at, first = at, at + size, seq + 1
+        with pace.step():
+            _give_up(places)
+    LogHead.objects.filter(pk=stored.run_id, archived_at=None).update(archived_at=Now())
+
+
+def _give_up(places: dict[int, int]) -> None:
+    """One UPDATE: row by row where its text begins in the object, how long it is there, and nothing here."""
+    offset = Case(*(When(pk=pk, then=Value(at)) for pk, at in places.items()), output_field=BigIntegerField())
+    waiting = LogChunk.objects.filter(pk__in=places, object_offset=None)
+    waiting.update(object_offset=offset, object_length=Length("data"), data=b"")

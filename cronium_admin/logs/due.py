@@ -1,0 +1,90 @@
+"""Whose logs retention removes: those past their age, and those of runs that are not among their job's last. Looks
+only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Now
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import TERMINAL, Run
+
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Due:
+    """A log that is to go; `why` becomes part of a sentence."""
+
+    run_id: UUID
+    name: str
+    lines: int
+    bytes: int
+    finished_at: datetime
+    why: str
+
+
+def due() -> Iterator[Due]:
+    """Each log at most once as long as the caller removes it; else those that both rules name come twice."""
+    yield from _by_age()
+    yield from _by_number()
+
+
+def kept() -> QuerySet[Run]:
+    """Runs that have ended and whose logs were not removed; as the indexes of Run have it."""
+    return Run.objects.filter(finished_at__isnull=False, log_pruned_at__isnull=True, status__in=TERMINAL)
+
+
+def _by_age() -> Iterator[Due]:
+    days = settings.CONFIG.log_keep_days
+    if days:
+        why = f"it ended more than {_count(days, 'day')} ago (CRONIUM_LOG_KEEP_DAYS)"
+        yield from paged(_older(days).filter(job__log_keep_days__isnull=True), why)
+    own = Job.objects.filter(log_keep_days__gt=0).values_list("log_keep_days", flat=True).distinct()
+    for days in filter(None, own):
+        why = f"it ended more than {_count(days, 'day')} ago (a setting of its job)"
+        yield from paged(_older(days).filter(job__log_keep_days=days), why)
+
+
+def _older(days: int) -> QuerySet[Run]:
+    return kept().filter(finished_at__lt=Now() - timedelta(days=days))
+
+
+def _by_number() -> Iterator[Due]:
+    """The last runs are those that ended last: a long one does not lose its log the moment it ends."""
+    keep = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
+    jobs = Job.objects.alias(keep=keep).filter(keep__gt=0)
+    for job_id, number, own in list(jobs.values_list("pk", keep, "log_keep_runs")):
+        runs = kept().filter(job_id=job_id)
+        last_kept = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")[number - 1 : number].first()
+        if last_kept:
+            source = "CRONIUM_LOG_KEEP_RUNS" if own is None else "a setting of its job"
+            why = f"it is not among the last {_count(number, 'run')} of its job ({source})"
+            yield from paged(runs.filter(_before(*last_kept)), why)
+
+
+def _before(finished_at: datetime | None, pk: UUID) -> Q:
+    return Q(finished_at__lt=finished_at) | Q(finished_at=finished_at, pk__lt=pk)
+
+
+def _after(finished_at: datetime | None, pk: UUID) -> Q:
+    return Q(finished_at__gt=finished_at) | Q(finished_at=finished_at, pk__gt=pk)
+
+
+def paged(runs: QuerySet[Run], why: str) -> Iterator[Due]:
+    """Oldest first; what wrote nothing has nothing to remove."""
+    columns = ("pk", "job_slug", "number", "log_head__lines", "log_head__bytes", "finished_at")
+    rows = runs.filter(log_head__lines__gt=0).order_by("finished_at", "pk").values_list(*columns)
+    page = list(rows[:PAGE])
+    while page:
+        for pk, slug, number, lines, size, finished_at in page:
+            yield Due(pk, f"{slug} #{number}", lines, size, finished_at, why)
+        page = list(rows.filter(_after(page[-1][5], page[-1][0]))[:PAGE]) if len(page) == PAGE else []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,70 @@
+"""The thread that keeps what is stored of logs in bounds: removes, archives, deletes; at the start and every hour.
+
+Any number of processes may have one: every change is conditional, and who comes second finds nothing to do.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Iterable
+
+from django.db import close_old_connections, connection
+
+from cronium_admin.logs import archive, objects, prune
+from cronium_admin.logs.depot import Unavailable
+from cronium_admin.logs.due import Due
+from cronium_admin.logs.pace import Pace, Stopped
+
+log = logging.getLogger("cronium.archive")
+DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after one that failed
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        pause = DELAY
+        while not self._over.wait(pause * random.uniform(0.9, 1.1)):  # noqa: S311 - so that not all come at once
+            pause = SECONDS if self._round() else AGAIN_SECONDS
+
+    def _round(self) -> bool:
+        try:
+            close_old_connections()
+            once(Pace(self._over))
+        except Stopped:
+            pass
+        except Unavailable as error:
+            log.warning("the archive is away, logs stay in the database meanwhile: %s", error.__cause__ or error)
+            return False
+        except Exception as error:
+            log.warning("logs were not looked after: %s", error, exc_info=True)
+            return False
+        finally:
+            connection.close()
+        return True
+
+
+def once(pace: Pace) -> None:
+    """One round: what is to be removed is not archived first."""
+    _tell("removed %d logs, of %d lines", prune.prune(pace))
+    _tell("archived %d logs, of %d lines", archive.archive(pace))
+    objects.discard(pace)
+
+
+def _tell(words: str, done: Iterable[Due]) -> None:
+    logs = lines = 0
+    try:
+        for one in done:
+            logs, lines = logs + 1, lines + one.lines
+    finally:
+        if logs:
+            log.info(words, logs, lines)

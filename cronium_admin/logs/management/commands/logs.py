@@ -1,0 +1,23 @@
+"""`manage.py logs prune`, `archive`: what is stored of logs, looked after from a terminal."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from cronium_admin.logs.commands import archive, prune
+
+# A module each, with HELP, `add_arguments` and `handle`.
+PARTS: dict[str, Any] = {"prune": prune, "archive": archive}
+
+
+class Command(BaseCommand):
+    help = "Looks after stored logs: " + ", ".join(PARTS) + "."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        for name, part in PARTS.items():
+            part.add_arguments(actions.add_parser(name, help=part.HELP))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        PARTS[options["action"]].handle(self, options)

@@ -1,0 +1,82 @@
+"""The list of the archive's objects: claimed, stored, unwanted, gone. Each change is conditional.
+
+An object is on the list before its first byte is uploaded and until after it is deleted. So none is forgotten in the
+archive, whoever dies when.
+"""
+
+import logging
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from cronium_admin.logs.depot import Unavailable, open_store
+from cronium_admin.logs.models import LogObject
+from cronium_admin.logs.pace import Pace
+
+log = logging.getLogger("cronium.archive")
+CLAIM = timedelta(minutes=15)  # as long as a slow line may take for one part of an upload
+State = LogObject.State
+
+
+def claim(run_id: UUID, store: str) -> LogObject | None:
+    """A new object for the run's log under a name that nobody else writes; None while there is another one.
+
+    To be held with `hold` while it is written.
+    """
+    name = f"{run_id.hex[:2]}/{run_id}-{secrets.token_hex(4)}.log"
+    try:
+        with transaction.atomic():
+            return LogObject.objects.create(run_id=run_id, store=store, name=name, claimed_until=Now() + CLAIM)
+    except IntegrityError:
+        return None
+
+
+def hold(one: LogObject) -> bool:
+    """Longer; False when it was taken for dead, or its run's log is being removed."""
+    mine = LogObject.objects.filter(pk=one.pk, state=State.WRITING, run__log_pruned_at=None)
+    return bool(mine.update(claimed_until=Now() + CLAIM))
+
+
+def store(one: LogObject, size: int, sha256: str) -> bool:
+    """writing -> stored: from now on chunks may point into it. False as with `hold`."""
+    mine = LogObject.objects.filter(pk=one.pk, state=State.WRITING, run__log_pruned_at=None)
+    return bool(mine.update(state=State.STORED, bytes=size, sha256=sha256, stored_at=Now(), claimed_until=None))
+
+
+def drop(one: LogObject) -> None:
+    """writing -> unwanted, for who claimed it and gives up."""
+    LogObject.objects.filter(pk=one.pk, state=State.WRITING).update(state=State.UNWANTED, claimed_until=None)
+
+
+def give_up(run_id: UUID) -> None:
+    """stored -> unwanted, when the run's log is removed. Who still writes one finds that out with `hold`."""
+    LogObject.objects.filter(run_id=run_id, state=State.STORED).update(state=State.UNWANTED)
+
+
+def bury_dead() -> None:
+    """writing -> unwanted where the claim is over: its process died, and left what it had uploaded."""
+    dead = LogObject.objects.filter(state=State.WRITING, claimed_until__lt=Now())
+    dead.update(state=State.UNWANTED, claimed_until=None)
+
+
+def discard(pace: Pace) -> int:
+    """Delete what is unwanted, and what belongs to runs that were deleted; returns how many are gone.
+
+    Raises Unavailable where the storage is away: the rest waits for another time.
+    """
+    gone = 0
+    unwanted = Q(state=State.UNWANTED) | Q(run=None, state=State.STORED)
+    for one in list(LogObject.objects.filter(unwanted).order_by("pk")):
+        pace.check()
+        try:
+            open_store(one.store).delete(one.name)
+        except Unavailable:
+            log.warning("%s could not be deleted; it is tried again", one)
+            raise
+        one.delete()
+        gone += 1
+    return gone
