@@ -50,9 +50,7 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def ssh_address(
-    tls_address: str, second: SecondEngine, ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch
-) -> str:
+def ssh_address(tls_address: str, second: SecondEngine, ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of the same engine's socket."""
     monkeypatch.setenv("PATH", ssh_server.path)
     return f"ssh://far-away{second.folder}/docker.sock"

@@ -1,0 +1,558 @@
+"""The archive: a log reads byte for byte the same before, while and after it moves, and whoever dies when.
+
+The folder is tried here; test_logs_s3 has the bucket.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs import archive, depot, keeper, objects, prune, read, search, upload
+from cronium_admin.logs.blocks import BLOCK, Blocks, Place, blocks
+from cronium_admin.logs.depot import Missing, Unavailable
+from cronium_admin.logs.depot_file import Folder
+from cronium_admin.logs.models import LogChunk, LogHead, LogObject
+from cronium_admin.logs.pace import Pace
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from tests.conftest import Api
+from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of, whole
+from tests.unit.test_logs_whole import body_of
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+TEXT = text_of(120)
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pauses, and few chunks a transaction."""
+    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr(archive, "BATCH", 3)
+    monkeypatch.setattr(upload, "BATCH", 3)
+    blocks.clear()
+
+
+@pytest.fixture
+def folder(settings: Any, tmp_path: Path) -> Path:
+    """The archive, as the settings have it; nothing is removed by itself."""
+    place = tmp_path / "archive"
+    changes = {**FOREVER, "log_storage": f"file://{place}", "log_archive_after": 24}
+    settings.CONFIG = settings.CONFIG.model_copy(update=changes)
+    return place
+
+
+@pytest.fixture
+def ended(job: Job) -> Callable[..., Run]:
+    def make(text: bytes = TEXT, hours: float = 25) -> Run:
+        return give_log(launch(job, None), text, 10, timedelta(hours=hours))
+
+    return make
+
+
+def move() -> list[str]:
+    return [one.name for one in archive.archive(Pace())]
+
+
+def in_database(run: Run) -> int:
+    return LogChunk.objects.filter(run=run, object_offset=None).count()
+
+
+def test_a_log_moves_and_reads_the_same(folder: Path, ended: Any, viewer: Api) -> None:
+    run = ended()
+    before = viewer.get(f"/runs/{run.pk}/logs?limit=5000").json()
+    assert move() == ["report #1"]
+    assert in_database(run) == 0
+    assert not any(bytes(data) for data in LogChunk.objects.values_list("data", flat=True))
+    (stored,) = LogObject.objects.all()
+    (file,) = files(folder)
+    assert (stored.state, stored.bytes, stored.sha256) == (
+        "stored",
+        file.stat().st_size,
+        hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+    assert file.stat().st_mode & 0o077 == 0, "logs are for their owner alone"
+    assert whole(run) == TEXT
+    assert hashlib.sha256(whole(run)).hexdigest() == run.log_digest
+    assert viewer.get(f"/runs/{run.pk}/logs?limit=5000").json() == before
+    assert body_of(viewer.get(f"/runs/{run.pk}/logs.txt")) == TEXT
+    assert LogHead.objects.get().archived_at is not None
+    assert move() == []
+
+
+def test_parts_and_search_read_it_too(folder: Path, ended: Any, viewer: Api) -> None:
+    run = ended()
+    find = f"/runs/{run.pk}/logs/find?q=1&stream=stderr"
+    found, lines = viewer.get(find).json(), viewer.get(f"/runs/{run.pk}/logs?q=11").json()
+    move()
+    assert viewer.get(find).json() == found
+    assert found["count"] > 5
+    assert viewer.get(f"/runs/{run.pk}/logs?q=11").json() == lines
+    for start, stop in ((0, 1), (7, 900), (len(TEXT) // 2, len(TEXT)), (len(TEXT) - 1, len(TEXT))):
+        part = viewer.call("GET", f"/runs/{run.pk}/logs.txt", Range=f"bytes={start}-{stop - 1}")
+        assert (part.status_code, body_of(part)) == (206, TEXT[start:stop])
+
+
+def test_only_what_ended_long_enough_ago_moves(folder: Path, ended: Any, job: Job, settings: Any) -> None:
+    ended(hours=23), ended(hours=25), ended(b"")
+    Run.objects.filter(pk=ended().pk).update(status="running", finished_at=None)
+    assert [one.name for one in archive.due()] == ["report #2"]
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_archive_after": 0})
+    assert move() == ["report #2", "report #1"]
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
+    ended()
+    assert move() == [], "without an archive logs stay where they are"
+
+
+def test_a_log_that_lies_in_another_archive_is_read_from_there(
+    folder: Path, ended: Any, settings: Any, tmp_path: Path
+) -> None:
+    first = ended()
+    move()
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": f"file://{tmp_path / 'other'}"})
+    second = ended()
+    assert move() == ["report #2"]
+    assert len(files(tmp_path / "other")) == 1
+    assert whole(first) == whole(second) == TEXT
+
+
+# Death at any step.
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
+    folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """`after` is how many further tries die at the same step: the second one finds what the first left."""
+    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))  # whoever is dead is known to be
+    step, died = 0, True
+    while died:
+        step, died = step + 1, False
+        run = give_log(launch(job, None), TEXT, 10)
+        for _ in range(1 + after):
+            with dying_at(step, monkeypatch):
+                try:
+                    move()
+                except Killed:
+                    died = True
+            assert whole(run) == TEXT
+        move()
+        objects.discard(Pace())
+        assert in_database(run) == 0
+        assert whole(run) == TEXT
+        assert hashlib.sha256(whole(run)).hexdigest() == run.log_digest
+        assert LogObject.objects.filter(run=run, state="stored").count() == 1
+        assert len(files(folder)) == LogObject.objects.count() == step, "nothing is left over of the tries"
+    assert step > 30
+
+
+def test_a_process_that_dies_in_the_middle_of_a_file_leaves_nothing(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    run = ended(text_of(5000))
+    for reads in (1, 2):
+        with dying_at(10_000, monkeypatch) as done, monkeypatch.context() as patched:
+            give = upload.Packed.read
+
+            def die_later(self: Any, size: int = -1, left: list[int] = [reads], give: Any = give) -> bytes:  # noqa: B006
+                left[0] -= 1
+                if left[0] < 0:
+                    done[0] = 10_000
+                    raise Killed
+                return bytes(give(self, size))
+
+            patched.setattr(upload.Packed, "read", die_later)
+            with pytest.raises(Killed):
+                move()
+        assert LogObject.objects.filter(state="writing").count() == 1
+    assert len(files(folder)) == 2, "two beginnings, each under a name of its own"
+    assert move() == ["report #1"]
+    assert objects.discard(Pace()) == 2
+    assert len(files(folder)) == 1
+    assert whole(run) == text_of(5000)
+
+
+def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
+    folder: Path, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune, "BATCH", 5)
+    step, died = 0, True
+    while died:
+        step, died = step + 1, False
+        settings.CONFIG = settings.CONFIG.model_copy(update=FOREVER)
+        run = give_log(launch(job, None), TEXT, 10, timedelta(days=3))
+        move()
+        settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
+        with dying_at(step, monkeypatch):
+            try:
+                list(prune.prune(Pace()))
+                objects.discard(Pace())
+            except Killed:
+                died = True
+        state = read.state(run.pk)
+        assert state is not None
+        assert state.pruned or whole(run) == TEXT
+        list(prune.prune(Pace()))
+        objects.discard(Pace())
+        assert (LogChunk.objects.count(), LogHead.objects.count(), LogObject.objects.count()) == (0, 0, 0)
+        assert files(folder) == []
+    assert step > 12
+
+
+# Others at the same time.
+
+
+def test_while_one_process_uploads_another_leaves_the_log_alone(folder: Path, ended: Any) -> None:
+    run = ended()
+    claimed = objects.claim(run.pk, f"file://{folder}")
+    assert claimed is not None
+    assert objects.claim(run.pk, f"file://{folder}") is None
+    assert move() == []
+    assert objects.hold(claimed)
+    objects.drop(claimed)
+    assert move() == ["report #1"]
+
+
+def test_who_was_taken_for_dead_and_wakes_up_spoils_nothing(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of its upload others begin anew, move the log, and take its text out of the rows."""
+    run = ended()
+    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    put, slept = Folder.put, []
+
+    def sleep_once(self: Folder, name: str, content: Any) -> None:
+        put(self, name, content)
+        if not slept:
+            slept.append(name)
+            assert move() == ["report #1"]
+
+    monkeypatch.setattr(Folder, "put", sleep_once)
+    assert move() == [], "it finds that the object is not its own any more"
+    assert whole(run) == TEXT
+    (file,) = files(folder)
+    assert not str(file).endswith(slept[0]), "and takes its own away"
+    assert objects.discard(Pace()) == 1
+
+
+def test_two_that_point_the_rows_at_once_write_the_same(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stops in the middle of its batch; another does all of it; the first goes on with what it had read."""
+    run = ended()
+    give_up, once = archive._give_up, []
+
+    def overtaken(places: dict[int, int]) -> None:
+        if len(once) < 2:
+            once.append(1)
+            if len(once) == 2:
+                (stored,) = LogObject.objects.all()
+                archive._point(stored, Pace())
+        give_up(places)
+
+    monkeypatch.setattr(archive, "_give_up", overtaken)
+    move()
+    rows = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("object_offset", "object_length"))
+    assert [at for at, _ in rows] == [sum(size for _, size in rows[:number]) for number in range(len(rows))]
+    assert whole(run) == TEXT
+
+
+def test_a_log_that_is_removed_while_it_is_uploaded_leaves_no_object(
+    folder: Path, ended: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(hours=50)
+    put = Folder.put
+
+    def removed_meanwhile(self: Folder, name: str, content: Any) -> None:
+        put(self, name, content)
+        settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
+        list(prune.prune(Pace()))
+
+    monkeypatch.setattr(Folder, "put", removed_meanwhile)
+    assert move() == []
+    objects.discard(Pace())
+    assert files(folder) == []
+    assert not LogObject.objects.exists()
+
+
+def test_the_object_of_a_run_that_was_deleted_goes(folder: Path, ended: Any) -> None:
+    run = ended()
+    move()
+    Run.objects.filter(pk=run.pk).delete()
+    assert len(files(folder)) == 1
+    assert objects.discard(Pace()) == 1
+    assert files(folder) == []
+
+
+# A database or storage that is not as it should be.
+
+
+def test_a_log_with_a_hole_stays_in_the_database(folder: Path, ended: Any) -> None:
+    run = ended()
+    LogChunk.objects.filter(run=run, first_seq=31).delete()
+    assert move() == []
+    assert in_database(run) == 11
+    objects.discard(Pace())
+    assert files(folder) == []
+    LogChunk.objects.filter(run=run, first_seq__gt=20).delete()
+    assert move() == [], "nor one that lacks its end"
+
+
+def test_a_storage_that_gives_back_other_bytes_gets_no_log(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended()
+    put = Folder.put
+
+    def spoil(self: Folder, name: str, content: Any) -> None:
+        put(self, name, content)
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")
+
+    monkeypatch.setattr(Folder, "put", spoil)
+    with pytest.raises(Unavailable):
+        move()
+    assert in_database(run) == 12
+    monkeypatch.undo()
+    objects.discard(Pace())
+    assert files(folder) == []
+
+
+@pytest.fixture
+def away(folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose log is in an archive that does not answer any more."""
+    run = ended()
+    move()
+
+    def fail(*_: Any) -> bytes:
+        raise Unavailable from OSError("no route to it")
+
+    monkeypatch.setattr(Folder, "read", fail)
+    monkeypatch.setattr(depot, "REST_SECONDS", 0.0)
+    return run
+
+
+@pytest.mark.parametrize("path", ["logs", "logs.txt", "logs/find?q=a", "logs?q=a"])
+def test_an_archive_that_is_away_is_said_in_words(away: Run, viewer: Api, path: str) -> None:
+    answer = viewer.get(f"/runs/{away.pk}/{path}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "log_storage_unavailable")
+    assert "does not answer just now" in answer.json()["detail"]
+    assert "Content-Disposition" not in answer
+
+
+def test_a_stream_says_it_as_its_last_word(away: Run, viewer: Api) -> None:
+    assert b'{"failed":{"code":"log_storage_unavailable"' in body_of(viewer.get(f"/runs/{away.pk}/logs/follow"))
+    events = body_of(viewer.call("GET", f"/runs/{away.pk}/logs/follow", Accept="text/event-stream"))
+    assert b"event: failed\ndata: {" in events
+
+
+def test_an_object_that_is_gone_or_short_is_said_too(folder: Path, ended: Any, viewer: Api) -> None:
+    run = ended()
+    move()
+    (file,) = files(folder)
+    data = file.read_bytes()
+    for change in (lambda: file.write_bytes(data[:-10]), file.unlink):
+        change()
+        blocks.clear()
+        answer = viewer.get(f"/runs/{run.pk}/logs.txt")
+        assert (answer.status_code, answer.json()["code"]) == (502, "log_storage_unavailable")
+    file.write_bytes(b"\1" + b"x" * (len(data) - 1))
+    blocks.clear()
+    answer = viewer.get(f"/runs/{run.pk}/logs.txt")
+    assert (answer.status_code, answer.json()["code"]) == (502, "log_damaged")
+
+
+def test_what_fails_once_is_left_alone_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Away(Folder):
+        def read(self, name: str, start: int, length: int) -> bytes:
+            asked.append(name)
+            raise Unavailable
+
+    store = depot.Guarded(Away("/nowhere"))
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            store.read("a", 0, 1)
+    assert asked == ["a"]
+    monkeypatch.setattr(depot.time, "monotonic", lambda: 10**9)
+    with pytest.raises(Unavailable):
+        store.read("a", 0, 1)
+    assert asked == ["a", "a"]
+
+
+def test_a_storage_that_can_not_be_written_to_leaves_all_as_it_is(ended: Any, settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    changes = {"log_storage": f"file://{tmp_path / 'file'}", **FOREVER}
+    settings.CONFIG = settings.CONFIG.model_copy(update=changes)
+    run = ended()
+    with pytest.raises(CommandError, match=r"The storage file://.* fails: .*(File exists|Not a directory)"):
+        call_command("logs", "archive", stdout=StringIO())
+    assert (in_database(run), whole(run)) == (12, TEXT)
+
+
+# How little is read.
+
+
+class Counted:
+    """A store's reads, as (start, length)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reads: list[tuple[int, int]] = []
+        real = Folder.read
+
+        def counted(folder: Folder, name: str, start: int, length: int) -> bytes:
+            self.reads.append((start, length))
+            return real(folder, name, start, length)
+
+        monkeypatch.setattr(Folder, "read", counted)
+
+
+def test_who_scrolls_through_a_log_asks_the_archive_seldom(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended(text_of(20_000))
+    move()
+    size = LogObject.objects.get().bytes
+    counted, seq, windows = Counted(monkeypatch), 0, 0
+    while found := read.window(run.pk, seq, 200):
+        seq, windows = found[-1].seq, windows + 1
+    assert windows == 100
+    assert len(counted.reads) <= 1 + size / (2 * BLOCK)
+    counted.reads.clear()
+    assert b"".join(read.text(run.pk)) == text_of(20_000)
+    assert counted.reads == [], "it was all read a moment ago"
+    blocks.clear()
+    assert len(b"".join(read.text(run.pk))) == run.log_bytes
+    assert len(counted.reads) == 1 + size // (8 * BLOCK), "who reads on gets more at a time"
+
+
+def test_a_window_reads_no_more_than_what_lies_around_it(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended(text_of(20_000))
+    move()
+    counted = Counted(monkeypatch)
+    read.window(run.pk, 15_000, 100)
+    assert sum(length for _, length in counted.reads) <= 3 * BLOCK
+
+
+def test_lines_of_one_stream_are_found_without_the_text_of_the_other(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended()
+    LogChunk.objects.filter(run=run, first_seq__gt=1).update(index=LogChunk.objects.get(run=run, first_seq=1).index)
+    move()
+    counted = Counted(monkeypatch)
+    assert search.find(run.pk, search.Query("x", stream=2), 0, 10).ranges == []
+    assert counted.reads == []
+
+
+@pytest.mark.parametrize("lines", [120, 1200])
+def test_a_window_of_an_archived_log_costs_one_query_more(
+    folder: Path, ended: Any, lines: int, django_assert_num_queries: Any
+) -> None:
+    run = ended(text_of(lines))
+    with django_assert_num_queries(2):
+        read.window(run.pk, 50, 20)
+    move()
+    with django_assert_num_queries(3):
+        read.window(run.pk, 50, 20)
+
+
+def test_blocks_keep_within_their_room_and_give_exactly_what_is_asked(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096  # four blocks
+    (tmp_path / "a").write_bytes(data)
+    place = Place(f"file://{tmp_path}", "a", len(data))
+    kept = Blocks(room=2)
+    for start, length in ((0, 1), (BLOCK - 1, 2), (0, len(data)), (len(data) - 1, 1), (BLOCK, BLOCK), (5, 0)):
+        for ahead in (0, 1, 9):
+            assert kept.read(place, start, length, ahead) == data[start : start + length]
+            assert len(kept._kept) <= 2
+    with pytest.raises(Missing):
+        kept.read(place, len(data) - 1, 2)
+
+
+def test_a_large_log_moves_in_short_transactions(
+    folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    monkeypatch.setattr(archive, "BATCH", 200)
+    run = give_log(launch(job, None), text_of(4000), 2)
+    with CaptureQueriesContext(connection) as captured:
+        move()
+    told = [one["sql"] for one in captured.captured_queries]
+    updates = [sql for sql in told if sql.startswith("UPDATE") and "logchunk" in sql]
+    assert len(updates) == 10
+    assert not any(sql.startswith("BEGIN") for sql in told[told.index(updates[0]) :]), (
+        "each is a transaction of its own"
+    )
+    assert whole(run) == text_of(4000)
+
+
+# The thread and the commands.
+
+
+def test_a_round_removes_first_and_moves_what_is_left(folder: Path, ended: Any, settings: Any) -> None:
+    old, new = ended(hours=100), ended(hours=30)
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 3})
+    keeper.once(Pace())
+    assert list(LogHead.objects.filter(archived_at__isnull=False).values_list("pk", flat=True)) == [new.pk]
+    assert Run.objects.get(pk=old.pk).log_pruned_at is not None
+    assert len(files(folder)) == 1
+
+
+def test_the_thread_does_its_round_soon_after_the_start_and_ends_when_told(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended()
+    monkeypatch.setattr(keeper, "DELAY", 0.01)
+    done, once = threading.Event(), keeper.once
+
+    def told(pace: Pace) -> None:
+        once(pace)
+        done.set()
+
+    monkeypatch.setattr(keeper, "once", told)
+    made = keeper.Keeper()
+    made.start()
+    assert done.wait(10)
+    made.stop()
+    assert not made._thread.is_alive()
+    assert len(files(folder)) == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable(), RuntimeError("anything")])
+def test_a_round_that_fails_comes_again_soon(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(pace: Pace) -> None:
+        raise error
+
+    monkeypatch.setattr(keeper, "once", fail)
+    assert keeper.Keeper()._round() is False
+
+
+def run_command(*words: str) -> str:
+    out = StringIO()
+    call_command("logs", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_says_what_it_would_move_and_then_moves_it(folder: Path, ended: Any) -> None:
+    run = ended()
+    assert "would move report #1: 120 lines" in run_command("archive", "--dry-run")
+    assert in_database(run) == 12
+    assert "Moved 1 logs: 120 lines" in run_command("archive")
+    assert in_database(run) == 0
+
+
+def test_the_command_says_so_where_there_is_no_archive(db: None) -> None:
+    assert "CRONIUM_LOG_STORAGE is not set" in run_command("archive")

@@ -1,0 +1,228 @@
+"""The archive in a bucket, over real HTTP: the same log before, while and after, parts, failures, nothing left over.
+
+The service is moto's stand-in server on loopback, which speaks S3's protocol: see tests/fakes/s3. That it works with
+the services people use is not shown by this.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import BytesIO, StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from cronium_admin.hosts.checks.log_storage import log_storage
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs import archive, depot, depot_s3, objects, prune, read, upload
+from cronium_admin.logs.blocks import blocks
+from cronium_admin.logs.depot import Missing, Unavailable, open_store
+from cronium_admin.logs.depot_s3 import Bucket
+from cronium_admin.logs.models import LogChunk, LogHead, LogObject
+from cronium_admin.logs.pace import Pace
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from tests.conftest import Api
+from tests.fakes import s3
+from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole
+from tests.unit.test_logs_whole import body_of
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+TEXT = text_of(120)
+STEPS = [(Bucket, name) for name in ("put", "read", "size", "delete")]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[s3.Service]:
+    with s3.service() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(service: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch) -> s3.Service:
+    changes = {
+        **FOREVER,
+        "log_storage": f"s3://{s3.BUCKET}/some/where",
+        "log_s3_endpoint": service.endpoint,
+        "log_s3_region": "us-east-1",
+        "log_s3_access_key": s3.KEYS["aws_access_key_id"],
+        "log_s3_secret_key": s3.KEYS["aws_secret_access_key"],
+    }
+    settings.CONFIG = settings.CONFIG.model_copy(update=changes)
+    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr(archive, "BATCH", 3)
+    monkeypatch.setattr(upload, "BATCH", 3)
+    monkeypatch.setattr(depot, "REST_SECONDS", 0.0)
+    blocks.clear()
+    service.empty()
+    return service
+
+
+@pytest.fixture
+def ended(job: Job) -> Callable[..., Run]:
+    return lambda text=TEXT: give_log(launch(job, None), text, 10, timedelta(hours=50))
+
+
+def move() -> list[str]:
+    return [one.name for one in archive.archive(Pace())]
+
+
+def test_a_log_moves_to_the_bucket_and_reads_the_same(bucket: s3.Service, ended: Any, viewer: Api) -> None:
+    run = ended()
+    before = viewer.get(f"/runs/{run.pk}/logs?q=11").json()
+    assert move() == ["report #1"]
+    (stored,) = LogObject.objects.all()
+    (key,) = bucket.keys()
+    assert key == f"some/where/{stored.name}"
+    assert not LogChunk.objects.filter(object_offset=None).exists()
+    assert whole(run) == TEXT
+    assert viewer.get(f"/runs/{run.pk}/logs?q=11").json() == before
+    assert body_of(viewer.get(f"/runs/{run.pk}/logs.txt")) == TEXT
+    part = viewer.call("GET", f"/runs/{run.pk}/logs.txt", Range="bytes=900-999")
+    assert (part.status_code, body_of(part)) == (206, TEXT[900:1000])
+
+
+def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
+    bucket: s3.Service, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    step, died = 0, True
+    while died:
+        step, died = step + 1, False
+        run = give_log(launch(job, None), TEXT, 30, timedelta(hours=50))
+        with dying_at(step, monkeypatch, *STEPS):
+            try:
+                move()
+            except Killed:
+                died = True
+        assert whole(run) == TEXT
+        move()
+        objects.discard(Pace())
+        assert whole(run) == TEXT
+        assert hashlib.sha256(whole(run)).hexdigest() == run.log_digest
+        assert len(bucket.keys()) == LogObject.objects.count() == step
+    assert step > 15
+
+
+def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
+    bucket: s3.Service, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, died = 0, True
+    while died:
+        step, died = step + 1, False
+        settings.CONFIG = settings.CONFIG.model_copy(update=FOREVER)
+        run = give_log(launch(job, None), TEXT, 60, timedelta(days=3))
+        move()
+        settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
+        with dying_at(step, monkeypatch, *STEPS):
+            try:
+                list(prune.prune(Pace()))
+                objects.discard(Pace())
+            except Killed:
+                died = True
+        state = read.state(run.pk)
+        assert state is not None
+        assert state.pruned or whole(run) == TEXT
+        list(prune.prune(Pace()))
+        objects.discard(Pace())
+        assert (LogChunk.objects.count(), LogHead.objects.count(), LogObject.objects.count()) == (0, 0, 0)
+        assert bucket.keys() == []
+    assert step > 10
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """Some 20 MB that nothing packs, so that it goes up in parts."""
+    rng = random.Random(3)
+    return b"".join(rng.randbytes(2000).replace(b"\n", b"") + b"\n" for _ in range(10_000))
+
+
+def test_a_large_log_goes_up_in_parts(bucket: s3.Service, job: Job, large: bytes) -> None:
+    run = give_log(launch(job, None), large, 100, timedelta(hours=50))
+    assert move() == ["report #1"]
+    (key,) = bucket.keys()
+    assert bucket.client.head_object(Bucket=s3.BUCKET, Key=key)["ETag"].endswith('-3"'), "three parts"
+    assert b"".join(read.text(run.pk)) == large
+    assert bucket.uploads() == []
+
+
+def test_what_a_killed_process_had_uploaded_in_parts_is_given_up(
+    bucket: s3.Service, job: Job, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    run = give_log(launch(job, None), large, 100, timedelta(hours=50))
+    left = objects.claim(run.pk, f"s3://{s3.BUCKET}/some/where")
+    assert left is not None
+    key = f"some/where/{left.name}"
+    begun = bucket.client.create_multipart_upload(Bucket=s3.BUCKET, Key=key)["UploadId"]
+    bucket.client.upload_part(Bucket=s3.BUCKET, Key=key, PartNumber=1, UploadId=begun, Body=large[: depot_s3.PART])
+    assert bucket.uploads() == [key]
+    assert move() == ["report #1"]
+    assert objects.discard(Pace()) == 1
+    assert bucket.uploads() == []
+    assert len(bucket.keys()) == 1
+
+
+def test_a_service_that_is_away_is_said_in_words_and_nothing_is_lost(
+    ended: Any, viewer: Api, settings: Any, bucket: s3.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = ended(), ended()
+    assert move() == ["report #1", "report #2"]
+    third = ended()
+    blocks.clear()
+    nobody = f"http://127.0.0.1:{s3.free_port()}"
+    here = settings.CONFIG
+    settings.CONFIG = here.model_copy(update={"log_s3_endpoint": nobody, "log_keep_days": 0})
+    answer = viewer.get(f"/runs/{run.pk}/logs")
+    assert (answer.status_code, answer.json()["code"]) == (503, "log_storage_unavailable")
+    with pytest.raises(CommandError, match=r"The storage s3://cronium-logs/some/where fails: Could not connect"):
+        call_command("logs", "archive", stdout=StringIO())
+    assert LogChunk.objects.filter(run=third, object_offset=None).count() == 12
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
+    Run.objects.filter(pk=other.pk).update(log_pruned_at=None)
+    list(prune.prune(Pace()))
+    with pytest.raises(Unavailable):
+        objects.discard(Pace())
+    assert LogObject.objects.filter(state="unwanted").count() == 3, "they are not forgotten"
+    settings.CONFIG = here
+    assert objects.discard(Pace()) == 3
+    assert bucket.keys() == []
+
+
+@pytest.mark.parametrize("url", ["s3://no-such-bucket", f"s3://{s3.BUCKET}"])
+def test_what_is_not_there_is_not_there(bucket: s3.Service, url: str) -> None:
+    store = open_store(url)
+    with pytest.raises(Unavailable) as told:
+        store.read("none", 0, 10)
+    assert isinstance(told.value, Missing) == (url == f"s3://{s3.BUCKET}")
+    with pytest.raises(Unavailable):
+        store.size("none")
+
+
+def test_a_part_past_the_end_is_missing_and_one_over_it_is_short(bucket: s3.Service) -> None:
+    store = open_store(f"s3://{s3.BUCKET}/x")
+    store.put("a/b", BytesIO(b"0123456789"))
+    assert bucket.keys() == ["x/a/b"]
+    assert (store.read("a/b", 3, 4), store.read("a/b", 8, 100), store.size("a/b")) == (b"3456", b"89", 10)
+    with pytest.raises(Missing):
+        store.read("a/b", 10, 1)
+    for _ in range(2):
+        store.delete("a/b")
+    assert bucket.keys() == []
+
+
+def test_doctor_tries_it_and_leaves_nothing(bucket: s3.Service, settings: Any) -> None:
+    patient: Any = None
+    (row,) = log_storage(patient)
+    assert (row.state, row.found) == ("ok", f"s3://{s3.BUCKET}/some/where: an object was written, read and deleted")
+    assert bucket.keys() == []
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": "s3://no-such-bucket"})
+    (row,) = log_storage(patient)
+    assert row.state == "failed"
+    assert "NoSuchBucket" in row.found
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
+    (row,) = log_storage(patient)
+    assert (row.state, row.found) == ("ok", "Logs stay in the database")
