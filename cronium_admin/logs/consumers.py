@@ -73,7 +73,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self._tell(type="error", code=error.code, detail=error.message)
                 await self.close(LATER)
         except Exception:
-            log.exception("a viewer of run %s was sent away; it will come again", self._run_id)
+            about = {"run_id": str(self._run_id)}
+            log.exception("a viewer of run %s was sent away; it will come again", self._run_id, extra=about)
             with suppress(Exception):
                 await self.close(FAILED)
 
