@@ -78,8 +78,8 @@ class Tail:
             try:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it is, the watchers look by themselves meanwhile
-                words, about = "no nudges for run %s (%s); its readers look by themselves", {"run_id": str(self._run_id)}
-                log.warning(words, self._run_id, error, extra=about)
+                words = "no nudges for run %s (%s); its readers look by themselves"
+                log.warning(words, self._run_id, error, extra={"run_id": str(self._run_id)})
                 await asyncio.sleep(LAYER_PAUSE)
 
     async def _listen(self) -> None:
