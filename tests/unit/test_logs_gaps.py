@@ -1,9 +1,12 @@
 """Where a log is not whole: kept with its lines, told to whoever reads, sealed, and found by `verify`."""
 
 import json
+from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from cronium_admin.logs import read
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
@@ -116,3 +119,30 @@ def spoil(what: str, run: Run) -> None:
 def test_whatever_is_not_as_sealed_is_found(gappy: Run, what: str) -> None:
     spoil(what, gappy)
     assert verify(gappy).problems
+
+
+def told_by(*arguments: str) -> str:
+    told = StringIO()
+    call_command("logs", "verify", *arguments, stdout=told, stderr=told)
+    return told.getvalue()
+
+
+def test_the_command_verifies_one_or_all(gappy: Run) -> None:
+    assert "1 logs are what their seals say, 12 bytes; 0 are not." in told_by()
+    assert f"6 lines, 12 bytes, SHA-256 {gappy.log_digest}" in told_by(str(gappy.pk))
+
+
+@pytest.mark.parametrize("given", [(), ("the run",)])
+def test_the_command_names_the_run_and_fails(gappy: Run, given: tuple[str, ...]) -> None:
+    spoil("a byte is another", gappy)
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("logs", "verify", *(str(gappy.pk) for _ in given), stdout=told, stderr=told)
+    assert f"{gappy.pk} {gappy}: its seal says" in told.getvalue()
+
+
+def test_a_run_that_is_not_there_is_said_so(db: None) -> None:
+    told, unknown = StringIO(), str(uuid4())
+    with pytest.raises(CommandError):
+        call_command("logs", "verify", unknown, stdout=told, stderr=told)
+    assert f"{unknown}: no run that has ended" in told.getvalue()

@@ -1,14 +1,14 @@
-"""`manage.py logs prune`, `archive`: what is stored of logs, looked after from a terminal."""
+"""`manage.py logs prune`, `archive`, `verify`: what is stored of logs, looked after from a terminal."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.logs.commands import archive, prune
+from cronium_admin.logs.commands import archive, prune, verify
 
 # A module each, with HELP, `add_arguments` and `handle`.
-PARTS: dict[str, Any] = {"prune": prune, "archive": archive}
+PARTS: dict[str, Any] = {"prune": prune, "archive": archive, "verify": verify}
 
 
 class Command(BaseCommand):
