@@ -30,6 +30,14 @@ let_through() {
   iptables -C DOCKER-USER "${within[@]}" 2>/dev/null || iptables -I DOCKER-USER "${within[@]}"
 }
 
+launch() {
+  rm -f "$dir/docker.pid"
+  setsid dockerd -H "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
+    --pidfile "$dir/docker.pid" --bridge "$bridge" --iptables=false --ip-forward=false --ip-masq=false \
+    ${more[@]+"${more[@]}"} </dev/null >>"$dir/dockerd.log" 2>&1 &
+  launched=$!
+}
+
 start() {
   is_root || die "a further engine needs root"
   mkdir -p "$dir"
@@ -37,16 +45,14 @@ start() {
   ip addr replace "10.99.$((75 + number)).1/24" dev "$bridge"
   ip link set "$bridge" up
   let_through
-  local old
+  local old launched left=240
   old=$(cat "$dir/docker.pid" 2>/dev/null || true)
   if process_is "$old" dockerd && python3 scripts/engine_ping.py "unix://$dir/docker.sock"; then return 0; fi
-  rm -f "$dir/docker.pid"
-  setsid dockerd -H "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
-    --pidfile "$dir/docker.pid" --bridge "$bridge" --iptables=false --ip-forward=false --ip-masq=false \
-    ${more[@]+"${more[@]}"} </dev/null >>"$dir/dockerd.log" 2>&1 &
-  local left=240
+  launch
   until python3 scripts/engine_ping.py "unix://$dir/docker.sock"; do
     [ "$left" -gt 0 ] || die "the engine did not start; its log is $dir/dockerd.log"
+    # A containerd whose dockerd was killed ends a moment later: who takes it for its own meanwhile waits in vain.
+    process_is "$launched" dockerd || process_is "$launched" setsid || launch
     left=$((left - 1))
     sleep 0.25
   done
