@@ -121,7 +121,10 @@ class ResumedLog:
         known = self._known
         if self._passes or known.full or not (known.cut_ns or known.first_ns):
             return 0, 0
-        ahead = int((self._engine.now() - time.time()) * 1e9)
+        # By our time before the question: an engine that was away comes back long after the moment it went, so a
+        # moment that is taken for a little later does no harm, and one for earlier would have lines stored twice.
+        asked_at = time.time()
+        ahead = int((self._engine.now() - asked_at) * 1e9)
         return known.cut_ns and known.cut_ns + ahead, known.first_ns and known.first_ns + ahead + TOLERANCE_NS
 
     def _end_of_pass(self) -> list[Piece]:

@@ -39,6 +39,7 @@ class Engine:
         self.log, self.running, self.cut = log, running, cut
         self.opened: list[bool] = []
         self.ahead = 0.0  # of this machine's clock, in seconds
+        self.slow = 0.0  # seconds that its answer about its clock is under way
 
     def describe_container(self, name: str) -> dict[str, Any]:
         return {"HostConfig": {"LogConfig": {"Type": self.log.driver}}}
@@ -50,7 +51,9 @@ class Engine:
         time.sleep(0.01)
 
     def now(self) -> float:
-        return time.time() + self.ahead
+        told = time.time() + self.ahead
+        time.sleep(self.slow)
+        return told
 
     def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         self.opened.append(follow)
@@ -260,6 +263,14 @@ def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_store
     assert (lines.stdout, lines.stderr) == (cursor(b"one\ntwo\nfour\nfive\n"), cursor(b"e\n"))
     found, again = rest(engine, known=Known(lines.stdout, lines.stderr))
     assert (found, again.gap) == ({1: b"", 2: b""}, False)
+
+
+def test_a_line_from_just_before_the_engine_went_is_not_stored_twice() -> None:
+    """Its clock is asked over a way that takes longer than lay between the two."""
+    engine = Engine(log_of((1, b"one\n", NS), (1, b"two\n", LATER)))
+    engine.slow = 0.1
+    known = Known(cursor(b"one\n"), first_ns=NS, cut_ns=NS + 10**7)
+    assert pieces_of(ResumedLog(engine, "main", known)) == [(GAP, b"engine_restarted"), (1, b"two\n")]
 
 
 def test_an_engine_that_was_away_leaves_a_mark_where_nothing_came_after_it_too() -> None:
