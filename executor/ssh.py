@@ -19,7 +19,7 @@ from docker.errors import DockerException
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 START_SECONDS, AGAIN_SECONDS = 15.0, 2.0  # until it stands; between two tries
-LAST_WORDS = 500
+LAST_LINES, LAST_WORDS = 2, 300
 OPTIONS = {
     "BatchMode": "yes",  # nobody is there to answer
     "ConnectTimeout": "10",
@@ -125,8 +125,9 @@ class Tunnel:
                 time.sleep(0.02)
                 continue
             self._end()
-            said = (self._folder / "said").read_text(errors="replace").strip()[-LAST_WORDS:]
-            raise TunnelDown(f"No SSH connection to {self._url}: {said or 'no answer in time'}")
+            lines = (self._folder / "said").read_text(errors="replace").split("\n")
+            said = " ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])[-LAST_WORDS:]
+            raise TunnelDown(f"No SSH connection to {self._url}: {said.rstrip('.') or 'no answer in time'}.")
 
     def _end(self) -> None:
         if self._process is None:

@@ -19,7 +19,7 @@ def connect(seconds: int) -> docker.APIClient:
     try:
         return client(seconds)
     except DockerException as error:
-        why = f" {error}." if isinstance(error, TunnelDown) else ""
+        why = f" {error}" if isinstance(error, TunnelDown) else ""
         raise Refused(
             503,
             "engine_unreachable",
