@@ -12,6 +12,7 @@ from io import BytesIO, StringIO
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
 from cronium_admin.hosts.checks.log_storage import log_storage
@@ -211,6 +212,33 @@ def test_a_part_past_the_end_is_missing_and_one_over_it_is_short(bucket: s3.Serv
         store.read("a/b", 10, 1)
     for _ in range(2):
         store.delete("a/b")
+    assert bucket.keys() == []
+
+
+def test_without_keys_in_the_settings_the_environments_are_taken(
+    bucket: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.KEYS.items():
+        monkeypatch.setenv(name.upper(), value)
+    none = {"log_s3_access_key": "", "log_s3_secret_key": "", "log_s3_region": ""}
+    settings.CONFIG = settings.CONFIG.model_copy(update=none)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    store = open_store(f"s3://{s3.BUCKET}/env")
+    store.put("a", BytesIO(b"1"))
+    assert bucket.keys() == ["env/a"]
+
+
+def test_who_may_not_look_for_uploads_that_were_begun_deletes_all_the_same(
+    bucket: s3.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Bucket(f"s3://{s3.BUCKET}", bucket.endpoint, "us-east-1", "for-tests", "for-tests-only")
+
+    def denied(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListMultipartUploads")
+
+    monkeypatch.setattr(store._client, "list_multipart_uploads", denied)
+    store.put("a", BytesIO(b"1"))
+    store.delete("a")
     assert bucket.keys() == []
 
 

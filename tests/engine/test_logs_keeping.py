@@ -1,0 +1,143 @@
+"""Retention and archive on PostgreSQL: the unit tests once more, and processes that are killed where they stand.
+
+The bucket is that of moto's stand-in server: see tests/fakes/s3.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.engine.scaled import needs_services, new_database, url_of
+from tests.engine.server import ROOT, environment, manage
+from tests.fakes import s3
+
+pytestmark = needs_services
+MODULES = ["test_logs_prune.py", "test_logs_archive.py", "test_logs_s3.py"]
+RUNS = 12
+BEGIN = "import django, json, hashlib, datetime; django.setup(); "
+FILL = (
+    BEGIN
+    + f"""
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.service import launch
+from tests.unit.log_storage import give_log, text_of
+job = Job.objects.create(name="Many", slug="many", language="bash", script="true", profile=Profile.objects.first())
+for seed in range({RUNS}):
+    give_log(launch(job, None), text_of(1500, seed), 3, datetime.timedelta(days=9))
+"""
+)
+LOOK = (
+    BEGIN
+    + """
+from cronium_admin.logs import read
+from cronium_admin.logs.models import *
+from cronium_admin.runs.models import Run
+said = {"right": 0, "wrong": 0, "pruned": 0}
+for run in Run.objects.all():
+    if run.log_pruned_at:
+        said["pruned"] += 1
+    else:
+        right = hashlib.sha256(b"".join(read.text(run.pk))).hexdigest() == run.log_digest
+        said["right" if right else "wrong"] += 1
+said |= {"chunks": LogChunk.objects.count(), "heads": LogHead.objects.count(), "objects": LogObject.objects.count()}
+said["in_database"] = LogChunk.objects.filter(object_offset=None).count()
+print(json.dumps(said))
+"""
+)
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    with new_database() as name:
+        yield name
+        # What the tests on it made of it.
+        admin = url_of("postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "test_{name}" WITH (FORCE)')  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_unit_tests_pass_on_postgresql(database: str, tmp_path: Path, module: str) -> None:
+    env = environment(tmp_path, CRONIUM_DATABASE_URL=url_of(database))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/unit/{module}"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+class World:
+    """A database full of logs, a bucket, and the processes that look after them."""
+
+    def __init__(self, folder: Path, database: str, service: s3.Service) -> None:
+        keys = {"CRONIUM_LOG_S3_ACCESS_KEY": "for-tests", "CRONIUM_LOG_S3_SECRET_KEY": "for-tests-only"}
+        place = {"CRONIUM_LOG_STORAGE": f"s3://{s3.BUCKET}/logs", "CRONIUM_LOG_S3_ENDPOINT": service.endpoint}
+        more = {"CRONIUM_DATABASE_URL": url_of(database), "CRONIUM_LOG_KEEP_DAYS": "0", "PYTHONPATH": str(ROOT)}
+        settings = {"DJANGO_SETTINGS_MODULE": "cronium_admin.settings", "CRONIUM_LOG_LEVEL": "ERROR"}
+        self.env = environment(folder, **keys, **place, **more, **settings)
+        self.url = url_of(database)
+        manage(self.env, "migrate", "-v", "0")
+        self.python(FILL)
+
+    def python(self, code: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def look(self) -> dict[str, Any]:
+        return dict(json.loads(self.python(LOOK)))
+
+    def kill_amid(self, seconds: float, *command: str) -> None:
+        """Two processes at once, killed so long after one of them has done something."""
+        call = [sys.executable, "manage.py", *command]
+        started = [subprocess.Popen(call, cwd=ROOT, env=self.env, stdout=subprocess.PIPE) for _ in range(2)]
+        assert started[0].stdout is not None
+        started[0].stdout.readline()
+        time.sleep(seconds)
+        for process in started:
+            process.kill()
+            process.communicate()
+
+    def end_claims(self) -> None:
+        """As if the time had passed after which a process counts as dead."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("UPDATE logs_logobject SET claimed_until = now() - interval '1 hour'")
+
+
+def test_logs_are_whole_whenever_the_processes_that_move_and_remove_them_are_killed(
+    database: str, tmp_path: Path
+) -> None:
+    rng = random.Random(os.environ.get("CRONIUM_TEST_SEED", "1"))
+    with s3.service() as service:
+        world = World(tmp_path, database, service)
+        between = 0
+        for _ in range(4):
+            world.kill_amid(rng.uniform(0, 0.3), "logs", "archive")
+            seen = world.look()
+            assert (seen["right"], seen["wrong"]) == (RUNS, 0), seen
+            between += 0 < seen["in_database"] < seen["chunks"]
+            world.end_claims()
+        manage(world.env, "logs", "archive")
+        seen = world.look()
+        assert (seen["right"], seen["in_database"], seen["objects"]) == (RUNS, 0, RUNS), seen
+        assert len(service.keys()) == RUNS
+        world.env |= {"CRONIUM_LOG_KEEP_DAYS": "5"}
+        for _ in range(3):
+            world.kill_amid(rng.uniform(0, 0.3), "logs", "prune")
+            seen = world.look()
+            assert (seen["right"] + seen["pruned"], seen["wrong"]) == (RUNS, 0), seen
+            between += 0 < seen["pruned"] < RUNS
+        manage(world.env, "logs", "prune")
+        manage(world.env, "logs", "archive")  # deletes what is unwanted
+        seen = world.look()
+        assert seen == {"right": 0, "wrong": 0, "pruned": RUNS, "chunks": 0, "heads": 0, "objects": 0, "in_database": 0}
+        assert service.keys() == []
+        assert between > 2, "they were killed too early or too late to show anything"
