@@ -79,3 +79,15 @@ def test_a_bad_setting_stops_the_start(
 
 def test_without_a_setting_logs_are_kept_for_ninety_days_whatever_their_number() -> None:
     assert (Config().log_keep_days, Config().log_keep_runs) == (90, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [((14, None), "14 days"), ((1, 20), "1 day, last 20 runs"), ((0, 0), "at any age, all runs"), ((None, None), None)],
+)
+def test_the_jobs_page_says_what_it_keeps_of_its_own(
+    client: Client, job: Job, values: tuple[int | None, int | None], shown: str | None
+) -> None:
+    Job.objects.update(log_keep_days=values[0], log_keep_runs=values[1])
+    text = client.get("/jobs/report/").content.decode()
+    assert (f'<dt>Logs kept</dt><dd class="num">{shown}</dd>' in text) == (shown is not None)
