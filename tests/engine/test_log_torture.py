@@ -1,0 +1,136 @@
+"""A hundred runs log at once, among them floods and binary rubbish, and the server is killed every few seconds: every
+line once and in order, every byte as written, and each seal is the digest of what is read from outside."""
+
+import hashlib
+import random
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.engine.server import Server
+
+RUNS = 100
+KILLS, EVERY = 5, 5.0
+# Numbered lines in bursts until a given second, then how many there were.
+STEADY = """
+n=0
+while (( EPOCHSECONDS < {until} )); do
+  for i in {{1..50}}; do echo "line $((++n))"; done
+  sleep 0.7
+done
+echo "total $n"
+"""
+MILLION = 1_000_000
+# A million numbered lines on both streams at full speed, from a given second on.
+FLOOD = f"""
+import sys, threading, time
+time.sleep(max(0, {{go}} - time.time()))
+def write(stream, word):
+    for at in range(0, {MILLION // 2}, 1000):
+        stream.write("".join(f"{{{{word}}}} {{{{n}}}}\\n" for n in range(at + 1, at + 1001)))
+    stream.flush()
+threads = [threading.Thread(target=write, args=pair) for pair in ((sys.stdout, "out"), (sys.stderr, "err"))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+# Random bytes in pieces around the engine's borders of 16 KiB, with pauses between.
+BINARY = """
+import os, random, time
+rng, at = random.Random(7), 0
+data = rng.randbytes({size})
+while at < len(data):
+    size = rng.choice([1, 100, 16383, 16384, 16385, 32768, 70000])
+    piece = data[at:at + size]
+    at += len(piece)
+    while piece:
+        piece = piece[os.write(1, piece):]
+    time.sleep(0.05)
+"""
+BORDERS = """
+import os, time
+time.sleep(max(0, {go} - time.time()))
+for size in [16382, 16383, 16384, 16385, 32767, 32768, 32769] * 20:
+    line = b"x" * size + b"\\n"
+    for part in (line[:16384], line[16384:]):
+        os.write(1, part)
+        time.sleep(0.02)
+"""
+SIZE = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def storm(new_server: Callable[..., Server]) -> Iterator[tuple[Server, dict[str, list[str]]]]:
+    """All of them, over; the ids by kind."""
+    server = new_server(CRONIUM_MAX_CONCURRENT=str(RUNS)).start()
+    try:
+        yield server, _weather(server)
+        server.stop()
+        assert server.left() == []
+    finally:
+        if server.process and server.process.poll() is None:
+            server.process.kill()
+        server.sweep()
+
+
+def _weather(server: Server) -> dict[str, list[str]]:
+    until, go = int(time.time()) + 95, int(time.time()) + 60
+    bare = {"network": "none", "timeout_seconds": 280}  # no sidecar: a hundred of them take a machine's minute
+    steady = server.job(STEADY.format(until=until), **bare)
+    ids = {
+        "flood": [server.run(FLOOD.format(go=go), "python", profile="large", **bare)],
+        "binary": [server.run(BINARY.format(size=SIZE), "python", **bare) for _ in range(2)],
+        "borders": [server.run(BORDERS.format(go=go), "python", **bare)],
+    }
+    ids["steady"] = [server.launch(steady) for _ in range(RUNS - 4)]
+    time.sleep(max(0.0, go - time.time()))
+    for _ in range(KILLS):
+        server.stop(signal.SIGKILL)
+        server.start()
+        time.sleep(EVERY)
+    for run_id in [one for kind in ids.values() for one in kind]:
+        assert server.ended(run_id, 240)["status"] == "succeeded", server.get(run_id)["message"]
+    return ids
+
+
+def sealed_text(server: Server, run_id: str) -> bytes:
+    """logs.txt, which is what its seal says."""
+    text, run = server.text(run_id), server.get(run_id)
+    assert run["log_digest"] == hashlib.sha256(text).hexdigest()
+    assert (run["log_lines"], run["log_bytes"], run["log_gaps"]) == (text.count(b"\n"), len(text), 0)
+    return text
+
+
+def test_numbered_lines_come_once_and_in_order(storm: tuple[Server, dict[str, list[str]]]) -> None:
+    server, ids = storm
+    assert len(ids["steady"]) == RUNS - 4
+    for run_id in ids["steady"]:
+        *numbers, total = sealed_text(server, run_id).decode().splitlines()
+        assert total == f"total {len(numbers)}"
+        assert numbers == [f"line {n}" for n in range(1, len(numbers) + 1)]
+
+
+def test_a_million_lines_on_both_streams_are_there_in_the_order_of_each(
+    storm: tuple[Server, dict[str, list[str]]],
+) -> None:
+    server, ids = storm
+    text = sealed_text(server, ids["flood"][0])
+    assert text.count(b"\n") == MILLION
+    for word in (b"out", b"err"):
+        numbers = [int(n) for n in re.findall(rb"^%s (\d+)$" % word, text, re.MULTILINE)]
+        assert numbers == list(range(1, MILLION // 2 + 1))
+
+
+def test_bytes_that_are_no_text_come_as_they_were_written(storm: tuple[Server, dict[str, list[str]]]) -> None:
+    server, ids = storm
+    written = random.Random(7).randbytes(SIZE)
+    for run_id in ids["binary"]:
+        assert sealed_text(server, run_id) == written + b"\n" * (not written.endswith(b"\n"))
+
+
+def test_lines_around_the_engines_borders_come_whole(storm: tuple[Server, dict[str, list[str]]]) -> None:
+    server, ids = storm
+    sizes = [16382, 16383, 16384, 16385, 32767, 32768, 32769] * 20
+    assert [len(line) for line in sealed_text(server, ids["borders"][0]).splitlines()] == sizes
