@@ -32,7 +32,7 @@ let_through() {
 
 launch() {
   rm -f "$dir/docker.pid"
-  setsid dockerd -H "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
+  TMPDIR=$dir setsid dockerd -H "unix://$dir/docker.sock" --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/docker.pid" --bridge "$bridge" --iptables=false --ip-forward=false --ip-masq=false \
     ${more[@]+"${more[@]}"} </dev/null >>"$dir/dockerd.log" 2>&1 &
   launched=$!
