@@ -41,9 +41,20 @@ def archive(pace: Pace) -> Iterator[Due]:
         _point(begun, pace)
     for one in due():
         pace.check()
+        if not _whole(one):
+            continue
         if stored := _stored(one.run_id) or _upload(one.run_id, settings.CONFIG.log_storage, pace):
             _point(stored, pace)
             yield one
+
+
+def _whole(one: Due) -> bool:
+    """Whether the database has all the lines that the head counts; what it has not nobody must move."""
+    lines = LogChunk.objects.filter(run_id=one.run_id).aggregate(lines=Sum("lines"))["lines"]
+    if lines != one.lines:
+        words = "the log of %s stays in the database, which has %s of its %s lines"
+        log.error(words, one.name, lines, one.lines, extra={"run_id": str(one.run_id)})
+    return bool(lines == one.lines)
 
 
 def _begun() -> list[LogObject]:

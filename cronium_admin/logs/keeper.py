@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 
 from cronium_admin.logs import archive, objects, prune
@@ -54,10 +55,12 @@ class Keeper:
 
 
 def once(pace: Pace) -> None:
-    """One round: what is to be removed is not archived first."""
+    """One round: what is to be removed is not archived first. Raises Unavailable where there is no use in archiving."""
     _tell("removed %d logs, of %d lines", prune.prune(pace))
+    _, away = objects.discard(pace)
+    if settings.CONFIG.log_storage in away:
+        raise Unavailable  # each try would leave one more object to delete
     _tell("archived %d logs, of %d lines", archive.archive(pace))
-    objects.discard(pace)
 
 
 def _tell(words: str, done: Iterable[Due]) -> None:

@@ -63,20 +63,23 @@ def bury_dead() -> None:
     dead.update(state=State.UNWANTED, claimed_until=None)
 
 
-def discard(pace: Pace) -> int:
-    """Delete what is unwanted, and what belongs to runs that were deleted; returns how many are gone.
+def discard(pace: Pace) -> tuple[int, set[str]]:
+    """Delete what is unwanted, and what belongs to runs that were deleted: how many are gone, and which stores failed.
 
-    Raises Unavailable where the storage is away: the rest waits for another time.
+    What lies in those waits for another time; it holds back nothing that lies elsewhere.
     """
-    gone = 0
+    gone, away = 0, set[str]()
     unwanted = Q(state=State.UNWANTED) | Q(run=None, state=State.STORED)
     for one in list(LogObject.objects.filter(unwanted).order_by("pk")):
         pace.check()
+        if one.store in away:
+            continue
         try:
             open_store(one.store).delete(one.name)
-        except Unavailable:
-            log.warning("%s could not be deleted; it is tried again", one)
-            raise
-        one.delete()
-        gone += 1
-    return gone
+        except Unavailable as error:
+            log.warning("%s could not be deleted (%s); it is tried again", one, error.__cause__)
+            away.add(one.store)
+        else:
+            one.delete()
+            gone += 1
+    return gone, away

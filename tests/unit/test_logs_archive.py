@@ -178,7 +178,7 @@ def test_a_process_that_dies_in_the_middle_of_a_file_leaves_nothing(
         assert LogObject.objects.filter(state="writing").count() == 1
     assert len(files(folder)) == 2, "two beginnings, each under a name of its own"
     assert move() == ["report #1"]
-    assert objects.discard(Pace()) == 2
+    assert objects.discard(Pace()) == (2, set())
     assert len(files(folder)) == 1
     assert whole(run) == text_of(5000)
 
@@ -243,7 +243,7 @@ def test_who_was_taken_for_dead_and_wakes_up_spoils_nothing(
     assert whole(run) == TEXT
     (file,) = files(folder)
     assert not str(file).endswith(slept[0]), "and takes its own away"
-    assert objects.discard(Pace()) == 1
+    assert objects.discard(Pace()) == (1, set())
 
 
 def test_two_that_point_the_rows_at_once_write_the_same(
@@ -291,8 +291,45 @@ def test_the_object_of_a_run_that_was_deleted_goes(folder: Path, ended: Any) -> 
     move()
     Run.objects.filter(pk=run.pk).delete()
     assert len(files(folder)) == 1
-    assert objects.discard(Pace()) == 1
+    assert objects.discard(Pace()) == (1, set())
     assert files(folder) == []
+
+
+def test_a_store_that_is_gone_for_good_holds_nothing_else_back(
+    folder: Path, ended: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = ended(), move()
+    settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": f"file://{tmp_path / 'other'}"})
+    second, _ = ended(), move()
+    Run.objects.filter(pk__in=[first.pk, second.pk]).delete()
+    delete = Folder.delete
+
+    def fail_in_the_first(self: Folder, name: str) -> None:
+        if str(first.pk) in name:
+            raise Unavailable from OSError("no such place")
+        delete(self, name)
+
+    monkeypatch.setattr(Folder, "delete", fail_in_the_first)
+    assert objects.discard(Pace()) == (1, {f"file://{folder}"})
+    assert LogObject.objects.count() == 1
+
+
+def test_while_the_storage_is_away_tries_do_not_pile_up(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended()
+
+    def fail(*_: Any) -> None:
+        raise Unavailable from OSError("no route to it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "put", fail)
+        patched.setattr(Folder, "delete", fail)
+        for _ in range(5):
+            assert keeper.Keeper()._round() is False
+        assert LogObject.objects.count() == 1
+    assert keeper.Keeper()._round() is True
+    assert LogObject.objects.get().state == "stored"
 
 
 # A database or storage that is not as it should be.
@@ -307,6 +344,7 @@ def test_a_log_with_a_hole_stays_in_the_database(folder: Path, ended: Any) -> No
     assert files(folder) == []
     LogChunk.objects.filter(run=run, first_seq__gt=20).delete()
     assert move() == [], "nor one that lacks its end"
+    assert not LogObject.objects.exists(), "and nothing was uploaded for it"
 
 
 def test_a_storage_that_gives_back_other_bytes_gets_no_log(
@@ -550,7 +588,7 @@ def test_the_command_says_what_it_would_move_and_then_moves_it(folder: Path, end
     run = ended()
     assert "would move report #1: 120 lines" in run_command("archive", "--dry-run")
     assert in_database(run) == 12
-    assert "Moved 1 logs: 120 lines" in run_command("archive")
+    assert "Moved 1 log: 120 lines" in run_command("archive")
     assert in_database(run) == 0
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.logs import archive, objects
-from cronium_admin.logs.commands.report import report
+from cronium_admin.logs import archive
+from cronium_admin.logs.commands.report import discard, report
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.pace import Pace
 
@@ -22,13 +22,13 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     store = settings.CONFIG.log_storage
     if not store:
         command.stdout.write("CRONIUM_LOG_STORAGE is not set: logs stay in the database.")
+    if options["dry_run"]:
+        report(command, "would move", archive.due())
+        return
     try:
-        if options["dry_run"]:
-            report(command, "would move", archive.due())
-            return
         report(command, "moved", archive.archive(Pace()))
-        if gone := objects.discard(Pace()):
-            command.stdout.write(f"Deleted {gone} objects that nothing needs any more.")
     except Unavailable as error:
         why = error.__cause__ or "it gives back other bytes than it was given"
         raise CommandError(f"The storage {store} fails: {why}. What was begun is gone on with next time.") from error
+    finally:
+        discard(command)

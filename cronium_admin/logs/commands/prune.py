@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from cronium_admin.logs import due, prune
-from cronium_admin.logs.commands.report import report
+from cronium_admin.logs.commands.report import discard, report
 from cronium_admin.logs.pace import Pace
 
 HELP = "removes the logs that CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS and the jobs' own values no longer keep"
@@ -22,3 +22,4 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
         report(command, "would remove", once.values())
     else:
         report(command, "removed", prune.prune(Pace()))
+        discard(command)

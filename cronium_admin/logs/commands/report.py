@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from django.core.management.base import BaseCommand
 from django.template.defaultfilters import filesizeformat
 
+from cronium_admin.logs import objects
 from cronium_admin.logs.due import Due
+from cronium_admin.logs.pace import Pace
 
 
 def report(command: BaseCommand, what: str, done: Iterable[Due]) -> None:
@@ -13,7 +15,20 @@ def report(command: BaseCommand, what: str, done: Iterable[Due]) -> None:
     for one in done:
         command.stdout.write(f"{what} {one.name}: {_amount(one.lines, one.bytes)}; {one.why}")
         logs, lines, size = logs + 1, lines + one.lines, size + one.bytes
-    command.stdout.write(f"{what} {logs} logs: {_amount(lines, size)}".capitalize() + ".")
+    command.stdout.write(f"{what[0].upper()}{what[1:]} {_count(logs, 'log')}: {_amount(lines, size)}.")
+
+
+def discard(command: BaseCommand) -> None:
+    """Delete from the archive what nobody needs any more, and say so."""
+    gone, away = objects.discard(Pace())
+    if gone:
+        command.stdout.write(f"Deleted {_count(gone, 'object')} that nothing needs any more.")
+    for store in sorted(away):
+        command.stderr.write(f"{store} does not let objects be deleted now; it is tried again.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _amount(lines: int, size: int) -> str:
