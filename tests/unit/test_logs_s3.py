@@ -250,6 +250,7 @@ def test_doctor_tries_it_and_leaves_nothing(bucket: s3.Service, settings: Any) -
     (row,) = log_storage(patient)
     assert row.state == "failed"
     assert "NoSuchBucket" in row.found
+    assert "PutObject" in row.found, "what was tried first"
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
     (row,) = log_storage(patient)
     assert (row.state, row.found) == ("ok", "Logs stay in the database")

@@ -32,8 +32,8 @@ def log_storage(_: Patient) -> Iterator[Row]:
 def _tried(store: Store) -> bool:
     """Whether a part of what was written comes back; nothing stays."""
     name, data = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    store.put(name, BytesIO(data))
     try:
-        store.put(name, BytesIO(data))
         return store.size(name) == len(data) and store.read(name, 16, 32) == data[16:48]
     finally:
         store.delete(name)
