@@ -11,8 +11,6 @@ import random
 import sys
 import time
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import django
 
@@ -29,6 +27,7 @@ from cronium_admin.logs.models import LogHead  # noqa: E402
 from cronium_admin.logs.store import RunLog, commit  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
 from cronium_admin.runs.service import launch  # noqa: E402
+from executor.spec import Batch, Cursor, Segment  # noqa: E402
 
 WORDS = [
     *("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"),
@@ -43,10 +42,8 @@ def _text(first: int, last: int, rng: random.Random) -> bytes:
     return ("\n".join(rows) + "\n").encode()
 
 
-def _batch(text: bytes, lines: int, at: int) -> Any:
-    segment = SimpleNamespace(stream=1, lines=lines, unix_ns=time.time_ns(), text=text)
-    cursor, none = SimpleNamespace(lines=at, bytes=at * 100), SimpleNamespace(lines=0, bytes=0)
-    return SimpleNamespace(segments=(segment,), stdout=cursor, stderr=none, stdout_tail=b"", stderr_tail=b"", gaps=())
+def _batch(text: bytes, lines: int, at: int) -> Batch:
+    return Batch((Segment(1, lines, time.time_ns(), text),), Cursor(at, at * 100), Cursor())
 
 
 def log(run_id: str, lines: int) -> None:

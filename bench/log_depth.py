@@ -2,11 +2,14 @@
 
 import json
 import random
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 
@@ -80,6 +83,14 @@ def _search(server: Server, run_id: str, query: str) -> None:
     print(f"  {words:62} {time.monotonic() - began:.2f} s in {calls} calls, {found:,} lines")
 
 
+def storage(server: Server) -> None:
+    with closing(sqlite3.connect(Path(server.environment["CRONIUM_DATA_DIR"]) / "cronium.sqlite3")) as database:
+        query = 'SELECT sum(length(data)), sum(length("index")), sum(bytes), count(*) FROM logs_logchunk'
+        data, index, text, rows = database.execute(query).fetchone()
+    words = f"{text / 1e6:,.0f} MB of numbered lines of words are {data / 1e6:,.1f} MB of packed lines in {rows:,} rows"
+    print(f"  {words}, {(data + index) / text:.4f} bytes a byte")
+
+
 def rows(server: Server, browser: httpx.Client) -> None:
     asked = {
         "the page of jobs": lambda: browser.get("/jobs/"),
@@ -107,4 +118,5 @@ def measure() -> None:
         browser = server.browser()
         print("reading at depth")
         depth(server, browser)
+        storage(server)
         rows(server, browser)
