@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cronium_admin.runs.models import Run, Status
 FOREVER = {"log_keep_days": 0, "log_keep_runs": 0}
 
 
+@lru_cache
 def text_of(lines: int, seed: int = 1) -> bytes:
     """Lines of many lengths, some of them no text at all."""
     rng = random.Random(seed)
