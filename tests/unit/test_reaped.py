@@ -119,7 +119,7 @@ def test_the_command_keeps_what_it_removed(
     db: None, monkeypatch: pytest.MonkeyPatch, dry: list[str], names: list[str]
 ) -> None:
     seen_now()
-    monkeypatch.setattr(command, "Engine", lambda *_: None)
+    monkeypatch.setattr(command, "own_engine", lambda *_: None)
     monkeypatch.setattr(command, "leftovers", lambda *_: [thing("a")])
     monkeypatch.setattr(command, "reap", lambda *_: [thing("a")])
     call_command("reap", "--host", "east", *dry, stdout=StringIO())
