@@ -13,7 +13,7 @@ const checking = process.argv.includes("--check");
 const out = checking ? mkdtempSync(join(tmpdir(), "cronium-build-")) : committed;
 
 // The script of the head blocks the first paint, so it stays a file of its own; the rest is a bundle a page.
-const SCRIPTS = { early: "early.js", app: "app.js", editor: "editor.js", variable: "variable.js", run: "run/page.js" };
+const SCRIPTS = { early: "early.js", app: "app.js", editor: "editor.js", variable: "variable.js", run: "run/page.js", seek: "run/seek.js" };
 
 async function scripts() {
   await build({

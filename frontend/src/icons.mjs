@@ -1,8 +1,8 @@
 // The icons the templates use; each becomes a symbol of sprite.svg.
 export const ICONS = [
   "adjustments", "alert-triangle", "arrow-back-up", "arrow-bar-to-down", "arrow-down", "ban", "bolt", "braces", "brand-nodejs",
-  "brand-python", "check", "chevron-left", "chevron-right", "circle-check", "circle-x", "clock", "clock-exclamation",
-  "copy", "device-floppy", "download", "edit", "filter", "history", "hourglass", "info-circle", "key", "list-details",
+  "brand-python", "check", "chevron-down", "chevron-left", "chevron-right", "chevron-up", "circle-check", "circle-x", "clock", "clock-exclamation",
+  "copy", "device-floppy", "download", "edit", "filter", "history", "hourglass", "info-circle", "key", "keyboard", "list-details",
   "loader-2", "lock", "logout", "maximize", "menu-2", "minimize", "moon", "photo", "player-play", "player-stop",
   "plug-x", "plus", "refresh", "search", "server", "shield-check", "sun", "sun-moon", "terminal-2", "text-wrap", "trash",
   "user-circle", "wifi-off", "world", "world-off", "x",

@@ -6,8 +6,8 @@ const PROBE_MS = 20_000;
 export class Feed {
   /**
    * `url(after)` gives the socket's address, `fetchPage(after)` resolves to `{lines, ended}`.
-   * `on` has lines(lines), partial(lines), status(message), end(message) and state(word), where the word is
-   * connecting, live, reconnecting, refused or done.
+   * `on` has lines(lines), partial(lines), gaps(list), error(words), status(message), end(message) and state(word),
+   * where the word is connecting, live, reconnecting, refused or done.
    */
   constructor({ url, fetchPage, last, on, Socket = globalThis.WebSocket, random = Math.random }) {
     Object.assign(this, { url, fetchPage, last, on, Socket, random });
@@ -48,12 +48,14 @@ export class Feed {
       const lines = message.lines.map(([seq, ns, stream, text]) => ({ seq, ms: ns / 1e6, stream, text }));
       if (!this.deliver(lines)) this.open(); // ask again from the last line we have
     } else if (message.type === "partial") this.on.partial(message.lines.map(([stream, text]) => ({ stream, text })));
+    else if (message.type === "gaps") this.on.gaps(message.gaps);
+    else if (message.type === "error") this.on.error(message.detail);
     else if (message.type === "status") { this.on.state("live"); this.on.status(message); }
     else if (message.type === "end") this.#ended(message);
   }
 
   #ended(message) {
-    if (typeof message.lines === "number" && message.lines > this.last) {
+    if (!message.pruned && typeof message.lines === "number" && message.lines > this.last) {
       this.tries++;
       return this.#closed(1006); // the end came, the last lines did not
     }

@@ -1,6 +1,7 @@
 // How times, counts and line links are written. Pure.
 
 const pad = (value, width = 2) => String(value).padStart(width, "0");
+export const number = (value) => value.toLocaleString("en");
 
 /** Milliseconds since the start as 1:02.345, or 1:00:02.345 from an hour on. */
 export function sinceStart(ms) {
@@ -22,31 +23,20 @@ export function parseHash(hash) {
   const match = /^#L(\d{1,12})(?:-L?(\d{1,12}))?$/.exec(hash);
   if (!match || Number(match[1]) < 1) return null;
   const [a, b] = [Number(match[1]), Number(match[2] || match[1])];
-  return [Math.min(a, b), Math.max(a, b)];
+  return [Math.max(1, Math.min(a, b)), Math.max(a, b)];
 }
 
 export function formatHash([first, last]) {
   return first === last ? `#L${first}` : `#L${first}-${last}`;
 }
 
-export function lines(count) {
-  return `${count.toLocaleString("en")} line${count === 1 ? "" : "s"}`;
-}
+const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const lines = (count) => counted(count, "line");
 
-/**
- * The status line: what kind of thing it says, and the words. `total` is what the browser knows of, `expected`
- * what the run says it wrote (null while it lives).
- */
-export function statusLine({ state, total, expected, trouble }) {
-  if (state === "refused") return { kind: "gap", text: `${lines(total)} · no longer allowed to read on; sign in again` };
-  if (state === "done") {
-    if (expected !== null && expected > total) {
-      return { kind: "gap", text: `${total.toLocaleString("en")} of ${lines(expected)}; ${(expected - total).toLocaleString("en")} missing` };
-    }
-    if (trouble) return { kind: "wait", text: `${lines(total)} · the server does not answer, trying again…` };
-    return { kind: "good", text: `${total.toLocaleString("en")} of ${lines(total)}, complete` };
-  }
-  if (state === "reconnecting" || trouble) return { kind: "wait", text: `${lines(total)} · reconnecting, nothing will be missed…` };
-  if (state === "connecting") return { kind: "wait", text: `${lines(total)} · connecting…` };
-  return { kind: "live", text: `${lines(total)} · live · nothing missing` };
+/** A size as the other pages write it: 812 bytes, 3.4 KB, 12.3 MB. */
+export function bytes(size) {
+  const units = ["KB", "MB", "GB", "TB"];
+  if (size < 1024) return counted(size, "byte");
+  const power = Math.min(units.length, Math.floor(Math.log(size) / Math.log(1024)));
+  return `${(size / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
 }

@@ -7,7 +7,7 @@
 const CAP = 8_000_000;
 
 export class Scroller {
-  /** `draw(n, old)` gives row n's element (or updates `old`), `need(first, last)` hears what is on the screen. */
+  /** `draw(n, old)` gives row n's element (`old` where it could be updated), `need(first, last)` hears what is on the screen. */
   constructor({ scroll, spacer, block, draw, need, moved }) {
     Object.assign(this, { scroll, spacer, block, draw, need, moved });
     this.count = 0;
@@ -42,6 +42,15 @@ export class Scroller {
     else this.render();
   }
 
+  /** Other rows stand here now, `count` of them; row `n` comes to the top. */
+  renew(count, n) {
+    for (const row of this.rows.values()) row.remove();
+    this.rows.clear();
+    this.count = count;
+    this.average = 0;
+    this.goTo(n);
+  }
+
   wrap(on) {
     this.wrapped = on;
     const { anchor } = this;
@@ -68,6 +77,13 @@ export class Scroller {
     }
   }
 
+  /** Bring pixel `y` of row `n`, a high one, into view. */
+  goInto(n, y) {
+    this.anchor = n;
+    this.offset = Math.max(0, y - this.view * 0.3);
+    this.#place();
+  }
+
   toEnd() {
     if (this.exact) {
       this.#size();
@@ -83,7 +99,11 @@ export class Scroller {
     this.#shift();
   }
 
-  by(pixels) { this.scroll.scrollTop += pixels; }
+  /** As a wheel does; what is in view is drawn when it returns. */
+  by(pixels) {
+    this.scroll.scrollTop += pixels;
+    this.#scrolled();
+  }
 
   get atEnd() {
     if (this.exact) return this.scroll.scrollTop >= this.full - this.view - 2;
@@ -104,7 +124,12 @@ export class Scroller {
 
   /** Draw these rows anew: their text has come or changed. */
   refresh() {
-    for (const [n, row] of this.rows) this.draw(n, row);
+    for (const [n, row] of this.rows) {
+      const drawn = this.draw(n, row);
+      if (drawn === row) continue;
+      row.replaceWith(drawn);
+      this.rows.set(n, drawn);
+    }
     if (!this.exact) { this.#size(); this.#shift(); }
   }
 
@@ -180,7 +205,7 @@ export class Scroller {
     if (this.exact) this.#setTop((this.anchor - 1) * this.line + this.offset);
     this.render();
     if (!this.exact) {
-      if (this.rows.size === this.count) this.#setTop(this.rows.get(this.anchor)?.offsetTop ?? 0);
+      if (this.rows.size === this.count) this.#setTop((this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset);
       else this.#resync();
       this.#shift();
       this.#edges();
@@ -202,7 +227,7 @@ export class Scroller {
     const over = this.exact ? 20 : Math.max(60, visible * 2);
     const first = Math.max(1, this.anchor - over);
     const last = Math.min(this.count, this.anchor + visible + over);
-    for (const [n, row] of this.rows) if (n < first || n > last) { row.remove(); this.rows.delete(n); }
+    for (const [n, row] of this.rows) if (n < first || n > last) this.#drop(n, row);
     let next = null;
     for (let n = last; n >= first; n--) {
       let row = this.rows.get(n);
@@ -216,6 +241,13 @@ export class Scroller {
     if (!this.exact && this.rows.size) this.average = this.block.offsetHeight / this.rows.size;
     this.first = first;
     if (last >= first) this.need(Math.max(1, this.anchor), Math.min(this.count, this.anchor + visible));
+  }
+
+  #drop(n, row) {
+    // Who had come to a link in it by keyboard goes on in the log, not at the top of the page.
+    if (row.contains(document.activeElement)) this.scroll.focus({ preventScroll: true });
+    row.remove();
+    this.rows.delete(n);
   }
 
   #shift() {

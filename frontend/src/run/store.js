@@ -1,32 +1,39 @@
 // Keeps the windows of a log that are near the reader, and fetches those that are missing. Knows no DOM.
+//
+// It counts lines by their place among those that it keeps: all of a log, or those of one stream.
 
 const SIZE = 500; // lines a window
 const KEEP = 40; // windows in memory
 const KEEP_CHARS = 12_000_000; // and the text in them
 
 export class LineStore {
-  /** `fetchLines(after, limit, signal)` resolves to lines `{seq, ms, stream, text}`. */
-  constructor(fetchLines, total, { delay = 40, onChange = () => {}, onTrouble = () => {} } = {}) {
-    Object.assign(this, { fetchLines, total, delay, onChange, onTrouble });
+  /**
+   * `fetchLines(after, limit, signal)` resolves to lines `{seq, ms, stream, text}`; `place(line)` is a line's place
+   * from 1, or 0 for one that is none of ours (without it, the line's number).
+   */
+  constructor(fetchLines, total, { delay = 40, place = (line) => line.seq, onChange = () => {}, onTrouble = () => {} } = {}) {
+    Object.assign(this, { fetchLines, total, delay, place, onChange, onTrouble });
     this.windows = new Map(); // window number -> {lines: Array, chars}; the order is that of use
     this.loading = new Map(); // window number -> AbortController
     this.wanted = [];
     this.failures = 0;
   }
 
-  get(seq) {
-    return this.windows.get(Math.floor((seq - 1) / SIZE))?.lines[(seq - 1) % SIZE];
+  get(place) {
+    return this.windows.get(Math.floor((place - 1) / SIZE))?.lines[(place - 1) % SIZE];
   }
 
   put(lines) {
     for (const line of lines) {
-      const number = Math.floor((line.seq - 1) / SIZE);
+      const place = this.place(line);
+      if (!place) continue;
+      const number = Math.floor((place - 1) / SIZE);
       let kept = this.windows.get(number);
       if (!kept) this.windows.set(number, (kept = { lines: [], chars: 0 }));
-      const at = (line.seq - 1) % SIZE;
+      const at = (place - 1) % SIZE;
       if (!kept.lines[at]) kept.chars += line.text.length;
       kept.lines[at] = line;
-      if (line.seq > this.total) this.total = line.seq;
+      if (place > this.total) this.total = place;
     }
     this.#evict();
   }
@@ -50,13 +57,21 @@ export class LineStore {
   /** All lines first..last, for a copy; fetched past the cache, in large windows. */
   async read(first, last) {
     const found = [];
-    for (let after = first - 1; after < last; ) {
+    for (let after = first - 1, to; after < last; after = to) {
       const lines = await this.fetchLines(after, Math.min(5000, last - after));
-      if (!lines.length) break;
+      to = this.#end(lines);
+      if (to <= after) break;
       found.push(...lines);
-      after = lines[lines.length - 1].seq;
     }
     return found;
+  }
+
+  /** Nobody looks any more. */
+  stop() {
+    clearTimeout(this.timer);
+    for (const controller of this.loading.values()) controller.abort();
+    this.loading.clear();
+    this.wanted = [];
   }
 
   #wait() {
@@ -65,7 +80,7 @@ export class LineStore {
 
   #lacks(number, first, last) {
     const to = Math.min(last, this.total, (number + 1) * SIZE);
-    for (let seq = Math.max(first, number * SIZE + 1); seq <= to; seq++) if (!this.get(seq)) return true;
+    for (let place = Math.max(first, number * SIZE + 1); place <= to; place++) if (!this.get(place)) return true;
     return false;
   }
 
@@ -81,12 +96,12 @@ export class LineStore {
           this.failures = 0;
           this.onChange();
         },
-        () => {
+        (error) => {
           if (controller.signal.aborted) return;
           this.loading.delete(number);
           this.failures++;
-          this.onTrouble();
-          this.timer = setTimeout(() => this.#load(), this.#wait());
+          this.onTrouble(error);
+          if (!error.final) this.timer = setTimeout(() => this.#load(), this.#wait());
         },
       );
     }
@@ -95,13 +110,18 @@ export class LineStore {
   /** One window, in as many answers as the server cuts it into: very long lines come a few at a time. */
   async #window(number, signal) {
     const end = Math.min((number + 1) * SIZE, this.total);
-    for (let after = number * SIZE; after < end; ) {
+    for (let after = number * SIZE, to; after < end; after = to) {
       const lines = await this.fetchLines(after, end - after, signal);
-      if (signal.aborted || !lines.length) return;
+      to = this.#end(lines);
+      if (signal.aborted || to <= after) return;
       this.put(lines);
       this.onChange();
-      after = lines[lines.length - 1].seq;
     }
+  }
+
+  /** The place of the last line, 0 where there is none. */
+  #end(lines) {
+    return lines.length ? this.place(lines[lines.length - 1]) : 0;
   }
 
   #evict() {

@@ -13,13 +13,13 @@ function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
     lines(...seqs) { this.say({ type: "lines", lines: seqs.map((seq) => [seq, seq * 1e6, "stdout", `line ${seq}`]) }); }
     drop(code = 1006) { this.readyState = 3; this.onclose({ code }); }
   }
-  const got = [], states = [], ends = [], partials = [];
+  const got = [], states = [], ends = [], partials = [], gaps = [], errors = [];
   const feed = new Feed({
     url: (after) => `ws://x?after=${after}`, fetchPage: async () => page, last, Socket, random: () => 0,
-    on: { lines: (l) => got.push(...l.map((line) => line.seq)), partial: (l) => partials.push(l), status() {}, end: (m) => ends.push(m), state: (s) => states.push(s) },
+    on: { lines: (l) => got.push(...l.map((line) => line.seq)), partial: (l) => partials.push(l), gaps: (l) => gaps.push(l), error: (words) => errors.push(words), status() {}, end: (m) => ends.push(m), state: (s) => states.push(s) },
   });
   feed.open();
-  return { feed, sockets, got, states, ends, partials, now: () => sockets[sockets.length - 1] };
+  return { feed, sockets, got, states, ends, partials, gaps, errors, now: () => sockets[sockets.length - 1] };
 }
 
 test("lines come once and in order, whatever is sent twice", (t) => {
@@ -74,6 +74,20 @@ test("an end that counts more lines than came is not believed", (t) => {
   now().say({ type: "end", status: "succeeded", lines: 2 });
   assert.deepEqual(got, [1, 2]);
   assert.equal(ends.length, 1);
+});
+
+test("gaps and the reason why nothing can be read are handed on", (t) => {
+  const { gaps, errors, states, now } = rig(t);
+  now().say({ type: "gaps", gaps: [{ after: 1 }] });
+  now().say({ type: "error", code: "log_storage_unavailable", detail: "The archive is away." });
+  now().drop(1013);
+  assert.deepEqual([gaps, errors, states.at(-1)], [[[{ after: 1 }]], ["The archive is away."], "reconnecting"]);
+});
+
+test("the end of a log that was removed is believed, though its lines never come", (t) => {
+  const { ends, states, now } = rig(t);
+  now().say({ type: "end", status: "succeeded", lines: 7, pruned: "It was removed." });
+  assert.deepEqual([ends[0].pruned, states.at(-1)], ["It was removed.", "done"]);
 });
 
 test("refused is said and not tried again", (t) => {

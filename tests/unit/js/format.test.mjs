@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatHash, lines, parseHash, sinceStart, statusLine } from "../../../frontend/src/run/format.js";
+import { bytes, formatHash, lines, parseHash, sinceStart } from "../../../frontend/src/run/format.js";
 import { ago, duration } from "../../../frontend/src/times.js";
 
 test("line links", () => {
@@ -25,11 +25,7 @@ test("durations and ages", () => {
   assert.deepEqual([ago(1000), ago(40_000), ago(300_000), ago(10_800_000), ago(864_000_000)], ["just now", "40 s ago", "5 min ago", "3 h ago", "10 d ago"]);
 });
 
-test("the status line says live, lost and whole", () => {
-  assert.equal(statusLine({ state: "live", total: 812, expected: null }).text, "812 lines · live · nothing missing");
-  assert.equal(statusLine({ state: "reconnecting", total: 1, expected: null }).kind, "wait");
-  assert.deepEqual(statusLine({ state: "done", total: 812, expected: 812 }), { kind: "good", text: "812 of 812 lines, complete" });
-  assert.deepEqual(statusLine({ state: "done", total: 800, expected: 812 }), { kind: "gap", text: "800 of 812 lines; 12 missing" });
-  assert.equal(statusLine({ state: "refused", total: 3, expected: null }).kind, "gap");
-  assert.equal(lines(1), "1 line");
+test("counts and sizes", () => {
+  assert.deepEqual([lines(1), lines(48_211)], ["1 line", "48,211 lines"]);
+  assert.deepEqual([bytes(1), bytes(812), bytes(3500), bytes(12_900_000), bytes(5e12)], ["1 byte", "812 bytes", "3.4 KB", "12.3 MB", "4.5 TB"]);
 });

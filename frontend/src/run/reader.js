@@ -1,0 +1,184 @@
+// What the reader does to the log by pointer and keyboard, and how it is looked at: following, wrapped, with times.
+import { Copier } from "./copy.js";
+import { clock, sinceStart } from "./format.js";
+import { actOf, listKeys } from "./keys.js";
+import { keep, keepFlag, recall, recallFlag } from "./prefs.js";
+import { Tools } from "./tools.js";
+
+const TIMES = ["off", "start", "clock"];
+const STREAMS = ["", "stdout", "stderr"];
+const next = (list, value) => list[(list.indexOf(value) + 1) % list.length];
+
+export class Reader {
+  /** `viewer` has panel, parts, stage, finder, marks, voice, live, and redraw(). */
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.follow = true;
+    this.fresh = 0; // lines that came while the reader looked elsewhere
+    this.time = recall("time", TIMES, "off");
+    this.wrapped = recallFlag("wrap", false);
+    const { stage } = viewer;
+    this.copier = new Copier({
+      shown: () => stage.shown, rows: () => [...stage.scroller.rows], voice: viewer.voice,
+      lineOf: (n) => { const { seq, line } = stage.item(n); return line && { seq, text: line.text }; },
+    });
+    this.acts = this.#acts();
+    this.tools = new Tools(viewer.panel, { ...this.acts, find: () => this.#toggleFind(), time: (kind) => this.#setTime(kind), stream: (name) => this.setStream(name) });
+    this.#bind();
+    this.looks();
+  }
+
+  /** A line's time as it is shown, or nothing. */
+  stamp(ms, startMs) {
+    if (this.time === "off") return "";
+    return this.time === "clock" ? clock(ms) : sinceStart(ms - (startMs || ms));
+  }
+
+  /** So many more lines are shown than before. */
+  came(count) {
+    if (!this.follow) this.fresh += count;
+    this.#pill();
+  }
+
+  /** The reader has scrolled away from the end since we last put it there: let go. */
+  yields() {
+    const { scroller } = this.viewer.stage;
+    if (this.follow && this.viewer.parts.scroll.scrollTop < scroller.top - 1) this.setFollow(false);
+  }
+
+  moved(byHand) {
+    const { scroller } = this.viewer.stage;
+    if (!byHand) { if (this.follow) scroller.toEnd(); return; }
+    if (scroller.atEnd) { this.fresh = 0; if (!this.follow) this.setFollow(true); }
+    else if (this.follow) this.setFollow(false);
+    this.#pill();
+  }
+
+  setFollow(on) {
+    this.follow = on;
+    if (on) this.fresh = 0;
+    this.looks();
+    this.#pill();
+  }
+
+  setStream(name) {
+    const { stage, finder } = this.viewer;
+    if (name === stage.stream) return;
+    stage.show(name);
+    this.fresh = 0;
+    if (this.follow) stage.scroller.toEnd();
+    if (finder.isOpen) finder.look();
+    this.viewer.redraw();
+    this.looks();
+    this.#pill();
+  }
+
+  looks() {
+    const { panel, stage, finder, marks, live } = this.viewer;
+    this.tools.show({
+      follow: this.follow, live, wrapped: this.wrapped, full: panel.classList.contains("full"), time: this.time,
+      stream: stage.stream, finding: finder.isOpen, copies: marks.copies(stage.stream ? `the lines on ${stage.stream}` : "the whole log"),
+    });
+  }
+
+  #pill() { this.tools.waiting(this.follow ? 0 : this.fresh); }
+
+  #acts() {
+    const { stage, finder, marks, panel } = this.viewer;
+    const { scroller } = stage;
+    const page = () => this.viewer.parts.scroll.clientHeight - 2 * scroller.line;
+    const away = (act) => () => { this.setFollow(false); act(); };
+    return {
+      find: () => finder.open(), next: () => finder.step(1), previous: () => finder.step(-1),
+      down: () => scroller.by(scroller.line), up: away(() => scroller.by(-scroller.line)),
+      pageDown: () => scroller.by(page()), pageUp: away(() => scroller.by(-page())),
+      start: away(() => scroller.goTo(1)), end: () => { this.setFollow(true); scroller.toEnd(); },
+      follow: () => (this.follow ? this.setFollow(false) : this.acts.end()),
+      stream: () => this.setStream(next(STREAMS, stage.stream)), times: () => this.#setTime(next(TIMES, this.time)),
+      wrap: () => this.#setWrap(!this.wrapped), full: () => this.#full(!panel.classList.contains("full")),
+      mark: () => this.#mark(finder.now ?? stage.here(), false), markTo: () => this.#mark(finder.now ?? stage.here(), true),
+      copy: () => this.copier.lines(...(marks.range ?? [1, Infinity])), download: () => this.tools.download(),
+      selectAll: () => this.copier.selectAll(this.viewer.parts.block), help: () => this.#help(),
+    };
+  }
+
+  #bind() {
+    const { panel, parts: { scroll }, voice } = this.viewer;
+    for (const kind of ["wheel", "touchmove"]) scroll.addEventListener(kind, () => this.yields(), { passive: true });
+    scroll.addEventListener("pointerdown", (event) => this.copier.began(event.target));
+    // Shift and a press would select text from wherever the last one was.
+    scroll.addEventListener("mousedown", (event) => { if (event.shiftKey && event.target.closest("a.log-no")) event.preventDefault(); });
+    scroll.addEventListener("click", (event) => this.#clicked(event));
+    scroll.addEventListener("copy", (event) => this.copier.selected(event));
+    panel.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("cronium:theme", () => this.viewer.redraw());
+  }
+
+  #clicked(event) {
+    const link = event.target.closest("a.log-no");
+    if (!link?.dataset.n || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    this.#mark(Number(link.dataset.n), event.shiftKey);
+  }
+
+  #mark(seq, extend) {
+    if (seq > this.viewer.stage.total) return;
+    this.viewer.marks.set(seq, extend);
+    this.setFollow(false);
+    this.viewer.redraw();
+  }
+
+  #key(event) {
+    if (event.target.closest("dialog")) return;
+    if (event.key === "Escape") return this.#escape(event);
+    const act = actOf(event);
+    const inLog = this.viewer.parts.scroll.contains(event.target);
+    if (!act || event.target.closest("input") || (!inLog && act !== "find" && act !== "help")) return;
+    if (event.key === " " && event.target.closest("button")) return;
+    event.preventDefault();
+    event.stopPropagation(); // the page has a "/" of its own
+    this.acts[act]();
+  }
+
+  #escape(event) {
+    if (event.isComposing) return;
+    if (this.viewer.finder.isOpen) this.viewer.finder.close();
+    else if (this.viewer.panel.classList.contains("full")) this.#full(false);
+    this.looks();
+  }
+
+  #toggleFind() {
+    const { finder } = this.viewer;
+    if (finder.isOpen) finder.close();
+    else finder.open();
+    this.looks();
+  }
+
+  #help() {
+    const dialog = this.viewer.panel.querySelector("dialog");
+    listKeys(dialog.querySelector("dl"));
+    dialog.showModal();
+  }
+
+  #setWrap(on) {
+    const { scroller } = this.viewer.stage;
+    this.wrapped = on;
+    keepFlag("wrap", on);
+    this.looks();
+    scroller.wrap(on);
+    if (this.follow) scroller.toEnd();
+  }
+
+  #setTime(kind) {
+    this.time = kind;
+    keep("time", kind);
+    this.looks();
+    this.viewer.redraw();
+  }
+
+  #full(on) {
+    this.tools.full(on);
+    this.looks();
+    this.viewer.stage.scroller.resized();
+  }
+}

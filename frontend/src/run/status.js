@@ -1,0 +1,39 @@
+// The sentence under the log: how many lines there are, whether they are all, and what of them is shown. Pure.
+import { bytes, lines, number } from "./format.js";
+
+const gapsIn = ({ gaps }) => (gaps ? `, ${gaps} gap${gaps === 1 ? "" : "s"}` : "");
+const dropped = (size) => (size ? `${bytes(size)} after that were not kept` : "what came after that was not kept");
+
+/** What became of the log, and in words of the line: [kind, what stands for its count, what follows]. */
+function facts(log) {
+  const { state, total, expected, trouble } = log;
+  const damaged = log.gaps > 0 || log.dropped !== null;
+  const count = lines(total) + gapsIn(log);
+  if (log.gone) return ["gap", count, log.gone];
+  if (state === "refused") return ["gap", count, "no longer allowed to read on; sign in again"];
+  if (state === "done" && expected !== null && expected > total) {
+    return ["gap", `${number(total)} of ${lines(expected)}${gapsIn(log)}`, `${number(expected - total)} missing`];
+  }
+  if (trouble) return ["wait", count, trouble];
+  if (state === "done" && !log.checked) return ["wait", count, "reading…"];
+  if (state === "done" && log.dropped !== null) return ["gap", count, dropped(log.dropped)];
+  if (state === "done" && damaged) return ["gap", count, ""];
+  if (state === "done") return ["good", `${number(total)} of ${lines(total)}`, "sealed"];
+  if (state === "reconnecting") return ["wait", count, "reconnecting, nothing will be missed…"];
+  if (state === "connecting") return ["wait", count, "connecting…"];
+  return damaged ? ["gap", count, "live"] : ["live", count, "live · nothing missing"];
+}
+
+/**
+ * The status line as {kind, text}. Of the log: `state`, `total` lines that the browser knows of, `expected` what the
+ * run says it wrote (null while it lives), `trouble` and `gone` in words, `gaps`, `dropped` bytes (null: none), `checked` once the server
+ * has told of gaps. Of a filter: `filter` {name, count, searching, full, upTo}, or null.
+ */
+export function statusLine({ gaps = 0, dropped = null, checked = true, filter = null, ...rest }) {
+  const log = { gaps, dropped, checked, ...rest };
+  const [kind, count, then] = facts(log);
+  if (!filter) return { kind, text: kind === "good" ? `${count}, ${then}` : [count, then].filter(Boolean).join(" · ") };
+  const shown = `${number(filter.count)} of ${lines(log.total)} shown (${filter.name})`;
+  const more = filter.full ? `only up to line ${number(filter.upTo)}: too many to list` : filter.searching ? "looking…" : "";
+  return { kind, text: [shown + gapsIn(log), more, then].filter(Boolean).join(" · ") };
+}

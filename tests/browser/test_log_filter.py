@@ -1,0 +1,190 @@
+"""The log by stream, and links to its lines: true numbers, the reader's place, and both together."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser import logview
+from tests.browser.scripts import open_gate, python
+from tests.browser.visitor import Visitor
+from tests.engine.server import Server
+
+COUNT = 40_000
+MANY = python(f"""
+    out, err = sys.stdout, sys.stderr
+    for n in range(1, {COUNT} + 1):
+        print(f"row {{n}}", file=err if n % 49 == 0 else out)
+        if n % 4900 == 0: out.flush(); err.flush()
+""")
+IN_TURN = python("""
+    def say(to, *words):
+        print(*words, file=to, flush=True)
+        time.sleep(0.1) # one stream after the other
+    for n in range(1, 101): print("out", n)
+    time.sleep(0.1)
+    say(sys.stderr, "err 101")
+    say(sys.stdout, "out 102")
+    gate("more")
+    say(sys.stderr, *("err 103\\nerr 104",))
+    say(sys.stdout, "\\n".join(f"out {n}" for n in range(105, 206)))
+    say(sys.stderr, "err 206")
+    gate("end")
+""")
+
+
+@pytest.fixture(scope="module")
+def many(server: Server) -> str:
+    run_id = server.run(MANY, "python")
+    assert server.ended(run_id)["log_lines"] == COUNT
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def errors(server: Server, many: str) -> dict[int, str]:
+    """The lines of stderr by number, as the server has them."""
+    page: dict[str, Any] = server.call("GET", f"/runs/{many}/logs?stream=stderr&limit=5000")
+    assert len(page["lines"]) == COUNT // 49
+    return {line["seq"]: line["text"] for line in page["lines"]}
+
+
+def _stream(page: Page, name: str) -> Locator:
+    return page.get_by_role("group", name="Lines").get_by_role("button", name=name, exact=True)
+
+
+def _marked(page: Page) -> list[int]:
+    found = page.locator(".log-row.marked .log-no").evaluate_all("all => all.map((one) => Number(one.dataset.n))")
+    return [int(number) for number in found]
+
+
+def test_one_stream_is_shown_with_its_true_numbers(page: Page, many: str, errors: dict[int, str]) -> None:
+    page.goto(f"/runs/{many}/#L20000")
+    expect(logview.row(page, 20_000)).to_be_in_viewport()
+    _stream(page, "err").click()
+    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · sealed")
+    # Where the reader was, there still is what they looked at, as near as the stream has it.
+    near = min(seq for seq in errors if seq >= 19_990)
+    expect(logview.row(page, near)).to_be_in_viewport()
+    assert logview.read_some(page) == errors
+
+    _stream(page, "out").click()
+    expect(logview.status(page)).to_have_text(f"{COUNT - len(errors):,} of 40,000 lines shown (stdout) · sealed")
+    page.locator('[data-log="scroll"]').press("Home")
+    first = [seq for seq in range(1, 100) if seq not in errors]
+    expect(logview.row(page, first[0])).to_be_in_viewport()
+    expect(page.locator(".log-row.stderr")).to_have_count(0)
+    page.locator('[data-log="scroll"]').press("s")  # on to err
+    page.locator('[data-log="scroll"]').press("Shift+S")
+    expect(_stream(page, "err")).to_have_attribute("aria-pressed", "true")
+    _stream(page, "all").click()
+    logview.expect_complete(page, COUNT)
+
+
+def test_find_looks_through_the_stream_that_is_shown(page: Page, many: str, errors: dict[int, str]) -> None:
+    page.goto(f"/runs/{many}/")
+    logview.focus(page)
+    page.keyboard.press("/")
+    page.keyboard.type("row 4")
+    count = page.locator('[data-find="count"]')
+    expect(count).to_have_text(re.compile(r"/1,112$"))  # 4, 4x, 4xx, 4xxx, 40000
+    _stream(page, "err").click()
+    within = [seq for seq, text in errors.items() if text.startswith("row 4")]
+    expect(count).to_have_text(re.compile(rf"/{len(within)}$"))
+    page.get_by_label("Find in the log").and_(page.locator("input")).press("Enter")
+    expect(page.locator(".log-row.now")).to_be_in_viewport()
+    expect(page.locator(".log-row.now")).to_contain_text("row 4")
+
+
+def test_a_live_log_by_stream(page: Page, server: Server) -> None:
+    run_id = server.run(IN_TURN, "python", timeout_seconds=300)
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.status(page)).to_contain_text("102 lines · live", timeout=30_000)
+    _stream(page, "err").click()
+    expect(logview.status(page)).to_have_text("1 of 102 lines shown (stderr) · live · nothing missing")
+    expect(logview.text(page, 101)).to_have_text("err 101")
+    open_gate(server, run_id, "more")
+    expect(logview.status(page)).to_have_text("4 of 206 lines shown (stderr) · live · nothing missing")
+    assert logview.read_some(page) == {101: "err 101", 103: "err 103", 104: "err 104", 206: "err 206"}
+    _stream(page, "out").click()
+    expect(logview.row(page, 205)).to_be_in_viewport()  # it follows as before
+    open_gate(server, run_id, "end")
+    expect(logview.status(page)).to_have_text("202 of 206 lines shown (stdout) · sealed")
+    expect(page.get_by_role("button", name="Follow the end")).to_be_hidden()
+
+
+def test_links_to_lines_far_away_by_press_reload_and_history(page: Page, many: str) -> None:
+    page.goto(f"/runs/{many}/#L35000-35004")
+    expect(logview.row(page, 35_002)).to_be_in_viewport()
+    assert _marked(page) == [35_000, 35_001, 35_002, 35_003, 35_004]
+    logview.row(page, 35_006).locator("a.log-no").click()
+    expect(page).to_have_url(re.compile("#L35006$"))
+    logview.row(page, 35_002).locator("a.log-no").click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("#L35002-35006$"))
+    logview.row(page, 35_008).locator("a.log-no").click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("#L35006-35008$"))  # from where it began, as with any selection
+    assert page.evaluate("String(getSelection())") == ""
+
+    page.reload()
+    expect(logview.row(page, 35_007)).to_be_in_viewport()
+    page.evaluate("location.hash = '#L12'")
+    expect(logview.row(page, 12)).to_be_in_viewport()
+    assert _marked(page) == [12]
+    page.go_back()
+    expect(logview.row(page, 35_007)).to_be_in_viewport()
+    expect(page.locator(".log-row.marked")).to_have_count(3)
+    page.go_forward()
+    expect(logview.row(page, 12)).to_be_in_viewport()
+    page.evaluate("location.hash = ''")
+    expect(page.locator(".log-row.marked")).to_have_count(0)
+    page.evaluate("location.hash = '#L40001'")
+    expect(page.locator('[data-log="toast"]')).to_have_text("This log ends at line 40,000.")
+
+
+def test_links_and_a_filter(page: Page, many: str, errors: dict[int, str]) -> None:
+    far = sorted(errors)[500]
+    page.goto(f"/runs/{many}/")
+    _stream(page, "err").click()
+    expect(logview.status(page)).to_contain_text("shown (stderr)")
+    page.evaluate(f"location.hash = '#L{far - 2}-{far + 2}'")
+    expect(logview.row(page, far)).to_be_in_viewport()
+    assert set(_marked(page)) == {seq for seq in errors if far - 2 <= seq <= far + 2}
+    expect(_stream(page, "err")).to_have_attribute("aria-pressed", "true")
+
+    hidden = next(seq for seq in range(far + 1, far + 500) if seq not in errors)
+    page.evaluate(f"location.hash = '#L{hidden}'")
+    expect(page.locator('[data-log="toast"]')).to_contain_text("on the other stream: all lines are shown")
+    expect(_stream(page, "all")).to_have_attribute("aria-pressed", "true")
+    expect(logview.row(page, hidden)).to_be_in_viewport()
+
+
+def test_a_link_to_a_line_that_is_not_written_yet(page: Page, server: Server) -> None:
+    run_id = server.run(IN_TURN, "python", timeout_seconds=300)
+    with server.watch(run_id) as watch:
+        watch.until_line("out 102")
+    page.goto(f"/runs/{run_id}/#L150-152")
+    expect(page.locator('[data-log="toast"]')).to_have_text("Line 150 is not written yet.")
+    expect(logview.row(page, 102)).to_be_in_viewport()  # until then it follows
+    open_gate(server, run_id, "more")
+    expect(logview.row(page, 151)).to_be_in_viewport()
+    assert _marked(page) == [150, 151, 152]
+    expect(page.get_by_role("button", name="Follow the end")).to_have_attribute("aria-pressed", "false")
+    open_gate(server, run_id, "end")
+    logview.expect_complete(page, 206)
+    expect(logview.row(page, 151)).to_be_in_viewport()
+
+
+def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], many: str, errors: dict[int, str]) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"]).page
+    page.goto(f"/runs/{many}/")
+    _stream(page, "err").click()
+    expect(logview.status(page)).to_contain_text("shown (stderr)")
+    page.get_by_role("button", name="Copy the lines on stderr").click()
+    expect(page.locator('[data-log="toast"]')).to_have_text(f"{len(errors)} lines copied.")
+    assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
+    _stream(page, "all").click()
+    page.evaluate("location.hash = '#L5-7'")
+    logview.focus(page)
+    page.keyboard.press("c")
+    expect(page.locator('[data-log="toast"]')).to_have_text("3 lines copied.")

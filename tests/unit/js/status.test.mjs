@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { statusLine } from "../../../frontend/src/run/status.js";
+
+const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
+
+test("a live log", () => {
+  assert.deepEqual(said({ state: "live", total: 812 }), ["live", "812 lines · live · nothing missing"]);
+  assert.deepEqual(said({ state: "live", total: 48_211, gaps: 1 }), ["gap", "48,211 lines, 1 gap · live"]);
+  assert.deepEqual(said({ state: "reconnecting", total: 1 }), ["wait", "1 line · reconnecting, nothing will be missed…"]);
+  assert.deepEqual(said({ state: "connecting", total: 0 }), ["wait", "0 lines · connecting…"]);
+  assert.equal(said({ state: "refused", total: 3 })[0], "gap");
+  assert.deepEqual(said({ state: "reconnecting", total: 5, trouble: "The archive is away." }), ["wait", "5 lines · The archive is away."]);
+});
+
+test("a log that has ended", () => {
+  const ended = (log) => said({ state: "done", ...log });
+  assert.deepEqual(ended({ total: 48_213, expected: 48_213 }), ["good", "48,213 of 48,213 lines, sealed"]);
+  assert.deepEqual(ended({ total: 9, expected: 9, checked: false }), ["wait", "9 lines · reading…"]);
+  assert.deepEqual(ended({ total: 48_211, expected: 48_211, gaps: 1 }), ["gap", "48,211 lines, 1 gap"]);
+  assert.deepEqual(ended({ total: 5, expected: 5, gone: "It was removed." }), ["gap", "5 lines · It was removed."]);
+  assert.deepEqual(ended({ total: 800, expected: 812 }), ["gap", "800 of 812 lines · 12 missing"]);
+  assert.deepEqual(ended({ total: 900, expected: 900, dropped: 12_900_000 }), ["gap", "900 lines · 12.3 MB after that were not kept"]);
+  assert.deepEqual(ended({ total: 900, expected: 900, dropped: 0, gaps: 2 }), ["gap", "900 lines, 2 gaps · what came after that was not kept"]);
+});
+
+test("a filter says what of it is shown", () => {
+  const filter = { name: "stderr", count: 812, searching: false, full: false, upTo: 0 };
+  const shown = (log, more = {}) => said({ total: 40_000, filter: { ...filter, ...more }, ...log })[1];
+  assert.equal(shown({ state: "live" }), "812 of 40,000 lines shown (stderr) · live · nothing missing");
+  assert.equal(shown({ state: "done", expected: 40_000 }), "812 of 40,000 lines shown (stderr) · sealed");
+  assert.equal(shown({ state: "done", expected: 40_000, gaps: 1 }), "812 of 40,000 lines shown (stderr), 1 gap");
+  assert.match(shown({ state: "live" }, { searching: true }), /\(stderr\) · looking… · live/);
+  assert.match(shown({ state: "live" }, { full: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
+});
