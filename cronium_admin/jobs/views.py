@@ -39,7 +39,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
     page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
     rows = _rows(list(page))
-    context = {"page": page, "query": query, "rows": rows, "version": _version(rows), "nav": "jobs"}
+    context = {"page": page, "query": query, "nav": "jobs", **_changing(rows)}
     partial = request.headers.get("HX-Target") == "job-list"
     return render(request, "jobs/_list.html" if partial else "jobs/list.html", context)
 
@@ -50,10 +50,10 @@ def live(request: HttpRequest) -> HttpResponse:
     """The changing cells of the rows on the screen; 204 when none has changed since version `v`."""
     ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
     rows = _rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "last_run_number")))
-    version = _version(rows)
-    if version == request.GET.get("v"):
+    changing = _changing(rows)
+    if changing["version"] == request.GET.get("v"):
         return HttpResponse(status=204)
-    return render(request, "jobs/_live.html", {"rows": rows, "ids": ids, "version": version})
+    return render(request, "jobs/_live.html", {"ids": ids, **changing})
 
 
 @require_safe
@@ -117,6 +117,12 @@ def _found(query: str) -> QuerySet[Job]:
 def _rows(jobs: list[Job]) -> list[dict[str, Any]]:
     recent = recent_runs(jobs)
     return [{"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1]} for job in jobs]
+
+
+def _changing(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the rows are drawn from; `working` are the last runs that go on, whose last lines are shown."""
+    working = [row["last"] for row in rows if row["last"] and row["last"].is_live]
+    return {"rows": rows, "version": _version(rows), "working": working}
 
 
 def _version(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,10 @@
-"""Where the log's WebSocket is."""
+"""Where the log's WebSocket is, and what the lists ask for."""
 
 from django.urls import path
 
+from cronium_admin.logs import views
 from cronium_admin.logs.consumers import RunLogConsumer
 
+app_name = "logs"
+urlpatterns = [path("last-lines/", views.last, name="last")]
 websocket_urlpatterns = [path("ws/runs/<uuid:run_id>/logs", RunLogConsumer.as_asgi())]

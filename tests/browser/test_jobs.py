@@ -25,6 +25,34 @@ def test_the_list_follows_a_running_job_without_reload(page: Page, server: Serve
     assert page.evaluate("window.sameDocument") is True
 
 
+def test_the_lists_show_what_a_running_job_said_last(page: Page, server: Server) -> None:
+    """Without colours, as text, and only while it goes on."""
+    script = python(r"""
+        print("\033[32mreading\033[0m <b>north</b> \u202etxt")
+        gate("on")
+        print("\r10 %\r60 %", end="", flush=True)
+        gate("go")
+    """)
+    slug = server.job(script, "python", name="Talks while it works", slug="talks", timeout_seconds=300)
+    page.goto("/jobs/?q=talks")
+    row = page.locator("#job-list tr", has=page.get_by_role("link", name="Talks while it works", exact=True))
+    said = row.locator(".said")
+    run_id = server.launch(slug)
+    expect(said).to_have_text("reading <b>north</b> txt", timeout=20_000)
+    open_gate(server, run_id, "on")
+    expect(said).to_have_text("60 %", timeout=20_000)
+
+    for address in ("/runs/?status=live", f"/jobs/{slug}/"):
+        page.goto(address)
+        shown = page.locator("#run-rows tr", has=page.locator(f'a[href="/runs/{run_id}/"]')).locator(".said")
+        expect(shown).to_have_text("60 %")
+    page.goto("/jobs/?q=talks")
+    open_gate(server, run_id)
+    expect(row).to_contain_text("Succeeded", timeout=20_000)
+    expect(said).to_have_count(0)
+    expect(page.locator("#last-lines")).not_to_have_attribute("hx-get", re.compile("."))
+
+
 def test_run_again_makes_a_run_that_names_its_parent(page: Page, server: Server) -> None:
     slug = server.job("echo again", name="Again", slug="again")
     page.goto("/jobs/?q=again")

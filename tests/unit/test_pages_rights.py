@@ -33,6 +33,7 @@ PAGES = [
     ("post", "runs:launch", "job", "operator"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
+    ("get", "logs:last", "", "viewer"),
     ("get", "images:list", "", "viewer"),
     ("post", "images:override", "language", "admin"),
     ("post", "images:reset", "language", "admin"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.access.models import ApiToken
@@ -98,6 +99,27 @@ def test_writes(
     Run.objects.filter(job__slug="job-3").update(status="failed", finished_at=plenty.created_at)
     with django_assert_num_queries(queries):
         assert admin.call(method, path.format(run=plenty.pk), body).status_code < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [
+        ("/jobs/", 6),  # user, count, jobs, their runs, the last lines of those at work, live runs
+        ("/job-states/?id={ids}", 4),
+        ("/runs/", 5),
+        ("/last-lines/?run={runs}", 2),
+    ],
+)
+def test_pages_that_are_asked_for_again_and_again(
+    client: Client, people: Any, plenty: Run, path: str, queries: int, django_assert_num_queries: Any
+) -> None:
+    """However many runs are at work, their last lines are one query."""
+    client.force_login(people["admin"])
+    Run.objects.update(status="running")
+    ids = "&id=".join(str(pk) for pk in Job.objects.values_list("pk", flat=True))
+    runs = "&run=".join(str(pk) for pk in Run.objects.values_list("pk", flat=True))
+    with django_assert_num_queries(queries):
+        assert client.get(path.format(ids=ids, runs=runs)).status_code == 200
 
 
 def test_an_empty_dashboard_answers_too(admin: Api) -> None:

@@ -1,0 +1,23 @@
+"""The last lines of runs for the templates of lists, whose rooms know no logs."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django import template
+
+from cronium_admin.logs.lastline import last_lines as lines_of
+from cronium_admin.runs.models import ON_HOST, Run
+
+register = template.Library()
+
+
+@register.simple_tag
+def last_lines(runs: Iterable[Run]) -> dict[UUID, str]:
+    """By run, what those of `runs` that are at work said last. One query, none where none is at work."""
+    return lines_of(run.pk for run in runs if run.status in ON_HOST)
+
+
+@register.filter
+def said_by(lines: dict[UUID, str], run: Any) -> str:
+    return lines.get(run.pk, "")
