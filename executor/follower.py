@@ -14,7 +14,7 @@ from executor.patience import patiently
 from executor.resume import Known, ResumedLog
 from executor.sandbox import EngineLike
 from executor.spec import Batch, Dropped, RunSpec, Superseded
-from executor.stream import ENGINE_RESTARTED, AttachedSource, LineAssembler, Source, follow
+from executor.stream import ENGINE_RESTARTED, SPLIT, AttachedSource, LineAssembler, Source, follow
 
 log = logging.getLogger("cronium.follower")
 AGAIN_SECONDS = 0.2
@@ -114,7 +114,7 @@ class Follower:
 
     def _store(self, batch: Batch) -> None:
         self._store_batch(batch)
-        told = {gap.cause for gap in batch.gaps}
+        told = {gap.cause for gap in batch.gaps} - {SPLIT}
         self.gaps |= told
         known = self._stored
         first = known.first_ns or next((segment.unix_ns for segment in batch.segments), 0)

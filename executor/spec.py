@@ -84,10 +84,10 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Gap:
-    """A place where the engine has lost output: before line `at` (from 0) of its batch, and why, in a word."""
+    """A place where a log is not as the script wrote it: before line `at` (from 0) of its batch, and why, in a word."""
 
     at: int
-    cause: str  # engine_lost, engine_restarted, rotated or uncounted
+    cause: str  # engine_lost, engine_restarted, rotated, uncounted; or split, where nothing is lost
 
 
 @dataclass(frozen=True)

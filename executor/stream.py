@@ -14,6 +14,7 @@ from executor.spec import MB, Batch, Cursor, Dropped, Gap, Segment
 
 GAP, STDOUT, STDERR = 0, 1, 2
 ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED = "engine_lost", "engine_restarted", "rotated", "uncounted"
+SPLIT = "split"  # nothing is lost: the line goes on in the next one
 BLOCK_BYTES = 256 * 1024
 FLUSH_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
@@ -216,6 +217,7 @@ class LineAssembler:
         piece, rest = tail[:MAX_LINE_BYTES], tail[MAX_LINE_BYTES:]
         self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
         self._tails[stream], self._befores[stream] = rest, self._last(piece)
+        self._gaps.append(Gap(self._pending_lines, SPLIT))
 
     def _add(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
         """One segment, for which so many bytes and newlines of the stream were read."""

@@ -15,7 +15,7 @@ from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import user_of_token
 from cronium_admin.errors import Refused
-from cronium_admin.logs import read, tail
+from cronium_admin.logs import gaps, read, tail
 
 log = logging.getLogger("cronium.live")
 REFUSED, FAILED, LATER = 4403, 1011, 1013
@@ -92,7 +92,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 known = news.state
         assert known is not None
         end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
-        lost = {"gaps": len(known.gaps), "dropped_bytes": known.dropped_bytes}
+        lost = {"gaps": gaps.lost(known.gaps), "dropped_bytes": known.dropped_bytes}
         gone = {"pruned": known.pruned} if known.pruned else {}
         await self._tell(type="end", **end, digest=known.digest, **lost, **gone)
         await self.close(1000)

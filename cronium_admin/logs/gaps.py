@@ -5,11 +5,12 @@ from uuid import UUID
 
 from cronium_admin.logs.models import LogGap
 
-LIMIT = "limit"
+LIMIT, SPLIT = "limit", "split"
 WORDS = {
     "engine_lost": "The engine had lost a part of its log when it was read again: lines are missing here.",
     "engine_restarted": "The engine was away here: lines that it held in its memory may be missing.",
     "rotated": "While no worker read it, the script wrote more than a log may hold: lines are missing here.",
+    SPLIT: "The line goes on in the next one of its stream: it is longer than 1 MB.",
     "uncounted": "While no worker read it, the script may have written more past the limit, which nobody counted.",
 }
 
@@ -23,6 +24,11 @@ def of_run(run_id: UUID, count: int, lines: int, dropped_lines: int, dropped_byt
         words = f"The log was full: {dropped_lines:,} lines, {dropped_bytes:,} bytes after that were not kept."
         found.append(_row(lines, LIMIT, words, dropped_lines, dropped_bytes))
     return found
+
+
+def lost(rows: list[dict[str, Any]]) -> int:
+    """At how many of these places the engine has lost output."""
+    return sum(row["cause"] not in (LIMIT, SPLIT) for row in rows)
 
 
 def _row(after: int, cause: str, message: str, lines: int | None = None, size: int | None = None) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class LogHead(models.Model):
     stdout_tail = models.BinaryField(default=b"")
     stderr_tail = models.BinaryField(default=b"")
     sealed = models.BooleanField(default=False)
-    gaps = models.PositiveIntegerField(default=0)  # how many LogGap rows there are
+    gaps = models.PositiveIntegerField(default=0)  # how many LogGap rows there are, lines that were split included
     # What came once the log was full.
     dropped_lines = models.BigIntegerField(default=0)
     dropped_bytes = models.BigIntegerField(default=0)
@@ -69,7 +69,7 @@ class LogHead(models.Model):
 
 
 class LogGap(models.Model):
-    """A place where the engine itself lost output: after line `after_seq`, and why."""
+    """A place, after line `after_seq`, where the engine itself lost output, or a long line was split; and why."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_index=False)
     after_seq = models.BigIntegerField()

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
+from cronium_admin.logs.gaps import SPLIT
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.runs import live
 from cronium_admin.runs.models import TERMINAL, Run
@@ -107,7 +108,7 @@ class RunLog:
         # How far each stream was read for that, as (lines, bytes): where a reader goes on.
         self.stdout = 0, 0
         self.stderr = 0, 0
-        self.gaps = 0
+        self.gaps = 0  # places where the engine lost output
         self.dropped = 0, 0
         self.first_ns = 0  # when the first line was received
         self._digest = hashlib.sha256()
@@ -125,7 +126,8 @@ class RunLog:
             log.lines, log.bytes = head.lines, head.bytes
             log.stdout = head.stdout_lines, head.stdout_bytes
             log.stderr = head.stderr_lines, head.stderr_bytes
-            log.gaps, log.dropped = head.gaps, (head.dropped_lines, head.dropped_bytes)
+            log.dropped = head.dropped_lines, head.dropped_bytes
+            log.gaps = LogGap.objects.filter(run_id=run_id).exclude(cause=SPLIT).count() if head.gaps else 0
             first = LogChunk.objects.filter(run_id=run_id, first_seq=1).values_list("first_ns", flat=True)
             log.first_ns = first.first() or 0
             for text in read.text(run_id):
@@ -140,7 +142,7 @@ class RunLog:
     def prepare(self, batch: BatchLike) -> Write:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""
         gaps = tuple(LogGap(run_id=self.run_id, after_seq=self.lines + gap.at, cause=gap.cause) for gap in batch.gaps)
-        self.gaps += len(gaps)
+        self.gaps += sum(gap.cause != SPLIT for gap in gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
         chunk = self._extend(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
@@ -155,7 +157,7 @@ class RunLog:
             stderr_bytes=batch.stderr.bytes,
             stdout_tail=batch.stdout_tail,
             stderr_tail=batch.stderr_tail,
-            gaps=self.gaps,
+            gaps=self._head.gaps + len(gaps),
             dropped_lines=self.dropped[0],
             dropped_bytes=self.dropped[1],
         )

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.errors import Refused
-from cronium_admin.logs import read, tail
+from cronium_admin.logs import gaps, read, tail
 from cronium_admin.logs.codec import Line
 
 SSE = "text/event-stream"
@@ -67,7 +67,7 @@ def _row(line: Line) -> dict[str, Any]:
 
 def _end(state: read.State) -> dict[str, Any]:
     end = {"status": state.status, "exit_code": state.exit_code, "lines": state.lines, "digest": state.digest}
-    end |= {"gaps": len(state.gaps), "dropped_bytes": state.dropped_bytes}
+    end |= {"gaps": gaps.lost(state.gaps), "dropped_bytes": state.dropped_bytes}
     return end | ({"pruned": state.pruned} if state.pruned else {})
 
 

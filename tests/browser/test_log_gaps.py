@@ -38,7 +38,7 @@ def test_a_gap_stands_between_the_lines_and_in_the_status(page: Page, server: Se
     _ended(page, server, [AGAIN, LOST])
     gaps = page.locator(".log-row.gap")
     expect(gaps).to_have_text(
-        ["The engine was restarted. (how much is not known)", "The engine lost output here. (12 lines, 3.4 KB)"]
+        ["The engine was restarted (how much is not known).", "The engine lost output here (12 lines, 3.4 KB)."]
     )
     expect(gaps.locator("svg")).to_have_count(2)
     expect(logview.status(page)).to_have_text("10 lines, 2 gaps")
@@ -123,3 +123,24 @@ def test_a_full_log_as_the_server_tells_it(page: Page, server: Server) -> None:
     page.reload()
     expect(logview.status(page)).to_have_text(words)
     expect(last).to_contain_text("The log was full:")
+
+
+def test_a_line_over_a_megabyte_is_split_with_a_mark_and_nothing_is_missing(page: Page, server: Server) -> None:
+    run_id = server.run("head -c 2500000 /dev/zero | tr '\\0' x; echo; echo after")
+    assert server.ended(run_id)["log_gaps"] == 0
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.row(page, 4)).to_be_visible()
+    words = "The line goes on in the next one of its stream: it is longer than 1 MB."
+    expect(page.locator(".log-row.gap.split")).to_have_text([words, words])
+    expect(logview.status(page)).to_have_text("4 of 4 lines, sealed")
+
+
+def test_a_full_log_of_a_job_that_goes_on_says_what_it_dropped(page: Page, server: Server) -> None:
+    script = "yes 'a line of some length' | head -n 100000; exit 3"
+    run = server.ended(server.run(script, log_limit_mb=1, on_log_limit="drop"))
+    assert (run["status"], run["exit_code"]) == ("failed", 3)
+    assert run["log_bytes"] + run["log_dropped_bytes"] in (2_200_000, 2_200_001)  # a line that was cut got an end
+    page.goto(f"/runs/{run['id']}/")
+    page.locator('[data-log="scroll"]').press("End")
+    expect(page.locator(".log-row.gap")).to_contain_text(f"{run['log_dropped_bytes']:,} bytes after that were not kept")
+    expect(logview.status(page)).to_contain_text("were not kept")

@@ -99,13 +99,14 @@ def look(
 ) -> Callable[..., Page]:
     """Opens a page and waits until it is ready to be looked at."""
 
-    def open_page(path: str, who: str | None, ready: str, width: str, at: Server | None = None) -> Page:
+    def open_page(
+        path: str, who: str | None, ready: str, width: str, at: Server | None = None, allowed: tuple[str, ...] = ()
+    ) -> Page:
         key = ((at or server).url, who, width)
         if key not in windows:
             windows[key] = Visitor(chromium, at or server, who, **WIDTHS[width])
         visitor = visit.use(windows[key])  # type: ignore[attr-defined]
-        if "no-such" in path:
-            visitor.allow("status of 404")
+        visitor.allow(*(("status of 404",) if "no-such" in path else ()), *allowed)
         visitor.page.emulate_media(color_scheme="light")
         visitor.page.goto(path)
         expect(visitor.page.locator(ready).first).to_be_visible()
@@ -138,6 +139,36 @@ def test_an_empty_page_says_what_belongs_there(
     if heading:
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
         expect(page.locator(".empty a.btn")).to_have_count(1)
+    examine(page)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_log_in_every_state(look: Callable[..., Page], scenery: Scenery, width: str) -> None:
+    """With find open and matches marked, one stream of it, its times, an expression that is none, its keys."""
+    page = look(
+        f"/runs/{scenery.succeeded}/", "admin", ".log-row:has-text('other stream')", width, allowed=("status of 422",)
+    )
+    page.evaluate("location.hash = '#L1-2'")
+    logview.focus(page)
+    page.keyboard.press("t")
+    page.keyboard.press("/")
+    page.keyboard.type("o")
+    expect(page.locator(".log-row.now mark").first).to_be_visible()
+    examine(page)
+    page.emulate_media(color_scheme="light")
+    page.keyboard.type("(")
+    page.get_by_role("button", name="Regular expression").click()
+    expect(page.locator("#find-error")).to_be_visible()
+    page.get_by_role("group", name="Lines").get_by_role("button", name="err").click()
+    expect(logview.status(page)).to_contain_text("shown (stderr)")
+    examine(page)
+    page.emulate_media(color_scheme="light")
+    page.keyboard.press("Escape")
+    logview.focus(page)
+    page.keyboard.press("t")
+    page.keyboard.press("t")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
     examine(page)
 
 

@@ -13,6 +13,7 @@ from executor.spec import MB, Batch, Cursor, Segment
 from executor.stream import (
     FLUSH_BYTES,
     MAX_LINE_BYTES,
+    SPLIT,
     TAIL_SHOWN_BYTES,
     AttachedSource,
     FrameParser,
@@ -134,6 +135,7 @@ def test_a_line_over_the_limit_comes_in_pieces_that_hold_all_of_it() -> None:
     assert b"".join(pieces[:4]) == given
     assert [len(piece) for piece in pieces[:3]] == [MAX_LINE_BYTES] * 3
     assert pieces[4:] == [b"next", b""]
+    assert [(gap.at, gap.cause) for gap in batch.gaps] == [(1, SPLIT), (2, SPLIT), (3, SPLIT)]
 
 
 def test_past_the_limit_the_rest_is_dropped_and_counted() -> None:

@@ -63,6 +63,18 @@ def test_gaps_lie_between_the_lines_where_they_happened(gappy: Run) -> None:
     assert all(gap["message"].endswith(".") for gap in state.gaps)
 
 
+def test_where_a_long_line_was_split_nothing_is_lost(run: Run) -> None:
+    log = RunLog(run.pk, 0)
+    commit([log.prepare(text_batch(b"long\nline\n", Gap(1, "split")))])
+    log = RunLog.resume(run.pk, 0)
+    commit([log.prepare(text_batch(b"more\n", Gap(0, "engine_lost")))])
+    sealed = seal(run, log)
+    state = read.state(run.pk)
+    assert state is not None
+    assert places(state.gaps) == [(1, "split"), (2, "engine_lost")]
+    assert (sealed.log_gaps, verify(sealed).problems) == (1, [])
+
+
 def test_a_write_that_is_repeated_marks_a_gap_once(run: Run) -> None:
     log = RunLog(run.pk, 0)
     write = log.prepare(text_batch(b"1\n", Gap(0, "engine_lost")))

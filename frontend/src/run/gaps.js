@@ -4,6 +4,7 @@ import { bytes, lines } from "./format.js";
 const CAUSES = {
   engine_lost: "The engine lost output here.",
   engine_restarted: "The engine was restarted here; what was written meanwhile may be missing.",
+  split: "The line goes on in the next one of its stream.",
   limit: "The log has reached its limit; what came after it was not kept.",
 };
 
@@ -27,13 +28,15 @@ export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 export function gapWords(gap) {
   if (/\d/.test(gap.message)) return gap.message; // it says so itself
   const parts = [gap.lines && lines(gap.lines), gap.bytes && bytes(gap.bytes)].filter(Boolean);
+  if (gap.cause === "split") return gap.message;
   const known = parts.length ? parts.join(", ") : gap.cause === "limit" ? "" : "how much is not known";
-  return known ? `${gap.message} (${known})` : gap.message;
+  return known ? `${gap.message.replace(/\.$/, "")} (${known}).` : gap.message;
 }
 
 /** What the status line counts: gaps within the log, and the bytes dropped behind its end (null: none, 0: unknown). */
 export function tally(gaps, droppedBytes = 0) {
   const limit = gaps.filter((gap) => gap.cause === "limit");
+  const split = gaps.filter((gap) => gap.cause === "split"); // nothing is lost there
   const told = limit.reduce((sum, gap) => sum + (gap.bytes ?? 0), 0);
-  return { gaps: gaps.length - limit.length, dropped: droppedBytes || (limit.length ? told : null) };
+  return { gaps: gaps.length - limit.length - split.length, dropped: droppedBytes || (limit.length ? told : null) };
 }

@@ -124,13 +124,13 @@ export function drawLine(seq, line, look, old) {
   return row;
 }
 
-function sign(sprite) {
+function sign(sprite, name) {
   const space = "http://www.w3.org/2000/svg";
   const icon = document.createElementNS(space, "svg");
   const use = document.createElementNS(space, "use");
   icon.setAttribute("class", "i i-s");
   icon.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", `${sprite}#alert-triangle`);
+  use.setAttribute("href", `${sprite}#${name}`);
   icon.append(use);
   return icon;
 }
@@ -139,8 +139,9 @@ function sign(sprite) {
 export function drawGap(gap, sprite, old) {
   const words = gapWords(gap);
   if (old?._gap === words) return old;
-  const row = make("div", "log-row gap");
+  const split = gap.cause === "split";
+  const row = make("div", split ? "log-row gap split" : "log-row gap");
   row._gap = words;
-  row.append(sign(sprite), make("span", "log-gap", words));
+  row.append(sign(sprite, split ? "text-wrap" : "alert-triangle"), make("span", "log-gap", words));
   return row;
 }

@@ -30,8 +30,8 @@ test("what the server says of gaps is read with care", () => {
 });
 
 test("a gap in words, and what the status line counts", () => {
-  assert.equal(gapWords(gap(1)), "Lost. (how much is not known)");
-  assert.equal(gapWords(gap(1, { lines: 1, bytes: 3500 })), "Lost. (1 line, 3.4 KB)");
+  assert.equal(gapWords(gap(1)), "Lost (how much is not known).");
+  assert.equal(gapWords(gap(1, { lines: 1, bytes: 3500 })), "Lost (1 line, 3.4 KB).");
   assert.equal(gapWords(gap(1, { bytes: 500, message: "500 bytes were lost." })), "500 bytes were lost.");
   assert.deepEqual(tally([gap(1), gap(5)]), { gaps: 2, dropped: null });
   const limit = gap(9, { cause: "limit", bytes: 500 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gapWords, readGaps, tally } from "../../../frontend/src/run/gaps.js";
 import { statusLine } from "../../../frontend/src/run/status.js";
 
 const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
@@ -32,4 +33,11 @@ test("a filter says what of it is shown", () => {
   assert.equal(shown({ state: "done", expected: 40_000, gaps: 1 }), "812 of 40,000 lines shown (stderr), 1 gap");
   assert.match(shown({ state: "live" }, { searching: true }), /\(stderr\) · looking… · live/);
   assert.match(shown({ state: "live" }, { full: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
+});
+
+test("where a long line was split nothing is lost", () => {
+  const split = { after: 7, cause: "split", message: "The line goes on: it is longer than 1 MB." };
+  const gaps = readGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
+  assert.deepEqual(tally(gaps), { gaps: 1, dropped: null });
+  assert.equal(gapWords(gaps[1]), split.message);
 });
