@@ -7,7 +7,7 @@ import { clip, cut, flat } from "./pieces.js";
 
 export const CLIP = 16_384; // characters shown of one line before "show all"
 const PIECES = 2000; // and differently coloured pieces
-const GROUNDS = { light: [255, 255, 255], dark: [14, 17, 22] }; // --c-log
+const GROUNDS = { light: [243, 238, 230], dark: [37, 33, 26] }; // --c-log as it is under a marked line, its worst
 
 const theme = () => (document.documentElement.getAttribute("data-bs-theme") === "dark" ? "dark" : "light");
 const css = (colour) => `rgb(${colour.join()})`;
