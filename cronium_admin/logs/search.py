@@ -61,7 +61,8 @@ class Query:
 
 def _words(error: Exception) -> str:
     told = error.args[0] if error.args else ""
-    return told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    words = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    return words.replace("(?m)", "")
 
 
 @dataclass(frozen=True)
