@@ -1,6 +1,7 @@
 """Chaos in two or three minutes: needs root for the engine of its own."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_nothing_is_lost_stuck_or_started_twice(tmp_path: Path) -> None:
+def test_nothing_is_lost_stuck_or_started_twice() -> None:
     seed = int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(2), "big"))
-    assert trial(40, seed, 75, tmp_path) == 0
+    # A short path: an engine's sockets lie in it, and the kernel takes no more than 107 characters.
+    with tempfile.TemporaryDirectory(prefix="cronium-chaos-", ignore_cleanup_errors=True) as folder:
+        assert trial(40, seed, 75, Path(folder)) == 0
