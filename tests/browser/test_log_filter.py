@@ -185,6 +185,7 @@ def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], man
     assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
     _stream(page, "all").click()
     page.evaluate("location.hash = '#L5-7'")
+    expect(page.locator(".log-row.marked")).to_have_count(3)  # the browser tells of a new address a moment later
     logview.focus(page)
     page.keyboard.press("c")
     expect(page.locator('[data-log="toast"]')).to_have_text("3 lines copied.")
