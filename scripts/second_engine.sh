@@ -26,8 +26,8 @@ subnet=10.$((215 + number)).0.0/16
 within=(-s "$subnet" -d "$subnet" -m physdev --physdev-is-bridged -j ACCEPT)
 
 let_through() {
-  iptables -n -L DOCKER-USER >/dev/null 2>&1 || return 0
-  iptables -C DOCKER-USER "${within[@]}" 2>/dev/null || iptables -I DOCKER-USER "${within[@]}"
+  iptables -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || return 0
+  iptables -w 10 -C DOCKER-USER "${within[@]}" 2>/dev/null || iptables -w 10 -I DOCKER-USER "${within[@]}"
 }
 
 launch() {
@@ -71,7 +71,7 @@ stop() {
   child=$(cat "$dir/exec/containerd/containerd.pid" 2>/dev/null || true)
   stop_process "$child" containerd 20
   ip link del "$bridge" 2>/dev/null || true
-  iptables -D DOCKER-USER "${within[@]}" 2>/dev/null || true
+  iptables -w 10 -D DOCKER-USER "${within[@]}" 2>/dev/null || true
   unmount_left
 }
 
