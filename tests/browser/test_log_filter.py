@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser import logview
 from tests.browser.scripts import open_gate, python
@@ -173,6 +173,24 @@ def test_a_link_to_a_line_that_is_not_written_yet(page: Page, server: Server) ->
     open_gate(server, run_id, "end")
     logview.expect_complete(page, 206)
     expect(logview.row(page, 151)).to_be_in_viewport()
+
+
+def test_a_copy_waits_until_all_lines_of_the_stream_are_known(
+    visit: Callable[..., Visitor], many: str, errors: dict[int, str]
+) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"]).page
+    held: list[Route] = []
+    page.route(re.compile(r"/logs/find\?"), lambda route: held.append(route))
+    page.goto(f"/runs/{many}/")
+    with page.expect_request(re.compile(r"/logs/find\?")):
+        _stream(page, "err").click()
+    expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · looking… · sealed")
+    page.get_by_role("button", name="Copy the lines on stderr").click()
+    page.wait_for_timeout(200)
+    expect(page.locator('[data-log="toast"]')).to_have_text("")
+    held.pop().continue_()
+    expect(page.locator('[data-log="toast"]')).to_have_text(f"{len(errors)} lines copied.")
+    assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
 
 
 def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], many: str, errors: dict[int, str]) -> None:

@@ -18,9 +18,10 @@ export class Copier {
   /** Lines first..last by number, of those that are shown. */
   async lines(first, last) {
     const shown = this.view.shown();
-    const [from, to] = [shown.upTo(first - 1) + 1, shown.upTo(last)];
-    if (to - from >= LIMIT) return this.view.voice.tell(`That is ${countLines(to - from + 1)}: use Download.`);
     try {
+      await shown.until(last);
+      const [from, to] = [shown.upTo(first - 1) + 1, shown.upTo(last)];
+      if (to - from >= LIMIT) return this.view.voice.tell(`That is ${countLines(to - from + 1)}: use Download.`);
       const found = to < from ? [] : await shown.read(from, to);
       await navigator.clipboard.writeText(found.map((line) => `${plain(line.text)}\n`).join(""));
       this.view.voice.tell(`${countLines(found.length)} copied.`);

@@ -14,6 +14,7 @@ export class Search {
     this.refused = "";
     this.trouble = false;
     this.failures = 0;
+    this.waiting = []; // who wants to know that all up to a line was looked at: {seq, resolve, reject}
     this.controller = new AbortController();
     this.#soon(0);
   }
@@ -37,11 +38,34 @@ export class Search {
       this.looked = line.seq;
     }
     this.total = Math.max(this.total, this.looked);
+    this.#heard();
+  }
+
+  /**
+   * Resolves once every line up to `seq` that there is was looked at, or no more can be kept; rejects where the server
+   * does not answer, and when nobody looks any more.
+   */
+  until(seq) {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ seq: Math.min(seq, this.total), resolve, reject });
+      this.#heard();
+    });
   }
 
   stop() {
     this.controller.abort();
     clearTimeout(this.timer);
+    this.#heard();
+  }
+
+  #heard() {
+    const { waiting } = this;
+    const over = this.controller.signal.aborted || this.trouble;
+    this.waiting = waiting.filter(({ seq }) => !this.done && seq > this.looked && !over);
+    for (const one of waiting) {
+      if (this.done || one.seq <= this.looked) one.resolve();
+      else if (over) one.reject(new Error("not all lines were looked at"));
+    }
   }
 
   #soon(wait) {
@@ -68,6 +92,7 @@ export class Search {
     this.asking = false;
     if (signal.aborted) return;
     this.onChange();
+    this.#heard();
     this.#soon(wait);
   }
 

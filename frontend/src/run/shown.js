@@ -19,6 +19,8 @@ export class AllLines {
   want(first, last) { this.store.want(first, last); }
   /** Lines first..last, by place, for a copy. */
   read(first, last) { return this.store.read(first, last); }
+  /** Resolves when the places of all lines up to `seq` are known. */
+  async until() {}
   take(lines) { this.store.put(lines); }
   grow() {}
   stop() {}
@@ -46,6 +48,7 @@ export class StreamLines {
   get(place) { return this.store.get(place); }
   want(first, last) { this.store.want(first, last); }
   read(first, last) { return this.store.read(first, last); }
+  until(seq) { return this.search.until(seq); }
   /** Lines that have just come: their stream is known, so nobody has to be asked. */
   take(lines) {
     this.search.take(lines, (line) => line.stream === this.stream);

@@ -78,6 +78,37 @@ test("a stopped one is aborted and changes nothing", async (t) => {
   assert.equal(found.count, 0);
 });
 
+test("who waits for a line hears when all up to it was looked at", async (t) => {
+  const { search, go } = rig(t, async (after) => ({ ranges: [], next: after + 40, lines: 100 }));
+  const heard = [];
+  for (const seq of [30, 70, Infinity]) search.until(seq).then(() => heard.push(seq));
+  await soon();
+  assert.deepEqual(heard, []);
+  await go();
+  assert.deepEqual(heard, [30]);
+  search.take([{ seq: 41 }, ...Array.from({ length: 40 }, (_, i) => ({ seq: 42 + i }))], () => false);
+  await soon();
+  assert.deepEqual(heard, [30, 70]);
+  for (let i = 0; i < 3; i++) await go();
+  assert.deepEqual(heard, [30, 70, Infinity]);
+  await search.until(100);
+});
+
+test("who waits is told when the server does not answer", async (t) => {
+  const { search, go } = rig(t, async () => { throw new Error("502"); });
+  const told = assert.rejects(search.until(10));
+  await go();
+  await told;
+});
+
+test("who waits is told when nobody looks any more", async (t) => {
+  const { search } = rig(t, () => new Promise(() => {}));
+  const told = assert.rejects(search.until(10));
+  search.stop();
+  await told;
+  await assert.rejects(search.until(10));
+});
+
 test("more than can be kept ends it", async (t) => {
   const { search, found, asked, go } = rig(t, async (after) => ({ ranges: [[after + 1, after + 1], [after + 3, after + 3]], next: after + 4, lines: 100 }), 100, 3);
   for (let i = 0; i < 5; i++) await go();
