@@ -1,19 +1,28 @@
-"""The canary of one host: what it is made of here, and its verdict on the host's row."""
+"""The canary of one host: what it is made of here, its verdict on the host's row, and the worker's own trials."""
 
+import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from django.conf import settings
 from django.db.models.functions import Now
 
+from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import SIDECAR_IMAGE
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import resolve
+from cronium_admin.rounds import Rounds
 from executor.canary import Canary, Probe
+from executor.errors import EngineError
 from executor.sandbox import EngineLike
 from executor.subnets import SubnetPool
+
+log = logging.getLogger("cronium.host")
+DELAY = 3.0  # a run that waits for the start gets the machine first
+SECONDS, AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
 
 
 def make(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
@@ -39,3 +48,36 @@ def store(host: str, probes: Sequence[Probe]) -> bool:
 def is_unsafe(host: str) -> bool:
     """The stored verdict; a host that was never tried is not held back."""
     return Host.objects.filter(name=host, unsafe=True).exists()
+
+
+class Trials(Rounds):
+    """Tries the engine's isolation soon after the worker's start, and then daily; runs need not wait for it."""
+
+    def __init__(
+        self, engine: EngineLike, host: str, subnets: SubnetPool, database: DatabaseThreads, closing: threading.Event
+    ) -> None:
+        super().__init__("canary", lambda: SECONDS if self.once() else AGAIN_SECONDS, DELAY, closing)
+        self._engine, self._host, self._subnets, self._database = engine, host, subnets, database
+        self._canary: Canary | None = None
+
+    def cut(self) -> None:
+        """End the trial that is under way."""
+        if self._canary:
+            self._canary.stop()
+
+    def once(self) -> bool:
+        """False when there was no verdict: the last one then stays."""
+        try:
+            self._canary = self._database.call(make, self._engine, self._host, self._subnets)
+            if self.over.is_set():
+                return False
+            probes = self._canary.run()
+            unsafe = self._database.call(store, self._host, probes)
+        except Exception as error:
+            if not self.over.is_set():
+                log.warning("the isolation check did not run: %s", error, exc_info=not isinstance(error, EngineError))
+            return False
+        if unsafe:
+            through = ", ".join(probe.name for probe in probes if probe.held is False)
+            log.error("this host is unsafe: a canary got through at %s; `manage.py doctor` tells more", through)
+        return True

@@ -6,35 +6,34 @@ from collections.abc import Callable
 
 from cronium_admin.hosts import doctor, findings
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.rounds import Rounds
 
 log = logging.getLogger("cronium.host")
 DELAY = 5.0  # a run that waits for the start gets the machine first
 SECONDS = 600.0
 
 
-class Checkup:
-    """One thread's loop. `acts` says whether this process acts for the host: who stands by writes nothing of it."""
+class Checkup(Rounds):
+    """`acts` says whether this process acts for the host: who stands by writes nothing of it."""
 
     def __init__(
         self, host: str, database: DatabaseThreads, acts: Callable[[], bool], closing: threading.Event
     ) -> None:
-        self._host, self._database, self._acts, self._closing = host, database, acts, closing
+        super().__init__("checkup", self.round, DELAY, closing)
+        self._host, self._database, self._acts = host, database, acts
         self._told: set[str] = set()  # what had failed the last time
-        self.thread = threading.Thread(target=self._run_forever, name="checkup", daemon=True)
 
-    def _run_forever(self) -> None:
-        pause = DELAY
-        while not self._closing.wait(pause):
-            if self._acts():
-                self.once()
-            pause = SECONDS
+    def round(self) -> float:
+        if self._acts():
+            self.once()
+        return SECONDS
 
     def once(self) -> None:
         try:
             rows = doctor.examine(self._database.call)
             self._database.call(findings.keep, self._host, rows)
         except Exception as error:
-            if not self._closing.is_set():
+            if not self.over.is_set():
                 log.warning("the host's examination did not end: %s", error, exc_info=True)
             return
         failed = {row.name: row for row in rows if row.state == "failed"}

@@ -1,7 +1,6 @@
 """What a host's new process does about the runs of the one before, and anybody about those of a host that is away."""
 
 import logging
-import threading
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +13,7 @@ from django.db.models.functions import Now
 
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
+from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
@@ -133,26 +133,18 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-class Sweeper:
+class Sweeper(Rounds):
     """A thread that settles abandoned runs where no worker may be left to do it."""
 
     def __init__(self) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        super().__init__("sweeper", self.round, SWEEP_SECONDS)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(2)
-
-    def _run(self) -> None:
-        while not self._over.wait(SWEEP_SECONDS):
-            try:
-                close_old_connections()
-                settle_abandoned()
-            except Exception as error:  # noqa: BLE001 - the database may be away for a while
-                log.warning("abandoned runs were not looked for: %s", error)
-            finally:
-                connection.close()
+    def round(self) -> float:
+        try:
+            close_old_connections()
+            settle_abandoned()
+        except Exception as error:  # noqa: BLE001 - the database may be away for a while
+            log.warning("abandoned runs were not looked for: %s", error)
+        finally:
+            connection.close()
+        return SWEEP_SECONDS

@@ -27,12 +27,13 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.logs.store import LogWriter, RunLog
+from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.service import SecretUnavailable
 from executor import crash, options
-from executor.canary import Canary, host_label
+from executor.canary import host_label
 from executor.errors import EngineError
 from executor.reaper import reap
 from executor.sandbox import EngineLike
@@ -44,11 +45,9 @@ log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
 STANDBY_SECONDS = 0.5  # a dead process is replaced this soon where its lock tells of it
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
-REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0
+REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started
 SETTLE_SECONDS = 10.0
 DROP_SECONDS = 10.0
-CANARY_DELAY = 3.0  # a run that waits for the start gets the machine first
-CANARY_SECONDS, CANARY_AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
 
 
 def _refuse(run: Run, message: str) -> None:
@@ -73,7 +72,6 @@ class Runner:
         self.unsafe = False  # the host's stored verdict
         self.draining = False
         self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
-        self._canary: Canary | None = None
         self._facts = HostFacts(self.engine)
         self._watch = EngineWatch(host, self.engine, queues)
         self._offer = Offer(queues)
@@ -85,9 +83,12 @@ class Runner:
             threading.Thread(target=self._loop, args=(step, every), name=step.__name__, daemon=True)
             for step, every in ((self._dispatch, SWEEP_SECONDS), (self._beat, HEARTBEAT_SECONDS))
         ]
-        self._reaper = threading.Thread(target=self._reap_forever, name="reaper", daemon=True)
-        self._canary_thread = threading.Thread(target=self._canary_forever, name="canary", daemon=True)
-        self._checkup = Checkup(host, self.database, lambda: self.acts, self._closing)
+        self._trials = canary.Trials(self.engine, host, self._subnets, self.database, self._closing)
+        self._rounds = [
+            Rounds("reaper", self._reap_round, REAP_SOON_SECONDS, self._closing),
+            Checkup(host, self.database, lambda: self.acts, self._closing),
+            *([self._trials] if settings.CONFIG.canary == "on" else ()),
+        ]
 
     def start(self) -> None:
         """Take over what an earlier process left, clear up after it, then take work."""
@@ -98,7 +99,7 @@ class Runner:
             self._reap(host_label(self.host))
             self._reap()
         self.unsafe = self.database.call(canary.is_unsafe, self.host)
-        for thread in (*self._threads, self._reaper, self._canary_thread, self._checkup.thread):
+        for thread in (*self._threads, *self._rounds):
             thread.start()
 
     def look(self, run_id: str) -> None:
@@ -129,11 +130,10 @@ class Runner:
     def _end_loops(self) -> None:
         self._closing.set()
         self._wake.set()
-        if self._canary:
-            self._canary.stop()
+        self._trials.cut()
 
     def _leave(self, done: bool) -> bool:
-        for thread in (*self._threads, self._canary_thread):
+        for thread in (*self._threads, self._trials.thread):
             if thread.is_alive():
                 thread.join(2)
         if self.acts:
@@ -251,29 +251,6 @@ class Runner:
         flagged = Run.objects.filter(status__in=ON_HOST, lease_owner=self.owner, cancel_requested_at__isnull=False)
         return list(flagged.values_list("pk", flat=True))
 
-    def _canary_forever(self) -> None:
-        """Try the engine's isolation soon after the start, and then daily; runs need not wait for it."""
-        pause = CANARY_DELAY if settings.CONFIG.canary == "on" else None
-        while pause is not None and not self._closing.wait(pause):
-            pause = CANARY_SECONDS if self._try_canary() else CANARY_AGAIN_SECONDS
-
-    def _try_canary(self) -> bool:
-        """False when there was no verdict: the last one then stays."""
-        try:
-            self._canary = self.database.call(canary.make, self.engine, self.host, self._subnets)
-            if self._closing.is_set():
-                return False
-            probes = self._canary.run()
-            unsafe = self.database.call(canary.store, self.host, probes)
-        except Exception as error:
-            if not self._closing.is_set():
-                log.warning("the isolation check did not run: %s", error, exc_info=not isinstance(error, EngineError))
-            return False
-        if unsafe:
-            through = ", ".join(probe.name for probe in probes if probe.held is False)
-            log.error("this host is unsafe: a canary got through at %s; `manage.py doctor` tells more", through)
-        return True
-
     def _reap(self, host: str = "") -> None:
         try:
             gone = reap(self.engine, self.instance, host or self.host, self._living)
@@ -287,9 +264,7 @@ class Runner:
     def _living(self, run_ids: Set[str]) -> Set[str]:
         return self.supervisor.active() | self.database.call(recovery.living, self.host, run_ids)
 
-    def _reap_forever(self) -> None:
-        pause = REAP_SOON_SECONDS  # what had just ended when we started
-        while not self._closing.wait(pause):
-            if self.acts:
-                self._reap()
-            pause = REAP_SECONDS
+    def _reap_round(self) -> float:
+        if self.acts:
+            self._reap()
+        return REAP_SECONDS

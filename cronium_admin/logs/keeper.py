@@ -5,7 +5,6 @@ Any number of processes may have one: every change is conditional, and who comes
 
 import logging
 import random
-import threading
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -15,32 +14,25 @@ from cronium_admin.logs import archive, objects, prune
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.due import Due
 from cronium_admin.logs.pace import Pace, Stopped
+from cronium_admin.rounds import Rounds
 
 log = logging.getLogger("cronium.archive")
 DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after one that failed
 
 
-class Keeper:
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - so that not all come at once
+
+
+class Keeper(Rounds):
     def __init__(self) -> None:
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log-keeper", daemon=True)
+        super().__init__("log-keeper", lambda: _about(SECONDS if self.round() else AGAIN_SECONDS), _about(DELAY))
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(2)
-
-    def _run(self) -> None:
-        pause = DELAY
-        while not self._over.wait(pause * random.uniform(0.9, 1.1)):  # noqa: S311 - so that not all come at once
-            pause = SECONDS if self._round() else AGAIN_SECONDS
-
-    def _round(self) -> bool:
+    def round(self) -> bool:
+        """Whether it went well."""
         try:
             close_old_connections()
-            once(Pace(self._over))
+            once(Pace(self.over))
         except Stopped:
             pass
         except Unavailable as error:

@@ -141,6 +141,7 @@ def test_copies_hold_the_lines_alone(visit: Callable[..., Visitor], server: Serv
     page.get_by_role("button", name="clock").click()
     copied = "navigator.clipboard.readText()"
     logview.focus(page)
+    expect(logview.text(page, 390)).to_have_text("word 390")
     page.evaluate(_SELECT, [390, 392])
     page.keyboard.press("Control+c")
     assert page.evaluate(copied) == "rd 390\nword 391\nwor"
@@ -149,6 +150,7 @@ def test_copies_hold_the_lines_alone(visit: Callable[..., Visitor], server: Serv
     logview.row(page, 395).locator(".log-text").click()
     page.locator('[data-log="scroll"]').press("Home")
     expect(logview.row(page, 1)).to_be_in_viewport()
+    expect(logview.text(page, 5)).to_have_text("word 5")
     page.evaluate(_SELECT, [3, 5])
     page.keyboard.press("Control+c")
     expect(page.locator('[data-log="toast"]')).to_have_text("393 lines copied.")

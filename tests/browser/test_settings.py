@@ -63,7 +63,13 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
     logview.expect_state(page, "Errored", 60)
     reason = page.locator("#run-reason")
     expect(reason).to_contain_text(MISSING)
-    assert reason.bounding_box()["y"] < page.locator(".log").bounding_box()["y"]  # type: ignore[index]
+    # Asked of the document in one go: the part with the reason may be drawn anew at any moment.
+    page.wait_for_function(
+        """() => {
+          const [reason, log] = ["#run-reason", ".log"].map((name) => document.querySelector(name));
+          return reason && reason.getBoundingClientRect().bottom <= log.getBoundingClientRect().top;
+        }"""
+    )
     expect(page.locator("#run-details")).to_contain_text("image_missing")
     expect(page.locator('[data-log="empty"]')).to_have_text("This run wrote nothing.")
 

@@ -155,7 +155,7 @@ class TestCheckup:
     def test_its_loop_goes_on_when_once_fails_and_ends_with_the_worker(
         self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cronium_admin.hosts.checkup.DELAY", 0.0)
+        checkup._first = 0.0
         monkeypatch.setattr("cronium_admin.hosts.checkup.SECONDS", 0.0)
         tried: list[int] = []
 
@@ -163,22 +163,22 @@ class TestCheckup:
             tried.append(1)
             if len(tried) == 1:
                 raise RuntimeError
-            checkup._closing.set()
+            checkup.over.set()
             return [WELL]
 
         monkeypatch.setattr(doctor, "examine", examine)
-        checkup.thread.start()
+        checkup.start()
         checkup.thread.join(10)
         assert not checkup.thread.is_alive()
         assert self.kept() == {"engine": "ok"}
 
-    def test_who_stands_by_writes_nothing(self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("cronium_admin.hosts.checkup.DELAY", 0.0)
+    def test_who_stands_by_writes_nothing(self, checkup: Checkup) -> None:
+        checkup._first = 0.0
         asked = threading.Event()
         checkup._acts = lambda: asked.set() is not None  # False
-        checkup.thread.start()
+        checkup.start()
         assert asked.wait(10)
-        checkup._closing.set()
+        checkup.over.set()
         checkup.thread.join(10)
         assert self.kept() == {}
 

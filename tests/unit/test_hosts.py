@@ -241,7 +241,7 @@ class TestRunner:
 
     def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH])
-        assert runner._try_canary()
+        assert runner._trials.once()
         assert Host.objects.get().unsafe is True
 
     def test_a_canary_that_does_not_run_changes_no_verdict(
@@ -252,7 +252,7 @@ class TestRunner:
 
         monkeypatch.setattr("executor.canary.Canary.run", fails)
         canary.store("east", [HELD])
-        assert not runner._try_canary()
+        assert not runner._trials.once()
         assert Host.objects.get().unsafe is False
 
 

@@ -326,9 +326,9 @@ def test_while_the_storage_is_away_tries_do_not_pile_up(
         patched.setattr(Folder, "put", fail)
         patched.setattr(Folder, "delete", fail)
         for _ in range(5):
-            assert keeper.Keeper()._round() is False
+            assert keeper.Keeper().round() is False
         assert LogObject.objects.count() == 1
-    assert keeper.Keeper()._round() is True
+    assert keeper.Keeper().round() is True
     assert LogObject.objects.get().state == "stored"
 
 
@@ -570,7 +570,7 @@ def test_the_thread_does_its_round_soon_after_the_start_and_ends_when_told(
     made.start()
     assert done.wait(10)
     made.stop()
-    assert not made._thread.is_alive()
+    assert not made.thread.is_alive()
     assert len(files(folder)) == 1
 
 
@@ -580,7 +580,7 @@ def test_a_round_that_fails_comes_again_soon(error: Exception, monkeypatch: pyte
         raise error
 
     monkeypatch.setattr(keeper, "once", fail)
-    assert keeper.Keeper()._round() is False
+    assert keeper.Keeper().round() is False
 
 
 def run_command(*words: str) -> str:

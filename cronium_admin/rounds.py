@@ -1,0 +1,38 @@
+"""A thread that does one thing again and again until it is told to stop."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger("cronium.rounds")
+
+
+class Rounds:
+    """`once` does the thing and returns the seconds until the next time; the first one is `first` seconds away.
+
+    `over` ends it, and may be shared with others. What `once` raises is logged and ends no thread: it is tried again
+    after another `first` seconds, at least one.
+    """
+
+    def __init__(self, name: str, once: Callable[[], float], first: float, over: threading.Event | None = None) -> None:
+        self.over = over or threading.Event()
+        self._once, self._first = once, first
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self, seconds: float = 2.0) -> None:
+        """Do no more; wait so long at most for what is being done."""
+        self.over.set()
+        if self.thread.is_alive():
+            self.thread.join(seconds)
+
+    def _run(self) -> None:
+        pause = self._first
+        while not self.over.wait(pause):
+            try:
+                pause = self._once()
+            except Exception:
+                log.exception("%s failed once; it goes on", self.thread.name)
+                pause = max(self._first, 1.0)

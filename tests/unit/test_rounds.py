@@ -1,0 +1,40 @@
+"""A thread that goes on whatever a round raises, and ends when it is told to."""
+
+import threading
+
+import pytest
+
+from cronium_admin.rounds import Rounds
+
+
+def test_it_goes_on_after_an_error_and_tells_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+    over = threading.Event()
+    monkeypatch.setattr(over, "wait", lambda seconds: waited.append(seconds) or over.is_set())
+    waited: list[float] = []
+
+    def once() -> float:
+        done.append(1)
+        if len(done) == 1:
+            raise RuntimeError("the disk is full")
+        if len(done) == 3:
+            over.set()
+        return 60.0
+
+    made = Rounds("reaper", once, 0.0, over)
+    made.start()
+    made.thread.join(10)
+    assert (len(done), waited) == (3, [0.0, 1.0, 60.0, 60.0])
+    assert "reaper failed once" in caplog.text
+    assert "the disk is full" in caplog.text
+
+
+def test_it_is_stopped_while_it_waits_and_before_it_was_started() -> None:
+    made = Rounds("sweeper", lambda: 60.0, 60.0)
+    made.stop()
+    made = Rounds("sweeper", lambda: 60.0, 60.0)
+    made.start()
+    made.stop(10)
+    assert not made.thread.is_alive()
