@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,10 +16,10 @@ from docker.errors import APIError, DockerException
 from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
 from executor.reach import Reach
+from executor.reverse_path import drop_unanswerable
 from executor.seen import ContainerState, Found, found, state_of, unix
 from executor.ssh import TunnelDown
 
-REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
 
 
@@ -296,13 +295,3 @@ class Engine:
             networks = self._control.networks()
         configs = [config for row in networks for config in (row.get("IPAM") or {}).get("Config") or []]
         return {str(config["Subnet"]) for config in configs if config.get("Subnet")}
-
-
-def drop_unanswerable(bridge: str) -> None:
-    """Let the host's kernel drop what comes over this bridge from senders it has no route to, which are all.
-
-    Without it a datagram that wants no answer (a broadcast, say) reaches who listens on every address of the
-    host. Where it can't be set, because the engine or its network is elsewhere, `doctor` looks for the same.
-    """
-    with suppress(OSError):
-        (REVERSE_PATH / bridge / "rp_filter").write_text("1")

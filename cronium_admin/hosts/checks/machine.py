@@ -9,7 +9,7 @@ from django.conf import settings
 
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row, State
-from executor.engine import REVERSE_PATH
+from executor.reverse_path import REVERSE_PATH
 
 GB = 1024**3
 
