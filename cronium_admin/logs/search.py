@@ -1,6 +1,7 @@
 """Finds lines in a run's stored log: by text, regular expression and stream, for as long as the caller gives it.
 
-Expressions are RE2's (google-re2): they take time in proportion to the text, whatever they say.
+Expressions are RE2's (google-re2): they take time in proportion to the text and to their own size, whatever they say.
+Both are bounded, and the clock is looked at between parts of a few lines.
 """
 
 import time
@@ -16,11 +17,15 @@ from cronium_admin.logs.models import LogChunk
 
 MAX_QUERY = 1000  # characters
 SECONDS = 1.0
-Find = Callable[[bytes, int], int]  # the first match in a text from a place on, or -1
+PART_BYTES = 16 * 1024  # of whole lines, at least one, are looked through between two looks at the clock
+# In instructions of RE2's: measured, 1000 of them take some 4 s for a MB of the worst text.
+MAX_PROGRAM = 10_000
+MAX_STEPS = 2 * 10**9  # instructions times bytes, for one line
+Find = Callable[[bytes, int, int], int]  # the first match in a text from one place up to another, or -1
 
 
 class BadQuery(ValueError):
-    """What was asked for is no regular expression; `str()` says why."""
+    """What was asked for is no regular expression, or takes too long; `str()` says why."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Query:
         if "\n" in self.text:
             raise BadQuery("a line holds no newline; look for one line at a time")
         if not self.regex and not self.ignore_case:
-            return lambda text, at: text.find(wanted, at)
+            return lambda text, at, end: text.find(wanted, at, end)
         options = re2.Options()
         options.never_nl = True  # a match lies within a line
         options.log_errors = False
@@ -51,9 +56,14 @@ class Query:
             pattern = re2.compile(b"(?m)" + wanted if self.regex else wanted, options)
         except re2.error as error:
             raise BadQuery(_words(error)) from error
+        size = pattern.programsize
+        if size > MAX_PROGRAM:
+            raise BadQuery("it is too large; repeat less, or look for a part of it")
 
-        def find(text: bytes, at: int) -> int:
-            match = pattern.search(text, at)
+        def find(text: bytes, at: int, end: int) -> int:
+            if (end - at) * size > MAX_STEPS:
+                raise BadQuery(f"it is too large for a line of {end - at:,} bytes; make it simpler, or look for a text")
+            match = pattern.search(text, at, end)
             return match.start() if match else -1
 
         return find
@@ -81,7 +91,7 @@ def find(run_id: UUID, query: Query, after: int, max_ranges: int, seconds: float
     """The matching lines past `after`, until there are `max_ranges` runs of them or the time is over."""
     ranges: list[tuple[int, int]] = []
     looked = after
-    for chunk, numbers in _matching(run_id, query, after, seconds):
+    for chunk, numbers, upto in _matching(run_id, query, after, seconds):
         for number in numbers:
             seq = chunk.first_seq + number
             if ranges and ranges[-1][1] == seq - 1:
@@ -90,7 +100,7 @@ def find(run_id: UUID, query: Query, after: int, max_ranges: int, seconds: float
                 return Found(ranges, ranges[-1][1])
             else:
                 ranges.append((seq, seq))
-        looked = max(looked, chunk.first_seq + chunk.lines - 1)
+        looked = max(looked, chunk.first_seq + upto - 1)
     return Found(ranges, looked)
 
 
@@ -100,7 +110,7 @@ def lines(
     """The matching lines themselves, up to `limit` of them and `max_bytes`, and the last seq that was looked at."""
     found: list[Line] = []
     size, looked = 0, after
-    for chunk, numbers in _matching(run_id, query, after, seconds):
+    for chunk, numbers, upto in _matching(run_id, query, after, seconds):
         wanted = {chunk.first_seq + number for number in numbers}
         for line in lines_of(chunk.first_seq, bytes(chunk.index), read.data_of(chunk)) if wanted else ():
             if line.seq not in wanted:
@@ -109,25 +119,26 @@ def lines(
             if found and (len(found) == limit or size > max_bytes):
                 return found, found[-1].seq
             found.append(line)
-        looked = max(looked, chunk.first_seq + chunk.lines - 1)
+        looked = max(looked, chunk.first_seq + upto - 1)
     return found, looked
 
 
-def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterator[tuple[LogChunk, list[int]]]:
-    """Each chunk past `after` with the numbers, from 0, of its lines that match and lie past it; at least one chunk,
-    however little the time."""
+def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterator[tuple[LogChunk, list[int], int]]:
+    """Each chunk past `after`, with the numbers, from 0, of its lines that match and lie past it, and up to which of
+    its lines was looked; at least one part of one chunk, however little the time."""
     find, end = query.finder(), time.monotonic() + seconds
     for chunk in read.chunks(run_id, after, batch=16, ahead=read.WHOLE_AHEAD):
+        skip = min(max(0, after - chunk.first_seq + 1), chunk.lines)
         streams = _of_stream(chunk, query.stream) if query.stream else None
+        upto = chunk.lines
         if streams is not None and not any(streams):
             numbers: list[int] = []
         elif query.text:
-            numbers = _numbers(read.text_of(chunk), find)
+            numbers, upto = _numbers(read.text_of(chunk), skip, find, lambda: time.monotonic() > end)
         else:
-            numbers = list(range(chunk.lines))
-        skip = after - chunk.first_seq
-        yield chunk, [n for n in numbers if n > skip and (streams is None or streams[n])]
-        if time.monotonic() > end:
+            numbers = list(range(skip, chunk.lines))
+        yield chunk, [n for n in numbers if streams is None or streams[n]], upto
+        if upto < chunk.lines or time.monotonic() > end:
             return
 
 
@@ -138,13 +149,28 @@ def _of_stream(chunk: LogChunk, stream: int) -> bytes:
     )
 
 
-def _numbers(text: bytes, find: Find) -> list[int]:
-    """The numbers of the lines, from 0, in which something is found; each line once."""
+def _numbers(text: bytes, skip: int, find: Find, over: Callable[[], bool]) -> tuple[list[int], int]:
+    """The numbers of the lines, from 0, past the first `skip` in which something is found, each once; and up to which
+    line was looked before the time was over."""
     found: list[int] = []
-    at = number = 0
-    while at < len(text) and 0 <= (hit := find(text, at)) < len(text):
-        number += text.count(b"\n", at, hit)
-        found.append(number)
-        at = text.find(b"\n", hit) + 1 or len(text)
-        number += 1
-    return found
+    at = counted = _start_of(text, skip)
+    number = skip  # of the line at `counted`
+    while at < len(text):
+        end = text.find(b"\n", min(at + PART_BYTES, len(text)) - 1) + 1 or len(text)
+        while at < end and 0 <= (hit := find(text, at, end)) < end:
+            number += text.count(b"\n", counted, hit)
+            found.append(number)
+            at = counted = text.find(b"\n", hit) + 1 or len(text)
+            number += 1
+        at = end
+        if over():
+            break
+    return found, number + text.count(b"\n", counted, at)
+
+
+def _start_of(text: bytes, number: int) -> int:
+    """Where line `number`, from 0, begins."""
+    at = 0
+    for _ in range(number):
+        at = text.find(b"\n", at) + 1
+    return at

@@ -53,7 +53,7 @@ CASES = [
 def test_it_finds_the_lines_and_each_once(odd: Run, query: Query, expected: list[int]) -> None:
     assert seqs(odd, query) == expected
     assert [line.seq for line in search.lines(odd.pk, query, 0, 1000, 10**6)[0]] == expected
-    for after in range(11):
+    for after in (*range(11), 99, 2**62 - 1):
         assert seqs(odd, query, after) == [seq for seq in expected if seq > after]
 
 
@@ -82,6 +82,33 @@ def test_an_expression_made_to_take_for_ever_takes_no_time(run: Run) -> None:
     assert seqs(run, Query("(a+)+$", regex=True)) == []
     assert seqs(run, Query("(a|a)*b|(a*)*c", regex=True)) == []
     assert time.monotonic() - began < 5
+
+
+def test_an_expression_of_great_size_is_looked_for_in_parts(run: Run) -> None:
+    """What takes RE2 seconds a MB, for no fault of the text's size: the clock is looked at every few lines."""
+    write(run, (1, (b"x" * 999 + b"\n") * 200 + b"Q\n"))
+    query, after, looks = Query("(x?){300}Q", regex=True), 0, 0
+    while after < 201:
+        found = search.find(run.pk, query, after, 10, seconds=0)
+        assert 0 < found.looked - after <= 17
+        after, looks = found.looked, looks + 1
+    assert (looks, found.ranges) == (12, [(201, 201)])
+
+
+@pytest.mark.parametrize("text", ["(.{0,50}x){20}(.{0,50}y){10}Q", "(x|y){1000}(\\pL|\\pN){9}Q"])
+def test_an_expression_that_is_too_large_is_refused(run: Run, text: str) -> None:
+    write(run, (1, b"one\n"))
+    with pytest.raises(BadQuery, match="too large"):
+        seqs(run, Query(text, regex=True))
+
+
+def test_an_expression_that_is_too_large_for_one_line_is_refused_when_it_comes_there(viewer: Api, run: Run) -> None:
+    write(run, (1, b"short\n" + b"x" * 1_000_000 + b"\nend\n"))
+    asked = f"/runs/{run.pk}/logs/find?regex=true&q="
+    answer = viewer.get(asked + "(x%3F)%7B900%7DQ")
+    assert answer.status_code == 422
+    assert "too large for a line of 1,000,0" in answer.json()["fields"]["q"][0]
+    assert viewer.get(asked + "(x%3F)%7B9%7Dend").json()["ranges"] == [[3, 3]]
 
 
 @pytest.mark.parametrize("text", ["(", "a{1000}{1000}", "(?=x)", "\\1", "[", "two\nthree", "\ud800"])
