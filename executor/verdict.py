@@ -9,6 +9,7 @@ from executor.spec import MB, RunResult, RunSpec
 from executor.stream import LEAST_LINE_BYTES
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
+GONE = "container_gone"
 # An engine that is restarted ends its containers with SIGTERM and SIGKILL, at its end or before it answers again.
 ENGINE_STOP_SECONDS, ENGINE_STOP_CODES = 60.0, (137, 143)
 SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
@@ -95,7 +96,7 @@ def of_gone(spec: RunSpec) -> RunResult:
         f"The worker on host {spec.host} stopped while the script ran, and its container is not there any more, so "
         "nobody knows how it ended. Run it again if that is safe."
     )
-    return RunResult("lost", "container_gone", message)
+    return RunResult("lost", GONE, message)
 
 
 def _out_of_memory(spec: RunSpec, code: int) -> RunResult:

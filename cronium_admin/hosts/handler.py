@@ -10,6 +10,7 @@ from django.db import DatabaseError
 
 from cronium_admin import counters
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
@@ -17,7 +18,7 @@ from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
 from executor.errors import EngineUnreachable
 from executor.spec import Batch, Reply, RunResult, Superseded
-from executor.verdict import CANCEL, LIMIT, SHUTDOWN, TIMEOUT
+from executor.verdict import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 
 log = logging.getLogger("cronium.host")
 STOPPING = {
@@ -48,6 +49,7 @@ class RowHandler:
         self._database = database
         self._writer = writer
         self._log = run_log or RunLog(run_id, epoch)
+        self._missing = ""  # why the log lacks its end: a cause of gaps
         self._since: float | None = None if run_log else time.monotonic()  # the phase that is measured now began
 
     def may_begin(self, image_id: str) -> bool:
@@ -82,6 +84,9 @@ class RowHandler:
         except LeaseLost as error:
             counters.count("cronium_lease_losses_total", kind="run")
             raise Superseded from error
+        except Exception:  # what was prepared is not stored: the log is what the rows say
+            self._log, self._missing = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED
+            raise
 
     def request(self, operation: str, body: Any) -> Reply:
         return self._database.call(runtime.answer, self._run_id, operation, body, epoch=self._epoch)
@@ -97,7 +102,7 @@ class RowHandler:
             words = "The engine of its host gave no answer before the script began"
             if self._database.call(transitions.requeue, self._run_id, self._epoch, words):
                 return
-        self._write(self._log.seal())
+        self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
         facts = {
             "log_lines": self._log.lines,
             "log_bytes": self._log.bytes,

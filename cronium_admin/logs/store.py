@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -108,7 +109,8 @@ class RunLog:
         # How far each stream was read for that, as (lines, bytes): where a reader goes on.
         self.stdout = 0, 0
         self.stderr = 0, 0
-        self.gaps = 0  # places where the engine lost output
+        self.gaps = 0  # places where output was lost
+        self._places: set[tuple[int, str]] = set()  # after which line, and why: each is told once
         self.dropped = 0, 0
         self.first_ns = 0  # when the first line was received
         self._digest = hashlib.sha256()
@@ -127,7 +129,7 @@ class RunLog:
             log.stdout = head.stdout_lines, head.stdout_bytes
             log.stderr = head.stderr_lines, head.stderr_bytes
             log.dropped = head.dropped_lines, head.dropped_bytes
-            log.gaps = LogGap.objects.filter(run_id=run_id).exclude(cause=SPLIT).count() if head.gaps else 0
+            log._note(LogGap.objects.filter(run_id=run_id) if head.gaps else ())
             first = LogChunk.objects.filter(run_id=run_id, first_seq=1).values_list("first_ns", flat=True)
             log.first_ns = first.first() or 0
             for text in read.text(run_id):
@@ -141,8 +143,7 @@ class RunLog:
 
     def prepare(self, batch: BatchLike) -> Write:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""
-        gaps = tuple(LogGap(run_id=self.run_id, after_seq=self.lines + gap.at, cause=gap.cause) for gap in batch.gaps)
-        self.gaps += sum(gap.cause != SPLIT for gap in gaps)
+        gaps = self._note(self._gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
         chunk = self._extend(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
@@ -163,11 +164,24 @@ class RunLog:
         )
         return Write(self.run_id, self.epoch, self._head, chunk, gaps)
 
-    def seal(self) -> Write:
-        """The row that says nothing will follow."""
+    def seal(self, missing: str = "") -> Write:
+        """The row that says nothing will follow; `missing` is why there was more, a cause of `gaps`."""
         head = self._head
+        gaps = self._note([self._gap(self.lines, missing)] if missing else ())
         head.sealed, head.stdout_tail, head.stderr_tail = True, b"", b""
-        return Write(self.run_id, self.epoch, head)
+        head.gaps += len(gaps)
+        return Write(self.run_id, self.epoch, head, gaps=gaps)
+
+    def _gap(self, after: int, cause: str) -> LogGap:
+        return LogGap(run_id=self.run_id, after_seq=after, cause=cause)
+
+    def _note(self, gaps: Iterable[LogGap]) -> tuple[LogGap, ...]:
+        """Those that were not told yet: what is read again tells of the same ones."""
+        told = {(gap.after_seq, gap.cause): gap for gap in gaps}
+        fresh = tuple(gap for place, gap in told.items() if place not in self._places)
+        self._places |= told.keys()
+        self.gaps += sum(gap.cause != SPLIT for gap in fresh)
+        return fresh
 
     def _extend(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
         text = b"".join(segment.text for segment in segments)

@@ -46,6 +46,27 @@ def gappy(run: Run) -> Run:
     return seal(run, log)
 
 
+def test_a_gap_that_is_found_again_is_counted_once(run: Run) -> None:
+    log = RunLog(run.pk, 0)
+    commit([log.prepare(text_batch(b"1\n", dropped=Dropped(1, 10)))])
+    for _ in range(2):  # each time somebody reads a full log again
+        log = RunLog.resume(run.pk, 0)
+        for _ in range(2):
+            commit([log.prepare(text_batch(b"", Gap(0, "uncounted"), Gap(0, "uncounted"), dropped=Dropped(2, 20)))])
+    ended = seal(run, log)
+    assert (ended.log_gaps, LogGap.objects.count(), LogHead.objects.get().gaps) == (1, 1, 1)
+    assert verify(ended).problems == []
+
+
+def test_a_log_without_its_end_says_so_in_its_seal(run: Run) -> None:
+    log = RunLog(run.pk, 0)
+    commit([log.prepare(text_batch(b"1\n2\n"))])
+    commit([log.seal("container_gone")])
+    state = read.state(run.pk)
+    assert state is not None
+    assert (places(state.gaps), log.gaps) == ([(2, "container_gone")], 1)
+
+
 PLACES = [(2, "engine_restarted"), (4, "engine_lost"), (6, "rotated"), (6, "limit")]
 
 
