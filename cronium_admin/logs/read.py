@@ -91,8 +91,8 @@ def state(run_id: UUID) -> State | None:
     )
 
 
-def _refuse_pruned(run_id: UUID) -> None:
-    """What is not there may have been removed since one looked: that is no fault of the archive."""
+def refuse_pruned(run_id: UUID) -> None:
+    """What is not there may have been removed since one looked: that is no fault of the archive. Raises Pruned."""
     row = Run.objects.filter(pk=run_id).values_list("log_pruned_at", "log_pruned_why").first()
     if row and (words := pruned.words(*row)):
         raise Pruned(words)
@@ -102,7 +102,7 @@ def place_of(run_id: UUID) -> Place:
     """The object that has the log's text. Raises Pruned, or Missing where there is none."""
     stored = LogObject.objects.filter(run_id=run_id, state=LogObject.State.STORED).first()
     if stored is None:
-        _refuse_pruned(run_id)
+        refuse_pruned(run_id)
         raise Missing
     return Place(stored.store, stored.name, stored.bytes)
 
@@ -115,7 +115,7 @@ def data_of(chunk: LogChunk) -> bytes:
     try:
         return blocks.read(place, chunk.object_offset, chunk.object_length, ahead)
     except Missing:
-        _refuse_pruned(chunk.run_id)
+        refuse_pruned(chunk.run_id)
         raise
 
 
@@ -179,4 +179,4 @@ def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[byte
             yield part
         reached = chunk.byte_offset + len(text)
     if stop is None or reached < stop:
-        _refuse_pruned(run_id)
+        refuse_pruned(run_id)

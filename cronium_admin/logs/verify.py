@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from cronium_admin.errors import Refused
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import unpack_index
 from cronium_admin.logs.gaps import SPLIT
@@ -21,14 +22,34 @@ class Checked:
 
 
 def verify(run: Run) -> Checked:
-    """Every chunk of a run that has ended: in its place, whole, and with the digest of the seal."""
-    found, digest = Checked(), hashlib.sha256()
+    """Every chunk of a run that has ended: in its place, whole, and with the digest of the seal.
+
+    Raises read.Pruned where retention removes it meanwhile.
+    """
+    found = Checked()
+    try:
+        _read(run, found)
+    except read.Pruned:
+        raise
+    except Refused as error:
+        found.problems.append(f"it can't be read past line {found.lines}: {error.message}")
+    else:
+        _compare(run, found)
+    if found.problems:
+        read.refuse_pruned(run.pk)
+    return found
+
+
+def _read(run: Run, found: Checked) -> None:
+    digest = hashlib.sha256()
     for chunk in read.chunks(run.pk, 0):
         where = f"the chunk at line {chunk.first_seq}"
         if (chunk.first_seq, chunk.byte_offset) != (found.lines + 1, found.bytes):
             found.problems.append(f"{where}, byte {chunk.byte_offset} follows line {found.lines}, byte {found.bytes}")
         try:
             text = read.text_of(chunk)
+        except read.Pruned:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever broke it, that is what is to be told
             found.problems.append(f"{where} can't be unpacked: {error or type(error).__name__}")
             text = b""
@@ -38,8 +59,6 @@ def verify(run: Run) -> Checked:
         digest.update(text)
         found.lines, found.bytes = chunk.first_seq + chunk.lines - 1, chunk.byte_offset + chunk.bytes
     found.digest = digest.hexdigest()
-    _compare(run, found)
-    return found
 
 
 def _compare(run: Run, found: Checked) -> None:

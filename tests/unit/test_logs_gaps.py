@@ -1,18 +1,21 @@
 """Where a log is not whole: kept with its lines, told to whoever reads, sealed, and found by `verify`."""
 
 import json
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from cronium_admin.logs import read
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.verify import verify
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
 from executor.spec import Batch, Cursor, Dropped, Gap, Segment
 from tests.conftest import Api
 
@@ -179,3 +182,26 @@ def test_a_run_that_is_not_there_is_said_so(db: None) -> None:
     with pytest.raises(CommandError):
         call_command("logs", "verify", unknown, stdout=told, stderr=told)
     assert f"{unknown}: no run that has ended" in told.getvalue()
+
+
+def test_a_log_that_is_removed_meanwhile_is_passed_over(gappy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_one(*arguments: Any, **more: Any) -> Iterator[LogChunk]:
+        yield from list(chunks(*arguments, **more))[:1]
+        Run.objects.filter(pk=gappy.pk).update(log_pruned_at=timezone.now(), log_pruned_why="age")
+
+    chunks = read.chunks
+    monkeypatch.setattr(read, "chunks", read_one)
+    assert "0 logs are what their seals say, 0 bytes; 0 are not." in told_by()
+
+
+def test_a_log_whose_object_is_gone_is_told_and_the_rest_is_verified(gappy: Run, make_job: Any) -> None:
+    LogChunk.objects.filter(run=gappy, first_seq=1).update(data=b"", object_offset=0, object_length=9)
+    other = launch(make_job(slug="other"), None)
+    log = RunLog(other.pk, 0)
+    commit([log.prepare(text_batch(b"1\n"))])
+    seal(other, log)
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("logs", "verify", stdout=told, stderr=told)
+    assert f"{gappy.pk} {gappy}: it can't be read past line 0: This log is in the archive" in told.getvalue()
+    assert "1 logs are what their seals say" in told.getvalue()
