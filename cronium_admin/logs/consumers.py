@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,9 +12,9 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from cronium_admin.access import standing
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.access.service import user_of_token
 from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps, read, tail
 
@@ -27,24 +28,24 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         await self.accept()
         self._pump: asyncio.Task[None] | None = None
-        user = await self._user()
-        if not self._same_origin() or user is None or not user.may(May.SEE):
+        self._stands = self._standing()
+        if not self._same_origin() or not await self._may():
             await self.close(REFUSED)
             return
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         self._pump = asyncio.create_task(self._send_all())
 
-    async def _user(self) -> User | None:
+    def _standing(self) -> standing.Stands:
         user = self.scope.get("user")
         if isinstance(user, User) and user.is_authenticated:
-            return user
+            return standing.of_session(self.scope["session"].session_key, May.SEE)
         scheme, _, token = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        find = sync_to_async(user_of_token, thread_sensitive=False, executor=tail.threads)
-        with suppress(Refused):
-            return await find(token.strip())
-        return None
+        return standing.of_token(token.strip() if scheme.lower() == "bearer" else "", May.SEE)
+
+    async def _may(self) -> bool:
+        """Whether the viewer may read, asked of the database now."""
+        self._asked_at = time.monotonic()
+        return await sync_to_async(self._stands, thread_sensitive=False, executor=tail.threads)()
 
     def _same_origin(self) -> bool:
         """A browser says where its page came from: only our own may read with its user's session."""
@@ -83,7 +84,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         known: read.State | None = None
         async with aclosing(tail.follow(self._run_id, self._after())) as all_news:
             async for news in all_news:
-                if news.state is None:
+                stale = time.monotonic() - self._asked_at >= standing.AGAIN_SECONDS
+                if news.state is None or (stale and not await self._may()):
                     await self.close(REFUSED)
                     return
                 if news.lines:
@@ -112,7 +114,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             )
         if state.gaps != (known.gaps if known else []):
             await self._tell(type="gaps", gaps=state.gaps)
-        if state.partial != (known.partial if known else ()):
+        if known is None or state.partial != known.partial:  # what an earlier connection said of it may be old
             await self._tell(type="partial", lines=state.partial)
 
 

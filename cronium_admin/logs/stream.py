@@ -1,5 +1,6 @@
 """Follows a run's log over HTTP, for scripts: JSON lines, or server-sent events where a client asks for those."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ import orjson
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
 
+from cronium_admin.access import standing
+from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps, read, tail
 from cronium_admin.logs.codec import Line
@@ -25,8 +28,9 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     last = request.headers.get("Last-Event-ID", "")
     if events and last.isdecimal() and len(last) < 19:
         after = int(last)
+    stands = standing.of_request(request, May.SEE)
     response = StreamingHttpResponse(
-        _stream(run_id, after, events), content_type=SSE if events else "application/x-ndjson"
+        _stream(run_id, after, events, stands), content_type=SSE if events else "application/x-ndjson"
     )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # nginx would hold it back
@@ -34,12 +38,17 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     return response
 
 
-async def _stream(run_id: UUID, after: int, events: bool) -> AsyncIterator[bytes]:
-    quiet, state = 0, None
+async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stands) -> AsyncIterator[bytes]:
+    quiet, state, asked_at = 0, None, time.monotonic()
+    may = sync_to_async(stands, thread_sensitive=False, executor=tail.threads)
     pack = sync_to_async(_packed, thread_sensitive=False, executor=tail.threads)
     try:
         async with aclosing(tail.follow(run_id, after)) as all_news:
             async for news in all_news:
+                if time.monotonic() - asked_at >= standing.AGAIN_SECONDS:
+                    if not await may():
+                        raise Refused(403, "forbidden", "You may not read this any more.")
+                    asked_at = time.monotonic()
                 state = news.state
                 quiet = 0 if news.lines else quiet + 1
                 if news.lines:

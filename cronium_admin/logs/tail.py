@@ -18,7 +18,7 @@ from channels.layers import get_channel_layer
 from django.db import close_old_connections
 
 from cronium_admin.logs import read
-from cronium_admin.logs.codec import Line
+from cronium_admin.logs.codec import Damaged, Line
 from cronium_admin.runs import live
 
 log = logging.getLogger("cronium.live")
@@ -26,6 +26,9 @@ LOOK_SECONDS = 2.0
 LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
 # Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
 threads = ThreadPoolExecutor(4, "log-read")
+# What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
+slow_threads = ThreadPoolExecutor(4, "log-archive")
+EMPTY_LOOKS = 5  # at an ended run that has lines, and gives none
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,16 @@ class News:
         return orjson.dumps({"type": "lines", "lines": rows}).decode()
 
 
-def _news(run_id: UUID, after: int) -> News:
-    """State first, then lines: when it says "ended", the lines that follow are all there are."""
+def _news(run_id: UUID, after: int, slow: bool) -> News | None:
+    """State first, then lines: when it says "ended", the lines that follow are all there are. None where those may take
+    long to come, and it may not be `slow`."""
     close_old_connections()
     state = read.state(run_id)
-    more = state is not None and not state.pruned and state.lines > after
-    news = News(state, read.window(run_id, after) if more else [])
+    if state is None or state.pruned or state.lines <= after:
+        return News(state, [])
+    if state.ended and not slow:
+        return None
+    news = News(state, read.window(run_id, after))
     if news.lines:
         news.message  # noqa: B018 - here, and not in the event loop
     return news
@@ -70,7 +77,11 @@ class Tail:
 
     async def _read(self, after: int) -> News:
         del self._waiting[after]  # who asks from now on wants a newer look
-        return await asyncio.get_running_loop().run_in_executor(threads, _news, self._run_id, after)
+        run = asyncio.get_running_loop().run_in_executor
+        news = await run(threads, _news, self._run_id, after, False)
+        while news is None:
+            news = await run(slow_threads, _news, self._run_id, after, True)
+        return news
 
     async def listen(self) -> None:
         """Pass nudges on, for ever; a channel layer that fails is asked again."""
@@ -123,7 +134,9 @@ async def watching(run_id: UUID) -> AsyncIterator[tuple[Tail, asyncio.Event]]:
 
 async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
     """News from `after` on, as soon as there are some and at least every LOOK_SECONDS, until the run has ended and
-    all of it was given, its log is removed, or there is no such run. Raises Refused while the archive is away."""
+    all of it was given, its log is removed, or there is no such run. Raises Refused while the archive is away, and
+    where the log has lines that are not there."""
+    empty = 0
     async with watching(run_id) as (tail, wake):
         while True:
             wake.clear()
@@ -133,6 +146,9 @@ async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
             yield news
             if news.state is None or news.state.pruned or (news.state.ended and after >= news.state.lines):
                 return
-            if after >= news.state.lines:
+            if not news.lines or after >= news.state.lines:
+                empty = empty + 1 if news.state.ended else 0
+                if empty == EMPTY_LOOKS:
+                    raise Damaged
                 with suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), LOOK_SECONDS)

@@ -100,6 +100,6 @@ async def _from_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
     def following() -> bytes | None:
         return next(blocks, None)
 
-    reading = sync_to_async(following, thread_sensitive=False, executor=tail.threads)
+    reading = sync_to_async(following, thread_sensitive=False, executor=tail.slow_threads)
     while (block := await reading()) is not None:
         yield block

@@ -386,9 +386,9 @@ async def test_a_hundred_viewers_of_a_run_cost_about_one_read(
     reads: list[int] = []
     look = tail._news
 
-    def counted(run_id: uuid.UUID, after: int) -> tail.News:
+    def counted(run_id: uuid.UUID, after: int, slow: bool) -> tail.News | None:
         reads.append(after)
-        return look(run_id, after)
+        return look(run_id, after, slow)
 
     monkeypatch.setattr(tail, "_news", counted)
     await world.write((1, b"one\ntwo\n"))

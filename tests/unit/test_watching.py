@@ -1,0 +1,164 @@
+"""Watching a log for long: rights that end meanwhile, a log that lacks lines, and an archive that is slow."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access import standing
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.logs import read, tail
+from cronium_admin.logs.models import LogChunk
+from cronium_admin.logs.store import RunLog
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from tests.conftest import Api
+from tests.unit.test_consumer import Viewer, World, connect, whole_run, world  # noqa: F401 - fixtures
+
+pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
+
+
+def _revoke(world: World) -> None:  # noqa: F811
+    assert ApiToken.objects.update(revoked_at=timezone.now())
+
+
+def _expire(world: World) -> None:  # noqa: F811
+    assert ApiToken.objects.update(expires_at=timezone.now())
+
+
+def _switch_off(world: World) -> None:  # noqa: F811
+    assert User.objects.filter(pk=world.user.pk).update(is_active=False)
+
+
+def _change_password(world: World) -> None:  # noqa: F811
+    world.user.set_password("quite another one")
+    world.user.save()
+
+
+async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
+    await world.begin()
+    await world.write((1, b"one\n"))
+    await viewer.until(lambda seen: seen.lines)
+    for _ in range(5):  # it goes on while nothing has changed
+        await asyncio.sleep(standing.AGAIN_SECONDS)
+        await world.write((2, b"more\n"))
+    await viewer.until(lambda seen: len(seen.seqs) == 6)
+
+
+@pytest.mark.parametrize("end", [_revoke, _expire, _switch_off])
+async def test_a_socket_ends_with_the_right_that_its_token_gave(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+    end: Callable[[World], None],
+) -> None:
+    viewer = await connect(world.run.pk, world.token)
+    await _watched(viewer, world)
+    await sync_to_async(end)(world)
+    assert await viewer.until_closed() == 4403
+    await world.write((1, b"not for you\n"))
+    assert len(viewer.seqs) == 6
+
+
+@pytest.mark.parametrize("end", [None, _switch_off, _change_password])
+async def test_a_socket_ends_with_its_session(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+    end: Callable[[World], None] | None,  # or by signing out
+) -> None:
+    client = Client()
+    await sync_to_async(client.force_login)(world.user)
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    viewer = await connect(world.run.pk, cookie=cookie, origin="http://cronium.test")
+    await _watched(viewer, world)
+    await sync_to_async(lambda: end(world) if end else client.logout())()
+    assert await viewer.until_closed() == 4403
+
+
+async def test_a_stream_that_is_followed_ends_with_the_right_to_it(viewer: Api, world: World) -> None:  # noqa: F811
+    await world.begin()
+    await world.write((1, b"one\n"))
+    answer = await sync_to_async(viewer.get)(f"/runs/{world.run.pk}/logs/follow")
+    assert answer.status_code == 200
+    rows = []
+    async for block in answer:
+        rows += [json.loads(line) for line in block.splitlines() if line]
+        await sync_to_async(_revoke)(world)
+    assert rows[0]["text"] == "one"
+    assert rows[1:] == [{"failed": {"code": "forbidden", "detail": "You may not read this any more."}}]
+
+
+async def test_a_log_that_lacks_lines_is_told_and_not_asked_for_without_end(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await whole_run(world)
+    await sync_to_async(LogChunk.objects.all().delete)()
+    looks: list[int] = []
+    window = read.window
+    monkeypatch.setattr(read, "window", lambda *given: looks.append(1) or window(*given))
+    viewer = await connect(world.run.pk, world.token)
+    assert await viewer.until_closed() == 1013
+    assert viewer.messages[-1]["code"] == "log_damaged"
+    assert len(looks) == tail.EMPTY_LOOKS
+
+
+async def test_a_slow_archive_holds_no_live_log_up(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await whole_run(world)
+    old = world.run
+    world.run = await sync_to_async(_another)(old)
+    world.log = RunLog(world.run.pk, 0)
+    opened, window = threading.Event(), read.window
+
+    def slow(run_id: Any, *rest: Any) -> Any:
+        if run_id == old.pk:
+            opened.wait(20)
+        return window(run_id, *rest)
+
+    monkeypatch.setattr(read, "window", slow)
+    try:
+        for _ in range(12):
+            await connect(old.pk, world.token)
+        live = await connect(world.run.pk, world.token)
+        await world.begin()
+        await world.write((1, b"live\n"))
+        await live.until(lambda seen: seen.lines)
+    finally:
+        opened.set()
+
+
+def _another(run: Run) -> Run:
+    assert run.job is not None
+    return launch(run.job, None)
+
+
+async def test_begun_lines_are_told_anew_on_every_connection(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+) -> None:
+    await world.begin()
+    await world.write((1, b"one\n"), tail=b"Name: ")
+    first = await connect(world.run.pk, world.token)
+    await first.until(lambda seen: seen.of("partial"))
+    assert first.of("partial")[-1]["lines"] == [["stdout", "Name: "]]
+    await first.leave()
+    await world.write((1, b"Name: Ada\n"))
+    second = await connect(world.run.pk, world.token, after="1")
+    await second.until(lambda seen: seen.of("partial"))
+    assert second.of("partial")[-1]["lines"] == []
