@@ -9,10 +9,13 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import parse_etags
 
 from cronium_admin.logs import read, tail
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# Named, and not with a weight of 0.
+_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)", re.IGNORECASE)
 GZIP_LEVEL = 3
 
 
@@ -48,7 +51,9 @@ def part_of(header: str, size: int) -> Part | None:
 def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpResponseBase:
     """What is stored now; of a run that has ended, with the digest as its tag. A log that grows has none."""
     tag = f'"{state.digest}"' if state.ended and state.digest else ""
-    if tag and request.headers.get("If-None-Match") in (tag, "*"):
+    # The packed form has the same tag, as a weak one; here both are as good.
+    known = [one.removeprefix("W/") for one in parse_etags(request.headers.get("If-None-Match", ""))]
+    if tag and (tag in known or "*" in known):
         return _dressed(HttpResponse(status=304), run_id, tag)
     asked = request.headers.get("Range", "")
     if request.headers.get("If-Range", tag) != tag:
@@ -59,7 +64,7 @@ def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpRespons
         refused = HttpResponse(status=416, headers={"Content-Range": f"bytes */{state.bytes}"})
         return _dressed(refused, run_id, tag)
     response: HttpResponseBase
-    if part is None and "gzip" in request.headers.get("Accept-Encoding", ""):
+    if part is None and _GZIP.search(request.headers.get("Accept-Encoding", "")):
         response = _streamed(_gzipped(read.text(run_id, 0, state.bytes)))
         response["Content-Encoding"] = "gzip"
         return _dressed(response, run_id, tag and f"W/{tag}")

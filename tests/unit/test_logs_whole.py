@@ -101,7 +101,10 @@ def test_every_part_is_the_same_part_of_the_whole(viewer: Api, ended: Run) -> No
 
 def test_what_has_not_changed_is_not_sent_again(viewer: Api, ended: Run) -> None:
     tag = get(viewer, ended)["ETag"]
-    assert get(viewer, ended, If_None_Match=tag).status_code == 304
+    packed = get(viewer, ended, Accept_Encoding="gzip")["ETag"]
+    for known in (tag, packed, f'"old", {packed}', "*"):
+        assert get(viewer, ended, If_None_Match=known).status_code == 304
+    assert get(viewer, ended, If_None_Match='"old"').status_code == 200
     assert body_of(get(viewer, ended, Range="bytes=0-3", If_Range=tag)) == TEXT[:4]
     other = get(viewer, ended, Range="bytes=0-3", If_Range='"another"')
     assert (other.status_code, body_of(other)) == (200, TEXT)
@@ -114,6 +117,17 @@ def test_it_comes_packed_to_who_asks(viewer: Api, ended: Run) -> None:
     part = get(viewer, ended, Accept_Encoding="gzip", Range="bytes=0-3")
     assert "Content-Encoding" not in part
     assert body_of(part) == TEXT[:4]
+
+
+@pytest.mark.parametrize(
+    ("accepts", "packed"),
+    [
+        *[(one, True) for one in ("gzip", "br, gzip", "deflate,GZIP;q=0.5", "gzip; q=1.0 , br", "gzip;q=0.01")],
+        *[(one, False) for one in ("", "identity", "gzip;q=0", "gzip; q=0.000, br", "x-gzipped", "br")],
+    ],
+)
+def test_it_is_packed_for_those_alone_who_take_it(viewer: Api, ended: Run, accepts: str, packed: bool) -> None:
+    assert ("Content-Encoding" in get(viewer, ended, Accept_Encoding=accepts)) is packed
 
 
 def test_head_says_how_much_there_is(viewer: Api, ended: Run) -> None:
