@@ -103,15 +103,7 @@ class RowHandler:
             if self._database.call(transitions.requeue, self._run_id, self._epoch, words):
                 return
         self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
-        facts = {
-            "log_lines": self._log.lines,
-            "log_bytes": self._log.bytes,
-            "log_digest": self._log.digest,
-            "log_gaps": self._log.gaps,
-            "log_dropped_lines": self._log.dropped[0],
-            "log_dropped_bytes": self._log.dropped[1],
-            "peak_memory_bytes": result.peak_memory_bytes,
-        }
+        facts = {**self._log.facts, "peak_memory_bytes": result.peak_memory_bytes}
         # A message may hold a container's own words; no database keeps a NUL.
         message = result.message.replace("\0", "")
         ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
@@ -121,9 +113,8 @@ class RowHandler:
         except DatabaseError:
             # What the database refuses must not leave the run "running" for ever.
             log.exception("run %s: its result can't be stored as it is", self._run_id)
-            plain = Ending(
-                Status.ERRORED, "internal_error", "Its result could not be stored; Cronium's log tells more."
-            )
+            words = "Its result could not be stored; Cronium's log tells more."
+            plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.facts)
             self._database.call(transitions.finish, self._run_id, self._epoch, plain)
 
     def cleaned(self) -> None:

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
+from cronium_admin.logs import late
 from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
@@ -113,6 +114,7 @@ def settle_abandoned() -> int:
         else:
             words = f"Host {run.host} went away before the script began"
             settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
+    late.seal_unread()
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

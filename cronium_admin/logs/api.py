@@ -32,8 +32,8 @@ class LineOut(Schema):
 
 class GapOut(Schema):
     """Where the log is not whole: after which line, why in a word (`engine_lost`, `engine_restarted`, `rotated`,
-    `uncounted`, `limit`, `container_gone`, `not_stored`; with `split` nothing is lost, the line goes on in the next)
-    and in a sentence, and how many lines and bytes, where that is known."""
+    `uncounted`, `limit`, `container_gone`, `unread`, `not_stored`; with `split` nothing is lost, the line goes on in
+    the next one) and in a sentence, and how many lines and bytes, where that is known."""
 
     after: int
     cause: str

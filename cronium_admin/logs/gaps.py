@@ -6,13 +6,14 @@ from uuid import UUID
 from cronium_admin.logs.models import LogGap
 
 LIMIT, SPLIT = "limit", "split"
-GONE, NOT_STORED = "container_gone", "not_stored"
+GONE, UNREAD, NOT_STORED = "container_gone", "unread", "not_stored"
 WORDS = {
     "engine_lost": "The engine had lost a part of its log when it was read again: lines are missing here.",
     "engine_restarted": "The engine was away here: lines that it held in its memory may be missing.",
     "rotated": "While no worker read it, the script wrote more than a log may hold: lines are missing here.",
     SPLIT: "The line goes on in the next one of its stream: it is longer than 1 MB.",
     GONE: "The script's container was removed by somebody else: what it wrote after this is missing.",
+    UNREAD: "Nobody could read on from here: what the script wrote after this is missing.",
     NOT_STORED: "What the script wrote after this could not be stored; Cronium's own log tells more.",
     "uncounted": "While no worker read it, the script may have written more past the limit, which nobody counted.",
 }

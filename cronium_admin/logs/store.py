@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
@@ -21,6 +21,7 @@ from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
+from cronium_admin.logs.shapes import BatchLike, SegmentLike
 from cronium_admin.runs import live
 from cronium_admin.runs.models import TERMINAL, Run
 
@@ -36,54 +37,6 @@ HEAD_FIELDS = [
 
 class LeaseLost(Exception):
     """The run has ended, is gone, or is under another lease: nothing of this write was stored."""
-
-
-class SegmentLike(Protocol):
-    """Whole lines of one stream, read together (the executor's Segment)."""
-
-    @property
-    def stream(self) -> int: ...
-    @property
-    def lines(self) -> int: ...
-    @property
-    def unix_ns(self) -> int: ...
-    @property
-    def text(self) -> bytes: ...
-
-
-class CursorLike(Protocol):
-    @property
-    def lines(self) -> int: ...
-    @property
-    def bytes(self) -> int: ...
-
-
-class GapLike(Protocol):
-    """Before line `at` (from 0) of its batch output is missing."""
-
-    @property
-    def at(self) -> int: ...
-    @property
-    def cause(self) -> str: ...
-
-
-class BatchLike(Protocol):
-    """What is stored together (the executor's Batch)."""
-
-    @property
-    def segments(self) -> tuple[SegmentLike, ...]: ...
-    @property
-    def stdout(self) -> CursorLike: ...
-    @property
-    def stderr(self) -> CursorLike: ...
-    @property
-    def stdout_tail(self) -> bytes: ...
-    @property
-    def stderr_tail(self) -> bytes: ...
-    @property
-    def gaps(self) -> tuple[GapLike, ...]: ...
-    @property
-    def dropped(self) -> CursorLike: ...
 
 
 @dataclass(eq=False)
@@ -140,6 +93,18 @@ class RunLog:
     def digest(self) -> str:
         """SHA-256, in hex, of logs.txt so far."""
         return self._digest.hexdigest()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run that has ended keeps of its log."""
+        return {
+            "log_lines": self.lines,
+            "log_bytes": self.bytes,
+            "log_digest": self.digest,
+            "log_gaps": self.gaps,
+            "log_dropped_lines": self.dropped[0],
+            "log_dropped_bytes": self.dropped[1],
+        }
 
     def prepare(self, batch: BatchLike) -> Write:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""

@@ -196,6 +196,12 @@ def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
     return bool(mine.update(sandbox=report))
 
 
+def seal_log(run_id: UUID, facts: Mapping[str, Any]) -> bool:
+    """Keep what the log is of a run that has ended without a seal, once."""
+    unsealed = Run.objects.filter(pk=run_id, status__in=TERMINAL, log_digest="", log_pruned_at=None)
+    return bool(unsealed.update(**facts))
+
+
 def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
     """From now on the run's log is gone for all who read, whatever is still stored of it.
 

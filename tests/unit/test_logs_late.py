@@ -1,0 +1,78 @@
+"""The log of a run that nobody could read on is sealed by whoever comes by, with a gap where it breaks off."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin.hosts import recovery
+from cronium_admin.logs import late, read
+from cronium_admin.logs.models import LogHead
+from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.verify import verify
+from cronium_admin.runs.models import Run, Status
+from tests.unit.test_logs_gaps import text_batch
+from tests.unit.test_recovery import PAST, put
+
+pytestmark = pytest.mark.django_db
+
+
+def write(run: Run, text: bytes) -> None:
+    run.refresh_from_db()
+    commit([RunLog.resume(run.pk, run.lease_epoch).prepare(text_batch(text))])
+
+
+@pytest.mark.parametrize("text", [b"", b"one\ntwo\n"])
+def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None:
+    put(run, Status.RUNNING, started_at=timezone.now(), lease_expires_at=timezone.now() + PAST)
+    if text:
+        write(run, text)
+    assert recovery.settle_abandoned() == 1
+    run.refresh_from_db()
+    lines = text.count(b"\n")
+    assert (run.status, run.log_lines, run.log_bytes, run.log_gaps) == (Status.LOST, lines, len(text), 1)
+    state = read.state(run.pk)
+    assert state is not None
+    assert [(gap["after"], gap["cause"]) for gap in state.gaps] == [(lines, "unread")]
+    assert verify(run).problems == []
+    assert late.seal_unread() == 0
+
+
+def test_so_does_one_that_could_not_be_adopted(run: Run) -> None:
+    put(run, Status.RUNNING, started_at=timezone.now())
+    write(run, b"one\n")
+    Run.objects.filter(pk=run.pk).update(status=Status.ERRORED, reason="secret_unavailable")
+    assert late.seal_unread() == 1
+    run.refresh_from_db()
+    assert (run.log_lines, run.log_gaps, verify(run).problems) == (1, 1, [])
+
+
+def test_a_live_one_one_with_a_seal_and_one_that_never_began_are_left_alone(run: Run) -> None:
+    put(run, Status.RUNNING, started_at=timezone.now())
+    write(run, b"one\n")
+    assert late.seal_unread() == 0
+    Run.objects.filter(pk=run.pk).update(status=Status.LOST, log_digest="00")
+    assert late.seal_unread() == 0
+    Run.objects.filter(pk=run.pk).update(
+        status=Status.ERRORED, reason="secret_unavailable", started_at=None, log_digest=""
+    )
+    assert late.seal_unread() == 0
+    assert LogHead.objects.get().sealed is False
+
+
+def test_who_comes_second_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(run, Status.RUNNING, started_at=timezone.now() - timedelta(hours=1))
+    write(run, b"one\n")
+    Run.objects.filter(pk=run.pk).update(status=Status.LOST)
+    resume = RunLog.resume
+
+    def slow(*given: object) -> RunLog:
+        monkeypatch.undo()
+        log: RunLog = resume(*given)  # type: ignore[arg-type]
+        assert late.seal_unread() == 1  # somebody else, meanwhile
+        return log
+
+    monkeypatch.setattr(RunLog, "resume", slow)
+    assert late.seal_unread() == 0
+    run.refresh_from_db()
+    assert (run.log_gaps, verify(run).problems) == (1, [])
