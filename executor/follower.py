@@ -126,9 +126,9 @@ class Follower:
 
         A doubt costs a second reading, where a cut that passes for an end would cost lines.
         """
-        ended_at = time.time()
         assert self._attachment is not None
         try:
+            ended_at = self._engine.now()  # the clock that says when a container has finished
             for _ in range(EXIT_SECONDS):
                 if self._released.is_set() or self._attachment.broken:
                     return False

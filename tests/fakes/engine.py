@@ -75,6 +75,7 @@ class FakeEngine:
         self.networks: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
         self.sidecar = "ready"  # ready, silent, or ends
+        self.clock_ahead = 0.0  # seconds
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
         self.cut_log_after: int | None = None  # bytes, then the reading of a log breaks, once
         self.offered = ("runc",)
@@ -222,7 +223,7 @@ class FakeEngine:
         with container.lock:
             if container.started:
                 raise Conflict(f"The container {name} was started before.")
-            container.started, container.status, container.started_at = True, "running", time.time()
+            container.started, container.status, container.started_at = True, "running", self._time()
         target = self._run_sidecar if container.role == "sidecar" else self._run_main
         threading.Thread(target=target, args=(container,), daemon=True).start()
 
@@ -305,11 +306,14 @@ class FakeEngine:
 
     def now(self) -> float:
         self._enter("now")
-        return time.time()
+        return self._time()
 
     def booted_at(self) -> float:
         self._enter("booted_at")
         return self.booted
+
+    def _time(self) -> float:
+        return time.time() + self.clock_ahead
 
     # How containers behave.
 
@@ -358,7 +362,7 @@ class FakeEngine:
 
     def _emit(self, container: FakeContainer, stream: int, data: bytes) -> None:
         """To every attached reader; one that does not read holds the container back."""
-        container.log.write(stream, data, time.time_ns())
+        container.log.write(stream, data, int(self._time() * 1e9))
         block = frame(stream, data)
         if self.cut_output_after is not None and container.role == "main":
             block = block[: max(0, self.cut_output_after - container.sent)]
@@ -368,7 +372,7 @@ class FakeEngine:
                 with suppress(OSError):
                     reader.sendall(block)
                     if self.cut_output_after == container.sent and container.role == "main":
-                        self.booted = time.time()  # an engine that ends a stream before its container was restarted
+                        self.booted = self._time()  # an engine that ends a stream before its container was restarted
                         reader.shutdown(socket.SHUT_RDWR)
 
     def _run_sidecar(self, container: FakeContainer) -> None:
@@ -408,8 +412,8 @@ class FakeEngine:
             self._end(container, 128 + number)
 
     def _end(self, container: FakeContainer, code: int) -> None:
-        container.exit_code, container.status, container.finished_at = code, "exited", time.time()
-        container.log.end(time.time_ns())
+        container.exit_code, container.status, container.finished_at = code, "exited", self._time()
+        container.log.end(int(self._time() * 1e9))
         self._close_streams(container)
         container.gone.set()
 

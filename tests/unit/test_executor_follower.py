@@ -20,6 +20,7 @@ from tests.fakes.engine import FakeEngine
 SCRIPT = "for n in $(seq 1 300); do echo line $n; echo problem $n >&2; done; printf '%40000s\\n' long; printf 'the end'"
 OUT = b"".join(b"line %d\n" % n for n in range(1, 301)) + b"long\n".rjust(40_001) + b"the end\n"
 ERR = b"".join(b"problem %d\n" % n for n in range(1, 301))
+POOL = SubnetPool(IPv4Network("10.216.0.0/24"))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def engine() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def world(engine: FakeEngine) -> World:
-    return World(engine, "runner:bash", "sidecar:latest", SubnetPool(IPv4Network("10.216.0.0/24")))
+    return World(engine, "runner:bash", "sidecar:latest", POOL)
 
 
 class Stored:
@@ -89,6 +90,22 @@ def test_wherever_it_breaks_every_byte_is_stored_once(
     assert follower.total_bytes == len(OUT + ERR) - 1
     if output_cut is not None:
         assert stored.reconnected == 1 + (log_cut is not None)
+
+
+@pytest.mark.parametrize("ahead", [-60.0, 60.0])
+def test_the_end_of_an_engine_with_another_clock_is_told_from_a_cut(
+    engine: FakeEngine, world: World, ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.clock_ahead = ahead
+    monkeypatch.setattr(engine, "booted_at", lambda: 1.0)  # a proxy on the way may end a stream too
+    spec, _, output, send = begin(world, SCRIPT)
+    engine.cut_output_after = 500
+    stored = Stored()
+    follower = stored.follower(engine, spec)
+    follower.attach(output, engine.booted_at())
+    send()
+    follower.follow()
+    assert stored.text == {1: OUT, 2: ERR}
 
 
 def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, world: World) -> None:
