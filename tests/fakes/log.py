@@ -72,8 +72,10 @@ class FakeLog:
         self._frames.append(stamped(stream, text, unix_ns))
 
     def messages(self, follow: bool, new_only: bool = False) -> Iterator[bytes]:
-        """The frames from the first, or from now on; with `follow` until the end, but then without the last words."""
-        at = len(self._frames) if new_only else 0
+        """The frames from the first, or from this call on; with `follow` until the end, without the last words then."""
+        return self._messages(len(self._frames) if new_only else 0, follow)
+
+    def _messages(self, at: int, follow: bool) -> Iterator[bytes]:
         while True:
             with self._came:
                 frames, ended = self._frames[at:], self._ended

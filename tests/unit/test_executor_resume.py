@@ -38,6 +38,7 @@ class Engine:
     def __init__(self, log: FakeLog, running: bool = False, cut: int | None = None) -> None:
         self.log, self.running, self.cut = log, running, cut
         self.opened: list[bool] = []
+        self.reads = threading.Event()  # a log was opened: what is written from now on is new
         self.ahead = 0.0  # of this machine's clock, in seconds
         self.slow = 0.0  # seconds that its answer about its clock is under way
 
@@ -58,13 +59,15 @@ class Engine:
     def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         self.opened.append(follow)
         ours, theirs = socket.socketpair()
-        threading.Thread(target=self._send, args=(ours, follow, new_only), daemon=True).start()
+        messages = self.log.messages(follow, new_only)
+        self.reads.set()
+        threading.Thread(target=self._send, args=(ours, messages), daemon=True).start()
         return Attachment(theirs)
 
-    def _send(self, ours: socket.socket, follow: bool, new_only: bool) -> None:
+    def _send(self, ours: socket.socket, messages: Iterable[bytes]) -> None:
         sent = 0
         with ours, suppress(OSError):
-            for message in self.log.messages(follow, new_only):
+            for message in messages:
                 data = chunk(message)
                 if self.cut is not None and sent + len(data) > self.cut:
                     ours.sendall(data[: self.cut - sent])
@@ -314,11 +317,12 @@ def test_of_a_full_log_only_what_comes_from_now_on_is_counted() -> None:
     source = ResumedLog(engine, "main", Known(lines.stdout, full=True))
     thread = threading.Thread(target=follow, args=(source, batches.append, lines, lambda: None))
     thread.start()
-    time.sleep(0.2)
+    assert engine.reads.wait(20)
     log.write(1, b"more\n", NS)
     engine.running = False
     log.end(NS)
-    thread.join(5)
+    thread.join(20)
+    assert not thread.is_alive()
     assert lines.dropped == Dropped(2, 13)
     assert [gap.cause for batch in batches for gap in batch.gaps] == ["uncounted"]
     assert not any(batch.segments for batch in batches)

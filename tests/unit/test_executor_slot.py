@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -186,10 +187,17 @@ def test_a_sidecar_that_is_never_healthy_ends_the_run(
     assert told.log() == b""
 
 
-def test_the_time_limit_begins_with_the_script(engine: FakeEngine, run: Callable[..., Remembering]) -> None:
-    engine.before["create_network"] = lambda: time.sleep(0.5)  # a slow build-up costs the script nothing
-    told = run(make_spec(script="sleep 0.2; echo done", timeout_seconds=0.6))
+def test_the_time_limit_begins_with_the_script(
+    engine: FakeEngine, run: Callable[..., Remembering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow build-up costs the script nothing: ten minutes of it, on the slot's clock."""
+    ahead, asked = [0.0], list[float]()
+    clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: asked.append(ahead[0]) or time.monotonic() + ahead[0])
+    monkeypatch.setattr("executor.slot.time", clock)
+    engine.before["create_network"] = lambda: ahead.append(ahead.pop() + 600)
+    told = run(make_spec(script="echo done", timeout_seconds=5.0))
     assert (ending(told)[0], told.log()) == ("succeeded", b"done\n")
+    assert 600 in asked, "its limit is not measured on this clock"
     told = run(make_spec(script=FOREVER, timeout_seconds=0.3))
     assert ending(told)[:2] == ("timed_out", "timeout")
 
