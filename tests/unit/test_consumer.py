@@ -266,8 +266,7 @@ async def test_begun_lines_show_and_go(connect: Callable[..., Any], world: World
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await world.write(tail=b"Name: ")
-    await viewer.until(lambda seen: seen.of("partial"))
-    assert viewer.of("partial")[-1]["lines"] == [["stdout", "Name: "]]
+    await viewer.until(lambda seen: seen.of("partial") and seen.of("partial")[-1]["lines"] == [["stdout", "Name: "]])
     await world.write((1, b"Name: Ada\n"))
     await viewer.until(lambda seen: seen.lines and seen.of("partial")[-1]["lines"] == [])
     assert viewer.lines == [(1, "stdout", "Name: Ada")]
