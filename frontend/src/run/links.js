@@ -2,19 +2,24 @@
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\x00-\x1f\x7f\\^{}|]+/gi;
 const MOST = 100; // in one line
+const TRIES = 1000; // addresses that are looked at for them
 const LONGEST = 2048; // characters
 const PAIRS = { ")": "(", "]": "[" };
+const PUNCTUATION = ".,;:!?*_~…»”’";
 
 const count = (text, char) => text.split(char).length - 1;
 
 /** Without the punctuation that belongs to the sentence: "(see http://a/b)." is about http://a/b. */
 function trimmed(address) {
-  for (;;) {
-    const last = address[address.length - 1];
-    const unpaired = PAIRS[last] && count(address, last) > count(address, PAIRS[last]);
-    if (!unpaired && !/[.,;:!?*_~…»”’]$/u.test(address)) return address;
-    address = address.slice(0, -1);
+  const unpaired = {};
+  for (const [close, open] of Object.entries(PAIRS)) unpaired[close] = count(address, close) - count(address, open);
+  let end = address.length;
+  for (; end; end--) {
+    const last = address[end - 1];
+    if (unpaired[last] > 0) unpaired[last]--;
+    else if (!PUNCTUATION.includes(last)) break;
   }
+  return address.slice(0, end);
 }
 
 /** The URL, or null: only http and https, a plain host, and no "user@" before it, which passes for one. */
@@ -29,11 +34,14 @@ function parsed(address) {
   }
 }
 
-/** The links in `text`, as {from, to, href}, in order. */
-export function linksIn(text) {
+/** The links that begin in the first `room` characters of `text`, as {from, to, href}, in order. */
+export function linksIn(text, room = text.length) {
   const found = [];
-  if (!text.includes("://")) return found;
-  for (const match of text.matchAll(ADDRESS)) {
+  let tries = 0;
+  const near = text.slice(0, room + LONGEST); // what begins within may end behind, and is known whole
+  if (!near.includes("://")) return found;
+  for (const match of near.matchAll(ADDRESS)) {
+    if (match.index >= room || ++tries > TRIES) break;
     if (match[0].length > LONGEST) continue;
     const address = trimmed(match[0]);
     const url = parsed(address);

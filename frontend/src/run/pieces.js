@@ -33,13 +33,16 @@ export function cut(pieces, links, matches) {
   return out;
 }
 
-/** The first `room` characters of `pieces`, in `most` pieces at most; and whether that is all. */
+/** The first `room` characters of `pieces`, in `most` pieces at most; whether that is all, and how many there are. */
 export function clip(pieces, room, most) {
   const out = [];
+  let length = 0;
   for (const piece of pieces) {
-    if (out.length === most || room <= 0) return { pieces: out, all: false };
-    out.push(piece.text.length > room ? { ...piece, text: piece.text.slice(0, room) } : piece);
-    room -= piece.text.length;
+    if (out.length === most || length >= room) return { pieces: out, all: false, length };
+    const text = piece.text.slice(0, room - length);
+    out.push(text === piece.text ? piece : { ...piece, text });
+    length += text.length;
+    if (text !== piece.text) return { pieces: out, all: false, length };
   }
-  return { pieces: out, all: room >= 0 };
+  return { pieces: out, all: true, length };
 }

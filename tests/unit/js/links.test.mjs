@@ -34,6 +34,24 @@ test("a line of addresses has a hundred links at most, and takes no time", () =>
   assert.ok(performance.now() - began < 2000);
 });
 
+test("addresses that end in brackets and stops take no time, however many there are", () => {
+  const line = `http://a/${")".repeat(2000)} http://a/${").".repeat(1000)} `.repeat(50);
+  const began = performance.now();
+  assert.deepEqual([linksIn(line).length, linksIn(line)[0].href], [100, "http://a/"]);
+  assert.ok(performance.now() - began < 500);
+  const refused = "http://u@a/ ".repeat(100_000);
+  assert.deepEqual(linksIn(refused), []);
+  assert.ok(performance.now() - began < 1000);
+});
+
+test("only what is drawn is looked through, and a link at the cut keeps its whole address", () => {
+  const line = `${"x".repeat(90)} http://a.example/long/path http://b.example/`;
+  assert.deepEqual(linksIn(line, 100).map(({ from, href }) => [from, href]), [[91, "http://a.example/long/path"]]);
+  assert.deepEqual(linksIn(line, 91), []);
+  const { pieces, length } = clip(parse(line), 100, 9);
+  assert.deepEqual([length, cut(pieces, linksIn(line, length), []).map(({ text }) => text)], [100, [`${"x".repeat(90)} `, "http://a."]]);
+});
+
 test("a link lies across colours, a match within it, and the text stays whole", () => {
   const pieces = parse("go \x1b[31mhttp://a.ex\x1b[32mample/b\x1b[0m now");
   const plain = flat(pieces);
