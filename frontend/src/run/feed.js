@@ -21,6 +21,7 @@ export class Feed {
     this.#drop();
     this.on.state(this.tries ? "reconnecting" : "connecting");
     const socket = (this.socket = new this.Socket(this.url(this.last)));
+    this.anew = true; // it has said nothing yet
     socket.onmessage = (event) => { if (socket === this.socket) this.#take(JSON.parse(event.data)); };
     socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
   }
@@ -44,6 +45,7 @@ export class Feed {
   #take(message) {
     this.tries = 0;
     this.#watch();
+    if (this.anew) this.#forget();
     if (message.type === "lines") {
       const lines = message.lines.map(([seq, ns, stream, text]) => ({ seq, ms: ns / 1e6, stream, text }));
       if (!this.deliver(lines)) this.open(); // ask again from the last line we have
@@ -52,6 +54,12 @@ export class Feed {
     else if (message.type === "error") this.on.error(message.detail);
     else if (message.type === "status") { this.on.state("live"); this.on.status(message); }
     else if (message.type === "end") this.#ended(message);
+  }
+
+  /** What was begun may have ended meanwhile: a new connection says it anew. */
+  #forget() {
+    this.anew = false;
+    this.on.partial([]);
   }
 
   #ended(message) {
@@ -107,6 +115,7 @@ export class Feed {
     try {
       const page = await this.fetchPage(this.last);
       if (this.finished) return;
+      this.#forget();
       this.deliver(page.lines);
       if (page.ended && !page.lines.length) this.#ended({ type: "end", lines: this.last });
     } catch {

@@ -63,6 +63,27 @@ test("the end is the end: no new connection, the unfinished line goes", (t) => {
   assert.deepEqual(partials.at(-1), []);
 });
 
+test("a line that was begun is forgotten as a new connection speaks, until it is said anew", async (t) => {
+  const { partials, now } = rig(t);
+  now().say({ type: "partial", lines: [["stdout", "name? "]] });
+  now().drop();
+  t.mock.timers.tick(1000);
+  assert.equal(partials.at(-1).length, 1); // nobody knows better yet
+  now().lines(1);
+  assert.deepEqual(partials.at(-1), []);
+  now().say({ type: "partial", lines: [["stdout", "age? "]] });
+  now().lines(2);
+  assert.deepEqual(partials.at(-1), [{ stream: "stdout", text: "age? " }]);
+});
+
+test("what REST brings ends the line that was begun", async (t) => {
+  const { partials, got, now } = rig(t, { page: { lines: [{ seq: 1, ms: 1, stream: "stdout", text: "name? anna" }], ended: false } });
+  now().say({ type: "partial", lines: [["stdout", "name? "]] });
+  for (let i = 0; i < 3; i++) { now().drop(); t.mock.timers.tick(20_000); }
+  await new Promise(setImmediate);
+  assert.deepEqual([got, partials.at(-1)], [[1], []]);
+});
+
 test("an end that counts more lines than came is not believed", (t) => {
   const { sockets, ends, got, now } = rig(t);
   now().lines(1);
