@@ -8,6 +8,7 @@ export class Voice {
   /** `status`, `toast` and `say` are elements, the last one a polite live region. */
   constructor({ status, toast, say, sprite }) {
     Object.assign(this, { line: status, passing: toast, region: say, sprite });
+    this.toSay = { now: null, later: null };
   }
 
   /** The status line; `aloud`: it matters now. */
@@ -17,8 +18,10 @@ export class Voice {
       this.line.querySelector("use").setAttribute("href", `${this.sprite}#${ICONS[kind]}`);
     }
     const words = this.line.querySelector("span");
-    if (words.textContent !== text) words.textContent = text;
-    this.#say(text, aloud);
+    const changed = words.textContent !== text;
+    if (changed) words.textContent = text;
+    if (aloud) this.toSay.later = null; // it is older
+    if (changed || aloud) this.#say(text, aloud ? "now" : "later");
   }
 
   /** An answer to what the reader did: shown for a moment, said at once. */
@@ -26,19 +29,29 @@ export class Voice {
     this.passing.textContent = text;
     clearTimeout(this.passes);
     this.passes = setTimeout(() => { this.passing.textContent = ""; }, PASS_MS);
-    this.#say(text, true);
+    this.#say(text, "now");
   }
 
   /** The same for what the eye sees elsewhere. */
-  whisper(text) { this.#say(text, true); }
+  whisper(text) { this.#say(text, "now"); }
 
-  #say(text, now) {
-    this.toSay = text;
-    const wait = now ? 0 : SAY_MS - (performance.now() - (this.said ?? 0));
+  /** What can wait does not keep from being said what can't, and comes after it. */
+  #say(text, when) {
+    this.toSay[when] = text;
+    this.#soon();
+  }
+
+  #soon() {
+    const when = this.toSay.now === null ? "later" : "now";
     clearTimeout(this.timer);
+    if (this.toSay[when] === null) return;
+    const wait = when === "now" ? 0 : SAY_MS - (performance.now() - (this.said ?? 0));
     this.timer = setTimeout(() => {
+      const text = this.toSay[when];
+      this.toSay[when] = null;
       this.said = performance.now();
-      if (this.region.textContent !== this.toSay) this.region.textContent = this.toSay;
+      if (this.region.textContent !== text) this.region.textContent = text;
+      this.#soon();
     }, Math.max(0, wait));
   }
 }
