@@ -145,13 +145,15 @@ def _run(pk: UUID) -> Run:
 
 def _context(run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
+    head_lines = head.lines if head else run.log_lines
     steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, timezone.now())
     return {
         "run": run,
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
         "events": run.events.all(),
         "phases": steps,
-        "head_lines": head.lines if head else run.log_lines,
+        "head_lines": head_lines,
+        "sealed": bool(run.log_digest) or not (run.started_at or head_lines),  # one that never began wrote nothing
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],

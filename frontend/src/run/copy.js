@@ -1,13 +1,28 @@
 // Copies lines without their numbers: those that are marked, all that are shown, or what is selected by hand.
+// The browser's clipboard takes text over https and on localhost only; elsewhere it goes the older way.
 import { plain } from "./ansi.js";
 import { lines as countLines } from "./format.js";
 
 const LIMIT = 100_000; // lines; more is for a download
 
+/** Where there is no clipboard to write to: a copy as by the keyboard, of a field that is there for it alone. */
+function copyOfField(text) {
+  const [focus, field] = [document.activeElement, document.createElement("textarea")];
+  field.className = "vh";
+  field.value = "-"; // something that can be selected; long texts would have to be laid out
+  field.addEventListener("copy", (event) => { event.preventDefault(); event.clipboardData.setData("text/plain", text); });
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focus?.focus({ preventScroll: true });
+  if (!done) throw new Error("the browser refused");
+}
+
 export class Copier {
   /**
    * `view` tells of the log: shown() (its lines by place), rows() ([row number, element] of what is drawn),
-   * lineOf(row number) ({seq, text} or null), voice.
+   * lineOf(row number) ({seq, text}: no seq for a line without its end, no text while it loads), voice.
    */
   constructor(view) {
     this.view = view;
@@ -23,10 +38,13 @@ export class Copier {
       const [from, to] = [shown.upTo(first - 1) + 1, shown.upTo(last)];
       if (to - from >= LIMIT) return this.view.voice.tell(`That is ${countLines(to - from + 1)}: use Download.`);
       const found = to < from ? [] : await shown.read(from, to);
-      await navigator.clipboard.writeText(found.map((line) => `${plain(line.text)}\n`).join(""));
+      const text = found.map((line) => `${plain(line.text)}\n`).join("");
+      if (navigator.clipboard) await navigator.clipboard.writeText(text);
+      else copyOfField(text);
       this.view.voice.tell(`${countLines(found.length)} copied.`);
     } catch {
-      this.view.voice.tell("Nothing was copied: the browser or the server refused. Use Download.");
+      const why = isSecureContext ? "the browser or the server refused" : "it needs https or localhost";
+      this.view.voice.tell(`Nothing was copied: ${why}. Use Download.`);
     }
   }
 
@@ -48,9 +66,12 @@ export class Copier {
     event.preventDefault();
     if (this.everything) return void this.lines(1, Infinity);
     const touched = this.view.rows().sort((a, b) => a[0] - b[0]).filter(([, row]) => !row._gap && range.intersectsNode(row));
-    const numbered = touched.map(([n]) => this.view.lineOf(n)?.seq).filter(Boolean);
-    const gone = this.from !== null && numbered.length && (this.from < numbered[0] || this.from > numbered[numbered.length - 1]);
-    if (gone) return void this.lines(Math.min(this.from, numbered[0]), Math.max(this.from, numbered[numbered.length - 1]));
+    const held = touched.map(([n]) => this.view.lineOf(n));
+    const numbered = held.map(({ seq }) => seq).filter(Boolean);
+    const [first, last] = [numbered[0], numbered[numbered.length - 1]];
+    const gone = this.from !== null && numbered.length && (this.from < first || this.from > last);
+    if (gone) return void this.lines(Math.min(this.from, first), Math.max(this.from, last));
+    if (held.some(({ text }) => text === undefined)) return void this.lines(first, last);
     event.clipboardData.setData("text/plain", touched.map(([n, row]) => this.#text(n, row, range)).join("\n"));
   }
 
@@ -61,8 +82,7 @@ export class Copier {
     part.selectNodeContents(text);
     const cutFront = text.contains(range.startContainer) && range.compareBoundaryPoints(Range.START_TO_START, part) > 0;
     const cutEnd = text.contains(range.endContainer) && range.compareBoundaryPoints(Range.END_TO_END, part) < 0;
-    const line = this.view.lineOf(n);
-    if (!cutFront && !cutEnd && line) return plain(line.text);
+    if (!cutFront && !cutEnd) return plain(this.view.lineOf(n).text);
     const button = text.querySelector(".log-whole");
     if (button) part.setEndBefore(button);
     if (cutFront) part.setStart(range.startContainer, range.startOffset);

@@ -52,9 +52,9 @@ export class Finder {
   matches(seq, text) { return this.marker.matches(seq, text); }
   grow(total) { this.search?.grow(total); }
 
-  /** Look for what the field says now, from here on. */
-  look() {
-    const origin = this.now ?? this.log.here();
+  /** Look for what the field says now, from here on; `still`: whatever is found, the reader stays where they are. */
+  look(still = false) {
+    const origin = still ? null : this.now ?? this.log.here();
     const text = this.parts.input.value;
     this.#forget();
     if (text && this.isOpen) {
@@ -77,7 +77,7 @@ export class Finder {
   step(by) {
     if (this.timer) return this.look();
     if (!this.hits?.count) return;
-    const at = this.now === null ? 0 : this.hits.upTo(this.now);
+    const at = this.now === null ? this.hits.upTo(this.log.here() - 1) + (by < 0) : this.hits.upTo(this.now);
     if (at + by > this.hits.count && !this.swept && !this.hits.full) { this.wish = by; return; }
     this.#go(((at + by - 1 + this.hits.count) % this.hits.count) + 1);
   }
@@ -122,7 +122,7 @@ export class Finder {
   /** A part of the answer is here. */
   #came() {
     this.swept ||= this.search.done;
-    if (this.now === null && this.hits.count) {
+    if (this.now === null && this.origin !== null && this.hits.count) {
       const n = this.hits.upTo(this.origin - 1) + 1;
       if (n <= this.hits.count) this.#go(n);
       else if (this.swept) this.#go(1);

@@ -18,6 +18,20 @@ export function clock(ms) {
   return `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}.${pad(at.getMilliseconds(), 3)}`;
 }
 
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/** The reader's own day, 31 Jan. */
+export function day(ms) {
+  const at = new Date(ms);
+  return `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+}
+
+/** Day and clock in full, 2026-01-31 19:04:05.678. */
+export function fullTime(ms) {
+  const at = new Date(ms);
+  return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${clock(ms)}`;
+}
+
 /** `#L12` or `#L12-20` as [first, last]; null for anything else. */
 export function parseHash(hash) {
   const match = /^#L(\d{1,12})(?:-L?(\d{1,12}))?$/.exec(hash);

@@ -11,7 +11,7 @@ const KEYS = [
   ["G, End", "To the last line, and follow it", { G: "end", End: "end" }],
   ["f", "Follow the end, or stop", { f: "follow" }],
   ["s", "All lines, output, errors", { s: "stream" }],
-  ["t", "No times, since the start, the clock's", { t: "times" }],
+  ["t", "No times, since the start, how long ago, the clock's", { t: "times" }],
   ["w", "Wrap long lines", { w: "wrap" }],
   ["m, M", "Mark the match, or else the first line in view; up to there", { m: "mark", M: "markTo" }],
   ["c", "Copy the marked lines, or all", { c: "copy" }],

@@ -36,7 +36,7 @@ if (panel) {
   const viewer = new Viewer(panel, {
     onStatus: (message) => {
       news(message);
-      if (message.status === "running" && !viewer.startMs) viewer.startMs = Date.now();
+      if (message.status === "running" && !viewer.startMs) viewer.began(Date.now()); // about; the page's head knows it
     },
     onEnd: (message) => { shown = message.status || shown; document.title = `${words[shown] || shown} · ${title}`; refresh(); },
   });
@@ -49,7 +49,7 @@ if (panel) {
     const long = event.detail.target.id === "run-outcome" && document.getElementById("output-text");
     if (long && opened) long.open = true;
     const start = Number(document.querySelector("#run-phases .p-running")?.dataset.start);
-    if (start) viewer.startMs = start;
+    if (start) viewer.began(start);
   });
   // Details are a long way under the log on a phone: closed there, open beside it.
   const details = document.querySelector(".run-page aside > details");

@@ -1,37 +1,31 @@
 // What the reader does to the log by pointer and keyboard, and how it is looked at: following, wrapped, with times.
 import { Copier } from "./copy.js";
-import { clock, sinceStart } from "./format.js";
 import { actOf, listKeys } from "./keys.js";
-import { keep, keepFlag, recall, recallFlag } from "./prefs.js";
+import { keepFlag, recallFlag } from "./prefs.js";
+import { Times } from "./times.js";
 import { Tools } from "./tools.js";
 
-const TIMES = ["off", "start", "clock"];
 const STREAMS = ["", "stdout", "stderr"];
 const next = (list, value) => list[(list.indexOf(value) + 1) % list.length];
 
 export class Reader {
-  /** `viewer` has panel, parts, stage, finder, marks, voice, live, and redraw(). */
+  /** `viewer` has panel, parts, stage, finder, marks, voice, live, redraw(), and retime() for the times alone. */
   constructor(viewer) {
     this.viewer = viewer;
     this.follow = true;
     this.fresh = 0; // lines that came while the reader looked elsewhere
-    this.time = recall("time", TIMES, "off");
     this.wrapped = recallFlag("wrap", false);
-    const { stage } = viewer;
+    const { stage, parts: { block } } = viewer;
+    const serverNow = Number(document.documentElement.dataset.now);
+    this.times = new Times({ block, serverNow, onPass: () => viewer.retime() });
     this.copier = new Copier({
       shown: () => stage.shown, rows: () => [...stage.scroller.rows], voice: viewer.voice,
-      lineOf: (n) => { const { seq, line } = stage.item(n); return line && { seq, text: line.text }; },
+      lineOf: (n) => { const { seq, line } = stage.item(n); return { seq, text: line?.text }; },
     });
     this.acts = this.#acts();
     this.tools = new Tools(viewer.panel, { ...this.acts, find: () => this.#toggleFind(), time: (kind) => this.#setTime(kind), stream: (name) => this.setStream(name) });
     this.#bind();
     this.looks();
-  }
-
-  /** A line's time as it is shown, or nothing. */
-  stamp(ms, startMs) {
-    if (this.time === "off") return "";
-    return this.time === "clock" ? clock(ms) : sinceStart(ms - (startMs || ms));
   }
 
   /** So many more lines are shown than before. */
@@ -61,13 +55,14 @@ export class Reader {
     this.#pill();
   }
 
-  setStream(name) {
+  /** `still`: for a line that was asked for, so a match does not take the reader elsewhere. */
+  setStream(name, still = false) {
     const { stage, finder } = this.viewer;
     if (name === stage.stream) return;
     stage.show(name);
     this.fresh = 0;
     if (this.follow) stage.scroller.toEnd();
-    if (finder.isOpen) finder.look();
+    if (finder.isOpen) finder.look(still);
     this.viewer.redraw();
     this.looks();
     this.#pill();
@@ -76,7 +71,7 @@ export class Reader {
   looks() {
     const { panel, stage, finder, marks, live } = this.viewer;
     this.tools.show({
-      follow: this.follow, live, wrapped: this.wrapped, full: panel.classList.contains("full"), time: this.time,
+      follow: this.follow, live, wrapped: this.wrapped, full: panel.classList.contains("full"), time: this.times.kind,
       stream: stage.stream, finding: finder.isOpen, copies: marks.copies(stage.stream ? `the lines on ${stage.stream}` : "the whole log"),
     });
   }
@@ -94,7 +89,7 @@ export class Reader {
       pageDown: () => scroller.by(page()), pageUp: away(() => scroller.by(-page())),
       start: away(() => scroller.goTo(1)), end: () => { this.setFollow(true); scroller.toEnd(); },
       follow: () => (this.follow ? this.setFollow(false) : this.acts.end()),
-      stream: () => this.setStream(next(STREAMS, stage.stream)), times: () => this.#setTime(next(TIMES, this.time)),
+      stream: () => this.setStream(next(STREAMS, stage.stream)), times: () => this.#setTime(this.times.next),
       wrap: () => this.#setWrap(!this.wrapped), full: () => this.#full(!panel.classList.contains("full")),
       mark: () => this.#mark(finder.now ?? stage.here(), false), markTo: () => this.#mark(finder.now ?? stage.here(), true),
       copy: () => this.copier.lines(...(marks.range ?? [1, Infinity])), download: () => this.tools.download(),
@@ -170,8 +165,7 @@ export class Reader {
   }
 
   #setTime(kind) {
-    this.time = kind;
-    keep("time", kind);
+    this.times.choose(kind);
     this.looks();
     this.viewer.redraw();
   }

@@ -1,6 +1,7 @@
 // Draws one line of the log, or one gap in it, as an element. Text from a job only ever becomes text nodes.
 import { parse } from "./ansi.js";
 import { inkOn, legible } from "./colour.js";
+import { fullTime } from "./format.js";
 import { gapWords } from "./gaps.js";
 import { linksIn } from "./links.js";
 import { clip, cut, flat } from "./pieces.js";
@@ -65,9 +66,9 @@ function elements(pieces) {
 function fillText(target, text, { whole, matches, onWhole }) {
   const pieces = parse(text);
   const plain = flat(pieces);
-  const shown = whole ? { pieces, all: true } : clip(pieces, CLIP, PIECES);
+  const shown = whole ? { pieces, all: true, length: plain.length } : clip(pieces, CLIP, PIECES);
   const found = matches(plain);
-  const nodes = elements(cut(shown.pieces, linksIn(plain), found));
+  const nodes = elements(cut(shown.pieces, linksIn(plain, shown.length), found));
   if (!shown.all) {
     const button = make("button", "log-whole", `show all ${plain.length.toLocaleString("en")} characters`);
     button.type = "button";
@@ -97,15 +98,18 @@ function number(row, seq) {
   link.setAttribute("aria-label", `Line ${seq}`);
 }
 
-function stamp(row, time) {
+/** Write `time`, or none, before the line's text; at a touch of the pointer it says `ms` in full. */
+export function stamp(row, time, ms) {
   let element = row.querySelector(".log-time");
   if (!time) return element?.remove();
   if (!element) row.insertBefore((element = make("span", "log-time")), row.lastChild);
-  element.dataset.t = time;
+  const title = fullTime(ms);
+  if (element.dataset.t !== time) element.dataset.t = time;
+  if (element.title !== title) element.title = title;
 }
 
 /**
- * The element of line `seq` (null: a line without its end): `line` is {stream, text}, or undefined while it loads.
+ * The element of line `seq` (null: a line without its end): `line` is {ms, stream, text}, or undefined while it loads.
  * `look` has time, marked (by the address), hit and now (by find), whole, matches(text) with a `key` that changes
  * with them, and onWhole. `old` is updated in place, and only where it differs, so a selection in it survives.
  */
@@ -120,7 +124,7 @@ export function drawLine(seq, line, look, old) {
     row._beyond = fillText(row.lastChild, line ? line.text : "", look);
   }
   for (const name of ["marked", "hit", "now"]) row.classList.toggle(name, Boolean(look[name]));
-  stamp(row, look.time);
+  stamp(row, look.time, line?.ms);
   return row;
 }
 

@@ -7,8 +7,8 @@ export class Stage {
   /**
    * `parts` are the elements of the scroller, `live()` says whether lines may follow. `on` has draw(item, old) for a
    * row's element, changed(error) for texts that came or, with an error, did not, grown() for more lines found, moved(byHand),
-   * arrived() at a line that was linked to, absent(words) where it is not to be seen, and whole(seq) for a line whose
-   * match lies past what is drawn of it.
+   * arrived() at a line that was linked to, lift() of the filter that hides it, absent(words) where it is not to be
+   * seen, and whole(seq) for a line whose match lies past what is drawn of it.
    */
   constructor({ parts, source, total, live, on }) {
     Object.assign(this, { source, live, on });
@@ -139,7 +139,7 @@ export class Stage {
 
   /** Nothing of what a link points to is in the chosen stream: it is shown among all lines. */
   #lift(goal) {
-    this.show("");
+    this.on.lift();
     this.seek(goal.seq, goal.share, goal.range);
     this.on.absent("The line that was asked for is on the other stream: all lines are shown.");
   }
@@ -149,12 +149,14 @@ export class Stage {
     this.on.absent(words);
   }
 
+  /** The element of line `seq`; none while its place is not known. */
   #rowOf(seq) {
-    return this.scroller.rows.get(this.rows.of(this.shown.upTo(seq)));
+    const place = this.shown.upTo(seq);
+    return place && this.shown.seqAt(place) === seq ? this.scroller.rows.get(this.rows.of(place)) : undefined;
   }
 
   #inView(seq) {
-    const row = this.shown.upTo(seq) && this.#rowOf(seq)?.getBoundingClientRect();
+    const row = this.#rowOf(seq)?.getBoundingClientRect();
     const box = this.scroller.scroll.getBoundingClientRect();
     return Boolean(row) && row.top >= box.top && row.bottom <= box.bottom;
   }

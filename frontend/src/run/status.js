@@ -2,11 +2,15 @@
 import { bytes, lines, number } from "./format.js";
 
 const gapsIn = ({ gaps }) => (gaps ? `, ${gaps} gap${gaps === 1 ? "" : "s"}` : "");
+export const SILENT = "the server does not answer, trying again…";
 const dropped = (size) => (size ? `${bytes(size)} after that were not kept` : "what came after that was not kept");
+
+/** The run ended and nobody could say that its log is whole. */
+const unsealed = ({ hostGone }) => `not sealed${hostGone ? ": its host went away" : ""}`;
 
 /** What became of the log, and in words of the line: [kind, what stands for its count, what follows]. */
 function facts(log) {
-  const { state, total, expected, trouble } = log;
+  const { state, total, expected, trouble, sealed } = log;
   const damaged = log.gaps > 0 || log.dropped !== null;
   const count = lines(total) + gapsIn(log);
   if (log.gone) return ["gap", count, log.gone];
@@ -16,9 +20,11 @@ function facts(log) {
   }
   if (trouble) return ["wait", count, trouble];
   if (state === "done" && !log.checked) return ["wait", count, "reading…"];
-  if (state === "done" && log.dropped !== null) return ["gap", count, dropped(log.dropped)];
-  if (state === "done" && damaged) return ["gap", count, ""];
-  if (state === "done") return ["good", `${number(total)} of ${lines(total)}`, "sealed"];
+  if (state === "done" && (damaged || sealed === false)) {
+    const then = [log.dropped !== null && dropped(log.dropped), sealed === false && unsealed(log)];
+    return ["gap", count, then.filter(Boolean).join(" · ")];
+  }
+  if (state === "done") return ["good", `${number(total)} of ${lines(total)}`, sealed === null ? "ended" : "sealed"];
   if (state === "reconnecting") return ["wait", count, "reconnecting, nothing will be missed…"];
   if (state === "connecting") return ["wait", count, "connecting…"];
   return damaged ? ["gap", count, "live"] : ["live", count, "live · nothing missing"];
@@ -26,14 +32,17 @@ function facts(log) {
 
 /**
  * The status line as {kind, text}. Of the log: `state`, `total` lines that the browser knows of, `expected` what the
- * run says it wrote (null while it lives), `trouble` and `gone` in words, `gaps`, `dropped` bytes (null: none), `checked` once the server
- * has told of gaps. Of a filter: `filter` {name, count, searching, full, upTo}, or null.
+ * run says it wrote (null while it lives), `trouble` and `gone` in words, `gaps`, `dropped` bytes (null: none),
+ * `checked` once the server has told of gaps, `sealed` (null: nobody has said) and `hostGone`. Of a filter: `filter`
+ * {name, count, searching, trouble, full, upTo}, or null.
  */
-export function statusLine({ gaps = 0, dropped = null, checked = true, filter = null, ...rest }) {
-  const log = { gaps, dropped, checked, ...rest };
+export function statusLine({ gaps = 0, dropped = null, checked = true, sealed = true, filter = null, ...rest }) {
+  const log = { gaps, dropped, checked, sealed, ...rest };
   const [kind, count, then] = facts(log);
   if (!filter) return { kind, text: kind === "good" ? `${count}, ${then}` : [count, then].filter(Boolean).join(" · ") };
   const shown = `${number(filter.count)} of ${lines(log.total)} shown (${filter.name})`;
-  const more = filter.full ? `only up to line ${number(filter.upTo)}: too many to list` : filter.searching ? "looking…" : "";
-  return { kind, text: [shown + gapsIn(log), more, then].filter(Boolean).join(" · ") };
+  const looks = filter.trouble ? SILENT : filter.searching ? "looking…" : "";
+  const more = filter.full ? `only up to line ${number(filter.upTo)}: too many to list` : looks;
+  const words = new Set([shown + gapsIn(log), more, then].filter(Boolean)); // what both say is said once
+  return { kind: more === SILENT && kind !== "gap" ? "wait" : kind, text: [...words].join(" · ") };
 }

@@ -1,13 +1,11 @@
 // The tools above and below the log: they show how it is looked at, and pass on what the reader asks for.
 
-const TIME_WIDTHS = { off: "0ch", start: "12ch", clock: "14ch" };
-
 export class Tools {
   /** `acts` are functions by name: follow, wrap, full, help, find, copy, end, times (the next kind), time(kind), stream(name). */
   constructor(panel, acts) {
     this.panel = panel;
     const find = (name) => panel.querySelector(`[data-log="${name}"]`);
-    this.parts = Object.fromEntries(["follow", "wrap", "full", "copy", "find", "help", "times", "pill", "block", "download"].map((name) => [name, find(name)]));
+    this.parts = Object.fromEntries(["follow", "wrap", "full", "copy", "find", "help", "times", "pill", "download"].map((name) => [name, find(name)]));
     for (const name of ["follow", "wrap", "full", "copy", "find", "help", "times"]) this.parts[name].addEventListener("click", () => acts[name]());
     this.parts.pill.addEventListener("click", () => acts.end());
     for (const kind of ["time", "stream"]) {
@@ -23,7 +21,6 @@ export class Tools {
     panel.classList.toggle("wrap", wrapped);
     for (const button of this.#choices("time")) button.setAttribute("aria-pressed", button.dataset.time === time);
     for (const button of this.#choices("stream")) button.setAttribute("aria-pressed", button.dataset.stream === stream);
-    parts.block.style.setProperty("--log-time", TIME_WIDTHS[time]);
     parts.copy.title = copies;
     parts.copy.setAttribute("aria-label", copies);
   }

@@ -4,10 +4,10 @@ import { readGaps, same, tally } from "./gaps.js";
 import { Incoming } from "./incoming.js";
 import { Marks } from "./marks.js";
 import { Reader } from "./reader.js";
-import { drawGap, drawLine } from "./row.js";
+import { drawGap, drawLine, stamp } from "./row.js";
 import { Source } from "./source.js";
 import { Stage } from "./stage.js";
-import { statusLine } from "./status.js";
+import { SILENT, statusLine } from "./status.js";
 import { Voice } from "./voice.js";
 
 const NONE = () => [];
@@ -21,7 +21,7 @@ export class Viewer {
     this.live = this.data.live === "true";
     this.startMs = Number(this.data.start) || 0;
     // What the status line tells; an ended log is whole only once the server has said that it has no gap.
-    this.log = { state: this.live ? "connecting" : "done", expected: this.live ? null : Number(this.data.expected), trouble: "", gone: "", checked: this.live };
+    this.log = { state: this.live ? "connecting" : "done", expected: this.live ? null : Number(this.data.expected), trouble: "", gone: "", checked: this.live, sealed: this.data.sealed === "true", hostGone: this.data.status === "lost" };
     this.droppedBytes = 0;
     this.whole = new Set(); // lines that are shown to their end
     this.voice = new Voice({ ...this.parts, sprite: this.data.sprite });
@@ -31,6 +31,22 @@ export class Viewer {
     this.marks = new Marks(() => this.#linked());
     this.reader = new Reader(this);
     this.#begin();
+  }
+
+  /** The script began at `ms`: times since then follow. */
+  began(ms) {
+    if (ms === this.startMs) return;
+    this.startMs = ms;
+    this.redraw();
+  }
+
+  /** Put right the times of the lines that are drawn: they pass, and nothing else has changed. */
+  retime() {
+    const { scroller } = this.stage;
+    for (const [n, row] of scroller.rows) {
+      const { seq, line } = this.stage.item(n);
+      if (seq && line) stamp(row, this.reader.times.stamp(line.ms, this.startMs), line.ms);
+    }
   }
 
   /** Draw what is in view anew: something but its text has changed. */
@@ -47,6 +63,7 @@ export class Viewer {
         draw: (item, old) => this.#draw(item, old),
         changed: (error) => { this.#troubled(error); this.redraw(); },
         grown: () => this.#grown(),
+        lift: () => this.reader.setStream("", true),
         moved: (byHand) => this.reader.moved(byHand),
         arrived: () => this.reader.setFollow(false),
         whole: (seq) => { this.whole.add(seq); this.redraw(); },
@@ -107,7 +124,7 @@ export class Viewer {
 
   /** What keeps lines from coming, or nothing any more. */
   #troubled(error) {
-    this.log.trouble = error ? error.words || "the server does not answer, trying again…" : "";
+    this.log.trouble = error ? error.words || SILENT : "";
     if (error?.final) this.log.gone = this.log.trouble;
   }
 
@@ -130,11 +147,19 @@ export class Viewer {
     this.live = false;
     this.log.expected = typeof message.lines === "number" ? message.lines : this.stage.total;
     this.log.gone = message.pruned ?? "";
+    this.log.hostGone = message.status === "lost";
+    this.log.sealed = this.#sealed(message);
     this.droppedBytes = Number(message.dropped_bytes) || 0;
     this.stage.grow();
     this.reader.looks();
     this.#looks();
     this.onEnd(message);
+  }
+
+  /** Whether a seal says that the log is whole: null where nobody has told. A run that never began needs none. */
+  #sealed({ digest, lines, status }) {
+    if (digest === undefined) return null;
+    return digest !== "" || !(lines || this.startMs || status === "lost");
   }
 
   /** The gaps that came with lines. An answer from before the socket's last word has fewer, and is not heard. */
@@ -169,7 +194,7 @@ export class Viewer {
     const hit = seq !== null && this.finder.has(seq);
     const name = seq ?? line?.stream; // a line without its end has no number
     return drawLine(seq, line, {
-      time: line && seq ? this.reader.stamp(line.ms, this.startMs) : "",
+      time: line && seq ? this.reader.times.stamp(line.ms, this.startMs) : "",
       marked: this.marks.has(seq), hit, now: hit && this.finder.now === seq,
       key: hit ? this.finder.version : 0,
       matches: hit && line ? (text) => this.finder.matches(seq, text) : NONE, // a line that loads is not known yet
@@ -188,6 +213,7 @@ export class Viewer {
 
   #nothing() {
     const { stream, shown } = this.stage;
+    if (stream && shown.search.trouble) return `${SILENT[0].toUpperCase()}${SILENT.slice(1)}`;
     if (stream && shown.search.looked < this.stage.total) return `Looking for lines on ${stream}…`;
     if (stream) return `No line on ${stream}${this.live ? " yet" : ""}.`;
     return this.live ? "Nothing written yet. Lines show here the moment they arrive." : "This run wrote nothing.";
@@ -196,7 +222,7 @@ export class Viewer {
   status(aloud = false) {
     const { stage } = this;
     const filter = stage.stream && {
-      name: stage.stream, count: stage.count, searching: !stage.shown.search.done,
+      name: stage.stream, count: stage.count, searching: !stage.shown.search.done, trouble: stage.shown.search.trouble,
       full: stage.shown.found.full, upTo: stage.shown.found.last,
     };
     const said = statusLine({ ...this.log, total: stage.total, ...tally(stage.gaps, this.droppedBytes), filter: filter || null });

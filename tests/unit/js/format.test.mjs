@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, formatHash, lines, parseHash, sinceStart } from "../../../frontend/src/run/format.js";
+import { bytes, day, formatHash, fullTime, lines, parseHash, sinceStart } from "../../../frontend/src/run/format.js";
 import { ago, duration } from "../../../frontend/src/times.js";
 
 test("line links", () => {
@@ -17,6 +17,11 @@ test("times since the start", () => {
   assert.equal(sinceStart(62_345), "1:02.345");
   assert.equal(sinceStart(3_602_345.4), "1:00:02.345");
   assert.equal(sinceStart(-1500), "-0:01.500");
+});
+
+test("day and clock in full", () => {
+  const ms = new Date(2026, 0, 3, 9, 4, 5, 67).getTime();
+  assert.deepEqual([day(ms), fullTime(ms)], ["3 Jan", "2026-01-03 09:04:05.067"]);
 });
 
 test("durations and ages", () => {

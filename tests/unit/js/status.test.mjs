@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gapWords, readGaps, tally } from "../../../frontend/src/run/gaps.js";
-import { statusLine } from "../../../frontend/src/run/status.js";
+import { SILENT, statusLine } from "../../../frontend/src/run/status.js";
 
 const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
 
@@ -23,6 +23,23 @@ test("a log that has ended", () => {
   assert.deepEqual(ended({ total: 800, expected: 812 }), ["gap", "800 of 812 lines · 12 missing"]);
   assert.deepEqual(ended({ total: 900, expected: 900, dropped: 12_900_000 }), ["gap", "900 lines · 12.3 MB after that were not kept"]);
   assert.deepEqual(ended({ total: 900, expected: 900, dropped: 0, gaps: 2 }), ["gap", "900 lines, 2 gaps · what came after that was not kept"]);
+});
+
+test("a log without a seal is not called whole", () => {
+  const ended = (log) => said({ state: "done", total: 48, expected: 48, sealed: false, ...log });
+  assert.deepEqual(ended({ hostGone: true }), ["gap", "48 lines · not sealed: its host went away"]);
+  assert.deepEqual(ended({}), ["gap", "48 lines · not sealed"]);
+  assert.deepEqual(ended({ gaps: 1, hostGone: true }), ["gap", "48 lines, 1 gap · not sealed: its host went away"]);
+  assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · what came after that was not kept · not sealed"]);
+  assert.deepEqual(ended({ sealed: null }), ["good", "48 of 48 lines, ended"]); // read by REST, which does not say
+  assert.deepEqual(said({ state: "live", total: 48, sealed: false }), ["live", "48 lines · live · nothing missing"]);
+});
+
+test("a filter whose search gets no answer says so", () => {
+  const filter = { name: "stderr", count: 8, searching: true, trouble: true, full: false, upTo: 0 };
+  const words = "8 of 48 lines shown (stderr) · the server does not answer, trying again…";
+  assert.deepEqual(said({ state: "live", total: 48, filter }), ["wait", `${words} · live · nothing missing`]);
+  assert.deepEqual(said({ state: "done", total: 48, expected: 48, trouble: SILENT, filter }), ["wait", words]);
 });
 
 test("a filter says what of it is shown", () => {
