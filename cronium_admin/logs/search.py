@@ -17,15 +17,24 @@ from cronium_admin.logs.models import LogChunk
 
 MAX_QUERY = 1000  # characters
 SECONDS = 1.0
-PART_BYTES = 16 * 1024  # of whole lines, at least one, are looked through between two looks at the clock
 # In instructions of RE2's: measured, 1000 of them take some 4 s for a MB of the worst text.
 MAX_PROGRAM = 10_000
-MAX_STEPS = 2 * 10**9  # instructions times bytes, for one line
-Find = Callable[[bytes, int, int], int]  # the first match in a text from one place up to another, or -1
+# Instructions times bytes: what may be done between two looks at the clock, and for one line.
+PART_STEPS, MAX_STEPS = 16 * 10**6, 2 * 10**9
+LEAST_PART = 1024  # bytes
 
 
 class BadQuery(ValueError):
     """What was asked for is no regular expression, or takes too long; `str()` says why."""
+
+
+@dataclass(frozen=True)
+class Finder:
+    """`find` gives the first match in a text from one place up to another, or -1; `part` says how many bytes of whole
+    lines, at least one, it is given at a time."""
+
+    find: Callable[[bytes, int, int], int]
+    part: int = PART_STEPS
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Query:
     ignore_case: bool = False
     stream: int = 0
 
-    def finder(self) -> Find:
+    def finder(self) -> Finder:
         """Raises BadQuery."""
         try:
             wanted = self.text.encode()
@@ -46,7 +55,7 @@ class Query:
         if "\n" in self.text:
             raise BadQuery("a line holds no newline; look for one line at a time")
         if not self.regex and not self.ignore_case:
-            return lambda text, at, end: text.find(wanted, at, end)
+            return Finder(lambda text, at, end: text.find(wanted, at, end))
         options = re2.Options()
         options.never_nl = True  # a match lies within a line
         options.log_errors = False
@@ -66,7 +75,7 @@ class Query:
             match = pattern.search(text, at, end)
             return match.start() if match else -1
 
-        return find
+        return Finder(find, max(LEAST_PART, PART_STEPS // size))
 
 
 def _words(error: Exception) -> str:
@@ -126,7 +135,7 @@ def lines(
 def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterator[tuple[LogChunk, list[int], int]]:
     """Each chunk past `after`, with the numbers, from 0, of its lines that match and lie past it, and up to which of
     its lines was looked; at least one part of one chunk, however little the time."""
-    find, end = query.finder(), time.monotonic() + seconds
+    finder, end = query.finder(), time.monotonic() + seconds
     for chunk in read.chunks(run_id, after, batch=16, ahead=read.WHOLE_AHEAD):
         skip = min(max(0, after - chunk.first_seq + 1), chunk.lines)
         streams = _of_stream(chunk, query.stream) if query.stream else None
@@ -134,7 +143,7 @@ def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterato
         if streams is not None and not any(streams):
             numbers: list[int] = []
         elif query.text:
-            numbers, upto = _numbers(read.text_of(chunk), skip, find, lambda: time.monotonic() > end)
+            numbers, upto = _numbers(read.text_of(chunk), chunk.lines, skip, finder, end)
         else:
             numbers = list(range(skip, chunk.lines))
         yield chunk, [n for n in numbers if streams is None or streams[n]], upto
@@ -149,23 +158,23 @@ def _of_stream(chunk: LogChunk, stream: int) -> bytes:
     )
 
 
-def _numbers(text: bytes, skip: int, find: Find, over: Callable[[], bool]) -> tuple[list[int], int]:
+def _numbers(text: bytes, lines: int, skip: int, finder: Finder, until: float) -> tuple[list[int], int]:
     """The numbers of the lines, from 0, past the first `skip` in which something is found, each once; and up to which
-    line was looked before the time was over."""
+    of the `lines` was looked before the time was over."""
     found: list[int] = []
     at = counted = _start_of(text, skip)
     number = skip  # of the line at `counted`
     while at < len(text):
-        end = text.find(b"\n", min(at + PART_BYTES, len(text)) - 1) + 1 or len(text)
-        while at < end and 0 <= (hit := find(text, at, end)) < end:
+        end = text.find(b"\n", min(at + finder.part, len(text)) - 1) + 1 or len(text)
+        while at < end and 0 <= (hit := finder.find(text, at, end)) < end:
             number += text.count(b"\n", counted, hit)
             found.append(number)
             at = counted = text.find(b"\n", hit) + 1 or len(text)
             number += 1
         at = end
-        if over():
-            break
-    return found, number + text.count(b"\n", counted, at)
+        if at < len(text) and time.monotonic() > until:
+            return found, number + text.count(b"\n", counted, at)
+    return found, lines
 
 
 def _start_of(text: bytes, number: int) -> int:
