@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from executor import crash, options, payload
 from executor.attachment import Attachment
-from executor.errors import Conflict, EngineError, NotFound, SandboxGone
+from executor.errors import Conflict, EngineError, NotFound, RuntimeMissing, SandboxGone
 from executor.networks import NetworkEngine, Networks
 from executor.seen import ContainerState, Found
 from executor.sidecar import SidecarChannel
@@ -86,6 +86,7 @@ class Sandbox:
 
         Raises EngineError; what was built until then is `take_down`'s to remove.
         """
+        self._refuse_unknown_runtime()
         self.booted_at = self._engine.booted_at()
         self.image_id = self._engine.image_id(self._spec.image)
         self._networks.create(self._remove_all)
@@ -97,10 +98,19 @@ class Sandbox:
         if self._failure:
             raise self._failure
 
+    def _refuse_unknown_runtime(self) -> None:
+        wanted = self._spec.runtime
+        if wanted and wanted not in (offered := self._engine.runtimes()):
+            raise RuntimeMissing(
+                f"The engine of {self._spec.host} does not offer the runtime {wanted!r}; it offers "
+                f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
+                "daemon.json and restart the engine."
+            )
+
     def restarted(self) -> bool:
         """Whether the engine is not the one any more under which the building began."""
         try:
-            return self.booted_at not in (0.0, self._engine.booted_at())
+            return self.booted_at != 0.0 and self.booted_at != self._engine.booted_at()
         except EngineError:
             return self.booted_at != 0.0  # one that never answered was not restarted
 
@@ -207,6 +217,15 @@ class Sandbox:
         if clean:
             self._networks.give_back()
         return clean
+
+    def may_run(self) -> bool:
+        """Whether main may be at work: the engine has not said that it isn't."""
+        try:
+            return self._engine.inspect(self.main).running
+        except NotFound:
+            return False
+        except EngineError:
+            return True
 
     def detach(self) -> None:
         """Let go of all connections and touch nothing: the run is another's, or will be."""

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from executor import crash, log_context, report, verdict
-from executor.errors import EngineError, EngineUnreachable, RuntimeMissing, SandboxDrift, SandboxGone
+from executor.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone
 from executor.follower import Follower
 from executor.mask import Masker
 from executor.patience import patiently
@@ -16,7 +16,6 @@ from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
 from executor.resume import Known
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
 from executor.spec import MB, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
-from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
@@ -24,13 +23,6 @@ log = logging.getLogger("cronium.slot")
 DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
-GAPS = {
-    ENGINE_LOST: "The engine had lost a part of its log when it was read again: lines are missing",
-    ENGINE_RESTARTED: "The engine was away while the script ran: lines that it held in its memory may be missing",
-    ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
-    UNCOUNTED: "While no worker read it the script may have written more, past its log's limit, that nobody counted",
-}
-REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
 class Slot:
@@ -143,17 +135,22 @@ class Slot:
                 raise Superseded
             if not self._handler.holds():
                 raise Superseded
-            self._sandbox.take_down()
+            gone = self._sandbox.take_down() or result.reason == verdict.GONE
             if self._released.is_set():
                 self._handler.requeue("Its worker was stopped before the script began")
                 return
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
-            self._end(verdict.of_stop(self.spec, self._stopped, None) if self._stopped else result)
+            if not gone and self._began and self._sandbox.may_run():
+                result = verdict.of_unstoppable(result, self._stopped)
+            elif self._stopped:
+                result = verdict.of_stop(self.spec, self._stopped, None)
+            self._end(result)
         except Superseded:
             self._sandbox.detach()
         except Exception:
             log.exception("run %s: its failure could not be told", self.spec.run_id)
+            self._sandbox.detach()
 
     def _end(self, result: RunResult) -> None:
         try:
@@ -161,7 +158,9 @@ class Slot:
         except Superseded:
             raise
         except Exception:
+            # The container stays: it is what the next one to hold the run can tell the result from.
             log.exception("run %s: its result could not be told", self.spec.run_id)
+            return self._sandbox.detach()
         crash.point("finished")
         self._clean_up()
 
@@ -176,9 +175,10 @@ class Slot:
 
     def _execute(self) -> RunResult:
         with self._builds:
+            if self._released.is_set():
+                return self._not_begun()
             if self._stopped:
                 return verdict.of_stop(self.spec, self._stopped, None)
-            self._refuse_unknown_runtime()
             self._sandbox.build()
         crash.point("built")
         self._refuse_drift()
@@ -203,6 +203,8 @@ class Slot:
 
     def _resume(self, resumption: Resumption) -> RunResult:
         """Go on with a script that another process began."""
+        if self._released.is_set():
+            raise Superseded
         state = patiently(self._sandbox.adopt, self._released)
         crash.point("adopted")
         if resumption.stopped:
@@ -211,6 +213,8 @@ class Slot:
             self._ended_alone = self._stopped is None
         known = Known(resumption.stdout, resumption.stderr, resumption.first_ns)
         self._follower.resume(known, resumption.dropped)
+        if self._released.is_set():  # before there was anything for `release` to close
+            raise Superseded
         self._reader.start()
         # What ended while nobody watched ended in its time.
         self._watch(time.monotonic() + resumption.seconds_left if state.running else None)
@@ -219,15 +223,6 @@ class Slot:
         if result.exit_code == NOT_RECEIVED and nothing and self._follower.total_bytes == len(NOT_RECEIVED_WORDS) + 1:
             return verdict.of_nothing_sent(self.spec)
         return result
-
-    def _refuse_unknown_runtime(self) -> None:
-        wanted = self.spec.runtime
-        if wanted and wanted not in (offered := self._engine.runtimes()):
-            raise RuntimeMissing(
-                f"The engine of {self.spec.host} does not offer the runtime {wanted!r}; it offers "
-                f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
-                "daemon.json and restart the engine."
-            )
 
     def _refuse_drift(self) -> None:
         """Tell what the engine says of the sandbox; SandboxDrift when it did not keep a promise."""
@@ -288,9 +283,9 @@ class Slot:
         """All of the log is stored and the container has exited: what that means."""
         state = patiently(lambda: self._engine.inspect(self._sandbox.main), self._released)
         for cause in sorted(self._follower.gaps):
-            self._handler.event("log_gap", GAPS[cause])
+            self._handler.event("log_gap", verdict.GAPS[cause])
         if self._follower.replaced:
-            self._handler.event("log_replaced", REPLACED)
+            self._handler.event("log_replaced", verdict.REPLACED)
         booted_at = 0.0
         if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
             booted_at = patiently(self._engine.booted_at, self._released)  # one that is being stopped is waited for

@@ -29,7 +29,8 @@ class Supervisor:
         self._builds = threading.Semaphore(max(2, os.cpu_count() or 1))
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
-        self._closing = threading.Event()
+        self._closing = threading.Event()  # nothing new is taken
+        self._releasing = False  # and what comes all the same is let go of, where it would be stopped else
         threading.Thread(target=self._measure, name="measure", daemon=True).start()
 
     def free(self) -> int:
@@ -45,12 +46,14 @@ class Supervisor:
     def start(self, spec: RunSpec, handler: RunHandler, resumption: Resumption | None = None) -> None:
         """Take a slot and begin, or go on with what an earlier process began.
 
-        The caller has asked `free`; if we closed since, the run is stopped as all are.
+        The caller has asked `free`; if we closed since, the run is stopped as all are, or let go of as all are.
         """
         slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption)
         with self._lock:
             self._slots[spec.run_id] = slot
-            if self._closing.is_set():
+            if self._releasing:
+                slot.release()
+            elif self._closing.is_set():
                 slot.stop(SHUTDOWN)
         threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True).start()
 
@@ -83,6 +86,7 @@ class Supervisor:
         """Take nothing new and let go of all runs, whose scripts go on; False when some still held on."""
         with self._lock:
             self._closing.set()
+            self._releasing = True
         return self.drop(seconds)
 
     def drop(self, seconds: float) -> bool:

@@ -6,13 +6,20 @@ from executor.errors import EngineError
 from executor.payload import NOT_RECEIVED
 from executor.seen import ContainerState
 from executor.spec import MB, RunResult, RunSpec
-from executor.stream import LEAST_LINE_BYTES
+from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, LEAST_LINE_BYTES, ROTATED, UNCOUNTED
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
 GONE = "container_gone"
 # An engine that is restarted ends its containers with SIGTERM and SIGKILL, at its end or before it answers again.
 ENGINE_STOP_SECONDS, ENGINE_STOP_CODES = 60.0, (137, 143)
 SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
+GAPS = {
+    ENGINE_LOST: "The engine had lost a part of its log when it was read again: lines are missing",
+    ENGINE_RESTARTED: "The engine was away while the script ran: lines that it held in its memory may be missing",
+    ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
+    UNCOUNTED: "While no worker read it the script may have written more, past its log's limit, that nobody counted",
+}
+REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,14 @@ def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: in
 def of_error(error: EngineError) -> RunResult:
     """The result of a run that the engine, or we, could not carry out."""
     return RunResult("errored", error.reason, str(error))
+
+
+def of_unstoppable(result: RunResult, stopped: Stopped | None) -> RunResult:
+    """The result of a run that failed as `result` says, after its script began, and whose container was not seen to
+    have ended: no status may say then that it was stopped."""
+    wanted = " It was to be stopped." if stopped else ""
+    message = f"{result.message}{wanted} Its script may still run; it is removed once the engine answers."
+    return RunResult("errored", result.reason, message)
 
 
 def of_nothing_sent(spec: RunSpec) -> RunResult:

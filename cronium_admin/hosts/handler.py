@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from cronium_admin import counters
 from cronium_admin.hosts.database import DatabaseThreads
@@ -102,14 +102,16 @@ class RowHandler:
             words = "The engine of its host gave no answer before the script began"
             if self._database.call(transitions.requeue, self._run_id, self._epoch, words):
                 return
-        self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
-        facts = {**self._log.facts, "peak_memory_bytes": result.peak_memory_bytes}
         # A message may hold a container's own words; no database keeps a NUL.
         message = result.message.replace("\0", "")
-        ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
         try:
+            self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
+            facts = {**self._log.facts, "peak_memory_bytes": result.peak_memory_bytes}
+            ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
             if not self._database.call(transitions.finish, self._run_id, self._epoch, ending) and not self.holds():
                 raise Superseded
+        except OperationalError:  # it does not answer, and we end: whoever is next tells how the run ended
+            raise
         except DatabaseError:
             # What the database refuses must not leave the run "running" for ever.
             log.exception("run %s: its result can't be stored as it is", self._run_id)

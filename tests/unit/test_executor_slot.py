@@ -325,16 +325,6 @@ def test_the_sidecars_requests_are_answered(engine: FakeEngine, start: Callable[
     assert told.requests == [("output", keyed)]
 
 
-def test_a_handler_that_fails_does_not_keep_the_sandbox(engine: FakeEngine, start: Callable[..., Any]) -> None:
-    class Failing(Remembering):
-        def finish(self, result: Any) -> None:
-            raise RuntimeError("the database said no")
-
-    _, told, thread = start(make_spec(), Failing())
-    thread.join(10)
-    assert told.events[-1] == "cleaned"
-
-
 # The supervisor.
 
 

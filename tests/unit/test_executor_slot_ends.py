@@ -1,0 +1,173 @@
+"""How a slot lets go: what is handed over, what may be called stopped, and what stays when a result can't be told."""
+
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor.errors import EngineError, EngineUnreachable
+from executor.options import main_name
+from executor.slot import Slot
+from executor.spec import Cursor, Resumption, RunSpec
+from executor.subnets import SubnetPool
+from executor.supervisor import Supervisor
+from executor.verdict import CANCEL
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_spec
+
+FOREVER = "echo up; while :; do sleep 0.05; done"
+AFRESH = Resumption(Cursor(), Cursor(), 30.0)
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def supervisor(engine: FakeEngine) -> Iterator[Supervisor]:
+    made = Supervisor(engine, 4, SubnetPool(IPv4Network("10.215.0.0/24")), lambda: None)
+    yield made
+    made.close(1)
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.slot.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.slot.CLEAN_TRIES", 1)
+    monkeypatch.setattr("executor.slot.READER_SECONDS", 0.1)
+    monkeypatch.setattr("executor.patience.AWAY_SECONDS", 0.2)
+    monkeypatch.setattr("executor.patience.FAILING_SECONDS", 0.2)
+
+
+def gone(supervisor: Supervisor) -> bool:
+    """Whether its slots have ended soon."""
+    end = time.monotonic() + 10
+    while supervisor.active() and time.monotonic() < end:
+        time.sleep(0.02)
+    return not supervisor.active()
+
+
+def is_running(engine: FakeEngine, spec: RunSpec) -> bool:
+    one = engine.containers.get(main_name(spec.run_id))
+    return one is not None and one.status == "running"
+
+
+class TestHandedOver:
+    def test_what_is_claimed_while_it_lets_go_waits_again(self, engine: FakeEngine, supervisor: Supervisor) -> None:
+        assert supervisor.release(1)
+        told = Remembering()
+        supervisor.start(make_spec(script="echo it ran"), told)
+        assert gone(supervisor)
+        assert (told.result, told.events, told.log()) == (None, ["requeue"], b"")
+        assert engine.calls["create_network"] == 0
+        assert supervisor.free() == 0
+
+    def test_what_is_adopted_while_it_lets_go_runs_on(self, engine: FakeEngine, supervisor: Supervisor) -> None:
+        spec, first = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, first)
+        first.wait_for_text(b"up")
+        assert supervisor.release(5)
+        told = Remembering()
+        supervisor.start(spec, told, AFRESH)
+        assert gone(supervisor)
+        assert (told.result, told.batches) == (None, [])
+        assert is_running(engine, spec)
+
+    def test_a_release_while_it_is_adopted_leaves_no_reader_behind(
+        self, engine: FakeEngine, supervisor: Supervisor
+    ) -> None:
+        spec, first = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, first)
+        first.wait_for_text(b"up")
+        assert supervisor.drop(5)
+        told = Remembering()
+        engine.before["inspect"] = lambda: supervisor.drop(0) and None
+        supervisor.start(spec, told, AFRESH)
+        assert gone(supervisor)
+        time.sleep(0.2)
+        assert (told.result, told.batches, engine.calls["logs"]) == (None, [], 0)
+        assert is_running(engine, spec)
+
+
+class Stuck(FakeEngine):
+    """Once `stuck`, it fails to stop and to remove anything; with `silent`, it says nothing at all."""
+
+    stuck: EngineError | None = None
+    silent = False
+
+    def _enter(self, method: str) -> None:
+        super()._enter(method)
+        if self.stuck and (self.silent or method in ("stop", "remove_container", "remove_network")):
+            raise self.stuck
+
+
+class TestStopped:
+    @pytest.fixture
+    def engine(self) -> Iterator[Stuck]:
+        made = Stuck()
+        yield made
+        made.stuck = None
+        made.close()
+
+    @pytest.mark.parametrize(
+        ("error", "silent"), [(EngineError("it is busy."), False), (EngineUnreachable("no answer."), True)]
+    )
+    def test_nothing_is_called_stopped_that_may_still_run(
+        self, engine: Stuck, supervisor: Supervisor, error: EngineError, silent: bool
+    ) -> None:
+        spec, told = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+        engine.silent, engine.stuck = silent, error
+        supervisor.stop(spec.run_id, CANCEL)
+        told.wait_for("finish")
+        assert is_running(engine, spec)
+        assert told.result is not None
+        assert (told.result.status, told.result.reason) == ("errored", error.reason)
+        assert "may still run" in told.result.message
+        assert "It was to be stopped" in told.result.message
+
+    def test_it_is_once_the_container_is_seen_not_to_run(self, engine: Stuck, supervisor: Supervisor) -> None:
+        spec, told = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+
+        def ends_and_refuses() -> None:
+            engine.before.clear()
+            engine._signal(engine.containers[main_name(spec.run_id)], 9)  # type: ignore[arg-type]
+            engine.containers[main_name(spec.run_id)].gone.wait(5)
+
+        engine.stuck = EngineError("it is busy.")
+        engine.before["stop"] = ends_and_refuses
+        supervisor.stop(spec.run_id, CANCEL)
+        told.wait_for("finish")
+        assert told.result is not None
+        assert told.result.status == "cancelled"
+
+
+class TestUntold:
+    def test_a_result_that_cannot_be_told_keeps_the_container_for_who_comes_next(
+        self, engine: FakeEngine, supervisor: Supervisor
+    ) -> None:
+        class Failing(Remembering):
+            def finish(self, result: Any) -> None:
+                raise RuntimeError("the database is away, and this process ends")
+
+        spec, failing = make_spec(script="echo done; exit 3"), Failing()
+        supervisor.start(spec, failing)
+        assert gone(supervisor)
+        assert "cleaned" not in failing.events
+        told = Remembering()
+        slot = Slot(engine, spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), threading.Semaphore(1), AFRESH)
+        slot.run()
+        assert told.result is not None
+        assert (told.result.status, told.result.exit_code, told.log()) == ("failed", 3, b"done\n")
+        assert told.events[-2:] == ["finish", "cleaned"]
+        assert engine.left == []

@@ -1,0 +1,53 @@
+"""What the executor's RunHandler writes of a run's end, while the database is away and when it is another's."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+
+from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.handler import RowHandler
+from cronium_admin.logs.store import LogWriter
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run
+from executor.spec import RunResult
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+DONE = RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
+
+
+@pytest.fixture
+def database(transactional_db: None) -> Iterator[DatabaseThreads]:
+    made = DatabaseThreads(1)
+    yield made
+    made._pool.submit(connections.close_all).result()
+    made.close()
+
+
+@pytest.fixture
+def handler(database: DatabaseThreads) -> Iterator[Callable[..., RowHandler]]:
+    writer = LogWriter()
+    yield lambda run, epoch=1: RowHandler(run.pk, epoch, database, writer)
+    writer.close()
+
+
+def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
+    run: Run, handler: Callable[..., RowHandler], database: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers again a moment later: then nothing else may be written than how the run really ended."""
+    Run.objects.filter(pk=run.pk).update(status="running", lease_epoch=1)
+    finish, calls = transitions.finish, list[Any]()
+
+    def away_once(*given: Any) -> bool:
+        calls.append(given)
+        if len(calls) == 1:
+            database._closed.set()  # its worker ends, and tries no more
+            raise OperationalError("the server closed the connection")
+        return finish(*given)
+
+    monkeypatch.setattr(transitions, "finish", away_once)
+    with pytest.raises(OperationalError):
+        handler(run).finish(DONE)
+    run.refresh_from_db()
+    assert (run.status, len(calls)) == ("running", 1)
