@@ -92,17 +92,22 @@ def rerun(run: Run, by: User | None) -> Run:
 
 
 def cancel(run: Run, by: User | None) -> None:
-    """End `run`: at once if it waits, else its host stops the container first. Asking twice does no harm."""
+    """End `run`: at once if it waits, else its host stops the container first. Asking twice does no harm.
+
+    Raises Refused (409) for a run that has ended already.
+    """
     name = by.get_username() if by else "the system"
-    if transitions.cancel_queued(run.pk, name):
-        return
-    if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
-        host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
-        _look_at(run, f"host.{host}")
-        return
-    run.refresh_from_db()
-    if not run.is_live:
-        raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
+    while True:  # between two questions it may have been claimed, or have gone back to the queue
+        if transitions.cancel_queued(run.pk, name):
+            return
+        if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
+            host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
+            return _look_at(run, f"host.{host}")
+        run.refresh_from_db()
+        if not run.is_live:
+            raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
+        if run.cancel_requested_at:
+            return
 
 
 def _look_at(run: Run, queue: str) -> None:

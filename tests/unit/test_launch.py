@@ -79,3 +79,38 @@ def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_cal
     with django_capture_on_commit_callbacks(execute=True) as callbacks:
         launch(job, None)
     assert callbacks
+
+
+def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is `starting` at the first question and `queued` at the second."""
+    ask = transitions.ask_to_cancel
+
+    def requeued_before(*given: Any) -> bool:
+        transitions.requeue(run.pk, 1, "Its worker stopped before the script began")
+        return ask(*given)
+
+    assert transitions.claim_next("east", "me")
+    monkeypatch.setattr(transitions, "ask_to_cancel", requeued_before)
+    service.cancel(run, None)
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+
+
+def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claimed, given back and claimed again: it is never there where the question looks for it, twice."""
+    at_once, ask, moves = transitions.cancel_queued, transitions.ask_to_cancel, [1, 3]
+
+    def claimed_before(*given: Any) -> bool:
+        assert transitions.claim_next("east", "me")
+        return at_once(*given)
+
+    def requeued_before(*given: Any) -> bool:
+        if moves:
+            transitions.requeue(run.pk, moves.pop(0), "The engine of its host gave no answer")
+        return ask(*given)
+
+    monkeypatch.setattr(transitions, "cancel_queued", claimed_before)
+    monkeypatch.setattr(transitions, "ask_to_cancel", requeued_before)
+    service.cancel(run, None)
+    run.refresh_from_db()
+    assert (run.status, run.cancel_requested_at is not None) == ("starting", True)
