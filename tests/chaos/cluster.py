@@ -13,6 +13,9 @@ import docker
 import psycopg
 
 from tests.chaos.broker import Broker
+from tests.chaos.check import script
+from tests.chaos.evidence import variable
+from tests.chaos.witness import Witness
 from tests.engine.second import load_images
 from tests.engine.server import ROOT, Server, manage
 
@@ -20,7 +23,10 @@ POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
 
 
 class Cluster(Server):
-    """`parts` are its processes by name: web, a and b. Only the engine of b is its own to kill."""
+    """`parts` are its processes by name: web, a and b. Only the engine of b is its own to kill.
+
+    `proof` is the run that was started before the trial.
+    """
 
     def __init__(self, folder: Path, database: str) -> None:
         self.server_database = database
@@ -28,6 +34,8 @@ class Cluster(Server):
         self.broker = Broker(folder)
         self.engine_folder = folder / "engine"
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        self.witness = Witness(self.name)
+        self.proof = ""
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self.name}"')  # type: ignore[arg-type]
         super().__init__(
@@ -45,6 +53,7 @@ class Cluster(Server):
 
     def prepare(self) -> None:
         """Engine, images, database and token; then all processes."""
+        self.witness.start()
         self.broker.start()
         self.engine("start")
         manage(self.env, "migrate", "-v", "0")
@@ -58,15 +67,18 @@ class Cluster(Server):
         assert self.process is not None
         self.parts["web"] = self.process
         self.start_part("b")
-        self.prove_network()
+        self.prove()
         self.start_part("a")
 
-    def prove_network(self) -> None:
-        """A run on the second engine reaches its sidecar; if not, every trial would blame Cronium for it."""
-        script = "cronium_increment_variable shared/proof"
-        ended = self.ended(self.run(script, timeout_seconds=30), 120)
-        if ended["status"] != "succeeded":
-            raise RuntimeError(f"the second engine's network does not carry: {ended['message'] or ended['status']}")
+    def prove(self) -> None:
+        """A script on the second engine reaches its sidecar, and both counters count it; if not, every trial would
+        blame Cronium for it."""
+        self.proof = self.run(script(self.name, 0, 1, 0, 0), timeout_seconds=90)
+        ended = self.ended(self.proof, 120)
+        counted = len(self.witness.starts(0)), variable(self, 0)
+        if (ended["status"], counted) != ("succeeded", (1, 1)):
+            words = f"{ended['status']}, {ended['message']}; counted {counted}; {self.witness.failed}"
+            raise RuntimeError(f"a script on the second engine does not run as it must: {words}")
 
     def start_part(self, part: str, crash_at: str = "") -> None:
         env = dict(self.env)
@@ -113,6 +125,7 @@ class Cluster(Server):
 
     def end(self) -> None:
         """Nothing of it stays: processes, second engine, containers, database."""
+        self.witness.close()
         for process in self.parts.values():
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)

@@ -2,13 +2,16 @@
 
 import random
 import signal
+import subprocess
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from executor.crash import POINTS
+from tests.chaos.check import ENGINE, Harm
 from tests.chaos.cluster import Cluster
 
 PAUSES = 1.0, 4.0  # seconds between two acts
@@ -18,15 +21,22 @@ REACHED_SECONDS = 20.0
 
 
 class Nemesis:
-    """`run` until `over`; then everything is up again. `points` are the crash points not reached so far."""
+    """`run` until `over`; then everything is up again. `points` are the crash points not reached so far.
+
+    `harm` is what was hurt and when; `unasked` tells of processes that ended though nothing was done to them.
+    """
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self.cluster, self.rng = cluster, random.Random(seed)
         self.did: Counter[str] = Counter()
+        self.harm: list[Harm] = []
+        self.unasked: list[str] = []
+        self.slowest_end = 0.0  # of what was sent SIGTERM, in seconds
         self.over = threading.Event()
         self.ended_well = False
         self.points = list(POINTS)
         self.rng.shuffle(self.points)
+        self._ended: set[subprocess.Popen[bytes]] = set()  # by us
         self._acts: list[Callable[[], None]] = [
             *(self._kill, self._freeze, self._restart, self._crash_point, self._crash_point, self._crash_point),
             *(self._database, self._redis, self._engine),
@@ -42,62 +52,88 @@ class Nemesis:
         except Exception:  # noqa: BLE001 - a nemesis that stumbled is a failed trial, said by ended_well
             traceback.print_exc()
 
+    def look(self) -> None:
+        """Note which processes have ended by themselves."""
+        for part, process in self.cluster.parts.items():
+            if process.poll() is not None and process not in self._ended:
+                self._ended.add(process)
+                self.unasked.append(f"{part} ended by itself with {process.returncode}")
+
     def _note(self, what: str) -> None:
         self.did[what] += 1
         print(f"{time.strftime('%H:%M:%S')} nemesis: {what}", flush=True)
+
+    @contextmanager
+    def _hurts(self, what: str) -> Iterator[None]:
+        begin = time.time()
+        try:
+            yield
+        finally:
+            self.harm.append(Harm(what, begin, time.time()))
 
     def _part(self, *parts: str) -> str:
         return self.rng.choice(parts or ("web", "a", "b"))
 
     def _revive(self) -> None:
+        self.look()
         for part, process in self.cluster.parts.items():
             if process.poll() is not None:
                 self.cluster.start_part(part)
 
+    def _end(self, part: str, number: signal.Signals) -> None:
+        process = self.cluster.parts[part]
+        self._ended.add(process)
+        self.cluster.signal_part(part, number)
+        process.wait(60)
+
     def _kill(self) -> None:
         part = self._part("web", "a", "b", "a", "b")
         self._note(f"SIGKILL {part}")
-        self.cluster.signal_part(part, signal.SIGKILL)
-        self.cluster.parts[part].wait()
+        with self._hurts(part):
+            self._end(part, signal.SIGKILL)
 
     def _restart(self) -> None:
         part = self._part()
         self._note(f"SIGTERM {part}")
-        self.cluster.signal_part(part, signal.SIGTERM)
-        self.cluster.parts[part].wait(60)
+        began = time.monotonic()
+        with self._hurts(part):
+            self._end(part, signal.SIGTERM)
+        self.slowest_end = max(self.slowest_end, time.monotonic() - began)
 
     def _freeze(self) -> None:
         part, seconds = self._part(), self.rng.uniform(*FREEZE)
         self._note(f"SIGSTOP {part}")
-        self.cluster.signal_part(part, signal.SIGSTOP)
-        frozen = self.cluster.parts[part]
-        if part != "web" and seconds > 15:
-            self.cluster.start_part(part)  # a second one of the same name, which takes over
-        self.over.wait(seconds)
-        frozen.send_signal(signal.SIGCONT)
-        if frozen is not self.cluster.parts[part]:
-            self.over.wait(2)  # time for it to do its worst
-            frozen.kill()
-            frozen.wait()
+        with self._hurts(part):
+            self.cluster.signal_part(part, signal.SIGSTOP)
+            frozen = self.cluster.parts[part]
+            if part != "web" and seconds > 15:
+                self.cluster.start_part(part)  # a second one of the same name, which takes over
+            self.over.wait(seconds)
+            frozen.send_signal(signal.SIGCONT)
+            if frozen is not self.cluster.parts[part]:
+                self.over.wait(2)  # time for it to do its worst
+                frozen.kill()
+                frozen.wait()
 
     def _crash_point(self) -> None:
         """A worker that dies where it is told to; a point that its runs did not come to is tried again later."""
         if not self.points:
             return self._kill()
         point, part = self.points.pop(0), self._part("a", "b")
-        self.cluster.signal_part(part, signal.SIGKILL)
-        self.cluster.parts[part].wait()
-        self.cluster.start_part(part, point)
-        dies = self.cluster.parts[part]
-        end = time.monotonic() + REACHED_SECONDS
-        while dies.poll() is None and time.monotonic() < end and not self.over.wait(0.1):
-            pass
-        reached = dies.poll() is not None
-        self._note(f"crash at {point}" if reached else "crash point not reached")
-        if not reached:
-            self.points.append(point)
-            self.cluster.signal_part(part, signal.SIGKILL)
-            dies.wait()
+        with self._hurts(part):
+            self._end(part, signal.SIGKILL)
+            self.cluster.start_part(part, point)
+            dies = self.cluster.parts[part]
+            end = time.monotonic() + REACHED_SECONDS
+            while dies.poll() is None and time.monotonic() < end and not self.over.wait(0.1):
+                pass
+            reached = dies.poll() is not None
+            self._note(f"crash at {point}" if reached else "crash point not reached")
+            if reached and dies.returncode == -signal.SIGKILL:
+                self._ended.add(dies)
+            if not reached:
+                self.points.append(point)
+                self._end(part, signal.SIGKILL)
 
     def _database(self) -> None:
         self._note("PostgreSQL connections")
@@ -116,10 +152,11 @@ class Nemesis:
     def _engine(self) -> None:
         number = self.rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
         self._note(f"dockerd b {number.name}")
-        self.cluster.signal_engine(number)
-        self.over.wait(self.rng.uniform(*AWAY))
-        self.cluster.signal_engine(signal.SIGCONT)
-        self.cluster.engine("start")
+        with self._hurts(ENGINE):
+            self.cluster.signal_engine(number)
+            self.over.wait(self.rng.uniform(*AWAY))
+            self.cluster.signal_engine(signal.SIGCONT)
+            self.cluster.engine("start")
 
     def _heal(self) -> None:
         self.cluster.broker.start()
