@@ -119,10 +119,6 @@ class Scaled(Server):
         for run_id in run_ids:
             self.docker.kill(f"cronium-main-{run_id}", signal="SIGUSR1")
 
-    def kinds(self, run_id: str) -> list[str]:
-        """What happened to a run, in order."""
-        return [event["kind"] for event in self.get(run_id)["events"]]
-
     def check_once(self, run_id: str, *, adopted: int = 0) -> dict[str, Any]:
         """A held run was let go: its log is whole, its script began once, and nothing happened to it twice."""
         run = self.ended(run_id)

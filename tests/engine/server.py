@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SUBNET_POOL = "10.214.0.0/16"
 TERMINAL = {"succeeded", "failed", "timed_out", "cancelled", "errored", "lost"}
 alive: "list[Server]" = []  # for the report of a test that fails
+# What a bash script says to wait until the test lets it go on: `open_gate`.
+GATE = "until [ -e /tmp/gate ]; do sleep 0.1; done"
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -189,6 +191,10 @@ class Server:
     def cancel(self, run_id: str) -> dict[str, Any]:
         return dict(self.call("POST", f"/runs/{run_id}/cancel", None, 202))
 
+    def kinds(self, run_id: str) -> list[str]:
+        """What happened to a run, in order."""
+        return [event["kind"] for event in self.get(run_id)["events"]]
+
     def text(self, run_id: str) -> bytes:
         """logs.txt."""
         answer = self.client.get(f"/runs/{run_id}/logs.txt")
@@ -247,6 +253,12 @@ class Server:
 
     def container(self, run_id: str, role: str = "main") -> dict[str, Any]:
         return dict(self.docker.inspect_container(f"cronium-{role}-{run_id}"))
+
+    def open_gate(self, run_id: str, name: str = "gate") -> None:
+        """Tell a script that waits for /tmp/`name` to go on."""
+        made = self.docker.exec_create(f"cronium-main-{run_id}", ["touch", f"/tmp/{name}"], user="1000:1000")
+        self.docker.exec_start(made["Id"])
+        assert self.docker.exec_inspect(made["Id"])["ExitCode"] == 0
 
     def sweep(self) -> None:
         """Remove what is left, for a test that kills."""

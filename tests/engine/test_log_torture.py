@@ -14,33 +14,41 @@ from tests.engine.server import Server
 
 RUNS = 100
 KILLS, EVERY = 5, 5.0
-# Numbered lines in bursts until a given second, then how many there were.
+# Numbered lines in bursts until it is told, then how many there were.
 STEADY = """
+trap 'over=1' USR1
 n=0
-while (( EPOCHSECONDS < {until} )); do
-  for i in {{1..50}}; do echo "line $((++n))"; done
+until [[ $over ]]; do
+  for i in {1..50}; do echo "line $((++n))"; done
   sleep 0.7
 done
 echo "total $n"
 """
+# The others begin all at once, when they are told.
+WAIT = """
+import os, random, sys, threading, time
+while not os.path.exists("/tmp/gate"):
+    time.sleep(0.1)
+"""
 MILLION = 1_000_000
-# A million numbered lines on both streams at full speed, from a given second on.
-FLOOD = f"""
-import sys, threading, time
-time.sleep(max(0, {{go}} - time.time()))
+# A million numbered lines on both streams at full speed.
+FLOOD = WAIT + (
+    f"HALF = {MILLION // 2}\n"
+    + r"""
 def write(stream, word):
-    for at in range(0, {MILLION // 2}, 1000):
-        stream.write("".join(f"{{{{word}}}} {{{{n}}}}\\n" for n in range(at + 1, at + 1001)))
+    for at in range(0, HALF, 1000):
+        stream.write("".join(f"{word} {n}\n" for n in range(at + 1, at + 1001)))
     stream.flush()
 threads = [threading.Thread(target=write, args=pair) for pair in ((sys.stdout, "out"), (sys.stderr, "err"))]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 """
-# Random bytes in pieces around the engine's borders of 16 KiB, with pauses between.
-BINARY = """
-import os, random, time
+)
+SIZE = 8_000_000
+# Random bytes in pieces around the engine's borders of 16 KiB, with pauses between: 18 s of them.
+BINARY = f"""{WAIT}
 rng, at = random.Random(7), 0
-data = rng.randbytes({size})
+data = rng.randbytes({SIZE})
 while at < len(data):
     size = rng.choice([1, 100, 16383, 16384, 16385, 32768, 70000])
     piece = data[at:at + size]
@@ -49,16 +57,14 @@ while at < len(data):
         piece = piece[os.write(1, piece):]
     time.sleep(0.05)
 """
-BORDERS = """
-import os, time
-time.sleep(max(0, {go} - time.time()))
-for size in [16382, 16383, 16384, 16385, 32767, 32768, 32769] * 20:
+SIZES = [16382, 16383, 16384, 16385, 32767, 32768, 32769] * 20
+BORDERS = f"""{WAIT}
+for size in {SIZES}:
     line = b"x" * size + b"\\n"
     for part in (line[:16384], line[16384:]):
         os.write(1, part)
-        time.sleep(0.02)
+        time.sleep(0.05)
 """
-SIZE = 8_000_000
 
 
 @pytest.fixture(scope="module")
@@ -76,28 +82,39 @@ def storm(new_server: Callable[..., Server]) -> Iterator[tuple[Server, dict[str,
 
 
 def _weather(server: Server) -> dict[str, list[str]]:
-    until, go = int(time.time()) + 95, int(time.time()) + 60
-    bare = {"network": "none", "timeout_seconds": 280}  # no sidecar: a hundred of them take a machine's minute
-    steady = server.job(STEADY.format(until=until), **bare)
-    ids = {
-        "flood": [server.run(FLOOD.format(go=go), "python", profile="large", **bare)],
-        "binary": [server.run(BINARY.format(size=SIZE), "python", **bare) for _ in range(2)],
-        "borders": [server.run(BORDERS.format(go=go), "python", **bare)],
+    """All of them are at work when the first kill comes, and the steady ones after the last."""
+    bare = {"network": "none", "timeout_seconds": 900}  # no sidecar: a hundred of them take a machine's minute
+    steady = server.job(STEADY, **bare)
+    gated = {
+        "flood": [server.run(FLOOD, "python", profile="large", **bare)],
+        "binary": [server.run(BINARY, "python", **bare) for _ in range(2)],
+        "borders": [server.run(BORDERS, "python", **bare)],
     }
-    ids["steady"] = [server.launch(steady) for _ in range(RUNS - 4)]
-    time.sleep(max(0.0, go - time.time()))
+    waiting = [run_id for kind in gated.values() for run_id in kind]
+    ids = gated | {"steady": [server.launch(steady) for _ in range(RUNS - len(waiting))]}
+    for run_id in waiting:
+        with server.watch(run_id) as watch:
+            watch.until_status("running", 300)
+    for run_id in ids["steady"]:
+        with server.watch(run_id) as watch:
+            watch.until_line("line 1", 300)
+    for run_id in waiting:
+        server.open_gate(run_id)
     for _ in range(KILLS):
         server.stop(signal.SIGKILL)
         server.start()
         time.sleep(EVERY)
+    for run_id in ids["steady"]:
+        server.docker.kill(f"cronium-main-{run_id}", signal="SIGUSR1")
     for run_id in [one for kind in ids.values() for one in kind]:
-        assert server.ended(run_id, 240)["status"] == "succeeded", server.get(run_id)["message"]
+        assert server.ended(run_id, 300)["status"] == "succeeded", server.get(run_id)["message"]
     return ids
 
 
 def sealed_text(server: Server, run_id: str) -> bytes:
-    """logs.txt, which is what its seal says."""
+    """logs.txt, which is what its seal says, of a run that was taken over while it wrote."""
     text, run = server.text(run_id), server.get(run_id)
+    assert "adopted" in server.kinds(run_id)
     assert run["log_digest"] == hashlib.sha256(text).hexdigest()
     assert (run["log_lines"], run["log_bytes"], run["log_gaps"]) == (text.count(b"\n"), len(text), 0)
     return text
@@ -108,6 +125,7 @@ def test_numbered_lines_come_once_and_in_order(storm: tuple[Server, dict[str, li
     assert len(ids["steady"]) == RUNS - 4
     for run_id in ids["steady"]:
         *numbers, total = sealed_text(server, run_id).decode().splitlines()
+        assert len(numbers) >= 50 * KILLS, "it hardly wrote while the server was killed"
         assert total == f"total {len(numbers)}"
         assert numbers == [f"line {n}" for n in range(1, len(numbers) + 1)]
 
@@ -132,5 +150,4 @@ def test_bytes_that_are_no_text_come_as_they_were_written(storm: tuple[Server, d
 
 def test_lines_around_the_engines_borders_come_whole(storm: tuple[Server, dict[str, list[str]]]) -> None:
     server, ids = storm
-    sizes = [16382, 16383, 16384, 16385, 32767, 32768, 32769] * 20
-    assert [len(line) for line in sealed_text(server, ids["borders"][0]).splitlines()] == sizes
+    assert [len(line) for line in sealed_text(server, ids["borders"][0]).splitlines()] == SIZES

@@ -22,7 +22,6 @@ from websockets.sync.client import connect
 from executor import tokens
 from executor.spec import MB
 from tests.engine.hostile import probes
-from tests.engine.hostile.conftest import open_gate
 from tests.engine.server import ROOT, Server
 from tests.engine.test_secrets import SCRIPTS, SECRETS, clean, everything
 
@@ -113,7 +112,7 @@ def attack(server: Server, innocent: str, key: Ed25519PrivateKey) -> Iterator[At
     got = json.loads(server.text(run_id).decode(errors="replace").splitlines()[-1])
     after, peak = _memory(server, run_id)
     yield Attack(got["answers"], got["fine"], before, after, peak, server.container(run_id, "sidecar"))
-    open_gate(server, run_id)
+    server.open_gate(run_id)
     assert server.ended(run_id)["status"] == "succeeded"
     assert server.get(run_id)["output"] is None
 
@@ -166,7 +165,7 @@ def test_the_sidecars_memory_is_flat(attack: Attack) -> None:
 
 def test_a_finished_runs_token_is_dead_within_a_second(server: Server, runner_images: dict[str, str]) -> None:
     """Asked all the time from beside the sidecar, in its own network: nobody gets nearer."""
-    wait = "import time\nwhile not os.path.exists('/tmp/end'): time.sleep(0.05)"
+    wait = "import time\nwhile not os.path.exists('/tmp/gate'): time.sleep(0.05)"
     run_id = server.run(SHOW_TOKEN + wait, "python")
     with server.watch(run_id) as watch:
         token = token_of(watch.until_line("eyJ").lines[-1][3].encode())
@@ -192,7 +191,7 @@ while True:
     try:
         client.start(made)
         server.until(lambda: b" 200\n" in client.logs(made))
-        open_gate(server, run_id)
+        server.open_gate(run_id)
         finished = datetime.fromisoformat(server.ended(run_id)["finished_at"]).timestamp()
         time.sleep(1.5)  # what is waited for is that nothing comes
         rows = [line.split() for line in client.logs(made).decode().splitlines() if line[:1].isdigit()]

@@ -13,7 +13,7 @@ listener.settimeout(0.2)
 token = os.environ["CRONIUM_EXECUTION_TOKEN"]
 visitors = ticks = 0
 digest = hashlib.sha256(b"innocent")
-while not os.path.exists("/tmp/end"):
+while not os.path.exists("/tmp/gate"):
     try:
         listener.accept()[0].close()
         visitors += 1

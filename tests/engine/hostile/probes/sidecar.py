@@ -144,5 +144,5 @@ while slow and time.monotonic() < begun + 30:
 answers["slow"] = {"closed": closed, "refused": refused, "seconds": time.monotonic() - begun}
 fine |= {"health": get("/health", None), "input": get(path)}
 print(json.dumps({"answers": answers, "fine": fine}), flush=True)
-while not os.path.exists("/tmp/end"):
+while not os.path.exists("/tmp/gate"):
     time.sleep(0.05)
