@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -9,7 +10,10 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from cronium_admin.hosts.leaving import within
+
 log = logging.getLogger("cronium.database")
+CLOSE_SECONDS = 10.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,7 +45,7 @@ class DatabaseThreads:
                 log.warning("the database did not answer (%s); trying again", str(error).strip())
                 pause = min(2 * pause, 5.0)
 
-    def close(self) -> None:
-        """End the retries and the threads."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """End the retries and the threads; what hangs in the database is left behind after that time."""
         self._closed.set()
-        self._pool.shutdown(wait=True)
+        within(time.monotonic() + seconds, self._pool.shutdown)

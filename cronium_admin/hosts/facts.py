@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,32 +11,54 @@ from django.conf import settings
 from django.db import connection
 
 from cronium_admin.hosts.models import EMBEDDED
+from cronium_admin.rounds import Rounds
 from executor.errors import EngineError
 from executor.sandbox import EngineLike
 
+SECONDS = 2.0
+SILENT_SECONDS = 10.0  # a request may take three times as long before it fails
+SILENT = f"The Docker Engine has not answered for {SILENT_SECONDS:g} s. Is it running? `manage.py doctor` tells more."
 AGAIN_SECONDS = 60.0  # an engine rarely learns another runtime
 KEPT_BACK = 0.1  # of the engine's memory, for the system and the engine itself
 MB = 1024 * 1024
 
 
-class HostFacts:
-    """Asked every few seconds by one thread; what rarely changes is asked of the engine once a minute."""
+class HostFacts(Rounds):
+    """A thread asks the engine, which may take its time; `read` never waits for it.
 
-    def __init__(self, engine: EngineLike) -> None:
+    What rarely changes is asked once a minute.
+    """
+
+    def __init__(self, engine: EngineLike, closing: threading.Event | None = None) -> None:
+        super().__init__("facts", self.round, 0.0, closing)
+        self.known = threading.Event()  # the engine has answered once, or has been found not to
         self._engine = engine
         self._at = -AGAIN_SECONDS
         self._lasting: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
+        self._asked_at: float | None = None  # while it has not answered yet
 
-    def read(self) -> dict[str, Any]:
-        """Columns of the host's row. An engine that does not answer is told as `engine_error`."""
-        busy: dict[str, Any] = {"load": os.getloadavg()[0], "memory_used_bytes": memory_used()}
+    def round(self) -> float:
+        self._asked_at = time.monotonic()
         try:
             self._engine.ping()
             if time.monotonic() - self._at > AGAIN_SECONDS:
                 self._lasting, self._at = self._ask(), time.monotonic()
-            return busy | self._lasting | {"engine_error": ""}
+            self._told = self._lasting | {"engine_error": ""}
         except EngineError as error:
-            return busy | {"engine_error": str(error)}
+            self._told = {"engine_error": str(error)}
+        finally:
+            self._asked_at = None
+            self.known.set()
+        return SECONDS
+
+    def read(self) -> dict[str, Any]:
+        """Columns of the host's row, as known by now. An engine that does not answer is told as `engine_error`."""
+        told = {"load": os.getloadavg()[0], "memory_used_bytes": memory_used()} | self._told
+        asked_at = self._asked_at
+        if asked_at is not None and time.monotonic() - asked_at > SILENT_SECONDS:
+            told["engine_error"] = told.get("engine_error") or SILENT
+        return told
 
     def _ask(self) -> dict[str, Any]:
         cpus, memory = self._engine.resources()

@@ -23,6 +23,7 @@ from cronium_admin.hosts.engine_watch import EngineWatch
 from cronium_admin.hosts.facts import HostFacts
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
+from cronium_admin.hosts.leaving import HAND_OVER_SECONDS, LEAVE_SECONDS, STOP_SECONDS, left, within
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
@@ -43,6 +44,7 @@ from executor.supervisor import Supervisor
 
 log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
+FACTS_SECONDS = 3.0
 STANDBY_SECONDS = 0.5  # a dead process is replaced this soon where its lock tells of it
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
 REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started
@@ -72,17 +74,17 @@ class Runner:
         self.unsafe = False  # the host's stored verdict
         self.draining = False
         self._subnets = SubnetPool(settings.CONFIG.subnet_pool)
-        self._facts = HostFacts(self.engine)
         self._watch = EngineWatch(host, self.engine, queues)
         self._offer = Offer(queues)
         self._swept_at = -SETTLE_SECONDS
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._facts = HostFacts(self.engine, self._closing)
         self.supervisor = Supervisor(self.engine, settings.CONFIG.max_concurrent, self._subnets, self._wake.set)
-        self._threads = [
+        self._dispatcher, self._pulse = (
             threading.Thread(target=self._loop, args=(step, every), name=step.__name__, daemon=True)
             for step, every in ((self._dispatch, SWEEP_SECONDS), (self._beat, HEARTBEAT_SECONDS))
-        ]
+        )
         self._trials = canary.Trials(self.engine, host, self._subnets, self.database, self._closing)
         self._rounds = [
             Rounds("reaper", self._reap_round, REAP_SOON_SECONDS, self._closing),
@@ -92,14 +94,18 @@ class Runner:
 
     def start(self) -> None:
         """Take over what an earlier process left, clear up after it, then take work."""
+        self._facts.start()
+        self._facts.known.wait(FACTS_SECONDS)  # what it has to offer, before it takes anything
         self.acts = self.database.call(self._acting.acquire)
         if self.acts:
-            self.database.call(self._acting.renew, self._tell())  # what it has to offer, before it takes anything
+            self.database.call(self._acting.renew, self._tell())
+        self._pulse.start()  # before anything that waits for the engine: the host's lease is short
+        if self.acts:
             self._take_over()
             self._reap(host_label(self.host))
             self._reap()
         self.unsafe = self.database.call(canary.is_unsafe, self.host)
-        for thread in (*self._threads, *self._rounds):
+        for thread in (self._dispatcher, *self._rounds):
             thread.start()
 
     def look(self, run_id: str) -> None:
@@ -109,38 +115,56 @@ class Runner:
         else:
             self._wake.set()
 
-    def close(self, seconds: float = 25.0) -> bool:
-        """Take nothing new, stop what runs, leave an empty engine; False when that took too long."""
-        self._end_loops()
-        return self._leave(self.supervisor.close(seconds))
+    def close(self, seconds: float = STOP_SECONDS) -> bool:
+        """Take nothing new, stop what runs, leave an empty engine; False when that took too long.
 
-    def hand_over(self, seconds: float = 3.0) -> bool:
-        """Take nothing new and let go of what runs: the scripts go on, and the next process takes them over."""
+        What is still there after `seconds`, or after `hurry`, is handed over. Returns LEAVE_SECONDS later at most.
+        """
         self._end_loops()
-        done = self.supervisor.release(seconds)
-        released = self.database.call(self._release)
-        if released:
-            log.info("handed over %d runs that go on", released)
-        return self._leave(done)
+        done = self.supervisor.close(seconds)
+        now = time.monotonic()
+        self._join(now + LEAVE_SECONDS / 3)
+        return self._leave(now + LEAVE_SECONDS) and done
 
-    def _release(self) -> int:
+    def hurry(self) -> None:
+        """Hand over what a `close` that is under way has not stopped yet."""
+        self.supervisor.release(0)
+
+    def hand_over(self, seconds: float = HAND_OVER_SECONDS) -> bool:
+        """Take nothing new and let go of what runs: the scripts go on, and the next process takes them over.
+
+        Returns after `seconds` at most, whether the database and the engine answer or not: False when it was not told
+        of all, and the next process finds out by itself.
+        """
+        end = time.monotonic() + seconds
+        self._end_loops()
+        self.supervisor.release(0)  # at once, and then what was claimed a moment ago
+        self._join(end - 2 * seconds / 3)
+        done = self.supervisor.release(left(end - seconds / 3))
+        return self._leave(end) and done
+
+    def _release(self) -> None:
         mine = Run.objects.filter(status=Status.RUNNING, lease_owner=self.owner).values_list("pk", "lease_epoch")
-        return sum(transitions.release(run_id, epoch) for run_id, epoch in mine)
+        if released := sum(transitions.release(run_id, epoch) for run_id, epoch in mine):
+            log.info("handed over %d runs that go on", released)
 
     def _end_loops(self) -> None:
         self._closing.set()
         self._wake.set()
         self._trials.cut()
 
-    def _leave(self, done: bool) -> bool:
-        for thread in (*self._threads, self._trials.thread):
+    def _join(self, end: float) -> None:
+        for thread in (self._dispatcher, self._pulse, self._trials.thread):
             if thread.is_alive():
-                thread.join(2)
-        if self.acts:
-            self.database.call(self._acting.give_up)
-        self.writer.close()
-        self.database.close()
-        return done
+                thread.join(left(end))
+
+    def _leave(self, end: float) -> bool:
+        """Give the leases up and end the threads; False when that was not done until `end`."""
+        steps = [partial(self.database.call, self._release)]
+        steps += [partial(self.database.call, self._acting.give_up)] if self.acts else []
+        told = within(end, *steps, self.writer.close)
+        self.database.close(left(end))
+        return told
 
     def _loop(self, step: Callable[[], None], every: float) -> None:
         while not self._closing.is_set():
@@ -160,7 +184,7 @@ class Runner:
         if not self.acts or self.draining or (self.unsafe and not settings.CONFIG.allow_unsafe_host):
             return
         while self.supervisor.free() > 0 and not self._closing.is_set():
-            if not (queues := self._open_queues()):
+            if not (queues := self._open_queues()) or self._closing.is_set():
                 return
             choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues))
             run = self.database.call(transitions.claim_next, self.host, self.owner, choose)

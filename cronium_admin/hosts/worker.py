@@ -56,12 +56,20 @@ class Worker:
             log.exception("the Celery consumer ended; waiting runs are found by the sweep")
 
     def stop(self, *, hand_over: bool = False) -> bool:
-        """Stop taking work, stop what runs or hand it over; False when something was still there at the end."""
+        """Stop taking work, stop what runs or hand it over; False when something was still there at the end.
+
+        Returns REST_SECONDS after the runner at most: see there.
+        """
         celery_state.should_stop = 0
         done = self.runner.hand_over() if hand_over else self.runner.close()
-        self._thread.join(1)
+        if self._thread.is_alive():
+            self._thread.join(1)
         celery_state.should_stop = None
         return done
+
+    def hurry(self) -> None:
+        """Somebody asked once more while it stops: what has not ended yet is handed over."""
+        self.runner.hurry()
 
 
 def current() -> Worker | None:

@@ -156,6 +156,7 @@ def test_the_heartbeat_tells_of_the_host() -> None:
     runner = Runner("east", FakeEngine(), ("default", "night"))
     try:
         counters.count("cronium_adoptions_total")
+        runner._facts.round()
         runner._beat()  # begins to act, and knows what it has to offer before it takes anything
         assert runner._offer.memory_bytes
         row = Host.objects.get(name="east")

@@ -230,6 +230,7 @@ class TestRunner:
         self, runner: Runner, engine: FakeEngine
     ) -> None:
         engine.offered = ("runc", "runsc")
+        runner._facts.round()
         runner._beat()
         assert (Host.objects.get().runtimes, runner.unsafe) == (["runc", "runsc"], False)
         canary.store("east", [THROUGH])

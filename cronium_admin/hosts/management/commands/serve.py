@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from argparse import ArgumentParser
 from contextlib import suppress
 from types import FrameType
@@ -12,8 +13,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import lifespan, preflight
+from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.models import EMBEDDED
-from cronium_admin.hosts.worker import Worker
+from cronium_admin.hosts.worker import Worker, current
 from cronium_admin.logs.keeper import Keeper
 from cronium_admin.static_files import collect
 
@@ -28,6 +30,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ended_by.append(sig)
+        if len(ended_by) > 1 and (worker := current()):
+            threading.Thread(target=worker.hurry, name="signals", daemon=True).start()
         super().handle_exit(sig, frame)
 
 
@@ -65,6 +69,12 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
         server.run()
 
 
+def _stop(worker: Worker) -> None:
+    hand_over = ended_by[:1] == [signal.SIGTERM]
+    end_by(leaving_seconds(hand_over=hand_over) + DRAIN_SECONDS)
+    worker.stop(hand_over=hand_over)
+
+
 class Command(BaseCommand):
     help = "Web and executor in one process: SQLite, in-memory channel layer and broker."
 
@@ -74,7 +84,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         worker, keeper = Worker(options["host_name"]), Keeper()
         lifespan.on_start += [worker.start, keeper.start]
-        lifespan.on_stop += [lambda: worker.stop(hand_over=ended_by[:1] == [signal.SIGTERM]), keeper.stop]
+        lifespan.on_stop += [lambda: _stop(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
         announce(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
         run_server()

@@ -3,6 +3,7 @@
 import queue
 import signal
 import socket
+import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import preflight
+from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.management.commands.serve import announce
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.jobs.rules import DEFAULT_QUEUE, validate_queue
@@ -25,6 +27,19 @@ def _queues(text: str) -> tuple[str, ...]:
     if not names:
         raise ArgumentTypeError("Name at least one queue, such as default.")
     return names
+
+
+def _stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
+    """Wait for a signal and end as it says: in time, and sooner if another one comes."""
+    hand_over = signals.get() == signal.SIGTERM
+    end_by(leaving_seconds(hand_over=hand_over))
+
+    def hurry() -> None:
+        signals.get()
+        worker.hurry()
+
+    threading.Thread(target=hurry, name="signals", daemon=True).start()
+    worker.stop(hand_over=hand_over)
 
 
 class Command(BaseCommand):
@@ -43,4 +58,4 @@ class Command(BaseCommand):
             signal.signal(number, lambda given, _: signals.put(given))
         worker.start()
         announce(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
-        worker.stop(hand_over=signals.get() == signal.SIGTERM)
+        _stop(worker, signals)

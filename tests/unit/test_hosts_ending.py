@@ -1,0 +1,194 @@
+"""A worker whose database is away, or whose engine hangs: it ends in its time, and its heartbeat goes on."""
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from cronium_admin.hosts import facts
+from cronium_admin.hosts.management.commands import worker as command
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.runner import Runner
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_spec
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+FOREVER = "echo up; while :; do sleep 0.05; done"
+
+
+class Hanging(FakeEngine):
+    """Takes every request, and gives no answer while `hangs`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def _enter(self, method: str) -> None:
+        self.answers.wait(60)
+        super()._enter(method)
+
+
+@pytest.fixture
+def engine() -> Iterator[Hanging]:
+    made = Hanging()
+    yield made
+    made.answers.set()
+    made.close()
+
+
+@pytest.fixture
+def runner(engine: Hanging, transactional_db: None) -> Iterator[Runner]:
+    made = Runner("east", engine)
+    made.acts = made._acting.acquire()
+    yield made
+    engine.answers.set()
+    made.close(1)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long it takes; 15 for one that does not end."""
+    began = time.monotonic()
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(15)
+    return time.monotonic() - began
+
+
+class TestDatabaseAway:
+    @pytest.fixture
+    def away(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+        over = threading.Event()
+
+        def make(how: str) -> None:
+            def call(*_: Any) -> None:
+                if how == "hangs":
+                    over.wait(60)
+                raise OperationalError("no route to host")
+
+            monkeypatch.setattr(runner, "_release", call)
+            monkeypatch.setattr(runner._acting, "give_up", call)
+
+        yield make
+        over.set()
+
+    @pytest.mark.parametrize("how", ["refuses", "hangs"])
+    def test_a_hand_over_ends_in_its_time_all_the_same(
+        self, runner: Runner, engine: Hanging, away: Callable[[str], None], how: str
+    ) -> None:
+        told = Remembering()
+        runner.supervisor.start(make_spec(script=FOREVER), told)
+        told.wait_for_text(b"up")
+        away(how)
+        done: list[bool] = []
+        assert seconds_of(lambda: done.append(runner.hand_over(1.5))) < 3
+        assert done == [False]
+        assert (told.result, len(engine.containers)) == (None, 2)
+        assert runner.database._closed.is_set()
+
+    @pytest.mark.parametrize("how", ["refuses", "hangs"])
+    def test_a_stop_does_too(
+        self, runner: Runner, away: Callable[[str], None], how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        away(how)
+        monkeypatch.setattr("cronium_admin.hosts.runner.LEAVE_SECONDS", 1.0)
+        assert seconds_of(lambda: runner.close(0.5)) < 3
+
+
+class TestSignals:
+    def test_what_a_stop_has_not_ended_yet_is_handed_over_at_the_next_signal(
+        self, runner: Runner, engine: Hanging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec, told = make_spec(script=FOREVER), Remembering()
+        runner.supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+        monkeypatch.setattr(told, "stopping", lambda why: bool(runner.database._closed.wait(60)))  # hangs
+        given = queue.SimpleQueue[int]()
+        given.put(signal.SIGINT)
+        stopping = threading.Event()
+        monkeypatch.setattr(command, "end_by", lambda seconds: stopping.set())
+
+        class Alone:
+            hurry = staticmethod(runner.hurry)
+
+            @staticmethod
+            def stop(*, hand_over: bool) -> None:
+                assert not hand_over
+                runner.close(2)
+
+        thread = threading.Thread(target=command._stop, args=(Alone, given), daemon=True)
+        thread.start()
+        assert stopping.wait(5)
+        time.sleep(0.2)
+        given.put(signal.SIGTERM)
+        time.sleep(0.2)
+        assert runner.supervisor._releasing
+        thread.join(15)
+        assert told.result is None
+
+    def test_a_process_ends_whatever_hangs(self) -> None:
+        words = (
+            "import threading, time\n"
+            "from cronium_admin.hosts.leaving import end_by\n"
+            "end_by(0.3)\n"
+            "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", words], timeout=20, check=False)
+        assert done.returncode == 1
+
+
+class TestEngineHangs:
+    def test_the_heartbeat_does_not_wait_for_it(self, runner: Runner, engine: Hanging) -> None:
+        runner._facts.round()
+        assert seconds_of(runner._beat) < 2
+        known = Host.objects.get()
+        assert (known.cpus, known.engine_error) == (8.0, "")
+        engine.answers.clear()
+        Host.objects.update(lease_expires_at=timezone.now() + timedelta(seconds=1))
+        runner._facts.start()
+        assert seconds_of(runner._beat) < 2
+        row = Host.objects.get()
+        assert row.lease_expires_at is not None
+        assert row.lease_expires_at > timezone.now() + timedelta(seconds=10)
+        assert row.cpus == 8.0
+
+    def test_the_hosts_row_says_so_after_a_while(
+        self, runner: Runner, engine: Hanging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine.answers.clear()
+        monkeypatch.setattr(facts, "SILENT_SECONDS", 0.2)
+        runner._facts.start()
+        time.sleep(0.4)
+        runner._beat()
+        assert "has not answered" in Host.objects.get().engine_error
+        engine.answers.set()
+        assert runner._facts.known.wait(5)
+        runner._beat()
+        assert Host.objects.get().engine_error == ""
+
+    def test_a_start_keeps_its_lease_while_it_clears_up(self, engine: Hanging, transactional_db: None) -> None:
+        runner = Runner("east", engine)
+        engine.answers.clear()
+        try:
+            thread = threading.Thread(target=runner.start, daemon=True)
+            thread.start()
+            end = time.monotonic() + 10
+            while time.monotonic() < end and not runner._pulse.is_alive():
+                time.sleep(0.05)
+            assert thread.is_alive()
+            Host.objects.update(heartbeat_at=None)
+            time.sleep(2.5)
+            assert Host.objects.get().heartbeat_at is not None
+        finally:
+            engine.answers.set()
+            thread.join(10)
+            runner.close(1)
