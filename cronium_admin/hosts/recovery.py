@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable
+from executor.errors import EngineError
 from executor.spec import RunSpec
 
 log = logging.getLogger("cronium.recovery")
@@ -44,7 +45,8 @@ def take_over(
 ) -> list[Adopted]:
     """Settle or adopt what nobody sees to: this host's runs that are not `active` here. For who holds its lease.
 
-    What had not begun waits again: user code starts at most once. `remove` ends a run whose log can't be masked.
+    What had not begun waits again: user code starts at most once. `remove` ends a run whose log can't be masked; while
+    it raises EngineError that run stays as it is, for the next look.
     """
     adopted = []
     for run in Run.objects.filter(status__in=ON_HOST, host=host).exclude(pk__in=active):
@@ -53,9 +55,11 @@ def take_over(
                 transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN)
             else:
                 transitions.requeue(run.pk, run.lease_epoch, STOPPED)
-        elif transitions.adopt(run.pk, run.lease_epoch, owner, _how(run, owner)):
-            adopted.append(_adopted(run, instance, host, remove))
-    return [one for one in adopted if one]
+        elif (spec := _spec(run, instance, host, remove)) and transitions.adopt(
+            run.pk, run.lease_epoch, owner, _how(run, owner)
+        ):
+            adopted.append(_adopted(run, spec))
+    return adopted
 
 
 def _how(run: Run, owner: str) -> str:
@@ -66,18 +70,27 @@ def _how(run: Run, owner: str) -> str:
     return f"Taken over by the new worker of host {run.host}: the one before {before}"
 
 
-def _adopted(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None]) -> Adopted | None:
-    run.refresh_from_db()
+def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None]) -> RunSpec | None:
+    """How it goes on; None where its log could not be masked, so it is ended as soon as the engine lets us."""
     try:
         _refuse_other_secrets(run)
-        spec = spec_of(run, instance, host)
+        return spec_of(run, instance, host)
     except SecretUnavailable as error:
         run.secrets = []
-        remove(spec_of(run, instance, host))
-        transitions.finish(run.pk, run.lease_epoch, Ending(Status.ERRORED, "secret_unavailable", str(error)))
+        try:
+            remove(spec_of(run, instance, host))
+        except EngineError as trouble:
+            log.warning("run %s could not be stopped yet: %s", run.pk, trouble, extra={"run_id": str(run.pk)})
+        else:
+            transitions.finish(run.pk, run.lease_epoch, Ending(Status.ERRORED, "secret_unavailable", str(error)))
         return None
+
+
+def _adopted(run: Run, spec: RunSpec) -> Adopted:
+    run.refresh_from_db()
     passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
-    return Adopted(spec, run.lease_epoch, max(0.0, run.timeout_seconds - passed.total_seconds()), run.stop_reason)
+    seconds_left = max(0.0, run.timeout_seconds - passed.total_seconds())
+    return Adopted(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, run.stop_reason)
 
 
 def _refuse_other_secrets(run: Run) -> None:

@@ -1,5 +1,6 @@
 """Which process acts for a host, and what becomes of the runs of one that is gone."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,12 @@ from django.utils import timezone
 from cronium_admin.hosts import lease, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.models import Host
+from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, RunEvent, Status
+from cronium_admin.runs.service import launch
 from cronium_admin.secrets.models import Secret
+from executor.errors import EngineUnreachable
+from executor.spec import RunSpec
 
 pytestmark = pytest.mark.django_db
 PAST = timedelta(seconds=-700)
@@ -118,6 +123,25 @@ class TestTakeOver:
         assert removed == [str(run.pk)]
         assert (run.status, run.reason) == (Status.ERRORED, "secret_unavailable")
         assert "KEY was changed" in run.message
+
+    def test_an_engine_that_is_away_holds_up_no_other_run(self, run: Run, make_job: Callable[..., Job]) -> None:
+        """What can't be stopped yet is looked at again: nobody takes it for a run that somebody sees to."""
+        Secret.objects.create(name="KEY", encrypted="x", updated_at=timezone.now() + timedelta(seconds=5))
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        other = launch(make_job(), None)
+        put(other, Status.RUNNING, started_at=timezone.now())
+
+        def away(spec: RunSpec) -> None:
+            raise EngineUnreachable("no answer")
+
+        taken = recovery.take_over("a", "new", "inst", frozenset(), away)
+        assert [one.spec.run_id for one in taken] == [str(other.pk)]
+        run.refresh_from_db()
+        assert (run.status, run.lease_owner, run.lease_epoch) == (Status.RUNNING, "dead", 2)
+        removed: list[str] = []
+        recovery.take_over("a", "new", "inst", {str(other.pk)}, lambda spec: removed.append(spec.run_id))
+        run.refresh_from_db()
+        assert (removed, run.reason) == ([str(run.pk)], "secret_unavailable")
 
 
 class TestAbandoned:
