@@ -10,21 +10,38 @@ from executor.seen import Found
 log = logging.getLogger("cronium.reaper")
 
 
-def leftovers(engine: EngineLike, instance: str, host: str, living: Callable[[Set[str]], Set[str]]) -> list[Found]:
-    """This instance's and host's containers and networks of runs that don't live; containers first.
+def leftovers(
+    engine: EngineLike,
+    instance: str,
+    host: str,
+    living: Callable[[Set[str]], Set[str]],
+    deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
+) -> list[Found]:
+    """This instance's containers and networks of runs that don't live; containers first.
 
-    `living` says which of the run ids it is given must be left alone. It is asked after the listing: what
-    comes to life later has things with other ids.
+    `living` says which of the ids of this host's runs must be left alone. `deserted` is given what belongs to other
+    hosts, as (host, run id), and says what of it nobody sees to any more. Both are asked after the listing: what comes
+    to life later has things with other ids. Raises EngineError where there is no listing.
     """
-    ours = [one for one in engine.find_ours(instance) if one.host == host]
-    keep = living({one.run_id for one in ours}) if ours else frozenset()
-    return sorted((one for one in ours if one.run_id not in keep), key=lambda one: one.kind)
+    ours = engine.find_ours(instance)
+    own = {one.run_id for one in ours if one.host == host}
+    keep = living(own) if own else frozenset()
+    others = {(one.host, one.run_id) for one in ours if one.host != host}
+    nobodys = deserted(others) if others else frozenset()
+    over = {(host, run_id) for run_id in own - keep} | nobodys
+    return sorted((one for one in ours if (one.host, one.run_id) in over), key=lambda one: one.kind)
 
 
-def reap(engine: EngineLike, instance: str, host: str, living: Callable[[Set[str]], Set[str]]) -> list[Found]:
+def reap(
+    engine: EngineLike,
+    instance: str,
+    host: str,
+    living: Callable[[Set[str]], Set[str]],
+    deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
+) -> list[Found]:
     """Remove the leftovers, by id, and return those that are gone. An error keeps one for the next time."""
     gone = []
-    for one in leftovers(engine, instance, host, living):
+    for one in leftovers(engine, instance, host, living, deserted):
         try:
             if one.kind == "container":
                 engine.remove_container(one.id)

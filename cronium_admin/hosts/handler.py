@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError
 
 from cronium_admin import counters
 from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.recovery import clean
 from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import transitions
@@ -120,8 +121,7 @@ class RowHandler:
             self._database.call(transitions.finish, self._run_id, self._epoch, plain)
 
     def cleaned(self) -> None:
-        self._database.call(transitions.mark_clean, self._run_id)
-        self._database.call(runtime.forget, self._run_id)
+        self._database.call(clean, self._run_id)
 
     def stopping(self, why: str) -> bool:
         kept = self._database.call(transitions.stopping, self._run_id, self._epoch, why, STOPPING[why])

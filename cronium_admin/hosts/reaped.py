@@ -8,6 +8,7 @@ from django.db import transaction
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.recovery import is_uuid
 from cronium_admin.runs.models import Run
+from executor.canary import host_label
 from executor.seen import Found
 
 KEPT = 20
@@ -28,7 +29,7 @@ def keep(host: str, gone: Sequence[Found], at: datetime) -> None:
 
 def _entry(host: str, one: Found, at: datetime) -> dict[str, str]:
     """A canary's things are labelled with another host, and there is no run of their id."""
-    run_id = one.run_id if one.host == host and is_uuid(one.run_id) else ""
+    run_id = one.run_id if one.host != host_label(host) and is_uuid(one.run_id) else ""
     return {"kind": one.kind, "name": one.name[:LONGEST_NAME], "run_id": run_id, "at": at.isoformat()}
 
 

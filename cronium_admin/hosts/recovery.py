@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -16,8 +16,9 @@ from cronium_admin.hosts.specs import spec_of
 from cronium_admin.logs import late
 from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
-from cronium_admin.runs.models import ON_HOST, Run, Status
+from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
 from cronium_admin.runs.transitions import Ending
+from cronium_admin.runtime import service as runtime
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable
 from executor.errors import EngineError
@@ -103,6 +104,11 @@ def _refuse_other_secrets(run: Run) -> None:
         )
 
 
+def _acted_for() -> set[str]:
+    """The names of the hosts that have a process: their lease is not over."""
+    return set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
+
+
 def settle_abandoned() -> int:
     """Runs whose host is away: what had not begun waits for another, what had is lost after a while. For anybody.
 
@@ -110,10 +116,10 @@ def settle_abandoned() -> int:
     """
     after = timedelta(seconds=settings.CONFIG.lost_after)
     over = Run.objects.filter(status__in=ON_HOST, lease_expires_at__lt=Now())
-    living = set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
+    acted_for = _acted_for()
     settled = 0
     for run in over.only("status", "lease_epoch", "host", "cancel_requested_at"):
-        if run.host in living:
+        if run.host in acted_for:
             continue  # its own process sees to it
         if run.status == Status.RUNNING:
             message = (
@@ -138,6 +144,37 @@ def living(host: str, run_ids: Set[str]) -> set[str]:
     ids = [one for one in run_ids if is_uuid(one)]
     own = Q(status__in=ON_HOST, host=host) | Q(finished_at__gt=Now() - REAP_GRACE)
     return {str(pk) for pk in Run.objects.filter(own, pk__in=ids).values_list("pk", flat=True)}
+
+
+def deserted(things: Set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the (host, run id) whose run has ended and whose host no process acts for, as after it was renamed."""
+    ids = {run_id for _, run_id in things if is_uuid(run_id)}
+    over = Run.objects.filter(pk__in=ids, status__in=TERMINAL, finished_at__lt=Now() - REAP_GRACE)
+    ended = {str(pk) for pk in over.values_list("pk", flat=True)}
+    acted_for = _acted_for()
+    return {(host, run_id) for host, run_id in things if run_id in ended and host not in acted_for}
+
+
+def note_clean(host: str, gone: Set[str], left: Set[str], looks_back: timedelta | None) -> None:
+    """Mark those of which nothing is left on the engine: the ended runs in `gone`, and of this host any but `left`.
+
+    Of these only the ones that ended within `looks_back`, where it is given.
+    """
+    over = Run.objects.filter(status__in=TERMINAL, cleaned_at=None, finished_at__lt=Now() - REAP_GRACE)
+    own = Q(host=host)
+    if looks_back is not None:
+        own &= Q(finished_at__gt=Now() - looks_back)
+    removed = Q(pk__in=[one for one in gone if is_uuid(one)])
+    for run_id in over.filter(own | removed).values_list("pk", flat=True):
+        if str(run_id) not in left:
+            clean(run_id)
+
+
+def clean(run_id: UUID) -> None:
+    """Nothing of a run that has ended is left on its engine, and nothing of it is asked again. Of no other run."""
+    with transaction.atomic():
+        if transitions.mark_clean(run_id):
+            runtime.forget(run_id)
 
 
 def is_uuid(text: str) -> bool:

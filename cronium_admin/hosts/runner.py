@@ -3,17 +3,16 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from cronium_admin import counters
-from cronium_admin.hosts import admission, canary, reaped, recovery
+from cronium_admin.hosts import admission, canary, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.checkup import Checkup
@@ -25,18 +24,15 @@ from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.leaving import HAND_OVER_SECONDS, LEAVE_SECONDS, STOP_SECONDS, left, within
 from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.logs.store import LogWriter, RunLog
-from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.service import SecretUnavailable
 from executor import crash, options
-from executor.canary import host_label
-from executor.errors import EngineError
-from executor.reaper import reap
 from executor.sandbox import EngineLike
 from executor.spec import Cursor, Dropped, Resumption, RunSpec
 from executor.subnets import SubnetPool
@@ -47,7 +43,6 @@ HEARTBEAT_SECONDS = 2.0
 FACTS_SECONDS = 3.0
 STANDBY_SECONDS = 0.5  # a dead process is replaced this soon where its lock tells of it
 SWEEP_SECONDS = 5.0  # a lost "look at run X" costs this much delay
-REAP_SECONDS, REAP_SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started
 SETTLE_SECONDS = 10.0
 DROP_SECONDS = 10.0
 
@@ -86,8 +81,11 @@ class Runner:
             for step, every in ((self._dispatch, SWEEP_SECONDS), (self._beat, HEARTBEAT_SECONDS))
         )
         self._trials = canary.Trials(self.engine, host, self._subnets, self.database, self._closing)
+        self._reaper = Reaper(
+            *(host, self.instance, self.engine, self.database, self.supervisor.active, lambda: self.acts, self._closing)
+        )
         self._rounds = [
-            Rounds("reaper", self._reap_round, REAP_SOON_SECONDS, self._closing),
+            self._reaper,
             Checkup(host, self.database, lambda: self.acts, self._closing),
             *([self._trials] if settings.CONFIG.canary == "on" else ()),
         ]
@@ -102,8 +100,7 @@ class Runner:
         self._pulse.start()  # before anything that waits for the engine: the host's lease is short
         if self.acts:
             self._take_over()
-            self._reap(host_label(self.host))
-            self._reap()
+            self._reaper.at_start()
         self.unsafe = self.database.call(canary.is_unsafe, self.host)
         for thread in (self._dispatcher, *self._rounds):
             thread.start()
@@ -274,21 +271,3 @@ class Runner:
     def _cancelled(self) -> list[UUID]:
         flagged = Run.objects.filter(status__in=ON_HOST, lease_owner=self.owner, cancel_requested_at__isnull=False)
         return list(flagged.values_list("pk", flat=True))
-
-    def _reap(self, host: str = "") -> None:
-        try:
-            gone = reap(self.engine, self.instance, host or self.host, self._living)
-            for one in gone:
-                counters.count("cronium_reaped_total", kind=one.kind)
-            if gone:
-                self.database.call(reaped.keep, self.host, gone, timezone.now())
-        except EngineError as error:
-            log.error("%s", error)
-
-    def _living(self, run_ids: Set[str]) -> Set[str]:
-        return self.supervisor.active() | self.database.call(recovery.living, self.host, run_ids)
-
-    def _reap_round(self) -> float:
-        if self.acts:
-            self._reap()
-        return REAP_SECONDS

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
+from django.utils import timezone
 
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run
+from cronium_admin.runtime.models import Receipt
 from executor.spec import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -51,3 +53,21 @@ def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
         handler(run).finish(DONE)
     run.refresh_from_db()
     assert (run.status, len(calls)) == ("running", 1)
+
+
+def receipts(run: Run) -> int:
+    return Receipt.objects.filter(run=run).count()
+
+
+def test_what_a_second_attempt_may_ask_again_outlives_the_clean_up_of_the_first(
+    run: Run, handler: Callable[..., RowHandler]
+) -> None:
+    first = handler(run, 1)
+    Receipt.objects.create(run=run, key="request:1", what="PUT /variables/day", answer="{}")
+    Run.objects.filter(pk=run.pk).update(status="starting", lease_epoch=3)  # it waited again, and was claimed again
+    first.cleaned()
+    assert receipts(run) == 1
+    Run.objects.filter(pk=run.pk).update(status="succeeded", finished_at=timezone.now())
+    handler(run, 3).cleaned()
+    run.refresh_from_db()
+    assert (receipts(run), run.cleaned_at is not None) == (0, True)

@@ -105,9 +105,9 @@ def test_the_workers_reaper_keeps_what_it_removed(monkeypatch: pytest.MonkeyPatc
     engine = FakeEngine()
     runner = Runner("east", engine)
     seen_now()
-    monkeypatch.setattr("cronium_admin.hosts.runner.reap", lambda *_: [thing("a"), thing("b", kind="network")])
+    monkeypatch.setattr("cronium_admin.hosts.reaping.reap", lambda *_: [thing("a"), thing("b", kind="network")])
     try:
-        runner._reap()
+        runner._reaper.once()
     finally:
         runner.close()
         engine.close()

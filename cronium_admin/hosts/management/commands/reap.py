@@ -16,7 +16,10 @@ from executor.reaper import leftovers, reap
 
 
 class Command(BaseCommand):
-    help = "Removes containers and networks of this installation and host that belong to no living run."
+    help = (
+        "Removes containers and networks of this installation that belong to no living run: those of this host, and of "
+        "hosts that are not there any more."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         own = own_name()
@@ -30,7 +33,7 @@ class Command(BaseCommand):
             return recovery.living(host, run_ids)
 
         try:
-            found = (leftovers if dry else reap)(own_engine(), instance(), host, living)
+            found = (leftovers if dry else reap)(own_engine(), instance(), host, living, recovery.deserted)
         except EngineError as error:
             raise CommandError(str(error)) from error
         if not dry:

@@ -1,0 +1,84 @@
+"""The worker's reaper: removes what is left over on its engine, and notes of which runs nothing is left."""
+
+import logging
+import threading
+from collections.abc import Callable, Set
+from datetime import timedelta
+
+from django.utils import timezone
+
+from cronium_admin import counters
+from cronium_admin.hosts import reaped, recovery
+from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.rounds import Rounds
+from executor.canary import host_label
+from executor.errors import EngineError
+from executor.reaper import reap
+from executor.sandbox import EngineLike
+from executor.seen import Found
+
+log = logging.getLogger("cronium.host")
+SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started
+# How far back it looks for runs that nobody has noted as cleaned up; all the way the first time.
+LOOKS_BACK = timedelta(hours=1)
+
+
+class Reaper(Rounds):
+    """`acts` says whether this process acts for the host; `active` which runs hold a slot here."""
+
+    def __init__(
+        self,
+        host: str,
+        instance: str,
+        engine: EngineLike,
+        database: DatabaseThreads,
+        active: Callable[[], Set[str]],
+        acts: Callable[[], bool],
+        closing: threading.Event,
+    ) -> None:
+        super().__init__("reaper", self.round, SOON_SECONDS, closing)
+        self._host, self._instance, self._engine, self._database = host, instance, engine, database
+        self._active, self._acts = active, acts
+        self._looks_back: timedelta | None = None
+
+    def round(self) -> float:
+        if self._acts():
+            self.once()
+        return SECONDS
+
+    def at_start(self) -> None:
+        """Before this process takes work: also what a trial of the one before has left."""
+        if self._remove(host_label(self._host)) is not None:
+            self.once()
+
+    def once(self) -> None:
+        """Remove and note. What fails is logged and tried again the next time."""
+        if (gone := self._remove(self._host)) is None:
+            return
+        try:
+            left = {one.run_id for one in self._engine.find_ours(self._instance)} | self._active()
+        except EngineError as error:
+            log.error("%s", error)
+            return
+        ids = {one.run_id for one in gone}
+        self._database.call(recovery.note_clean, self._host, ids - left, left, self._looks_back)
+        self._looks_back = LOOKS_BACK
+
+    def _remove(self, host: str) -> list[Found] | None:
+        """What is gone; None where the engine did not say what there is."""
+        try:
+            gone = reap(self._engine, self._instance, host, self._living, self._deserted)
+        except EngineError as error:
+            log.error("%s", error)
+            return None
+        for one in gone:
+            counters.count("cronium_reaped_total", kind=one.kind)
+        if gone:
+            self._database.call(reaped.keep, self._host, gone, timezone.now())
+        return gone
+
+    def _living(self, run_ids: Set[str]) -> Set[str]:
+        return self._active() | self._database.call(recovery.living, self._host, run_ids)
+
+    def _deserted(self, things: Set[tuple[str, str]]) -> Set[tuple[str, str]]:
+        return self._database.call(recovery.deserted, things)

@@ -1,0 +1,144 @@
+"""The worker's reaper: whose things it removes, and which runs it notes as cleaned up."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from cronium_admin.hosts import recovery
+from cronium_admin.hosts.database import DatabaseThreads
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.reaping import Reaper
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from executor.errors import EngineUnreachable
+from executor.options import main_container
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import make_spec
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reaper(engine: FakeEngine, transactional_db: None) -> Iterator[Reaper]:
+    database = DatabaseThreads(1)
+    yield Reaper("east", "inst", engine, database, frozenset, lambda: True, threading.Event())
+    database._pool.submit(connections.close_all).result()
+    database.close()
+
+
+def ended(run: Run, host: str = "east", ago: int = 60, **more: Any) -> None:
+    at = timezone.now() - timedelta(seconds=ago)
+    Run.objects.filter(pk=run.pk).update(**({"status": "lost", "host": host, "finished_at": at} | more))
+
+
+def left_over(engine: FakeEngine, run: Run, host: str = "east", instance: str = "inst") -> str:
+    spec = make_spec(run_id=str(run.pk), host=host, instance=instance)
+    name = f"{host}-{instance}-{run.pk}"
+    engine.create_container(name, main_container(spec, None, "local"))
+    return name
+
+
+def cleaned(run: Run) -> bool:
+    run.refresh_from_db()
+    return run.cleaned_at is not None
+
+
+class TestOtherHosts:
+    @pytest.fixture
+    def other(self, run: Run, engine: FakeEngine) -> str:
+        ended(run, "old-name")
+        return left_over(engine, run, "old-name")
+
+    def test_what_a_renamed_host_has_left_is_removed(
+        self, reaper: Reaper, engine: FakeEngine, other: str, run: Run
+    ) -> None:
+        Host.objects.create(name="old-name", owner="dead", lease_expires_at=timezone.now() - timedelta(seconds=1))
+        reaper.once()
+        assert engine.left == []
+        assert cleaned(run)
+
+    def test_a_host_with_a_process_sees_to_its_own(self, reaper: Reaper, engine: FakeEngine, other: str) -> None:
+        Host.objects.create(name="old-name", owner="lives", lease_expires_at=timezone.now() + timedelta(seconds=9))
+        reaper.once()
+        assert engine.left == [other]
+
+    @pytest.mark.parametrize(
+        "state", [{"ago": 1}, {"status": "running", "finished_at": None}, {"status": "queued", "finished_at": None}]
+    )
+    def test_a_run_that_lives_or_has_just_ended_keeps_its_things(
+        self, reaper: Reaper, engine: FakeEngine, other: str, run: Run, state: dict[str, Any]
+    ) -> None:
+        ended(run, "old-name", **state)
+        reaper.once()
+        assert engine.left == [other]
+
+    def test_another_installation_is_never_touched(self, reaper: Reaper, engine: FakeEngine, run: Run) -> None:
+        ended(run, "old-name")
+        name = left_over(engine, run, "old-name", "another")
+        reaper.once()
+        assert engine.left == [name]
+
+
+class TestCleaned:
+    def test_an_ended_run_of_which_nothing_is_left_is_noted(self, reaper: Reaper, run: Run) -> None:
+        """Its worker died before it could say so, or it was lost with its host."""
+        ended(run)
+        reaper.once()
+        assert cleaned(run)
+
+    def test_one_of_which_something_stays_is_not(
+        self, reaper: Reaper, engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended(run)
+        left_over(engine, run)
+        monkeypatch.setattr("cronium_admin.hosts.reaping.reap", lambda *_: [])
+        reaper.once()
+        assert not cleaned(run)
+        monkeypatch.undo()
+        reaper.once()
+        assert cleaned(run)
+
+    @pytest.mark.parametrize(
+        "state", [{"ago": 1}, {"host": "west"}, {"status": "running", "finished_at": None}, {"host": ""}]
+    )
+    def test_only_of_this_host_and_not_at_once(self, reaper: Reaper, run: Run, state: dict[str, Any]) -> None:
+        ended(run, **state)
+        reaper.once()
+        assert not cleaned(run)
+
+    def test_later_it_looks_back_for_a_while_only(self, reaper: Reaper, run: Run, make_job: Callable[..., Job]) -> None:
+        ended(run, ago=7200)
+        reaper.once()
+        assert cleaned(run), "the first time it looks at all"
+        other = launch(make_job(), None)
+        ended(other, ago=7200)
+        reaper.once()
+        assert not cleaned(other)
+
+    def test_an_engine_that_is_away_leaves_all_as_it_is(
+        self, reaper: Reaper, engine: FakeEngine, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ended(run)
+        engine.fail("find_ours", EngineUnreachable("no answer"), 1)
+        engine.fail("find_ours", EngineUnreachable("no answer"), 2)
+        reaper.once()
+        assert not cleaned(run)
+        assert "no answer" in caplog.text
+
+
+def test_a_live_run_is_not_noted_as_clean(run: Run) -> None:
+    recovery.clean(run.pk)
+    assert not cleaned(run)
