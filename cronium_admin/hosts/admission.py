@@ -5,7 +5,7 @@ Pure reading; the claim itself is a transition.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from uuid import UUID
 
 from django.db.models import Count, Exists, Q, Sum
@@ -19,7 +19,8 @@ from executor.options import SIDECAR_LIMITS
 MB = 1024 * 1024
 # How long smaller runs may go before one that fits the host, but not beside what runs there now.
 PASS_OVER = timedelta(seconds=60)
-LOOK_AT = 200  # waiting runs that one claim considers
+LOOK_AT = 200  # waiting runs that one claim considers, of those that fit the host
+MOST_CPU = 99.99  # that a run can ask for
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ class Offer:
     def ever(self, wanted: Promise) -> bool:
         """Whether a run that wants this fits the host while nothing else is there."""
         return (self.cpus is None or wanted.cpu <= self.cpus) and self.now(Promise(), wanted)
+
+    def ever_fits(self) -> Q:
+        """The same of rows of runs: many that never fit must not stand before one that does."""
+        fits = Q()
+        if self.cpus is not None and self.cpus < MOST_CPU:
+            fits &= Q(cpu__lte=Decimal(self.cpus).quantize(Decimal("0.01"), ROUND_FLOOR))
+        if self.memory_bytes is not None:
+            alone, beside = self.memory_bytes // MB, (self.memory_bytes - SIDECAR_LIMITS.memory_bytes) // MB
+            fits &= Q(memory_mb__lte=beside) | Q(network="none", memory_mb__lte=alone)
+        return fits
 
     def now(self, taken: Promise, wanted: Promise) -> bool:
         """Whether it fits beside what is taken."""
@@ -77,13 +88,11 @@ def next_for(host: str, offer: Offer) -> UUID | None:
     A drained host takes nothing from that moment on, although its worker hears of it with its next heartbeat only.
     """
     drained = Exists(Host.objects.filter(name=host, draining=True))
-    waiting = Run.objects.filter(~drained, status=Status.QUEUED, queue__in=offer.queues).order_by("created_at", "id")
+    waiting = Run.objects.filter(~drained, offer.ever_fits(), status=Status.QUEUED, queue__in=offer.queues)
     taken: Promise | None = None
-    rows = waiting.values_list("pk", "cpu", "memory_mb", "network", "created_at")
+    rows = waiting.order_by("created_at", "id").values_list("pk", "cpu", "memory_mb", "network", "created_at")
     for run_id, cpu, memory_mb, network, created_at in rows[:LOOK_AT]:
         wanted = needs(cpu, memory_mb, network)
-        if not offer.ever(wanted):
-            continue
         if taken is None:
             taken = reserved(host).get(host, Promise())
         if offer.now(taken, wanted):

@@ -116,6 +116,29 @@ def test_what_never_fits_holds_nobody_up(waiting: Queue) -> None:
     assert admission.next_for("east", Offer(memory_bytes=1000 * MB)) == small.pk
 
 
+def test_many_that_never_fit_hold_nobody_up(waiting: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "LOOK_AT", 3)
+    for _ in range(2):
+        waiting(memory_mb=5000, ago=600)
+        waiting(cpu="16", ago=600)
+    small = waiting(ago=600)
+    assert admission.next_for("east", Offer(cpus=8.0, memory_bytes=1000 * MB)) == small.pk
+
+
+@pytest.mark.parametrize("cpus", [None, 0.5, 1.999, 2, 64.0, 99.0, 100.0, 256.0])
+@pytest.mark.parametrize("memory", [None, 0, 100 * MB, 100 * MB - 1, 100 * MB + SIDECAR, 100 * MB + SIDECAR - 1])
+def test_what_ever_fits_is_the_same_of_a_run_and_of_its_row(
+    waiting: Queue, cpus: float | None, memory: int | None
+) -> None:
+    for network in ("none", "isolated"):
+        for cpu in ("0.5", "1.99", "2", "99.99"):
+            waiting(network=network, cpu=cpu)
+    offer = Offer(cpus=cpus, memory_bytes=memory)
+    rows = {run.pk: admission.needs(run.cpu, run.memory_mb, run.network) for run in Run.objects.all()}
+    found = set(Run.objects.filter(offer.ever_fits()).values_list("pk", flat=True))
+    assert found == {pk for pk, wanted in rows.items() if offer.ever(wanted)}
+
+
 def test_what_is_promised_by_host(waiting: Queue) -> None:
     on("east", waiting(memory_mb=100, cpu="0.5"))
     on("east", waiting(memory_mb=50, cpu="1", network="isolated"))
