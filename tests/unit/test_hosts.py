@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from cronium_admin.access.models import User
 from cronium_admin.hosts import canary, doctor
 from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
@@ -189,6 +190,18 @@ def test_the_api_drains_a_host(admin: Api) -> None:
     assert admin.call("PATCH", "/hosts/east", {"draining": False}).json()["takes_runs"]
     assert admin.call("PATCH", "/hosts/west", {"draining": True}).status_code == 404
     assert admin.call("PATCH", "/hosts/east", {"drain": True}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a/b", "a b", "-a", "hôte", "a\n", "canary@east"])
+@pytest.mark.parametrize(("command", "option"), [("worker", "--host"), ("serve", "--host-name"), ("doctor", "--host")])
+def test_what_can_be_no_hosts_name_is_refused(command: str, option: str, name: str) -> None:
+    with pytest.raises(CommandError, match="is not a host's name"):
+        call_command(command, f"{option}={name}")
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 100, "Build-01.example_org"])
+def test_others_are_taken(name: str) -> None:
+    assert host_name(name) == name
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

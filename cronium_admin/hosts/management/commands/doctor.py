@@ -12,6 +12,7 @@ from django.db import DatabaseError
 
 from cronium_admin.hosts import doctor, findings
 from cronium_admin.hosts.facts import own_name
+from cronium_admin.hosts.names import host_name
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         own = own_name()
         parser.add_argument("--json", action="store_true", help="for machines")
-        parser.add_argument("--host", default=own, help=f"the worker that keeps the rows (here {own})")
+        parser.add_argument("--host", type=host_name, default=own, help=f"the worker that keeps the rows (here {own})")
 
     def handle(self, *args: Any, **options: Any) -> None:
         host = options["host"]

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand
 from cronium_admin.hosts import lifespan, preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.models import EMBEDDED
+from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker, current
 from cronium_admin.logs.keeper import Keeper
 from cronium_admin.static_files import collect
@@ -79,7 +80,9 @@ class Command(BaseCommand):
     help = "Web and executor in one process: SQLite, in-memory channel layer and broker."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host-name", default=EMBEDDED, help="the executor's name, as runs show it")
+        parser.add_argument(
+            "--host-name", type=host_name, default=EMBEDDED, help="the executor's name, as runs show it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         worker, keeper = Worker(options["host_name"]), Keeper()

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from cronium_admin.hosts import preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.management.commands.serve import announce
+from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker
 from cronium_admin.jobs.rules import DEFAULT_QUEUE, validate_queue
 
@@ -46,7 +47,9 @@ class Command(BaseCommand):
     help = "Claims waiting runs and runs them on this host's Docker Engine."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default=socket.gethostname(), help="this worker's name, one of its own each")
+        parser.add_argument(
+            "--host", type=host_name, default=socket.gethostname(), help="this worker's name, one of its own each"
+        )
         parser.add_argument("--queues", type=_queues, default=(DEFAULT_QUEUE,), help="comma-separated queues to serve")
 
     def handle(self, *args: Any, **options: Any) -> None:
