@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cronium_admin.config import Config
 from cronium_admin.runs import transitions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,34 @@ def test_what_compose_demands_is_in_the_example() -> None:
     demanded = set(re.findall(r"\$\{(\w+):\?", COMPOSE))
     assert demanded
     assert demanded == set(re.findall(r"^(\w+)=$", EXAMPLE, re.MULTILINE))
+
+
+# What the services themselves decide: what .env says of these is read by none, and docs/deploy.md says so.
+OF_COMPOSE = {"DATABASE_URL", "REDIS_URL", "DOCKER_HOST", "DOCKER_CERT_PATH", "DATA_DIR", "STATIC_DIR", "HOST", "PORT"}
+# Web decides or tells something by them, as the worker does.
+OF_BOTH = {"LOST_AFTER", "CPU_OVERCOMMIT", "ALLOW_UNSAFE_HOST", "LOG_LIMIT_MB", "SUBNET_POOL", "LOG_LEVEL"}
+
+
+def test_each_setting_reaches_a_service_of_compose() -> None:
+    fields = {name.upper() for name in Config.model_fields} - {"DEBUG"}
+    assert {f"CRONIUM_{name}" for name in fields} == documented()
+    passed = {
+        name for name, source in re.findall(r"^ +CRONIUM_(\w+): .*\$\{CRONIUM_(\w+)", COMPOSE, re.M) if name == source
+    }
+    assert fields - passed == OF_COMPOSE
+    shared = COMPOSE.split("environment: &environment")[1].split("read_only:")[0]
+    assert set(re.findall(r"^ +CRONIUM_(\w+):", shared, re.M)) >= OF_BOTH
+
+
+def documented() -> set[str]:
+    """The variables of the table in docs/settings.md, where one may be told by its end alone."""
+    names: set[str] = set()
+    for cell in re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE):
+        first, *others = re.findall(r"`(\w+)`", cell)
+        names |= {first} | {
+            other if not other.startswith("_") else first.rpartition("_")[0] + other for other in others
+        }
+    return names
 
 
 def test_the_context_holds_only_what_the_dockerfile_copies() -> None:
