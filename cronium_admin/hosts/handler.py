@@ -14,7 +14,7 @@ from cronium_admin.hosts.recovery import clean
 from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import transitions
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
 from executor.errors import EngineUnreachable
@@ -28,7 +28,8 @@ STOPPING = {
     TIMEOUT: "It is being stopped, because its time is over",
     LIMIT: "It is being stopped, because its log is too long",
 }
-TRIES = 3  # a claim and a return to the queue raise the epoch by one each
+TRIES = 3  # at a run whose engine goes away before its script begins; a worker that dies costs none of them
+ENGINE_AWAY = "engine_away"  # the event of each
 
 
 class RowHandler:
@@ -44,7 +45,7 @@ class RowHandler:
         *,
         may_wait: bool = False,  # again, for an engine that goes away before the script begins
     ) -> None:
-        self._may_wait = may_wait and epoch < 2 * TRIES - 1
+        self._may_wait = may_wait
         self._run_id = run_id
         self._epoch = epoch
         self._database = database
@@ -99,10 +100,9 @@ class RowHandler:
         self._database.call(transitions.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
-        if self._may_wait and result.reason == EngineUnreachable.reason:
-            words = "The engine of its host gave no answer before the script began"
-            if self._database.call(transitions.requeue, self._run_id, self._epoch, words):
-                return
+        engine_away = self._may_wait and result.reason == EngineUnreachable.reason
+        if engine_away and self._database.call(self._wait_again):
+            return
         # A message may hold a container's own words; no database keeps a NUL.
         message = result.message.replace("\0", "")
         try:
@@ -119,6 +119,12 @@ class RowHandler:
             words = "Its result could not be stored; Cronium's log tells more."
             plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.facts)
             self._database.call(transitions.finish, self._run_id, self._epoch, plain)
+
+    def _wait_again(self) -> bool:
+        if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= TRIES - 1:
+            return False
+        words = "The engine of its host gave no answer before the script began"
+        return transitions.requeue(self._run_id, self._epoch, words, ENGINE_AWAY)
 
     def cleaned(self) -> None:
         self._database.call(clean, self._run_id)

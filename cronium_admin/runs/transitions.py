@@ -113,16 +113,16 @@ def end_abandoned(run_id: UUID, epoch: int, after: timedelta, ending: Ending) ->
     return _end(run_id, over, ending)
 
 
-def requeue(run_id: UUID, epoch: int, message: str) -> bool:
-    """starting -> queued: its host went away before any user code began."""
-    return _requeue(run_id, Q(lease_epoch=epoch), message)
+def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued") -> bool:
+    """starting -> queued: its host, or its engine, went away before any user code began. `kind` is the event's."""
+    return _requeue(run_id, Q(lease_epoch=epoch), message, kind)
 
 
-def _requeue(run_id: UUID, expected: Q, message: str) -> bool:
+def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
     return _change(
         run_id,
         expected & Q(status=Status.STARTING, cancel_requested_at=None),
-        "requeued",
+        kind,
         message,
         status=Status.QUEUED,
         lease_epoch=F("lease_epoch") + 1,  # who held it writes nothing more

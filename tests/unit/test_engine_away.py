@@ -106,7 +106,17 @@ def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(
     waits.refresh_from_db()
     assert (waits.status, waits.reason) == ("errored", "engine_unreachable")
     kinds = [event.kind for event in waits.events.all()]
-    assert kinds.count("requeued") == 2
+    assert kinds.count("engine_away") == 2
+
+
+def test_workers_that_died_with_it_cost_a_run_none_of_its_tries(runner: Runner, waits: Run) -> None:
+    for _ in range(3):
+        run = transitions.claim_next("east", runner.owner)
+        assert run is not None
+        assert transitions.requeue(run.pk, run.lease_epoch, "Its worker stopped before the script began")
+    handler(runner, may_wait=True).finish(AWAY)
+    waits.refresh_from_db()
+    assert waits.status == "queued"
 
 
 def test_it_ends_where_the_engine_has_been_away_for_long_or_its_script_had_begun(runner: Runner, waits: Run) -> None:
