@@ -115,6 +115,11 @@ class Config(BaseSettings):
     container_images_python: str = ""
     container_images_node: str = ""
 
+    @property
+    def broker_url(self) -> str:
+        """`redis_url` with the scheme that the libraries know: valkey:// and valkeys:// are redis:// and rediss://."""
+        return re.sub("^valkey", "redis", self.redis_url)
+
     @field_validator("subnet_pool")
     @classmethod
     def _room_for_runs(cls, value: IPv4Network) -> IPv4Network:

@@ -151,7 +151,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 if CONFIG.redis_url:
-    _redis = CONFIG.redis_url.replace("valkey", "redis", 1)
+    _redis = CONFIG.broker_url
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}}
     CELERY_BROKER_URL = _redis
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis}}

@@ -23,6 +23,23 @@ def test_a_log_limit_that_is_unset_is_told_from_one_that_says_50(
     assert Config().log_limit_mb == made
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("redis://:pass@valkey:6379/0", "redis://:pass@valkey:6379/0"),
+        ("valkey://:pass@valkey:6379/0", "redis://:pass@valkey:6379/0"),
+        ("valkeys://cache.example:6380/1", "rediss://cache.example:6380/1"),
+        ("rediss://:valkey@cache.example/1", "rediss://:valkey@cache.example/1"),
+        ("unix:///run/valkey/socket", "unix:///run/valkey/socket"),
+    ],
+)
+def test_only_the_scheme_of_the_brokers_address_is_put_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str, asked: str
+) -> None:
+    monkeypatch.setenv("CRONIUM_REDIS_URL", given)
+    assert Config().broker_url == asked
+
+
 @pytest.mark.parametrize("given", ["dns.example", "9.9.9.9 1.1.1.1", "9.9.9.9:53", "::1", "9.9.9.256"])
 def test_a_name_server_that_is_no_address_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
