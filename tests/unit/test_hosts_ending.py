@@ -8,13 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvicorn
 from django.db import OperationalError
 from django.utils import timezone
 
 from cronium_admin.hosts import facts
+from cronium_admin.hosts.management.commands import serve
 from cronium_admin.hosts.management.commands import worker as command
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import Runner
@@ -134,6 +137,17 @@ class TestSignals:
         assert runner.supervisor._releasing
         thread.join(15)
         assert told.result is None
+
+    def test_serve_hands_over_at_the_second_one_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hurried = threading.Event()
+        monkeypatch.setattr(serve, "ended_by", [])
+        monkeypatch.setattr(serve, "current", lambda: SimpleNamespace(hurry=hurried.set))
+        server = serve._Server(uvicorn.Config("cronium_admin.asgi:application", log_config=None))
+        server.handle_exit(signal.SIGINT, None)
+        assert not hurried.wait(0.1)
+        server.handle_exit(signal.SIGINT, None)
+        assert hurried.wait(5)
+        assert serve.ended_by == [signal.SIGINT, signal.SIGINT]
 
     def test_a_process_ends_whatever_hangs(self) -> None:
         words = (
