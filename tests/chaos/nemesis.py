@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from executor.crash import POINTS
 from tests.chaos.check import ENGINE, Harm
@@ -18,6 +19,22 @@ PAUSES = 1.0, 4.0  # seconds between two acts
 FREEZE = 5.0, 40.0  # of a worker; beyond its lease another takes its place
 AWAY = 1.0, 8.0  # of Redis and of an engine
 REACHED_SECONDS = 20.0
+
+
+T = TypeVar("T")
+
+
+class Deck(Generic[T]):
+    """Drawn at random, each card once before any comes again: a short trial does something of everything."""
+
+    def __init__(self, rng: random.Random, *cards: T) -> None:
+        self._rng, self._cards = rng, cards
+        self._left: list[T] = []
+
+    def draw(self) -> T:
+        if not self._left:
+            self._left = self._rng.sample(self._cards, len(self._cards))
+        return self._left.pop()
 
 
 class Nemesis:
@@ -37,16 +54,19 @@ class Nemesis:
         self.points = list(POINTS)
         self.rng.shuffle(self.points)
         self._ended: set[subprocess.Popen[bytes]] = set()  # by us
-        self._acts: list[Callable[[], None]] = [
+        self._acts = Deck[Callable[[], None]](
+            self.rng,
             *(self._kill, self._freeze, self._restart, self._crash_point, self._crash_point, self._crash_point),
             *(self._database, self._redis, self._engine),
-        ]
+        )
+        self._to_engine = Deck(self.rng, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
+        self._to_redis = Deck(self.rng, "cut", "frozen", "killed")
 
     def run(self) -> None:
         try:
             while not self.over.wait(self.rng.uniform(*PAUSES)):
                 self._revive()
-                self.rng.choice(self._acts)()
+                self._acts.draw()()
             self._heal()
             self.ended_well = True
         except Exception:  # noqa: BLE001 - a nemesis that stumbled is a failed trial, said by ended_well
@@ -140,7 +160,7 @@ class Nemesis:
         self.cluster.break_connections()
 
     def _redis(self) -> None:
-        broker, how = self.cluster.broker, self.rng.choice(("cut", "frozen", "killed"))
+        broker, how = self.cluster.broker, self._to_redis.draw()
         self._note(f"Redis {how}")
         if how == "cut":
             return broker.cut()
@@ -150,7 +170,7 @@ class Nemesis:
         return None
 
     def _engine(self) -> None:
-        number = self.rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
+        number = self._to_engine.draw()
         self._note(f"dockerd b {number.name}")
         with self._hurts(ENGINE):
             self.cluster.signal_engine(number)
