@@ -9,18 +9,18 @@ from tests.engine.scaled import Scaled
 
 def test_the_second_process_takes_over_when_the_lease_of_a_dead_one_is_over(cluster: Scaled, pair: Pair) -> None:
     """It shares no data folder with it, so nothing else tells that it is dead."""
-    cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 60)
+    cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 120)
     adopted = pair.adopted_after(pair.killed_at)
     noticed = pair.noticed_after(pair.killed_at)
     print(f"another data folder: noticed after {noticed:.1f} s, adopted after {adopted:.1f} s")
-    assert 5 < noticed < 30
-    assert 5 < adopted < 45
+    assert 5 < noticed < 60  # twenty seconds, less the two since it was renewed
+    assert 5 < adopted < 90
     assert cluster.kinds(pair.run_id) == ["queued", "claimed", "started", "adopted"]
 
 
 def test_the_third_takes_over_at_once_where_a_lock_tells_of_the_death(cluster: Scaled, pair: Pair) -> None:
     """It shares its data folder with the second, and so the lock that dies with it."""
-    cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 60)
+    cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 120)
     time.sleep(1)  # the new one has come to rest, and is not the one that we have seen begin
     acting = pair.acting()
     began = cluster.now()
@@ -28,7 +28,7 @@ def test_the_third_takes_over_at_once_where_a_lock_tells_of_the_death(cluster: S
     cluster.until(lambda: cluster.kinds(pair.run_id).count("adopted") == 2, 45)
     adopted = pair.adopted_after(began)
     print(f"the same data folder: adopted after {adopted:.1f} s")
-    assert 0 < adopted < 2
+    assert 0 < adopted < 10  # half a second and a little, and not the lease
     cluster.let_go(pair.run_id)
     cluster.check_once(pair.run_id, adopted=2)
     assert cluster.stop_worker(pair.acting()) == 0
