@@ -115,6 +115,11 @@ class Cluster(Server):
     def engines(self) -> list[docker.APIClient]:
         return [self.docker, docker.APIClient(base_url=self.address_b, version="auto")]
 
+    def runs_on_b(self) -> bool:
+        """Whether a script's container runs on the second engine, which must answer."""
+        wanted = {"label": [f"cronium.instance={self.instance}", "cronium.role=main"], "status": ["running"]}
+        return bool(self.engines()[1].containers(filters=wanted))
+
     def left_on_engines(self) -> list[str]:
         wanted = {"label": [f"cronium.instance={self.instance}"]}
         names: list[str] = []

@@ -18,7 +18,8 @@ from tests.chaos.cluster import Cluster
 PAUSES = 1.0, 4.0  # seconds between two acts
 FREEZE = 5.0, 40.0  # of a worker; beyond its lease another takes its place
 AWAY = 1.0, 8.0  # of Redis and of an engine
-REACHED_SECONDS = 20.0
+LATER = 0.0, 2.0  # than a script's start on the engine that is hurt
+REACHED_SECONDS = 20.0  # within which a point is reached, and an engine has work
 
 
 T = TypeVar("T")
@@ -170,7 +171,12 @@ class Nemesis:
         return None
 
     def _engine(self) -> None:
+        """While it has work, if it gets some in time."""
         number = self._to_engine.draw()
+        end = time.monotonic() + REACHED_SECONDS
+        while not self.cluster.runs_on_b() and time.monotonic() < end and not self.over.wait(0.2):
+            pass
+        self.over.wait(self.rng.uniform(*LATER))
         self._note(f"dockerd b {number.name}")
         with self._hurts(ENGINE):
             self.cluster.signal_engine(number)
