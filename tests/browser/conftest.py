@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.visitor import PASSWORD, Visitor
 from tests.engine.server import ROOT, Server, Template, alive, environment, manage
@@ -17,6 +17,7 @@ FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 POOL = "10.216.0.0/16"
 PEOPLE = {"vera": "viewer", "edwin": "editor"}
+expect.set_options(timeout=20_000)  # a machine may be slow, and busy with something else
 _MAKE_PEOPLE = "from cronium_admin.access.models import User\n" + "\n".join(
     f"User.objects.create_user({name!r}, password={PASSWORD!r}, role={role!r})" for name, role in PEOPLE.items()
 )

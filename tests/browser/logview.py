@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 _READ = """async (holes) => {
   const scroll = document.querySelector('[data-log="scroll"]');
@@ -18,7 +18,7 @@ _READ = """async (holes) => {
   };
   scroll.scrollTop = 0;
   for (let step = 0; step < 5000; step++) {
-    const until = performance.now() + 10000;
+    const until = performance.now() + 30000;
     do {
       await frame();
       if (performance.now() > until) throw new Error('rows stay empty at ' + scroll.scrollTop);
@@ -56,6 +56,57 @@ def focus(page: Page) -> None:
 
 def text(page: Page, number: int) -> Locator:
     return row(page, number).locator(".log-text")
+
+
+_TOLD = """(words) => {
+  const at = toasts.findIndex((one) => one.includes(words));
+  toasts.splice(0, at + 1);
+  return at >= 0;
+}"""
+# Where the log stands, once it has been there for a while.
+_PLACE = """async () => {
+  const scroll = document.querySelector('[data-log="scroll"]');
+  let top = -1, since = 0;
+  while (top < 0 || performance.now() - since < 500) {
+    if (scroll.scrollTop !== top) [top, since] = [scroll.scrollTop, performance.now()];
+    await new Promise(requestAnimationFrame);
+  }
+  return top;
+}"""
+
+
+class Held:
+    """A route's handler: requests wait until they are let go, and later ones pass."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Route] | None = []
+
+    def __call__(self, route: Route) -> None:
+        if self.waiting is None:
+            route.continue_()
+        else:
+            self.waiting.append(route)
+
+    def release(self) -> None:
+        waiting, self.waiting = self.waiting or [], None
+        for route in waiting:
+            route.continue_()
+
+
+def expect_toast(page: Page, words: str) -> None:
+    """The passing word under the log was told, since the last one that was expected."""
+    page.wait_for_function(_TOLD, arg=words)
+
+
+def place(page: Page) -> float:
+    """How far down the log is, in pixels, once it stands still."""
+    return float(page.evaluate(_PLACE))
+
+
+def expect_marked(page: Page, numbers: list[int]) -> None:
+    marked = page.locator(".log-row.marked .log-no")
+    expect(marked).to_have_count(len(numbers))
+    assert marked.evaluate_all("all => all.map((one) => Number(one.dataset.n))") == numbers
 
 
 def read_all(page: Page) -> list[str]:

@@ -19,18 +19,19 @@ MANY = python(f"""
         print(f"row {{n}}", file=err if n % 49 == 0 else out)
         if n % 4900 == 0: out.flush(); err.flush()
 """)
+# Which stream comes first is nobody's promise: each waits until what the other said is stored.
 IN_TURN = python("""
-    def say(to, *words):
-        print(*words, file=to, flush=True)
-        time.sleep(0.1) # one stream after the other
     for n in range(1, 101): print("out", n)
-    time.sleep(0.1)
-    say(sys.stderr, "err 101")
-    say(sys.stdout, "out 102")
-    gate("more")
-    say(sys.stderr, *("err 103\\nerr 104",))
-    say(sys.stdout, "\\n".join(f"out {n}" for n in range(105, 206)))
-    say(sys.stderr, "err 206")
+    gate("err 101")
+    print("err 101", file=sys.stderr)
+    gate("out 102")
+    print("out 102")
+    gate("err 104")
+    print("err 103\\nerr 104", file=sys.stderr)
+    gate("out 205")
+    for n in range(105, 206): print("out", n)
+    gate("err 206")
+    print("err 206", file=sys.stderr)
     gate("end")
 """)
 
@@ -54,9 +55,13 @@ def _stream(page: Page, name: str) -> Locator:
     return page.get_by_role("group", name="Lines").get_by_role("button", name=name, exact=True)
 
 
-def _marked(page: Page) -> list[int]:
-    found = page.locator(".log-row.marked .log-no").evaluate_all("all => all.map((one) => Number(one.dataset.n))")
-    return [int(number) for number in found]
+def _say(server: Server, run_id: str, after: str, *lines: str) -> None:
+    """Once `after` is stored let the run say these, each when the one before is."""
+    with server.watch(run_id) as watch:
+        watch.until_line(after)
+        for line in lines:
+            open_gate(server, run_id, line)
+            watch.until_line(line)
 
 
 def test_one_stream_is_shown_with_its_true_numbers(page: Page, many: str, errors: dict[int, str]) -> None:
@@ -100,11 +105,12 @@ def test_find_looks_through_the_stream_that_is_shown(page: Page, many: str, erro
 def test_a_live_log_by_stream(page: Page, server: Server) -> None:
     run_id = server.run(IN_TURN, "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_contain_text("102 lines · live", timeout=30_000)
+    _say(server, run_id, "out 100", "err 101", "out 102")
+    expect(logview.status(page)).to_contain_text("102 lines · live")
     _stream(page, "err").click()
     expect(logview.status(page)).to_have_text("1 of 102 lines shown (stderr) · live · nothing missing")
     expect(logview.text(page, 101)).to_have_text("err 101")
-    open_gate(server, run_id, "more")
+    _say(server, run_id, "out 102", "err 104", "out 205", "err 206")
     expect(logview.status(page)).to_have_text("4 of 206 lines shown (stderr) · live · nothing missing")
     assert logview.read_some(page) == {101: "err 101", 103: "err 103", 104: "err 104", 206: "err 206"}
     _stream(page, "out").click()
@@ -117,7 +123,7 @@ def test_a_live_log_by_stream(page: Page, server: Server) -> None:
 def test_links_to_lines_far_away_by_press_reload_and_history(page: Page, many: str) -> None:
     page.goto(f"/runs/{many}/#L35000-35004")
     expect(logview.row(page, 35_002)).to_be_in_viewport()
-    assert _marked(page) == [35_000, 35_001, 35_002, 35_003, 35_004]
+    logview.expect_marked(page, [35_000, 35_001, 35_002, 35_003, 35_004])
     logview.row(page, 35_006).locator("a.log-no").click()
     expect(page).to_have_url(re.compile("#L35006$"))
     logview.row(page, 35_002).locator("a.log-no").click(modifiers=["Shift"])
@@ -130,16 +136,16 @@ def test_links_to_lines_far_away_by_press_reload_and_history(page: Page, many: s
     expect(logview.row(page, 35_007)).to_be_in_viewport()
     page.evaluate("location.hash = '#L12'")
     expect(logview.row(page, 12)).to_be_in_viewport()
-    assert _marked(page) == [12]
+    logview.expect_marked(page, [12])
     page.go_back()
     expect(logview.row(page, 35_007)).to_be_in_viewport()
-    expect(page.locator(".log-row.marked")).to_have_count(3)
+    logview.expect_marked(page, [35_006, 35_007, 35_008])
     page.go_forward()
     expect(logview.row(page, 12)).to_be_in_viewport()
     page.evaluate("location.hash = ''")
     expect(page.locator(".log-row.marked")).to_have_count(0)
     page.evaluate("location.hash = '#L40001'")
-    expect(page.locator('[data-log="toast"]')).to_have_text("This log ends at line 40,000.")
+    logview.expect_toast(page, "This log ends at line 40,000.")
 
 
 def test_links_and_a_filter(page: Page, many: str, errors: dict[int, str]) -> None:
@@ -149,26 +155,32 @@ def test_links_and_a_filter(page: Page, many: str, errors: dict[int, str]) -> No
     expect(logview.status(page)).to_contain_text("shown (stderr)")
     page.evaluate(f"location.hash = '#L{far - 2}-{far + 2}'")
     expect(logview.row(page, far)).to_be_in_viewport()
-    assert set(_marked(page)) == {seq for seq in errors if far - 2 <= seq <= far + 2}
+    logview.expect_marked(page, [seq for seq in errors if far - 2 <= seq <= far + 2])
     expect(_stream(page, "err")).to_have_attribute("aria-pressed", "true")
 
     hidden = min(set(range(1, COUNT + 1)) - errors.keys(), key=lambda seq: abs(seq - far))
+    logview.focus(page)
+    page.keyboard.press("/")
+    page.keyboard.type("row 4")
+    count = page.locator('[data-find="count"]')
+    expect(count).to_have_text(re.compile(rf"/{sum(text.startswith('row 4') for text in errors.values())}$"))
     page.evaluate(f"location.hash = '#L{hidden}'")
-    expect(page.locator('[data-log="toast"]')).to_contain_text("on the other stream: all lines are shown")
+    logview.expect_toast(page, "on the other stream: all lines are shown")
     expect(_stream(page, "all")).to_have_attribute("aria-pressed", "true")
+    # Find looks through all lines too, and leaves the reader at the one that was asked for.
+    expect(count).to_have_text("–/1,112")
     expect(logview.row(page, hidden)).to_be_in_viewport()
 
 
 def test_a_link_to_a_line_that_is_not_written_yet(page: Page, server: Server) -> None:
     run_id = server.run(IN_TURN, "python", timeout_seconds=300)
-    with server.watch(run_id) as watch:
-        watch.until_line("out 102")
+    _say(server, run_id, "out 100", "err 101", "out 102")
     page.goto(f"/runs/{run_id}/#L150-152")
-    expect(page.locator('[data-log="toast"]')).to_have_text("Line 150 is not written yet.")
+    logview.expect_toast(page, "Line 150 is not written yet.")
     expect(logview.row(page, 102)).to_be_in_viewport()  # until then it follows
-    open_gate(server, run_id, "more")
+    _say(server, run_id, "out 102", "err 104", "out 205", "err 206")
     expect(logview.row(page, 151)).to_be_in_viewport()
-    assert _marked(page) == [150, 151, 152]
+    logview.expect_marked(page, [150, 151, 152])
     expect(page.get_by_role("button", name="Follow the end")).to_have_attribute("aria-pressed", "false")
     open_gate(server, run_id, "end")
     logview.expect_complete(page, 206)
@@ -179,18 +191,63 @@ def test_a_copy_waits_until_all_lines_of_the_stream_are_known(
     visit: Callable[..., Visitor], many: str, errors: dict[int, str]
 ) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"]).page
-    held: list[Route] = []
-    page.route(re.compile(r"/logs/find\?"), lambda route: held.append(route))
+    held = logview.Held()
+    find = re.compile(r"/logs/find\?")
+    page.route(find, held)
     page.goto(f"/runs/{many}/")
-    with page.expect_request(re.compile(r"/logs/find\?")):
+    with page.expect_request(find):
         _stream(page, "err").click()
     expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · looking… · sealed")
     page.get_by_role("button", name="Copy the lines on stderr").click()
     page.wait_for_timeout(200)
-    expect(page.locator('[data-log="toast"]')).to_have_text("")
-    held.pop().continue_()
-    expect(page.locator('[data-log="toast"]')).to_have_text(f"{len(errors)} lines copied.")
+    assert page.evaluate("toasts") == []
+    held.release()
+    logview.expect_toast(page, f"{len(errors)} lines copied.")
     assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
+
+
+def test_a_match_comes_into_view_once_the_filter_knows_its_place(page: Page, many: str, errors: dict[int, str]) -> None:
+    known = sorted(errors)[:100]
+    begun = {"ranges": [[seq, seq] for seq in known], "count": 100, "next": known[-1], "lines": COUNT, "ended": False}
+    held = logview.Held()
+
+    def answer(route: Route) -> None:
+        if "q=" in route.request.url:
+            route.continue_()
+        elif route.request.url.endswith("after=0"):
+            route.fulfill(json=begun)
+        else:
+            held(route)
+
+    page.route(re.compile(r"/logs/find\?"), answer)
+    page.goto(f"/runs/{many}/#L{known[-1]}")
+    expect(logview.row(page, known[-1])).to_be_in_viewport()
+    logview.focus(page)
+    page.keyboard.press("/")
+    _stream(page, "err").click()
+    expect(logview.status(page)).to_have_text("100 of 40,000 lines shown (stderr) · looking… · sealed")
+    page.locator('[data-log="scroll"]').press("End")
+    expect(logview.row(page, known[-1])).to_be_in_viewport(ratio=1)  # the last that is known
+    last = max(errors)
+    page.locator('[data-find="input"]').fill(errors[last])
+    expect(page.locator('[data-find="count"]')).to_have_text("1/1")
+    held.release()
+    expect(logview.row(page, last)).to_be_in_viewport()
+    expect(page.locator(".log-row.now")).to_contain_text(errors[last])
+
+
+def test_a_filter_that_gets_no_answer_says_so(visit: Callable[..., Visitor], many: str, errors: dict[int, str]) -> None:
+    page = visit().allow("status of 503").page
+    find = re.compile(r"/logs/find\?")
+    page.route(find, lambda route: route.fulfill(status=503, json={}))
+    page.goto(f"/runs/{many}/")
+    _stream(page, "err").click()
+    silent = "0 of 40,000 lines shown (stderr) · the server does not answer, trying again… · sealed"
+    expect(logview.status(page)).to_have_text(silent)
+    expect(logview.status(page)).to_have_attribute("data-kind", "wait")
+    expect(page.locator('[data-log="empty"]')).to_have_text("The server does not answer, trying again…")
+    page.unroute(find)
+    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · sealed")
 
 
 def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], many: str, errors: dict[int, str]) -> None:
@@ -199,11 +256,26 @@ def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], man
     _stream(page, "err").click()
     expect(logview.status(page)).to_contain_text("shown (stderr)")
     page.get_by_role("button", name="Copy the lines on stderr").click()
-    expect(page.locator('[data-log="toast"]')).to_have_text(f"{len(errors)} lines copied.")
+    logview.expect_toast(page, f"{len(errors)} lines copied.")
     assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
     _stream(page, "all").click()
     page.evaluate("location.hash = '#L5-7'")
     expect(page.locator(".log-row.marked")).to_have_count(3)  # the browser tells of a new address a moment later
     logview.focus(page)
     page.keyboard.press("c")
-    expect(page.locator('[data-log="toast"]')).to_have_text("3 lines copied.")
+    logview.expect_toast(page, "3 lines copied.")
+
+
+def test_a_copy_where_the_browser_gives_no_clipboard(page: Page, server: Server, many: str) -> None:
+    """As over plain http from another machine."""
+    lines = server.call("GET", f"/runs/{many}/logs?after=4&limit=3")["lines"]
+    page.add_init_script("Object.defineProperty(Navigator.prototype, 'clipboard', { get: () => undefined })")
+    page.goto(f"/runs/{many}/#L5-7")
+    logview.expect_marked(page, [5, 6, 7])
+    logview.focus(page)
+    page.keyboard.press("c")
+    logview.expect_toast(page, "3 lines copied.")
+    expect(page.locator('[data-log="scroll"]')).to_be_focused()
+    page.keyboard.press("/")
+    page.keyboard.press("Control+v")
+    expect(page.locator('[data-find="input"]')).to_have_value(" ".join(line["text"] for line in lines))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -46,6 +47,11 @@ def _find(page: Page, text: str) -> None:
 
 def _field(page: Page) -> Locator:
     return page.get_by_label("Find in the log").and_(page.locator("input"))
+
+
+def _asked(url: str) -> dict[str, list[str]]:
+    """What was looked for, where this is the address of a search."""
+    return parse_qs(urlsplit(url).query) if "/logs/find" in url else {}
 
 
 def _count(page: Page) -> Locator:
@@ -97,8 +103,10 @@ def test_case_and_expressions(visit: Callable[..., Visitor], server: Server, liv
     page.get_by_role("button", name="Ignore case").click()
     expect(_count(page)).to_have_text("no match")
 
-    _field(page).fill(r"row \d{3}: f\w+")
-    page.get_by_role("button", name="Regular expression").click()
+    expression = r"row \d{3}: f\w+"
+    _field(page).fill(expression)
+    with page.expect_response(lambda answer: _asked(answer.url).get("q") == [expression]):
+        page.get_by_role("button", name="Regular expression").click()
     expect(_count(page)).to_have_text("no match")  # an expression sees the line as it was written: there are colours
     _field(page).fill(r"after [1-3]00 ms$")
     expect(_count(page)).to_have_text("1/3")
@@ -165,20 +173,29 @@ def test_ctrl_f_is_the_logs_only_while_it_has_the_focus(page: Page, server: Serv
 
 
 def test_what_is_looked_for_is_asked_once_and_dropped_with_the_field(page: Page, server: Server, live: str) -> None:
+    page.clock.install()
     _opened(page, live)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/logs/find" in request.url else None)
+    asked: list[dict[str, list[str]]] = []
+    page.on("request", lambda request: asked.append(_asked(request.url)) if _asked(request.url) else None)
     page.keyboard.press("/")
-    page.keyboard.type("loaded", delay=20)
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
+    for letter in "loaded":
+        page.keyboard.type(letter)
+        page.clock.run_for(150)
+    assert asked == []
+    page.clock.resume()
     expect(_count(page)).to_have_text(re.compile("/1,980$"))
-    assert len(asked) == 1
+    assert [one for one in asked if one["after"] == ["0"]] == asked[:1]  # more of them only go on with the answer
+    assert len({str(one["q"]) for one in asked}) == 1
     page.keyboard.press("Escape")
     expect(_count(page)).to_be_hidden()
 
 
 def test_it_goes_on_with_the_lines_of_a_live_run(page: Page, server: Server) -> None:
     run_id = server.run(
-        python("print('one failed')\ngate('more')\nfor n in range(5): print(f'late failed {n}')\ngate('end')"), "python"
+        python("print('one failed')\ngate('more')\nfor n in range(5): print(f'late failed {n}')\ngate('end')"),
+        "python",
+        timeout_seconds=300,
     )
     page.goto(f"/runs/{run_id}/")
     expect(logview.text(page, 1)).to_have_text("one failed", timeout=30_000)

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser import logview
 from tests.browser.scripts import open_gate, python
-from tests.engine.server import Server
+from tests.engine.server import Server, manage
 
 LOST = {"after": 3, "cause": "engine_lost", "lines": 12, "bytes": 3480, "message": "The engine lost output here."}
 AGAIN = {"after": 3, "cause": "engine_restarted", "lines": None, "bytes": None, "message": "The engine was restarted."}
@@ -72,6 +72,51 @@ def test_a_log_that_lost_everything_says_so(page: Page, server: Server) -> None:
     expect(logview.status(page)).to_have_text("0 lines, 1 gap")
 
 
+# As the sweeper leaves the run of a host that vanished: nobody was there to seal its log.
+_LOSE = """
+from cronium_admin.runs.models import Run
+Run.objects.filter(pk="{}").update(status="lost", reason="host_gone", message="Gone", log_digest="", log_lines=0)
+"""
+UNSEALED = "10 lines · not sealed: its host went away"
+
+
+def test_a_log_that_nobody_sealed_is_not_called_whole(page: Page, server: Server) -> None:
+    run_id = server.run("seq 1 10")
+    server.ended(run_id)
+    manage(server.env, "shell", "-c", _LOSE.format(run_id))
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.row(page, 10)).to_be_visible()
+    expect(logview.status(page)).to_have_text(UNSEALED)
+    expect(logview.status(page)).to_have_attribute("data-kind", "gap")
+
+
+def test_a_live_log_that_ends_without_a_seal(page: Page, server: Server) -> None:
+    run_id = server.run(python("for n in range(1, 11): print(n)\ngate('end')"), "python", timeout_seconds=300)
+
+    def lose(ws: WebSocketRoute) -> None:
+        def change(message: str | bytes) -> None:
+            told = json.loads(message)
+            ws.send(json.dumps(told | ({"status": "lost", "digest": ""} if told["type"] == "end" else {})))
+
+        ws.connect_to_server().on_message(change)
+
+    page.route_web_socket(re.compile("/ws/runs/"), lose)
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.status(page)).to_have_text("10 lines · live · nothing missing")
+    open_gate(server, run_id, "end")
+    expect(logview.status(page)).to_have_text(UNSEALED)
+
+
+def test_the_log_of_a_run_that_never_began_needs_no_seal(page: Page, server: Server) -> None:
+    run_id = server.run("true", queue="nobody")
+    page.goto(f"/runs/{run_id}/")
+    expect(logview.status(page)).to_contain_text("live")
+    server.cancel(run_id)
+    logview.expect_complete(page, 0)
+    page.reload()
+    logview.expect_complete(page, 0)
+
+
 def test_a_server_that_knows_no_gaps(page: Page, server: Server) -> None:
     run_id = server.run("seq 1 10")
     server.ended(run_id)
@@ -81,7 +126,7 @@ def test_a_server_that_knows_no_gaps(page: Page, server: Server) -> None:
 
 
 def test_gaps_of_a_live_run_come_by_its_socket(page: Page, server: Server) -> None:
-    run_id = server.run(python("for n in range(1, 11): print(n)\ngate('end')"), "python")
+    run_id = server.run(python("for n in range(1, 11): print(n)\ngate('end')"), "python", timeout_seconds=300)
     sockets: list[WebSocketRoute] = []
 
     def pass_on(ws: WebSocketRoute) -> None:
@@ -111,7 +156,7 @@ def test_gaps_of_a_live_run_come_by_its_socket(page: Page, server: Server) -> No
 def test_a_full_log_as_the_server_tells_it(page: Page, server: Server) -> None:
     """Nothing in between: the executor counts, the socket tells, and so does the page that is opened later."""
     script = python("print('at work')\ngate('go')\nfor n in range(30_000): print(n, 'x' * 90)")
-    run_id = server.run(script, "python", log_limit_mb=1, on_log_limit="drop")
+    run_id = server.run(script, "python", timeout_seconds=300, log_limit_mb=1, on_log_limit="drop")
     page.goto(f"/runs/{run_id}/")
     expect(logview.status(page)).to_contain_text("1 line · live", timeout=30_000)
     open_gate(server, run_id)

@@ -28,7 +28,7 @@ _SHOWN = """async (top) => {
     const at = row.getBoundingClientRect();
     return at.bottom > box.top + 1 && at.top < box.bottom - 1;
   });
-  const until = performance.now() + 10000;
+  const until = performance.now() + 30000;
   do {
     await frame();
     if (performance.now() > until) throw new Error('rows stay empty at ' + scroll.scrollTop);

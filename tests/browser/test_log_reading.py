@@ -1,7 +1,9 @@
 """What stands in the lines and how it is read: colours, links, long lines, copies, keys, full screen."""
 
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -153,14 +155,51 @@ def test_copies_hold_the_lines_alone(visit: Callable[..., Visitor], server: Serv
     expect(logview.text(page, 5)).to_have_text("word 5")
     page.evaluate(_SELECT, [3, 5])
     page.keyboard.press("Control+c")
-    expect(page.locator('[data-log="toast"]')).to_have_text("393 lines copied.")
+    logview.expect_toast(page, "393 lines copied.")
     assert page.evaluate(copied).split("\n") == [f"word {n}" for n in range(3, 396)] + [""]
     page.keyboard.press("Control+a")
     page.keyboard.press("Control+c")
-    expect(page.locator('[data-log="toast"]')).to_have_text("400 lines copied.")
+    logview.expect_toast(page, "400 lines copied.")
     with page.expect_download() as kept:
         page.keyboard.press("d")
     assert kept.value.path().read_bytes() == server.text(run_id)
+
+
+# Every change of what is drawn, in a word each.
+_CHANGES = """() => {
+  window.changes = [];
+  const keep = (all) => all.forEach((one) => changes.push(`${one.target.className} ${one.type} ${one.attributeName}`));
+  const all = { subtree: true, childList: true, attributes: true, characterData: true };
+  new MutationObserver(keep).observe(document.querySelector('[data-log="block"]'), all);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("width", "day"), [(1440, r"\d+ [A-Z][a-z]{2} \d\d:\d\d:\d\d\.\d{3}"), (390, r"\d+ [A-Z][a-z]{2} \d\d:\d\d:\d\d")]
+)
+def test_times_pass_and_tell_the_day(visit: Callable[..., Visitor], server: Server, width: int, day: str) -> None:
+    page = visit(viewport={"width": width, "height": 844}).page
+    run_id = server.run("seq 1 300")
+    server.ended(run_id)
+    page.clock.install(time=datetime.now() + timedelta(days=2))
+    page.goto(f"/runs/{run_id}/")
+    logview.expect_complete(page, 300)
+    logview.focus(page)
+    page.keyboard.press("t")
+    page.keyboard.press("t")
+    time = logview.row(page, 300).locator(".log-time")
+    expect(time).to_have_attribute("data-t", re.compile(r"^(just now|\d+ s ago|\d min ago)$"))
+    page.evaluate(_CHANGES)
+    page.clock.fast_forward(3 * 3600 * 1000)
+    expect(time).to_have_attribute("data-t", "3 h ago")
+    assert set(page.evaluate("changes")) == {"log-time attributes data-t"}  # nothing else was drawn
+
+    page.keyboard.press("t")
+    expect(time).to_have_attribute("data-t", re.compile(f"^{day}$"))
+    expect(time).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}$"))
+    edges = "one => [one.getBoundingClientRect().right, one.nextSibling.getBoundingClientRect().left]"
+    right, left = time.evaluate(edges)
+    assert right < left
 
 
 def test_everything_by_keyboard(page: Page, server: Server) -> None:
@@ -218,6 +257,7 @@ def test_the_page_behind_a_full_screen_cannot_be_reached(page: Page, server: Ser
 
 def test_what_is_said_aloud_is_not_every_line(page: Page, server: Server) -> None:
     run_id = server.run(python("for n in range(400): print(n); time.sleep(0.01)"), "python")
+    began = time.monotonic()
     page.goto(f"/runs/{run_id}/")
     page.evaluate("""() => {
       window.said = [];
@@ -225,7 +265,6 @@ def test_what_is_said_aloud_is_not_every_line(page: Page, server: Server) -> Non
         .observe(document.querySelector('[data-log=say]'), { childList: true, characterData: true, subtree: true });
     }""")
     logview.expect_complete(page, 400)
-    page.wait_for_timeout(200)
-    said = page.evaluate("window.said")
-    assert len(said) <= 5, said
-    assert said[-1] == "400 of 400 lines, sealed"
+    page.wait_for_function("said.at(-1) === '400 of 400 lines, sealed'")
+    said = page.evaluate("said")
+    assert len(said) <= 4 + (time.monotonic() - began) / 10, said

@@ -29,7 +29,7 @@ def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[.
     visitor = visit().allow(*AWAY)
     page = visitor.page
     page.add_init_script(SOCKETS)
-    run_id = server.run(HALVES, "python")
+    run_id = server.run(HALVES, "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
     expect(logview.status(page)).to_contain_text("400 lines · live", timeout=30_000)
 
@@ -52,7 +52,7 @@ def test_a_server_that_restarts_is_found_again(visit: Callable[..., Visitor], na
     """Its graceful stop ends the runs it carries; the open page learns that, and keeps its lines."""
     visitor = visit(at=narrow).allow(*AWAY)
     page = visitor.page
-    run_id = narrow.run(HALVES, "python")
+    run_id = narrow.run(HALVES, "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
     expect(logview.status(page)).to_contain_text("400 lines · live", timeout=30_000)
     open_gate(narrow, run_id)

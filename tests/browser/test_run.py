@@ -40,7 +40,7 @@ def fresh_editor(page: Page, name: str) -> None:
 def test_a_job_is_written_run_and_watched(page: Page, server: Server) -> None:
     fresh_editor(page, "Watched")
     page.keyboard.type(TYPED)
-    assert page.locator("#id_script").input_value() == TYPED
+    expect(page.locator("#id_script")).to_have_value(TYPED)
     page.locator(".choice", has_text="medium").click()
     expect(page.locator('input[name="profile"][value="medium"]')).to_be_checked()
     page.get_by_role("button", name="Save and run").click()
@@ -105,16 +105,16 @@ def _runs(server: Server, run_id: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("script", "word", "reason"),
+    ("script", "seconds", "word", "reason"),
     [
-        ("echo started; exit 3", "Failed", "The script exited with code 3."),
-        ("echo started; sleep 60", "Timed out", "Stopped at its time limit of 1 s."),
+        ("echo started; exit 3", 60, "Failed", "The script exited with code 3."),
+        ("echo started; sleep 60", 1, "Timed out", "Stopped at its time limit of 1 s."),
     ],
 )
 def test_a_bad_end_is_told_in_words_above_the_log(
-    page: Page, server: Server, script: str, word: str, reason: str
+    page: Page, server: Server, script: str, seconds: int, word: str, reason: str
 ) -> None:
-    page.goto(f"/runs/{server.run(script, timeout_seconds=1)}/")
+    page.goto(f"/runs/{server.run(script, timeout_seconds=seconds)}/")
     logview.expect_state(page, word)
     expect(page.locator("#run-reason")).to_contain_text(reason)
     expect(logview.text(page, 1)).to_have_text("started")

@@ -258,6 +258,8 @@ class Server:
         """Tell a script that waits for /tmp/`name` to go on."""
         made = self.docker.exec_create(f"cronium-main-{run_id}", ["touch", f"/tmp/{name}"], user="1000:1000")
         self.docker.exec_start(made["Id"])
+        # Its output may end before the engine knows how it has.
+        self.until(lambda: not self.docker.exec_inspect(made["Id"])["Running"], 20)
         assert self.docker.exec_inspect(made["Id"])["ExitCode"] == 0
 
     def sweep(self) -> None:
