@@ -96,7 +96,7 @@ def database() -> Iterator[str]:
 def test_the_unit_tests_pass_on_postgresql(database: str, tmp_path: Path) -> None:
     env = environment(tmp_path, CRONIUM_DATABASE_URL=url_of(database))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *MODULES]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
