@@ -58,10 +58,21 @@ start() {
   done
 }
 
+# A dockerd that is killed while it starts a container leaves that one's shim behind, which nobody ends any more.
+end_left_shims() {
+  local entry
+  for entry in /proc/[0-9]*; do
+    if tr '\0' '\n' 2>/dev/null <"$entry/cmdline" | grep -qxF "$dir/exec/containerd/containerd.sock" \
+      && process_is "${entry#/proc/}" containerd-shim; then
+      kill -KILL "${entry#/proc/}" 2>/dev/null || true
+    fi
+  done
+}
+
 unmount_left() {
   local mount
   while read -r mount; do umount -l "$mount" 2>/dev/null || true; done \
-    < <(cut -d' ' -f2 /proc/mounts | grep -F "$(readlink -f "$dir")/" | sort -r)
+    < <(cut -d' ' -f2 /proc/mounts | grep -F "$(readlink -m "$dir")/" | sort -r)
 }
 
 stop() {
@@ -70,6 +81,7 @@ stop() {
   stop_process "$pid" dockerd 60
   child=$(cat "$dir/exec/containerd/containerd.pid" 2>/dev/null || true)
   stop_process "$child" containerd 20
+  end_left_shims
   ip link del "$bridge" 2>/dev/null || true
   iptables -w 10 -D DOCKER-USER "${within[@]}" 2>/dev/null || true
   unmount_left
