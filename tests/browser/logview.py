@@ -125,11 +125,11 @@ def read_some(page: Page) -> dict[int, str]:
     return dict(found["lines"])
 
 
-def expect_complete(page: Page, count: int, seconds: float = 40) -> None:
+def expect_complete(page: Page, count: int, seconds: float = 60) -> None:
     words = f"{count:,} of {count:,} line{'' if count == 1 else 's'}, sealed"
     expect(status(page)).to_have_text(re.compile(re.escape(words)), timeout=seconds * 1000)
 
 
-def expect_state(page: Page, word: str, seconds: float = 40) -> None:
+def expect_state(page: Page, word: str, seconds: float = 60) -> None:
     """The state in the page's head."""
     expect(page.locator("#run-facts .state").first).to_contain_text(word, timeout=seconds * 1000)

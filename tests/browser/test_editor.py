@@ -49,7 +49,7 @@ def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
     for field in ("id_image", "id_timeout_seconds", "id_input_text"):
         expect(page.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
 
-    assert page.locator("#id_script").input_value() == "echo kept\n  # and its blanks  "
+    expect(page.locator("#id_script")).to_have_value("echo kept\n  # and its blanks  ")
     expect(page.locator('input[name="language"][value="bash"]')).to_be_checked()
     names = page.locator("#env-rows").get_by_label("Variable name")
     values = page.locator("#env-rows").get_by_label("Variable value")
@@ -75,7 +75,8 @@ def test_leaving_with_unsaved_text_asks_and_the_text_can_be_brought_back(visit: 
     write(page, "print('half a thought')")
     expect(page.locator("#unsaved")).to_be_visible()
     visitor.accept_dialogs = False
-    page.get_by_role("link", name="Profiles").click()
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Profiles").click()
     expect(page.locator(".cm-content")).to_contain_text("half a thought")
     assert visitor.dialogs == ["beforeunload"]
     expect(page).to_have_url(re.compile("/jobs/new/"))
@@ -118,13 +119,14 @@ def test_another_language_keeps_the_text_and_replaces_only_a_starter(visit: Call
     page.goto("/jobs/new/")
     starter = page.locator("#id_script").input_value()
     page.locator("label", has=page.locator('input[name="language"][value="node"]')).click()
-    assert page.locator("#id_script").input_value() not in ("", starter)
     expect(page.locator('[data-image-for="node"]')).to_be_visible()
+    assert page.locator("#id_script").input_value() not in ("", starter)
     expect(page.locator('[data-image-for="python"]')).to_be_hidden()
 
     write(page, "mine = 1  // mine")
     page.locator("label", has=page.locator('input[name="language"][value="bash"]')).click()
-    assert page.locator("#id_script").input_value() == "mine = 1  // mine"
+    expect(page.locator('[data-image-for="bash"]')).to_be_visible()
+    expect(page.locator("#id_script")).to_have_value("mine = 1  // mine")
     expect(page.locator(".cm-content")).to_have_text("mine = 1  // mine")
 
 

@@ -13,15 +13,15 @@ from tests.engine.server import Server
 
 
 def test_the_list_follows_a_running_job_without_reload(page: Page, server: Server) -> None:
-    slug = server.job(python("gate('go')"), "python", name="Followed in the list", slug="followed")
+    slug = server.job(python("gate('go')"), "python", name="Followed in the list", slug="followed", timeout_seconds=300)
     page.goto("/jobs/?q=followed")
     page.evaluate("window.sameDocument = true")
     row = page.locator("#job-list tr", has=page.get_by_role("link", name="Followed in the list", exact=True))
     expect(row).to_contain_text("Never run")
     run_id = server.launch(slug)
-    expect(row).to_contain_text("Running", timeout=20_000)
+    expect(row).to_contain_text("Running", timeout=60_000)
     open_gate(server, run_id)
-    expect(row).to_contain_text("Succeeded", timeout=20_000)
+    expect(row).to_contain_text("Succeeded", timeout=60_000)
     assert page.evaluate("window.sameDocument") is True
 
 
@@ -38,9 +38,9 @@ def test_the_lists_show_what_a_running_job_said_last(page: Page, server: Server)
     row = page.locator("#job-list tr", has=page.get_by_role("link", name="Talks while it works", exact=True))
     said = row.locator(".said")
     run_id = server.launch(slug)
-    expect(said).to_have_text("reading <b>north</b> txt", timeout=20_000)
+    expect(said).to_have_text("reading <b>north</b> txt", timeout=60_000)
     open_gate(server, run_id, "on")
-    expect(said).to_have_text("60 %", timeout=20_000)
+    expect(said).to_have_text("60 %", timeout=60_000)
 
     for address in ("/runs/?status=live", f"/jobs/{slug}/"):
         page.goto(address)
@@ -48,7 +48,7 @@ def test_the_lists_show_what_a_running_job_said_last(page: Page, server: Server)
         expect(shown).to_have_text("60 %")
     page.goto("/jobs/?q=talks")
     open_gate(server, run_id)
-    expect(row).to_contain_text("Succeeded", timeout=20_000)
+    expect(row).to_contain_text("Succeeded", timeout=60_000)
     expect(said).to_have_count(0)
     expect(page.locator("#last-lines")).not_to_have_attribute("hx-get", re.compile("."))
 

@@ -198,7 +198,7 @@ def test_it_goes_on_with_the_lines_of_a_live_run(page: Page, server: Server) -> 
         timeout_seconds=300,
     )
     page.goto(f"/runs/{run_id}/")
-    expect(logview.text(page, 1)).to_have_text("one failed", timeout=30_000)
+    expect(logview.text(page, 1)).to_have_text("one failed", timeout=60_000)
     logview.focus(page)
     _find(page, "failed")
     expect(_count(page)).to_have_text("1/1")

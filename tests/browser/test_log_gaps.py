@@ -141,7 +141,7 @@ def test_gaps_of_a_live_run_come_by_its_socket(page: Page, server: Server) -> No
 
     page.route_web_socket(re.compile("/ws/runs/"), pass_on)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_have_text("10 lines · live · nothing missing", timeout=30_000)
+    expect(logview.status(page)).to_have_text("10 lines · live · nothing missing", timeout=60_000)
     sockets[-1].send(json.dumps({"type": "gaps", "gaps": [LOST]}))
     expect(logview.status(page)).to_have_text("10 lines, 1 gap · live")
     expect(page.locator(".log-row.gap")).to_contain_text("12 lines, 3.4 KB")
@@ -158,10 +158,10 @@ def test_a_full_log_as_the_server_tells_it(page: Page, server: Server) -> None:
     script = python("print('at work')\ngate('go')\nfor n in range(30_000): print(n, 'x' * 90)")
     run_id = server.run(script, "python", timeout_seconds=300, log_limit_mb=1, on_log_limit="drop")
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_contain_text("1 line · live", timeout=30_000)
+    expect(logview.status(page)).to_contain_text("1 line · live", timeout=60_000)
     open_gate(server, run_id)
     words = re.compile(r"^1\d,\d{3} lines · 1\.\d MB after that were not kept$")
-    expect(logview.status(page)).to_have_text(words, timeout=30_000)
+    expect(logview.status(page)).to_have_text(words, timeout=60_000)
     last = page.locator(".log-row").last
     expect(last).to_have_class(re.compile("gap"))
     expect(last).to_contain_text("The log was full:")

@@ -106,7 +106,7 @@ def test_a_link_into_it_a_filter_and_find(page: Page, server: Server, huge: str)
 
     page.get_by_role("group", name="Lines").get_by_role("button", name="err").click()
     count = LINES // ERRORS
-    expect(logview.status(page)).to_have_text(f"{count:,} of {LINES:,} lines shown (stderr) · sealed", timeout=20_000)
+    expect(logview.status(page)).to_have_text(f"{count:,} of {LINES:,} lines shown (stderr) · sealed", timeout=60_000)
     near = (middle // ERRORS + 1) * ERRORS
     expect(logview.text(page, near)).to_have_text(text_of(near))
     expect(logview.row(page, near)).to_be_in_viewport()
@@ -118,6 +118,6 @@ def test_a_link_into_it_a_filter_and_find(page: Page, server: Server, huge: str)
     page.keyboard.press("/")
     began = time.monotonic()
     page.keyboard.type(f"ROW {LINES - 1} ")
-    expect(page.locator('[data-find="count"]')).to_have_text("1/1", timeout=30_000)
+    expect(page.locator('[data-find="count"]')).to_have_text("1/1", timeout=60_000)
     print(f"\n  found in {LINES:,} lines after {time.monotonic() - began:.1f} s")
     expect(page.locator(".log-row.now mark")).to_have_text(f"row {LINES - 1} ")

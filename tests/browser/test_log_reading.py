@@ -257,13 +257,13 @@ def test_the_page_behind_a_full_screen_cannot_be_reached(page: Page, server: Ser
 
 def test_what_is_said_aloud_is_not_every_line(page: Page, server: Server) -> None:
     run_id = server.run(python("for n in range(400): print(n); time.sleep(0.01)"), "python")
+    page.add_init_script("""addEventListener("DOMContentLoaded", () => {
+      window.said = [];
+      const region = document.querySelector('[data-log="say"]');
+      new MutationObserver(() => said.push(region.textContent)).observe(region, { childList: true });
+    })""")
     began = time.monotonic()
     page.goto(f"/runs/{run_id}/")
-    page.evaluate("""() => {
-      window.said = [];
-      new MutationObserver(() => said.push(document.querySelector('[data-log=say]').textContent))
-        .observe(document.querySelector('[data-log=say]'), { childList: true, characterData: true, subtree: true });
-    }""")
     logview.expect_complete(page, 400)
     page.wait_for_function("said.at(-1) === '400 of 400 lines, sealed'")
     said = page.evaluate("said")

@@ -31,7 +31,7 @@ def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[.
     page.add_init_script(SOCKETS)
     run_id = server.run(HALVES, "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_contain_text("400 lines · live", timeout=30_000)
+    expect(logview.status(page)).to_contain_text("400 lines · live", timeout=60_000)
 
     visitor.context.set_offline(True)
     page.evaluate("openSockets.forEach((socket) => socket.close())")
@@ -42,7 +42,7 @@ def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[.
     expect(logview.status(page)).to_contain_text("400 lines · reconnecting")
 
     visitor.context.set_offline(False)
-    expect(logview.status(page)).to_contain_text("800 lines · live", timeout=20_000)
+    expect(logview.status(page)).to_contain_text("800 lines · live", timeout=60_000)
     open_gate(server, run_id, "end")
     logview.expect_complete(page, 800)
     assert logview.read_all(page) == LINES
@@ -54,9 +54,9 @@ def test_a_server_that_restarts_is_found_again(visit: Callable[..., Visitor], na
     page = visitor.page
     run_id = narrow.run(HALVES, "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_contain_text("400 lines · live", timeout=30_000)
+    expect(logview.status(page)).to_contain_text("400 lines · live", timeout=60_000)
     open_gate(narrow, run_id)
-    expect(logview.status(page)).to_contain_text("800 lines · live", timeout=20_000)
+    expect(logview.status(page)).to_contain_text("800 lines · live", timeout=60_000)
     page.evaluate("window.sameDocument = true")
 
     narrow.stop()

@@ -1,6 +1,7 @@
 """The main way: write a job, run it, watch it while it works, cancel another."""
 
 import re
+from contextlib import suppress
 
 import docker.errors
 import pytest
@@ -48,7 +49,7 @@ def test_a_job_is_written_run_and_watched(page: Page, server: Server) -> None:
     page.evaluate("window.sameDocument = true")
 
     # The first line is there while the script waits for us.
-    expect(logview.text(page, 1)).to_have_text("first line", timeout=30_000)
+    expect(logview.text(page, 1)).to_have_text("first line", timeout=60_000)
     logview.expect_state(page, "Running")
     expect(logview.status(page)).to_contain_text("1 line · live")
     expect(page.locator("#run-phases")).to_contain_text("running")
@@ -74,7 +75,7 @@ def test_a_running_job_is_cancelled(page: Page, server: Server) -> None:
     page.keyboard.press("Control+Enter")
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}/$"))
     run_id = run_id_of(page.url)
-    expect(logview.row(page, 1)).to_contain_text("at work", timeout=30_000)
+    expect(logview.row(page, 1)).to_contain_text("at work", timeout=60_000)
 
     page.get_by_role("button", name="Cancel", exact=True).click()
     dialog = page.get_by_role("dialog")
@@ -89,7 +90,8 @@ def test_a_running_job_is_cancelled(page: Page, server: Server) -> None:
     expect(page.get_by_role("button", name="Cancelling…")).to_be_disabled()
     expect(logview.row(page, 2)).to_contain_text("tidying up")
 
-    open_gate(server, run_id, "bye")
+    with suppress(AssertionError, docker.errors.APIError):  # its ten seconds may be over
+        open_gate(server, run_id, "bye")
     logview.expect_state(page, "Cancelled")
     assert not _runs(server, run_id)  # at that very moment
     expect(page.locator("#run-reason")).to_contain_text("Cancelled; its container has been stopped.")

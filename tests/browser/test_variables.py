@@ -66,7 +66,7 @@ def test_bad_json_names_the_place_and_keeps_the_text(
     expect(page.locator(EDITOR)).to_be_focused()
     expect(page.locator(".cm-activeLine")).to_have_text('  "names": []')
     expect(page.locator(EDITOR)).to_have_attribute("aria-invalid", "true")
-    assert page.locator("#id_text").input_value() == '{\n  "rows": 40\n  "names": []\n}'
+    expect(page.locator("#id_text")).to_have_value('{\n  "rows": 40\n  "names": []\n}')
     assert barriers(page) == []
     page.keyboard.press("ArrowUp")
     page.keyboard.press("End")
@@ -162,7 +162,7 @@ gate('third')
 
 def test_output_and_condition_follow_a_live_run(visit: Callable[..., Visitor], server: Server, tmp_path: Path) -> None:
     page = visit().page
-    run_id = server.run(python(HANDS_ON), "python")
+    run_id = server.run(python(HANDS_ON), "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
     expect(logview.row(page, 1)).to_have_text(re.compile("at work"))
     outcome = page.locator("#run-outcome")
