@@ -151,7 +151,13 @@ class Sandbox:
             raise
 
     def _create_container(self, name: str, body: dict[str, Any]) -> None:
-        self._engine.create_container(name, body)
+        try:
+            self._engine.create_container(name, body)
+        except Conflict:
+            # An earlier attempt at this run has left it; a later one's is none of our business.
+            if not self._remove_container(name, 0):
+                raise
+            self._engine.create_container(name, body)
         self.asked[name] = body
 
     def _start_sidecar(self) -> None:

@@ -29,7 +29,7 @@ class Acting:
 
     def acquire(self) -> bool:
         """Begin to act. At once when the one before is known to be dead, else when its lease is over."""
-        taken = lease.acquire(self.host, self.owner, self._place if self._lock() else "")
+        taken = lease.acquire(self.host, self.owner, self._place, locked=self._lock())
         if not taken:
             self._unlock()  # only who acts holds it: another that stands by may be the one to follow
             if not self._waits:
@@ -39,8 +39,7 @@ class Acting:
 
     def renew(self, facts: dict[str, Any]) -> bool:
         """Go on acting; False when the lease ran out and another process has it now."""
-        self._lock()
-        if lease.renew(self.host, self.owner, facts):
+        if lease.renew(self.host, self.owner, {**facts, "owner_locked": self._lock()}):
             return True
         log.error("another worker acts for host %s now: this one lets go of its runs and stands by", self.host)
         self._unlock()
@@ -57,7 +56,7 @@ class Acting:
         return (settings.DATA_DIR / f"worker-{name}.lock").open("wb")
 
     def _lock(self) -> bool:
-        """Whether all earlier processes with this lock are dead: it dies with them, and a frozen one keeps it."""
+        """Whether we hold the lock; if so, all who held it before us are dead, or have let go of the host's lease."""
         if not self._locked:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.db.models.functions import Now
 
 from cronium_admin.hosts.models import Host
@@ -11,16 +11,24 @@ from cronium_admin.hosts.models import Host
 LEASE = timedelta(seconds=20)
 
 
-def acquire(host: str, owner: str, take_from: str = "") -> bool:
+def acquire(host: str, owner: str, place: str = "", *, locked: bool = False) -> bool:
     """Become, or stay, the one that acts for `host`; False while another is.
 
-    `take_from` is the beginning of owners that are known to be dead: their lease counts for nothing.
+    `place` is the beginning of the owners that share a lock, and `locked` that we hold it now: whoever acted while it
+    held the lock is dead then, and its lease counts for nothing. One that acts without it may live: the lock was with
+    somebody else, frozen perhaps.
     """
     Host.objects.get_or_create(name=host)
     free = Q(owner="") | Q(owner=owner) | Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())
-    if take_from:
-        free |= Q(owner__startswith=take_from)
-    return bool(Host.objects.filter(free, name=host).update(owner=owner, lease_expires_at=Now() + LEASE))
+    if locked:
+        free |= Q(owner__startswith=place, owner_locked=True)
+    taken = {"owner": owner, "owner_locked": locked, "lease_expires_at": Now() + LEASE}
+    return bool(Host.objects.filter(free, name=host).update(**taken))
+
+
+def held(host: str, owner: str) -> Q:
+    """A condition for any UPDATE: that `owner` acts for `host` at this moment, whatever it has slept through."""
+    return Q(Exists(Host.objects.filter(name=host, owner=owner, lease_expires_at__gt=Now())))
 
 
 def renew(host: str, owner: str, facts: dict[str, Any]) -> bool:

@@ -41,6 +41,7 @@ class Host(models.Model):
     # The one process that acts for this host: claims, adopts and reaps.
     owner = models.CharField(max_length=250, blank=True, default="")
     lease_expires_at = models.DateTimeField(null=True)
+    owner_locked = models.BooleanField(default=False)  # it holds the lock on its data folder, which dies with it
 
     def __str__(self) -> str:
         return self.name

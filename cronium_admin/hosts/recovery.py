@@ -11,6 +11,7 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.logs import late
@@ -46,18 +47,19 @@ def take_over(
 ) -> list[Adopted]:
     """Settle or adopt what nobody sees to: this host's runs that are not `active` here. For who holds its lease.
 
-    What had not begun waits again: user code starts at most once. `remove` ends a run whose log can't be masked; while
+    Every change has that lease for a condition: who wakes after it was lost changes nothing. What had not begun waits
+    again: user code starts at most once. `remove` ends a run whose log can't be masked; while
     it raises EngineError that run stays as it is, for the next look.
     """
-    adopted = []
+    adopted, acts = [], lease.held(host, owner)
     for run in Run.objects.filter(status__in=ON_HOST, host=host).exclude(pk__in=active):
         if run.status == Status.STARTING:
             if run.cancel_requested_at:
-                transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN)
+                transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN, acts)
             else:
-                transitions.requeue(run.pk, run.lease_epoch, STOPPED)
+                transitions.requeue(run.pk, run.lease_epoch, STOPPED, only_if=acts)
         elif (spec := _spec(run, instance, host, remove)) and transitions.adopt(
-            run.pk, run.lease_epoch, owner, _how(run, owner)
+            run.pk, run.lease_epoch, owner, _how(run, owner), acts
         ):
             adopted.append(_adopted(run, spec))
     return adopted

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from cronium_admin import counters
-from cronium_admin.hosts import admission, canary, recovery
+from cronium_admin.hosts import admission, canary, lease, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.checkup import Checkup
@@ -184,7 +184,8 @@ class Runner:
             if not (queues := self._open_queues()) or self._closing.is_set():
                 return
             choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues))
-            run = self.database.call(transitions.claim_next, self.host, self.owner, choose)
+            acts = lease.held(self.host, self.owner)
+            run = self.database.call(transitions.claim_next, self.host, self.owner, choose, acts)
             if run is None:
                 return
             crash.point("claimed")

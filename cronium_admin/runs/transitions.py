@@ -18,6 +18,7 @@ from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, Status
 
 LEASE = timedelta(seconds=30)
+ALWAYS = Q()  # for `only_if`: a condition of the caller's own, for the same UPDATE
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ def _oldest_waiting() -> UUID | None:
     return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
 
 
-def claim_next(host: str, owner: str, choose: Callable[[], UUID | None] = _oldest_waiting) -> Run | None:
-    """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none."""
+def claim_next(
+    host: str, owner: str, choose: Callable[[], UUID | None] = _oldest_waiting, only_if: Q = ALWAYS
+) -> Run | None:
+    """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none,
+    and where `only_if` does not hold."""
     while (run_id := choose()) is not None:
         if _change(
             run_id,
-            Q(status=Status.QUEUED),
+            only_if & Q(status=Status.QUEUED),
             "claimed",
             f"Claimed by host {host}",
             status=Status.STARTING,
@@ -61,6 +65,8 @@ def claim_next(host: str, owner: str, choose: Callable[[], UUID | None] = _oldes
             claimed_at=Now(),
         ):
             return Run.objects.get(pk=run_id)
+        if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
+            return None  # nobody was faster
     return None
 
 
@@ -77,11 +83,11 @@ def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
     )
 
 
-def adopt(run_id: UUID, epoch: int, owner: str, message: str) -> bool:
+def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:
     """running, under a new lease: its host's new process goes on with it. The old one can't write any more."""
     return _change(
         run_id,
-        Q(status=Status.RUNNING, lease_epoch=epoch),
+        only_if & Q(status=Status.RUNNING, lease_epoch=epoch),
         "adopted",
         message,
         lease_owner=owner,
@@ -113,9 +119,9 @@ def end_abandoned(run_id: UUID, epoch: int, after: timedelta, ending: Ending) ->
     return _end(run_id, over, ending)
 
 
-def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued") -> bool:
+def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued", only_if: Q = ALWAYS) -> bool:
     """starting -> queued: its host, or its engine, went away before any user code began. `kind` is the event's."""
-    return _requeue(run_id, Q(lease_epoch=epoch), message, kind)
+    return _requeue(run_id, only_if & Q(lease_epoch=epoch), message, kind)
 
 
 def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
@@ -133,9 +139,9 @@ def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") ->
     )
 
 
-def finish(run_id: UUID, epoch: int, ending: Ending) -> bool:
+def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> bool:
     """starting or running -> a terminal status, for the holder of the lease."""
-    return _end(run_id, Q(status__in=ON_HOST, lease_epoch=epoch), ending)
+    return _end(run_id, only_if & Q(status__in=ON_HOST, lease_epoch=epoch), ending)
 
 
 def cancel_queued(run_id: UUID, by: str) -> bool:

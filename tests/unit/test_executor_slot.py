@@ -3,13 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from executor import options
 from executor.errors import AddressTaken, EngineError, EngineUnreachable, ImageUnusable
+from executor.options import main_name
 from executor.sandbox import Sandbox
 from executor.slot import Slot
 from executor.spec import MB, Dropped, Reply, RunSpec
@@ -163,6 +166,20 @@ def test_what_an_earlier_attempt_left_is_cleared(
     Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "").build()
     assert engine.left
     assert ending(run(spec)) == ("succeeded", "exit_code", 0)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "ends"), [(1, ("succeeded", "exit_code", 0)), (3, ("errored", "engine_error", None))]
+)
+def test_a_container_of_an_earlier_attempt_is_cleared_and_one_of_a_later_is_left(
+    engine: FakeEngine, run: Callable[..., Remembering], epoch: int, ends: tuple[str, str, int | None]
+) -> None:
+    spec = make_spec(script="echo again", epoch=2)
+    other = replace(spec, epoch=epoch, network="none")
+    engine.create_container(main_name(spec.run_id), options.main_container(other, None, "local"))
+    assert ending(run(spec)) == ends
+    assert bool(engine.left) is (epoch == 3)
+    engine.remove_container(main_name(spec.run_id))
 
 
 def test_an_exhausted_pool_says_so(engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from executor.errors import EngineError, EngineUnreachable
 from executor.options import main_name
+from executor.payload import NOT_RECEIVED_WORDS
+from executor.sandbox import Sandbox
 from executor.slot import Slot
-from executor.spec import Cursor, Resumption, RunSpec
+from executor.spec import Cursor, Reply, Resumption, RunSpec
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
 from executor.verdict import CANCEL
@@ -171,3 +173,19 @@ class TestUntold:
         assert (told.result.status, told.result.exit_code, told.log()) == ("failed", 3, b"done\n")
         assert told.events[-2:] == ["finish", "cleaned"]
         assert engine.left == []
+
+
+@pytest.mark.parametrize("stored", [Cursor(), Cursor(1, len(NOT_RECEIVED_WORDS) + 1)])
+def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
+    engine: FakeEngine, stored: Cursor
+) -> None:
+    """The second one stored what its container says of that, and died before it told the end."""
+    pool = SubnetPool(IPv4Network("10.215.0.0/24"))
+    spec, told = make_spec(script="echo it ran"), Remembering()
+    first = Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "")
+    first.build()
+    first.detach()  # as a death before the payload does
+    Slot(engine, spec, told, pool, threading.Semaphore(1), Resumption(Cursor(), stored, 30.0)).run()
+    assert told.result is not None
+    assert (told.result.status, told.result.reason) == ("errored", "not_delivered")
+    assert told.log() == (b"" if stored.lines else f"{NOT_RECEIVED_WORDS}\n".encode())

@@ -69,6 +69,22 @@ class TestLease:
         assert two.acquire()
         assert not one.renew({})
 
+    def test_one_that_was_frozen_takes_nothing_from_the_one_that_followed(self, settings: Any, tmp_path: Any) -> None:
+        """It kept the lock all the time, so the lock says nothing of the one that acts without it."""
+        settings.DATA_DIR = tmp_path
+        old, new, third = Acting("a"), Acting("a"), Acting("a")
+        assert old.acquire()
+        assert old.renew({})
+        Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        assert new.acquire()
+        assert not old.renew({})
+        assert not old.acquire()
+        assert not third.acquire()
+        assert new.renew({})  # it has the lock from now on
+        assert not old.acquire()
+        new._unlock()  # as its death does
+        assert third.acquire()
+
     def test_a_process_on_another_data_folder_may_live(self, settings: Any, tmp_path: Any) -> None:
         """Of the same machine and name, too: it holds another lock, so only its lease says when it is dead."""
         settings.DATA_DIR = tmp_path / "one"
@@ -88,6 +104,20 @@ class TestLease:
 
 
 class TestTakeOver:
+    @pytest.fixture(autouse=True)
+    def _acts(self, db: None) -> None:
+        assert lease.acquire("a", "new")
+
+    @pytest.mark.parametrize("status", [Status.STARTING, Status.RUNNING])
+    @pytest.mark.parametrize("flagged", [False, True])
+    def test_who_has_lost_the_hosts_lease_changes_nothing(self, run: Run, status: Status, flagged: bool) -> None:
+        """It was frozen, and does not know yet."""
+        put(run, status, started_at=timezone.now(), cancel_requested_at=timezone.now() if flagged else None)
+        for lost in ({"owner": "another"}, {"owner": "new", "lease_expires_at": timezone.now()}):
+            Host.objects.filter(name="a").update(**lost)
+            assert take_over(run) == []
+            assert (run.status, run.lease_epoch, run.lease_owner) == (status, 2, "dead")
+
     def test_what_had_not_begun_waits_again(self, run: Run) -> None:
         put(run, Status.STARTING)
         assert take_over(run) == []

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import Q
 from django.utils import timezone
 
 from cronium_admin.runs import transitions
@@ -17,6 +18,13 @@ ENDING = Ending(Status.SUCCEEDED, "exit_code", "Done.", 0, {"log_lines": 5})
 
 def _claim(run: Run) -> bool:
     return transitions.claim_next("host", "owner") is not None
+
+
+def test_a_claim_with_a_condition_that_does_not_hold_takes_nothing_and_ends(run: Run) -> None:
+    assert transitions.claim_next("host", "owner", only_if=Q(queue="another")) is None
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
+    assert transitions.claim_next("host", "owner", only_if=Q(queue=run.queue)) == run
 
 
 # Name, the call, the statuses it leaves, and the status it leads to (None: stays).
