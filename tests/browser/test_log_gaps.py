@@ -72,10 +72,10 @@ def test_a_log_that_lost_everything_says_so(page: Page, server: Server) -> None:
     expect(logview.status(page)).to_have_text("0 lines, 1 gap")
 
 
-# As the sweeper leaves the run of a host that vanished: nobody was there to seal its log.
+# As the run of a host that vanished stands until its log is sealed late; one that never began stays so.
 _LOSE = """
 from cronium_admin.runs.models import Run
-Run.objects.filter(pk="{}").update(status="lost", reason="host_gone", message="Gone", log_digest="", log_lines=0)
+Run.objects.filter(pk="{}").update(status="lost", reason="host_gone", log_digest="", log_lines=0, started_at=None)
 """
 UNSEALED = "10 lines · not sealed: its host went away"
 

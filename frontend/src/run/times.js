@@ -39,7 +39,7 @@ export class Times {
 
   /** The time of a line of `ms` as it is shown, or nothing. The lines make room for it. */
   stamp(ms, startMs) {
-    const form = this.#form(startMs);
+    const form = this.#form(startMs || ms);
     const [room, write] = FORMS[form];
     if (form !== this.form) this.block.style.setProperty("--log-time", room);
     this.form = form;
@@ -48,7 +48,7 @@ export class Times {
 
   /** What began today has no line of another day. */
   #form(startMs) {
-    const today = !startMs || startMs >= new Date().setHours(0, 0, 0, 0);
+    const today = startMs >= new Date().setHours(0, 0, 0, 0);
     if (this.kind !== "clock" || today) return this.kind;
     return this.narrow.matches ? "short" : "dated";
   }
