@@ -334,9 +334,10 @@ class TestRun:
     def test_without_its_secret_ends_before_it_starts(
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
     ) -> None:
-        from cronium_admin.hosts import runner
+        from cronium_admin.hosts import lease, runner
         from cronium_admin.hosts.admission import Offer
 
+        assert lease.acquire("host", "owner")
         keys(new_key())
         if case == "deleted":
             Secret.objects.all().delete()

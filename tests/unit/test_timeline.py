@@ -11,7 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.access.models import User
-from cronium_admin.hosts import recovery
+from cronium_admin.hosts import lease, recovery
+from cronium_admin.hosts.models import Host
 from cronium_admin.ops.log import About, Json
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, RunEvent, Status
@@ -45,6 +46,8 @@ def claim() -> int:
 
 
 def take_over(owner: str) -> int:
+    lease.give_up("east", Host.objects.get_or_create(name="east")[0].owner)
+    assert lease.acquire("east", owner)
     (one,) = recovery.take_over("east", owner, "inst", frozenset(), lambda spec: None)
     return one.epoch
 
