@@ -1,15 +1,19 @@
 """Seals the logs of runs that ended with nobody to read on: their host went away, or they could not be adopted."""
 
+import logging
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 
+from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
+
+log = logging.getLogger("cronium.logs")
 
 
 def seal_unread() -> int:
@@ -24,10 +28,14 @@ def seal_unread() -> int:
 
 
 def _seal(run_id: UUID, epoch: int) -> bool:
-    log = RunLog.resume(run_id, epoch)
-    write = log.seal(gaps.UNREAD)
+    try:
+        run_log = RunLog.resume(run_id, epoch)
+    except Refused as error:  # it is damaged, and stays without a seal; the others must not wait for it
+        log.warning("the log of run %s can't be sealed: %s", run_id, error.message, extra={"run_id": str(run_id)})
+        return False
+    write = run_log.seal(gaps.UNREAD)
     with transaction.atomic():
-        if not transitions.seal_log(run_id, log.facts):
+        if not transitions.seal_log(run_id, run_log.facts):
             return False
         LogGap.objects.bulk_create(write.gaps, ignore_conflicts=True)
         LogHead.objects.bulk_create(

@@ -1,16 +1,19 @@
 """The log of a run that nobody could read on is sealed by whoever comes by, with a gap where it breaks off."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from cronium_admin.hosts import recovery
+from cronium_admin.jobs.models import Job
 from cronium_admin.logs import late, read
-from cronium_admin.logs.models import LogHead
+from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.verify import verify
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.service import launch
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import PAST, put
 
@@ -76,3 +79,16 @@ def test_who_comes_second_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPa
     assert late.seal_unread() == 0
     run.refresh_from_db()
     assert (run.log_gaps, verify(run).problems) == (1, [])
+
+
+def test_a_damaged_one_holds_up_no_other(run: Run, make_job: Callable[..., Job]) -> None:
+    other = launch(make_job(), None)
+    for one in (run, other):
+        put(one, Status.RUNNING, started_at=timezone.now())
+        write(one, b"one\n")
+        Run.objects.filter(pk=one.pk).update(status=Status.LOST)
+    LogChunk.objects.filter(run=run).update(data=b"\x01no zstd frame")
+    assert late.seal_unread() == 1
+    other.refresh_from_db()
+    run.refresh_from_db()
+    assert (bool(other.log_digest), run.log_digest) == (True, "")
