@@ -98,14 +98,14 @@ def test_the_end_of_an_engine_with_another_clock_is_told_from_a_cut(
 ) -> None:
     engine.clock_ahead = ahead
     monkeypatch.setattr(engine, "booted_at", lambda: 1.0)  # a proxy on the way may end a stream too
-    spec, _, output, send = begin(world, SCRIPT)
+    spec, _, output, send = begin(world, f"printf '%600s\\n' first; sleep 1; {SCRIPT}")  # it ends long after the cut
     engine.cut_output_after = 500
     stored = Stored()
     follower = stored.follower(engine, spec)
     follower.attach(output, engine.booted_at())
     send()
     follower.follow()
-    assert stored.text == {1: OUT, 2: ERR}
+    assert stored.text == {1: b"first\n".rjust(601) + OUT, 2: ERR}
 
 
 def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, world: World) -> None:
