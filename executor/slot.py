@@ -48,7 +48,7 @@ class Slot:
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped: Stopped | None = None
         self._released = threading.Event()
-        self._masker = Masker(spec.secrets.values())
+        self._masker = Masker((*spec.secrets.values(), *spec.masked))
         self._peak: int | None = None
         self._began = resumption is not None
         self._ended_alone = False

@@ -39,6 +39,7 @@ class RunSpec:
     token_expires_at: int  # unix seconds
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables that no log may show
+    masked: tuple[str, ...] = field(default=(), repr=False)  # further values that no log may show
     read_only_root: bool = True
     network: str = "isolated"  # isolated, none, egress or open
     egress: tuple[str, ...] = ()  # patterns `host:port`, for network egress

@@ -13,15 +13,16 @@ from django.db.models.functions import Now
 
 from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.specs import spec_of
+from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove
 from cronium_admin.logs import late
 from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
-from cronium_admin.secrets.models import Secret
-from cronium_admin.secrets.service import SecretUnavailable
+from cronium_admin.secrets import retired
+from cronium_admin.secrets.models import RetiredSecret
+from cronium_admin.secrets.retired import SecretUnavailable
 from executor.errors import EngineError
 from executor.spec import RunSpec
 
@@ -58,7 +59,7 @@ def take_over(
                 transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN, acts)
             else:
                 transitions.requeue(run.pk, run.lease_epoch, STOPPED, only_if=acts)
-        elif (spec := _spec(run, instance, host, remove)) and transitions.adopt(
+        elif (spec := _spec(run, instance, host, remove, acts)) and transitions.adopt(
             run.pk, run.lease_epoch, owner, _how(run, owner), acts
         ):
             adopted.append(_adopted(run, spec))
@@ -73,19 +74,20 @@ def _how(run: Run, owner: str) -> str:
     return f"Taken over by the new worker of host {run.host}: the one before {before}"
 
 
-def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None]) -> RunSpec | None:
-    """How it goes on; None where its log could not be masked, so it is ended as soon as the engine lets us."""
+def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None], acts: Q) -> RunSpec | None:
+    """The spec to go on with; None where the log could not be masked: the run is then ended as soon as possible."""
     try:
-        _refuse_other_secrets(run)
-        return spec_of(run, instance, host)
+        return spec_to_adopt(run, instance, host)
     except SecretUnavailable as error:
-        run.secrets = []
+        if not Run.objects.filter(acts, pk=run.pk, status=Status.RUNNING, lease_epoch=run.lease_epoch).exists():
+            return None
         try:
-            remove(spec_of(run, instance, host))
+            remove(spec_to_remove(run, instance, host))
         except EngineError as trouble:
             log.warning("run %s could not be stopped yet: %s", run.pk, trouble, extra={"run_id": str(run.pk)})
         else:
-            transitions.finish(run.pk, run.lease_epoch, Ending(Status.ERRORED, "secret_unavailable", str(error)))
+            ending = Ending(Status.ERRORED, "secret_unavailable", str(error))
+            transitions.finish(run.pk, run.lease_epoch, ending, acts)
         return None
 
 
@@ -94,16 +96,6 @@ def _adopted(run: Run, spec: RunSpec) -> Adopted:
     passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
     seconds_left = max(0.0, run.timeout_seconds - passed.total_seconds())
     return Adopted(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, run.stop_reason)
-
-
-def _refuse_other_secrets(run: Run) -> None:
-    """The script holds the values it was given; only those can be taken out of the rest of its log."""
-    changed = Secret.objects.filter(name__in=run.secrets, updated_at__gt=run.claimed_at).values_list("name", flat=True)
-    if name := changed.first():
-        raise SecretUnavailable(
-            f"The secret {name} was changed while no worker watched the run, so the rest of its log could not be "
-            "masked, and it was stopped. Run it again if that is safe."
-        )
 
 
 def _acted_for() -> set[str]:
@@ -136,6 +128,8 @@ def settle_abandoned() -> int:
             words = f"Host {run.host} went away before the script began"
             settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
     late.seal_unread()
+    if RetiredSecret.objects.exists():
+        retired.drop_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

@@ -31,7 +31,7 @@ from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
-from cronium_admin.secrets.service import SecretUnavailable
+from cronium_admin.secrets.retired import SecretUnavailable
 from executor import crash, options
 from executor.sandbox import EngineLike
 from executor.spec import Cursor, Dropped, Resumption, RunSpec

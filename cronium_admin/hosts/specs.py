@@ -1,5 +1,7 @@
 """From a run's row to what the executor needs to know of it."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 
 from cronium_admin.jobs.models import OnLogLimit
@@ -7,15 +9,36 @@ from cronium_admin.profiles.limits import log_limit
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.helpers import helpers
 from cronium_admin.runtime.service import context
+from cronium_admin.secrets.retired import values_to_mask
 from cronium_admin.secrets.service import open_for_run
 from executor import tokens
 from executor.spec import MB, Limits, RunSpec
 
 SIDECAR_IMAGE = "cronium/runtime-api:latest"
+NO_SECRETS: Mapping[str, str] = {}
 
 
 def spec_of(run: Run, instance: str, host: str) -> RunSpec:
     """The executor's view of `run`, with a token made for it now. SecretUnavailable when one can't be opened."""
+    return _make_spec(run, instance, host, secrets=open_for_run(run.secrets))
+
+
+def spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
+    """The same for a run whose script has begun: it is sent nothing, and its log is masked with all that it was given.
+
+    SecretUnavailable when one of those values can't be had.
+    """
+    return _make_spec(run, instance, host, masked=values_to_mask(run.secrets, run.claimed_at or run.created_at))
+
+
+def spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:
+    """The same for a run whose containers are only removed: it holds no secrets."""
+    return _make_spec(run, instance, host)
+
+
+def _make_spec(
+    run: Run, instance: str, host: str, *, secrets: Mapping[str, str] = NO_SECRETS, masked: tuple[str, ...] = ()
+) -> RunSpec:
     token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds)
     return RunSpec(
         run_id=str(run.pk),
@@ -33,7 +56,8 @@ def spec_of(run: Run, instance: str, host: str) -> RunSpec:
         token=token.text,
         token_expires_at=token.expires_at,
         env=run.env,
-        secrets=open_for_run(run.secrets),
+        secrets=secrets,
+        masked=masked,
         network=run.network,
         egress=tuple(run.egress),
         egress_dns=settings.CONFIG.egress_dns,

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from cronium_admin.env_names import env_name_problem
@@ -27,10 +28,25 @@ class Secret(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     updated_at = models.DateTimeField(default=timezone.now)
+    value_changed_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RetiredSecret(models.Model):
+    """A value that was replaced or deleted. It is kept while a run may still print it, so that its log can be masked.
+
+    `retired_at` is the database's clock.
+    """
+
+    name = models.CharField(max_length=128)
+    encrypted = models.TextField(editable=False)
+    retired_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
         return self.name

@@ -12,18 +12,16 @@ from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
+from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
-from cronium_admin.secrets.models import Secret
+from cronium_admin.secrets.models import RetiredSecret, Secret
+from cronium_admin.secrets.retired import SecretUnavailable
 from executor.mask import SHORTEST, is_masked
 
 MAX_VALUE_BYTES = 32 * 1024
 MAX_VALUE_LINES = 200  # each is looked for in the log
 BATCH = 100
 TOO_SHORT = f"it has fewer than {SHORTEST} characters, so it is not hidden in logs"
-
-
-class SecretUnavailable(Exception):
-    """A run can't get a secret it names; `str()` says which, and the mend."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def save_secret(name: str, value: str | None, description: str | None, by: User 
     """Store a new secret, or replace what is given of an old one. ValidationError by field."""
     with transaction.atomic():
         secret = Secret.objects.select_for_update().filter(name=name).first() or Secret(name=name, created_by=by)
-        is_new = secret.pk is None
+        is_new, stored = secret.pk is None, secret.encrypted
         problems: dict[str, list[str]] = {}
         if value is not None or is_new:
             problem = _value_problem(value)
@@ -68,8 +66,11 @@ def save_secret(name: str, value: str | None, description: str | None, by: User 
         if is_new:
             secret = _insert(secret)
         else:
-            fields = {"encrypted": secret.encrypted, "description": secret.description}
-            Secret.objects.filter(pk=secret.pk).update(**fields, updated_by=by, updated_at=Now())
+            fields: dict[str, Any] = {"description": secret.description, "updated_by": by, "updated_at": Now()}
+            if value is not None:
+                retired.retire(name, stored)
+                fields |= {"encrypted": secret.encrypted, "value_changed_at": Now()}
+            Secret.objects.filter(pk=secret.pk).update(**fields)
     return Saved(find_secret(name), is_new, tuple(_notes(value)) if value else ())
 
 
@@ -124,6 +125,7 @@ def delete_secret(name: str) -> None:
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
             raise Refused(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
+        retired.retire(name, secret.encrypted)
         secret.delete()
 
 
@@ -173,10 +175,16 @@ def _opened(name: str, token: str) -> str:
 def rotate() -> tuple[int, list[str]]:
     """Encrypt all that is not yet with the first key; how many were, and the names that no key opens.
 
-    In batches, each a transaction; ended half-way, the next time goes on where this stopped.
+    In batches, each a transaction; ended half-way, the next time goes on where this stopped. Retired values are
+    encrypted again too, but not counted.
     """
+    _rotate_rows(RetiredSecret.objects.all())
+    return _rotate_rows(Secret.objects.all())
+
+
+def _rotate_rows(rows: QuerySet[Any, Any]) -> tuple[int, list[str]]:
     changed, unreadable, last = 0, [], 0
-    while batch := list(Secret.objects.filter(pk__gt=last).order_by("pk")[:BATCH]):
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
         with transaction.atomic():
             for secret in batch:
                 try:
@@ -185,7 +193,7 @@ def rotate() -> tuple[int, list[str]]:
                     unreadable.append(secret.name)
                     continue
                 if token:  # a value that was replaced meanwhile stays
-                    same = Secret.objects.filter(pk=secret.pk, encrypted=secret.encrypted)
+                    same = rows.filter(pk=secret.pk, encrypted=secret.encrypted)
                     changed += same.update(encrypted=token)
         last = batch[-1].pk
     return changed, unreadable

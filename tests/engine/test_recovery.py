@@ -101,6 +101,24 @@ def test_a_stopped_server_hands_its_runs_over_and_does_not_wait_for_them(mortal:
     assert mortal.kinds(run_id) == ["queued", "claimed", "started", "released", "adopted", "succeeded"]
 
 
+def test_a_secret_that_is_replaced_under_a_script_stops_nothing_and_stays_masked(mortal: Server) -> None:
+    first, second = "the-first-value", "the-second-value"
+    mortal.call("PUT", "/secrets/TOKEN", {"value": first})
+    run_id = mortal.run(
+        f'echo up; {GATE}; echo "has $TOKEN"; echo {second[:10]}{second[10:]}; echo done', secrets=["TOKEN"]
+    )
+    with mortal.watch(run_id) as watch:
+        watch.until_line("up")
+    mortal.call("PUT", "/secrets/TOKEN", {"description": "other words"})
+    mortal.call("PUT", "/secrets/TOKEN", {"value": second})
+    mortal.stop(signal.SIGKILL)
+    mortal.start()
+    mortal.until(lambda: "adopted" in mortal.kinds(run_id))
+    mortal.open_gate(run_id)
+    assert mortal.ended(run_id)["status"] == "succeeded"
+    assert mortal.text(run_id) == b"up\nhas ***\n***\ndone\n"
+
+
 def test_what_ended_while_nobody_watched_ended_as_it_did(mortal: Server) -> None:
     good = mortal.run(f"echo up; {GATE}; echo done; printf tail")
     bad = mortal.run(f"echo up; {GATE}; exit 3")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from cronium_admin.hosts import lease, recovery
@@ -13,7 +14,9 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.service import launch
-from cronium_admin.secrets.models import Secret
+from cronium_admin.runs.transitions import LEASE
+from cronium_admin.secrets.models import RetiredSecret, Secret
+from cronium_admin.secrets.service import delete_secret, rotate, save_secret
 from executor.errors import EngineUnreachable
 from executor.spec import RunSpec
 
@@ -144,19 +147,89 @@ class TestTakeOver:
         run.refresh_from_db()
         assert run.lease_epoch == 2
 
-    def test_a_run_whose_secret_was_changed_meanwhile_is_stopped(self, run: Run) -> None:
-        """Its log could not be masked any more."""
-        Secret.objects.create(name="KEY", encrypted="x", updated_at=timezone.now() + timedelta(seconds=5))
+    def test_a_run_whose_value_was_replaced_unseen_is_stopped(self, run: Run) -> None:
+        """By an older version, which kept no replaced values."""
+        Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         removed: list[str] = []
         assert take_over(run, removed) == []
         assert removed == [str(run.pk)]
         assert (run.status, run.reason) == (Status.ERRORED, "secret_unavailable")
-        assert "KEY was changed" in run.message
+        assert "KEY that the script was given is no longer stored" in run.message
+
+    @pytest.mark.parametrize("lost", [{"owner": "another"}, {"owner": "new", "lease_expires_at": timezone.now()}])
+    def test_a_worker_without_the_hosts_lease_stops_no_run_for_its_secrets(
+        self, run: Run, lost: dict[str, Any]
+    ) -> None:
+        Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        Host.objects.filter(name="a").update(**lost)
+        removed: list[str] = []
+        assert take_over(run, removed) == []
+        assert (removed, run.status) == ([], Status.RUNNING)
+
+    def test_a_worker_that_loses_the_lease_during_the_removal_writes_no_result(self, run: Run) -> None:
+        Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+
+        def lose(spec: RunSpec) -> None:
+            Host.objects.filter(name="a").update(owner="another")
+
+        recovery.take_over("a", "new", "inst", frozenset(), lose)
+        run.refresh_from_db()
+        assert run.status == Status.RUNNING
+
+    def test_an_edited_description_stops_no_run(self, run: Run) -> None:
+        save_secret("KEY", "the first value", "old words", None)
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        save_secret("KEY", None, "new words", None)
+        (adopted,) = take_over(run)
+        assert adopted.spec.masked == ("the first value",)
+        assert not RetiredSecret.objects.exists()
+
+    def test_a_replaced_or_deleted_value_stops_no_run_and_stays_masked(self, run: Run) -> None:
+        save_secret("KEY", "the first value", None, None)
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        for value in ("the second value", "the third value"):
+            save_secret("KEY", value, None, None)
+        (adopted,) = take_over(run)
+        assert set(adopted.spec.masked) == {"the first value", "the second value", "the third value"}
+        assert adopted.spec.secrets == {}  # its script has begun: it is sent nothing
+        assert "value" not in repr(adopted.spec)
+        delete_secret("KEY")
+        (adopted,) = take_over(run)
+        assert set(adopted.spec.masked) == {"the first value", "the second value", "the third value"}
+
+    def test_replaced_values_can_be_decrypted_after_the_keys_were_changed(self, run: Run, settings: Any) -> None:
+        old, new = (Fernet.generate_key().decode() for _ in range(2))
+        settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": old})
+        save_secret("KEY", "the first value", None, None)
+        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        save_secret("KEY", "the second value", None, None)
+        settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": f"{new},{old}"})
+        assert rotate() == (1, [])
+        settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": new})
+        (adopted,) = take_over(run)
+        assert set(adopted.spec.masked) == {"the first value", "the second value"}
+
+    def test_a_replaced_value_is_deleted_once_no_run_can_have_been_given_it(self, run: Run) -> None:
+        claimed = timezone.now() - timedelta(hours=2)
+        put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE)
+        for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
+            RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
+        recovery.settle_abandoned()
+        kept = RetiredSecret.objects.order_by("pk").values_list("name", "retired_at")
+        assert [(name, round((timezone.now() - at) / timedelta(hours=1))) for name, at in kept] == [
+            ("KEY", 1),
+            ("OTHER", 0),  # a run may be starting with it at this moment
+        ]
+        Run.objects.update(status=Status.SUCCEEDED)
+        recovery.settle_abandoned()
+        assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
 
     def test_an_engine_that_is_away_holds_up_no_other_run(self, run: Run, make_job: Callable[..., Job]) -> None:
         """What can't be stopped yet is looked at again: nobody takes it for a run that somebody sees to."""
-        Secret.objects.create(name="KEY", encrypted="x", updated_at=timezone.now() + timedelta(seconds=5))
+        Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         other = launch(make_job(), None)
         put(other, Status.RUNNING, started_at=timezone.now())
