@@ -16,13 +16,20 @@ from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
 
 # Where a job's field is typed under another name.
-_TYPED_AS = {"input": "input_text", "tags": "tags_text", "egress": "egress_text", "slug": "name"}
-_FIELD_OF = {"input_text": "input", "tags_text": "tags", "egress_text": "egress"}
+_TYPED_AS = {
+    "input": "input_text",
+    "tags": "tags_text",
+    "launch_env": "launch_env_text",
+    "egress": "egress_text",
+    "slug": "name",
+}
+_FIELD_OF = {"input_text": "input", "tags_text": "tags", "launch_env_text": "launch_env", "egress_text": "egress"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
     "image": "Image", "timeout_seconds": "Timeout",
-    "network": "Network", "egress_text": "Allowed hosts", "env": "Environment", "secrets": "Secrets",
+    "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
+    "launch_env_text": "Set at launch", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
     "log_keep_runs": "Logs kept, runs", "read_only_root": "Read-only root",
     "enabled": "Enabled", "__all__": "Job",
@@ -55,6 +62,7 @@ class JobForm(forms.Form):
     enabled = forms.BooleanField(required=False)
     input_text = forms.CharField(required=False, strip=False)
     tags_text = forms.CharField(required=False)
+    launch_env_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
     log_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
     log_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
@@ -77,6 +85,9 @@ class JobForm(forms.Form):
     def clean_tags_text(self) -> list[str]:
         return list(dict.fromkeys(str(self.cleaned_data["tags_text"]).replace(",", " ").split()))
 
+    def clean_launch_env_text(self) -> list[str]:
+        return list(dict.fromkeys(str(self.cleaned_data["launch_env_text"]).replace(",", " ").split()))
+
     def clean_egress_text(self) -> list[str]:
         return [line.strip() for line in _lines(str(self.cleaned_data["egress_text"])).split("\n") if line.strip()]
 
@@ -91,8 +102,8 @@ class JobForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """The job's fields by their own names; what the form itself refuses is left out.
 
-        So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, and what a
-        full log does: they stay.
+        So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, the
+        variables that a launch may set, and what a full log does: they stay.
         """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         for name in ("network", "egress"):
@@ -100,6 +111,8 @@ class JobForm(forms.Form):
                 data.pop(name, None)
         if "on_log_limit" not in self.data:
             data.pop("on_log_limit", None)
+        if "launch_env_text" not in self.data:
+            data.pop("launch_env", None)
         if "queue" not in self.data:
             data.pop("queue", None)
         elif "queue" in data:
@@ -195,6 +208,7 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
     more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs")
     values = {name: getattr(job, name) for name in (*same, *more, "read_only_root", "enabled")}
+    values["launch_env_text"] = " ".join(job.launch_env)
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)
     return values | {"profile": job.profile.name, "input_text": text, "tags_text": " ".join(job.tags)}

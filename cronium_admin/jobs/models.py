@@ -16,6 +16,7 @@ from cronium_admin.jobs.rules import (
     validate_input,
     validate_keep_days,
     validate_keep_runs,
+    validate_names,
     validate_queue,
     validate_script,
     validate_secrets,
@@ -65,6 +66,8 @@ class Job(models.Model):
     log_limit_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("log_limit_mb")])
     on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
+    # Names of variables that every launch may set, also with the right to run only.
+    launch_env = models.JSONField(default=list, blank=True, validators=[validate_names])
     # Names only: their values are looked up when a run is claimed.
     secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
     timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])

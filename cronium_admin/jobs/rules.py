@@ -17,6 +17,7 @@ MAX_ENV_ENTRIES = 200
 MAX_ENV_BYTES = 256 * 1024
 MAX_TAGS = 20
 MAX_SECRETS = 50
+MAX_LAUNCH_ENV = 50
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -67,10 +68,15 @@ def validate_env(value: Any) -> None:
 
 def validate_secrets(value: Any) -> None:
     """`value` must be a list of different variable names."""
+    validate_names(value, "secrets", MAX_SECRETS)
+
+
+def validate_names(value: Any, what: str = "names", most: int = MAX_LAUNCH_ENV) -> None:
+    """`value` must be a list of different variable names, at most so many."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValidationError('Must be a list of names such as ["API_KEY"].', code="type")
-    if len(value) > MAX_SECRETS:
-        raise ValidationError(f"{len(value)} secrets; at most {MAX_SECRETS} are allowed.", code="too_many")
+    if len(value) > most:
+        raise ValidationError(f"{len(value)} {what}; at most {most} are allowed.", code="too_many")
     if twice := sorted({name for name in value if value.count(name) > 1}):
         raise ValidationError(f"{twice[0][:40]} is there twice.", code="twice")
     for name in value:

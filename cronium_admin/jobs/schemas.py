@@ -25,6 +25,10 @@ ON_LOG_LIMIT = (
     "What happens to a run whose log reaches its limit. `stop`: it is stopped and ends as `failed`, `output_limit`. "
     "`drop`: the rest of the log is dropped and counted, and the script runs on."
 )
+LAUNCH_ENV = (
+    "The variables that a launch may set with the right to run only. Everybody who may run the job decides their "
+    "values: list only names that the script reads as data."
+)
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0 never, null as CRONIUM_LOG_KEEP_DAYS says."
 KEEP_RUNS = "Only its last so many ended runs keep their logs; 0 all, null as CRONIUM_LOG_KEEP_RUNS says."
 
@@ -63,6 +67,7 @@ class JobItem(BaseModel):
 class JobOut(JobItem):
     script: str
     env: dict[str, str | None] = Field(description="Values are null for those who may not edit jobs.")
+    launch_env: list[str] = Field(description=LAUNCH_ENV)
     secrets: list[str] = Field(description="The names of the secrets its runs get as variables.")
     egress: list[str] = Field(description=EGRESS)
     input: Any
@@ -82,6 +87,7 @@ class JobOut(JobItem):
             **cls.facts(job),
             script=job.script,
             env={name: value if with_values else None for name, value in job.env.items()},
+            launch_env=job.launch_env,
             secrets=job.secrets,
             egress=job.egress,
             input=job.input,
@@ -113,6 +119,7 @@ class JobPatch(BaseModel):
     log_limit_mb: StrictInt | None = OMITTED
     on_log_limit: Annotated[OnLogLimit, Field(description=ON_LOG_LIMIT)] = OMITTED
     env: dict[str, StrictStr] = OMITTED
+    launch_env: Annotated[list[StrictStr], Field(description=LAUNCH_ENV)] = OMITTED
     secrets: list[StrictStr] = OMITTED
     timeout_seconds: StrictInt = OMITTED
     network: Annotated[Network, Field(description=NETWORK)] = OMITTED

@@ -20,7 +20,7 @@ from cronium_admin.secrets.service import missing
 # What a change of makes the next run differ from the last one: such a change counts as a revision.
 DECIDES_THE_RUN = frozenset(
     {
-        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "secrets"),
+        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
         *("log_limit_mb", "on_log_limit", "timeout_seconds", "network", "egress", "queue", "read_only_root", "input"),
     }
 )

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from cronium_admin.jobs.forms import parse_json
-from cronium_admin.runs.service import UNSET, Overrides
+from cronium_admin.runs.overrides import UNSET, Overrides
 
 
 class LaunchForm(forms.Form):

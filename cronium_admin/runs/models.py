@@ -45,6 +45,8 @@ class Run(models.Model):
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
+    idempotency_by = models.BigIntegerField(null=True)  # whose key it is: a person's id, 0 for the system
+    request_digest = models.CharField(max_length=64, blank=True, default="")  # of what came with the key
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     reason = models.CharField(max_length=40, blank=True, default="")
@@ -58,6 +60,8 @@ class Run(models.Model):
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
     image_digest = models.CharField(max_length=80, blank=True, default="")
     env = models.JSONField(default=dict)
+    # What of image and environment its launch changed: `image`, `env.NAME`; null where that was not recorded.
+    overridden = models.JSONField(null=True)
     secrets = models.JSONField(default=list)  # names only
     profile_name = models.CharField(max_length=40)
     cpu = models.DecimalField(max_digits=4, decimal_places=2)
@@ -122,7 +126,9 @@ class Run(models.Model):
             models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["job", "idempotency_key"], name="run_once_per_idempotency_key"),
+            models.UniqueConstraint(
+                fields=["job", "idempotency_by", "idempotency_key"], name="run_once_per_idempotency_key"
+            ),
             models.UniqueConstraint(fields=["job", "number"], name="run_number_once_per_job"),
             models.CheckConstraint(
                 condition=models.Q(status__in=[s.value for s in Status]), name="run_status_is_known"

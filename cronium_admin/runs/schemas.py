@@ -1,7 +1,7 @@
 """Runs as the API says them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from cronium_admin.images.resolve import RULES
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
 from cronium_admin.runs.models import Run, RunEvent
-from cronium_admin.runs.service import UNSET, Overrides
+from cronium_admin.runs.overrides import UNSET, Overrides
+
+_EDIT = "Another value than the job's takes the right to edit it, but for variables that it lists in `launch_env`."
 
 
 class JobRef(BaseModel):
@@ -95,6 +97,9 @@ class RunItem(BaseModel):
 
 class RunOut(RunItem):
     env: list[str] = Field(description="The names of its variables; values are not shown.")
+    overridden: list[str] | None = Field(
+        description="What of the job's image and environment its launch changed: image, env.NAME; null: not recorded."
+    )
     secrets: list[str] = Field(description="The names of its secrets.")
     egress: list[str] = Field(description="What it may reach, as host:port, with the network egress; else empty.")
     input: Any
@@ -103,7 +108,7 @@ class RunOut(RunItem):
 
     @staticmethod
     def more(run: Run) -> dict[str, Any]:
-        same = ("secrets", "egress", "input", "output", "output_at")
+        same = ("overridden", "secrets", "egress", "input", "output", "output_at")
         return {"env": sorted(run.env), **{name: getattr(run, name) for name in same}}
 
     @classmethod
@@ -154,8 +159,8 @@ class LaunchIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     input: Any = None
-    env: dict[str, StrictStr] | None = None
-    image: StrictStr | None = None
+    env: Annotated[dict[str, StrictStr] | None, Field(description=_EDIT)] = None
+    image: Annotated[StrictStr | None, Field(description=_EDIT)] = None
     profile: StrictStr | None = None
     timeout_seconds: StrictInt | None = None
     cpu: Cpu | None = None

@@ -1,9 +1,7 @@
 """What people do with runs: launch, cancel, run again."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any
 
 from celery import current_app
@@ -18,12 +16,12 @@ from cronium_admin.errors import Refused
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import events, transitions
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
 
 log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
@@ -34,53 +32,57 @@ SNAPSHOT = (
 )
 
 
-class Unset:
-    """The type of UNSET: nothing was given, which is not the same as null."""
-
-
-UNSET = Unset()
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """What one launch changes of its job; what is not given stays the job's."""
-
-    input: Any = UNSET
-    env: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    profile: str = ""
-    timeout_seconds: int | None = None
-    cpu: Decimal | None = None
-    memory_mb: int | None = None
-    pids: int | None = None
-    log_limit_mb: int | None = None
-
-
 def launch(
     job: Job,
     by: User | None,
-    overrides: Overrides = Overrides(),
+    overrides: Overrides = AS_IT_IS,
     *,
     trigger: str = "api",
     idempotency_key: str = "",
 ) -> Run:
-    """A new queued run of `job`, or the run that `idempotency_key` made before.
+    """A new queued run of `job`, or the run that the same person made of it with this key and this request before.
 
-    Raises Refused for a disabled job (409) and for another image or environment on the open network without the
-    right to it (403), and ValidationError, by field, for what is out of bounds.
+    Raises Refused for a disabled job (409), for the key with another request (409), and for another image or
+    environment without the right to it (403); ValidationError, by field, for what is out of bounds.
     """
-    if idempotency_key and (earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()):
+    changed = overrides.changed_fields(job)
+    check_overrides(job, changed, by)
+    receipt = Receipt(idempotency_key, by, overrides.digest()) if idempotency_key else None
+    if receipt and (earlier := receipt.find(job)):
         return earlier
     _refuse_disabled(job)
-    check_open(job, [name for name in ("image", "env") if getattr(overrides, name)], by)
-    snapshot = _snapshot(job, overrides)
+    snapshot = _snapshot(job, overrides) | {"overridden": changed}
     try:
-        return _queue(job, by, snapshot, trigger, idempotency_key)
+        return _queue(job, by, snapshot, trigger, receipt)
     except IntegrityError:
         # Two requests with one key at once: the other one was first, and its run is the answer.
-        if idempotency_key and (earlier := Run.objects.filter(job=job, idempotency_key=idempotency_key).first()):
+        if receipt and (earlier := receipt.find(job)):
             return earlier
         raise
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """An idempotency key of one person, and the digest of the request that they sent with it."""
+
+    key: str
+    by: User | None
+    digest: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {"idempotency_key": self.key, "idempotency_by": self.by.pk if self.by else 0}
+
+    def find(self, job: Job) -> Run | None:
+        """The run that this key made of `job`; Refused (409) when it was another request that made it."""
+        earlier = Run.objects.filter(job=job, **self.columns).first()
+        if earlier and earlier.request_digest not in ("", self.digest):
+            text = (
+                f"This Idempotency-Key already made the run {earlier.pk} (#{earlier.number}) from another request. "
+                "Send the same body again to get that run, or use a new key."
+            )
+            raise Refused(409, "idempotency_key_reused", text, {"Idempotency-Key": [text]})
+        return earlier
 
 
 def rerun(run: Run, by: User | None) -> Run:
@@ -88,7 +90,18 @@ def rerun(run: Run, by: User | None) -> Run:
     if run.job is None:
         raise Refused(409, "job_deleted", f"The job {run.job_slug} was deleted, so its runs can't run again.")
     _refuse_disabled(run.job)
-    return _queue(run.job, by, {name: getattr(run, name) for name in SNAPSHOT}, "rerun", "", parent=run)
+    overridden = _overridden(run, run.job)
+    check_overrides(run.job, overridden, by)
+    snapshot = {name: getattr(run, name) for name in SNAPSHOT} | {"overridden": overridden}
+    return _queue(run.job, by, snapshot, "rerun", parent=run)
+
+
+def _overridden(run: Run, job: Job) -> list[str]:
+    """What the launch of `run` changed of its job; for a run of before this was recorded, what differs today."""
+    if run.overridden is not None:
+        return list(run.overridden)
+    image = run.image if run.image_rule == "run" else ""
+    return Overrides(env=run.env, image=image).changed_fields(job)
 
 
 def cancel(run: Run, by: User | None) -> None:
@@ -182,7 +195,12 @@ def _collect(problems: dict[str, list[str]], name: str, check: Any, value: Any) 
 
 
 def _queue(
-    job: Job, by: User | None, snapshot: dict[str, Any], trigger: str, key: str, parent: Run | None = None
+    job: Job,
+    by: User | None,
+    snapshot: dict[str, Any],
+    trigger: str,
+    receipt: Receipt | None = None,
+    parent: Run | None = None,
 ) -> Run:
     with transaction.atomic():
         if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
@@ -196,7 +214,8 @@ def _queue(
             parent=parent,
             trigger=trigger,
             created_by=by,
-            idempotency_key=key or None,
+            request_digest=receipt.digest if receipt else "",
+            **(receipt.columns if receipt else {}),
             **snapshot,
         )
         name = by.get_username() if by else ""

@@ -23,8 +23,9 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import outcome
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.overrides import AS_IT_IS, Overrides
 from cronium_admin.runs.phases import phases
-from cronium_admin.runs.service import Overrides, cancel, launch, rerun
+from cronium_admin.runs.service import cancel, launch, rerun
 
 PAGE_SIZE = 50
 _LONG = ("script", "env", "input", "output", "sandbox")
@@ -87,7 +88,7 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
-        return _launched(request, job, Overrides())
+        return _launched(request, job, AS_IT_IS)
     if form.is_valid():
         try:
             return _launched(request, job, form.overrides())

@@ -57,23 +57,24 @@ class TestLaunch:
     def test_empty_bodies_are_all_the_same(self, operator: Api, job: Job, raw: bytes) -> None:
         assert operator.call("POST", "/jobs/report/runs", raw=raw).json()["input"] == {"day": 1}
 
-    def test_overrides_win_for_this_run_only(self, operator: Api, job: Job) -> None:
+    def test_overrides_win_for_this_run_only(self, editor: Api, job: Job) -> None:
         body = {"input": None, "env": {"REGION": "south", "NEW": "1"}, "image": "my/bash:5", "profile": "large"}
         body |= {"timeout_seconds": 9, "cpu": 0.25, "memory_mb": 100, "pids": 33, "log_limit_mb": 3}
-        run = operator.post("/jobs/report/runs", body).json()
+        run = editor.post("/jobs/report/runs", body).json()
         assert run["input"] is None
         assert run["env"] == ["NEW", "REGION"]
+        assert run["overridden"] == ["env.NEW", "env.REGION", "image"]
         assert (run["image"]["reference"], run["image"]["rule"]) == ("my/bash:5", "run")
         assert (run["profile"], run["timeout_seconds"]) == ("large", 9)
         assert run["limits"] == {"cpu": 0.25, "memory_mb": 100, "pids": 33, "log_limit_mb": 3}
         assert Run.objects.get().env == {"REGION": "south", "NEW": "1"}
-        assert operator.post("/jobs/report/runs").json()["timeout_seconds"] == 3600
+        assert editor.post("/jobs/report/runs").json()["timeout_seconds"] == 3600
 
     @pytest.mark.parametrize(("what", "body", "field"), BAD, ids=[what for what, *_ in BAD])
     def test_a_bad_override_is_refused_by_field(
-        self, operator: Api, job: Job, what: str, body: dict[str, Any], field: str, nothing_stored: None
+        self, editor: Api, job: Job, what: str, body: dict[str, Any], field: str, nothing_stored: None
     ) -> None:
-        answer = operator.post("/jobs/report/runs", body)
+        answer = editor.post("/jobs/report/runs", body)
         assert answer.status_code == 422, answer.content[:300]
         assert list(answer.json()["fields"]) == [field]
 
@@ -85,13 +86,36 @@ class TestLaunch:
         answer = operator.post("/jobs/off/runs")
         assert (answer.status_code, answer.json()["code"]) == (409, "job_disabled")
 
-    def test_the_same_key_gives_the_same_run(self, operator: Api, job: Job) -> None:
-        first = operator.post("/jobs/report/runs", Idempotency_Key="a")
-        again = operator.post("/jobs/report/runs", {"input": 2}, Idempotency_Key="a")
-        other = operator.post("/jobs/report/runs", Idempotency_Key="b")
+    def test_the_same_key_and_body_give_the_same_run(self, operator: Api, job: Job) -> None:
+        body = {"input": {"a": 1, "b": [2]}, "cpu": 0.5}
+        first = operator.post("/jobs/report/runs", body, Idempotency_Key="a")
+        same = {"cpu": 0.50, "env": {}, "image": None, "input": {"b": [2], "a": 1}}
+        again = operator.post("/jobs/report/runs", same, Idempotency_Key="a")
+        other = operator.post("/jobs/report/runs", body, Idempotency_Key="b")
         assert first.status_code == again.status_code == 202
         assert first.json()["id"] == again.json()["id"] != other.json()["id"]
         assert Run.objects.count() == 2
+
+    @pytest.mark.parametrize(
+        "body", [{"input": 2}, {"input": None}, {"input": True}, {"input": 1.0}, {"profile": "large"}, {"cpu": 0.5}]
+    )
+    def test_the_same_key_with_another_body_is_refused(self, operator: Api, job: Job, body: dict[str, Any]) -> None:
+        first = operator.post("/jobs/report/runs", {"input": 1}, Idempotency_Key="a").json()
+        answer = operator.post("/jobs/report/runs", body, Idempotency_Key="a")
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+        assert first["id"] in answer.json()["detail"]
+        assert Run.objects.count() == 1
+
+    def test_an_empty_body_is_another_one_too(self, operator: Api, job: Job) -> None:
+        operator.post("/jobs/report/runs", Idempotency_Key="a")
+        assert operator.post("/jobs/report/runs", {}, Idempotency_Key="a").status_code == 202
+        assert operator.post("/jobs/report/runs", {"input": None}, Idempotency_Key="a").status_code == 409
+
+    def test_a_key_belongs_to_who_sent_it(self, operator: Api, editor: Api, job: Job) -> None:
+        first = operator.post("/jobs/report/runs", {"input": 1}, Idempotency_Key="a").json()
+        other = editor.post("/jobs/report/runs", {"input": 2}, Idempotency_Key="a")
+        assert other.status_code == 202
+        assert other.json()["id"] != first["id"]
 
     def test_a_key_belongs_to_its_job(self, operator: Api, job: Job, make_job: Callable[..., Job]) -> None:
         make_job(slug="second")

@@ -14,7 +14,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import DECIDES_THE_RUN, create_job, save_job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import Overrides, launch, rerun
+from cronium_admin.runs.overrides import Overrides
+from cronium_admin.runs.service import launch, rerun
 from tests.conftest import ROLES, Api
 
 NEW = {"name": "New", "language": "bash", "script": "true"}
@@ -23,7 +24,7 @@ OTHER: dict[str, Any] = {
     **{"language": "python", "script": "echo other", "image": "my/image:1", "profile": "large", "cpu": 1},
     **{"memory_mb": 100, "pids": 50, "env": {"A": "1"}, "secrets": ["API_KEY"], "timeout_seconds": 5},
     **{"network": "isolated", "egress": ["example.com:443"], "read_only_root": False, "input": 2},
-    **{"queue": "other", "log_limit_mb": 5, "on_log_limit": "drop"},
+    **{"queue": "other", "log_limit_mb": 5, "on_log_limit": "drop", "launch_env": ["DAY"]},
 }
 
 
@@ -172,13 +173,17 @@ class TestLaunch:
         assert Api(people["admin"]).post("/jobs/open/runs", body).status_code == 202
         assert Api(people[role]).post("/jobs/open/runs", {"image": "", "env": {}}).status_code == 202
 
-    def test_other_networks_take_any_override(self, operator: Api, job: Job) -> None:
-        assert operator.post("/jobs/report/runs", {"image": "mine:1", "env": {"A": "1"}}).status_code == 202
+    def test_other_networks_take_any_override_of_an_editor(self, editor: Api, job: Job) -> None:
+        assert editor.post("/jobs/report/runs", {"image": "mine:1", "env": {"A": "1"}}).status_code == 202
 
-    def test_an_operator_repeats_a_run_as_it_was(self, people: dict[str, User], open_job: Job) -> None:
+    def test_only_an_administrator_repeats_what_one_changed(self, people: dict[str, User], open_job: Job) -> None:
         first = launch(open_job, people["admin"], Overrides(image="theirs:1"))
-        again = rerun(first, people["operator"])
+        for role in ("operator", "editor"):
+            with pytest.raises(Refused):
+                rerun(first, people[role])
+        again = rerun(first, people["admin"])
         assert (again.network, again.image) == ("open", "theirs:1")
+        assert rerun(launch(open_job, people["admin"]), people["operator"]).network == "open"
 
 
 class TestRuntime:

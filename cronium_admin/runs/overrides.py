@@ -1,0 +1,89 @@
+"""What one launch changes of its job, and the right that it takes. Stores nothing."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from cronium_admin.access.models import User
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.networks import check_open
+
+IMAGE = "image"
+_ENV = "env."
+
+
+class Unset:
+    """The type of UNSET: nothing was given, which is not the same as null."""
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What one launch changes of its job; what is not given stays the job's."""
+
+    input: Any = UNSET
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    profile: str = ""
+    timeout_seconds: int | None = None
+    cpu: Decimal | None = None
+    memory_mb: int | None = None
+    pids: int | None = None
+    log_limit_mb: int | None = None
+
+    def changed_fields(self, job: Job) -> list[str]:
+        """The overrides that decide which code runs: `image` and `env.NAME`, where they differ from the job's own."""
+        names = [f"{_ENV}{name}" for name, value in self.env.items() if job.env.get(name) != value]
+        return sorted(names) + ([IMAGE] if self.image and self.image != job.image else [])
+
+    def digest(self) -> str:
+        """SHA-256 of the request in one canonical form: requests that mean the same have the same digest."""
+        values: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("image", "profile", "timeout_seconds", "memory_mb", "pids", "log_limit_mb")
+        }
+        values["env"] = dict(self.env)
+        values["cpu"] = None if self.cpu is None else format(self.cpu.normalize(), "f")
+        if self.input is not UNSET:
+            values["input"] = self.input
+        given = {name: value for name, value in values.items() if value not in ("", None, {}) or name == "input"}
+        return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+AS_IT_IS = Overrides()
+
+
+def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
+    """Refuse (403) `changed` (as `changed_fields` names them) to `by` without the right to edit the job.
+
+    Image and environment decide which code runs with the job's secrets. The job may list names of variables that
+    every launch may set (`launch_env`). With the open network, the right is that to the open network.
+    """
+    listed = {f"{_ENV}{name}" for name in job.launch_env}
+    restricted = [name for name in changed if name not in listed]
+    fields = sorted({name.split(".")[0] for name in restricted})
+    check_open(job, fields, by)
+    if restricted and by is not None and not by.may(May.EDIT):
+        text = (
+            f"A launch that changes {_named(restricted)} of a job takes the role Editor or higher, because it decides "
+            "which code runs with the job's secrets. Leave it out, ask an editor to change the job, or to list the "
+            "variable's name in the job's launch_env."
+        )
+        raise Refused(403, "forbidden", text, {name: [text] for name in fields})
+
+
+def _named(restricted: list[str]) -> str:
+    variables = [name.removeprefix(_ENV) for name in restricted if name != IMAGE]
+    parts = ["the image"] if IMAGE in restricted else []
+    if variables:
+        more = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
+        shown = ", ".join(name[:40] for name in variables[:3])
+        parts.append(f"the environment ({shown}{more})")
+    return " and ".join(parts)
