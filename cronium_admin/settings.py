@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "cronium_admin.web.fragments",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "cronium_admin.urls"

@@ -1,9 +1,13 @@
-"""What belongs to every page and to no room: the context of the frame."""
+"""What belongs to every page and to no room: the context of the frame, and how answers to htmx are kept."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 
 from cronium_admin.access.roles import May
@@ -19,3 +23,28 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "live_count": SimpleLazyObject(lambda: Run.objects.filter(status__in=LIVE).count()),
         "app_version": settings.VERSION,
     }
+
+
+def _never_store_fragment(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    if "HX-Request" in request.headers:
+        response["Cache-Control"] = "no-store"
+        patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@sync_and_async_middleware
+def fragments(
+    get_response: Callable[[HttpRequest], Any],
+) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
+    """Forbids the browser to store an answer to htmx: it could show such a fragment as a page."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_later(request: HttpRequest) -> HttpResponse:
+            return _never_store_fragment(request, await get_response(request))
+
+        return answer_later
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return _never_store_fragment(request, get_response(request))
+
+    return answer

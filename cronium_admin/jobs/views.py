@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import replace_url
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
@@ -23,7 +25,7 @@ from cronium_admin.jobs.networks import choices
 from cronium_admin.jobs.recent import recent_runs
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
-from cronium_admin.paging import newest_or_first
+from cronium_admin.paging import Page, newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.secrets.models import Secret
@@ -35,13 +37,18 @@ RUNS_SIZE = 25
 @require_safe
 @needs(May.SEE)
 def job_list(request: HttpRequest) -> HttpResponse:
-    """The jobs that hold `q` in name, address or tags; htmx asks for the rows only."""
-    query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
-    page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = _rows(list(page))
-    context = {"page": page, "query": query, "nav": "jobs", **_changing(rows)}
-    partial = request.headers.get("HX-Target") == "job-list"
-    return render(request, "jobs/_list.html" if partial else "jobs/list.html", context)
+    """The jobs that hold `q` in name, address or tags."""
+    return render(request, "jobs/list.html", {**_listed(request), "nav": "jobs"})
+
+
+@require_safe
+@needs(May.SEE)
+def job_rows(request: HttpRequest) -> HttpResponse:
+    """The list alone. Its address is not the page's: the browser would show the fragment as the page on Back."""
+    listed = _listed(request)
+    response = render(request, "jobs/_list.html", listed)
+    query = {"q": listed["query"]} if listed["query"] else {}
+    return replace_url(response, f"{reverse('jobs:list')}{'?' if query else ''}{urlencode(query)}")
 
 
 @require_safe
@@ -60,8 +67,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def job_page(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
-    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output", "sandbox")
-    page = newest_or_first(runs, request.GET.get("after", ""), RUNS_SIZE)
+    page = _runs_of(job, request.GET.get("after", ""))
     choice = resolve(job.language, job=job.image)
     context = {
         "job": job,
@@ -71,12 +77,18 @@ def job_page(request: HttpRequest, slug: str) -> HttpResponse:
         "image_why": RULES[choice.rule],
         "profiles": Profile.objects.all(),
         "bound": BOUNDS["timeout_seconds"],
-        # Asked for by the template alone: the rows that follow every two seconds don't show it.
-        "variable_count": job.variables.filter(text__isnull=False).count,
+        "variable_count": job.variables.filter(text__isnull=False).count(),
         "nav": "jobs",
     }
-    partial = request.headers.get("HX-Target") == "run-rows"
-    return render(request, "runs/_rows.html" if partial else "jobs/job.html", context)
+    return render(request, "jobs/job.html", context)
+
+
+@require_safe
+@needs(May.SEE)
+def run_rows(request: HttpRequest, slug: str) -> HttpResponse:
+    """The newest runs of a job, for its page to show in place of its rows."""
+    job = get_object_or_404(Job.objects.only("pk"), slug=slug)
+    return render(request, "runs/_rows.html", {"page": _runs_of(job, "")})
 
 
 @require_http_methods(["GET", "POST"])
@@ -112,6 +124,17 @@ def _found(query: str) -> QuerySet[Job]:
     for word in query.split():
         jobs = jobs.filter(Q(name__icontains=word) | Q(slug__icontains=word) | Q(tags__icontains=word.lower()))
     return jobs
+
+
+def _listed(request: HttpRequest) -> dict[str, Any]:
+    query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
+    page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
+    return {"page": page, "query": query, **_changing(_rows(list(page)))}
+
+
+def _runs_of(job: Job, after: str) -> Page:
+    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output", "sandbox")
+    return newest_or_first(runs, after, RUNS_SIZE)
 
 
 def _rows(jobs: list[Job]) -> list[dict[str, Any]]:

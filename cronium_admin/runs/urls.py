@@ -7,6 +7,7 @@ from cronium_admin.runs import views
 app_name = "runs"
 urlpatterns = [
     path("runs/", views.run_list, name="list"),
+    path("runs/rows/", views.run_rows, name="rows"),
     path("runs/count/", views.live_count, name="count"),
     path("runs/launch/<slug:slug>/", views.launch_job, name="launch"),
     path("runs/<uuid:pk>/", views.run_page, name="run"),

@@ -34,12 +34,11 @@ _LONG = ("script", "env", "input", "output", "sandbox")
 @require_safe
 @needs(May.SEE)
 def run_list(request: HttpRequest) -> HttpResponse:
-    """All runs, newest first; `status` (a status or "live") and `job` filter them. htmx asks for the rows only."""
+    """All runs, newest first; `status` (a status or "live") and `job` filter them."""
     status = request.GET.get("status", "")
     slug = request.GET.get("job", "")
     after = request.GET.get("after", "")
     page = newest_or_first(_filtered(status, slug), after, PAGE_SIZE)
-    partial = request.headers.get("HX-Target") == "run-rows"
     context = {
         "page": page,
         "status": status,
@@ -48,11 +47,18 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "statuses": Status.choices,
         "show_job": True,
         "query_base": urlencode({"status": status, "job": slug}) + "&" if status or slug else "",
+        "jobs": Job.objects.only("name", "slug"),
         "nav": "runs",
     }
-    if not partial:
-        context["jobs"] = Job.objects.only("name", "slug")
-    return render(request, "runs/_rows.html" if partial else "runs/list.html", context)
+    return render(request, "runs/list.html", context)
+
+
+@require_safe
+@needs(May.SEE)
+def run_rows(request: HttpRequest) -> HttpResponse:
+    """The newest rows of the same list, for the page to show in place of its own."""
+    runs = _filtered(request.GET.get("status", ""), request.GET.get("job", ""))
+    return render(request, "runs/_rows.html", {"page": newest_or_first(runs, "", PAGE_SIZE), "show_job": True})
 
 
 @require_safe

@@ -5,7 +5,7 @@ import { duration, ago } from "./times.js";
 
 window.htmx = htmx;
 Object.assign(htmx.config, {
-  allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0,
+  allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0, refreshOnHistoryMiss: true,
   // An answer that refuses is a page of its own; only what succeeded is put in place.
   responseHandling: [{ code: "204", swap: false }, { code: "[23]..", swap: true }, { code: "...", swap: false, error: true }],
 });

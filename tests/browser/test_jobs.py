@@ -92,6 +92,36 @@ def test_the_search_filters_as_one_types_and_lives_in_the_address(page: Page, se
     expect(page.get_by_role("heading", name="No job matches")).to_be_visible()
 
 
+def test_back_shows_the_page_and_not_its_fragment(visit: Callable[..., Visitor], server: Server) -> None:
+    """Far enough back that the browser has dropped the page itself, and takes what it stored under the address."""
+    page = visit().page
+    slug = server.job("true", name="Far back", slug="far-back")
+    page.goto("/jobs/")
+    page.get_by_label("Filter jobs by name or tag").press_sequentially("far")
+    expect(page).to_have_url(re.compile(r"/jobs/\?q=far$"))
+    page.get_by_role("link", name="Far back", exact=True).click()
+    page.wait_for_selector("#run-rows, .empty")
+    page.wait_for_timeout(2500)  # the rows ask for themselves at their own address
+    pages = (
+        "/runs/",
+        "/images/",
+        "/profiles/",
+        "/secrets/",
+        "/variables/",
+        "/hosts/",
+        "/access/",
+        "/runs/?status=live",
+    )
+    for address in pages:
+        page.goto(address)
+    for steps, title in ((-len(pages), "Far back"), (-1, "Jobs")):
+        page.evaluate("steps => history.go(steps)", steps)
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+    expect(page.get_by_label("Filter jobs by name or tag")).to_have_value("far")
+    assert page.evaluate("document.styleSheets.length") > 0, slug
+
+
 def test_run_with_changes_this_run_only(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit().allow("status of 422").page
     slug = server.job("cronium_input", name="With", slug="with", input={"day": 1})

@@ -47,8 +47,11 @@ def test_search_looks_at_name_address_and_tags(client: Client, make_job: Callabl
     assert HOSTILE not in none
 
 
-def test_htmx_gets_the_list_alone(client: Client, job: Job) -> None:
-    text = client.get("/jobs/", headers={"HX-Request": "true", "HX-Target": "job-list"}).content.decode()
+def test_the_list_alone_names_the_address_of_its_page(client: Client, job: Job) -> None:
+    answer = client.get("/job-rows/", {"q": "rep &"})
+    assert answer["HX-Replace-Url"] == "/jobs/?q=rep+%26"
+    assert client.get("/job-rows/")["HX-Replace-Url"] == "/jobs/"
+    text = client.get("/job-rows/", {"q": "report"}).content.decode()
     assert "Report" in text
     assert "<html" not in text
 

@@ -1,6 +1,8 @@
 """Each page for the one who may, the one who may not, and the stranger."""
 
+import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +21,9 @@ ORDER = ("viewer", "operator", "editor", "admin")
 # (method, view, what its address holds, the least role)
 PAGES = [
     ("get", "jobs:list", "", "viewer"),
+    ("get", "jobs:rows", "", "viewer"),
     ("get", "jobs:live", "", "viewer"),
+    ("get", "jobs:runs", "job", "viewer"),
     ("get", "jobs:job", "job", "viewer"),
     ("get", "jobs:new", "", "editor"),
     ("post", "jobs:new", "", "editor"),
@@ -27,6 +31,7 @@ PAGES = [
     ("post", "jobs:edit", "job", "editor"),
     ("post", "jobs:delete", "job", "editor"),
     ("get", "runs:list", "", "viewer"),
+    ("get", "runs:rows", "", "viewer"),
     ("get", "runs:count", "", "viewer"),
     ("get", "runs:run", "run", "viewer"),
     ("get", "runs:live", "run", "viewer"),
@@ -191,3 +196,27 @@ def test_what_is_not_there_is_a_page_of_its_own(people: dict[str, User]) -> None
         assert answer.status_code == 404
         assert "There is nothing here" in answer.content.decode()
     assert client.get("/")["Location"] == "/jobs/"
+
+
+def test_no_fragment_shares_the_address_of_a_page(
+    address: Callable[[str, str], str], people: dict[str, User], run: Run
+) -> None:
+    """The browser may show what it stored under an address, on Back say, as the page of that address."""
+    client = Client()
+    client.force_login(people["admin"])
+    pages, asked = set(), set()
+    for method, view, kind, _ in PAGES:
+        if method != "get":
+            continue
+        url = address(view, kind)
+        text = b"".join(client.get(url)).decode(errors="replace")
+        asked |= {unescape(found).split("?")[0] for found in re.findall(r'hx-get="([^"]+)"', text)}
+        if "<html" in text:
+            pages.add(url)
+    assert len(asked) > 5
+    assert not asked & pages
+    for url in asked:
+        answer = client.get(url, headers={"HX-Request": "true"})
+        assert answer["Cache-Control"] == "no-store", url
+        assert "HX-Request" in answer["Vary"], url
+        assert "<html" not in answer.content.decode(), url

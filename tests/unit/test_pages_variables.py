@@ -282,7 +282,7 @@ def test_a_jobs_page_counts_its_variables(client: Client, day: Variable) -> None
     variables.delete(Place(day.job, "gone"), Author())
     assert '<a href="/variables/?scope=report">Variables (1)</a>' in page(client, "/jobs/report/")
     with CaptureQueriesContext(connection) as seen:
-        client.get("/jobs/report/", headers={"HX-Target": "run-rows"})
+        client.get("/jobs/report/runs/")
     assert not [one for one in seen if "runtime_variable" in one["sql"]]
 
 
