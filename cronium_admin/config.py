@@ -104,6 +104,9 @@ class Config(BaseSettings):
     # Whose logs go, unless their job says otherwise: those older than this, and all but a job's last ones; 0 keeps all.
     log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
+    # The same for whole runs.
+    run_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 365
+    run_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
     # Where logs go so many hours after the end of their run.
     log_storage: Annotated[str, AfterValidator(_log_storage)] = ""
     log_archive_after: Annotated[int, Field(ge=0, le=87_600)] = 24

@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "cronium_admin.runs",
     "cronium_admin.logs",
     "cronium_admin.runtime",
+    "cronium_admin.retention",
     "cronium_admin.hosts",
 ]
 MIDDLEWARE = [

@@ -213,9 +213,17 @@ class Canary:
         return found
 
 
+_HOST_PREFIX = "canary@"
+
+
 def host_label(host: str) -> str:
     """The host that a canary's containers are labelled with: no worker's reaper takes them for its leftovers."""
-    return f"canary@{host}"
+    return f"{_HOST_PREFIX}{host}"
+
+
+def is_canary(host: str) -> bool:
+    """Whether a container's host label is one of a canary."""
+    return host.startswith(_HOST_PREFIX)
 
 
 def _listener() -> socket.socket:

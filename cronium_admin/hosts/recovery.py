@@ -23,6 +23,7 @@ from cronium_admin.runtime import service as runtime
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.models import RetiredSecret
 from cronium_admin.secrets.retired import SecretUnavailable
+from executor.canary import is_canary
 from executor.errors import EngineError
 from executor.spec import RunSpec
 
@@ -143,12 +144,14 @@ def living(host: str, run_ids: Set[str]) -> set[str]:
 
 
 def deserted(things: Set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of the (host, run id) whose run has ended and whose host no process acts for, as after it was renamed."""
-    ids = {run_id for _, run_id in things if is_uuid(run_id)}
-    over = Run.objects.filter(pk__in=ids, status__in=TERMINAL, finished_at__lt=Now() - REAP_GRACE)
-    ended = {str(pk) for pk in over.values_list("pk", flat=True)}
+    """Those of the (host, run id) whose run has ended or was deleted, and whose host no process acts for, as after it
+    was renamed. A canary's run has no row and is not deserted."""
+    things = {(host, run_id) for host, run_id in things if is_uuid(run_id) and not is_canary(host)}
+    ids = {run_id for _, run_id in things}
+    kept = Run.objects.filter(pk__in=ids).exclude(status__in=TERMINAL, finished_at__lt=Now() - REAP_GRACE)
+    over = ids - {str(pk) for pk in kept.values_list("pk", flat=True)}
     acted_for = _acted_for()
-    return {(host, run_id) for host, run_id in things if run_id in ended and host not in acted_for}
+    return {(host, run_id) for host, run_id in things if run_id in over and host not in acted_for}
 
 
 def note_clean(host: str, gone: Set[str], left: Set[str], looks_back: timedelta | None) -> None:

@@ -31,7 +31,8 @@ LABELS = {
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
     "launch_env_text": "Set at launch", "secrets": "Secrets",
     "input_text": "Input", "tags_text": "Tags", "queue": "Queue", "log_keep_days": "Logs kept, days",
-    "log_keep_runs": "Logs kept, runs", "read_only_root": "Read-only root",
+    "log_keep_runs": "Logs kept, runs", "run_keep_days": "Runs kept, days", "run_keep_runs": "Runs kept, number",
+    "read_only_root": "Read-only root",
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _FULL_LOG = {
@@ -66,6 +67,8 @@ class JobForm(forms.Form):
     queue = forms.CharField(required=False)
     log_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
     log_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
+    run_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
+    run_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
         super().__init__(data, initial=_initial(job, script))
@@ -161,6 +164,15 @@ class JobForm(forms.Form):
         return [("days", self["log_keep_days"]), ("runs", self["log_keep_runs"])]
 
     @property
+    def kept_runs(self) -> dict[str, int]:
+        """The same of runs."""
+        return {"days": settings.CONFIG.run_keep_days, "runs": settings.CONFIG.run_keep_runs}
+
+    @property
+    def keeping_runs(self) -> list[tuple[str, forms.BoundField]]:
+        return [("days", self["run_keep_days"]), ("number", self["run_keep_runs"])]
+
+    @property
     def full_log(self) -> list[tuple[str, str, str]]:
         """What a full log may lead to: value, label, sentence."""
         return [(choice.value, choice.label, says) for choice, says in _FULL_LOG.items()]
@@ -207,7 +219,8 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
     more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs")
-    values = {name: getattr(job, name) for name in (*same, *more, "read_only_root", "enabled")}
+    rest = ("run_keep_days", "run_keep_runs", "read_only_root", "enabled")
+    values = {name: getattr(job, name) for name in (*same, *more, *rest)}
     values["launch_env_text"] = " ".join(job.launch_env)
     values["egress_text"] = "\n".join(job.egress)
     text = "" if job.input is None else json.dumps(job.input, indent=2, ensure_ascii=False)

@@ -18,6 +18,8 @@ from cronium_admin.jobs.rules import (
     validate_keep_runs,
     validate_names,
     validate_queue,
+    validate_run_keep_days,
+    validate_run_keep_runs,
     validate_script,
     validate_secrets,
     validate_tags,
@@ -80,6 +82,9 @@ class Job(models.Model):
     # How long the logs of its runs stay; empty means the settings' CRONIUM_LOG_KEEP_*, 0 for ever.
     log_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_days])
     log_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_runs])
+    # The same for the runs themselves: CRONIUM_RUN_KEEP_*.
+    run_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_days])
+    run_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_runs])
     enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
     revision = models.PositiveIntegerField(default=1)

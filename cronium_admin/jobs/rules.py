@@ -24,6 +24,8 @@ _QUEUE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 DEFAULT_QUEUE = "default"
 KEEP_DAYS = Bound("log_keep_days", 0, MAX_KEEP_DAYS, "days")
 KEEP_RUNS = Bound("log_keep_runs", 0, MAX_KEEP_RUNS, "runs")
+RUN_KEEP_DAYS = Bound("run_keep_days", 0, MAX_KEEP_DAYS, "days")
+RUN_KEEP_RUNS = Bound("run_keep_runs", 0, MAX_KEEP_RUNS, "runs")
 
 
 def validate_script(value: str) -> None:
@@ -116,6 +118,14 @@ def validate_keep_days(value: int) -> None:
 
 def validate_keep_runs(value: int) -> None:
     KEEP_RUNS.check(value)
+
+
+def validate_run_keep_days(value: int) -> None:
+    RUN_KEEP_DAYS.check(value)
+
+
+def validate_run_keep_runs(value: int) -> None:
+    RUN_KEEP_RUNS.check(value)
 
 
 def validate_input(value: Any) -> None:

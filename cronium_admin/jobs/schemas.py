@@ -32,6 +32,9 @@ LAUNCH_ENV = (
 KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0 never, null as CRONIUM_LOG_KEEP_DAYS says."
 KEEP_RUNS = "Only its last so many ended runs keep their logs; 0 all, null as CRONIUM_LOG_KEEP_RUNS says."
 
+RUN_KEEP_DAYS = "Its runs are deleted this many days after the end; 0 never, null as CRONIUM_RUN_KEEP_DAYS says."
+RUN_KEEP_RUNS = "Only its last so many ended runs are kept; 0 all, null as CRONIUM_RUN_KEEP_RUNS says."
+
 
 class JobItem(BaseModel):
     """A job in a list: without what can be long."""
@@ -78,6 +81,8 @@ class JobOut(JobItem):
     on_log_limit: OnLogLimit = Field(description=ON_LOG_LIMIT)
     log_keep_days: int | None = Field(description=KEEP_DAYS)
     log_keep_runs: int | None = Field(description=KEEP_RUNS)
+    run_keep_days: int | None = Field(description=RUN_KEEP_DAYS)
+    run_keep_runs: int | None = Field(description=RUN_KEEP_RUNS)
     limits: LimitsOut = Field(description="What a run gets: the profile's limits with the job's own over them.")
     created_by: str | None
 
@@ -98,6 +103,8 @@ class JobOut(JobItem):
             on_log_limit=OnLogLimit(job.on_log_limit),
             log_keep_days=job.log_keep_days,
             log_keep_runs=job.log_keep_runs,
+            run_keep_days=job.run_keep_days,
+            run_keep_runs=job.run_keep_runs,
             limits=LimitsOut.of(job.limits),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
@@ -129,6 +136,8 @@ class JobPatch(BaseModel):
     )
     log_keep_days: Annotated[StrictInt | None, Field(description=KEEP_DAYS)] = OMITTED
     log_keep_runs: Annotated[StrictInt | None, Field(description=KEEP_RUNS)] = OMITTED
+    run_keep_days: Annotated[StrictInt | None, Field(description=RUN_KEEP_DAYS)] = OMITTED
+    run_keep_runs: Annotated[StrictInt | None, Field(description=RUN_KEEP_RUNS)] = OMITTED
     read_only_root: StrictBool = OMITTED
     input: Any = OMITTED
     enabled: StrictBool = OMITTED

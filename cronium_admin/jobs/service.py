@@ -24,7 +24,8 @@ DECIDES_THE_RUN = frozenset(
         *("log_limit_mb", "on_log_limit", "timeout_seconds", "network", "egress", "queue", "read_only_root", "input"),
     }
 )
-FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags", "log_keep_days", "log_keep_runs"}
+_KEEPING = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
+FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"} | _KEEPING
 # The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
 _TRIES = 5  # at a free slug, when others take names at the same moment

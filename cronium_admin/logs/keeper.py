@@ -5,7 +5,7 @@ Any number of processes may have one: every change is conditional, and who comes
 
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.db import close_old_connections, connection
@@ -25,14 +25,19 @@ def _about(seconds: float) -> float:
 
 
 class Keeper(Rounds):
-    def __init__(self) -> None:
+    """`first` is what a room above this one does in each round before the logs' own work."""
+
+    def __init__(self, first: Callable[[Pace], None] = lambda pace: None) -> None:
+        self._do_first = first
         super().__init__("log-keeper", lambda: _about(SECONDS if self.round() else AGAIN_SECONDS), _about(DELAY))
 
     def round(self) -> bool:
         """Whether it went well."""
         try:
             close_old_connections()
-            once(Pace(self.over))
+            pace = Pace(self.over)
+            self._do_first(pace)
+            once(pace)
         except Stopped:
             pass
         except Unavailable as error:

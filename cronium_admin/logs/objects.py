@@ -6,6 +6,7 @@ archive, whoever dies when.
 
 import logging
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -52,9 +53,9 @@ def drop(one: LogObject) -> None:
     LogObject.objects.filter(pk=one.pk, state=State.WRITING).update(state=State.UNWANTED, claimed_until=None)
 
 
-def give_up(run_id: UUID) -> None:
-    """stored -> unwanted, when the run's log is removed. Who still writes one finds that out with `hold`."""
-    LogObject.objects.filter(run_id=run_id, state=State.STORED).update(state=State.UNWANTED)
+def give_up(run_ids: Collection[UUID]) -> None:
+    """stored -> unwanted, when the runs' logs are removed. Who still writes one finds that out with `hold`."""
+    LogObject.objects.filter(run_id__in=run_ids, state=State.STORED).update(state=State.UNWANTED)
 
 
 def bury_dead() -> None:

@@ -4,7 +4,7 @@ First the run's row says so, in one conditional UPDATE: from then on nobody read
 transaction, and its head at last. Whoever dies on the way leaves a head that says `pruning`; any process goes on there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from django.db import transaction
@@ -14,6 +14,7 @@ from cronium_admin.logs.due import Due, due
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs import transitions
+from cronium_admin.runs.models import TERMINAL
 
 BATCH = 200  # chunks a transaction
 
@@ -21,11 +22,11 @@ BATCH = 200  # chunks a transaction
 def prune(pace: Pace) -> Iterator[Due]:
     """Go on with what was begun, then remove what is due; each as it is gone."""
     for run_id in list(LogHead.objects.filter(pruning=True).values_list("pk", flat=True)):
-        _remove(run_id, pace)
+        remove_stored([run_id], pace)
     for one in due():
         pace.check()
         if _mark(one):
-            _remove(one.run_id, pace)
+            remove_stored([one.run_id], pace)
             yield one
 
 
@@ -38,12 +39,19 @@ def _mark(one: Due) -> bool:
     return True
 
 
-def _remove(run_id: UUID, pace: Pace) -> None:
-    """From the first line on: who still reads finds a hole, and never a shorter log."""
-    objects.give_up(run_id)
-    chunks = LogChunk.objects.filter(run_id=run_id).order_by("first_seq").values_list("pk", flat=True)
+def hide(run_ids: Collection[UUID], why: str) -> None:
+    """From now on nobody reads the logs of these ended runs."""
+    with transaction.atomic():
+        transitions.hide_logs(run_ids, why)
+        LogHead.objects.filter(pk__in=run_ids, run__status__in=TERMINAL).update(pruning=True)
+
+
+def remove_stored(run_ids: Collection[UUID], pace: Pace) -> None:
+    """Remove all that is stored of hidden logs, from the first line on: a reader finds a hole, never a shorter log."""
+    objects.give_up(run_ids)
+    chunks = LogChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "first_seq").values_list("pk", flat=True)
     while batch := list(chunks[:BATCH]):
         with pace.step():
             LogChunk.objects.filter(pk__in=batch).delete()
-    LogGap.objects.filter(run_id=run_id).delete()
-    LogHead.objects.filter(pk=run_id, pruning=True).delete()
+    LogGap.objects.filter(run_id__in=run_ids).delete()
+    LogHead.objects.filter(pk__in=run_ids, pruning=True).delete()

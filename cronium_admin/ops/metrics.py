@@ -58,6 +58,7 @@ class Known:
         self._at = -CACHE_SECONDS
         self._facts = Facts([], [], [])
         self._settled: Counter[tuple[str, str]] = Counter()
+        self._told: Counter[tuple[str, str]] = Counter()
         self._until = datetime.min.replace(tzinfo=UTC)  # the settled ones were created before
 
     def facts(self) -> Facts:
@@ -78,6 +79,9 @@ class Known:
         for status, reason, number, settled in newer.values_list("status", "reason").annotate(n=Count("*"), old=old):
             ended[status, reason] += number
             self._settled[status, reason] += settled
+        for key, number in self._told.items():  # a counter never falls, though runs are deleted
+            ended[key] = max(ended[key], number)
+        self._told = ended
         self._until = until
         return Facts([(*key, n) for key, n in ended.items()], [row[:4] for row in live], hosts)
 
@@ -100,7 +104,11 @@ class _Cronium(Collector):
 
 
 def _runs(found: Facts) -> Iterator[Family]:
-    ended = CounterMetricFamily("cronium_runs", "Runs that have ended, ever.", labels=["status", "reason"])
+    ended = CounterMetricFamily(
+        "cronium_runs",
+        "Runs that have ended; after a restart without those that were deleted.",
+        labels=["status", "reason"],
+    )
     for status, reason, number in found.ended:
         ended.add_metric([status, reason], number)
     yield ended

@@ -93,7 +93,12 @@ def rerun(run: Run, by: User | None) -> Run:
     overridden = _overridden(run, run.job)
     check_overrides(run.job, overridden, by)
     snapshot = {name: getattr(run, name) for name in SNAPSHOT} | {"overridden": overridden}
-    return _queue(run.job, by, snapshot, "rerun", parent=run)
+    try:
+        return _queue(run.job, by, snapshot, "rerun", parent=run)
+    except IntegrityError:
+        if Run.objects.filter(pk=run.pk).exists():
+            raise
+        raise Refused(404, "not_found", f"The run {run} was deleted a moment ago.") from None
 
 
 def _overridden(run: Run, job: Job) -> list[str]:

@@ -4,13 +4,13 @@ Each function returns whether it changed the row. False means somebody else was 
 ended; the caller then does nothing more to it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -218,6 +218,17 @@ def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
     return bool(ended.update(log_pruned_at=Now(), log_pruned_why=why, **facts))
 
 
+def hide_logs(run_ids: Collection[UUID], why: str) -> int:
+    """`prune_log` for runs that are about to be deleted: nothing of their logs is put on record."""
+    ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL, log_pruned_at=None)
+    return ended.update(log_pruned_at=Now(), log_pruned_why=why)
+
+
 def note(run_id: UUID, kind: str, message: str) -> None:
-    """An event that changes no status."""
-    events.tell(run_id, kind, message)
+    """An event that changes no status. A run that was deleted meanwhile gets none."""
+    try:
+        with transaction.atomic():
+            events.tell(run_id, kind, message)
+    except IntegrityError:
+        if Run.objects.filter(pk=run_id).exists():
+            raise

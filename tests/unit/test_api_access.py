@@ -15,6 +15,7 @@ from cronium_admin.access.models import ApiToken, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
 from cronium_admin.secrets.models import Secret
 from executor import tokens
@@ -41,6 +42,8 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/runs/{run}/logs.txt", None, "viewer", 200),
     ("POST", "/runs/{run}/cancel", None, "operator", 202),
     ("POST", "/runs/{run}/rerun", None, "operator", 202),
+    ("DELETE", "/runs/{ended}", None, "editor", 204),
+    ("DELETE", "/runs?job=report", None, "admin", 200),
     ("GET", "/hosts", None, "viewer", 200),
     ("PATCH", "/hosts/east", {"draining": True}, "admin", 200),
     ("GET", "/images", None, "viewer", 200),
@@ -75,6 +78,8 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     variables.put(variables.Place(None, "day"), 1, variables.Author())
     Secret.objects.create(name="API_KEY")
     Host.objects.create(name="east")
+    ended = launch(run.job, None)
+    Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     Run.objects.update(output=1, output_at=timezone.now())
     return run
 
@@ -92,7 +97,8 @@ def test_each_role_gets_what_its_rank_allows(
     method: str, path: str, body: Any, least: str, status: int, people: dict[str, User], furnished: Run
 ) -> None:
     """A stranger; then each role by token, by session, and by session without the CSRF token."""
-    path = path.format(run=furnished.pk)
+    ended = Run.objects.get(number=2)
+    path = path.format(run=furnished.pk, ended=ended.pk)
     stranger = Api(None).call(method, path, body)
     assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
     assert stranger["WWW-Authenticate"].startswith("Bearer")
@@ -125,12 +131,15 @@ def test_a_token_that_is_none_opens_no_route(kind: str, people: dict[str, User],
         runs_own = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(furnished.pk), 60).text
         one.headers["Authorization"] = "Bearer " + {"wrong": "crn_" + "x" * 40, "of a run": runs_own}[kind]
     for method, path, body, *_ in ROUTES:
-        assert one.call(method, path.format(run=furnished.pk), body).status_code == 401, (method, path)
+        assert one.call(method, path.format(run=furnished.pk, ended=furnished.pk), body).status_code == 401, (
+            method,
+            path,
+        )
 
 
 def test_a_refused_request_changes_nothing(viewer: Api, job: Job, nothing_stored: None) -> None:
     for method, path, body, *_ in ROUTES:
-        if method != "GET" and "{run}" not in path:
+        if method != "GET" and "{" not in path:
             assert viewer.call(method, path, body).status_code == 403
 
 

@@ -64,7 +64,9 @@ def _everywhere() -> set[str]:
 
 def _samples(address: Address, run: Run) -> list[tuple[str, str]]:
     """(method, a real address) of every row of every table."""
-    found = [(method, "/api/v1" + path.format(run=run.pk)) for method, path, *_ in ROUTES]
+    found = [
+        (method, "/api/v1" + path.format(run=run.pk, ended=run.pk).partition("?")[0]) for method, path, *_ in ROUTES
+    ]
     found += [(method.upper(), address(view, kind)) for method, view, kind, _ in PAGES]
     return found + [(method, url) for method, url, *_ in OPEN]
 

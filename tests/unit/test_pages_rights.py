@@ -38,6 +38,9 @@ PAGES = [
     ("post", "runs:launch", "job", "operator"),
     ("post", "runs:cancel", "run", "operator"),
     ("post", "runs:rerun", "run", "operator"),
+    ("post", "retention:one", "run", "editor"),
+    ("get", "retention:many", "", "admin"),
+    ("post", "retention:many", "", "admin"),
     ("get", "logs:last", "", "viewer"),
     ("get", "images:list", "", "viewer"),
     ("post", "images:override", "language", "admin"),
@@ -122,7 +125,14 @@ def test_changes_need_post_and_a_csrf_token(
     answer = client.post(address(view, kind))
     assert answer.status_code == 403
     assert "This form is too old" in answer.content.decode()
-    if view not in ("access:tokens", "jobs:edit", "variables:new", "variables:edit", "variables:delete"):
+    if view not in (
+        "access:tokens",
+        "jobs:edit",
+        "variables:new",
+        "variables:edit",
+        "variables:delete",
+        "retention:many",
+    ):
         assert client.get(address(view, kind)).status_code == 405
 
 

@@ -18,6 +18,7 @@ from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker, current
 from cronium_admin.logs.keeper import Keeper
+from cronium_admin.retention.ends import sweep
 from cronium_admin.static_files import collect
 
 log = logging.getLogger("cronium.process")
@@ -85,7 +86,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        worker, keeper = Worker(options["host_name"]), Keeper()
+        worker, keeper = Worker(options["host_name"]), Keeper(sweep)
         lifespan.on_start += [worker.start, keeper.start]
         lifespan.on_stop += [lambda: _stop(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 from cronium_admin.hosts import lifespan, preflight, recovery
 from cronium_admin.hosts.management.commands.serve import run_server
 from cronium_admin.logs.keeper import Keeper
+from cronium_admin.retention.ends import sweep
 
 
 class Command(BaseCommand):
@@ -14,7 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
-        for one in (recovery.Sweeper(), Keeper()):
+        for one in (recovery.Sweeper(), Keeper(sweep)):
             lifespan.on_start.append(one.start)
             lifespan.on_stop.append(one.stop)
         run_server()

@@ -1,0 +1,53 @@
+"""The routes that delete runs: on the router of runs, since one address has one router."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query
+from pydantic import AwareDatetime, BaseModel, Field
+
+from cronium_admin.access.auth import caller, needs
+from cronium_admin.access.roles import May
+from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.retention.deletion import MOST, Selection, delete_run, delete_selected
+from cronium_admin.runs.api import find_run, router
+from cronium_admin.runs.models import Status
+
+__all__ = ["router"]
+_QUERY = frozenset({"job", "status", "before", "limit"})
+
+
+class DeletedOut(BaseModel):
+    deleted: int
+    left: int = Field(description="How many more match: ask again until it is 0.")
+
+
+@router.delete(
+    "/runs/{uuid:run_id}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a run"
+)
+def remove_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """With its log and timeline; its number is not used again. 409 while it is live."""
+    delete_run(find_run(run_id), caller(request))
+    return HttpResponse(status=204)
+
+
+@router.delete("/runs", response={200: DeletedOut, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete runs")
+def remove_runs(
+    request: HttpRequest,
+    job: Annotated[str, Query(max_length=80, description="A job's slug, also of a deleted job")] = "",
+    status: Annotated[list[Status], Query(description="May be given several times; only of ended runs")] = [],  # noqa: B006
+    before: Annotated[AwareDatetime | None, Query(description="They ended before this time")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+) -> DeletedOut:
+    """Ended runs that match all of what is given, which must be something; the oldest first."""
+    for name in set(request.GET) - _QUERY:
+        text = f"There is no such filter. There are: {', '.join(sorted(_QUERY))}."
+        raise Refused(422, "invalid", f"{name[:40]}: {text}", {name[:40]: [text]})
+    deleted, left = delete_selected(_selection(job, status, before), caller(request), limit)
+    return DeletedOut(deleted=deleted, left=left)
+
+
+def _selection(job: str, status: list[Status], before: datetime | None) -> Selection:
+    return Selection(job, tuple(one.value for one in status), before)

@@ -1,0 +1,121 @@
+"""Deletes ended runs with all that belongs to them: log, archived object, timeline. Their numbers are not used again.
+
+First the log is hidden, then its chunks go a batch a transaction, and the run's row goes last. A process that dies on
+the way leaves a run without a log; to delete it again finishes the work.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from cronium_admin.access.models import User
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs import prune
+from cronium_admin.logs.pace import Pace
+from cronium_admin.runs.models import TERMINAL, Run, Status
+
+log = logging.getLogger("cronium.retention")
+BATCH = 100  # runs a transaction
+MOST = 1000  # runs that one request deletes
+_TRIES = 3
+
+
+def delete_runs(run_ids: Sequence[UUID], pace: Pace) -> int:
+    """Delete those of the runs that have ended; how many this call deleted. Live runs stay untouched."""
+    ended = list(Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).values_list("pk", flat=True))
+    if not ended:
+        return 0
+    prune.hide(ended, "its run is being deleted")
+    prune.remove_stored(ended, pace)
+    with pace.step():
+        for last in (False,) * (_TRIES - 1) + (True,):
+            try:
+                return _delete_rows(ended)
+            except IntegrityError:  # a new row, such as a rerun, named one of them at this moment
+                if last:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def _delete_rows(run_ids: Sequence[UUID]) -> int:
+    with transaction.atomic():
+        ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).only("pk")
+        return ended.delete()[1].get(Run._meta.label, 0)
+
+
+def delete_run(run: Run, by: User) -> None:
+    """Delete one ended run. Refused (409) while it is live."""
+    if run.is_live:
+        raise Refused(
+            409,
+            "run_is_live",
+            f"This run has not ended: it is {run.get_status_display().lower()}. Cancel it, then delete it.",
+        )
+    if delete_runs([run.pk], Pace()):
+        log.info("%s deleted the run %s (%s)", by.get_username(), run, run.pk, extra={"run_id": str(run.pk)})
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which ended runs a bulk delete takes; what is empty does not narrow it down."""
+
+    job: str = ""  # the slug of a job, or of one that was deleted
+    status: tuple[str, ...] = ()
+    before: datetime | None = None  # they ended before it
+
+    def __str__(self) -> str:
+        parts = [f"job {self.job}"] if self.job else []
+        parts += [f"status {', '.join(self.status)}"] if self.status else []
+        parts += [f"ended before {self.before.isoformat()}"] if self.before else []
+        return "; ".join(parts)
+
+    def check(self) -> None:
+        """Raises Refused (422) for a selection that is empty, or names what no ended run can match."""
+        if not (self.job or self.status or self.before):
+            text = "Give at least one of job, status and before: all runs at once are not deleted."
+            raise Refused(422, "invalid", text, {"job": [text]})
+        if live := [status for status in self.status if status not in TERMINAL]:
+            text = f"Only runs that have ended are deleted; {live[0]} is not the status of one."
+            raise Refused(422, "invalid", f"status: {text}", {"status": [text]})
+        if self.job and ("\0" in self.job or not self._exists()):
+            text = f"There is no job {self.job[:80]!r}, and no run of a deleted job of that name."
+            raise Refused(422, "invalid", f"job: {text}", {"job": [text]})
+
+    def _exists(self) -> bool:
+        return (
+            Job.objects.filter(slug=self.job).exists()
+            or Run.objects.filter(job__isnull=True, job_slug=self.job).exists()
+        )
+
+    def runs(self) -> QuerySet[Run]:
+        rows = Run.objects.filter(status__in=self.status or TERMINAL, finished_at__isnull=False)
+        if self.job:
+            job = Job.objects.filter(slug=self.job).values_list("pk", flat=True).first()
+            rows = rows.filter(job_id=job) if job else rows.filter(job__isnull=True, job_slug=self.job)
+        return rows.filter(finished_at__lt=self.before) if self.before else rows
+
+
+def delete_selected(selection: Selection, by: User, most: int = MOST) -> tuple[int, int]:
+    """Delete up to `most` of the selected runs, the oldest first: how many were deleted, and how many are left."""
+    selection.check()
+    deleted = 0
+    for batch in _batches(selection, most):
+        deleted += delete_runs(batch, Pace())
+    left = selection.runs().count()
+    log.info("%s deleted %d runs (%s); %d are left", by.get_username(), deleted, selection, left)
+    return deleted, left
+
+
+def _batches(selection: Selection, most: int) -> Iterator[list[UUID]]:
+    ids = list(selection.runs().order_by("created_at", "id").values_list("pk", flat=True)[:most])
+    for at in range(0, len(ids), BATCH):
+        yield ids[at : at + BATCH]
+
+
+ENDED = [(status.value, status.label) for status in Status if status in TERMINAL]

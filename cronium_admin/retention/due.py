@@ -1,0 +1,58 @@
+"""Which runs retention deletes: those past their age, and those that are not among their job's last. Looks only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import TERMINAL, Run
+
+
+@dataclass(frozen=True)
+class DueRuns:
+    """Runs of one job that one rule no longer keeps, oldest first; `why` is part of a sentence."""
+
+    job: str
+    why: str
+    runs: QuerySet[Run]
+
+
+def due_runs() -> Iterator[DueRuns]:
+    """Each rule of each job. Every query seeks in an index of the job's runs, however long the history is."""
+    config = settings.CONFIG
+    if config.run_keep_days:
+        yield _by_age(None, "deleted jobs", config.run_keep_days, "CRONIUM_RUN_KEEP_DAYS")
+    for pk, slug, days, number in Job.objects.values_list("pk", "slug", "run_keep_days", "run_keep_runs"):
+        if keep := config.run_keep_days if days is None else days:
+            yield _by_age(pk, slug, keep, "CRONIUM_RUN_KEEP_DAYS" if days is None else "a setting of the job")
+        keep = config.run_keep_runs if number is None else number
+        source = "CRONIUM_RUN_KEEP_RUNS" if number is None else "a setting of the job"
+        if keep and (found := _by_number(pk, slug, keep, source)):
+            yield found
+
+
+def _ended(job_id: int | None) -> QuerySet[Run]:
+    of_job = Run.objects.filter(job_id=job_id) if job_id else Run.objects.filter(job__isnull=True)
+    return of_job.filter(finished_at__isnull=False, status__in=TERMINAL)
+
+
+def _by_age(job_id: int | None, job: str, days: int, source: str) -> DueRuns:
+    """`created_at` is never later than the end, and has the index."""
+    before = Now() - timedelta(days=days)
+    runs = _ended(job_id).filter(created_at__lt=before, finished_at__lt=before).order_by("created_at", "id")
+    return DueRuns(job, f"ended more than {days} days ago ({source})", runs)
+
+
+def _by_number(job_id: int, job: str, keep: int, source: str) -> DueRuns | None:
+    """A long run that ended after the oldest kept one is kept: it does not go the moment it ends."""
+    newest = _ended(job_id).order_by("-number").values_list("number", "finished_at")
+    oldest_kept = newest[keep - 1 : keep].first()
+    if oldest_kept is None:
+        return None
+    number, finished_at = oldest_kept
+    runs = _ended(job_id).filter(number__lt=number, finished_at__lte=finished_at).order_by("number")
+    return DueRuns(job, f"not among the last {keep} of the job ({source})", runs)

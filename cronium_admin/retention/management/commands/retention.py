@@ -1,0 +1,24 @@
+"""`manage.py retention`: lists what is stored, and what ends it; `--now` applies it instead of waiting for the hour."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from cronium_admin.logs.pace import Pace
+from cronium_admin.retention.ends import ENDS
+
+
+class Command(BaseCommand):
+    help = "Lists what grows and what ends it; with --now, removes what is past its end."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--now", action="store_true", help="remove now instead of within the hour")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for end in ENDS:
+            if not options["now"]:
+                self.stdout.write(f"{end.what}: {end.setting} ({end.default})")
+                continue
+            for words in end.remove(Pace()):
+                self.stdout.write(f"removed {words}")

@@ -1,0 +1,54 @@
+"""Deleting runs from the dashboard: one on its page, many by a form that counts before it deletes."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from cronium_admin.access.guard import needs, user_of
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.retention.deletion import MOST, delete_run, delete_selected
+from cronium_admin.retention.forms import SelectionForm
+from cronium_admin.runs.models import Run
+
+
+@require_POST
+@needs(May.EDIT)
+def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
+    run = get_object_or_404(Run.objects.select_related("job").only("job__slug", "job_slug", "number", "status"), pk=pk)
+    try:
+        delete_run(run, user_of(request))
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("runs:run", pk=pk)
+    messages.success(request, f"Run #{run.number} of {run.job_slug} is deleted.")
+    return redirect("jobs:job", slug=run.job.slug) if run.job else redirect("runs:list")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@needs(May.ADMIN)
+def delete_many(request: HttpRequest) -> HttpResponse:
+    """GET shows the form and, with a selection, how many runs it takes; POST deletes them."""
+    data = request.POST if request.method == "POST" else request.GET
+    is_asked = bool({"job", "status", "before"} & set(data))
+    form = SelectionForm(data if is_asked else None)
+    count = None
+    if is_asked and form.is_valid():
+        selection = form.selection()
+        try:
+            selection.check()
+            if request.method == "POST":
+                deleted, left = delete_selected(selection, user_of(request))
+                more = f" {left} more match; press again to delete them." if left else ""
+                messages.success(request, f"Deleted {deleted} run{'' if deleted == 1 else 's'}.{more}")
+                if not left:
+                    return redirect("runs:list")
+            count = selection.runs().count()
+        except Refused as error:
+            form.add_error(None, error.message)
+    status = 422 if request.method == "POST" and count is None else 200
+    context = {"form": form, "count": count, "most": MOST, "nav": "runs"}
+    return render(request, "runs/delete.html", context, status=status)
