@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from datetime import datetime
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -44,8 +45,8 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     @classmethod
-    def mint(cls, user: User, name: str) -> tuple["ApiToken", str]:
+    def mint(cls, user: User, name: str, expires_at: datetime | None = None) -> tuple["ApiToken", str]:
         """A new token for `user`: the row, and the token itself, which nothing can show again."""
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        row = cls.objects.create(user=user, name=name, prefix=token[:10], digest=digest(token))
+        row = cls.objects.create(user=user, name=name, prefix=token[:10], digest=digest(token), expires_at=expires_at)
         return row, token

@@ -1,10 +1,11 @@
 """API tokens: making, finding by what a caller shows, revoking. Shows a token once and never keeps it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
+from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
 from cronium_admin.errors import Refused
 
@@ -12,14 +13,15 @@ from cronium_admin.errors import Refused
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 
-def make_token(user: User, name: str) -> tuple[ApiToken, str]:
-    """A new token of `user`: the row, and the token that nothing can show again."""
+def make_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiToken, str]:
+    """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
     name = name.strip()
     if not name or len(name) > 100 or not name.isprintable():
         raise Refused(422, "invalid", "A token's name has 1 to 100 printable characters.", {"name": ["1 to 100."]})
     if not user.is_active:
         raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
-    return ApiToken.mint(user, name)
+    check_expiry(expires_at)
+    return ApiToken.mint(user, name, expires_at)
 
 
 def user_of_token(token: str) -> User:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.hosts import doctor
@@ -84,6 +86,42 @@ class TestToken:
         with pytest.raises(CommandError, match=told):
             run("token", "create", "--user", user, "--name", name)
         assert not ApiToken.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("expires", "days"), [("30d", 30), ("12h", 0.5), ("2w", 14), ("1440m", 1), ("never", None), ("", None)]
+    )
+    def test_create_takes_a_lifetime(self, people: dict[str, User], expires: str, days: float | None) -> None:
+        before = timezone.now()
+        run("token", "create", "--user", "viewer", "--name", "ci", "--expires", expires)
+        ends = ApiToken.objects.get().expires_at
+        assert (ends is None) == (days is None)
+        if days is not None:
+            assert timedelta() <= ends - before - timedelta(days=days) < timedelta(minutes=1)
+        assert ("never expires" in run("token", "list")) == (days is None)
+
+    @pytest.mark.parametrize("years", [1, 9])
+    def test_create_takes_a_time(self, people: dict[str, User], years: int) -> None:
+        year = timezone.now().year + years
+        for text in (f"{year}-01-31", f"{year}-01-31T01:00:00+01:00", f"{year}-01-31 00:00"):
+            run("token", "create", "--user", "viewer", "--name", "ci", "--expires", text)
+        assert {token.expires_at for token in ApiToken.objects.all()} == {datetime(year, 1, 31, tzinfo=UTC)}
+
+    @pytest.mark.parametrize(
+        "expires",
+        [*("30", "d", "-1d", "0d", "1y", "2001-01-01", "9999-12-31", "999999w", "soon", "2027-13-01", "1d\x00")],
+    )
+    def test_create_refuses_what_is_no_lifetime(self, people: dict[str, User], expires: str) -> None:
+        with pytest.raises(CommandError, match="expires_at: "):
+            run("token", "create", "--user", "viewer", "--name", "ci", f"--expires={expires}")
+        assert not ApiToken.objects.exists()
+
+    def test_an_expired_token_opens_nothing(self, people: dict[str, User]) -> None:
+        caller = Api(None)
+        token = run("token", "create", "--user", "viewer", "--name", "ci", "--expires", "1m").strip()
+        caller.headers["Authorization"] = f"Bearer {token}"
+        assert caller.get("/jobs").status_code == 200
+        ApiToken.objects.update(expires_at=timezone.now())
+        assert (caller.get("/jobs").status_code, caller.get("/jobs").json()["code"]) == (401, "token_expired")
 
     def test_list_shows_beginnings_only_and_revoke_ends_one(self, people: dict[str, User]) -> None:
         token = run("token", "create", "--user", "viewer", "--name", "ci").strip()

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from cronium_admin.access.expiry import NEVER, parse_expiry
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.service import make_token, revoke
 from cronium_admin.errors import Refused
@@ -18,6 +19,7 @@ class Command(BaseCommand):
         create = actions.add_parser("create", help="print a new token on one line, and nothing else")
         create.add_argument("--user", required=True, help="whose token: it may do what this person may")
         create.add_argument("--name", required=True, help="what it is for")
+        create.add_argument("--expires", default=NEVER, help="30d, 12h, 2027-01-31, a time, or never (the default)")
         listing = actions.add_parser("list", help="all tokens, one a line")
         listing.add_argument("--user", help="only this person's")
         ending = actions.add_parser("revoke", help="make a token useless")
@@ -28,7 +30,7 @@ class Command(BaseCommand):
 
     def create(self, options: dict[str, Any]) -> None:
         try:
-            _, token = make_token(self.person(options["user"]), options["name"])
+            _, token = make_token(self.person(options["user"]), options["name"], parse_expiry(options["expires"]))
         except Refused as error:
             raise CommandError(error.message) from error
         self.stdout.write(token)
@@ -40,7 +42,8 @@ class Command(BaseCommand):
         for token in tokens:
             used = f"used {token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never used"
             state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else used
-            self.stdout.write(f"{token.prefix}  {token.user.get_username()}  {token.name}  {state}")
+            ends = f"expires {token.expires_at:%Y-%m-%d %H:%M}" if token.expires_at else "never expires"
+            self.stdout.write(f"{token.prefix}  {token.user.get_username()}  {token.name}  {state}  {ends}")
 
     def revoke(self, options: dict[str, Any]) -> None:
         prefix = options["prefix"]

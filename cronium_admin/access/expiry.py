@@ -1,0 +1,59 @@
+"""How long an API token lasts: reads what people write, for the command, the API and the page alike."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from cronium_admin.errors import Refused
+
+NEVER = "never"
+LONGEST = timedelta(days=3660)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LIFETIME = re.compile(r"([0-9]{1,6})([mhdw])")
+_HOW = "Write a lifetime such as 30d (m, h, d or w), a time such as 2027-01-31T00:00:00Z, or never."
+
+
+def parse_expiry(text: str) -> datetime | None:
+    """When a token made now ends: `30d`, a date, a time (UTC unless it says another zone); None for `never` and ''.
+
+    Refused (422) for anything else, for a time that has passed and for one more than ten years ahead.
+    """
+    text = text.strip()
+    if text in ("", NEVER):
+        return None
+    now = timezone.now()
+    if lifetime := _LIFETIME.fullmatch(text):
+        span = timedelta(**{_UNITS[lifetime[2]]: int(lifetime[1])})
+        at: datetime | None = now + min(span, 2 * LONGEST)  # too long a one is refused below
+    else:
+        at = _read_time(text)
+    if at is None:
+        raise _refused(f"{text[:40]!r} is no lifetime and no time. {_HOW}")
+    check_expiry(at)
+    return at
+
+
+def check_expiry(at: datetime | None) -> None:
+    """Refused (422) when a token that ends then would be useless, or as good as endless."""
+    now = timezone.now()
+    if at is not None and at <= now:
+        raise _refused(f"{at:%Y-%m-%d %H:%M} UTC has passed. Choose a time in the future.")
+    if at is not None and at > now + LONGEST:
+        raise _refused("At most ten years ahead. Choose an earlier time, or never.")
+
+
+def _read_time(text: str) -> datetime | None:
+    try:
+        at = parse_datetime(text) or datetime.combine(datetime.strptime(text, "%Y-%m-%d"), datetime.min.time())
+    except ValueError:
+        return None
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _refused(text: str) -> Refused:
+    return Refused(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
