@@ -12,6 +12,12 @@ from docker.utils import kwargs_from_env
 from executor.ssh import START_SECONDS, tunnel
 
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+# What OpenSSL reports only under VERIFY_X509_STRICT (x509_vfy.h), which Python sets from 3.13 on.
+STRICT_CODES = range(79, 95)
+STRICT_MEND = (
+    "Python 3.13 and newer check certificates strictly. Make the engine's certificates again with the extensions "
+    "basicConstraints=critical, keyUsage (of the authority), subjectKeyIdentifier and authorityKeyIdentifier"
+)
 
 
 class Client(docker.APIClient):
@@ -60,6 +66,8 @@ def why(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
+            if getattr(seen, "verify_code", 0) in STRICT_CODES:
+                return f"{getattr(seen, 'verify_message', '')}. {STRICT_MEND}"
             return getattr(seen, "verify_message", "") or str(seen.reason or seen)
         seen = _within(seen)
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shlex
 import socket
 import ssl
 import subprocess
@@ -61,11 +62,13 @@ def connection(address: str) -> http.client.HTTPConnection:
 
 
 def over_ssh(address: str) -> bool:
-    """Ask the far machine's own client, without ever prompting for a password."""
+    """Ask the far machine's own client, or without one whether its socket may be used. Never prompts for a password."""
     parts = urlsplit(address)
     target = f"{parts.username}@{parts.hostname}" if parts.username else str(parts.hostname)
     port = ["-p", str(parts.port)] if parts.port else []
-    command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", *port, target, "docker", "version"]
+    socket = shlex.quote(parts.path if parts.path.strip("/") else "/var/run/docker.sock")
+    check = f"docker version >/dev/null 2>&1 || test -w {socket}"
+    command = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", *port, target, check]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     return done.returncode == 0
 

@@ -10,19 +10,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey
+USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+OF_AN_AUTHORITY = ("key_cert_sign", "crl_sign")
+KEY_USAGE = x509.KeyUsage(
+    **dict.fromkeys(USES, False), **dict.fromkeys(OF_AN_AUTHORITY, True), encipher_only=False, decipher_only=False
+)
 
 
 class Certificates:
     """In folders of `folder`: `server` for dockerd, `client` and `stranger` (of another authority) as Cronium wants."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, key_identifiers: bool = True) -> None:
+        self.folder, self._key_identifiers = folder, key_identifiers
         for authority, holders in (("ours", ("server", "client")), ("theirs", ("stranger",))):
             key = ec.generate_private_key(ec.SECP256R1())
-            root = _certificate(authority, key, authority, key)
+            root = self._certificate(authority, key, authority, key)
             for holder in holders:
                 own = ec.generate_private_key(ec.SECP256R1())
-                self._write(holder, root, _certificate(holder, own, authority, key), own)
+                self._write(holder, root, self._certificate(holder, own, authority, key), own)
 
     def _write(
         self, holder: str, root: x509.Certificate, own: x509.Certificate, key: ec.EllipticCurvePrivateKey
@@ -40,14 +45,21 @@ class Certificates:
         files = [f"--tlscacert={here}/ca.pem", f"--tlscert={here}/cert.pem", f"--tlskey={here}/key.pem"]
         return ["--tlsverify", *files, "-H", f"tcp://127.0.0.1:{port}"]
 
-
-def _certificate(holder: str, key: Key, authority: str, signer: Key) -> x509.Certificate:
-    """For this address, one day long."""
-    now = datetime.datetime.now(datetime.UTC)
-    subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (holder, authority))
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
-    begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    begun = begun.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
-    begun = begun.not_valid_after(now + datetime.timedelta(days=1)).add_extension(here, critical=False)
-    begun = begun.add_extension(x509.BasicConstraints(ca=holder == authority, path_length=None), critical=True)
-    return begun.sign(signer, hashes.SHA256())
+    def _certificate(self, holder: str, key: Key, authority: str, signer: Key) -> x509.Certificate:
+        """For this address, one day long."""
+        now = datetime.datetime.now(datetime.UTC)
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (holder, authority))
+        here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
+        begun = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+        begun = begun.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        begun = begun.not_valid_after(now + datetime.timedelta(days=1)).add_extension(here, critical=False)
+        begun = begun.add_extension(x509.BasicConstraints(ca=holder == authority, path_length=None), critical=True)
+        if not self._key_identifiers:
+            return begun.sign(signer, hashes.SHA256())
+        # From Python 3.13 on, certificates are checked strictly: without these they are refused.
+        begun = begun.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+        begun = begun.add_extension(signed_by, critical=False)
+        if holder == authority:
+            begun = begun.add_extension(KEY_USAGE, critical=True)
+        return begun.sign(signer, hashes.SHA256())

@@ -1,10 +1,12 @@
 """How an engine's address is read; the real ways are tried in tests/engine/test_ways.py."""
 
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from executor import ssh
+from executor import reach, ssh
 from executor.reach import Reach
 from executor.ssh import Tunnel, TunnelDown
 from tests.fakes.certificates import Certificates
@@ -65,3 +67,32 @@ def test_an_engine_over_tls_is_asked_past_what_the_machine_has_for_others(
     assert client.base_url == "https://10.0.0.1:2376"
     assert (used["proxies"], used["verify"]) == ({}, str(folder / "ca.pem"))
     assert used["cert"] == (str(folder / "cert.pem"), str(folder / "key.pem"))
+
+
+@pytest.mark.parametrize("key_identifiers", [True, False])
+def test_certificates_that_a_strict_check_refuses_are_named_with_the_mend(
+    tmp_path: Path, *, key_identifiers: bool
+) -> None:
+    folder = Certificates(tmp_path, key_identifiers=key_identifiers).folder
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "server" / "cert.pem", folder / "server" / "key.pem")
+    client = ssl.create_default_context(cafile=str(folder / "client" / "ca.pem"))
+    client.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+
+    def shake_hands() -> None:
+        for end in ends * 3:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+    if key_identifiers:
+        shake_hands()
+        return
+    with pytest.raises(ssl.SSLError) as caught:
+        shake_hands()
+    assert "Missing Authority Key Identifier" in (reason := reach.why(caught.value))
+    assert "Make the engine's certificates again" in reason
