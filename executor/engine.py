@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import docker
@@ -18,8 +18,9 @@ from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
 from executor.reach import Reach
 from executor.reverse_path import drop_unanswerable
-from executor.seen import ContainerState, Found, found, state_of, unix
+from executor.seen import ContainerState, Found, found, ipv4_subnets, state_of, unix
 from executor.ssh import TunnelDown
+from executor.subnets import overlaps_any
 
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
 
@@ -32,8 +33,7 @@ def _typed(what: str) -> Iterator[None]:
     except APIError as error:
         status = error.response.status_code if error.response is not None else 500
         text = f"The engine could not {what}: {error.explanation or error}"
-        kinds: dict[int, type[errors.EngineError]] = {400: errors.Invalid, 404: errors.NotFound, 409: errors.Conflict}
-        raise kinds.get(status, errors.EngineError)(text) from error
+        raise errors.BY_STATUS.get(status, errors.EngineError)(text) from error
     except TunnelDown as error:
         raise errors.EngineUnreachable(str(error)) from error
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
@@ -134,7 +134,7 @@ class Engine:
             ) from error
 
     def create_network(self, body: dict[str, Any]) -> None:
-        """Create from `options.network`; AddressTaken when the engine won't give that subnet."""
+        """Create from `options.network`; AddressTaken when a network of the engine overlaps with its subnet."""
         try:
             with _typed("create the run's network"):
                 self._control.create_network(
@@ -147,16 +147,15 @@ class Engine:
                     attachable=body["Attachable"],
                     labels=body["Labels"],
                 )
-            if body["Internal"]:
-                drop_unanswerable(body["Options"]["com.docker.network.bridge.name"])
-        except errors.Conflict:
-            raise
-        except errors.EngineUnreachable:
+        except (errors.Conflict, errors.EngineUnreachable):
             raise
         except errors.EngineError as error:
-            # Old engines answer 403 and newer ones 400 to an overlap; the body is our own and fixed, so
-            # the subnet is what can be wrong in it.
-            raise errors.AddressTaken(str(error)) from error
+            # No status means an overlap and nothing else: engines answer 403 or 400, and so to other faults too.
+            if overlaps_any(IPv4Network(body["IPAM"]["Config"][0]["Subnet"]), self.taken_subnets()):
+                raise errors.AddressTaken(str(error)) from error
+            raise
+        if body["Internal"]:
+            drop_unanswerable(body["Options"]["com.docker.network.bridge.name"])
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
         """Put a created container on one more network."""
@@ -292,9 +291,8 @@ class Engine:
             return unix(client.inspect_network("bridge").get("Created"))
         return 0.0
 
-    def taken_subnets(self) -> set[str]:
+    def taken_subnets(self) -> frozenset[IPv4Network]:
         """The IPv4 subnets of all networks on this engine."""
         with _typed("list its networks"):
             networks = self._control.networks()
-        configs = [config for row in networks for config in (row.get("IPAM") or {}).get("Config") or []]
-        return {str(config["Subnet"]) for config in configs if config.get("Subnet")}
+        return frozenset(subnet for row in networks for subnet in ipv4_subnets(row))

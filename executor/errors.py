@@ -25,6 +25,10 @@ class Invalid(EngineError):
     """The engine calls what it was asked for wrong."""
 
 
+class Forbidden(EngineError):
+    """The engine refuses what it was asked for, as it stands."""
+
+
 class AddressTaken(EngineError):
     """The subnet overlaps with one the engine has."""
 
@@ -69,3 +73,6 @@ class SandboxGone(NotFound):
 
 class LogCut(EngineUnreachable):
     """The reading of a container's output ended before the output did: it can be resumed."""
+
+
+BY_STATUS: dict[int, type[EngineError]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict}

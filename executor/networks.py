@@ -7,13 +7,17 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
 
 from executor import options
-from executor.errors import AddressTaken, Conflict, EngineError, NotFound
+from executor.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
 from executor.options import Addresses
+from executor.seen import ipv4_subnets
 from executor.spec import RunSpec
 from executor.subnets import SubnetPool
 
 log = logging.getLogger("cronium.networks")
 SUBNET_TRIES = 20
+REFUSAL_TRIES = 3
+NO_SUBNET = "CRONIUM_SUBNET_POOL has no free subnet for the run's network."
+LARGER_POOL = "Choose another or a larger pool, or remove networks that nobody needs."
 
 
 class NetworkEngine(Protocol):
@@ -25,6 +29,7 @@ class NetworkEngine(Protocol):
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None: ...
     def describe_network(self, name: str) -> dict[str, Any]: ...
     def remove_network(self, name: str) -> None: ...
+    def taken_subnets(self) -> frozenset[IPv4Network]: ...
 
 
 class Networks:
@@ -62,36 +67,51 @@ class Networks:
             )
 
     def _make(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
-        refused: EngineError | None = None
+        refusals = 0
         for _ in range(SUBNET_TRIES):
-            subnet = self._subnets.take()
-            if subnet is None:
-                raise AddressTaken("Every /29 of CRONIUM_SUBNET_POOL is in use. Choose a larger pool.")
-            self._taken.append(subnet)
-            addresses = Addresses(subnet)
+            addresses = Addresses(self._take())
             body = body_of(addresses)
             try:
                 self._engine.create_network(body)
-            except AddressTaken as error:
-                # Not given back: somebody else has it, and the next run would only try it again.
-                self._taken.remove(subnet)
-                refused = error
+            except AddressTaken:
+                self._drop(addresses.subnet)
+                self._subnets.refresh(self._engine.taken_subnets())
             except Conflict:
                 # An earlier attempt at this run, before any payload, left its things: clear them and go on.
-                self._taken.remove(subnet)
-                self._subnets.give_back(subnet)
+                self._drop(addresses.subnet)
                 clear()
+            except (Forbidden, Invalid):
+                # Perhaps an overlap with a network that is not in the engine's list yet, or not any more.
+                self._drop(addresses.subnet)
+                refusals += 1
+                if refusals == REFUSAL_TRIES:
+                    raise
             else:
                 self.asked[body["Name"]] = body
                 return addresses
-        raise refused or AddressTaken("No subnet was free.")
+        raise AddressTaken(f"{NO_SUBNET} The engine refused {SUBNET_TRIES} of its subnets. {LARGER_POOL}")
+
+    def _take(self) -> IPv4Network:
+        """Hold a free subnet. When none is left, what the engine has decides which of them are free."""
+        subnet = self._subnets.take()
+        if subnet is None:
+            self._subnets.refresh(self._engine.taken_subnets())
+            subnet = self._subnets.take()
+        if subnet is None:
+            raise AddressTaken(f"{NO_SUBNET} Every /29 of it is in use by a network of the engine. {LARGER_POOL}")
+        self._taken.append(subnet)
+        return subnet
+
+    def _drop(self, subnet: IPv4Network) -> None:
+        """No network of this run stands on it."""
+        self._taken.remove(subnet)
+        self._subnets.give_back(subnet)
 
     def adopt(self) -> None:
         """Know again what an earlier process has made for this run."""
         for name in options.network_names(self._spec):
             with suppress(NotFound):
-                for config in self._engine.describe_network(name)["IPAM"]["Config"]:
-                    subnet = IPv4Network(config["Subnet"])
+                for subnet in ipv4_subnets(self._engine.describe_network(name)):
                     self._subnets.reserve(subnet)
                     self._taken.append(subnet)
 
@@ -127,3 +147,9 @@ class Networks:
         while self._taken:
             with suppress(IndexError):  # another thread's
                 self._subnets.give_back(self._taken.pop())
+
+    def leave(self) -> None:
+        """Hold no subnet any more, though networks may still stand on them. Twice does no harm."""
+        while self._taken:
+            with suppress(IndexError):  # another thread's
+                self._subnets.leave(self._taken.pop())

@@ -224,6 +224,10 @@ class Sandbox:
             self._networks.give_back()
         return clean
 
+    def leave(self) -> None:
+        """The run is over for this process: whatever of its networks still exists is the reaper's, or another's."""
+        self._networks.leave()
+
     def may_run(self) -> bool:
         """Whether main may be at work: the engine has not said that it isn't."""
         try:

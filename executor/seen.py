@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 from executor import options
@@ -68,3 +69,10 @@ def found(kind: str, row: dict[str, Any]) -> Found:
     wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
     run_id, role, host = (str(labels.get(label, "")) for label in wanted)
     return Found(kind, names[0] if names else row["Id"], run_id, role, host, row["Id"])
+
+
+def ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
+    """The IPv4 subnets of a network as a listing or an inspect reports it."""
+    configs = (row.get("IPAM") or {}).get("Config") or []
+    subnets = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
+    return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]

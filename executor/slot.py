@@ -119,6 +119,8 @@ class Slot:
         except Exception:
             log.exception("run %s failed inside Cronium", self.spec.run_id)
             self._fail(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
+        finally:
+            self._sandbox.leave()
 
     def _result_of(self, error: EngineError) -> RunResult:
         if isinstance(error, SandboxGone):

@@ -2,46 +2,77 @@
 
 import random
 import threading
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 PREFIX = 29
 
 
 class SubnetPool:
-    """Free /29 subnets of `pool`. Thread-safe. Another process on the same engine may take one first:
-    the engine then refuses it, and the caller asks for the next."""
+    """Free /29 subnets of `pool`. Thread-safe.
+
+    A subnet is held by a run of this process, occupied by a network of the engine that this process does not own, or
+    free. Another process on the same engine may take a free one first: the engine then refuses it, and the caller
+    calls `refresh` and asks for the next.
+    """
 
     def __init__(self, pool: IPv4Network) -> None:
         self._pool = pool
         self._size = 2 ** (PREFIX - pool.prefixlen)
         # Begin somewhere, so that two processes on one engine rarely meet.
         self._next = random.randrange(self._size)  # noqa: S311
-        self._taken: set[int] = set()
+        self._held: set[int] = set()
+        self._occupied: set[int] = set()
         self._lock = threading.Lock()
 
     def take(self) -> IPv4Network | None:
-        """A subnet nobody here has; None when all are taken."""
+        """A free subnet, which is held from now on; None when there is none."""
         with self._lock:
             for step in range(self._size):
                 index = (self._next + step) % self._size
-                if index not in self._taken:
-                    self._taken.add(index)
+                if index not in self._held and index not in self._occupied:
+                    self._held.add(index)
                     self._next = index + 1
                     base = int(self._pool.network_address) + index * 2 ** (32 - PREFIX)
                     return IPv4Network((base, PREFIX))
         return None
 
     def reserve(self, subnet: IPv4Network) -> None:
-        """Take one that a run of an earlier process stands on."""
+        """Hold the subnet of a run that an earlier process started."""
         with self._lock:
             if subnet.subnet_of(self._pool) and subnet.prefixlen == PREFIX:
-                self._taken.add(self._index(subnet))
+                self._held.add(self._index(subnet))
 
     def give_back(self, subnet: IPv4Network) -> None:
-        """Free it. Twice does no harm."""
+        """Free it: no network of this run is on the engine. Twice does no harm."""
         with self._lock:
-            self._taken.discard(self._index(subnet))
+            self._held.discard(self._index(subnet))
+            self._occupied.discard(self._index(subnet))
+
+    def leave(self, subnet: IPv4Network) -> None:
+        """Stop holding it while its network may still exist: it is free again once `refresh` does not find it."""
+        with self._lock:
+            if (index := self._index(subnet)) in self._held:
+                self._held.discard(index)
+                self._occupied.add(index)
+
+    def refresh(self, subnets: Iterable[IPv4Network]) -> None:
+        """Replace what is known to be occupied by `subnets`, those of all networks that the engine has now."""
+        occupied: set[int] = set()
+        for subnet in subnets:
+            if subnet.overlaps(self._pool):
+                first = max(int(subnet.network_address), int(self._pool.network_address))
+                last = min(int(subnet.broadcast_address), int(self._pool.broadcast_address))
+                occupied.update(range(self._index_of(first), self._index_of(last) + 1))
+        with self._lock:
+            self._occupied = occupied
 
     def _index(self, subnet: IPv4Network) -> int:
-        offset = int(subnet.network_address) - int(self._pool.network_address)
-        return offset >> (32 - PREFIX)
+        return self._index_of(int(subnet.network_address))
+
+    def _index_of(self, address: int) -> int:
+        return (address - int(self._pool.network_address)) >> (32 - PREFIX)
+
+
+def overlaps_any(subnet: IPv4Network, others: Iterable[IPv4Network]) -> bool:
+    return any(subnet.overlaps(other) for other in others)

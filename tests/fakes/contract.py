@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from executor import options, payload, report
-from executor.errors import AddressTaken, Conflict, ImageMissing, NotFound
+from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
 from executor.options import Addresses
 from executor.resume import Known, ResumedLog
 from executor.sandbox import EngineLike
@@ -253,6 +253,28 @@ def test_a_subnet_that_is_taken_is_refused_as_such(world: World) -> None:
     addresses = world.network(world.spec())
     with pytest.raises(AddressTaken):
         world.engine.create_network(options.network(world.spec(), addresses))
+
+
+@pytest.mark.parametrize("prefix", [29, 28, 16])
+def test_any_overlap_is_refused_as_such(world: World, prefix: int) -> None:
+    subnet = world.network(world.spec()).subnet
+    wider = Addresses(IPv4Network((int(subnet.network_address) & ~(2 ** (32 - prefix) - 1), prefix)))
+    with pytest.raises(AddressTaken):
+        world.engine.create_network(options.network(world.spec(), wider))
+    assert subnet in world.engine.taken_subnets()
+
+
+def test_another_error_of_a_network_is_no_overlap(world: World) -> None:
+    def body_of(addresses: Addresses) -> dict[str, Any]:
+        body = options.network(world.spec(), addresses)
+        return body | {"Options": {"com.docker.network.bridge.name": "a-name-that-the-kernel-refuses"}}
+
+    with pytest.raises(EngineError) as caught:
+        world.network_of(body_of)
+    assert not isinstance(caught.value, AddressTaken)
+    before = world.engine.taken_subnets()
+    world.network(world.spec())
+    assert len(world.engine.taken_subnets() - before) == 1
 
 
 def test_a_network_with_a_running_container_can_be_removed(world: World) -> None:

@@ -26,9 +26,11 @@ from typing import Any
 from executor import options
 from executor.attachment import Attachment
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.seen import ContainerState, Found
+from executor.seen import ContainerState, Found, ipv4_subnets
+from executor.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
 
+BRIDGE = "com.docker.network.bridge.name"
 # What an engine says of a container's settings that nobody asked for.
 NOT_ASKED = {
     **dict.fromkeys(("Binds", "CapAdd", "Devices", "DeviceCgroupRules", "PortBindings", "VolumesFrom", "GroupAdd")),
@@ -153,10 +155,16 @@ class FakeEngine:
         with self._lock:
             if body["Name"] in self.networks:
                 raise Conflict(f"network with name {body['Name']} already exists")
-            for other in self.networks.values():
-                if wanted.overlaps(IPv4Network(other["IPAM"]["Config"][0]["Subnet"])):
-                    raise AddressTaken("Pool overlaps with other one on this address space")
+            if len(body["Options"].get(BRIDGE, "")) > 15:
+                raise EngineError("The bridge's name is too long")
+            if overlaps_any(wanted, self.taken_subnets()):
+                raise AddressTaken("Pool overlaps with other one on this address space")
             self.networks[body["Name"]] = body
+
+    def taken_subnets(self) -> frozenset[IPv4Network]:
+        self._enter("taken_subnets")
+        with self._lock:
+            return frozenset(subnet for body in self.networks.values() for subnet in ipv4_subnets(body))
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
         self._enter("connect_network")

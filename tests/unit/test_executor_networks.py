@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from executor import options, payload
-from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable
+from executor import errors, options, payload
+from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable, Forbidden
 from executor.events import MAX_EVENTS, EventTeller
 from executor.networks import Networks
 from executor.options import Addresses
@@ -195,7 +195,7 @@ def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: Sub
     assert networks.remove()
     networks.give_back()
     networks.give_back()
-    assert free(pool) == 3  # the one that somebody has is not tried again
+    assert free(pool) == 4  # the engine has no network, so nobody has it any more
 
 
 def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: SubnetPool) -> None:
@@ -269,6 +269,124 @@ def test_a_pool_without_room_for_the_second_network_says_so(engine: FakeEngine) 
     assert networks.remove()
     networks.give_back()
     assert free(small) == 1
+
+
+ENGINE_FAULTS = [
+    EngineError("500: the disk is full"),
+    errors.Invalid("400: an option is wrong"),
+    Forbidden("403: not permitted"),
+    errors.NotFound("404: no such driver"),
+    EngineUnreachable("no answer"),
+]
+
+
+@pytest.mark.parametrize("fault", ENGINE_FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("nth", [1, 2])
+def test_an_engine_that_fails_uses_up_no_subnet(
+    engine: FakeEngine, pool: SubnetPool, start: Callable[..., Any], fault: EngineError, nth: int
+) -> None:
+    for _ in range(6):  # more runs than the pool has subnets
+        for attempt in range(3):  # a refusal is tried on other subnets
+            engine.fail("create_network", fault, nth + attempt)
+        told, thread = start(make_spec(network="egress"))
+        thread.join(20)
+        assert told.result is not None
+        assert (told.result.status, told.result.reason) == ("errored", fault.reason)
+        assert fault.reason != AddressTaken.reason
+        assert free(pool) == 4
+        engine._faults.clear()
+
+
+def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: FakeEngine, pool: SubnetPool) -> None:
+    """Another process may have taken the subnet a moment ago, and the engine doesn't list its network yet."""
+    engine.fail("create_network", Forbidden("Pool overlaps with other one on this address space"), 1)
+    engine.fail("create_network", errors.Invalid("Pool overlaps with other one on this address space"), 2)
+    networks = Networks(engine, make_spec(), pool)
+    networks.create(lambda: None)
+    assert networks.remove()
+    networks.give_back()
+    assert free(pool) == 4
+
+
+def test_a_pool_that_an_engine_which_was_away_used_up_is_found_free_again(
+    engine: FakeEngine, pool: SubnetPool, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr("executor.slot.CLEAN_TRIES", 1)
+    for _ in range(4):
+        engine.fail("create_network", EngineUnreachable("no answer"), 1)
+        engine.fail("describe_network", EngineUnreachable("no answer"), 1)  # nor while it is cleared up
+        engine.fail("describe_network", EngineUnreachable("no answer"), 2)
+        told, thread = start(make_spec())
+        thread.join(20)
+        assert "cleaned" not in told.events
+        engine._faults.clear()
+    assert free(pool) == 0
+    told, thread = start(make_spec())
+    thread.join(20)
+    assert told.result is not None
+    assert told.result.status == "succeeded"
+
+
+def foreign(engine: FakeEngine, subnet: str) -> str:
+    """A network of somebody else's on this engine; its name."""
+    spec = make_spec(instance="another")
+    engine.create_network(options.network(spec, Addresses(IPv4Network(subnet))))
+    return options.network_name(spec.run_id)
+
+
+def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngine, pool: SubnetPool) -> None:
+    names = [foreign(engine, "10.215.0.0/28"), foreign(engine, "10.215.0.16/29")]
+    made = Networks(engine, make_spec(), pool)
+    made.create(lambda: None)
+    assert made.subnets == (IPv4Network("10.215.0.24/29"),)
+    other = Networks(engine, make_spec(), pool)
+    with pytest.raises(AddressTaken, match=r"Every /29 .* is in use"):
+        other.create(lambda: None)
+    for name in names:
+        engine.remove_network(name)
+    other.create(lambda: None)
+    for one in (made, other):
+        assert one.remove()
+        one.give_back()
+    assert engine.left == []
+
+
+def test_a_network_that_covers_the_whole_pool_is_said(engine: FakeEngine, pool: SubnetPool) -> None:
+    name = foreign(engine, "10.0.0.0/8")
+    with pytest.raises(AddressTaken, match="CRONIUM_SUBNET_POOL"):
+        Networks(engine, make_spec(), pool).create(lambda: None)
+    assert engine.calls["create_network"] == 2, "one refusal tells of all of them"
+    engine.remove_network(name)
+
+
+@pytest.mark.parametrize("ending", ["cancel", "release"])
+@pytest.mark.parametrize("method", ["create_network", "create_container", "start", "describe_network"])
+def test_a_run_that_is_given_up_while_it_is_built_keeps_no_subnet(
+    engine: FakeEngine, pool: SubnetPool, method: str, ending: str
+) -> None:
+    told = Remembering()
+    slot = Slot(engine, make_spec(network="egress"), told, pool, threading.Semaphore(2))
+    engine.before[method] = slot.stop if ending == "cancel" else slot.release
+    slot.run()
+    assert told.result is None if ending == "release" else told.result.status == "cancelled"  # type: ignore[union-attr]
+    assert free(pool) == 4
+
+
+def test_a_run_that_another_process_has_taken_over_is_not_held_here(engine: FakeEngine, pool: SubnetPool) -> None:
+    told = Remembering()
+    slot = Slot(engine, spec := make_spec(script="sleep 20"), told, pool, threading.Semaphore(2))
+    thread = threading.Thread(target=slot.run)
+    thread.start()
+    told.wait_for("may_begin")
+    slot.release()
+    thread.join(10)
+    assert engine.left, "it goes on"
+    assert free(pool) == 3
+    engine.remove_container(options.main_name(spec.run_id))
+    engine.remove_container(options.sidecar_name(spec.run_id))
+    engine.remove_network(options.network_name(spec.run_id))
+    pool.refresh(engine.taken_subnets())
+    assert free(pool) == 4
 
 
 def test_a_name_that_stays_taken_is_no_endless_loop(engine: FakeEngine, pool: SubnetPool) -> None:
