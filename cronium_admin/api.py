@@ -19,6 +19,8 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as SchemaError
 
+from cronium_admin.access.api import me
+from cronium_admin.access.api import router as people
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused, fields_of, fields_of_schema, summary
@@ -58,6 +60,8 @@ api.add_router("/hosts", hosts)
 api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)
+api.add_router("/people", people)
+api.add_router("", me)
 api.add_router("", operations)
 
 

@@ -6,3 +6,11 @@ from django.apps import AppConfig
 class AccessConfig(AppConfig):
     name = "cronium_admin.access"
     label = "access"
+
+    def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in, user_logged_out
+
+        from cronium_admin.access import sessions
+
+        user_logged_in.connect(sessions.on_signed_in, dispatch_uid="cronium.signed_in")
+        user_logged_out.connect(sessions.on_signed_out, dispatch_uid="cronium.signed_out")

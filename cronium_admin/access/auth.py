@@ -9,29 +9,16 @@ from ninja.security.apikey import APIKeyCookie
 from ninja.security.session import SessionAuth
 from ninja.utils import check_csrf
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import RANK, May
-from cronium_admin.access.service import user_of_token
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.access.refusal import refusal
+from cronium_admin.access.roles import May
+from cronium_admin.access.service import find_token
 from cronium_admin.errors import Refused
-
-_WHAT = {
-    May.SEE: "see this",
-    May.RUN: "run, cancel and re-run jobs",
-    May.EDIT: "create, change and delete jobs",
-    May.OPEN_NETWORK: "give jobs the open network",
-    May.ADMIN: "change images and profiles",
-}
 
 
 def _allow(user: User, right: May) -> None:
     if not user.may(right):
-        role = next(role for role, rank in RANK.items() if rank >= right)
-        raise Refused(
-            403,
-            "forbidden",
-            f"{user.get_username()} may not {_WHAT[right]}: that takes the role {role.label} or higher. "
-            "Ask an administrator.",
-        )
+        raise Refused(403, "forbidden", refusal(user, right))
 
 
 class Bearer(HttpBearer):
@@ -42,9 +29,10 @@ class Bearer(HttpBearer):
         self.right = right
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
-        user = user_of_token(token.strip())
-        _allow(user, self.right)
-        return user
+        row = find_token(token.strip())
+        _allow(row.user, self.right)
+        request.api_token = row  # type: ignore[attr-defined]
+        return row.user
 
 
 class Session(APIKeyCookie):
@@ -62,6 +50,10 @@ class Session(APIKeyCookie):
             return None  # a stranger is told to sign in (401), not that a CSRF token is missing
         if check_csrf(request):
             raise Refused(403, "csrf_failed", "The CSRF token is missing or old. Send it as the header X-CSRFToken.")
+        if user.must_change_password:
+            raise Refused(
+                403, "password_change_required", "Choose a password of your own first, on the page /account/password/."
+            )
         _allow(user, self.right)
         return user
 
@@ -79,6 +71,11 @@ def caller(request: HttpRequest) -> User:
     user = getattr(request, "auth", None)
     assert isinstance(user, User)
     return user
+
+
+def token_of(request: HttpRequest) -> ApiToken | None:
+    """The API token that let the caller in; None for a session."""
+    return getattr(request, "api_token", None)
 
 
 def require(request: HttpRequest, right: May) -> None:

@@ -2,8 +2,37 @@
 
 from django import forms
 
+from cronium_admin.access.roles import Role
+
 
 class TokenForm(forms.Form):
     name = forms.CharField(
         max_length=100, error_messages={"required": "Give the token a name, such as what will use it."}
     )
+
+
+class PersonForm(forms.Form):
+    """Reads the types; `people` refuses what is wrong with them."""
+
+    username = forms.CharField(
+        max_length=150,
+        error_messages={"required": "Write the name to sign in with.", "max_length": "150 characters at most."},
+    )
+    role = forms.ChoiceField(
+        choices=Role.choices, error_messages={"required": "Choose a role.", "invalid_choice": "Choose a role."}
+    )
+    password = forms.CharField(required=False, strip=False)
+
+
+class PasswordForm(forms.Form):
+    """A person's own new password."""
+
+    current = forms.CharField(strip=False, error_messages={"required": "Type your present password."})
+    password = forms.CharField(strip=False, error_messages={"required": "Choose a new password."})
+    again = forms.CharField(strip=False, error_messages={"required": "Type the new password once more."})
+
+    def clean_again(self) -> str:
+        again = str(self.cleaned_data["again"])
+        if again != self.cleaned_data.get("password", again):
+            raise forms.ValidationError("The two new passwords differ.")
+        return again

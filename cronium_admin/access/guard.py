@@ -8,7 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
 from cronium_admin.access.models import User
-from cronium_admin.access.roles import RANK, May, Role
+from cronium_admin.access.refusal import refusal
+from cronium_admin.access.roles import May
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -22,10 +23,7 @@ def user_of(request: HttpRequest) -> User:
 def require(request: HttpRequest, right: May) -> None:
     """Raise PermissionDenied, in a sentence for the person, unless they have `right`."""
     if not user_of(request).may(right):
-        role = next(role for role, rank in RANK.items() if rank >= right)
-        raise PermissionDenied(
-            f"This needs the role {Role(role).label.lower()} or above. Ask an administrator of this dashboard for it."
-        )
+        raise PermissionDenied(refusal(user_of(request), right))
 
 
 def needs(right: May) -> Callable[[View[P]], View[P]]:

@@ -1,24 +1,71 @@
-"""People and their API tokens."""
+"""People, their sign-ins and their API tokens."""
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from cronium_admin.access.roles import RANK, May, Role
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
 
 
+class PeopleManager(UserManager["User"]):
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra: Any
+    ) -> "User":
+        """For `manage.py createsuperuser`: an administrator."""
+        return super().create_superuser(username, email, password, **{**extra, "role": Role.ADMIN})
+
+
 class User(AbstractUser):
+    """A person. The role alone decides; Django's own flags follow it."""
+
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    must_change_password = models.BooleanField(default=False)  # somebody else chose it
+    session_epoch = models.PositiveIntegerField(default=0)  # adding one ends all sessions
+    ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended one by one
+
+    objects = PeopleManager()  # type: ignore[misc]
 
     def may(self, right: May) -> bool:
-        """Whether this person has `right`; a superuser has all, an inactive person none."""
-        return self.is_active and (self.is_superuser or RANK[Role(self.role)] >= right)
+        """Whether this person has `right`; an account that is switched off has none."""
+        return self.is_active and RANK[Role(self.role)] >= right
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        self.is_staff = self.is_superuser = self.role == Role.ADMIN
+        if update_fields is not None and "role" in update_fields:
+            update_fields = {*update_fields, "is_staff", "is_superuser"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must match: Django's digest of the password, and the epoch once sessions were ended."""
+        own: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not self.session_epoch:
+            return own
+        salt = "cronium_admin.access.session_epoch"
+        return salted_hmac(salt, f"{own}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+
+
+class SignIn(models.Model):
+    """A browser that is signed in; the session holds the row's key, so that a person can list and end theirs."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
+    device = models.CharField(max_length=80, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-seen_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.device or "Unknown browser"
 
 
 def digest(token: str) -> str:

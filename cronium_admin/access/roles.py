@@ -23,3 +23,9 @@ class May(IntEnum):
 
 
 RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}
+DUTIES = {
+    Role.VIEWER: "Sees jobs, runs, logs and variables. Changes nothing and sees no secret's value.",
+    Role.OPERATOR: "Also runs, cancels and re-runs jobs.",
+    Role.EDITOR: "Also writes, changes and deletes jobs and variables, and gives jobs secrets.",
+    Role.ADMIN: "Also manages people, secrets, images, profiles and hosts, and gives jobs the open network.",
+}

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from cronium_admin.access.expiry import check_expiry
@@ -25,7 +25,12 @@ def make_token(user: User, name: str, expires_at: datetime | None = None) -> tup
 
 
 def user_of_token(token: str) -> User:
-    """Whose `token` is. Refused (401) for one that is unknown, revoked, expired, or of an inactive account."""
+    """Whose `token` is. Refused (401) as by `find_token`."""
+    return find_token(token).user
+
+
+def find_token(token: str) -> ApiToken:
+    """The row of `token`, with its user. Refused (401) for one that is unknown, revoked, expired, or switched off."""
     row = (
         ApiToken.objects.select_related("user").filter(digest=digest(token)).first()
         if token.startswith(TOKEN_PREFIX)
@@ -43,7 +48,12 @@ def user_of_token(token: str) -> User:
     if row.last_used_at is None or row.last_used_at < now - _USE_NOTED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
         ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
-    return row.user
+    return row
+
+
+def working_tokens(user: User) -> QuerySet[ApiToken]:
+    """Those that are neither revoked nor expired."""
+    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), user=user, revoked_at=None)
 
 
 def revoke(token: ApiToken) -> bool:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
+from cronium_admin.access import sessions
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import user_of_token
@@ -36,7 +37,9 @@ def of_session(key: str | None, right: May) -> Stands:
         request = HttpRequest()
         request.session = store(key)
         user = get_user(request)
-        return isinstance(user, User) and user.is_active and user.may(right)
+        if not isinstance(user, User) or sessions.is_ended(request.session, user) or user.must_change_password:
+            return False
+        return user.may(right)
 
     return stands
 

@@ -3,11 +3,24 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from cronium_admin.access import views
+from cronium_admin.access import account_views, people_views, views
 
 _pages = [
     path("access/", views.tokens, name="tokens"),
     path("access/<int:pk>/revoke/", views.revoke_token, name="revoke"),
+    path("access/people/", people_views.list_people, name="people"),
+    path("access/people/new/", people_views.add, name="add"),
+    path("access/people/<int:pk>/", people_views.person, name="person"),
+    path("access/people/<int:pk>/switch/", people_views.switch, name="switch"),
+    path("access/people/<int:pk>/password/", people_views.reset_password, name="reset-password"),
+    path("access/people/<int:pk>/sessions/", people_views.end_sessions, name="end-sessions"),
+    path("access/people/<int:pk>/delete/", people_views.delete, name="delete"),
+]
+_account = [
+    path("account/", account_views.account, name="page"),
+    path("account/password/", account_views.password, name="password"),
+    path("account/sessions/", account_views.end_others, name="end-others"),
+    path("account/sessions/<int:pk>/", account_views.end_one, name="end-one"),
 ]
 urlpatterns = [
     path(
@@ -21,4 +34,5 @@ urlpatterns = [
     ),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("", include((_pages, "access"))),
+    path("", include((_account, "account"))),
 ]

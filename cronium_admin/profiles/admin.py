@@ -2,9 +2,10 @@
 
 from django.contrib import admin
 
+from cronium_admin.access.backoffice import ReadOnly
 from cronium_admin.profiles.models import Profile
 
 
 @admin.register(Profile)
-class ProfileAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProfileAdmin(ReadOnly):
     list_display = ("name", "cpu", "memory_mb", "pids")

@@ -65,6 +65,14 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("GET", "/secrets/API_KEY", None, "viewer", 200),
     ("PUT", "/secrets/API_KEY", {"value": "a new value"}, "admin", 200),
     ("DELETE", "/secrets/API_KEY", None, "admin", 204),
+    ("GET", "/me", None, "viewer", 200),
+    ("GET", "/people", None, "admin", 200),
+    ("POST", "/people", {"username": "bob"}, "admin", 201),
+    ("GET", "/people/pat", None, "admin", 200),
+    ("PATCH", "/people/pat", {"role": "editor"}, "admin", 200),
+    ("DELETE", "/people/pat", None, "admin", 204),
+    ("POST", "/people/pat/reset-password", None, "admin", 200),
+    ("DELETE", "/people/pat/sessions", None, "admin", 204),
 ]
 
 
@@ -80,6 +88,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     Host.objects.create(name="east")
     ended = launch(run.job, None)
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
+    User.objects.create(username="pat")
     Run.objects.update(output=1, output_at=timezone.now())
     return run
 

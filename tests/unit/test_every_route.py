@@ -43,6 +43,7 @@ OPEN: list[tuple[str, str, int, int]] = [
 TESTED_APART = {
     ("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it",
     ("GET", "metrics"): "test_ops: as /api/v1/metrics",
+    ("POST", "account/sessions/<int:pk>/"): "test_people: only its person ends it",
 }
 # The last address of a tree, which answers for what is not there.
 NOTHING_THERE = {"api/v1/"}

@@ -39,6 +39,9 @@ READS = [
     ("/profiles/small", 3),
     ("/secrets", 3),
     ("/secrets/API_KEY", 3),
+    ("/me", 1),
+    ("/people", 2),
+    ("/people/viewer", 2),
 ]
 
 

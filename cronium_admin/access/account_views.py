@@ -1,0 +1,72 @@
+"""A person's own account: password, sessions, and the way to their tokens."""
+
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cronium_admin.access import people, sessions
+from cronium_admin.access.forms import PasswordForm
+from cronium_admin.access.guard import needs, user_of
+from cronium_admin.access.roles import DUTIES, May, Role
+from cronium_admin.access.service import working_tokens
+
+
+@require_safe
+@never_cache
+@needs(May.SEE)
+def account(request: HttpRequest) -> HttpResponse:
+    user = user_of(request)
+    context = {
+        "sign_ins": sessions.of_person(user),
+        "own": request.session.get(sessions.KEY),
+        "token_count": working_tokens(user).count(),
+        "duty": DUTIES[Role(user.role)],
+        "nav": "account",
+    }
+    return render(request, "access/account.html", context)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+@never_cache
+@needs(May.SEE)
+def password(request: HttpRequest) -> HttpResponse:
+    """A page of its own, as a person who has to choose a password gets no other."""
+    user = user_of(request)
+    form = PasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            people.change_own_password(user, form.cleaned_data["current"], form.cleaned_data["password"])
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            sessions.end_others(user, request.session)
+            update_session_auth_hash(request, user)
+            messages.success(request, "Your password is changed. All other sessions of yours have ended.")
+            return redirect("account:page")
+    return render(request, "access/password.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_POST
+@needs(May.SEE)
+def end_others(request: HttpRequest) -> HttpResponse:
+    user = user_of(request)
+    count = sessions.end_others(user, request.session)
+    update_session_auth_hash(request, user)
+    messages.success(request, f"{count} other session{'' if count == 1 else 's'} ended.")
+    return redirect("account:page")
+
+
+@require_POST
+@needs(May.SEE)
+def end_one(request: HttpRequest, pk: int) -> HttpResponse:
+    if sessions.end_one(user_of(request), pk):
+        messages.success(request, "The session has ended.")
+    else:
+        messages.error(request, "This session has ended already.")
+    return redirect("account:page")

@@ -1,0 +1,196 @@
+"""People: adding, changing their role, switching off, new passwords. Every rule about people is here.
+
+The last active administrator stays one. That is a condition of the UPDATE or DELETE itself, made while the rows of all
+administrators are locked, so that two of them can't take it from each other at once.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from cronium_admin.access import passwords, sessions
+from cronium_admin.access.models import ApiToken, SignIn, User
+from cronium_admin.access.roles import Role
+from cronium_admin.errors import Refused
+
+log = logging.getLogger("cronium.people")
+_IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
+
+
+def list_people() -> QuerySet[User, Any]:
+    """All people by name, each with `token_count` (those that work) and `seen_at` (by page or token)."""
+    working = Q(api_tokens__revoked_at=None) & (
+        Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now())
+    )
+    signed_in = SignIn.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("seen_at")).values("at")
+    used = ApiToken.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("last_used_at")).values("at")
+    rows = User.objects.annotate(
+        token_count=Count("api_tokens", filter=working), page_at=Subquery(signed_in), token_at=Subquery(used)
+    )
+    return rows.order_by(Lower("username"), "pk")
+
+
+def seen_at(person: User) -> Any:
+    """When a person of `list_people` was seen last; None for never."""
+    known = [at for at in (person.last_login, *(getattr(person, name, None) for name in ("page_at", "token_at"))) if at]
+    return max(known, default=None)
+
+
+def find_person(username: str) -> User:
+    """With the facts of `list_people`."""
+    person: User | None = list_people().filter(username=username).first()
+    if person is None:
+        raise Refused(404, "not_found", f"There is no person {username[:40]!r}.")
+    return person
+
+
+def add_person(by: User, username: str, role: str, password: str = "") -> tuple[User, str]:
+    """A new person and the password to tell them: a generated one, or empty when `password` was given.
+
+    They choose another one when they sign in first.
+    """
+    username = User.normalize_username(username.strip())
+    person = User(username=username, role=_known_role(role), must_change_password=True)
+    if username and not username[0].isalnum():
+        raise ValidationError({"username": "A name begins with a letter or a digit."})
+    given = password or passwords.generate()
+    person.set_password(given)
+    person.full_clean(exclude=["password"], validate_unique=False)
+    if password:
+        passwords.check(password, person)
+    with _administrators_locked(by):
+        if User.objects.filter(username__iexact=username).exists():
+            raise _name_taken(username)
+        try:
+            with transaction.atomic():
+                person.save()
+        except IntegrityError:
+            raise _name_taken(username) from None
+    log.info("%s added %s with the role %s", by.get_username(), username, role)
+    return person, "" if password else given
+
+
+def change_person(by: User, person: User, *, role: str | None = None, is_active: bool | None = None) -> None:
+    """Set role or state. Who is switched off is signed out everywhere, and their tokens are refused."""
+    changes: dict[str, Any] = {}
+    if role is not None:
+        is_admin = _known_role(role) == Role.ADMIN
+        changes |= {"role": role, "is_staff": is_admin, "is_superuser": is_admin}
+    if is_active is not None:
+        if not is_active and person.pk == by.pk:
+            raise Refused(409, "own_account", "You can't switch off your own account. Ask another administrator.")
+        changes["is_active"] = is_active
+    if not changes:
+        return
+    keeps_administrator = changes.get("role", person.role) == Role.ADMIN and changes.get("is_active", True)
+    with _administrators_locked(by):
+        rows = User.objects.filter(pk=person.pk)
+        if not (rows if keeps_administrator else _spare(rows)).update(**changes):
+            raise _why_not(person)
+        if is_active is False:
+            sessions.end_all(person)
+    person.refresh_from_db(fields=list(changes))
+    log.info("%s changed %s: %s", by.get_username(), person.get_username(), _told(changes))
+
+
+def reset_password(by: User, person: User, password: str = "") -> str:
+    """A new password, which the person has to replace; it ends their sessions. The generated one, or empty."""
+    check_new_password(by, person, password)
+    given = password or passwords.generate()
+    person.set_password(given)
+    with _administrators_locked(by):
+        if not User.objects.filter(pk=person.pk).update(password=person.password, must_change_password=True):
+            raise _why_not(person)
+        sessions.end_all(person)
+    person.must_change_password = True
+    log.info("%s reset the password of %s", by.get_username(), person.get_username())
+    return "" if password else given
+
+
+def check_new_password(by: User, person: User, password: str) -> None:
+    """Refuse what `reset_password` would refuse, before anything is changed."""
+    if person.pk == by.pk:
+        raise Refused(409, "own_account", "Change your own password on the page Your account.")
+    if password:
+        passwords.check(password, person)
+
+
+def end_sessions(by: User, person: User) -> None:
+    """Sign a person out everywhere. Their tokens go on."""
+    with _administrators_locked(by):
+        sessions.end_all(person)
+    log.info("%s ended the sessions of %s", by.get_username(), person.get_username())
+
+
+def delete_person(by: User, person: User) -> None:
+    """Delete a person with their tokens. What they made stays, without their name."""
+    if person.pk == by.pk:
+        raise Refused(409, "own_account", "You can't delete your own account. Ask another administrator.")
+    with _administrators_locked(by):
+        if not _spare(User.objects.filter(pk=person.pk)).delete()[0]:
+            raise _why_not(person)
+    log.info("%s deleted %s", by.get_username(), person.get_username())
+
+
+def change_own_password(user: User, current: str, new: str) -> None:
+    """ValidationError by field. The caller renews their session's hash: all others end."""
+    if not user.check_password(current):
+        raise ValidationError({"current": "This is not your present password."})
+    if new == current:
+        raise ValidationError({"password": "Choose another one than the present password."})
+    passwords.check(new, user)
+    user.set_password(new)
+    user.must_change_password = False
+    user.save(update_fields=["password", "must_change_password"])
+    log.info("%s changed their own password", user.get_username())
+
+
+@contextmanager
+def _administrators_locked(by: User) -> Iterator[None]:
+    """One change at a time, and only by a person who is an administrator at this moment."""
+    with transaction.atomic():
+        locked = User.objects.select_for_update().filter(_IS_ADMINISTRATOR).order_by("pk")
+        if by.pk not in list(locked.values_list("pk", flat=True)):
+            raise Refused(403, "forbidden", "You need the role Administrator for this.")
+        yield
+
+
+def _spare(rows: QuerySet[User]) -> QuerySet[User]:
+    """Those of `rows` without whom there is an administrator still."""
+    others = User.objects.filter(_IS_ADMINISTRATOR).exclude(pk=OuterRef("pk"))
+    return rows.filter(~_IS_ADMINISTRATOR | Q(Exists(others)))
+
+
+def _why_not(person: User) -> Refused:
+    if not User.objects.filter(pk=person.pk).exists():
+        return Refused(404, "not_found", f"{person.get_username()} was deleted in the meantime.")
+    return Refused(
+        409,
+        "last_administrator",
+        f"{person.get_username()} is the last administrator. Make somebody else an administrator first.",
+    )
+
+
+def _known_role(role: str) -> str:
+    if role not in Role.values:
+        raise ValidationError({"role": f"A role is one of: {', '.join(Role.values)}."})
+    return role
+
+
+def _name_taken(username: str) -> Refused:
+    taken = f"There is a person {username} already."
+    return Refused(409, "name_taken", taken, {"username": [taken]})
+
+
+def _told(changes: dict[str, Any]) -> str:
+    words = [f"role {changes['role']}"] if "role" in changes else []
+    if "is_active" in changes:
+        words.append("switched on" if changes["is_active"] else "switched off")
+    return ", ".join(words)
