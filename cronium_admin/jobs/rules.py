@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
 from cronium_admin.env_names import env_name_problem
 from cronium_admin.profiles.limits import Bound
+from executor.script import find_problem
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 1024 * 1024
@@ -28,8 +29,14 @@ RUN_KEEP_DAYS = Bound("run_keep_days", 0, MAX_KEEP_DAYS, "days")
 RUN_KEEP_RUNS = Bound("run_keep_runs", 0, MAX_KEEP_RUNS, "runs")
 
 
+def validate_first_line(language: str, script: str) -> None:
+    """A script whose `#!` line names another of our languages was given the wrong one."""
+    if problem := find_problem(language, script):
+        raise ValidationError(problem, code="language")
+
+
 def validate_script(value: str) -> None:
-    if not value.strip():
+    if not value.replace("\ufeff", "").strip():
         raise ValidationError("The script is empty. Write at least one line.", code="empty")
     size = len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_SCRIPT_BYTES:
@@ -38,6 +45,8 @@ def validate_script(value: str) -> None:
             "or into the image.",
             code="too_large",
         )
+    if value.startswith(("\ufffe", "\xff\xfe", "\xfe\xff")) or 3 * value.count("\x00") > len(value):
+        raise ValidationError("The script looks like a file in UTF-16. Save it as UTF-8, then send it.", code="utf16")
     _refuse_unstorable(value, "The script")
 
 

@@ -13,7 +13,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
-from cronium_admin.jobs.rules import validate_apart, validate_secrets
+from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
 
@@ -115,6 +115,8 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         job.slug = _free_slug(job.name)
     elif job.slug in RESERVED_SLUGS:
         problems["slug"] = [ValidationError(f"The slug {job.slug!r} is taken by the dashboard itself.")]
+    if "script" in data or "language" in data:
+        _check_first_line(job, problems)
     if "secrets" in data or "env" in data:
         _check_secrets(job, "secrets" in data, problems)
     try:
@@ -125,6 +127,13 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
             problems.setdefault(name, []).extend(errors)
     if problems:
         raise ValidationError(problems)
+
+
+def _check_first_line(job: Job, problems: dict[str, list[ValidationError]]) -> None:
+    try:
+        validate_first_line(job.language, job.script)
+    except ValidationError as error:
+        problems["script"] = error.error_list
 
 
 def _set_egress(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:

@@ -22,7 +22,7 @@ SCRIPTS = {
     "quotes": "echo ran '\"`$HOME`\" \\\\ $(date) !! ${x:-y}'",
     "blank lines": "\n\n  echo ran\n\n\n\t\n",
     "unicode": "echo ran 'grüße 🦊 \u2028 漢字'\n",
-    "carriage returns": "echo ran\r\necho two\r\n",
+    "carriage returns": "echo ran\ncat <<E\n\r\nE\n",
     "a here-document": "cat <<'EOF'\n$ran \\\nEOF\necho ran\n",
     "the end mark": f"echo ran\n{END}\necho more\n{END}",
     "backslashes": "echo ran \\\n  two \\\\\n",
@@ -112,7 +112,7 @@ def test_a_payload_cut_anywhere_runs_nothing(shell: str, folder: Path) -> None:
 def test_each_language_has_its_file_and_interpreter(language: str, interpreter: str) -> None:
     text = payload.build(make_spec(language=language)).decode()
     name = payload.FILES[language]
-    assert f"exec {interpreter} /workspace/{name} </dev/null\n" in text
+    assert f"set -- /workspace/{name} {interpreter}\n" in text
 
 
 def test_the_delimiter_differs_each_time() -> None:

@@ -1,0 +1,175 @@
+"""Pure: from a stored script to the file that a container gets and the command that runs it.
+
+The stored text stays as its author sent it. The delivered file differs where a shell or the kernel would trip:
+no byte order mark, LF line ends, and a Python encoding declaration that agrees with the UTF-8 that is sent.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+BOM = "\ufeff"
+INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
+# What else a `#!` line may call a language's interpreter.
+_NAMES = {
+    "bash": re.compile(r"bash|sh"),
+    "python": re.compile(r"(python|pypy)\d*(\.\d+)*"),
+    "node": re.compile(r"node(js)?\d*"),
+}
+_PLAIN = {"bash", "sh", "python", "python3", "node", "nodejs"}  # every image of the language has a program for these
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_ENV_WITH_VALUE = {"-u", "--unset", "-C", "--chdir"}
+_DECLARED = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)")  # as the language reference has it
+_HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([A-Za-z_][\w.-]*))")
+_QUOTING = re.compile(r"\\.|'|\"|(?:^|\s)#", re.DOTALL)
+_CR_BEFORE_END = re.compile(r"\r+(?=\n|\Z)")
+# Of a node script: what only a module has. Line by line, so a text that holds such a line is taken for one too.
+_MODULE = re.compile(
+    r"^(?:import\s*(?:[\w$*{][^\"'();]{0,2000}?\bfrom\s*)?[\"']|export\s+(?:default|const|let|class|function|async|\{)"
+    r"|(?:(?:const|let|var)\s[^\n]*=\s*)?await\s|for\s+await\b)",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Shebang:
+    """A script's `#!` line: `env` is the program env's own arguments, `interpreter` a name or path, and its options."""
+
+    interpreter: str
+    options: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.interpreter).name
+
+    @property
+    def language(self) -> str:
+        """Which of our languages it is for; empty for another."""
+        return next((language for language, names in _NAMES.items() if names.fullmatch(self.name)), "")
+
+    @property
+    def is_plain(self) -> bool:
+        """It asks for its language, and not for a version of it."""
+        return self.name in _PLAIN
+
+
+def parse_shebang(script: str) -> Shebang | None:
+    """The `#!` line of `script`; None where there is none that names a program.
+
+    All words after the program are its options, also where Linux would pass them as one, or needs `env -S`.
+    """
+    first = re.split(r"[\r\n]", script.removeprefix(BOM), maxsplit=1)[0]
+    if not first.startswith("#!"):
+        return None
+    words = _words(first[2:])
+    if not words:
+        return None
+    if PurePosixPath(words[0]).name != "env":
+        return Shebang(words[0], tuple(words[1:]))
+    return _after_env(words[1:])
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote without its other end
+        return text.split()
+
+
+def _after_env(words: list[str]) -> Shebang | None:
+    own: list[str] = []
+    while words:
+        word, *words = words
+        if word in ("-S", "-vS", "--split-string"):
+            continue
+        if word.startswith(("-S", "--split-string=")):
+            words = [*_words(word.removeprefix("--split-string=").removeprefix("-S")), *words]
+        elif word in _ENV_WITH_VALUE and words:
+            own += [word, words.pop(0)]
+        elif word.startswith("-") or _ASSIGNMENT.match(word):
+            own.append(word)
+        else:
+            return Shebang(word, tuple(words), tuple(own))
+    return None
+
+
+def find_problem(language: str, script: str) -> str | None:
+    """Why `script` can't be one of `language`, in a sentence; None when nothing speaks against it."""
+    line = parse_shebang(script)
+    if line is None or line.language in ("", language):
+        return None
+    return (
+        f"The first line asks for {line.name}, but the job's language is {language}. Change the language to "
+        f"{line.language}, or change the first line."
+    )
+
+
+def make_text(language: str, script: str) -> str:
+    """The text of the file in the container."""
+    text = script.removeprefix(BOM)
+    if language == "bash":
+        return _bash_lines(text)
+    text = text.replace("\r\n", "\n")  # to these two it is the same, in texts over several lines too
+    return _declare_utf8(text) if language == "python" else text
+
+
+def is_module(script: str) -> bool:
+    """Whether a node script looks like an ES module."""
+    return _MODULE.search(script.removeprefix(BOM)) is not None
+
+
+def _bash_lines(text: str) -> str:
+    """Without the carriage returns that Windows editors leave.
+
+    In a file with both kinds of line ends, those in here-documents and in quoted texts may be meant: they stay.
+    """
+    if "\r" not in text:
+        return text
+    ends, windows = text.count("\n"), text.count("\r\n")
+    if ends and (windows == ends or (2 * windows > ends and text.partition("\n")[0].endswith("\r"))):
+        return _CR_BEFORE_END.sub("", text)
+    lines: list[str] = []
+    waiting: list[tuple[bool, str]] = []  # delimiters of here-documents, and whether tabs may stand before them
+    quote = ""
+    for line in text.split("\n"):
+        bare = line.rstrip("\r")
+        if waiting:
+            tabs, word = waiting[0]
+            is_end = (bare.lstrip("\t") if tabs else bare) == word
+            lines.append(bare if is_end else line)
+            waiting = waiting[1:] if is_end else waiting
+            continue
+        begins_quoted = bool(quote)
+        quote = _quote_after(bare, quote)
+        lines.append(line if quote else bare)
+        if not begins_quoted and "((" not in bare and not bare.lstrip().startswith("#"):
+            found = _HEREDOC.finditer(bare.replace("<<<", ""))
+            waiting = [(bool(each[1]), each[2] or each[3] or each[4]) for each in found]
+    return "\n".join(lines)
+
+
+def _quote_after(line: str, quote: str) -> str:
+    """Which quote is open at the line's end, if `quote` was at its beginning; empty for none."""
+    for found in _QUOTING.finditer(line):
+        mark = found[0]
+        if quote == "" and mark in ("'", '"'):
+            quote = mark
+        elif mark == quote or (mark == "\\'" and quote == "'"):  # a backslash is no escape there
+            quote = ""
+        elif mark.endswith("#") and quote == "":
+            break
+    return quote
+
+
+def _declare_utf8(text: str) -> str:
+    """A coding declaration in the first two lines says utf-8, as the file is."""
+    lines = text.split("\n", 2)
+    for at in range(min(2, len(lines))):
+        if found := _DECLARED.match(lines[at]):
+            lines[at] = found[1] + "utf-8" + lines[at][found.end() :]
+            break
+        if lines[at].strip() and not lines[at].lstrip().startswith("#"):
+            break
+    return "\n".join(lines)
