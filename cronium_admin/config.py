@@ -107,6 +107,12 @@ class Config(BaseSettings):
     # The same for whole runs.
     run_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 365
     run_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
+    # The ends of what else is kept, in days; 0 keeps it for ever.
+    event_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
+    idempotency_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 7
+    variable_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
+    sign_in_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 30
+    token_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     # Where logs go so many hours after the end of their run.
     log_storage: Annotated[str, AfterValidator(_log_storage)] = ""
     log_archive_after: Annotated[int, Field(ge=0, le=87_600)] = 24

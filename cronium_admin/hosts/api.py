@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from cronium_admin.access.auth import needs
+from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
-from cronium_admin.hosts.service import all_hosts, drain
+from cronium_admin.hosts.service import all_hosts, delete_host, drain
 from cronium_admin.hosts.waiting import unserved, why
 from cronium_admin.runs.api import find_run
 
@@ -31,6 +31,15 @@ def list_hosts(request: HttpRequest) -> HostList:
 def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
     """A drained host takes nothing from then on; what runs there goes on to its end."""
     return HostOut.of(drain(name, body.draining))
+
+
+@router.delete(
+    "/{str:name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete a host that is away"
+)
+def remove_host(request: HttpRequest, name: str) -> HttpResponse:
+    """409 while its worker is heard from, and while it has live runs. A worker that starts again makes it anew."""
+    delete_host(name, caller(request).get_username())
+    return HttpResponse(status=204)
 
 
 @of_runs.get("/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ERRORS: ErrorBody}, summary="Why it waits")

@@ -1,10 +1,13 @@
-"""What people are told of the hosts: who lives, who takes runs, what is promised. Changes only who is drained."""
+"""What people are told of the hosts: who lives, who takes runs, what is promised. Drains and deletes."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from cronium_admin.errors import Refused
@@ -12,8 +15,10 @@ from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.runs.models import ON_HOST, Run
 from executor.canary import mend
 
+log = logging.getLogger("cronium.host")
 ALIVE = timedelta(seconds=30)
 
 
@@ -66,6 +71,26 @@ def drain(name: str, on: bool) -> HostView:
     if not Host.objects.filter(name=name).update(draining=on):
         raise Refused(404, "not_found", f"There is no host {name[:100]!r}.")
     return next(host for host in all_hosts() if host.row.name == name)
+
+
+def delete_host(name: str, by: str) -> None:
+    """Forget a host that is away. Refused (404) where there is none, (409) while it lives or has live runs."""
+    gone = Host.objects.filter(
+        Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE),
+        Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
+        ~Exists(Run.objects.filter(status__in=ON_HOST, host=name)),
+        name=name,
+    )
+    if gone.delete()[0]:
+        log.info("%s deleted the host %s", by, name)
+        return
+    if not Host.objects.filter(name=name).exists():
+        raise Refused(404, "not_found", f"There is no host {name[:100]!r}.")
+    if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
+        text = f"Host {name} has {number} live run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
+        raise Refused(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")
+    text = f"Host {name} was heard from a moment ago. Stop its worker, wait half a minute, then delete it."
+    raise Refused(409, "host_is_alive", text)
 
 
 def _view(row: Host, promised: Promise) -> HostView:

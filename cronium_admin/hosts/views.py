@@ -7,11 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.access.guard import needs
+from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
-from cronium_admin.hosts.service import all_hosts, drain
+from cronium_admin.hosts.service import all_hosts, delete_host, drain
 from cronium_admin.hosts.waiting import unserved, why
 from cronium_admin.runs.models import Run
 
@@ -35,6 +36,19 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     drain(row.name, on)
     done = "ends what it has and takes nothing new" if on else "takes runs again"
     messages.success(request, f"Host {row.name} {done}.")
+    return redirect("hosts:list")
+
+
+@require_POST
+@needs(May.ADMIN)
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a host that is away."""
+    row = get_object_or_404(Host, pk=pk)
+    try:
+        delete_host(row.name, user_of(request).get_username())
+        messages.success(request, f"Host {row.name} is deleted.")
+    except Refused as error:
+        messages.error(request, error.message)
     return redirect("hosts:list")
 
 

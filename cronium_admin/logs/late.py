@@ -1,19 +1,28 @@
-"""Seals the logs of runs that ended with nobody to read on: their host went away, or they could not be adopted."""
+"""Seals the logs of runs that ended with nobody to read on: their host went away, or they could not be adopted.
+
+A log that can't be sealed is tried again later and later. When is a column of its run, so that it holds for all
+processes: they do not read a damaged log again and again, and it does not hold up the others.
+"""
 
 import logging
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
 from cronium_admin.runs import transitions
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.models import UNSEALED, Run, Status
 
 log = logging.getLogger("cronium.logs")
+BATCH = 100  # logs a call
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
+CLAIM = timedelta(minutes=5)  # one process reads a log at a time
 
 
 def seal_unread() -> int:
@@ -22,17 +31,37 @@ def seal_unread() -> int:
     A run that has ended takes no more lines, so what is stored now is all there will be; what its script wrote after
     that is a gap.
     """
-    begun = Run.objects.exclude(started_at=None).filter(log_digest="", log_pruned_at=None)
-    unsealed = begun.filter(Q(status=Status.LOST) | Q(status=Status.ERRORED, reason="secret_unavailable"))
-    return sum(_seal(run_id, epoch) for run_id, epoch in unsealed.values_list("pk", "lease_epoch")[:100])
+    unread = Q(status=Status.LOST) | Q(status=Status.ERRORED, reason="secret_unavailable")
+    unsealed = Run.objects.filter(UNSEALED, unread)
+    new = unsealed.filter(log_seal_after=None).order_by("finished_at")
+    again = unsealed.filter(log_seal_after__lt=Now()).order_by("log_seal_after")
+    columns = ("pk", "lease_epoch", "log_seal_tries")
+    due = list(new.values_list(*columns)[:BATCH])  # those that never failed come first
+    due += list(again.values_list(*columns)[: BATCH - len(due)])
+    return sum(_try(*row) for row in due)
+
+
+def _try(run_id: UUID, epoch: int, tries: int) -> bool:
+    """Claim the log, so that no other process reads it at the same time, and seal it."""
+    mine = Run.objects.filter(pk=run_id, log_seal_tries=tries, log_digest="")
+    if not mine.update(log_seal_tries=F("log_seal_tries") + 1, log_seal_after=Now() + CLAIM):
+        return False
+    try:
+        return _seal(run_id, epoch)
+    except Refused as error:
+        reason = error.message
+    except Exception as error:
+        log.exception("run %s", run_id, extra={"run_id": str(run_id)})
+        reason = f"{type(error).__name__}: {error}"
+    pause = min(FIRST_PAUSE * 2 ** min(tries, 20), LONGEST_PAUSE)
+    Run.objects.filter(pk=run_id, log_seal_tries=tries + 1).update(log_seal_after=Now() + pause)
+    words = "the log of run %s can't be sealed (try %d, again in %s): %s"
+    log.warning(words, run_id, tries + 1, pause, reason, extra={"run_id": str(run_id)})
+    return False
 
 
 def _seal(run_id: UUID, epoch: int) -> bool:
-    try:
-        run_log = RunLog.resume(run_id, epoch)
-    except Refused as error:  # it is damaged, and stays without a seal; the others must not wait for it
-        log.warning("the log of run %s can't be sealed: %s", run_id, error.message, extra={"run_id": str(run_id)})
-        return False
+    run_log = RunLog.resume(run_id, epoch)
     write = run_log.seal(gaps.UNREAD)
     with transaction.atomic():
         if not transitions.seal_log(run_id, run_log.facts):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cronium_admin.logs.pace import Pace, Stopped
-from cronium_admin.retention import deletion
+from cronium_admin.retention import deletion, rows
 from cronium_admin.retention.due import due_runs
 
 log = logging.getLogger("cronium.retention")
@@ -38,7 +38,25 @@ def _remove_runs(pace: Pace) -> Iterator[str]:
                 yield f"{deleted} runs of {due.job}: {due.why}"
 
 
-ENDS = (End("runs, with log and timeline", "CRONIUM_RUN_KEEP_DAYS, a job's run_keep_days", "365 days", _remove_runs),)
+def _remove_nothing(_: Pace) -> Iterator[str]:
+    """For what another part of Cronium removes."""
+    return iter(())
+
+
+ENDS = (
+    End("runs with their logs and events", "CRONIUM_RUN_KEEP_DAYS, CRONIUM_RUN_KEEP_RUNS", "365 days", _remove_runs),
+    End("logs", "CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS", "90 days", _remove_nothing),
+    End("events of runs", "CRONIUM_EVENT_KEEP_DAYS", "90 days", rows.remove_events),
+    End("idempotency keys of launches", "CRONIUM_IDEMPOTENCY_KEEP_DAYS", "7 days", rows.remove_idempotency_keys),
+    End("idempotency keys of scripts", "the end of the run", "a day at most", rows.remove_receipts),
+    End("deleted variables", "CRONIUM_VARIABLE_KEEP_DAYS", "90 days", rows.remove_variables),
+    End("changes of a variable", "their number", "the last 100", _remove_nothing),
+    End("sessions", "their expiry", "14 days", rows.remove_sessions),
+    End("sign-in attempts", "CRONIUM_SIGN_IN_KEEP_DAYS", "30 days", rows.remove_sign_ins),
+    End("revoked and expired tokens", "CRONIUM_TOKEN_KEEP_DAYS", "90 days", rows.remove_tokens),
+    End("entries of the back office", "their age", "365 days", rows.remove_admin_log),
+    End("hosts", "the Hosts page, DELETE /hosts/{name}", "by hand", _remove_nothing),
+)
 
 
 def sweep(pace: Pace) -> None:

@@ -29,6 +29,9 @@ class Status(models.TextChoices):
 LIVE = (Status.QUEUED, Status.STARTING, Status.RUNNING)
 ON_HOST = (Status.STARTING, Status.RUNNING)
 TERMINAL = tuple(status for status in Status if status not in LIVE)
+UNSEALED = models.Q(
+    finished_at__isnull=False, started_at__isnull=False, log_pruned_at__isnull=True, log_digest__exact=""
+)
 _LOG_KEPT = models.Q(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
@@ -86,6 +89,9 @@ class Run(models.Model):
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     log_digest = models.CharField(max_length=64, blank=True, default="")
+    # A log that nobody could read to its end: how often to seal it failed, and when it is tried again.
+    log_seal_tries = models.PositiveSmallIntegerField(default=0)
+    log_seal_after = models.DateTimeField(null=True)
     log_gaps = models.PositiveIntegerField(default=0)  # places where the engine lost output
     log_dropped_lines = models.BigIntegerField(default=0)  # what came once the log was full
     log_dropped_bytes = models.BigIntegerField(default=0)
@@ -124,6 +130,18 @@ class Run(models.Model):
             # Whose logs are there, by age and by job: what retention looks at.
             models.Index(fields=["finished_at", "id"], name="run_log_by_age", condition=_LOG_KEPT),
             models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
+            # What timed work looks for among all runs; empty or short in a healthy installation.
+            models.Index(fields=["created_at"], name="run_with_key", condition=models.Q(idempotency_key__isnull=False)),
+            models.Index(
+                fields=["host", "finished_at"],
+                name="run_not_clean",
+                condition=models.Q(finished_at__isnull=False, cleaned_at__isnull=True),
+            ),
+            models.Index(
+                fields=["log_seal_after", "finished_at"],
+                name="run_log_unsealed",
+                condition=UNSEALED,
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -46,6 +46,7 @@ ROUTES: list[tuple[str, str, Any, str, int]] = [
     ("DELETE", "/runs?job=report", None, "admin", 200),
     ("GET", "/hosts", None, "viewer", 200),
     ("PATCH", "/hosts/east", {"draining": True}, "admin", 200),
+    ("DELETE", "/hosts/east", None, "admin", 204),
     ("GET", "/images", None, "viewer", 200),
     ("GET", "/images/python", None, "viewer", 200),
     ("PUT", "/images/python", {"reference": "my/python:1"}, "admin", 200),

@@ -44,7 +44,7 @@ def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None
 def test_so_does_one_that_could_not_be_adopted(run: Run) -> None:
     put(run, Status.RUNNING, started_at=timezone.now())
     write(run, b"one\n")
-    Run.objects.filter(pk=run.pk).update(status=Status.ERRORED, reason="secret_unavailable")
+    Run.objects.filter(pk=run.pk).update(status=Status.ERRORED, reason="secret_unavailable", finished_at=timezone.now())
     assert late.seal_unread() == 1
     run.refresh_from_db()
     assert (run.log_lines, run.log_gaps, verify(run).problems) == (1, 1, [])
@@ -66,12 +66,13 @@ def test_a_live_one_one_with_a_seal_and_one_that_never_began_are_left_alone(run:
 def test_who_comes_second_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     put(run, Status.RUNNING, started_at=timezone.now() - timedelta(hours=1))
     write(run, b"one\n")
-    Run.objects.filter(pk=run.pk).update(status=Status.LOST)
+    Run.objects.filter(pk=run.pk).update(status=Status.LOST, finished_at=timezone.now())
     resume = RunLog.resume
 
     def slow(*given: object) -> RunLog:
         monkeypatch.undo()
         log: RunLog = resume(*given)  # type: ignore[arg-type]
+        Run.objects.update(log_seal_after=None)  # the claim is over
         assert late.seal_unread() == 1  # somebody else, meanwhile
         return log
 
@@ -86,9 +87,76 @@ def test_a_damaged_one_holds_up_no_other(run: Run, make_job: Callable[..., Job])
     for one in (run, other):
         put(one, Status.RUNNING, started_at=timezone.now())
         write(one, b"one\n")
-        Run.objects.filter(pk=one.pk).update(status=Status.LOST)
+        Run.objects.filter(pk=one.pk).update(status=Status.LOST, finished_at=timezone.now())
     LogChunk.objects.filter(run=run).update(data=b"\x01no zstd frame")
     assert late.seal_unread() == 1
     other.refresh_from_db()
     run.refresh_from_db()
     assert (bool(other.log_digest), run.log_digest) == (True, "")
+
+
+def lost(job: Job, *, damaged: bool) -> Run:
+    run = launch(job, None)
+    put(run, Status.RUNNING, started_at=timezone.now())
+    write(run, b"one\n")
+    Run.objects.filter(pk=run.pk).update(status=Status.LOST, finished_at=timezone.now())
+    if damaged:
+        LogChunk.objects.filter(run=run).update(data=b"\x01no zstd frame")
+    return run
+
+
+@pytest.mark.parametrize("error", [None, ValueError("unforeseen")])
+def test_many_damaged_ones_starve_no_other(job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    monkeypatch.setattr(late, "BATCH", 3)
+    for _ in range(7):
+        lost(job, damaged=True)
+    whole = lost(job, damaged=False)
+    if error:
+        resume = RunLog.resume
+
+        def fail(run_id: object, epoch: int) -> RunLog:
+            if run_id != whole.pk:
+                raise error
+            return resume(run_id, epoch)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(RunLog, "resume", fail)
+    assert [late.seal_unread() for _ in range(3)] == [0, 0, 1]
+    whole.refresh_from_db()
+    assert whole.log_digest
+
+
+def test_a_damaged_one_is_read_later_and_later_whichever_process_asks(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, reads, resume = lost(job, damaged=True), [], RunLog.resume
+    monkeypatch.setattr(RunLog, "resume", lambda *given: reads.append(1) or resume(*given))
+    for _ in range(5):
+        late.seal_unread()
+    assert len(reads) == 1
+    pauses = []
+    for _ in range(13):
+        run.refresh_from_db()
+        assert run.log_seal_after is not None
+        pauses.append(round((run.log_seal_after - timezone.now()).total_seconds() / 60))
+        Run.objects.update(log_seal_after=timezone.now() - timedelta(seconds=1))
+        late.seal_unread()
+    assert pauses[:4] == [1, 2, 4, 8]
+    assert pauses[-1] == 24 * 60
+    assert len(reads) == 14
+    LogChunk.objects.all().delete()
+    LogHead.objects.all().delete()
+    Run.objects.update(log_seal_after=timezone.now() - timedelta(seconds=1))
+    assert late.seal_unread() == 1, "it was mended"
+
+
+def test_one_process_reads_a_log_at_a_time(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost(job, damaged=False)
+    resume = RunLog.resume
+
+    def slow(*given: object) -> RunLog:
+        assert late.seal_unread() == 0, "another process, meanwhile"
+        log: RunLog = resume(*given)  # type: ignore[arg-type]
+        return log
+
+    monkeypatch.setattr(RunLog, "resume", slow)
+    assert late.seal_unread() == 1

@@ -65,6 +65,7 @@ PAGES = [
     ("get", "hosts:list", "", "viewer"),
     ("get", "hosts:waiting", "run", "viewer"),
     ("post", "hosts:drain", "host", "admin"),
+    ("post", "hosts:delete", "host", "admin"),
     ("get", "hosts:unsafe", "", "viewer"),
     ("get", "access:tokens", "", "viewer"),
     ("post", "access:tokens", "", "viewer"),
