@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cronium_admin.database_url import database_settings
+from cronium_admin.redis_url import RedisAddress, redis_address
+
 ROOT = Path(__file__).resolve().parent.parent
 # Of the settings and of a job's own values alike.
 MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
@@ -125,9 +128,23 @@ class Config(BaseSettings):
     container_images_node: str = ""
 
     @property
-    def broker_url(self) -> str:
-        """`redis_url` with the scheme that the libraries know: valkey:// and valkeys:// are redis:// and rediss://."""
-        return re.sub("^valkey", "redis", self.redis_url)
+    def redis(self) -> RedisAddress | None:
+        """None: one process, which needs none."""
+        return redis_address(self.redis_url) if self.redis_url else None
+
+    @field_validator("database_url")
+    @classmethod
+    def _usable_database(cls, value: str) -> str:
+        if value:
+            database_settings(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _usable_redis(cls, value: str) -> str:
+        if value:
+            redis_address(value)
+        return value
 
     @field_validator("subnet_pool")
     @classmethod

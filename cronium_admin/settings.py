@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
 from csp.constants import NONCE, NONE, SELF
 
 from cronium_admin.config import ROOT, config, stored_secret
+from cronium_admin.database_url import database_settings, sqlite_settings
+from cronium_admin.redis_url import LAYER_READ_SECONDS
 
 CONFIG = config()
 BASE_DIR = ROOT
@@ -85,19 +86,10 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(CONFIG.database_url or f"sqlite:///{DATA_DIR / 'cronium.sqlite3'}")
+    "default": database_settings(CONFIG.database_url)
+    if CONFIG.database_url
+    else sqlite_settings(DATA_DIR / "cronium.sqlite3")
 }
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # WAL lets readers read beside the one writer; IMMEDIATE takes the write lock first, so that the
-    # 20 s wait applies to it (an upgrade from read to write fails at once instead).
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
-    }
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
-else:
-    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, "pool": {"min_size": 1, "max_size": 20}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "access.User"
@@ -153,11 +145,23 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
-if CONFIG.redis_url:
-    _redis = CONFIG.broker_url
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [_redis]}}}
-    CELERY_BROKER_URL = _redis
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis}}
+if _redis := CONFIG.redis:
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [{"address": _redis.url, **_redis.defaults(LAYER_READ_SECONDS)}]},
+        }
+    }
+    CELERY_BROKER_URL = _redis.broker_url
+    CELERY_BROKER_TRANSPORT_OPTIONS = _redis.broker_options
+    CELERY_BROKER_USE_SSL = _redis.broker_ssl
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": _redis.url,
+            "OPTIONS": _redis.defaults(),
+        }
+    }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CELERY_BROKER_URL = "memory://localhost/"

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
-import redis
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -49,11 +48,9 @@ def _migrations() -> bool:
 
 
 def _broker() -> bool:
-    if not settings.CONFIG.redis_url:
+    if not (address := settings.CONFIG.redis):
         return True  # in this process's memory
-    with redis.Redis.from_url(
-        settings.CELERY_BROKER_URL, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-    ) as client:
+    with address.client(REDIS_SECONDS) as client:
         return bool(client.ping())
 
 

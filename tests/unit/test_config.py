@@ -37,7 +37,9 @@ def test_only_the_scheme_of_the_brokers_address_is_put_otherwise(
     monkeypatch: pytest.MonkeyPatch, given: str, asked: str
 ) -> None:
     monkeypatch.setenv("CRONIUM_REDIS_URL", given)
-    assert Config().broker_url == asked
+    address = Config().redis
+    assert address is not None
+    assert address.url == asked
 
 
 @pytest.mark.parametrize("given", ["dns.example", "9.9.9.9 1.1.1.1", "9.9.9.9:53", "::1", "9.9.9.256"])

@@ -231,7 +231,6 @@ class TestTerminal:
 def test_an_address_of_redis_that_is_none_is_told_without_its_words(db: None, settings: Any) -> None:
     wrong = "redis://:half/of-a-password@127.0.0.1:1/0"
     settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": wrong})
-    settings.CELERY_BROKER_URL = wrong
     (row,) = services.broker(Patient.__new__(Patient))
     assert (row.name, row.state) == ("broker", "failed")
     assert "half" not in row.found

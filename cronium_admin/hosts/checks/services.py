@@ -59,9 +59,9 @@ def _answered(name: str, look: Callable[[], str]) -> Row:
 
 
 def _redis() -> str:
-    with redis.Redis.from_url(
-        settings.CELERY_BROKER_URL, socket_timeout=SECONDS, socket_connect_timeout=SECONDS
-    ) as client:
+    address = settings.CONFIG.redis
+    assert address is not None
+    with address.client(SECONDS) as client:
         server: Any = client.info("server")
         return f"Redis {server['redis_version']}"
 

@@ -1,0 +1,158 @@
+"""Turns a database URL into Django's `DATABASES["default"]`. Every option of the URL reaches the driver."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
+
+Settings = dict[str, Any]
+# WAL lets readers read beside the one writer; IMMEDIATE takes the write lock first, so that the 20 s wait applies to
+# it (an upgrade from read to write fails at once instead).
+SQLITE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
+POSTGRES_OPTIONS = {"connect_timeout": "5"}
+POOL = {"min_size": 1, "max_size": 20}
+_MODES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
+_CORE = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT", "dbname": "NAME"}
+_EXAMPLE = "PostgreSQL URL such as postgres://user:password@host:5432/name"
+_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def database_settings(url: str) -> Settings:
+    """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
+    if _BAD_PERCENT.search(url):
+        raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words may hold a part of the password
+        raise ValueError(f"is not a {_EXAMPLE}") from None
+    return _sqlite(parts) if parts.scheme == "sqlite" else _postgres(parts)
+
+
+def sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> Settings:
+    """`options` win over our defaults; an `init_command` of their own follows our pragmas."""
+    given = dict(options or {})
+    pragmas = f"{SQLITE_PRAGMAS} {given.pop('init_command', '')}".strip()
+    # A connection ends with its request: under ASGI each request has a thread of its own.
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "OPTIONS": {**SQLITE_OPTIONS, "init_command": pragmas, **given},
+        "CONN_MAX_AGE": 0,
+    }
+
+
+def _options(query: str) -> dict[str, str]:
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _read(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The options that have a reader, taken out of `options`."""
+    values = {}
+    for name in [name for name in options if name in readers]:
+        try:
+            values[name] = readers[name](options.pop(name))
+        except ValueError:
+            raise ValueError(f"has a value for the option {name} that is not allowed") from None
+    return values
+
+
+def _refuse_rest(options: dict[str, str], known: list[str]) -> None:
+    if options:
+        raise ValueError(f"has the unknown option {next(iter(options))[:40]!r}; known are {', '.join(known)}")
+
+
+def _mode(value: str) -> str:
+    if value.upper() not in _MODES:
+        raise ValueError
+    return value.upper()
+
+
+_SQLITE_READERS: dict[str, Callable[[str], Any]] = {
+    "timeout": float,
+    "transaction_mode": _mode,
+    "init_command": str,
+    "cached_statements": int,
+}
+
+
+def _sqlite(parts: SplitResult) -> Settings:
+    path = unquote(parts.path[1:])
+    if parts.netloc or not path:
+        raise ValueError("must name a file, such as sqlite:////var/lib/cronium/cronium.sqlite3 (four slashes)")
+    options = _options(parts.query)
+    values = _read(options, _SQLITE_READERS)
+    _refuse_rest(options, list(_SQLITE_READERS))
+    return sqlite_settings(path, values)
+
+
+def _true(value: str) -> bool:
+    known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+    if value.lower() not in known:
+        raise ValueError
+    return known[value.lower()]
+
+
+_POOL_READERS: dict[str, Callable[[str], Any]] = {
+    **{f"pool_{name}": int for name in ("min_size", "max_size", "max_waiting", "num_workers")},
+    **{f"pool_{name}": float for name in ("timeout", "max_lifetime", "max_idle", "reconnect_timeout")},
+}
+# Django's own, beside what libpq knows.
+_DJANGO_READERS: dict[str, Callable[[str], Any]] = {
+    "pool": _true,
+    "assume_role": str,
+    "server_side_binding": _true,
+    "prepare_threshold": int,
+    "currentSchema": str,
+}
+
+
+def _postgres(parts: SplitResult) -> Settings:
+    options = _options(parts.query)
+    sizes = _read(options, _POOL_READERS)
+    own = _read(options, _DJANGO_READERS)
+    known = sorted(option.keyword.decode() for option in Conninfo.get_defaults())
+    unknown = {name: value for name, value in options.items() if name not in (*known, "ssl")}
+    _refuse_rest(unknown, [*known, *_DJANGO_READERS, *_POOL_READERS])
+    try:
+        # libpq reads its own URLs: several hosts, sockets, brackets. It takes a + in a query literally.
+        bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        given: dict[str, Any] = conninfo_to_dict(f"{bare}?{urlencode(options, quote_via=quote)}")
+    except psycopg.ProgrammingError:
+        raise ValueError(f"is not a {_EXAMPLE}") from None
+    for port in filter(None, str(given.get("port", "")).split(",")):
+        if not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(
+                "has a port that is not a number from 1 to 65535; write / @ : ? # and % in a password as %2F %40 "
+                "%3A %3F %23 and %25"
+            )
+    if not given.get("dbname") and not given.get("service"):
+        raise ValueError("must name the database, such as postgres://user:password@host:5432/name")
+    if schema := own.pop("currentSchema", ""):
+        given["options"] = f"{given.get('options', '')} -c search_path={schema}".strip()
+    pool: Any = _pool(own.pop("pool", True), sizes)
+    settings: Settings = {django: given.pop(libpq, "") for libpq, django in _CORE.items()}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **settings,
+        "OPTIONS": {**POSTGRES_OPTIONS, **given, **own, "pool": pool},
+        "CONN_MAX_AGE": 0,
+        # A connection that a restart of the server has cut is replaced before it is used.
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def _pool(wanted: bool, sizes: dict[str, Any]) -> dict[str, Any] | Literal[False]:
+    if not wanted:
+        return False
+    pool: dict[str, Any] = {**POOL, **{name.removeprefix("pool_"): value for name, value in sizes.items()}}
+    if "pool_max_size" in sizes and "pool_min_size" not in sizes:
+        pool["min_size"] = min(POOL["min_size"], pool["max_size"])
+    if pool["max_size"] < max(1, pool["min_size"]):
+        raise ValueError("has a pool_max_size that is less than 1 or than pool_min_size")
+    return pool

@@ -1,0 +1,118 @@
+"""Turns a Redis URL into what its three users want: the broker's library reads URLs in a way of its own."""
+
+import os
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import redis
+from redis.connection import parse_url
+
+# Bounds for a server that is there and says nothing. What the URL says wins. A consumer's blocking read takes up to 1 s
+# for the broker and 5 s for the channel layer, so their reads wait longer than that.
+CONNECT_SECONDS, READ_SECONDS, LAYER_READ_SECONDS = 2.0, 5.0, 10.0
+_PLAIN = frozenset(
+    {
+        *("db", "username", "password", "client_name", "protocol"),
+        *("socket_timeout", "socket_connect_timeout", "socket_keepalive"),
+        *("retry_on_timeout", "health_check_interval", "max_connections"),
+    }
+)
+_TLS = frozenset(
+    {
+        *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *("ssl_check_hostname", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
+    }
+)
+_NOT_OF_SOCKETS = frozenset({"socket_connect_timeout", "socket_keepalive"})
+_READ_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+# What the broker's library takes for a connection; it knows neither `protocol` nor what names the database and user.
+_OF_BROKER = _PLAIN - {"db", "username", "password", "protocol"}
+_EXAMPLE = "Redis URL such as redis://:password@host:6379/0"
+_ESCAPES = "write / @ : ? # and % in a password as %2F %40 %3A %3F %23 and %25"
+_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """`url` is for redis-py; the rest says the same to the broker. Holds the password: not to be shown."""
+
+    url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    broker_options: dict[str, Any] = field(repr=False)  # kombu's transport options
+    broker_ssl: dict[str, Any] | None = field(repr=False)  # None: without TLS
+    is_socket: bool
+
+    def client(self, seconds: float) -> redis.Redis:
+        """For one question that is answered within `seconds`, or twice that with the connecting. To be closed."""
+        timeouts = {"socket_timeout": seconds} | ({} if self.is_socket else {"socket_connect_timeout": seconds})
+        return redis.Redis.from_url(self.url, **timeouts)
+
+    def defaults(self, read_seconds: float = READ_SECONDS) -> dict[str, Any]:
+        """Keywords beside `url` for redis-py, which lets the URL's own options win."""
+        timeouts = {"socket_timeout": read_seconds}
+        return timeouts if self.is_socket else timeouts | {"socket_connect_timeout": CONNECT_SECONDS}
+
+
+def redis_address(url: str) -> RedisAddress:
+    """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
+    url = re.sub("^valkey", "redis", url)
+    if _BAD_PERCENT.search(url):
+        raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words may hold a part of the password
+        raise ValueError(f"is not a {_EXAMPLE}") from None
+    options = _checked(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    url = f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(options)}" if options else "")
+    try:
+        given: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        db = int(given.get("db", 0))
+    except ValueError:
+        raise ValueError(f"is not a {_EXAMPLE}; {_ESCAPES}") from None
+    if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*/?", unquote(parts.path)):
+        raise ValueError("must end with the number of a database, such as redis://host:6379/0")
+    user, password = given.get("username", ""), given.get("password", "")
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
+    is_socket = parts.scheme == "unix"
+    if is_socket:
+        if not given.get("path"):
+            raise ValueError("must name the socket, such as unix:///run/redis/redis.sock?db=0")
+        broker = f"redis+socket://{login}{quote(given['path'])}?virtual_host={db}"
+    else:
+        host = given.get("host", "localhost")
+        host = f"[{host}]" if ":" in host else quote(host, safe="")
+        broker = f"{parts.scheme}://{login}{host}:{given.get('port', 6379)}/{db}"
+    defaults = {"socket_timeout": READ_SECONDS} | ({} if is_socket else {"socket_connect_timeout": CONNECT_SECONDS})
+    tls = {name: value for name, value in given.items() if name in _TLS}
+    if "ssl_cert_reqs" in tls:
+        modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+        tls["ssl_cert_reqs"] = modes[tls["ssl_cert_reqs"]]
+    return RedisAddress(
+        url=url,
+        broker_url=broker,
+        broker_options=defaults | {name: value for name, value in given.items() if name in _OF_BROKER},
+        broker_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED, **tls} if parts.scheme == "rediss" else None,
+        is_socket=is_socket,
+    )
+
+
+def _checked(scheme: str, options: dict[str, str]) -> dict[str, str]:
+    known = _PLAIN | (_TLS if scheme == "rediss" else frozenset())
+    if scheme == "unix":
+        known -= _NOT_OF_SOCKETS
+    for name in options:
+        if name in _TLS and scheme != "rediss":
+            raise ValueError(f"has the option {name}, which is for TLS: write rediss:// or valkeys://")
+        if name not in known:
+            raise ValueError(f"has the unknown option {name[:40]!r}; known are {', '.join(sorted(known))}")
+    if "ssl_cert_reqs" in options:
+        options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
+        if options["ssl_cert_reqs"] not in ("none", "optional", "required"):
+            raise ValueError("has an ssl_cert_reqs that is not required, optional or none")
+    for name in _READ_FILES:
+        if name in options and not os.access(options[name], os.R_OK):
+            raise ValueError(f"names {options[name]!r} as {name}, which is not there or not readable")
+    return options

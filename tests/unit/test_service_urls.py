@@ -1,0 +1,205 @@
+"""What the URLs of the database and of Redis make reach their drivers."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channels_redis.core import RedisChannelLayer
+from django.core.cache.backends.redis import RedisCache
+from django.db.backends.postgresql.base import DatabaseWrapper as Postgres
+from kombu import Connection
+from psycopg.pq import Conninfo
+from redis.connection import SSLConnection, UnixDomainSocketConnection
+
+from cronium_admin.database_url import database_settings, sqlite_settings
+from cronium_admin.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
+
+# Django sets the encoding; a service's file is not there; an URL carries the rest as what stands before its query.
+ELSEWHERE = {"client_encoding", "service", "user", "password", "host", "port", "dbname"}
+KEYWORDS = sorted({option.keyword.decode() for option in Conninfo.get_defaults()} - ELSEWHERE)
+
+
+def to_driver(url: str) -> dict[str, Any]:
+    """What psycopg is called with."""
+    made = {"TIME_ZONE": None, "TEST": {}, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False} | database_settings(url)
+    return Postgres(made).get_connection_params()
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_every_keyword_of_libpq_reaches_it(keyword: str) -> None:
+    assert to_driver(f"postgres://u:p@host/name?{keyword}=17")[keyword] == "17"
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("postgres://h/d?sslmode=verify-ca&sslrootcert=%2Fa%20b", {"sslmode": "verify-ca", "sslrootcert": "/a b"}),
+        ("postgresql://h/d?ssl=true", {"sslmode": "require"}),
+        ("postgres://h/d", {"connect_timeout": "5"}),
+        ("postgres://h/d?connect_timeout=31", {"connect_timeout": "31"}),
+        ("postgres://h/d?options=-c%20statement_timeout%3D5s", {"options": "-c statement_timeout=5s"}),
+        ("postgres://h/d?options=-c+statement_timeout%3D5s", {"options": "-c statement_timeout=5s"}),
+        ("postgres://h/d?options=-c+a%3D1&currentSchema=s", {"options": "-c a=1 -c search_path=s"}),
+        ("postgres://h/d?application_name=a%2Bb%26c", {"application_name": "a+b&c"}),
+        ("postgres://one:1,two:2/d?target_session_attrs=read-write", {"host": "one,two", "port": "1,2"}),
+        ("postgres://%2Frun%2Fpg/d", {"host": "/run/pg"}),
+        ("postgres:///d?host=/run/pg&user=me", {"host": "/run/pg", "user": "me"}),
+        ("postgres://u:p%40%2F%25@[2001:db8::5]:6/d", {"host": "2001:db8::5", "port": "6", "password": "p@/%"}),
+    ],
+)  # fmt: skip
+def test_options_reach_postgresql(url: str, sent: dict[str, str]) -> None:
+    params = to_driver(url)
+    assert {name: params[name] for name in sent} == sent
+
+
+@pytest.mark.parametrize(
+    ("query", "pool"),
+    [
+        ("", {"min_size": 1, "max_size": 20}),
+        ("?pool_max_size=5&pool_timeout=2.5", {"min_size": 1, "max_size": 5, "timeout": 2.5}),
+        ("?pool_min_size=0&sslmode=require", {"min_size": 0, "max_size": 20}),
+        ("?pool=false", False),
+    ],
+)
+def test_the_pool_is_as_the_url_says(query: str, pool: Any) -> None:
+    made = database_settings(f"postgres://h/d{query}")
+    assert made["OPTIONS"]["pool"] == pool
+    assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, True)
+    assert not any(name.startswith("pool") for name in to_driver(f"postgres://h/d{query}"))
+
+
+def test_sqlite_keeps_our_pragmas_beside_its_options() -> None:
+    options = database_settings("sqlite:////a/b%20c?timeout=7.5&init_command=PRAGMA+temp_store%3D2")["OPTIONS"]
+    assert options["timeout"] == 7.5
+    assert options["transaction_mode"] == "IMMEDIATE"
+    assert options["init_command"].startswith("PRAGMA journal_mode=WAL;")
+    assert options["init_command"].endswith("PRAGMA temp_store=2")
+    assert database_settings("sqlite:////a/b%20c")["NAME"] == "/a/b c"
+
+
+def test_a_data_folder_may_have_any_name() -> None:
+    assert sqlite_settings(Path("/a?b#c%20d/x"))["NAME"] == "/a?b#c%20d/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgres://u:s3cr3t@h/d?sslmod=require", "'sslmod'"),
+        ("postgres://u:s3/cr3t@h/d", "%2F"),
+        ("postgres://u:s3cr3t%zz@h/d", "%25"),
+        ("postgres://u:s3@cr3t:x@h/d", "port"),
+        ("postgres://u:s3cr3t@h", "name the database"),
+        ("postgres://u:s3cr3t@h:99999/d", "port"),
+        ("postgres://u:s3cr3t@[::1/d", "PostgreSQL URL"),
+        ("postgres://u:s3cr3t@h/d?pool=maybe", "option pool"),
+        ("postgres://u:s3cr3t@h/d?pool_max_size=0", "pool_max_size"),
+        ("sqlite://:memory:", "file"),
+        ("sqlite:///", "file"),
+        ("sqlite:////x?mode=ro", "'mode'"),
+        ("sqlite:////x?timeout=soon", "timeout"),
+    ],
+)
+def test_what_is_no_database_is_named_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        database_settings(url)
+    assert said in str(refused.value)
+    assert "cr3t" not in str(refused.value)
+
+
+def users(address: RedisAddress) -> dict[str, dict[str, Any]]:
+    """The keywords with which each of the three connects."""
+    options = address.defaults()
+    cache = RedisCache(address.url, {"OPTIONS": options})._cache
+    layer = RedisChannelLayer(hosts=[{"address": address.url, **address.defaults(LAYER_READ_SECONDS)}])
+    broker = Connection(address.broker_url, ssl=address.broker_ssl, transport_options=address.broker_options)
+    channel_class = broker.transport.Channel
+    channel = channel_class.__new__(channel_class)
+    channel.connection = broker.transport
+    for name in channel_class.from_transport_options:
+        known = name if isinstance(name, str) else name[1]
+        if known in address.broker_options:
+            setattr(channel, known, address.broker_options[known])
+    return {
+        "cache": cache._get_connection_pool(True).connection_kwargs,
+        "layer": layer.create_pool(0).connection_kwargs,
+        "broker": channel._connparams(),
+        "classes": {
+            "cache": cache._get_connection_pool(True).connection_class,
+            "broker": channel._connparams()["connection_class"],
+        },
+    }
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    file = tmp_path / "ca.pem"
+    file.write_text("")
+    return file
+
+
+def test_tls_options_reach_all_three_users_of_redis(authority: Path) -> None:
+    address = redis_address(
+        f"valkeys://me:p%2F@cache.example:6380/3?ssl_ca_certs={authority}&ssl_check_hostname=false&socket_timeout=3"
+    )
+    made = users(address)
+    for name in ("cache", "layer", "broker"):
+        sent = made[name]
+        assert (sent["host"], sent["port"], int(sent["db"])) == ("cache.example", 6380, 3)
+        assert (sent["username"], sent["password"]) == ("me", "p/")
+        assert sent["ssl_ca_certs"] == str(authority)
+        assert sent["ssl_check_hostname"] is False
+        assert sent["socket_timeout"] == 3
+    assert issubclass(made["classes"]["cache"], SSLConnection)
+    assert issubclass(made["classes"]["broker"], SSLConnection)
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"),
+    [("", ssl.CERT_REQUIRED), ("?ssl_cert_reqs=none", ssl.CERT_NONE), ("?ssl_cert_reqs=CERT_NONE", ssl.CERT_NONE)],
+)  # fmt: skip
+def test_the_broker_checks_certificates_unless_it_is_told_not_to(query: str, mode: ssl.VerifyMode) -> None:
+    address = redis_address(f"rediss://cache.example{query}")
+    assert users(address)["broker"]["ssl_cert_reqs"] == mode
+    words = {ssl.CERT_NONE: "none"}
+    assert users(address)["cache"].get("ssl_cert_reqs") == words.get(mode)
+
+
+def test_a_socket_reaches_all_three_users_of_redis() -> None:
+    made = users(redis_address("unix://me:p%40w@/run/a%20b/redis.sock?db=2&client_name=x"))
+    for name in ("cache", "layer", "broker"):
+        sent = made[name]
+        assert sent["path"] == "/run/a b/redis.sock"
+        assert (sent["username"], sent["password"], int(sent["db"])) == ("me", "p@w", 2)
+        assert "socket_connect_timeout" not in sent
+        assert sent["socket_timeout"] in (5, LAYER_READ_SECONDS)
+    assert issubclass(made["classes"]["broker"], UnixDomainSocketConnection)
+
+
+def test_a_silent_redis_is_given_up_by_default() -> None:
+    made = users(redis_address("redis://h/1"))
+    assert {made[name]["socket_connect_timeout"] for name in ("cache", "layer", "broker")} == {2.0}
+    assert made["layer"]["socket_timeout"] > 5, "its blocking read takes so long"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:s3cr3t@h/1?nonsense=1", "'nonsense'"),
+        ("redis://:s3cr3t@h/1?ssl_cert_reqs=none", "rediss://"),
+        ("rediss://:s3cr3t@h/1?ssl_cert_reqs=maybe", "required, optional or none"),
+        ("rediss://:s3cr3t@h/1?ssl_ca_certs=/not/there.pem", "/not/there.pem"),
+        ("redis://:s3cr3t@h/name", "number of a database"),
+        ("redis://:s3/cr3t@h:1/0", "%2F"),
+        ("redis://:s3cr3t%@h:1/0", "%25"),
+        ("redis://:s3cr3t@h:99999/0", "Redis URL"),
+        ("redis://:s3cr3t@[::1/0", "Redis URL"),
+        ("redis://:s3cr3t@h?socket_timeout=soon", "Redis URL"),
+        ("unix://", "socket"),
+    ],
+)
+def test_what_is_no_redis_is_named_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        redis_address(url)
+    assert said in str(refused.value)
+    assert "cr3t" not in str(refused.value)
