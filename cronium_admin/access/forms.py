@@ -4,10 +4,21 @@ from django import forms
 
 from cronium_admin.access.roles import Role
 
+EXPIRES = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year", "never": "never"}
+
 
 class TokenForm(forms.Form):
     name = forms.CharField(
-        max_length=100, error_messages={"required": "Give the token a name, such as what will use it."}
+        max_length=100,
+        error_messages={
+            "required": "Give the token a name, such as what will use it.",
+            "max_length": "100 characters at most.",
+        },
+    )
+    expires = forms.ChoiceField(
+        choices=list(EXPIRES.items()),
+        initial="30d",
+        error_messages={"required": "Choose when it ends.", "invalid_choice": "Choose when it ends."},
     )
 
 

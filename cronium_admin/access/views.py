@@ -3,32 +3,44 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from cronium_admin.access.forms import TokenForm
+from cronium_admin.access import once
+from cronium_admin.access.expiry import parse_expiry
+from cronium_admin.access.forms import EXPIRES, TokenForm
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import ApiToken
 from cronium_admin.access.roles import May
-from cronium_admin.access.service import make_token, revoke
+from cronium_admin.access.service import make_named_token, revoke
 from cronium_admin.errors import Refused
 
 
-@never_cache
 @require_http_methods(["GET", "POST"])
+@never_cache
 @needs(May.SEE)
 def tokens(request: HttpRequest) -> HttpResponse:
-    """The list; a POST makes a token and shows it in this one answer, which nothing stores."""
-    form = TokenForm(request.POST or None)
-    made = None
+    """A person's tokens; a POST makes one, and the page after the redirect shows it once."""
+    user, form = user_of(request), TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = make_token(user_of(request), form.cleaned_data["name"])
-            form = TokenForm()
+            row, token = make_named_token(user, form.cleaned_data["name"], parse_expiry(form.cleaned_data["expires"]))
         except Refused as error:
             form.add_error("name", error.message)
-    rows = ApiToken.objects.filter(user=user_of(request), revoked_at=None)
-    context = {"form": form, "tokens": rows, "made": made, "nav": "access"}
+        else:
+            once.keep(request, "token", f"{row.name}\n{token}")
+            return redirect("access:tokens")
+    made = once.take(request, "token") if request.method == "GET" else ""
+    context = {
+        "form": form,
+        "expires": EXPIRES,
+        "tokens": ApiToken.objects.filter(user=user, revoked_at=None),
+        "now": timezone.now(),
+        "made": made.rsplit("\n", 1) if made else None,
+        "nav": "access",
+        "tab": "tokens",
+    }
     return render(request, "access/tokens.html", context, status=422 if form.errors else 200)
 
 
@@ -37,5 +49,5 @@ def tokens(request: HttpRequest) -> HttpResponse:
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
     revoke(token)
-    messages.success(request, f"The token {token.name} is revoked: from now on it opens nothing.")
+    messages.success(request, f"The token {token.name} is revoked. It is refused from now on.")
     return redirect("access:tokens")

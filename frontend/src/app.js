@@ -1,5 +1,6 @@
 // What every page has: htmx's settings, theme, navigation, dialogs, times that tick.
 import htmx from "htmx.org";
+import { copyOf } from "./clipboard.js";
 import { settleDrafts } from "./draft.js";
 import { duration, ago } from "./times.js";
 
@@ -80,10 +81,7 @@ document.addEventListener("click", (event) => {
   const closer = on("[data-close]");
   if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
   const copier = on("[data-copy]");
-  if (copier) {
-    navigator.clipboard.writeText(document.getElementById(copier.dataset.copy).textContent.trim())
-      .then(() => { copier.querySelector("span").textContent = "Copied"; }, () => {});
-  }
+  if (copier) copyOf(copier);
   for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", (event) => {
@@ -108,13 +106,16 @@ addEventListener("pageshow", () => { for (const form of all("form[data-sent]")) 
 
 // ---- htmx: no polling for a hidden page, and an ended session leads to the sign-in page
 document.body.addEventListener("htmx:beforeRequest", (event) => {
-  if (document.hidden && event.target.matches('[hx-trigger^="every"]')) event.preventDefault();
+  if (document.hidden && /\bevery\b/.test(event.target.getAttribute("hx-trigger"))) event.preventDefault();
 });
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.responseURL.includes("/sign-in/")) { event.detail.shouldSwap = false; location.reload(); }
 });
 document.body.addEventListener("htmx:load", (event) => localise(event.target));
 document.body.addEventListener("htmx:oobAfterSwap", (event) => localise(event.target));
+
+// A form that came back with errors stands in its dialog again.
+for (const dialog of all("dialog[data-reopen]")) dialog.showModal();
 
 showTheme(root.getAttribute("data-theme-choice") || "auto");
 localise(document);

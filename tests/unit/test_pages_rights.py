@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.hosts.models import Host
@@ -192,7 +194,9 @@ def test_a_token_is_shown_once_and_only_its_owner_revokes_it(people: dict[str, U
     client = Client()
     client.force_login(people["viewer"])
     assert "No tokens yet" in client.get("/access/").content.decode()
-    shown = client.post("/access/", {"name": "deploy <b>"}).content.decode()
+    assert client.post("/access/", {"name": "deploy <b>", "expires": "30d"})["Location"] == "/access/"
+    assert "crn_" not in str(dict(client.session.items()))
+    shown = client.get("/access/").content.decode()
     token = ApiToken.objects.get()
     assert shown.count("crn_") >= 2  # the token itself, and how it begins in the list
     assert "deploy &lt;b&gt;" in shown
@@ -204,9 +208,38 @@ def test_a_token_is_shown_once_and_only_its_owner_revokes_it(people: dict[str, U
     assert client.post(f"/access/{token.pk}/revoke/").status_code == 302
     token.refresh_from_db()
     assert token.revoked_at is not None
-    empty = client.post("/access/", {"name": " "})
+    empty = client.post("/access/", {"name": " ", "expires": "30d"})
     assert empty.status_code == 422
     assert "Give the token a name" in empty.content.decode()
+
+
+@pytest.mark.parametrize(("chosen", "days"), [("7d", 7), ("30d", 30), ("365d", 365), ("never", None)])
+def test_a_token_ends_when_it_was_chosen_to(people: dict[str, User], chosen: str, days: int | None) -> None:
+    client = Client()
+    client.force_login(people["viewer"])
+    assert '<option value="30d" selected>' in client.get("/access/").content.decode()
+    client.post("/access/", {"name": "ci", "expires": chosen})
+    ends = ApiToken.objects.get().expires_at
+    if days is None or ends is None:
+        assert (days, ends) == (None, None)
+    else:
+        assert abs(ends - timezone.now() - timedelta(days=days)) < timedelta(minutes=1)
+
+
+def test_a_name_is_no_second_tokens_until_the_first_has_ended(people: dict[str, User]) -> None:
+    client = Client()
+    client.force_login(people["viewer"])
+    typed = {"name": "ci", "expires": "30d"}
+    client.post("/access/", typed)
+    again = client.post("/access/", typed)
+    assert again.status_code == 422
+    assert "You have a token ci already" in again.content.decode()
+    assert "data-reopen" in again.content.decode()
+    assert ApiToken.objects.count() == 1
+    assert client.post("/access/", {**typed, "expires": "yesterday"}).status_code == 422
+    ApiToken.objects.update(expires_at=timezone.now())
+    assert client.post("/access/", typed).status_code == 302
+    assert ">expired<" in client.get("/access/").content.decode()
 
 
 def test_what_is_not_there_is_a_page_of_its_own(people: dict[str, User]) -> None:

@@ -1,23 +1,9 @@
 // Copies lines without their numbers: those that are marked, all that are shown, or what is selected by hand.
-// The browser's clipboard takes text over https and on localhost only; elsewhere it goes the older way.
+import { copyText } from "../clipboard.js";
 import { plain } from "./ansi.js";
 import { lines as countLines } from "./format.js";
 
 const LIMIT = 100_000; // lines; more is for a download
-
-/** Where there is no clipboard to write to: a copy as by the keyboard, of a field that is there for it alone. */
-function copyOfField(text) {
-  const [focus, field] = [document.activeElement, document.createElement("textarea")];
-  field.className = "vh";
-  field.value = "-"; // something that can be selected; long texts would have to be laid out
-  field.addEventListener("copy", (event) => { event.preventDefault(); event.clipboardData.setData("text/plain", text); });
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  focus?.focus({ preventScroll: true });
-  if (!done) throw new Error("the browser refused");
-}
 
 export class Copier {
   /**
@@ -39,8 +25,7 @@ export class Copier {
       if (to - from >= LIMIT) return this.view.voice.tell(`That is ${countLines(to - from + 1)}: use Download.`);
       const found = to < from ? [] : await shown.read(from, to);
       const text = found.map((line) => `${plain(line.text)}\n`).join("");
-      if (navigator.clipboard) await navigator.clipboard.writeText(text);
-      else copyOfField(text);
+      await copyText(text);
       this.view.voice.tell(`${countLines(found.length)} copied.`);
     } catch {
       const why = isSecureContext ? "the browser or the server refused" : "it needs https or localhost";
