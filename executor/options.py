@@ -206,7 +206,7 @@ def main_container(spec: RunSpec, addresses: Addresses | None, log_driver: str) 
         "LogConfig": log_config(log_driver, spec.log_limit_bytes),
     }
     return {
-        "Image": spec.image,
+        "Image": spec.image_digest or spec.image,
         "Hostname": "job",
         "User": USER,
         "WorkingDir": "/workspace",

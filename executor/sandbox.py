@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from executor import crash, options, payload
 from executor.attachment import Attachment
-from executor.errors import Conflict, EngineError, NotFound, RuntimeMissing, SandboxGone
+from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone
 from executor.networks import NetworkEngine, Networks
 from executor.seen import ContainerState, Found
 from executor.sidecar import SidecarChannel
@@ -88,7 +89,7 @@ class Sandbox:
         """
         self._refuse_unknown_runtime()
         self.booted_at = self._engine.booted_at()
-        self.image_id = self._engine.image_id(self._spec.image)
+        self.image_id = self._find_image()
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
         crash.point("network-created")
@@ -97,6 +98,26 @@ class Sandbox:
             wait([pool.submit(self._step, step) for step in steps])
         if self._failure:
             raise self._failure
+
+    def _find_image(self) -> str:
+        """The id of the spec's image on this engine; ImageMissing when it is not here.
+
+        An exact image is looked for by the digest that an engine once gave. With containerd's image store that is the
+        digest of the manifest, which an engine with the older store knows as `repository@digest`.
+        """
+        spec = self._spec
+        if not spec.image_digest:
+            return self._engine.image_id(spec.image)
+        for reference in (spec.image_digest, f"{_repository(spec.image)}@{spec.image_digest}"):
+            with suppress(ImageMissing):
+                found = self._engine.image_id(reference)
+                self._spec = replace(spec, image_digest=found)
+                return found
+        raise ImageMissing(
+            f"The image that ran before, {spec.image} with the digest {spec.image_digest}, is not on the host "
+            f"{spec.host} any more, so the run can't be repeated exactly. Load that image there, or run the job as it "
+            "is now."
+        )
 
     def _refuse_unknown_runtime(self) -> None:
         wanted = self._spec.runtime
@@ -267,3 +288,10 @@ class Sandbox:
             log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
             return False
         return True
+
+
+def _repository(reference: str) -> str:
+    """An image's reference without tag and digest."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]

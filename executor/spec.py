@@ -30,6 +30,7 @@ class RunSpec:
     language: str  # bash, python or node
     script: str
     image: str
+    image_digest: str = field(default="", kw_only=True)  # exactly this image, as an engine called it; empty: any
     sidecar_image: str
     limits: Limits
     timeout_seconds: float  # from the moment the payload is sent

@@ -48,6 +48,7 @@ def _make_spec(
         language=run.language,
         script=run.script,
         image=run.image,
+        image_digest=run.image_digest,
         sidecar_image=SIDECAR_IMAGE,
         limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
         timeout_seconds=float(run.timeout_seconds),

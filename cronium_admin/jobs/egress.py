@@ -46,6 +46,26 @@ def normal_egress(value: Any) -> list[str]:
     return list(normal)
 
 
+def shared_patterns(patterns: list[str], others: list[str]) -> list[str]:
+    """What both lists (in their one spelling) let through: of two patterns that overlap, the narrower one."""
+    found = {_narrower(one, other) for one in patterns for other in others}
+    return sorted(found - {""})
+
+
+def _narrower(one: str, other: str) -> str:
+    """What both patterns match, as one pattern; empty when that is nothing."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if "*" not in (port, other_port) and port != other_port:
+        return ""
+    if host == other_host or (other_host.startswith("*.") and host.endswith(other_host[1:])):
+        narrow = host
+    elif host.startswith("*.") and other_host.endswith(host[1:]):
+        narrow = other_host
+    else:
+        return ""
+    return f"{narrow}:{other_port if port == '*' else port}"
+
+
 def normal_pattern(text: str) -> str:
     """One pattern in its one spelling: lower case, addresses and ports without what changes nothing."""
     shown = repr(text.strip()[:80])

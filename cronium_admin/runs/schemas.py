@@ -23,7 +23,9 @@ class ImageRef(BaseModel):
     reference: str
     rule: str = Field(description="run, job, override, environment or default: what decided it.")
     why: str
-    digest: str = Field(description="What the engine ran; empty until the container exists.")
+    digest: str = Field(
+        description="What the engine ran. Empty until the container exists; a rerun has it from the beginning."
+    )
 
 
 class RunItem(BaseModel):

@@ -1,6 +1,7 @@
 """What people do with runs: launch, cancel, run again."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +23,10 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import events, transitions
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
+from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
 
 log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
-SNAPSHOT = (
-    *("job_revision", "language", "script", "image", "image_rule", "env", "profile_name", "cpu", "memory_mb"),
-    *("pids", "log_limit_mb", "on_log_limit"),
-    *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
-)
 
 
 def launch(
@@ -86,27 +83,12 @@ class Receipt:
 
 
 def rerun(run: Run, by: User | None) -> Run:
-    """A new run from the snapshot of `run`, which becomes its parent."""
-    if run.job is None:
-        raise Refused(409, "job_deleted", f"The job {run.job_slug} was deleted, so its runs can't run again.")
-    _refuse_disabled(run.job)
-    overridden = _overridden(run, run.job)
-    check_overrides(run.job, overridden, by)
-    snapshot = {name: getattr(run, name) for name in SNAPSHOT} | {"overridden": overridden}
-    try:
-        return _queue(run.job, by, snapshot, "rerun", parent=run)
-    except IntegrityError:
-        if Run.objects.filter(pk=run.pk).exists():
-            raise
-        raise Refused(404, "not_found", f"The run {run} was deleted a moment ago.") from None
+    """A new run of exactly what `run` was, which becomes its parent; also of a job that is disabled or deleted.
 
-
-def _overridden(run: Run, job: Job) -> list[str]:
-    """What the launch of `run` changed of its job; for a run of before this was recorded, what differs today."""
-    if run.overridden is not None:
-        return list(run.overridden)
-    image = run.image if run.image_rule == "run" else ""
-    return Overrides(env=run.env, image=image).changed_fields(job)
+    Refuses as `repeat_of` does, whose cuts stand in the new run's first event.
+    """
+    repeat = repeat_of(run, by)
+    return _queue(run.job, by, repeat.values, "rerun", parent=run, notes=repeat.notes)
 
 
 def cancel(run: Run, by: User | None) -> None:
@@ -200,22 +182,25 @@ def _collect(problems: dict[str, list[str]], name: str, check: Any, value: Any) 
 
 
 def _queue(
-    job: Job,
+    job: Job | None,
     by: User | None,
     snapshot: dict[str, Any],
     trigger: str,
     receipt: Receipt | None = None,
     parent: Run | None = None,
+    notes: Sequence[str] = (),
 ) -> Run:
+    """`job` is None only for the repetition of a run whose job was deleted."""
     with transaction.atomic():
-        if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
-            raise Refused(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
-        number = Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk)
+        if job is not None:
+            names = {"job_name": job.name, "job_slug": job.slug, "number": _next_number(job)}
+        else:
+            assert parent is not None
+            number = next_number_of_deleted(parent)
+            names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
         run = Run.objects.create(
             job=job,
-            job_name=job.name,
-            job_slug=job.slug,
-            number=number,
+            **names,
             parent=parent,
             trigger=trigger,
             created_by=by,
@@ -224,6 +209,14 @@ def _queue(
             **snapshot,
         )
         name = by.get_username() if by else ""
-        events.tell(run.pk, "queued", f"Queued by {name or 'the system'}", name)
+        words = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
+        events.tell(run.pk, "queued", words, name)
         transaction.on_commit(lambda: _look_at(run, run.queue))
     return run
+
+
+def _next_number(job: Job) -> int:
+    """The number of the job's next run; its row is locked until the transaction ends."""
+    if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
+        raise Refused(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
+    return int(Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk))

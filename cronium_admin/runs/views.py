@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.errors import Refused, fields_of, summary
 from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
 from cronium_admin.paging import newest_or_first
@@ -94,7 +94,7 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
-        return _launched(request, job, AS_IT_IS)
+        return _launched_as_it_is(request, job)
     if form.is_valid():
         try:
             return _launched(request, job, form.overrides())
@@ -119,8 +119,8 @@ def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         return redirect("runs:run", pk=rerun(_run(pk), user_of(request)).pk)
-    except Refused as error:
-        messages.error(request, error.message)
+    except (Refused, ValidationError) as error:
+        messages.error(request, _words(error))
         return redirect("runs:run", pk=pk)
 
 
@@ -131,6 +131,22 @@ def _launched(request: HttpRequest, job: Job, overrides: Overrides) -> HttpRespo
         messages.error(request, error.message)
         return redirect("jobs:job", slug=job.slug)
     return redirect("runs:run", pk=run.pk)
+
+
+def _launched_as_it_is(request: HttpRequest, job: Job) -> HttpResponse:
+    """What is stored may be refused today, because a name was reserved or a ceiling lowered since."""
+    try:
+        return _launched(request, job, AS_IT_IS)
+    except ValidationError as error:
+        messages.error(request, f"{_words(error)} Change it in the job's settings.")
+        return redirect("jobs:job", slug=job.slug)
+
+
+def _words(error: Refused | ValidationError) -> str:
+    """A refusal in a line; a field is named where the sentence does not say which it is."""
+    if isinstance(error, Refused):
+        return error.message
+    return f"Not started: {summary(fields_of(error))}"
 
 
 def _filtered(status: str, slug: str) -> QuerySet[Run]:
@@ -150,12 +166,19 @@ def _run(pk: UUID) -> Run:
     return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
 
 
+def _again(run: Run) -> dict[str, Any]:
+    """Whether the job has changed since: `newest` is its revision, when it can be run."""
+    is_old = run.job is not None and run.job.revision > run.job_revision
+    return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
+
+
 def _context(run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
     head_lines = head.lines if head else run.log_lines
     steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, timezone.now())
     return {
         "run": run,
+        "again": _again(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
         "events": run.events.all(),
         "phases": steps,

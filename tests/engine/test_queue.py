@@ -1,7 +1,13 @@
 """Many runs: all at once, one after the other, and one that is asked for twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import BytesIO
 from itertools import pairwise
+from uuid import uuid4
+
+import docker
+import pytest
 
 from tests.engine.server import Server
 
@@ -70,3 +76,42 @@ def test_a_rerun_runs_what_ran(server: Server) -> None:
     again = server.ended(server.call("POST", f"/runs/{first['id']}/rerun", None, 202)["id"])
     assert again["parent"] == first["id"]
     assert server.text(again["id"]) == server.text(first["id"]) == b"Bergen\n6\n"
+
+
+@pytest.fixture
+def moving_tag(server: Server) -> Iterator[Callable[[str], str]]:
+    """Moves one tag to an image that says which it is; gives the image's id. All are removed at the end."""
+    base = server.get(server.ended(server.run("true"))["id"])["image"]["reference"]
+    tag, made = f"cronium-test/moving-{uuid4().hex[:8]}:1", []
+
+    def move(which: str) -> str:
+        text = f"FROM {base}\nENV WHICH={which}\nLABEL test={tag}\n"
+        list(server.docker.build(fileobj=BytesIO(text.encode()), tag=tag, rm=True, decode=True))
+        made.append(str(server.docker.inspect_image(tag)["Id"]))
+        return made[-1]
+
+    yield move
+    for image in made:
+        with suppress(docker.errors.ImageNotFound):
+            server.docker.remove_image(image, force=True)
+
+
+def test_a_rerun_takes_the_image_that_ran_though_its_tag_has_moved(
+    server: Server, moving_tag: Callable[[str], str]
+) -> None:
+    old = moving_tag("old")
+    tag = server.docker.inspect_image(old)["RepoTags"][0]
+    first = server.ended(server.run("echo $WHICH", image=tag))
+    new = moving_tag("new")
+    assert new != old
+    again = server.ended(server.call("POST", f"/runs/{first['id']}/rerun", None, 202)["id"])
+    assert (server.text(again["id"]), again["image"]) == (b"old\n", first["image"])
+    newest = server.ended(server.launch(first["job"]["slug"]))
+    assert (server.text(newest["id"]), newest["image"]["digest"]) == (b"new\n", new)
+
+    server.docker.remove_image(old, force=True)
+    gone = server.ended(server.call("POST", f"/runs/{first['id']}/rerun", None, 202)["id"])
+    assert (gone["status"], gone["reason"]) == ("errored", "image_missing")
+    assert tag in gone["message"]
+    assert old in gone["message"]
+    assert "as it is now" in gone["message"]

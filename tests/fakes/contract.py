@@ -105,7 +105,9 @@ def test_it_answers(world: World) -> None:
 
 
 def test_an_image_has_a_digest_and_a_missing_one_a_sentence(world: World) -> None:
-    assert world.engine.image_id(world.image).startswith("sha256:")
+    digest = world.engine.image_id(world.image)
+    assert digest.startswith("sha256:")
+    assert world.engine.image_id(digest) == digest
     with pytest.raises(ImageMissing, match="not-there"):
         world.engine.image_id("cronium/not-there:1")
 

@@ -137,9 +137,14 @@ class FakeEngine:
 
     def image_id(self, reference: str) -> str:
         self._enter("image_id")
-        if reference not in self.images:
+        if (found := self._image(reference)) is None:
             raise ImageMissing(f"The image {reference} is not on this host.")
-        return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
+        return found
+
+    def _image(self, reference: str) -> str | None:
+        """The id of an image by name or id."""
+        ids = {name: "sha256:" + hashlib.sha256(name.encode()).hexdigest() for name in self.images}
+        return ids.get(reference) or (reference if reference in ids.values() else None)
 
     def runtimes(self) -> tuple[str, ...]:
         self._enter("runtimes")
@@ -183,7 +188,7 @@ class FakeEngine:
         with self._lock:
             if name in self.containers:
                 raise Conflict(f"The container name {name} is already in use")
-            if body["Image"] not in self.images:
+            if self._image(body["Image"]) is None:
                 raise ImageMissing(f"The image {body['Image']} is not on this host.")
             folder = self._folder / name
             shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
@@ -249,7 +254,7 @@ class FakeEngine:
         joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
         joined = joined | self._get(name).more_networks
         told = {
-            "Image": "sha256:" + hashlib.sha256(body["Image"].encode()).hexdigest(),
+            "Image": self._image(body["Image"]),
             "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")},
             "HostConfig": {**NOT_ASKED, **body["HostConfig"]},
             "Mounts": [],

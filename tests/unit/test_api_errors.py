@@ -102,7 +102,7 @@ def test_a_stranger_gets_json_and_no_redirect_everywhere(db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/jobs"), ("DELETE", "/runs"), ("OPTIONS", "/jobs/report"), ("TRACE", "/runs")]
+    ("method", "path"), [("PUT", "/jobs"), ("DELETE", "/jobs"), ("OPTIONS", "/jobs/report"), ("TRACE", "/runs")]
 )
 def test_a_wrong_method_is_405_with_what_is_allowed(admin: Api, method: str, path: str) -> None:
     answer = admin.call(method, path)

@@ -223,12 +223,6 @@ class TestRerun:
         assert again["image"]["reference"] == run.image
         assert (again["number"], again["created_by"]) == (2, "operator")
 
-    def test_of_a_deleted_job_is_refused(self, operator: Api, editor: Api, run: Run) -> None:
-        transitions.cancel_queued(run.pk, "test")
-        editor.delete("/jobs/report")
-        answer = operator.post(f"/runs/{run.pk}/rerun")
-        assert (answer.status_code, answer.json()["code"]) == (409, "job_deleted")
-
 
 def test_an_ended_run_says_how(viewer: Api, run: Run) -> None:
     claimed = transitions.claim_next("one", "owner")

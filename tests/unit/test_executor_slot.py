@@ -1,5 +1,6 @@
 """One run from spec to an empty engine, on the fake engine, with every step failing in turn."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -383,3 +384,30 @@ def test_many_runs_share_the_engine(engine: FakeEngine, pool: SubnetPool) -> Non
         handler.wait_for("cleaned")
         assert (ending(handler)[2], handler.log()) == (number, f"{number}\n".encode())
     assert supervisor.close(5)
+
+
+class TestAnExactImage:
+    """By the digest that an engine gave once."""
+
+    ID = "sha256:" + hashlib.sha256(b"runner:bash").hexdigest()
+
+    def test_is_what_the_container_is_made_of(self, engine: FakeEngine, start: Any) -> None:
+        spec = make_spec(image="moved:tag", image_digest=self.ID)
+        _, handler, thread = start(spec)
+        thread.join(20)
+        assert handler.result.status == "succeeded", handler.result
+
+    def test_is_also_found_by_its_repository(self, engine: FakeEngine, start: Any) -> None:
+        """An engine with the other image store knows a manifest's digest under its repository's name."""
+        manifest = "sha256:" + "b" * 64
+        engine.images.add(f"host:5000/runner/bash@{manifest}")
+        _, handler, thread = start(make_spec(image="host:5000/runner/bash:1", image_digest=manifest))
+        thread.join(20)
+        assert handler.result.status == "succeeded", handler.result
+
+    def test_that_is_gone_is_told_with_the_mend(self, engine: FakeEngine, start: Any) -> None:
+        _, handler, thread = start(make_spec(image="runner:bash", image_digest="sha256:" + "c" * 64))
+        thread.join(20)
+        assert (handler.result.status, handler.result.reason) == ("errored", "image_missing")
+        assert "runner:bash with the digest sha256:ccc" in handler.result.message
+        assert "run the job as it is now" in handler.result.message

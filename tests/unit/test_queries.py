@@ -80,7 +80,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 8),
         ("DELETE", "/jobs/job-3", None, 11),
         ("POST", "/runs/{run}/cancel", None, 7),
-        ("POST", "/runs/{run}/rerun", None, 8),
+        ("POST", "/runs/{run}/rerun", None, 9),
         ("PUT", "/images/bash", {"reference": "a/b"}, 9),
         ("DELETE", "/images/bash", None, 2),
         ("POST", "/profiles", {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20}, 5),

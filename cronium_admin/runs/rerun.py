@@ -1,0 +1,131 @@
+"""Runs a run again: exactly what it was, within what its job still has and what the caller may do today."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Max
+
+from cronium_admin.access.models import User
+from cronium_admin.access.roles import May
+from cronium_admin.errors import Refused
+from cronium_admin.jobs.egress import shared_patterns
+from cronium_admin.jobs.models import Job, Network
+from cronium_admin.jobs.networks import may_open
+from cronium_admin.jobs.rules import validate_env
+from cronium_admin.profiles.limits import BOUNDS
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.overrides import Overrides, check_overrides
+from cronium_admin.secrets.service import missing
+
+SNAPSHOT = (
+    *("job_revision", "language", "script", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
+    *("memory_mb", "pids", "log_limit_mb", "on_log_limit"),
+    *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
+)
+_CUT = ("cpu", "memory_mb", "pids", "timeout_seconds")
+
+
+@dataclass
+class Repeat:
+    """What is to run, and in sentences what of the run before it doesn't have."""
+
+    values: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def repeat_of(run: Run, by: User | None) -> Repeat:
+    """The snapshot of `run` as `by` may run it today.
+
+    The image is the one that ran, by its digest. Secrets and network are cut to what the job still has. Of a job
+    that was deleted, it takes the right to edit, and the secrets are those that are still stored.
+
+    Refused (403) without the right; ValidationError when a variable's name or value is not allowed any more.
+    """
+    job = run.job
+    overridden = _overridden(run, job)
+    if job is not None:
+        check_overrides(job, overridden, by)
+    elif by is not None and not by.may(May.EDIT):
+        text = f"The job {run.job_slug} was deleted. Repeating one of its runs takes the role Editor or higher."
+        raise Refused(403, "forbidden", text)
+    try:
+        validate_env(run.env)
+    except ValidationError as error:
+        raise ValidationError({"env": error.messages}) from error
+    repeat = Repeat({name: getattr(run, name) for name in SNAPSHOT} | {"overridden": overridden})
+    _cut_secrets(repeat, job)
+    _cut_network(repeat, job, by)
+    _cut_limits(repeat)
+    _take_runtime(repeat)
+    return repeat
+
+
+def next_number_of_deleted(run: Run) -> int:
+    """The number that follows those of the runs of a deleted job."""
+    rows = Run.objects.filter(job__isnull=True, job_slug=run.job_slug)
+    return int(rows.aggregate(last=Max("number"))["last"] or run.number) + 1
+
+
+def _overridden(run: Run, job: Job | None) -> list[str]:
+    """What the launch of `run` changed of its job; for a run of before this was recorded, what differs today."""
+    if run.overridden is not None:
+        return list(run.overridden)
+    image = run.image if run.image_rule == "run" else ""
+    return Overrides(env=run.env, image=image).changed_fields(job) if job else []
+
+
+def _cut_secrets(repeat: Repeat, job: Job | None) -> None:
+    names = list(repeat.values["secrets"])
+    lost = [name for name in names if name not in job.secrets] if job else missing(names)
+    if lost:
+        repeat.values["secrets"] = [name for name in names if name not in lost]
+        why = "the job does not have any more" if job else "are not stored any more"
+        repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
+
+
+def _cut_network(repeat: Repeat, job: Job | None, by: User | None) -> None:
+    before, hosts = repeat.values["network"], repeat.values["egress"]
+    if job is not None:
+        network, egress = _common(before, hosts, job.network, job.egress)
+    else:
+        network, egress = (Network.ISOLATED, []) if before == Network.OPEN and not may_open(by) else (before, hosts)
+    repeat.values |= {"network": network, "egress": egress}
+    if network != before:
+        why = "its job has less today" if job else "the open network takes the role Administrator"
+        repeat.notes.append(f"With the network {network} instead of {before}: {why}.")
+    elif lost := [pattern for pattern in hosts if pattern not in egress]:
+        repeat.notes.append(f"Without the hosts that the job does not list any more: {', '.join(lost)}.")
+
+
+def _common(network: str, egress: list[str], other: str, other_egress: list[str]) -> tuple[str, list[str]]:
+    """What both networks let a script reach."""
+    if Network.NONE in (network, other):
+        return Network.NONE, []
+    if Network.ISOLATED in (network, other):
+        return Network.ISOLATED, []
+    if network == other == Network.OPEN:
+        return Network.OPEN, []
+    if network == Network.OPEN:
+        return Network.EGRESS, list(other_egress)
+    hosts = list(egress) if other == Network.OPEN else shared_patterns(egress, other_egress)
+    return (Network.EGRESS, hosts) if hosts else (Network.ISOLATED, [])
+
+
+def _cut_limits(repeat: Repeat) -> None:
+    """The ceilings may be lower than they were."""
+    for name in _CUT:
+        high = BOUNDS[name].high
+        if repeat.values[name] > high:
+            repeat.notes.append(f"With {name} {high}, the ceiling of today, instead of {repeat.values[name]}.")
+            repeat.values[name] = high
+
+
+def _take_runtime(repeat: Repeat) -> None:
+    """The runtime isolates: an administrator who changed it for the profile meant its old runs too."""
+    name = repeat.values["profile_name"]
+    runtime = Profile.objects.filter(name=name).values_list("runtime", flat=True).first()
+    if runtime is not None and runtime != repeat.values["runtime"]:
+        repeat.values["runtime"] = runtime
+        repeat.notes.append(f"With the runtime {runtime or 'that is the default'}, as the profile {name} has it today.")
