@@ -18,7 +18,7 @@ from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
 from executor.reach import Reach
 from executor.reverse_path import drop_unanswerable
-from executor.seen import ContainerState, Found, found, ipv4_subnets, state_of, unix
+from executor.seen import ContainerState, Found, Image, found, image_of, ipv4_subnets, state_of, unix
 from executor.ssh import TunnelDown
 from executor.subnets import overlaps_any
 
@@ -122,6 +122,11 @@ class Engine:
         """Raise EngineUnreachable unless the engine answers now, and is not on its way out."""
         with _typed("answer"), self._anew() as client:
             client.ping()
+
+    def list_images(self) -> list[Image]:
+        """What this engine has; intermediate layers apart."""
+        with _typed("list its images"):
+            return [image_of(row) for row in self._control.images()]
 
     def image_id(self, reference: str) -> str:
         """The digest of the image's configuration (`sha256:...`) that `reference` names on this engine."""

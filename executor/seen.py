@@ -39,6 +39,22 @@ class Found:
     id: str = ""
 
 
+@dataclass(frozen=True)
+class Image:
+    """An image of an engine: the digest of its configuration, its names (`name:tag` and `name@sha256:...`), bytes."""
+
+    id: str
+    references: tuple[str, ...]
+    size: int
+
+
+def image_of(row: dict[str, Any]) -> Image:
+    """From a row of a listing of images; what has lost its names has none."""
+    names = [*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ())]
+    known = tuple(str(name) for name in names if not str(name).startswith("<none>"))
+    return Image(str(row["Id"]), known, int(row.get("Size") or 0))
+
+
 def unix(text: Any) -> float:
     """Seconds from the engine's time; 0.0 for one that never was."""
     if not text or str(text).startswith("0001-"):

@@ -22,7 +22,7 @@ from cronium_admin.access.service import working_tokens
 def account(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     context = {
-        "sign_ins": sessions.of_person(user),
+        "sign_ins": list(sessions.of_person(user)),
         "own": request.session.get(sessions.KEY),
         "token_count": working_tokens(user).count(),
         "duty": DUTIES[Role(user.role)],

@@ -22,6 +22,7 @@ from cronium_admin.hosts.engine_watch import EngineWatch
 from cronium_admin.hosts.facts import HostFacts
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.hosts.instance import instance
+from cronium_admin.hosts.inventory import Inventory
 from cronium_admin.hosts.leaving import HAND_OVER_SECONDS, LEAVE_SECONDS, STOP_SECONDS, left, within
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaping import Reaper
@@ -87,6 +88,7 @@ class Runner:
         self._rounds = [
             self._reaper,
             Checkup(host, self.database, lambda: self.acts, self._closing),
+            Inventory(host, self.engine, self.database, lambda: self.acts, self._closing),
             *([self._trials] if settings.CONFIG.canary == "on" else ()),
         ]
 

@@ -14,6 +14,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
+from cronium_admin.images import inventory
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
 from executor.canary import mend
@@ -82,6 +83,7 @@ def delete_host(name: str, by: str) -> None:
         name=name,
     )
     if gone.delete()[0]:
+        inventory.forget(name)
         log.info("%s deleted the host %s", by, name)
         return
     if not Host.objects.filter(name=name).exists():

@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from cronium_admin.access.backoffice import ReadOnly
-from cronium_admin.images.models import BuiltImage, ImageOverride
+from cronium_admin.images.models import BuiltImage, HostImage, ImageOverride
 
 
 @admin.register(BuiltImage)
@@ -15,3 +15,9 @@ class BuiltImageAdmin(ReadOnly):
 class ImageOverrideAdmin(ReadOnly):
     list_display = ("language", "reference", "updated_by", "updated_at")
     list_select_related = ("updated_by",)
+
+
+@admin.register(HostImage)
+class HostImageAdmin(ReadOnly):
+    list_display = ("reference", "inventory", "image_id", "size")
+    list_select_related = ("inventory",)

@@ -6,21 +6,22 @@ from ninja import Router
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut
-from cronium_admin.images.service import clear_override, image_facts, known_language, set_override
+from cronium_admin.images.service import clear_override, find_warnings, image_facts, known_language, set_override
 
 router = Router(tags=["images"], auth=needs(May.SEE))
 
 
 @router.get("", response={200: ImageList, ERRORS: ErrorBody}, summary="The image of each language")
 def list_images(request: HttpRequest) -> ImageList:
-    return ImageList(items=[ImageOut.of(image_facts(language)) for language in Language])
+    return ImageList(items=_described(list(Language)))
 
 
 @router.get("/{slug:language}", response={200: ImageOut, ERRORS: ErrorBody}, summary="One language's image")
 def get_image(request: HttpRequest, language: str) -> ImageOut:
-    return ImageOut.of(image_facts(known_language(language)))
+    return _described([known_language(language)])[0]
 
 
 @router.put(
@@ -30,9 +31,10 @@ def get_image(request: HttpRequest, language: str) -> ImageOut:
     summary="Set a language's override",
 )
 def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
+    """It counts from the next run on, wherever the image is: see `hosts` and `warnings` of the answer."""
     known = known_language(language)
     set_override(known, body.reference, caller(request))
-    return ImageOut.of(image_facts(known))
+    return _described([known])[0]
 
 
 @router.delete(
@@ -45,3 +47,12 @@ def delete_image(request: HttpRequest, language: str) -> HttpResponse:
     """Done as well when there was none."""
     clear_override(known_language(language))
     return HttpResponse(status=204)
+
+
+def _described(languages: list[Language]) -> list[ImageOut]:
+    facts = [image_facts(language) for language in languages]
+    presence = find_presence([fact.reference for fact in facts])
+    return [
+        ImageOut.of(fact, presence[fact.reference], find_warnings(Language(fact.language), presence[fact.reference]))
+        for fact in facts
+    ]

@@ -32,3 +32,27 @@ class ImageOverride(models.Model):
 
     def __str__(self) -> str:
         return f"{self.language}: {self.reference}"
+
+
+class HostInventory(models.Model):
+    """When a host said last which images it has. A host that is away says nothing."""
+
+    host = models.CharField(max_length=100, unique=True)
+    reported_at = models.DateTimeField()
+    digest = models.CharField(max_length=64)  # of what it said, so that the same is not written again
+    is_cut = models.BooleanField(default=False)  # it has more than are kept
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class HostImage(models.Model):
+    """An image on a host, under one of its names."""
+
+    inventory = models.ForeignKey(HostInventory, on_delete=models.CASCADE, related_name="images")
+    reference = models.CharField(max_length=400, db_index=True)  # in full, see `reference.canonical`
+    image_id = models.CharField(max_length=80)  # the digest of its configuration
+    size = models.BigIntegerField()  # bytes
+
+    def __str__(self) -> str:
+        return self.reference

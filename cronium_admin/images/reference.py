@@ -22,3 +22,39 @@ def validate_reference(value: str) -> None:
             "case and without spaces, such as cronium/runner:python-alpine.",
             code="image_reference",
         )
+
+
+def canonical(reference: str) -> str:
+    """The full form of a reference, as the engine reads it: with registry, and with a digest or else a tag."""
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", reference):
+        return reference  # the image's own id
+    name, _, digest = reference.partition("@")
+    registry, slash, path = name.partition("/")
+    if not slash or not ("." in registry or ":" in registry or registry == "localhost"):
+        registry, path = "docker.io", name
+    if registry == "index.docker.io":
+        registry = "docker.io"
+    if registry == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    folder, _, last = path.rpartition("/")
+    image, _, tag = last.partition(":")
+    full = "/".join(filter(None, [registry, folder, image]))
+    return f"{full}@{digest}" if digest else f"{full}:{tag or 'latest'}"
+
+
+_FAMILIES = {
+    "bash": {"bash", "shell"},
+    "python": {"python", "python3", "pypy"},
+    "node": {"node", "nodejs"},
+    "ruby": {"ruby"},
+    "php": {"php"},
+    "go": {"golang"},
+    "java": {"java", "openjdk", "temurin"},
+}
+
+
+def other_family(reference: str, language: str) -> str:
+    """The language that the name of an image speaks of, when that is another one; empty when it speaks of none."""
+    words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=[0-9])", reference.partition("@")[0].lower()))
+    families = [family for family, names in _FAMILIES.items() if names & words]
+    return families[0] if families and language not in families else ""

@@ -1,8 +1,19 @@
 """Images as the API says them."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
+from cronium_admin.images.inventory import Presence
 from cronium_admin.images.service import ImageFacts
+
+
+class OnHostOut(BaseModel):
+    host: str
+    present: bool | None = Field(description="null: not known, the host has more images than it reports.")
+    image_id: str = Field(description="The digest of the image's configuration on that host; empty where it is not.")
+    size: int = Field(description="Bytes.")
+    reported_at: datetime
 
 
 class ImageOut(BaseModel):
@@ -13,10 +24,22 @@ class ImageOut(BaseModel):
     override: str = Field(description="Set on the Images page or here; empty when not set.")
     environment: str = Field(description="CRONIUM_CONTAINER_IMAGES_*; empty when not set.")
     default: str
+    hosts: list[OnHostOut] = Field(description="The hosts that have reported within a minute, and which have it.")
+    warnings: list[str] = Field(description="Why runs would fail with it, as far as is known.")
 
     @classmethod
-    def of(cls, facts: ImageFacts) -> "ImageOut":
-        return cls(**vars(facts))
+    def of(cls, facts: ImageFacts, presence: Presence, warnings: list[str]) -> "ImageOut":
+        hosts = [
+            OnHostOut(
+                host=one.host,
+                present=one.is_present,
+                image_id=one.image_id,
+                size=one.size,
+                reported_at=one.reported_at,
+            )
+            for one in presence.hosts
+        ]
+        return cls(**vars(facts), hosts=hosts, warnings=warnings)
 
 
 class ImageIn(BaseModel):

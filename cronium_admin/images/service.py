@@ -1,14 +1,17 @@
 """What the Images page and API say and do: which image each language gets and why, and its override."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
+from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
-from cronium_admin.images.reference import validate_reference
+from cronium_admin.images.reference import other_family, validate_reference
 from cronium_admin.images.resolve import RULES, default_reference, resolve
 
 
@@ -58,6 +61,25 @@ def set_override(language: Language, reference: str, by: User | None) -> None:
     except ValidationError as error:
         raise ValidationError({"reference": error.messages}) from error
     ImageOverride.objects.update_or_create(language=language.value, defaults={"reference": reference, "updated_by": by})
+
+
+def count_jobs(language: Language) -> int:
+    """How many jobs get the language's image: those that name none of their own."""
+    jobs: Any = apps.get_model("jobs", "Job")  # the room of jobs is above this one
+    return int(jobs.objects.filter(language=language.value, image="").count())
+
+
+def pull_command(reference: str) -> str:
+    """What to type on a host that lacks the image."""
+    own = reference.startswith("cronium/runner:")  # built there, and in no registry
+    return "python manage.py images build" if own else f"docker pull {reference}"
+
+
+def find_warnings(language: Language, presence: Presence) -> list[str]:
+    """What speaks against giving all runs of `language` this image."""
+    family = other_family(presence.reference, language.value)
+    wrong = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
+    return [text for text in (presence.warning, wrong if family else "") if text]
 
 
 def clear_override(language: Language) -> bool:

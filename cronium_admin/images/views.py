@@ -11,9 +11,19 @@ from django.views.decorators.http import require_POST, require_safe
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
-from cronium_admin.images import presence
+from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
-from cronium_admin.images.service import ImageFacts, clear_override, image_facts, known_language, set_override
+from cronium_admin.images.reference import validate_reference
+from cronium_admin.images.service import (
+    ImageFacts,
+    clear_override,
+    count_jobs,
+    find_warnings,
+    image_facts,
+    known_language,
+    pull_command,
+    set_override,
+)
 
 
 @require_safe
@@ -25,14 +35,25 @@ def images(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs(May.ADMIN)
 def override(request: HttpRequest, language: str) -> HttpResponse:
-    """Set the override of a language; what is wrong with it stands beside its field, with what was typed."""
+    """Set the override of a language, once the person has seen how many jobs get it and what speaks against it."""
     known = _language(language)
-    typed = request.POST.get("reference", "")
+    typed = request.POST.get("reference", "").strip()
     try:
-        set_override(known, typed, user_of(request))
+        validate_reference(typed)
     except ValidationError as error:
         return _page(request, {"language": known.value, "typed": typed, "errors": error.messages})
-    messages.success(request, f"{known.label} runs now get {typed.strip()}, unless their job says otherwise.")
+    presence = find_presence([typed])[typed]
+    warnings, jobs = find_warnings(known, presence), count_jobs(known)
+    confirmed = request.POST.get("confirmed", "")
+    if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
+        context = {"language": known, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
+        return render(request, "images/confirm.html", {**context, "pull": pull_command(typed), "nav": "images"})
+    set_override(known, typed, user_of(request))
+    said = f"{known.label} runs now get {typed}, unless their job says otherwise."
+    if presence.missing:
+        messages.warning(request, f"{said} {presence.warning}")
+    else:
+        messages.success(request, said)
     return redirect("images:list")
 
 
@@ -54,8 +75,17 @@ def _language(name: str) -> Language:
 
 def _page(request: HttpRequest, wrong: dict[str, Any] | None = None) -> HttpResponse:
     facts = [image_facts(language) for language in Language]
-    present = presence.presence([fact.reference for fact in facts])
-    rows = [{"facts": fact, "present": present[fact.reference], "rules": _rules(fact)} for fact in facts]
+    presence = find_presence([fact.reference for fact in facts])
+    rows = [
+        {
+            "facts": fact,
+            "presence": presence[fact.reference],
+            "pull": pull_command(fact.reference),
+            "rules": _rules(fact),
+            "jobs": count_jobs(Language(fact.language)),
+        }
+        for fact in facts
+    ]
     context = {"rows": rows, "wrong": wrong or {}, "nav": "images"}
     return render(request, "images/list.html", context, status=422 if wrong else 200)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser import logview
 from tests.browser.visitor import Visitor
@@ -20,6 +20,13 @@ def overrides_reset(server: Server) -> Iterator[None]:
         server.client.delete(f"/images/{language}")
 
 
+def _override(page: Page, language: str, reference: str) -> None:
+    """By the dialog; what it leads to is the test's to look at."""
+    page.get_by_role("button", name=re.compile(f"override for {language}")).click()
+    page.get_by_role("dialog").get_by_label("Image").fill(reference)
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+
+
 @pytest.mark.usefixtures("overrides_reset")
 def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit().page
@@ -29,10 +36,11 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
     section = page.locator("section.image-row", has=page.locator("#image-node"))
     expect(section.locator(".now")).to_have_text(default)
     expect(section.locator(".rules .won")).to_contain_text(re.compile("default", re.IGNORECASE))
-    expect(section).to_contain_text("on the engine")
+    page.wait_for_function("() => document.body.textContent.includes('On this host') || location.reload()")
 
-    page.get_by_label("Override for node").fill(other)
-    section.get_by_role("button", name="Save").click()
+    _override(page, "node", other)
+    expect(page.locator("main")).to_contain_text("looks like an image for Bash")
+    page.get_by_role("button", name="Use it all the same").click()
     expect(section.locator(".now")).to_have_text(other)
     expect(section.locator(".rules .won")).to_contain_text(re.compile("override", re.IGNORECASE))
     expect(section.locator(".rules .won")).to_contain_text(other)
@@ -45,6 +53,7 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
 
     page.goto("/images/")
     section.get_by_role("button", name="Reset").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset").click()
     expect(section.locator(".now")).to_have_text(default)
     expect(section.get_by_role("button", name="Reset")).to_have_count(0)
     assert server.call("GET", "/images/node")["override"] in ("", None)
@@ -54,10 +63,12 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
 def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit().page
     page.goto("/images/")
-    page.get_by_label("Override for bash").fill(MISSING)
+    _override(page, "bash", MISSING)
+    expect(page.locator("main")).to_contain_text("Not on this host")
+    expect(page.locator("main code")).to_have_text(f"docker pull {MISSING}")
+    page.get_by_role("button", name="Use it all the same").click()
     section = page.locator("section.image-row", has=page.locator("#image-bash"))
-    section.get_by_role("button", name="Save").click()
-    expect(section).to_contain_text("not on the engine")
+    expect(section).to_contain_text("Not on this host. Runs fail until the image is pulled there.")
 
     page.goto(f"/runs/{server.run('echo never')}/")
     logview.expect_state(page, "Errored", 60)
@@ -77,10 +88,9 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
 def test_an_image_name_with_blanks_is_refused_beside_its_field(visit: Callable[..., Visitor], server: Server) -> None:
     page = visit().allow("status of 422").page
     page.goto("/images/")
-    page.get_by_label("Override for python").fill("two words")
-    page.locator("section.image-row", has=page.locator("#image-python")).get_by_role("button", name="Save").click()
+    _override(page, "python", "two words")
     expect(page.locator("#override-python-error")).to_be_visible()
-    expect(page.get_by_label("Override for python")).to_have_value("two words")
+    expect(page.get_by_role("dialog").get_by_label("Image")).to_have_value("two words")
     assert server.call("GET", "/images/python")["override"] in ("", None)
 
 

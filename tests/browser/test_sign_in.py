@@ -14,9 +14,10 @@ def test_a_stranger_signs_in_and_gets_where_they_wanted(visit: Callable[..., Vis
     expect(page).to_have_url(re.compile(r"/sign-in/\?next="))
 
     sign_in(page, "admin", "not the password")
-    expect(page.get_by_role("alert")).to_contain_text("don't belong together")
+    expect(page.get_by_role("alert")).to_contain_text("Wrong user name or password")
     expect(page.get_by_label("User name")).to_have_value("admin")
     expect(page.get_by_label("Password")).to_have_value("")
+    expect(page.get_by_label("Password")).to_be_focused()
 
     sign_in(page, "admin", PASSWORD)
     expect(page).to_have_url(re.compile(r"/runs/\?status=live$"))

@@ -112,6 +112,14 @@ def test_an_image_has_a_digest_and_a_missing_one_a_sentence(world: World) -> Non
         world.engine.image_id("cronium/not-there:1")
 
 
+def test_its_images_are_listed_with_names_digest_and_size(world: World) -> None:
+    listed = {name: image for image in world.engine.list_images() for name in image.references}
+    assert listed[world.image].id == world.engine.image_id(world.image)
+    assert listed[world.image].size > 0
+    assert world.sidecar_image in listed
+    assert not any(name.startswith("<none>") for name in listed)
+
+
 def test_a_created_container_has_not_started(world: World) -> None:
     _, name = world.main()
     state = world.engine.inspect(name)

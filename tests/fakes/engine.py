@@ -26,7 +26,7 @@ from typing import Any
 from executor import options
 from executor.attachment import Attachment
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.seen import ContainerState, Found, ipv4_subnets
+from executor.seen import ContainerState, Found, Image, ipv4_subnets
 from executor.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
 
@@ -64,6 +64,10 @@ class FakeContainer:
     @property
     def role(self) -> str:
         return str(self.body["Labels"][options.LABEL_ROLE])
+
+
+def _digest(reference: str) -> str:
+    return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()
 
 
 class FakeEngine:
@@ -135,6 +139,10 @@ class FakeEngine:
     def ping(self) -> None:
         self._enter("ping")
 
+    def list_images(self) -> list[Image]:
+        self._enter("list_images")
+        return [Image(_digest(name), (name,), 1000) for name in sorted(self.images)]
+
     def image_id(self, reference: str) -> str:
         self._enter("image_id")
         if (found := self._image(reference)) is None:
@@ -143,7 +151,7 @@ class FakeEngine:
 
     def _image(self, reference: str) -> str | None:
         """The id of an image by name or id."""
-        ids = {name: "sha256:" + hashlib.sha256(name.encode()).hexdigest() for name in self.images}
+        ids = {name: _digest(name) for name in self.images}
         return ids.get(reference) or (reference if reference in ids.values() else None)
 
     def runtimes(self) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ class TestRoutes:
             "override": "",
             "environment": "env/python:1",
             "default": NAMED,
+            "hosts": [],
+            "warnings": [],
         }
         assert [row["language"] for row in admin.get("/images").json()["items"]] == ["bash", "python", "node"]
 

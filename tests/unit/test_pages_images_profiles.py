@@ -1,22 +1,22 @@
 """The Images and the Profiles page."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from cronium_admin.access.models import User
-from cronium_admin.images import presence
-from cronium_admin.images.models import ImageOverride
+from cronium_admin.images import inventory
+from cronium_admin.images.models import HostImage, HostInventory, ImageOverride
 from cronium_admin.images.resolve import resolve
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 
 
 @pytest.fixture
-def client(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr(presence, "presence", dict.fromkeys)
+def client(people: dict[str, User]) -> Client:
     client = Client()
     client.force_login(people["admin"])
     return client
@@ -25,7 +25,7 @@ def client(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> Client:
 def test_each_language_says_what_it_gets_and_why(client: Client, settings: Any) -> None:
     settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_node": "corp/node:1"})
     text = client.get("/images/").content.decode()
-    for shown in ("cronium/runner:bash-alpine", "corp/node:1", "CRONIUM_CONTAINER_IMAGES_NODE", "can&#x27;t be asked"):
+    for shown in ("cronium/runner:bash-alpine", "corp/node:1", "CRONIUM_CONTAINER_IMAGES_NODE", "No host has reported"):
         assert shown in text or shown.replace("&#x27;", "'") in text
 
 
@@ -49,20 +49,115 @@ def test_a_wrong_override_keeps_what_was_typed(client: Client) -> None:
     assert client.post("/images/perl/override/", {"reference": "a:b"}).status_code == 404
 
 
-def test_present_absent_and_unknown_are_words(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"cronium/runner:bash-alpine": True, "cronium/runner:python-alpine": False}
-    monkeypatch.setattr(presence, "presence", lambda names: {name: known.get(name) for name in names})
+def has(host: str, *references: str) -> None:
+    inventory.report(host, [inventory.Reported(f"sha256:{n:064}", (name,), 10**6) for n, name in enumerate(references)])
+
+
+def test_the_page_says_where_an_image_is_and_what_to_do(client: Client, settings: Any) -> None:
+    has("local", "cronium/runner:bash-alpine")
     text = client.get("/images/").content.decode()
-    assert text.count(">on the engine<") == 1
-    assert text.count(">not on the engine<") == 1
-    assert text.count("be asked right now") == 1
+    assert text.count("<span>On this host</span>") == 1
+    assert text.count("Not on this host. Runs fail until the image is pulled there.") == 2
+    assert "python manage.py images build" in text
+    settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_node": "corp/node:1"})
+    assert ">docker pull corp/node:1<" in client.get("/images/").content.decode()
+    has("edge", "cronium/runner:bash-alpine", "corp/node:1")
+    text = client.get("/images/").content.decode()
+    assert text.count("<span>On all 2 hosts</span>") == 1
+    assert "Not on local. Runs that start there fail" in text
+    assert "On none of the 2 hosts." in text
+    assert "pull it" not in text  # nothing is pulled
 
 
-def test_an_engine_that_is_away_is_unknown_not_an_error(settings: Any, tmp_path: Any) -> None:
-    cache.clear()
-    address = f"unix://{tmp_path}/nobody.sock"
-    settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": address})
-    assert presence.presence(["a:1", "b:1"]) == {"a:1": None, "b:1": None}
+def test_what_a_host_said_long_ago_counts_no_more(client: Client) -> None:
+    has("local", "cronium/runner:bash-alpine")
+    HostInventory.objects.update(reported_at=timezone.now() - timedelta(minutes=5))
+    assert client.get("/images/").content.decode().count("No host has reported") == 3
+    has("local", "cronium/runner:bash-alpine")  # the same again
+    assert client.get("/images/").content.decode().count("<span>On this host</span>") == 1
+
+
+def test_a_hosts_report_is_bounded_and_replaced(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "MAX_NAMES", 3)
+    has("local", *(f"a/{n}" for n in range(9)), "b" * 500)
+    assert HostImage.objects.count() == 3
+    assert inventory.find_presence(["z/z"])["z/z"].hosts[0].is_present is None
+    assert inventory.find_presence(["z/z"])["z/z"].warning == ""
+    has("local", "a/1")
+    assert list(HostImage.objects.values_list("reference", flat=True)) == ["docker.io/a/1:latest"]
+    inventory.forget("local")
+    assert not HostImage.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("ubuntu", "ubuntu:latest"),
+        ("docker.io/library/ubuntu:24.04", "ubuntu:24.04"),
+        ("index.docker.io/corp/x", "corp/x:latest"),
+        ("localhost:5000/x", "localhost:5000/x:latest"),
+        ("ghcr.io/a/b/c:1", "ghcr.io/a/b/c:1"),
+        ("corp/x:2@sha256:" + "a" * 64, "corp/x@sha256:" + "a" * 64),
+        ("sha256:" + "0" * 64, "whatever:1"),
+    ],
+)
+def test_one_image_has_many_names(db: None, asked: str, there: str) -> None:
+    has("local", there)
+    assert inventory.find_presence([asked])[asked].is_everywhere
+    assert not inventory.find_presence(["other:1"])["other:1"].is_everywhere
+
+
+def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, make_job: Any) -> None:
+    make_job(), make_job(), make_job(image="own/image:1")
+    has("local", "cronium/runner:bash-alpine")
+    asked = client.post("/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "number"})
+    text = asked.content.decode()
+    assert "<strong>2 Bash jobs</strong> get it with their next run" in text
+    assert "Not on this host" in text
+    assert "docker pull ghcr.io/acme/tools:9" in text
+    assert not ImageOverride.objects.exists()
+    saved = client.post(
+        "/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "all"}, follow=True
+    )
+    assert resolve("bash").rule == "override"
+    assert 'class="note warning"' in saved.content.decode()
+    assert 'class="note success"' not in saved.content.decode()
+
+
+def test_the_number_of_jobs_is_said_before_an_override_counts(client: Client, make_job: Any) -> None:
+    make_job()
+    has("local", "corp/shell:1")
+    assert (
+        "<strong>1 Bash job</strong> gets it"
+        in client.post("/images/bash/override/", {"reference": "corp/shell:1"}).content.decode()
+    )
+    assert not ImageOverride.objects.exists()
+    assert "1 job gets it with its next run" in client.get("/images/").content.decode()
+    client.post("/images/bash/override/", {"reference": "corp/shell:1", "confirmed": "number"})
+    assert resolve("bash").reference == "corp/shell:1"
+    assert "1 job gets the default image" in client.get("/images/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "reference", "family"),
+    [
+        ("bash", "cronium/runner:python-debian", "Python"),
+        ("bash", "python:3.12-slim", "Python"),
+        ("python", "registry.corp/node20:1", "Node"),
+        ("node", "cronium/runner:bash-alpine", "Bash"),
+        ("python", "ruby:3", "Ruby"),
+        ("bash", "corp/tools:9", ""),
+        ("python", "corp/node-and-python:1", ""),
+        ("bash", "monopython-like/abc:1", ""),
+    ],
+)
+def test_an_image_of_another_language_is_noticed(client: Client, language: str, reference: str, family: str) -> None:
+    has("local", reference)
+    typed = {"reference": reference, "confirmed": "number"}
+    answer = client.post(f"/images/{language}/override/", typed)
+    assert ("looks like an image for" in answer.content.decode()) == bool(family)
+    assert (f"an image for {family};" in answer.content.decode()) == bool(family)
+    assert answer.status_code == (200 if family else 302)
 
 
 def test_profiles_say_who_uses_them(client: Client, job: Job, django_assert_num_queries: Any) -> None:

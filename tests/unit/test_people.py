@@ -287,7 +287,7 @@ class TestAccount:
             assert User.objects.get(pk=people[role].pk).check_password(GOOD)
 
     def test_sessions_are_listed_and_ended_one_by_one(self, people: dict[str, User]) -> None:
-        one, two = browser(people["viewer"]), Client(headers={"User-Agent": "Mozilla/5.0 (X11; Linux) Firefox/130.0"})
+        two = Client(headers={"User-Agent": "Mozilla/5.0 (X11; Linux) Firefox/130.0"})
         people["viewer"].set_password("x y z 123")
         people["viewer"].save()
         one = browser(people["viewer"])
@@ -295,6 +295,7 @@ class TestAccount:
         text = one.get("/account/").content.decode()
         assert "Firefox on Linux" in text
         assert text.count(">this one<") == 1
+        assert text.count("End all others") == 1
         row = SignIn.objects.get(device="Firefox on Linux")
         stranger = browser(people["operator"])
         stranger.post(f"/account/sessions/{row.pk}/")

@@ -1,0 +1,123 @@
+"""Which hosts have which images: hosts report theirs, the Images page and API read rows. Asks no engine."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from cronium_admin.images.models import HostImage, HostInventory
+from cronium_admin.images.reference import canonical
+
+MAX_NAMES = 500  # of a host's images that are kept
+FRESH = timedelta(seconds=60)  # a host reports every ten seconds; older ones say nothing of today
+KEPT = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """An image as its host reports it."""
+
+    id: str
+    references: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """Whether a host has an image, as of `reported_at`; `is_present` None: not known, it has more than it reports."""
+
+    host: str
+    reported_at: datetime
+    is_present: bool | None
+    image_id: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Presence:
+    """One image on all hosts that have reported lately."""
+
+    reference: str
+    hosts: list[OnHost] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return len(self.hosts)
+
+    @property
+    def missing(self) -> list[str]:
+        return [one.host for one in self.hosts if one.is_present is False]
+
+    @property
+    def present(self) -> list[OnHost]:
+        return [one for one in self.hosts if one.is_present]
+
+    @property
+    def is_everywhere(self) -> bool:
+        return bool(self.hosts) and len(self.present) == len(self.hosts)
+
+    @property
+    def is_nowhere(self) -> bool:
+        return bool(self.hosts) and len(self.missing) == len(self.hosts)
+
+    @property
+    def warning(self) -> str:
+        """What a run meets where the image is missing; empty when no host is known to lack it."""
+        if not self.missing:
+            return ""
+        if self.is_nowhere:
+            where = "Not on this host." if len(self.hosts) == 1 else f"On none of the {len(self.hosts)} hosts."
+            return f"{where} Runs fail until the image is pulled there."
+        return f"Not on {', '.join(self.missing)}. Runs that start there fail until the image is pulled there."
+
+
+def report(host: str, images: Iterable[Reported]) -> None:
+    """Keep what `host` has. The same as before costs one statement."""
+    rows = sorted((canonical(name), image.id[:80], image.size) for image in images for name in image.references)
+    rows = [row for row in rows if len(row[0]) <= 400]
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    now = timezone.now()
+    if HostInventory.objects.filter(host=host, digest=digest).update(reported_at=now):
+        return
+    with transaction.atomic():
+        known = {"reported_at": now, "digest": digest, "is_cut": len(rows) > MAX_NAMES}
+        inventory, _ = HostInventory.objects.update_or_create(host=host, defaults=known)
+        inventory.images.all().delete()
+        HostImage.objects.bulk_create(
+            HostImage(inventory=inventory, reference=name, image_id=image_id, size=size)
+            for name, image_id, size in rows[:MAX_NAMES]
+        )
+        HostInventory.objects.filter(reported_at__lt=now - KEPT).delete()
+
+
+def forget(host: str) -> None:
+    """The host was deleted."""
+    HostInventory.objects.filter(host=host).delete()
+
+
+def find_presence(references: Iterable[str]) -> dict[str, Presence]:
+    """By reference, in two queries however many there are."""
+    names = {reference: canonical(reference) for reference in references}
+    hosts = list(HostInventory.objects.filter(reported_at__gte=timezone.now() - FRESH).order_by("host"))
+    rows = HostImage.objects.filter(inventory__in=hosts, reference__in=set(names.values()))
+    ids = [name for name in names.values() if name.startswith("sha256:")]
+    if ids:
+        rows = rows | HostImage.objects.filter(inventory__in=hosts, image_id__in=ids)
+    have = {}
+    for row in rows.order_by(F("pk")):
+        have[row.inventory_id, row.reference] = have[row.inventory_id, row.image_id] = row
+    return {
+        reference: Presence(reference, [_on_host(host, have.get((host.pk, name))) for host in hosts])
+        for reference, name in names.items()
+    }
+
+
+def _on_host(host: HostInventory, row: HostImage | None) -> OnHost:
+    if row is not None:
+        return OnHost(host.host, host.reported_at, True, row.image_id, row.size)
+    return OnHost(host.host, host.reported_at, None if host.is_cut else False)

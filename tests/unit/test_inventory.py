@@ -1,0 +1,81 @@
+"""A host's worker reports which images its engine has."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from cronium_admin.hosts.inventory import Inventory
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.service import delete_host
+from cronium_admin.images.inventory import find_presence
+from cronium_admin.images.models import HostImage, HostInventory
+from executor.errors import EngineUnreachable
+from executor.seen import image_of
+from tests.fakes.engine import FakeEngine
+
+
+class Here:
+    """The database, without a thread of its own."""
+
+    def call(self, act: Any, *arguments: Any) -> Any:
+        return act(*arguments)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(("corp/tools:1", "sidecar:latest"))
+
+
+def reporting(engine: FakeEngine, acts: bool = True) -> Inventory:
+    return Inventory("east", engine, Here(), lambda: acts, threading.Event())  # type: ignore[arg-type]
+
+
+def test_what_its_engine_has_is_known_and_what_it_lost_is_not(db: None, engine: FakeEngine) -> None:
+    host = reporting(engine)
+    host.round()
+    found = find_presence(["corp/tools:1", "corp/other:1"])
+    assert [one.host for one in found["corp/tools:1"].present] == ["east"]
+    assert found["corp/tools:1"].present[0].image_id == engine.image_id("corp/tools:1")
+    assert found["corp/other:1"].missing == ["east"]
+    engine.images = {"corp/other:1"}
+    host.round()
+    assert find_presence(["corp/tools:1"])["corp/tools:1"].is_nowhere
+
+
+def test_the_same_again_is_one_statement(db: None, engine: FakeEngine) -> None:
+    host = reporting(engine)
+    host.round()
+    before = HostInventory.objects.get().reported_at
+    with CaptureQueriesContext(connection) as captured:
+        host.round()
+    assert len(captured) == 1
+    assert HostInventory.objects.get().reported_at > before
+
+
+def test_who_stands_by_and_whose_engine_is_away_say_nothing(db: None, engine: FakeEngine) -> None:
+    reporting(engine, acts=False).round()
+    engine.fail("list_images", EngineUnreachable("away"))
+    reporting(engine).round()
+    assert not HostInventory.objects.exists()
+
+
+def test_a_deleted_hosts_images_are_forgotten(db: None, engine: FakeEngine) -> None:
+    Host.objects.create(name="east")
+    reporting(engine).round()
+    delete_host("east", "admin")
+    assert not HostImage.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"RepoTags": None, "RepoDigests": None}, ()),
+        ({"RepoTags": ["<none>:<none>"], "RepoDigests": ["a@sha256:1"]}, ("a@sha256:1",)),
+        ({"RepoTags": ["a:1", "a:2"]}, ("a:1", "a:2")),
+    ],
+)
+def test_an_image_may_have_lost_its_names(row: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert image_of({"Id": "sha256:0", "Size": 5, **row}).references == names
