@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import first_line, log_depth, log_flow, many, recovery
+from bench import first_line, growth, log_depth, log_flow, many, recovery
 
 ALL = {
     "first_line": first_line.measure,
@@ -10,6 +10,7 @@ ALL = {
     "log_depth": log_depth.measure,
     "many": many.measure,
     "recovery": recovery.measure,
+    "growth": growth.measure,
 }
 
 for name in sys.argv[1:] or ALL:

@@ -2,6 +2,7 @@
 
 python -m bench.fill log RUN LINES     a sealed log of so many lines of 100 bytes
 python -m bench.fill runs JOB NUMBER   so many runs that have ended, each with a line of log
+python -m bench.fill trivial JOB NUMBER  so many runs, each by the steps of a real one, of a script that writes a line
 python -m bench.fill windows RUN       prints, as JSON, how long windows of the store take at random places
 """
 
@@ -21,10 +22,12 @@ from django.db import transaction  # noqa: E402
 from django.db.models import Max  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench.sandbox import reported_sandbox  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.logs import read  # noqa: E402
 from cronium_admin.logs.models import LogHead  # noqa: E402
 from cronium_admin.logs.store import RunLog, commit  # noqa: E402
+from cronium_admin.runs import transitions  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
 from cronium_admin.runs.service import launch  # noqa: E402
 from executor.spec import Batch, Cursor, Segment  # noqa: E402
@@ -81,6 +84,26 @@ def runs(slug: str, number: int) -> None:
     Run.objects.filter(pk=model.pk).update(status=Status.CANCELLED, reason="cancelled", finished_at=timezone.now())
 
 
+def trivial(slug: str, number: int) -> None:
+    """All rows that a run leaves; only the engine is not there: it is said to report a sandbox as asked."""
+    job = Job.objects.get(slug=slug)
+    for _ in range(number):
+        launch(job, job.created_by)
+        run = transitions.claim_next("local", "local:1:bench")
+        assert run is not None
+        transitions.record_sandbox(run.pk, run.lease_epoch, reported_sandbox(run))
+        transitions.begin(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
+        written = RunLog(run.pk, run.lease_epoch)
+        line = b"Hello from Cronium\n"
+        segment = Segment(1, 1, time.time_ns(), line)
+        commit([written.prepare(Batch((segment,), Cursor(1, len(line)), Cursor()))])
+        commit([written.seal()])
+        facts = {**written.facts, "peak_memory_bytes": 4_200_000}
+        ending = transitions.Ending(Status.SUCCEEDED, "", "The script ended with exit code 0.", 0, facts)
+        assert transitions.finish(run.pk, run.lease_epoch, ending)
+        transitions.mark_clean(run.pk)
+
+
 def windows(run_id: str) -> None:
     run, rng = Run.objects.get(pk=run_id), random.Random(2)
     times = []
@@ -97,4 +120,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "windows":
         windows(sys.argv[2])
     else:
-        {"log": log, "runs": runs}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+        {"log": log, "runs": runs, "trivial": trivial}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,33 @@
+"""What an engine reports of a sandbox that is as asked, made without an engine."""
+
+from ipaddress import IPv4Network
+from typing import Any
+
+from cronium_admin.hosts.specs import spec_of
+from cronium_admin.runs.models import Run
+from executor import options, report
+from executor.options import Addresses
+from tests.fakes.engine import FakeEngine
+
+NETWORKS = list(IPv4Network("10.213.0.0/16").subnets(new_prefix=29))
+
+
+def reported_sandbox(run: Run) -> Any:
+    spec, engine = spec_of(run, "bench", "local"), FakeEngine()
+    engine.images |= {spec.image, spec.sidecar_image}
+    addresses = Addresses(NETWORKS[run.number % len(NETWORKS)])
+    network = options.network(spec, addresses)
+    containers = {
+        options.main_name(spec.run_id): options.main_container(spec, addresses, "local"),
+        options.sidecar_name(spec.run_id): options.sidecar_container(spec, addresses),
+    }
+    engine.create_network(network)
+    found = {network["Name"]: engine.describe_network(network["Name"])}
+    for name, body in containers.items():
+        engine.create_container(name, body)
+        found[name] = engine.describe_container(name)
+    rows = report.rows(
+        spec, {network["Name"]: network, **containers}, found, "runc", found[next(iter(containers))]["Image"]
+    )
+    engine.close()
+    return report.as_json(rows)
