@@ -133,7 +133,7 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
 
 
 def _runs_of(job: Job, after: str) -> Page:
-    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("script", "env", "input", "output", "sandbox")
+    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("env", "input", "output", "sandbox")
     return newest_or_first(runs, after, RUNS_SIZE)
 
 

@@ -45,6 +45,7 @@ def _remove_nothing(_: Pace) -> Iterator[str]:
 
 ENDS = (
     End("runs with their logs and events", "CRONIUM_RUN_KEEP_DAYS, CRONIUM_RUN_KEEP_RUNS", "365 days", _remove_runs),
+    End("scripts of runs, kinds of sandboxes", "the last run that has them", "within the hour", rows.remove_unused),
     End("logs", "CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS", "90 days", _remove_nothing),
     End("events of runs", "CRONIUM_EVENT_KEEP_DAYS", "90 days", rows.remove_events),
     End("idempotency keys of launches", "CRONIUM_IDEMPOTENCY_KEEP_DAYS", "7 days", rows.remove_idempotency_keys),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from cronium_admin.access.models import ApiToken
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.runs.shared import sweep_unused
 from cronium_admin.runtime.models import Receipt, Variable
 
 BATCH = 500
@@ -99,3 +100,11 @@ def remove_tokens(pace: Pace) -> Iterator[str]:
 def remove_admin_log(pace: Pace) -> Iterator[str]:
     old = LogEntry.objects.filter(action_time__lt=Now() - ADMIN_LOG_KEPT)
     yield from _delete(old, "entries of the back office's log", pace)
+
+
+def remove_unused(pace: Pace) -> Iterator[str]:
+    """Scripts, and tables of sandboxes, that no run has any more."""
+    pace.check()
+    for what, number in sweep_unused():
+        if number:
+            yield f"{number} {what} that no run has"

@@ -22,7 +22,7 @@ from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, Run
 from cronium_admin.runs.service import cancel, launch, rerun
 
 router = Router(tags=["runs"], auth=needs(May.SEE))
-_LONG = ("script", "env", "input", "output")
+_LONG = ("env", "input", "output")
 _QUERY = frozenset({"job", "status", "after", "limit"})
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -32,9 +32,9 @@ def _runs() -> QuerySet[Run, Run]:
     return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input", "sandbox")
 
 
-def find_run(run_id: UUID) -> Run:
-    """The run with this id; Refused (404) when there is none."""
-    run = _runs().filter(pk=run_id).first()
+def find_run(run_id: UUID, *related: str) -> Run:
+    """The run with this id, with what is `related`; Refused (404) when there is none."""
+    run = _runs().select_related(*related).filter(pk=run_id).first() if related else _runs().filter(pk=run_id).first()
     if run is None:
         raise Refused(404, "not_found", f"There is no run {run_id}.")
     return run
@@ -92,17 +92,20 @@ def _job_for_filter(slug: str) -> Job:
 
 @router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERRORS: ErrorBody}, summary="One run, whole")
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
-    run = find_run(run_id)
+    run = find_run(run_id, "script_text")
     return RunDetail.full(run, list(run.events.all()))
 
 
 @router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERRORS: ErrorBody}, summary="Its sandbox")
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     """What the engine reported of the run's containers and network before its script began, beside what was asked."""
-    found = Run.objects.filter(pk=run_id).values_list("sandbox").first()
-    if found is None:
+    run = Run.objects.select_related("sandbox_table").only("sandbox", "sandbox_table").filter(pk=run_id).first()
+    if run is None:
         raise Refused(404, "not_found", f"There is no run {run_id}.")
-    return SandboxOut(reported=found[0] is not None, **(found[0] or {}))
+    report = run.sandbox_report
+    if report is None or run.sandbox_table is None:
+        return SandboxOut(reported=False)
+    return SandboxOut(reported=True, version=run.sandbox_table.digest[:12], **report)
 
 
 @router.get("/runs/{uuid:run_id}/output", response={200: Any, ERRORS: ErrorBody}, summary="Its output alone")

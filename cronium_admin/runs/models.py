@@ -6,12 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
-from cronium_admin.runs import pruned
+from cronium_admin.runs import pruned, sandbox_report
 
 
 class Status(models.TextChoices):
@@ -33,6 +34,26 @@ UNSEALED = models.Q(
     finished_at__isnull=False, started_at__isnull=False, log_pruned_at__isnull=True, log_digest__exact=""
 )
 _LOG_KEPT = models.Q(finished_at__isnull=False, log_pruned_at__isnull=True)
+
+
+class ScriptText(models.Model):
+    """A script, once for all runs that have it; `shared` keeps it."""
+
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of its UTF-8, in hex
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class SandboxTable(models.Model):
+    """What was asked for of a kind of sandbox, and which of it is a promise; `sandbox_report` reads it."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    rows = models.JSONField()
+
+    def __str__(self) -> str:
+        return self.digest[:12]
 
 
 class Run(models.Model):
@@ -58,7 +79,7 @@ class Run(models.Model):
 
     # The snapshot: all that decides what runs, fixed at launch.
     language = models.CharField(max_length=16, choices=Language.choices)
-    script = models.TextField()
+    script_text = models.ForeignKey(ScriptText, on_delete=models.PROTECT, related_name="+")
     image = models.CharField(max_length=255)
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
     image_digest = models.CharField(max_length=80, blank=True, default="")
@@ -81,7 +102,9 @@ class Run(models.Model):
     input: Any = models.JSONField(null=True)
 
     # What came of it.
-    sandbox: Any = models.JSONField(null=True)  # as the engine reported it before the script began
+    # As the engine reported it before the script began: what the run has of its own, and the table that it shares.
+    sandbox: Any = models.JSONField(null=True)
+    sandbox_table = models.ForeignKey(SandboxTable, null=True, on_delete=models.PROTECT, related_name="+")
     output: Any = models.JSONField(null=True)
     output_at = models.DateTimeField(null=True)
     condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none
@@ -159,6 +182,17 @@ class Run(models.Model):
     @property
     def limits(self) -> Limits:
         return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=self.log_limit_mb)
+
+    @property
+    def script(self) -> str:
+        return self.script_text.text
+
+    @cached_property
+    def sandbox_report(self) -> dict[str, Any] | None:
+        """All rows of the report, as `sandbox_report` says them; None while there is none."""
+        if self.sandbox is None or self.sandbox_table is None:
+            return None
+        return sandbox_report.unpack(str(self.pk), self.sandbox_table.rows, self.sandbox)
 
     @property
     def is_live(self) -> bool:

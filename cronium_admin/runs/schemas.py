@@ -146,6 +146,7 @@ class SandboxRow(BaseModel):
 
 class SandboxOut(BaseModel):
     reported: bool = Field(description="false before the sandbox was built, and for a run that never had one.")
+    version: str = Field(default="", description="Of the table of settings: equal for sandboxes of one kind.")
     count: int = 0
     drifted: int = 0
     rows: list[SandboxRow] = []

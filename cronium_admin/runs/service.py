@@ -24,6 +24,7 @@ from cronium_admin.runs import events, transitions
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
 from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
+from cronium_admin.runs.shared import keep_script
 
 log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
@@ -88,7 +89,12 @@ def rerun(run: Run, by: User | None) -> Run:
     Refuses as `repeat_of` does, whose cuts stand in the new run's first event.
     """
     repeat = repeat_of(run, by)
-    return _queue(run.job, by, repeat.values, "rerun", parent=run, notes=repeat.notes)
+    try:
+        return _queue(run.job, by, repeat.values, "rerun", parent=run, notes=repeat.notes)
+    except IntegrityError:
+        if Run.objects.filter(pk=run.pk).exists():
+            raise
+        raise Refused(404, "not_found", f"The run {run} was deleted a moment ago.") from None
 
 
 def cancel(run: Run, by: User | None) -> None:
@@ -198,6 +204,7 @@ def _queue(
             assert parent is not None
             number = next_number_of_deleted(parent)
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
+        columns = {name: value for name, value in snapshot.items() if name != "script"}
         run = Run.objects.create(
             job=job,
             **names,
@@ -206,7 +213,8 @@ def _queue(
             created_by=by,
             request_digest=receipt.digest if receipt else "",
             **(receipt.columns if receipt else {}),
-            **snapshot,
+            script_text=keep_script(snapshot["script"]),
+            **columns,
         )
         name = by.get_username() if by else ""
         words = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])

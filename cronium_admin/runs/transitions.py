@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, Status
+from cronium_admin.runs.shared import keep_report
 
 LEASE = timedelta(seconds=30)
 ALWAYS = Q()  # for `only_if`: a condition of the caller's own, for the same UPDATE
@@ -199,7 +200,8 @@ def renew_leases(owner: str) -> int:
 def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
     """Keep what the engine says of the run's containers, once, for the holder of the lease."""
     mine = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
-    return bool(mine.update(sandbox=report))
+    with transaction.atomic():
+        return mine.exists() and bool(mine.update(**keep_report(str(run_id), report)))
 
 
 def seal_log(run_id: UUID, facts: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from cronium_admin.runs.phases import phases
 from cronium_admin.runs.service import cancel, launch, rerun
 
 PAGE_SIZE = 50
-_LONG = ("script", "env", "input", "output", "sandbox")
+_LONG = ("env", "input", "output", "sandbox")
 
 
 @require_safe
@@ -161,8 +161,8 @@ def _filtered(status: str, slug: str) -> QuerySet[Run]:
 
 
 def _run(pk: UUID) -> Run:
-    rows = Run.objects.select_related("job", "parent", "created_by", "log_head")
-    long = [f"{table}__{name}" for table in ("job", "parent") for name in ("script", "env", "input")]
+    rows = Run.objects.select_related("job", "parent", "created_by", "log_head", "sandbox_table")
+    long = [f"{table}__{name}" for table in ("job", "parent") for name in ("env", "input")] + ["job__script"]
     return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
 
 

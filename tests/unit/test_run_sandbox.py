@@ -31,7 +31,13 @@ def claimed(run: Run) -> Run:
 
 def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api, run: Run) -> None:
     assert "The engine reports it before the script begins" in client.get(f"/runs/{run.pk}/").content.decode()
-    assert viewer.get(f"/runs/{run.pk}/sandbox").json() == {"reported": False, "count": 0, "drifted": 0, "rows": []}
+    assert viewer.get(f"/runs/{run.pk}/sandbox").json() == {
+        "reported": False,
+        "version": "",
+        "count": 0,
+        "drifted": 0,
+        "rows": [],
+    }
 
 
 def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer: Api, claimed: Run) -> None:
@@ -60,7 +66,9 @@ def test_a_report_is_kept_once_and_by_the_leases_holder_only(claimed: Run) -> No
     assert not transitions.record_sandbox(claimed.pk, claimed.lease_epoch + 1, as_json([OTHER]))
     assert transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
     assert not transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([OTHER]))
-    assert Run.objects.get().sandbox["drifted"] == 0
+    report = Run.objects.get().sandbox_report
+    assert report is not None
+    assert report["drifted"] == 0
 
 
 def test_the_api_refuses_what_is_not_there(viewer: Api) -> None:

@@ -1,0 +1,85 @@
+"""Pure: a sandbox's report as it is kept. What all sandboxes of one kind share is a table, which is stored once; a run
+keeps its networks and where the engine's report deviates from the table."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_PLACE = re.compile(r"\{(\d+)\+(\d+)\}")
+_RUN, _SHORT = "{run}", "{short}"  # its id, and the part of it that is in the names of bridges
+_SHORT_LENGTH = 10
+Text = str | list[str]  # a template; in a list a text that is none
+Table = list[list[Any]]  # of [of, what, asked, promise]
+
+
+def pack(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
+    """The table, the same for all sandboxes of its kind, and what the run keeps: `nets`, and `drift` by row number."""
+    rows: Sequence[Mapping[str, Any]] = report["rows"]
+    nets = [row["asked"] for row in rows if row["what"] == "subnet" and _is_network(row["asked"])]
+    own: dict[str, Any] = {"nets": nets, "drift": {}}
+    table: Table = []
+    for number, row in enumerate(rows):
+        table.append([row["of"], row["what"], _to_template(row["asked"], run_id, nets), row["promise"]])
+        if row["drift"]:
+            own["drift"][str(number)] = row["reported"]
+    return table, own
+
+
+def unpack(run_id: str, table: Table, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The report again, row by row: what does not deviate was reported as it was asked for."""
+    rows = []
+    for number, (of, what, template, promise) in enumerate(table):
+        asked = _from_template(template, run_id, own["nets"])
+        reported = own["drift"].get(str(number))
+        row = {"of": of, "what": what, "asked": asked, "reported": asked if reported is None else reported}
+        rows.append({**row, "drift": reported is not None, "promise": promise})
+    return {"rows": rows, "count": len(rows), "drifted": len(own["drift"])}
+
+
+def digest(table: Table) -> str:
+    return hashlib.sha256(json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_network(text: str) -> bool:
+    try:
+        IPv4Network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _short(run_id: str) -> str:
+    return run_id.replace("-", "")[:_SHORT_LENGTH]
+
+
+def _to_template(text: str, run_id: str, nets: Sequence[str]) -> Text:
+    """The run's id and the addresses of its networks, taken out, unless that could not be undone."""
+    networks = [IPv4Network(net) for net in nets]
+
+    def place(match: re.Match[str]) -> str:
+        try:
+            address = IPv4Address(match[0])
+        except ValueError:
+            return match[0]
+        for number, network in enumerate(networks):
+            if address in network:
+                return f"{{{number}+{int(address) - int(network.network_address)}}}"
+        return match[0]
+
+    template = _ADDRESS.sub(place, text.replace(run_id, _RUN).replace(_short(run_id), _SHORT))
+    return template if _from_template(template, run_id, nets) == text else [text]
+
+
+def _from_template(template: Text, run_id: str, nets: Sequence[str]) -> str:
+    if isinstance(template, list):
+        return template[0]
+
+    def address(match: re.Match[str]) -> str:
+        number = int(match[1])
+        return str(IPv4Network(nets[number]).network_address + int(match[2])) if number < len(nets) else match[0]
+
+    return _PLACE.sub(address, template.replace(_RUN, run_id).replace(_SHORT, _short(run_id)))
