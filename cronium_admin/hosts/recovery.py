@@ -159,7 +159,7 @@ def note_clean(host: str, gone: Set[str], left: Set[str], looks_back: timedelta 
 
     Of these only the ones that ended within `looks_back`, where it is given.
     """
-    over = Run.objects.filter(status__in=TERMINAL, cleaned_at=None, finished_at__lt=Now() - REAP_GRACE)
+    over = Run.objects.filter(cleaned_at=None, finished_at__isnull=False, finished_at__lt=Now() - REAP_GRACE)
     own = Q(host=host)
     if looks_back is not None:
         own &= Q(finished_at__gt=Now() - looks_back)

@@ -14,7 +14,7 @@ from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobIn, JobItem, JobOut, JobPage, JobPatch
 from cronium_admin.jobs.service import create_job, delete_job, save_job
-from cronium_admin.paging import bad_cursor, cursor, read_cursor
+from cronium_admin.paging import bad_cursor, beyond, cursor, read_cursor
 
 router = Router(tags=["jobs"], auth=needs(May.SEE))
 _LONG = ("script", "env", "input")
@@ -48,7 +48,7 @@ def list_jobs(
         name, number = read_cursor(after, str, int)
         if abs(int(number)) >= 2**63 or "\x00" in str(name):
             raise bad_cursor()
-        jobs = jobs.filter(Q(name__gt=name) | Q(name=name, id__gt=number))
+        jobs = jobs.filter(beyond("name", name, number))
     found = list(jobs[: limit + 1])
     more = cursor(found[limit - 1].name, found[limit - 1].pk) if len(found) > limit else None
     return JobPage(items=[JobItem.of(job) for job in found[:limit]], next=more)

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.models import TERMINAL, Run
+from cronium_admin.paging import beyond
+from cronium_admin.runs.models import Run
 
 PAGE = 200
 
@@ -35,8 +36,9 @@ def due() -> Iterator[Due]:
 
 
 def kept() -> QuerySet[Run]:
-    """Runs that have ended and whose logs were not removed; as the indexes of Run have it."""
-    return Run.objects.filter(finished_at__isnull=False, log_pruned_at__isnull=True, status__in=TERMINAL)
+    """Runs that have ended and whose logs were not removed; as the indexes of Run have it, and no more conditions: by
+    its status SQLite would look at every run."""
+    return Run.objects.filter(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
 def _by_age() -> Iterator[Due]:
@@ -64,15 +66,7 @@ def _by_number() -> Iterator[Due]:
         if last_kept:
             source = "CRONIUM_LOG_KEEP_RUNS" if own is None else "a setting of its job"
             why = f"it is not among the last {_count(number, 'run')} of its job ({source})"
-            yield from paged(runs.filter(_before(*last_kept)), why)
-
-
-def _before(finished_at: datetime | None, pk: UUID) -> Q:
-    return Q(finished_at__lt=finished_at) | Q(finished_at=finished_at, pk__lt=pk)
-
-
-def _after(finished_at: datetime | None, pk: UUID) -> Q:
-    return Q(finished_at__gt=finished_at) | Q(finished_at=finished_at, pk__gt=pk)
+            yield from paged(runs.filter(beyond("finished_at", *last_kept, down=True)), why)
 
 
 def paged(runs: QuerySet[Run], why: str) -> Iterator[Due]:
@@ -83,7 +77,7 @@ def paged(runs: QuerySet[Run], why: str) -> Iterator[Due]:
     while page:
         for pk, slug, number, lines, size, finished_at in page:
             yield Due(pk, f"{slug} #{number}", lines, size, finished_at, why)
-        page = list(rows.filter(_after(page[-1][5], page[-1][0]))[:PAGE]) if len(page) == PAGE else []
+        page = list(rows.filter(beyond("finished_at", page[-1][5], page[-1][0]))[:PAGE]) if len(page) == PAGE else []
 
 
 def _count(number: int, what: str) -> str:

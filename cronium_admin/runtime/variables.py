@@ -18,6 +18,7 @@ from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_json
+from cronium_admin.paging import beyond
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.models import Change, Kind, Variable
 
@@ -117,7 +118,7 @@ def listed(search: str = "", scope: str = "") -> QuerySet[Variable]:
 
 def after(rows: QuerySet[Variable], name: str | int, key: str | int) -> QuerySet[Variable]:
     """The rows of `listed` that follow the one of that name and id."""
-    return rows.filter(Q(name__gt=name) | Q(name=name, pk__gt=key))
+    return rows.filter(beyond("name", name, key))
 
 
 def history(place: Place, before: int = 0, size: int = HISTORY) -> list[Change]:

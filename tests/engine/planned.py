@@ -1,0 +1,156 @@
+"""Run by test_plans in a process of its own: fills a database with runs, asks what is asked again and again, and prints
+as JSON how much the database did for it and by which plan."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from cronium_admin.hosts import recovery  # noqa: E402
+from cronium_admin.jobs.models import Job  # noqa: E402
+from cronium_admin.jobs.recent import recent_runs  # noqa: E402
+from cronium_admin.jobs.service import create_job  # noqa: E402
+from cronium_admin.logs import due, late  # noqa: E402
+from cronium_admin.logs.pace import Pace  # noqa: E402
+from cronium_admin.paging import cursor, newest_first  # noqa: E402
+from cronium_admin.retention import ends, rows  # noqa: E402
+from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
+from cronium_admin.runs.service import launch  # noqa: E402
+from cronium_admin.runs.views import _filtered  # noqa: E402
+
+JOBS, STEP = 4, 1000
+SQLITE = connection.vendor == "sqlite"
+NUMBERS = (
+    "WITH RECURSIVE series(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM series WHERE n <= {count})"
+    if SQLITE
+    else "WITH series(n) AS (SELECT generate_series(2, {count} + 1))"
+)
+ID = "printf('%032x', n)" if SQLITE else "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+WHEN = (
+    "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || (n * 30) || ' seconds')"
+    if SQLITE
+    else "now() - n * interval '30 seconds'"
+)
+
+
+def fill(count: int) -> None:
+    """Copies of one run: of all, two in a hundred failed, all are cleaned up, and their logs are sealed."""
+    jobs = [create_job({"name": f"j{n}", "language": "bash", "script": "true"}, None) for n in range(JOBS)]
+    model = launch(jobs[0], None)
+    columns = {field.column: f'm."{field.column}"' for field in Run._meta.concrete_fields}
+    columns |= dict.fromkeys(("created_at", "claimed_at", "started_at", "finished_at", "cleaned_at"), WHEN)
+    columns |= {"id": ID, "number": "n", "job_id": f"{jobs[0].pk} + n % {JOBS}", "log_digest": "'x'"}
+    columns |= {"status": "CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END", "host": "'local'"}
+    names = ", ".join(f'"{name}"' for name in columns)
+    with connection.cursor() as sql:
+        series = NUMBERS.format(count=count)
+        picked = f"SELECT {', '.join(columns.values())} FROM series, runs_run m"
+        sql.execute(f"{'' if SQLITE else series} INSERT INTO runs_run ({names}) {series if SQLITE else ''} {picked}")
+        head = (
+            "INSERT INTO logs_loghead (run_id, lines, bytes, stdout_lines, stdout_bytes, stderr_lines, stderr_bytes, "
+        )
+        head += "stdout_tail, stderr_tail, sealed, gaps, dropped_lines, dropped_bytes, pruning) SELECT id, 1, 1, 1, 1, "
+        empty = "x''" if SQLITE else "''::bytea"
+        head += f"0, 0, {empty}, {empty}, true, 0, 0, 0, false FROM runs_run WHERE log_digest = 'x'"
+        sql.execute(head)
+        event = "INSERT INTO runs_runevent (run_id, at, kind, message, \"by\") SELECT id, created_at, 'x', '', '' "
+        sql.execute(event + "FROM runs_run WHERE log_digest = 'x'")
+        if not SQLITE:
+            sql.execute("ANALYZE")
+    Job.objects.update(last_run_number=count + 1)
+    Run.objects.filter(pk=model.pk).update(status=Status.CANCELLED, finished_at=timezone.now())
+
+
+class Watch:
+    """What the database did: steps of SQLite's machine, or rows that PostgreSQL touched; and the plans."""
+
+    def __init__(self) -> None:
+        self.work = 0
+        self.plans: list[str] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.lstrip().startswith(("SELECT", "UPDATE", "DELETE")) and "runs_run" in sql:
+            self._explain(sql, params)
+        return execute(sql, params, many, context)
+
+    def _explain(self, sql: str, params: Any) -> None:
+        with connection.cursor() as plan:
+            if SQLITE:
+                plan.cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+                self.plans += [str(row[3]) for row in plan.cursor.fetchall()]
+            elif sql.lstrip().startswith("SELECT"):
+                plan.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.replace('FOR NO KEY UPDATE', '')}", params)
+                self._note(plan.cursor.fetchone()[0][0]["Plan"])
+
+    def _note(self, node: dict[str, Any]) -> None:
+        touched = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        self.work += int(touched * node["Actual Loops"])
+        name = node.get("Index Name") or node.get("Relation Name") or ""
+        self.plans.append(f"{node['Node Type']} {name} {node.get('Index Cond', '')}".strip())
+        for part in node.get("Plans", ()):
+            self._note(part)
+
+    def step(self) -> None:
+        self.work += STEP
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    watch = Watch()
+    raw: Any = connection.connection
+    if SQLITE:
+        assert isinstance(raw, sqlite3.Connection)
+        raw.set_progress_handler(watch.step, STEP)
+    with connection.execute_wrapper(watch):
+        yield watch
+    if SQLITE:
+        raw.set_progress_handler(None, 0)
+
+
+def asked(count: int) -> dict[str, Callable[[], Any]]:
+    deep = timezone.now() - timedelta(seconds=30 * count * 0.9)
+    after = cursor(deep.isoformat(), "00000000-0000-4000-8000-000000000000")
+    job = Job.objects.first()
+    assert job is not None
+    return {
+        "page: all": lambda: newest_first(Run.objects.all(), after, 50),
+        "page: of a job": lambda: newest_first(Run.objects.filter(job=job), after, 50),
+        "page: of a job by slug": lambda: newest_first(_filtered("", job.slug), after, 50),
+        "page: failed": lambda: newest_first(Run.objects.filter(status="failed"), after, 50),
+        "page: live": lambda: newest_first(_filtered("live", ""), after, 50),
+        "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
+        "timed: unsealed logs": late.seal_unread,
+        "timed: runs to clean": lambda: recovery.note_clean("local", {str(job.pk)}, set(), None),
+        "timed: runs to clean, the last hour": lambda: recovery.note_clean("local", set(), set(), timedelta(hours=1)),
+        "timed: abandoned runs": recovery.settle_abandoned,
+        "retention: runs": lambda: ends.sweep(Pace()),
+        "retention: logs": lambda: list(due.due()),
+        "retention: keys": lambda: list(rows.remove_idempotency_keys(Pace())),
+        "the list of jobs": lambda: recent_runs(Job.objects.all()),
+    }
+
+
+def main(count: int) -> None:
+    call_command("migrate", verbosity=0)
+    fill(count)
+    found = {}
+    for name, ask in asked(count).items():
+        with watched() as watch:
+            ask()
+        found[name] = {"work": watch.work, "plans": watch.plans}
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
