@@ -35,14 +35,14 @@ class HostOut(BaseModel):
     name: str
     alive: bool = Field(description="It has reported within half a minute.")
     takes_runs: bool
-    draining: bool = Field(description="It ends what it has and takes nothing new.")
+    draining: bool = Field(description="It finishes its current runs and accepts no new ones.")
     queues: list[str] = Field(description="The queues it serves.")
     capacity: int
     running: int
     cpus: float | None = Field(description="CPUs of its engine.")
-    memory_bytes: int | None = Field(description="What it may promise to runs.")
-    reserved_cpu: float = Field(description="CPUs promised to the runs that are there; may be more than there are.")
-    reserved_memory_bytes: int = Field(description="Promised to the runs that are there, their sidecars included.")
+    memory_bytes: int | None = Field(description="What runs may reserve.")
+    reserved_cpu: float = Field(description="CPUs reserved by the runs there; may be more than there are.")
+    reserved_memory_bytes: int = Field(description="Reserved by the runs there, their sidecars included.")
     load: float | None = Field(description="The last minute's, of the worker's machine.")
     memory_used_bytes: int | None = Field(description="In use on the worker's machine.")
     engine_version: str
@@ -82,7 +82,7 @@ class HostOut(BaseModel):
 class HostIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    draining: bool = Field(description="true: end what is there and take nothing new; false: take runs again.")
+    draining: bool = Field(description="true: finish current runs, accept no new ones; false: accept runs again.")
 
 
 class UnservedOut(BaseModel):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, Q
+from django.db.models import Count, Exists, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
 from cronium_admin.images import inventory
+from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
 from executor.canary import mend
@@ -36,6 +37,15 @@ class HostView:
     @property
     def queues(self) -> tuple[str, ...]:
         return queues_of(self.row)
+
+    @property
+    def tried(self) -> int:
+        """How many probes of the last isolation test could be tried."""
+        return sum(probe["held"] is not None for probe in self.probes)
+
+    @property
+    def blocked(self) -> int:
+        return sum(probe["held"] is True for probe in self.probes)
 
     @property
     def through(self) -> list[str]:
@@ -60,6 +70,18 @@ class HostView:
 def all_hosts() -> list[HostView]:
     taken = reserved()
     return [_view(row, taken.get(row.name, Promise())) for row in Host.objects.order_by("name")]
+
+
+def count_jobs_by_queue() -> dict[str, int]:
+    """How many enabled jobs name each queue."""
+    rows = Job.objects.filter(enabled=True).order_by().values_list("queue").annotate(number=Count("pk"))
+    return dict(rows)
+
+
+def find_sole_queues(host: HostView, hosts: list[HostView]) -> list[str]:
+    """The queues of `host` that no other of `hosts` takes runs of."""
+    others = {queue for other in hosts if other.takes_runs and other.row.pk != host.row.pk for queue in other.queues}
+    return [queue for queue in host.queues if queue not in others]
 
 
 def queues_of(row: Host) -> tuple[str, ...]:

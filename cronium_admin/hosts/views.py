@@ -12,7 +12,7 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
-from cronium_admin.hosts.service import all_hosts, delete_host, drain
+from cronium_admin.hosts.service import all_hosts, count_jobs_by_queue, delete_host, drain, find_sole_queues
 from cronium_admin.hosts.waiting import unserved, why
 from cronium_admin.runs.models import Run
 
@@ -22,9 +22,16 @@ from cronium_admin.runs.models import Run
 def hosts(request: HttpRequest) -> HttpResponse:
     found = all_hosts()
     runs = there({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
-    return render(
-        request, "hosts/list.html", {"hosts": found, "unserved": unserved(found), "runs": runs, "nav": "hosts"}
-    )
+    by_queue = count_jobs_by_queue()
+    rows = [
+        {
+            "host": host,
+            "jobs": sum(by_queue.get(queue, 0) for queue in host.queues),
+            "sole": find_sole_queues(host, found),
+        }
+        for host in found
+    ]
+    return render(request, "hosts/list.html", {"rows": rows, "unserved": unserved(found), "runs": runs, "nav": "hosts"})
 
 
 @require_POST
@@ -34,7 +41,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Host, pk=pk)
     on = request.POST.get("draining") == "on"
     drain(row.name, on)
-    done = "ends what it has and takes nothing new" if on else "takes runs again"
+    done = "finishes its current runs and accepts no new ones" if on else "accepts runs again"
     messages.success(request, f"Host {row.name} {done}.")
     return redirect("hosts:list")
 

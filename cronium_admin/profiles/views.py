@@ -82,6 +82,7 @@ def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None
                 "form": form if is_wrong else ProfileForm.of(profile),
                 "open": is_wrong,
                 "jobs": used_by[:_NAMED_JOBS],
+                "job_count": len(used_by),
                 "more_jobs": max(0, len(used_by) - _NAMED_JOBS),
                 "is_default": profile.name == DEFAULT_PROFILE,
             }

@@ -98,19 +98,19 @@ def test_a_profile_changes_within_its_ceiling_and_not_beyond(visit: Callable[...
     page = visit().allow("status of 422").page
     page.goto("/profiles/")
     card = page.locator("section.panel", has=page.locator("#profile-large"))
-    card.locator("summary").click()
+    card.get_by_role("button", name="Edit large").click()
     page.locator("#large-memory_mb").fill("1536")
     page.locator("#large-log_limit_mb").fill("500")
-    card.get_by_role("button", name="Save").click()
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(card.locator(".bar-row", has_text="Memory")).to_contain_text(re.compile("1.5 GB|1536"))
     expect(card.locator(".bar-row", has_text="Log")).to_contain_text("500 MB")
     changed = server.call("GET", "/profiles/large")
     assert (changed["memory_mb"], changed["log_limit_mb"]) == (1536, 500)
 
-    card.locator("summary").click()
+    card.get_by_role("button", name="Edit large").click()
     page.locator("#large-memory_mb").fill("4096")
     page.locator("#large-cpu").fill("1.5")
-    card.get_by_role("button", name="Save").click()
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(page.locator("#large-memory_mb-error")).to_contain_text("2048")
     expect(page.locator("#large-memory_mb")).to_have_value("4096")
     expect(page.locator("#large-cpu")).to_have_value("1.5")  # typed, kept, and not stored either

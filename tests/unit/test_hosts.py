@@ -74,7 +74,7 @@ class TestPages:
         seen_now()
         canary.store("east", [HELD])
         page = get(client, "/hosts/")
-        assert "Isolation held" in page
+        assert "Isolation test passed" in page
         assert "Unsafe" not in page
         assert get(client, "/hosts/unsafe/").strip() == ""
 

@@ -443,7 +443,7 @@ class TestPages:
         client.force_login(people["editor"])
         text = client.get("/secrets/").content.decode()
         assert "API_KEY" in text
-        assert "Store a secret" not in text
+        assert "New secret" not in text
         assert "/secret/API_KEY/" not in text
 
     def test_the_editor_offers_them_by_name(self, client: Client, secret: Secret, job: Job) -> None:
