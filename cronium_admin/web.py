@@ -6,6 +6,8 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
@@ -48,3 +50,15 @@ def fragments(
         return _never_store_fragment(request, get_response(request))
 
     return answer
+
+
+class HtmlGzip(GZipMiddleware):
+    """Compresses pages and fragments, and nothing else: a stream that is followed must not wait in a compressor.
+
+    Against guesses from the size of an answer (BREACH), Django masks the CSRF tokens and adds random bytes; values of
+    secrets are on no page.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_page = not response.streaming and response.get("Content-Type", "").startswith("text/html")
+        return super().process_response(request, response) if is_page else response

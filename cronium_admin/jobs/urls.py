@@ -12,6 +12,7 @@ urlpatterns = [
     path("job-states/", views.live, name="live"),
     path("jobs/<slug:slug>/", views.job_page, name="job"),
     path("jobs/<slug:slug>/runs/", views.run_rows, name="runs"),
+    path("jobs/<slug:slug>/runs/<int:number>/", views.numbered, name="numbered"),
     path("jobs/<slug:slug>/edit/", views.edit, name="edit"),
     path("jobs/<slug:slug>/delete/", views.delete, name="delete"),
 ]

@@ -56,7 +56,7 @@ def job_rows(request: HttpRequest) -> HttpResponse:
 def live(request: HttpRequest) -> HttpResponse:
     """The changing cells of the rows on the screen; 204 when none has changed since version `v`."""
     ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
-    rows = _rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "last_run_number")))
+    rows = _rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "enabled", "last_run_number")))
     changing = _changing(rows)
     if changing["version"] == request.GET.get("v"):
         return HttpResponse(status=204)
@@ -124,6 +124,14 @@ def _found(query: str) -> QuerySet[Job]:
     for word in query.split():
         jobs = jobs.filter(Q(name__icontains=word) | Q(slug__icontains=word) | Q(tags__icontains=word.lower()))
     return jobs
+
+
+@require_safe
+@needs(May.SEE)
+def numbered(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Leads to a job's run by its number, which makes a short address that people can read."""
+    job = get_object_or_404(Job.objects.only("pk"), slug=slug)
+    return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk"), number=number).pk)
 
 
 def _listed(request: HttpRequest) -> dict[str, Any]:

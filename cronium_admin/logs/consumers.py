@@ -20,6 +20,7 @@ from cronium_admin.logs import gaps, read, tail
 
 log = logging.getLogger("cronium.live")
 REFUSED, FAILED, LATER = 4403, 1011, 1013
+BEAT_SECONDS = 4.0  # checked after each read of the store, so a quiet log has a heartbeat at least every 6 s
 
 
 class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -82,6 +83,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_news(self) -> None:
         """Until the run has ended and all of it is sent. A slow reader holds only its own loop back."""
         known: read.State | None = None
+        beat_at = time.monotonic()
         async with aclosing(tail.follow(self._run_id, self._after())) as all_news:
             async for news in all_news:
                 stale = time.monotonic() - self._asked_at >= standing.AGAIN_SECONDS
@@ -92,6 +94,9 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await self.send(text_data=news.message)
                 await self._tell_changes(known, news.state)
                 known = news.state
+                if time.monotonic() - beat_at >= BEAT_SECONDS:
+                    await self._tell(type="beat")
+                    beat_at = time.monotonic()
         assert known is not None
         end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
         lost = {"gaps": gaps.lost(known.gaps), "dropped_bytes": known.dropped_bytes}

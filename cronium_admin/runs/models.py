@@ -1,6 +1,7 @@
 """One execution of a job: its row, the snapshot it ran from, and its events."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -193,6 +194,11 @@ class Run(models.Model):
         if self.sandbox is None or self.sandbox_table is None:
             return None
         return sandbox_report.unpack(str(self.pk), self.sandbox_table.rows, self.sandbox)
+
+    @property
+    def began_at(self) -> datetime:
+        """When its script began; of a run that has not come so far, when it was launched."""
+        return self.started_at or self.created_at
 
     @property
     def is_live(self) -> bool:

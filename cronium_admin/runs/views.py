@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.access.templatetags.ui import STATES
 from cronium_admin.errors import Refused, fields_of, summary
 from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
@@ -44,7 +45,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "status": status,
         "slug": slug,
         "after": after if not page.is_first else "",
-        "statuses": Status.choices,
+        "statuses": [(status, STATES[status][1]) for status in Status.values],
         "show_job": True,
         "query_base": urlencode({"status": status, "job": slug}) + "&" if status or slug else "",
         "jobs": Job.objects.only("name", "slug"),

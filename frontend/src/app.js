@@ -2,11 +2,14 @@
 import htmx from "htmx.org";
 import { copyOf } from "./clipboard.js";
 import { settleDrafts } from "./draft.js";
-import { duration, ago } from "./times.js";
+import { watchFilters } from "./filters.js";
+import { isSilent, watchServer } from "./heartbeat.js";
+import { watchSession } from "./session.js";
+import { ago, duration, since } from "./times.js";
 
 window.htmx = htmx;
 Object.assign(htmx.config, {
-  allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0, refreshOnHistoryMiss: true,
+  allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0, refreshOnHistoryMiss: true, timeout: 9000,
   // An answer that refuses is a page of its own; only what succeeded is put in place.
   responseHandling: [{ code: "204", swap: false }, { code: "[23]..", swap: true }, { code: "...", swap: false, error: true }],
 });
@@ -34,6 +37,11 @@ function tick() {
   for (const time of all("time[data-rel]")) {
     const text = ago(now - Date.parse(time.dateTime));
     if (time.textContent !== text) time.textContent = text;
+  }
+  if (isSilent()) return;
+  for (const waiting of all("[data-since]")) {
+    const text = since(now - Number(waiting.dataset.since));
+    if (waiting.textContent !== text) waiting.textContent = text;
   }
   for (const clock of all("[data-clock]")) {
     const text = duration(Math.max(0, now - Number(clock.dataset.clock)), true);
@@ -89,11 +97,27 @@ document.addEventListener("keydown", (event) => {
     for (const menu of all("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
     if (document.body.classList.contains("nav-open")) { nav(false); document.querySelector(".nav-toggle").focus(); }
   }
-  const typing = event.target.closest("input, textarea, select, [contenteditable], .log-scroll");
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+  if (asksForSearch(event)) {
     const finder = document.querySelector("#top-search");
     if (finder) { event.preventDefault(); finder.focus(); finder.select(); }
   }
+});
+
+/** Ctrl-K everywhere but in code; "/" where nothing is typed and no log takes it. */
+function asksForSearch({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
+  if (altKey) return false;
+  if (key.toLowerCase() === "k" && (ctrlKey || metaKey) && !shiftKey) return !target.closest("[contenteditable]");
+  const typing = target.closest("input, textarea, select, [contenteditable]");
+  return key === "/" && !ctrlKey && !metaKey && !typing && !document.querySelector("[data-run]");
+}
+
+// A row of a list leads where its title does; what in it leads elsewhere, and text that is being marked, come first.
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-row]");
+  if (!row || event.target.closest("a, button, input, label, summary, form, time[tabindex]") || String(getSelection())) return;
+  const link = row.querySelector("a.title");
+  if (event.ctrlKey || event.metaKey) open(link.href, "_blank", "noopener");
+  else link.click();
 });
 
 // A form is sent once; a second press while the first is on its way does nothing.
@@ -104,12 +128,9 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => { for (const form of all("form[data-sent]")) delete form.dataset.sent; });
 
-// ---- htmx: no polling for a hidden page, and an ended session leads to the sign-in page
+// ---- htmx: no polling for a hidden page
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && /\bevery\b/.test(event.target.getAttribute("hx-trigger"))) event.preventDefault();
-});
-document.body.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.xhr.responseURL.includes("/sign-in/")) { event.detail.shouldSwap = false; location.reload(); }
 });
 document.body.addEventListener("htmx:load", (event) => localise(event.target));
 document.body.addEventListener("htmx:oobAfterSwap", (event) => localise(event.target));
@@ -119,4 +140,7 @@ for (const dialog of all("dialog[data-reopen]")) dialog.showModal();
 
 showTheme(root.getAttribute("data-theme-choice") || "auto");
 localise(document);
+watchServer();
+watchFilters();
+watchSession();
 settleDrafts(location.pathname);

@@ -110,6 +110,7 @@ let draftTimer = null;
 function changed() {
   clearTimeout(draftTimer);
   draftTimer = setTimeout(() => (dirty() ? saveDraft(path, fieldsNow()) : dropDraft(path)), 400);
+  form.dataset.dirty = dirty();
   document.getElementById("unsaved").hidden = !dirty();
 }
 

@@ -45,12 +45,14 @@ function startEditor() {
 function settle() {
   clearTimeout(timer);
   area.value = view.state.doc.toString();
+  form.dataset.dirty = dirty();
   document.getElementById("unsaved").hidden = !dirty();
   say();
 }
 
 function changed() {
   clearTimeout(timer);
+  form.dataset.dirty = "true"; // until it is compared
   timer = setTimeout(() => {
     settle();
     if (dirty()) saveDraft(path, fieldsNow());

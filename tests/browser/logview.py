@@ -126,8 +126,8 @@ def read_some(page: Page) -> dict[int, str]:
 
 
 def expect_complete(page: Page, count: int, seconds: float = 60) -> None:
-    words = f"{count:,} of {count:,} line{'' if count == 1 else 's'}, sealed"
-    expect(status(page)).to_have_text(re.compile(re.escape(words)), timeout=seconds * 1000)
+    words = f"{count:,} line{'' if count == 1 else 's'}, complete"
+    expect(status(page)).to_have_text(re.compile(f"^{re.escape(words)}"), timeout=seconds * 1000)
 
 
 def expect_state(page: Page, word: str, seconds: float = 60) -> None:

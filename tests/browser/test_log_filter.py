@@ -68,14 +68,14 @@ def test_one_stream_is_shown_with_its_true_numbers(page: Page, many: str, errors
     page.goto(f"/runs/{many}/#L20000")
     expect(logview.row(page, 20_000)).to_be_in_viewport()
     _stream(page, "err").click()
-    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · sealed")
+    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · complete")
     # Where the reader was, there still is what they looked at, as near as the stream has it.
     near = min(seq for seq in errors if seq >= 19_990)
     expect(logview.row(page, near)).to_be_in_viewport()
     assert logview.read_some(page) == errors
 
     _stream(page, "out").click()
-    expect(logview.status(page)).to_have_text(f"{COUNT - len(errors):,} of 40,000 lines shown (stdout) · sealed")
+    expect(logview.status(page)).to_have_text(f"{COUNT - len(errors):,} of 40,000 lines shown (stdout) · complete")
     page.locator('[data-log="scroll"]').press("Home")
     first = [seq for seq in range(1, 100) if seq not in errors]
     expect(logview.row(page, first[0])).to_be_in_viewport()
@@ -108,15 +108,15 @@ def test_a_live_log_by_stream(page: Page, server: Server) -> None:
     _say(server, run_id, "out 100", "err 101", "out 102")
     expect(logview.status(page)).to_contain_text("102 lines · live")
     _stream(page, "err").click()
-    expect(logview.status(page)).to_have_text("1 of 102 lines shown (stderr) · live · nothing missing")
+    expect(logview.status(page)).to_have_text("1 of 102 lines shown (stderr) · live")
     expect(logview.text(page, 101)).to_have_text("err 101")
     _say(server, run_id, "out 102", "err 104", "out 205", "err 206")
-    expect(logview.status(page)).to_have_text("4 of 206 lines shown (stderr) · live · nothing missing")
+    expect(logview.status(page)).to_have_text("4 of 206 lines shown (stderr) · live")
     assert logview.read_some(page) == {101: "err 101", 103: "err 103", 104: "err 104", 206: "err 206"}
     _stream(page, "out").click()
     expect(logview.row(page, 205)).to_be_in_viewport()  # it follows as before
     open_gate(server, run_id, "end")
-    expect(logview.status(page)).to_have_text("202 of 206 lines shown (stdout) · sealed")
+    expect(logview.status(page)).to_have_text("202 of 206 lines shown (stdout) · complete")
     expect(page.get_by_role("button", name="Follow the end")).to_be_hidden()
 
 
@@ -197,7 +197,7 @@ def test_a_copy_waits_until_all_lines_of_the_stream_are_known(
     page.goto(f"/runs/{many}/")
     with page.expect_request(find):
         _stream(page, "err").click()
-    expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · looking… · sealed")
+    expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · looking… · complete")
     page.get_by_role("button", name="Copy the lines on stderr").click()
     page.wait_for_timeout(200)
     assert page.evaluate("toasts") == []
@@ -225,7 +225,7 @@ def test_a_match_comes_into_view_once_the_filter_knows_its_place(page: Page, man
     logview.focus(page)
     page.keyboard.press("/")
     _stream(page, "err").click()
-    expect(logview.status(page)).to_have_text("100 of 40,000 lines shown (stderr) · looking… · sealed")
+    expect(logview.status(page)).to_have_text("100 of 40,000 lines shown (stderr) · looking… · complete")
     page.locator('[data-log="scroll"]').press("End")
     expect(logview.row(page, known[-1])).to_be_in_viewport(ratio=1)  # the last that is known
     last = max(errors)
@@ -242,12 +242,12 @@ def test_a_filter_that_gets_no_answer_says_so(visit: Callable[..., Visitor], man
     page.route(find, lambda route: route.fulfill(status=503, json={}))
     page.goto(f"/runs/{many}/")
     _stream(page, "err").click()
-    silent = "0 of 40,000 lines shown (stderr) · the server does not answer, trying again… · sealed"
+    silent = "0 of 40,000 lines shown (stderr) · the server does not answer, trying again… · complete"
     expect(logview.status(page)).to_have_text(silent)
     expect(logview.status(page)).to_have_attribute("data-kind", "wait")
     expect(page.locator('[data-log="empty"]')).to_have_text("The server does not answer, trying again…")
     page.unroute(find)
-    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · sealed")
+    expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · complete")
 
 
 def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], many: str, errors: dict[int, str]) -> None:

@@ -100,7 +100,7 @@ def test_case_and_expressions(visit: Callable[..., Visitor], server: Server, liv
     _opened(page, live)
     _find(page, "ROW 7")
     expect(_count(page)).to_have_text(re.compile(r"^\d+/111$"))
-    page.get_by_role("button", name="Ignore case").click()
+    page.get_by_role("button", name="Match case").click()
     expect(_count(page)).to_have_text("no match")
 
     expression = r"row \d{3}: f\w+"
@@ -155,11 +155,15 @@ def test_ctrl_f_is_the_logs_only_while_it_has_the_focus(page: Page, server: Serv
       document.activeElement.dispatchEvent(event);
       return event.defaultPrevented;
     }"""
-    page.locator("main").focus()
-    assert page.evaluate(pressed, "f") is False
-    expect(_field(page)).to_be_hidden()
-    page.keyboard.press("/")
+    for place in ("main", "#run-acts button", "aside", "a.brand"):
+        page.locator(place).first.focus()
+        assert page.evaluate(pressed, "f") is True
+        expect(_field(page)).to_be_focused()
+        page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
     expect(page.locator("#top-search")).to_be_focused()
+    page.keyboard.type("g?/")
+    expect(page.locator("#top-search")).to_have_value("g?/")
 
     logview.focus(page)
     assert page.evaluate(pressed, "f") is True
@@ -210,3 +214,37 @@ def test_it_goes_on_with_the_lines_of_a_live_run(page: Page, server: Server) -> 
     open_gate(server, run_id, "end")
     logview.expect_complete(page, 6)
     expect(_count(page)).to_have_text("6/6")
+
+
+def test_letters_reach_the_log_from_anywhere_on_the_page_until_they_are_turned_off(
+    page: Page, server: Server, live: str
+) -> None:
+    _opened(page, live)
+    follow = page.locator('[data-log="follow"]')
+    page.locator("aside").focus()
+    page.keyboard.press("g")
+    expect(logview.row(page, 1)).to_be_in_viewport()
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("f")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("/")
+    expect(_field(page)).to_be_focused()
+    page.keyboard.type("row 7")
+    expect(_count(page)).to_contain_text("/")
+    first = _count(page).text_content()
+    page.locator("aside").focus()
+    page.keyboard.press("n")
+    expect(_count(page)).not_to_have_text(first or "")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Letters work anywhere").uncheck()
+    dialog.get_by_role("button", name="Close").click()
+    page.reload()
+    expect(logview.status(page)).to_contain_text("live")
+    page.locator("aside").focus()
+    page.keyboard.press("g")
+    page.keyboard.press("?")
+    expect(dialog).to_be_hidden()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("/")
+    expect(_field(page)).to_be_hidden()

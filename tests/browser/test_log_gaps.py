@@ -77,7 +77,7 @@ _LOSE = """
 from cronium_admin.runs.models import Run
 Run.objects.filter(pk="{}").update(status="lost", reason="host_gone", log_digest="", log_lines=0, started_at=None)
 """
-UNSEALED = "10 lines · not sealed: its host went away"
+UNSEALED = "10 lines · may be incomplete: its host went away"
 
 
 def test_a_log_that_nobody_sealed_is_not_called_whole(page: Page, server: Server) -> None:
@@ -102,7 +102,7 @@ def test_a_live_log_that_ends_without_a_seal(page: Page, server: Server) -> None
 
     page.route_web_socket(re.compile("/ws/runs/"), lose)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_have_text("10 lines · live · nothing missing")
+    expect(logview.status(page)).to_have_text("10 lines · live")
     open_gate(server, run_id, "end")
     expect(logview.status(page)).to_have_text(UNSEALED)
 
@@ -141,7 +141,7 @@ def test_gaps_of_a_live_run_come_by_its_socket(page: Page, server: Server) -> No
 
     page.route_web_socket(re.compile("/ws/runs/"), pass_on)
     page.goto(f"/runs/{run_id}/")
-    expect(logview.status(page)).to_have_text("10 lines · live · nothing missing", timeout=60_000)
+    expect(logview.status(page)).to_have_text("10 lines · live", timeout=60_000)
     sockets[-1].send(json.dumps({"type": "gaps", "gaps": [LOST]}))
     expect(logview.status(page)).to_have_text("10 lines, 1 gap · live")
     expect(page.locator(".log-row.gap")).to_contain_text("12 lines, 3.4 KB")
@@ -177,7 +177,7 @@ def test_a_line_over_a_megabyte_is_split_with_a_mark_and_nothing_is_missing(page
     expect(logview.row(page, 4)).to_be_visible()
     words = "The line goes on in the next one of its stream: it is longer than 1 MB."
     expect(page.locator(".log-row.gap.split")).to_have_text([words, words])
-    expect(logview.status(page)).to_have_text("4 of 4 lines, sealed")
+    expect(logview.status(page)).to_have_text("4 lines, complete")
 
 
 def test_a_full_log_of_a_job_that_goes_on_says_what_it_dropped(page: Page, server: Server) -> None:

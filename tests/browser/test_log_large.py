@@ -106,7 +106,7 @@ def test_a_link_into_it_a_filter_and_find(page: Page, server: Server, huge: str)
 
     page.get_by_role("group", name="Lines").get_by_role("button", name="err").click()
     count = LINES // ERRORS
-    expect(logview.status(page)).to_have_text(f"{count:,} of {LINES:,} lines shown (stderr) · sealed", timeout=60_000)
+    expect(logview.status(page)).to_have_text(f"{count:,} of {LINES:,} lines shown (stderr) · complete", timeout=60_000)
     near = (middle // ERRORS + 1) * ERRORS
     expect(logview.text(page, near)).to_have_text(text_of(near))
     expect(logview.row(page, near)).to_be_in_viewport()

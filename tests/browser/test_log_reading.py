@@ -265,6 +265,6 @@ def test_what_is_said_aloud_is_not_every_line(page: Page, server: Server) -> Non
     began = time.monotonic()
     page.goto(f"/runs/{run_id}/")
     logview.expect_complete(page, 400)
-    page.wait_for_function("said.at(-1) === '400 of 400 lines, sealed'")
+    page.wait_for_function("said.at(-1) === '400 lines, complete'")
     said = page.evaluate("said")
     assert len(said) <= 4 + (time.monotonic() - began) / 10, said

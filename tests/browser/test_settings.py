@@ -71,7 +71,7 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
     expect(section).to_contain_text("Not on this host. Runs fail until the image is pulled there.")
 
     page.goto(f"/runs/{server.run('echo never')}/")
-    logview.expect_state(page, "Errored", 60)
+    logview.expect_state(page, "Couldn't start", 60)
     reason = page.locator("#run-reason")
     expect(reason).to_contain_text(MISSING)
     # Asked of the document in one go: the part with the reason may be drawn anew at any moment.

@@ -417,3 +417,17 @@ async def test_a_channel_layer_that_fails_costs_delay_and_no_line(
     await viewer.until(lambda seen: seen.seqs == [1])
     await world.finish()
     assert await viewer.until_closed() == 1000
+
+
+async def test_a_quiet_log_has_a_heartbeat(
+    connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent after a read of the store: it says that there was nothing more."""
+    monkeypatch.setattr("cronium_admin.logs.consumers.BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
+    await world.begin()
+    viewer = await connect(world.run.pk, world.token)
+    await viewer.until(lambda seen: len(seen.of("beat")) == 3)
+    assert viewer.messages[0]["type"] == "status"
+    await world.finish()
+    assert await viewer.until_closed() == 1000

@@ -1,5 +1,7 @@
 """The list of jobs and a job's own page."""
 
+import gzip
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -90,8 +92,12 @@ def test_the_last_twenty_runs_are_drawn_and_told(client: Client, job: Job) -> No
         _end(launch(job, None), "failed" if number in (0, 1, 21) else "succeeded")
     text = client.get("/jobs/").content.decode()
     assert "Last 20 runs: 19 succeeded, 1 failed" in text  # the first two failures are too long ago
-    assert text.count("<rect") == 20
-    assert sparkline([]) == ""
+    cells = re.findall(r'<a href="/jobs/report/runs/(\d+)/" tabindex="-1"><title>#\1 (Succeeded|Failed)', text)
+    assert [int(number) for number, _ in cells] == list(range(3, 23))
+    assert cells[-1][1] == "Failed"
+    assert client.get("/jobs/report/runs/22/")["Location"] == f"/runs/{job.runs.get(number=22).pk}/"
+    assert client.get("/jobs/report/runs/23/").status_code == 404
+    assert sparkline(job, []) == ""
 
 
 def test_live_cells_come_only_when_something_changed(client: Client, job: Job) -> None:
@@ -146,3 +152,14 @@ def test_a_disabled_job_offers_no_run(client: Client, make_job: Callable[..., Jo
     text = client.get("/jobs/off/").content.decode()
     assert "This job is disabled" in text
     assert "/runs/launch/off/" not in text
+
+
+def test_pages_are_compressed_and_downloads_are_not(client: Client, job: Job, run: Run) -> None:
+    accepts = {"Accept-Encoding": "gzip"}
+    for address in ("/jobs/", "/job-rows/", f"/runs/{run.pk}/"):
+        answer = client.get(address, headers=accepts)
+        assert answer["Content-Encoding"] == "gzip", address
+        assert "Report" in gzip.decompress(answer.content).decode()
+    assert "Content-Encoding" not in client.get("/jobs/")
+    for address in ("/runs/count/", f"/api/v1/runs/{run.pk}"):
+        assert "Content-Encoding" not in client.get(address, headers=accepts), address

@@ -26,6 +26,7 @@ PAGES = [
     ("get", "jobs:rows", "", "viewer"),
     ("get", "jobs:live", "", "viewer"),
     ("get", "jobs:runs", "job", "viewer"),
+    ("get", "jobs:numbered", "numbered", "viewer"),
     ("get", "jobs:job", "job", "viewer"),
     ("get", "jobs:new", "", "editor"),
     ("post", "jobs:new", "", "editor"),
@@ -91,6 +92,7 @@ PAGES = [
 def address(run: Run) -> Callable[[str, str], str]:
     parts: dict[str, list[Any]] = {"": [], "job": [run.job_slug], "run": [run.pk], "language": ["bash"]}
     parts["profile"] = ["medium"]
+    parts["numbered"] = [run.job_slug, run.number]
     parts["host"] = [Host.objects.create(name="east").pk]
     parts["secret"] = ["API_KEY"]
     parts["person"] = [User.objects.create(username="pat").pk]

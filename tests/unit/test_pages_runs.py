@@ -72,7 +72,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
     first = client.get("/runs/", {"job": "report"}).content.decode()
     link = first.split('rel="next" href="')[1].split('"')[0]
     assert "job=report" in link
-    with django_assert_num_queries(4):  # user, runs, jobs to choose from, live runs
+    with django_assert_num_queries(5):  # user, the job, runs, jobs to choose from, live runs
         second = client.get("/runs/" + link.replace("&amp;", "&")).content.decode()
     assert 'class="num">#10<' in second
     assert 'class="num">#11<' not in second

@@ -23,8 +23,10 @@ STATES = {
     "timed_out": ("clock-exclamation", "Timed out"),
     "cancelled": ("ban", "Cancelled"),
     "cancelling": ("player-stop", "Cancelling…"),
-    "errored": ("alert-triangle", "Errored"),
+    "errored": ("alert-triangle", "Couldn't start"),
+    "broken": ("alert-triangle", "System error"),
     "lost": ("plug-x", "Lost"),
+    "disabled": ("player-pause", "Disabled"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
 SHOWN_JSON = 4000  # characters of a value on a page; the API gives all of it
@@ -54,6 +56,24 @@ def state(status: str, bare: bool = False) -> SafeString:
         icon(name, "spin" if status == "running" else ""),
         word,
     )
+
+
+def state_of(run: Any) -> str:
+    """The name in STATES of how a run stands: its status, told apart where people should see a difference."""
+    if run.status in ("queued", "starting", "running") and run.cancel_requested_at:
+        return "cancelling"
+    return "broken" if run.status == "errored" and run.started_at else str(run.status)
+
+
+@register.filter
+def state_word(run: Any) -> str:
+    """A run's state as the page's title says it."""
+    return STATES[state_of(run)][1]
+
+
+@register.simple_tag
+def run_state(run: Any, bare: bool = False) -> SafeString:
+    return state(state_of(run), bare)
 
 
 @register.simple_tag
@@ -105,9 +125,15 @@ def plain(value: Any) -> str:
 
 
 @register.filter
+def thousands(value: int) -> str:
+    """A count as the log writes it: 100,006."""
+    return f"{value:,}"
+
+
+@register.filter
 def limits(value: Any) -> str:
     """The limits of a profile, job or run in one line."""
-    return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} pids"
+    return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} processes"
 
 
 @register.filter

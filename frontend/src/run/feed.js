@@ -1,18 +1,19 @@
 // The live end of a log: one WebSocket that comes back by itself, and by REST where none opens.
 // Hands on every line once and in order. Knows no DOM.
 
-const PROBE_MS = 20_000;
+const SILENCE_MS = 10_000; // the server says something at least every 6 s
 
 export class Feed {
   /**
    * `url(after)` gives the socket's address, `fetchPage(after)` resolves to `{lines, ended}`.
    * `on` has lines(lines), partial(lines), gaps(list), error(words), status(message), end(message) and state(word),
-   * where the word is connecting, live, reconnecting, refused or done.
+   * where the word is connecting, live, reconnecting, refused or done. `heardAt` is when the server last said something.
    */
   constructor({ url, fetchPage, last, on, Socket = globalThis.WebSocket, random = Math.random }) {
     Object.assign(this, { url, fetchPage, last, on, Socket, random });
     this.tries = 0;
     this.finished = false;
+    this.heardAt = Date.now();
   }
 
   open() {
@@ -24,11 +25,14 @@ export class Feed {
     this.anew = true; // it has said nothing yet
     socket.onmessage = (event) => { if (socket === this.socket) this.#take(JSON.parse(event.data)); };
     socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
+    this.#watch();
   }
 
-  /** Try now: the network is back, or the reader has come back to the page. */
+  /** Try now: the network is back, or the reader has come back to the page. A socket that was silent is replaced. */
   wake() {
-    if (!this.finished && (!this.socket || this.socket.readyState > 1)) this.open();
+    if (this.finished) return;
+    const isDead = !this.socket || this.socket.readyState > 1 || Date.now() - this.heardAt >= SILENCE_MS;
+    if (isDead) this.open();
   }
 
   /** Hand on what is new of `lines`; false when one is missing before them. */
@@ -44,6 +48,7 @@ export class Feed {
 
   #take(message) {
     this.tries = 0;
+    this.heardAt = Date.now();
     this.#watch();
     if (this.anew) this.#forget();
     if (message.type === "lines") {
@@ -68,7 +73,7 @@ export class Feed {
       return this.#closed(1006); // the end came, the last lines did not
     }
     this.finished = true;
-    clearTimeout(this.probe);
+    clearTimeout(this.silence);
     this.#drop();
     this.on.partial([]);
     this.on.end(message);
@@ -77,7 +82,7 @@ export class Feed {
 
   #closed(code) {
     this.#drop();
-    clearTimeout(this.probe);
+    clearTimeout(this.silence);
     if (this.finished) return;
     if (code === 4403) {
       this.finished = true;
@@ -96,18 +101,10 @@ export class Feed {
     if (socket) { socket.onclose = socket.onmessage = null; if (socket.readyState <= 1) socket.close(); }
   }
 
-  /** A connection that died without a word: after a silence, look whether lines have come that we don't have. */
+  /** A connection that says nothing for so long is dead, or the server is: close it and try another. */
   #watch() {
-    clearTimeout(this.probe);
-    this.probe = setTimeout(async () => {
-      try {
-        const page = await this.fetchPage(this.last);
-        if (!this.finished && (page.lines.some((line) => line.seq > this.last) || page.ended)) return this.open();
-      } catch {
-        // the socket's own end will say so
-      }
-      if (!this.finished) this.#watch();
-    }, PROBE_MS);
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.#closed(1006), SILENCE_MS);
   }
 
   /** No socket opens (a proxy that knows none, say): read by REST until one does. */
@@ -115,6 +112,7 @@ export class Feed {
     try {
       const page = await this.fetchPage(this.last);
       if (this.finished) return;
+      this.heardAt = Date.now();
       this.#forget();
       this.deliver(page.lines);
       if (page.ended && !page.lines.length) this.#ended({ type: "end", lines: this.last });

@@ -24,7 +24,7 @@ export class Finder {
     this.hits = null;
     this.now = null; // the line of the match that the reader is at
     this.regex = recallFlag("find-regex", false);
-    this.ignoreCase = recallFlag("find-ignore-case", true);
+    this.matchCase = recallFlag("find-match-case", false);
     this.#bind();
     this.#toggles();
   }
@@ -58,7 +58,7 @@ export class Finder {
     const text = this.parts.input.value;
     this.#forget();
     if (text && this.isOpen) {
-      const query = { text, regex: this.regex, ignoreCase: this.ignoreCase };
+      const query = { text, regex: this.regex, ignoreCase: !this.matchCase };
       const stream = this.log.stream();
       const parameters = { ...asked(query), ...(stream && { stream }) };
       this.origin = origin;
@@ -83,7 +83,7 @@ export class Finder {
   }
 
   #bind() {
-    const { input, regex, case: ignore, previous, next, close } = this.parts;
+    const { input, regex, case: matchCase, previous, next, close } = this.parts;
     input.addEventListener("input", () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.look(), TYPING_MS); });
     input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
@@ -91,7 +91,7 @@ export class Finder {
       this.step(event.shiftKey ? -1 : 1);
     });
     regex.addEventListener("click", () => this.#toggle("regex"));
-    ignore.addEventListener("click", () => this.#toggle("ignoreCase"));
+    matchCase.addEventListener("click", () => this.#toggle("matchCase"));
     previous.addEventListener("click", () => this.step(-1));
     next.addEventListener("click", () => this.step(1));
     close.addEventListener("click", () => this.close());
@@ -99,14 +99,14 @@ export class Finder {
 
   #toggle(name) {
     this[name] = !this[name];
-    keepFlag(name === "regex" ? "find-regex" : "find-ignore-case", this[name]);
+    keepFlag(name === "regex" ? "find-regex" : "find-match-case", this[name]);
     this.#toggles();
     this.look();
   }
 
   #toggles() {
     this.parts.regex.setAttribute("aria-pressed", this.regex);
-    this.parts.case.setAttribute("aria-pressed", this.ignoreCase);
+    this.parts.case.setAttribute("aria-pressed", this.matchCase);
   }
 
   #forget() {

@@ -2,6 +2,7 @@
 import { Feed } from "./feed.js";
 
 const FLUSH_MS = 100;
+const FETCH_MS = 10_000; // a request that hangs would hold one of the few connections that a browser opens
 const TAIL = 1000; // lines the socket sends of a log that is already long
 
 export class Incoming {
@@ -15,7 +16,7 @@ export class Incoming {
     this.partials = [];
     this.feed = new Feed({
       url: (after) => `${address}?after=${after}`,
-      fetchPage: (after) => source.lines({ after, limit: 5000 }),
+      fetchPage: (after) => source.lines({ after, limit: 5000 }, AbortSignal.timeout(FETCH_MS)),
       last: Math.max(0, total - TAIL),
       on: {
         ...on,
@@ -25,6 +26,9 @@ export class Incoming {
       },
     });
   }
+
+  /** How long the server has said nothing, in milliseconds. */
+  get silence() { return Date.now() - this.feed.heardAt; }
 
   open() { this.feed.open(); }
   wake() { this.feed.wake(); }

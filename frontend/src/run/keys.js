@@ -1,5 +1,5 @@
 // The keys of the log, in one table: what is pressed, what it does, and how the list of them names it.
-// They are ours only while the log has the focus.
+// Those of ANYWHERE work on the whole page, unless the reader turns that off; the others while the log has the focus.
 
 // [what the list shows, its words, the key as an event names it -> the name of an act]
 const KEYS = [
@@ -21,6 +21,15 @@ const KEYS = [
   ["?", "This list", { "?": "help", "Ctrl+a": "selectAll" }],
 ];
 const ACTS = Object.assign({}, ...KEYS.map(([, , acts]) => acts));
+
+// What scrolls or copies stays with the log: the page has such keys of its own.
+const ANYWHERE = new Set(["/", "n", "N", "g", "G", "f", "s", "t", "w", "d", "z", "?"]);
+
+/** Whether a keydown outside of the log is meant for it. */
+export function reachesLog(event) {
+  const isFind = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "f";
+  return isFind || (!event.ctrlKey && !event.metaKey && ANYWHERE.has(event.key));
+}
 
 /** The name of the act that a keydown asks for, or undefined. */
 export function actOf(event) {

@@ -1,6 +1,6 @@
 // What the reader does to the log by pointer and keyboard, and how it is looked at: following, wrapped, with times.
 import { Copier } from "./copy.js";
-import { actOf, listKeys } from "./keys.js";
+import { actOf, listKeys, reachesLog } from "./keys.js";
 import { keepFlag, recallFlag } from "./prefs.js";
 import { Times } from "./times.js";
 import { Tools } from "./tools.js";
@@ -106,6 +106,10 @@ export class Reader {
     scroll.addEventListener("click", (event) => this.#clicked(event));
     scroll.addEventListener("copy", (event) => this.copier.selected(event));
     panel.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("keydown", (event) => this.#keyOutside(event));
+    const anywhere = panel.querySelector("[data-log=anywhere]");
+    anywhere.checked = recallFlag("keys-anywhere", true);
+    anywhere.addEventListener("change", () => keepFlag("keys-anywhere", anywhere.checked));
     document.addEventListener("cronium:theme", () => this.viewer.redraw());
   }
 
@@ -128,12 +132,25 @@ export class Reader {
     if (event.key === "Escape") return this.#escape(event);
     const act = actOf(event);
     const inLog = this.viewer.parts.scroll.contains(event.target);
-    if (!act || event.target.closest("input") || (!inLog && act !== "find" && act !== "help")) return;
+    if (!act || event.target.closest("input") || (!inLog && act !== "find" && act !== "help" && !this.#takes(event))) return;
     if (event.key === " " && event.target.closest("button")) return;
     event.preventDefault();
     event.stopPropagation(); // the page has a "/" of its own
     this.acts[act]();
   }
+
+  /** A key that was pressed somewhere else on the page, where nothing is typed. */
+  #keyOutside(event) {
+    const { panel } = this.viewer;
+    if (event.defaultPrevented || panel.contains(event.target) || document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input, textarea, select, [contenteditable], details.menu[open]")) return;
+    const act = actOf(event);
+    if (!act || !this.#takes(event)) return;
+    event.preventDefault();
+    this.acts[act]();
+  }
+
+  #takes(event) { return reachesLog(event) && recallFlag("keys-anywhere", true); }
 
   #escape(event) {
     if (event.isComposing) return;

@@ -7,7 +7,7 @@ import { Reader } from "./reader.js";
 import { drawGap, drawLine, stamp } from "./row.js";
 import { Source } from "./source.js";
 import { Stage } from "./stage.js";
-import { SILENT, statusLine } from "./status.js";
+import { SILENCE_MS, SILENT, statusLine } from "./status.js";
 import { Voice } from "./voice.js";
 
 const NONE = () => [];
@@ -106,7 +106,10 @@ export class Viewer {
       },
     });
     incoming.open();
+    this.incoming = incoming;
+    this.ticking = setInterval(() => this.#listenFor(), 1000);
     addEventListener("online", () => incoming.wake());
+    addEventListener("offline", () => { this.offlineAt = Date.now(); this.#listenFor(); });
     document.addEventListener("visibilitychange", () => { if (!document.hidden) incoming.wake(); });
     // A page that the browser kept for "back" comes with a dead socket.
     addEventListener("pageshow", (event) => { if (event.persisted) incoming.wake(); });
@@ -120,6 +123,18 @@ export class Viewer {
     if (word === "live") this.log.trouble = "";
     this.log.state = word;
     this.status(true);
+  }
+
+  /** Whether the server still speaks: a socket may be open, and nobody at its other end. */
+  #listenFor() {
+    if (!this.live || this.log.state === "refused") return;
+    const { silence } = this.incoming;
+    const offline = !navigator.onLine && this.offlineAt > Date.now() - silence;
+    const before = this.log.offline || this.log.silence >= SILENCE_MS;
+    Object.assign(this.log, { silence, offline });
+    const isSilent = offline || silence >= SILENCE_MS;
+    document.documentElement.toggleAttribute("data-silent-log", isSilent);
+    if (isSilent || before) this.status(isSilent !== before, isSilent);
   }
 
   /** What keeps lines from coming, or nothing any more. */
@@ -145,6 +160,8 @@ export class Viewer {
 
   #ended(message) {
     this.live = false;
+    clearInterval(this.ticking);
+    document.documentElement.removeAttribute("data-silent-log");
     this.log.expected = typeof message.lines === "number" ? message.lines : this.stage.total;
     this.log.gone = message.pruned ?? "";
     this.log.hostGone = message.status === "lost";
@@ -219,14 +236,14 @@ export class Viewer {
     return this.live ? "Nothing written yet. Lines show here the moment they arrive." : "This run wrote nothing.";
   }
 
-  status(aloud = false) {
+  status(aloud = false, mute = false) {
     const { stage } = this;
     const filter = stage.stream && {
       name: stage.stream, count: stage.count, searching: !stage.shown.search.done, trouble: stage.shown.search.trouble,
       full: stage.shown.found.full, upTo: stage.shown.found.last,
     };
     const said = statusLine({ ...this.log, total: stage.total, ...tally(stage.gaps, this.droppedBytes), filter: filter || null });
-    this.voice.status(said, aloud || (said.kind === "gap" && this.kind !== "gap"));
+    this.voice.status(said, aloud || (said.kind === "gap" && this.kind !== "gap"), mute);
     this.kind = said.kind;
   }
 }

@@ -11,8 +11,8 @@ export class Voice {
     this.toSay = { now: null, later: null };
   }
 
-  /** The status line; `aloud`: it matters now. */
-  status({ kind, text }, aloud) {
+  /** The status line; `aloud`: it matters now. `mute`: only a number in it passes. */
+  status({ kind, text }, aloud, mute = false) {
     if (this.line.dataset.kind !== kind) {
       this.line.dataset.kind = kind;
       this.line.querySelector("use").setAttribute("href", `${this.sprite}#${ICONS[kind]}`);
@@ -21,7 +21,7 @@ export class Voice {
     const changed = words.textContent !== text;
     if (changed) words.textContent = text;
     if (aloud) this.toSay.later = null; // it is older
-    if (changed || aloud) this.#say(text, aloud ? "now" : "later");
+    if ((changed && !mute) || aloud) this.#say(text, aloud ? "now" : "later");
   }
 
   /** An answer to what the reader did: shown for a moment, said at once. */

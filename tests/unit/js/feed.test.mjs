@@ -4,7 +4,7 @@ import { Feed } from "../../../frontend/src/run/feed.js";
 
 /** A feed with sockets the test speaks for. */
 function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const sockets = [];
   class Socket {
     constructor(url) { this.url = url; this.readyState = 1; sockets.push(this); }
@@ -129,4 +129,30 @@ test("where no socket opens, REST brings lines and the end", async (t) => {
   now().drop();
   await new Promise(setImmediate);
   assert.equal(ends.length, 1);
+});
+
+test("a socket that says nothing for ten seconds is replaced, and one that beats is not", (t) => {
+  const { feed, sockets, states, now } = rig(t, { last: 4 });
+  now().say({ type: "status", status: "running" });
+  for (let beat = 0; beat < 5; beat++) { t.mock.timers.tick(6000); now().say({ type: "beat" }); }
+  assert.deepEqual([sockets.length, states.at(-1)], [1, "live"]);
+  t.mock.timers.tick(9_999);
+  assert.equal(sockets.length, 1);
+  t.mock.timers.tick(1);
+  assert.equal(states.at(-1), "reconnecting");
+  t.mock.timers.tick(500);
+  assert.deepEqual([sockets.length, now().url, sockets[0].readyState], [2, "ws://x?after=4", 3]);
+  assert.equal(Date.now() - feed.heardAt, 10_500); // a socket that opens is no word
+});
+
+test("a socket that never opens, as at a frozen server, is replaced too", (t) => {
+  const { sockets, got, now } = rig(t);
+  t.mock.timers.tick(10_000);
+  t.mock.timers.tick(1000);
+  assert.equal(sockets.length, 2);
+  t.mock.timers.tick(10_000);
+  t.mock.timers.tick(1000);
+  assert.equal(sockets.length, 3);
+  now().lines(1);
+  assert.deepEqual(got, [1]);
 });

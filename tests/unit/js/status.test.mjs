@@ -6,9 +6,9 @@ import { SILENT, statusLine } from "../../../frontend/src/run/status.js";
 const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
 
 test("a live log", () => {
-  assert.deepEqual(said({ state: "live", total: 812 }), ["live", "812 lines · live · nothing missing"]);
+  assert.deepEqual(said({ state: "live", total: 812 }), ["live", "812 lines · live"]);
   assert.deepEqual(said({ state: "live", total: 48_211, gaps: 1 }), ["gap", "48,211 lines, 1 gap · live"]);
-  assert.deepEqual(said({ state: "reconnecting", total: 1 }), ["wait", "1 line · reconnecting, nothing will be missed…"]);
+  assert.deepEqual(said({ state: "reconnecting", total: 1 }), ["wait", "1 line · reconnecting…"]);
   assert.deepEqual(said({ state: "connecting", total: 0 }), ["wait", "0 lines · connecting…"]);
   assert.equal(said({ state: "refused", total: 3 })[0], "gap");
   assert.deepEqual(said({ state: "reconnecting", total: 5, trouble: "The archive is away." }), ["wait", "5 lines · The archive is away."]);
@@ -16,7 +16,7 @@ test("a live log", () => {
 
 test("a log that has ended", () => {
   const ended = (log) => said({ state: "done", ...log });
-  assert.deepEqual(ended({ total: 48_213, expected: 48_213 }), ["good", "48,213 of 48,213 lines, sealed"]);
+  assert.deepEqual(ended({ total: 48_213, expected: 48_213 }), ["good", "48,213 lines, complete"]);
   assert.deepEqual(ended({ total: 9, expected: 9, checked: false }), ["wait", "9 lines · reading…"]);
   assert.deepEqual(ended({ total: 48_211, expected: 48_211, gaps: 1 }), ["gap", "48,211 lines, 1 gap"]);
   assert.deepEqual(ended({ total: 5, expected: 5, gone: "It was removed." }), ["gap", "5 lines · It was removed."]);
@@ -27,26 +27,26 @@ test("a log that has ended", () => {
 
 test("a log without a seal is not called whole", () => {
   const ended = (log) => said({ state: "done", total: 48, expected: 48, sealed: false, ...log });
-  assert.deepEqual(ended({ hostGone: true }), ["gap", "48 lines · not sealed: its host went away"]);
-  assert.deepEqual(ended({}), ["gap", "48 lines · not sealed"]);
-  assert.deepEqual(ended({ gaps: 1, hostGone: true }), ["gap", "48 lines, 1 gap · not sealed: its host went away"]);
-  assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · what came after that was not kept · not sealed"]);
-  assert.deepEqual(ended({ sealed: null }), ["good", "48 of 48 lines, ended"]); // read by REST, which does not say
-  assert.deepEqual(said({ state: "live", total: 48, sealed: false }), ["live", "48 lines · live · nothing missing"]);
+  assert.deepEqual(ended({ hostGone: true }), ["gap", "48 lines · may be incomplete: its host went away"]);
+  assert.deepEqual(ended({}), ["gap", "48 lines · may be incomplete"]);
+  assert.deepEqual(ended({ gaps: 1, hostGone: true }), ["gap", "48 lines, 1 gap · may be incomplete: its host went away"]);
+  assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · what came after that was not kept · may be incomplete"]);
+  assert.deepEqual(ended({ sealed: null }), ["good", "48 lines, ended"]); // read by REST, which does not say
+  assert.deepEqual(said({ state: "live", total: 48, sealed: false }), ["live", "48 lines · live"]);
 });
 
 test("a filter whose search gets no answer says so", () => {
   const filter = { name: "stderr", count: 8, searching: true, trouble: true, full: false, upTo: 0 };
   const words = "8 of 48 lines shown (stderr) · the server does not answer, trying again…";
-  assert.deepEqual(said({ state: "live", total: 48, filter }), ["wait", `${words} · live · nothing missing`]);
+  assert.deepEqual(said({ state: "live", total: 48, filter }), ["wait", `${words} · live`]);
   assert.deepEqual(said({ state: "done", total: 48, expected: 48, trouble: SILENT, filter }), ["wait", words]);
 });
 
 test("a filter says what of it is shown", () => {
   const filter = { name: "stderr", count: 812, searching: false, full: false, upTo: 0 };
   const shown = (log, more = {}) => said({ total: 40_000, filter: { ...filter, ...more }, ...log })[1];
-  assert.equal(shown({ state: "live" }), "812 of 40,000 lines shown (stderr) · live · nothing missing");
-  assert.equal(shown({ state: "done", expected: 40_000 }), "812 of 40,000 lines shown (stderr) · sealed");
+  assert.equal(shown({ state: "live" }), "812 of 40,000 lines shown (stderr) · live");
+  assert.equal(shown({ state: "done", expected: 40_000 }), "812 of 40,000 lines shown (stderr) · complete");
   assert.equal(shown({ state: "done", expected: 40_000, gaps: 1 }), "812 of 40,000 lines shown (stderr), 1 gap");
   assert.match(shown({ state: "live" }, { searching: true }), /\(stderr\) · looking… · live/);
   assert.match(shown({ state: "live" }, { full: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
@@ -57,4 +57,15 @@ test("where a long line was split nothing is lost", () => {
   const gaps = readGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
   assert.deepEqual(tally(gaps), { gaps: 1, dropped: null });
   assert.equal(gapWords(gaps[1]), split.message);
+});
+
+test("a server that says nothing is not called live", () => {
+  const words = "No word from the server for 12 s, trying again";
+  for (const state of ["connecting", "live", "reconnecting"]) {
+    assert.deepEqual(said({ state, total: 5, silence: 12_345 }), ["wait", `5 lines · ${words}`]);
+    assert.equal(said({ state, total: 5, silence: 9_999 })[1].includes("No word"), false);
+  }
+  assert.deepEqual(said({ state: "live", total: 5, gaps: 1, silence: 12_345 }), ["wait", `5 lines, 1 gap · ${words}`]);
+  assert.deepEqual(said({ state: "live", total: 5, offline: true }), ["wait", "5 lines · this browser is offline, trying again"]);
+  assert.deepEqual(said({ state: "done", total: 5, expected: 5, silence: 99_000 }), ["good", "5 lines, complete"]);
 });
