@@ -1,6 +1,6 @@
 # `make help` lists the targets. Anything longer than a line is a script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast lint images bench chaos clean
+.PHONY: help up test test-fast lint images bench chaos attack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,11 @@ chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAO
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos
+
+attack: ## strangers attack a server on loopback; how it fares (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024)
+	@scripts/venv.sh dev
+	@scripts/engine.sh ensure
+	@.venv/bin/python -m tests.attack
 
 clean: ## remove .venv, caches and the test services; your data stays
 	@scripts/services.sh stop

@@ -11,20 +11,34 @@ from django.core.asgi import get_asgi_application
 _django = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402 - after Django is set up
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after Django is set up
+from channels.routing import URLRouter  # noqa: E402 - after Django is set up
 
+from cronium_admin.edge.application import Edge  # noqa: E402 - after Django is set up
+from cronium_admin.edge.connections import Connections, most_connections, raise_descriptor_limit  # noqa: E402
+from cronium_admin.edge.protocol import HttpProtocol  # noqa: E402
+from cronium_admin.edge.sockets import SocketGuard  # noqa: E402
 from cronium_admin.hosts import lifespan  # noqa: E402 - after Django is set up
 from cronium_admin.logs.urls import websocket_urlpatterns  # noqa: E402 - after Django is set up
+from cronium_admin.settings import CONFIG, VERSION  # noqa: E402
 
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
-_application = ProtocolTypeRouter({"http": _django, "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns))})
+_SOCKETS = r"/ws/runs/[0-9a-f-]{36}/logs"
+_connections = Connections(most_connections(CONFIG.max_connections, raise_descriptor_limit()))
+_edge = Edge(
+    _django,
+    SocketGuard(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), _SOCKETS),
+    requests=CONFIG.max_requests,
+    streams=_connections.most // 2,
+    version=VERSION,
+)
+HttpProtocol.connections_of_server, HttpProtocol.strangers = _connections, _edge.strangers
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan.run(receive, send)
     else:
-        await _application(scope, receive, send)
+        await _edge(scope, receive, send)

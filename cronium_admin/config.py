@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -79,6 +79,10 @@ class Config(BaseSettings):
     static_dir: Path | None = None  # static files that were collected before, as in the container image
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    # Connections open at once (never more than half the descriptors), and requests that are answered at once.
+    max_connections: Annotated[int, Field(ge=16, le=60_000)] = 2000
+    max_requests: Annotated[int, Field(ge=2, le=256)] = 24
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     debug: bool = False
     secret_key: str = ""
     encryption_keys: str = Field(default="", repr=False)
@@ -214,7 +218,19 @@ class Config(BaseSettings):
                 ) from None
         return value
 
-    @field_validator("allowed_hosts", "egress_dns", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    "must be addresses or networks with commas between, such as 127.0.0.1 or 10.0.0.0/8"
+                ) from None
+        return value
+
+    @field_validator("allowed_hosts", "egress_dns", "trusted_proxies", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

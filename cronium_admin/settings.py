@@ -21,7 +21,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = []
 if CONFIG.backend_url:
     CSRF_TRUSTED_ORIGINS.append("/".join(CONFIG.backend_url.split("/")[:3]))
     ALLOWED_HOSTS.append(CONFIG.backend_url.split("/")[2].rsplit(":", 1)[0])
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CONFIG.backend_url.startswith("https") else None
+# Of proxies only those in CRONIUM_TRUSTED_PROXIES are believed, and uvicorn does that: it sets the scheme.
+SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
 INSTALLED_APPS = [
@@ -180,7 +181,10 @@ LOGGING_CONFIG = "cronium_admin.ops.log.configure"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"about": {"()": "cronium_admin.ops.log.About"}},
+    "filters": {
+        "rarely": {"()": "cronium_admin.edge.server_log.Rarely"},
+        "about": {"()": "cronium_admin.ops.log.About"},
+    },
     "formatters": {
         "text": {"()": "cronium_admin.ops.log.Text"},
         "json": {"()": "cronium_admin.ops.log.Json"},
@@ -189,5 +193,11 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format, "filters": ["about"]},
     },
     "root": {"handlers": ["console"], "level": "ERROR" if CONFIG.log_level == "ERROR" else "WARNING"},
-    "loggers": {"cronium": {"level": CONFIG.log_level}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "cronium": {"level": CONFIG.log_level},
+        "django.request": {"level": "ERROR"},
+        # What any request can cause, again and again.
+        "uvicorn.error": {"filters": ["rarely"]},
+        "django.security.DisallowedHost": {"filters": ["rarely"]},
+    },
 }

@@ -26,7 +26,7 @@ from cronium_admin.runtime import service
 from tests.unit.test_logs_store import batch
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
-HOST = (b"host", b"cronium.test")
+HOST = (b"host", b"testserver")
 
 
 class Viewer:
@@ -317,7 +317,7 @@ def signed_in(user: User) -> str:
 async def test_a_session_may_look_from_our_own_page(connect: Callable[..., Any], world: World) -> None:
     await whole_run(world)
     cookie = await sync_to_async(signed_in)(world.user)
-    viewer = await connect(world.run.pk, cookie=cookie, origin="http://cronium.test")
+    viewer = await connect(world.run.pk, cookie=cookie, origin="http://testserver")
     assert await viewer.until_closed() == 1000
     assert viewer.lines == EXPECTED
 
@@ -355,7 +355,7 @@ async def test_an_inactive_person_is_refused(connect: Callable[..., Any], world:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.test", "http://cronium.test.evil.test", "null", "http://cronium.test:81", "garbage"]
+    "origin", ["http://evil.test", "http://testserver.evil.test", "null", "http://testserver:81", "garbage"]
 )
 async def test_another_sites_page_is_refused(connect: Callable[..., Any], world: World, origin: str) -> None:
     cookie = await sync_to_async(signed_in)(world.user)

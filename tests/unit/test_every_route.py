@@ -163,7 +163,7 @@ async def test_each_role_at_the_socket_of_a_log(run: Run, people: dict[str, User
 
     live.bind(asyncio.get_running_loop())
     for role in (None, *ROLES):
-        headers = [(b"host", b"cronium.test")]
+        headers = [(b"host", b"testserver")]
         if role:
             _, token = await sync_to_async(ApiToken.mint)(people[role], "tests")
             headers.append((b"authorization", f"Bearer {token}".encode()))

@@ -80,7 +80,7 @@ async def test_a_socket_ends_with_its_session(
     client = Client()
     await sync_to_async(client.force_login)(world.user)
     cookie = f"sessionid={client.cookies['sessionid'].value}"
-    viewer = await connect(world.run.pk, cookie=cookie, origin="http://cronium.test")
+    viewer = await connect(world.run.pk, cookie=cookie, origin="http://testserver")
     await _watched(viewer, world)
     await sync_to_async(lambda: end(world) if end else client.logout())()
     assert await viewer.until_closed() == 4403

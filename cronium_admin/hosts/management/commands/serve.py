@@ -1,7 +1,10 @@
 """`manage.py serve`: web and executor in one process."""
 
+import asyncio
 import logging
+import os
 import signal
+import socket
 import threading
 from argparse import ArgumentParser
 from contextlib import suppress
@@ -12,6 +15,8 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from cronium_admin.edge.protocol import HttpProtocol, WebSocketProtocol
+from cronium_admin.edge.server_log import LoopErrors
 from cronium_admin.hosts import lifespan, preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.models import EMBEDDED
@@ -24,11 +29,21 @@ from cronium_admin.static_files import collect
 log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
+# A go of the event loop takes so many new connections at most, so that those that are open are served in between.
+ACCEPTED_AT_ONCE, BACKLOG = 32, 4096
 ended_by: list[int] = []  # signals, as they came
 
 
 class _Server(uvicorn.Server):
     """Remembers what ended it."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(LoopErrors())
+        await super().startup(sockets)
+        for listener in [listener for server in getattr(self, "servers", []) for listener in server.sockets]:
+            # asyncio takes one number for both: how many it accepts in a go, and how many the system keeps waiting.
+            with socket.socket(fileno=os.dup(listener.fileno())) as same:
+                same.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ended_by.append(sig)
@@ -61,7 +76,11 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
-            ws="websockets-sansio",
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            proxy_headers=bool(settings.CONFIG.trusted_proxies),
+            forwarded_allow_ips=list(settings.CONFIG.trusted_proxies),
+            backlog=ACCEPTED_AT_ONCE,
             ws_max_size=64 * 1024,
             ws_per_message_deflate=False,
             server_header=False,

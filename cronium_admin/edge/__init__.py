@@ -1,0 +1,1 @@
+"""The server's edge: bounds connections, requests and bodies before Django sees them."""

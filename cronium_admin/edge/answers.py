@@ -1,0 +1,51 @@
+"""The answers that the edge gives by itself, in the API's form."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+
+RETRY_SECONDS = 5
+BUSY = "Too many requests at once. Try again in some seconds."
+# A client that reads the answer only when it has sent all gets this much time and room to do so.
+LINGER_SECONDS, LINGER_BYTES = 2.0, 4 * 1024 * 1024
+
+
+def _content(status: int, code: str, message: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    content = json.dumps({"detail": message, "code": code, "fields": {}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers += [(b"cache-control", b"no-store"), (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
+    if status in (429, 503):
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    return content, headers
+
+
+def raw(status: int, code: str, message: str) -> bytes:
+    """The answer as it goes over the connection, where no request was parsed."""
+    content, headers = _content(status, code, message)
+    head = b"".join(b"%s: %s\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, HTTPStatus(status).phrase.encode(), head, content)
+
+
+async def refuse(send: Send, status: int, code: str, message: str, receive: Receive | None = None) -> None:
+    """Answer and close the connection. With `receive` what the client still sends is dropped for a short while."""
+    content, headers = _content(status, code, message)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content, "more_body": receive is not None})
+    if receive is None:
+        return
+    dropped = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while dropped < LINGER_BYTES:
+                piece = await receive()
+                if piece["type"] != "http.request" or not piece.get("more_body", False):
+                    break
+                dropped += len(piece.get("body", b""))
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

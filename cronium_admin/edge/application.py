@@ -1,0 +1,180 @@
+"""The ASGI application in front of Django's: a request gets a thread only when its body is here and a slot is free.
+
+Who shows a valid session or token waits in another queue than strangers, and has other slots.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from asgiref.sync import ThreadSensitiveContext
+
+from cronium_admin.edge.answers import BUSY, Receive, Send, refuse
+from cronium_admin.edge.bodies import Bodies, ClientGone, Refusal
+from cronium_admin.edge.connections import Connection
+from cronium_admin.edge.credentials import Credentials
+from cronium_admin.edge.gate import Busy, Gate
+from cronium_admin.edge.threads import LentThread, Threads
+
+Scope: TypeAlias = dict[str, Any]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HEALTH = frozenset({"/health", "/api/v1/health"})
+FOLLOW = "/logs/follow"  # the end of the paths of answers that last as long as a run
+
+
+@dataclass
+class Streams:
+    """Answers and sockets that stay open: bounded for all, and for one person or address."""
+
+    most: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def enter(self, client: str) -> bool:
+        count = self.counts.get(client, 0)
+        if sum(self.counts.values()) >= self.most or count >= max(1, self.most // 4):
+            return False
+        self.counts[client] = count + 1
+        return True
+
+    def leave(self, client: str) -> None:
+        self.counts[client] -= 1
+        if not self.counts[client]:
+            del self.counts[client]
+
+
+class Edge:
+    """Bounds what reaches `http` and `websocket`. `requests`: threads for members; strangers have a sixth of that."""
+
+    def __init__(self, http: Application, websocket: Application, requests: int, streams: int, version: str) -> None:
+        self._http, self._websocket = http, websocket
+        self._bodies = {True: Bodies(), False: Bodies()}
+        self._credentials = Credentials()
+        self.members = Gate(requests, 1000, 250, 30.0)
+        self.strangers = Gate(max(2, requests // 6), 64, 64, 5.0)
+        self._threads, self._streams = Threads("request"), Streams(streams)
+        self._health = json.dumps({"status": "ok", "version": version}).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: Connection | None = scope.get("state", {}).get("connection")
+        if connection is None:
+            await self._serve(scope, receive, send, None)
+            return
+        connection.begin()
+        try:
+            await self._serve(scope, receive, send, connection)
+        finally:
+            connection.end()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None) -> None:
+        if scope["type"] == "http" and scope["path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
+            await self._answer_health(send)
+            return
+        member = await self._credentials.member(dict(scope["headers"]))
+        if connection and member:
+            connection.is_member = True
+        client = member or str((scope.get("client") or ["-"])[0])
+        if scope["type"] == "websocket" and member:
+            await self._serve_socket(scope, receive, send, client)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)  # which refuses at once, so it counts for nothing
+        else:
+            await self._serve_request(scope, receive, send, client, is_member=bool(member))
+
+    async def _answer_health(self, send: Send) -> None:
+        """Without a thread, so that it says "up" also while all are taken."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(self._health)).encode())]
+        headers.append((b"cache-control", b"no-store"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._health})
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
+        if not self._streams.enter(client):
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1013, "reason": BUSY})
+            return
+        try:
+            await self._websocket(scope, receive, send)
+        finally:
+            self._streams.leave(client)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send, client: str, *, is_member: bool) -> None:
+        bodies = self._bodies[is_member]
+        try:
+            body = await bodies.read(scope, receive)
+        except ClientGone:
+            return
+        except Refusal as error:
+            # Who waits for "100 Continue" sends nothing more; to read would tell it to go on.
+            waits = b"expect" in dict(scope["headers"])
+            await refuse(send, error.status, error.code, error.message, None if waits else receive)
+            return
+        try:
+            is_stream = is_member and scope["path"].endswith(FOLLOW)
+            if is_stream and not self._streams.enter(client):
+                await refuse(send, 429, "too_many_streams", "Too many logs are followed at once. Close some first.")
+                return
+            try:
+                gate = self.members if is_member else self.strangers
+                await self._serve_in_turn(scope, receive, send, client, gate, body)
+            finally:
+                if is_stream:
+                    self._streams.leave(client)
+        finally:
+            bodies.forget(len(body))
+
+    async def _serve_in_turn(
+        self, scope: Scope, receive: Receive, send: Send, client: str, gate: Gate, body: bytes
+    ) -> None:
+        leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is its client's leaving
+        waiting = asyncio.ensure_future(gate.acquire(client))
+        try:
+            await asyncio.wait({leaving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                return
+            await waiting
+            await self._serve_in_thread(scope, _replayed(body, leaving), send, gate)
+        except Busy:
+            await refuse(send, 503, "busy", BUSY)
+        finally:
+            await _cancel(waiting)
+            await _cancel(leaving)
+
+    async def _serve_in_thread(self, scope: Scope, receive: Receive, send: Send, gate: Gate) -> None:
+        thread = LentThread(self._threads)
+
+        async def send_and_part(message: Any) -> None:
+            # A long answer is read at its client's pace: it holds neither slot nor thread meanwhile.
+            if message["type"] == "http.response.body" and message.get("more_body") and thread.part():
+                gate.release()
+            await send(message)
+
+        try:
+            async with ThreadSensitiveContext(executor=thread):
+                await self._http(scope, receive, send_and_part)
+        finally:
+            if thread.part():
+                gate.release()
+
+
+async def _cancel(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.cancel()
+        with suppress(asyncio.CancelledError):
+            await future
+    elif not future.cancelled():
+        future.exception()
+
+
+def _replayed(body: bytes, leaving: "asyncio.Future[Any]") -> Receive:
+    """The body as one message, then whatever comes after it."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.shield(leaving)
+
+    return receive

@@ -1,0 +1,85 @@
+"""Which requests show a session or token that is valid: only to choose their queue. Django authenticates anew."""
+
+import asyncio
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.http import parse_cookie
+
+from cronium_admin.access import standing
+from cronium_admin.access.roles import May
+
+KNOWN_SECONDS, UNKNOWN_SECONDS = 300.0, 10.0
+MAX_REMEMBERED = 4096
+MAX_WAITING = 128  # lookups; beyond it a credential counts as unknown
+
+
+def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
+    """The kind (`token`, `session` or empty) and the value of the credential that a request shows."""
+    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return "token", token.strip()
+    key = parse_cookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME, "")
+    return ("session", key) if key else ("", "")
+
+
+def _ask(check: Callable[[], bool]) -> bool:
+    close_old_connections()
+    try:
+        return check()
+    finally:
+        close_old_connections()
+
+
+class Credentials:
+    """Answers from memory, or by one query in one of two threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2, "edge-credentials")
+        self._remembered: OrderedDict[str, tuple[bool, float]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[bool]] = {}
+
+    async def member(self, headers: dict[bytes, bytes]) -> str:
+        """A name for the credential's holder, equal for equal credentials; empty for a stranger."""
+        kind, value = shown(headers)
+        if not kind:
+            return ""
+        name = sha256(f"{kind} {value}".encode()).hexdigest()[:32]
+        is_valid, until = self._remembered.get(name, (False, 0.0))
+        if until < time.monotonic():
+            is_valid = await self._look_up(name, kind, value)
+        return name if is_valid else ""
+
+    async def _look_up(self, name: str, kind: str, value: str) -> bool:
+        if name not in self._asked:
+            if len(self._asked) >= MAX_WAITING:
+                return False
+            task = asyncio.create_task(self._query(name, kind, value))
+            self._asked[name] = task
+            task.add_done_callback(lambda _: self._asked.pop(name, None))
+        return await asyncio.shield(self._asked[name])
+
+    async def _query(self, name: str, kind: str, value: str) -> bool:
+        metrics = settings.CONFIG.metrics_token
+        own = str(metrics.get_secret_value() if hasattr(metrics, "get_secret_value") else metrics)
+        if kind == "token" and own and hmac.compare_digest(value.encode(), own.encode()):
+            is_valid = True
+        else:
+            check: Any = standing.of_token if kind == "token" else standing.of_session
+            loop = asyncio.get_running_loop()
+            try:
+                is_valid = await loop.run_in_executor(self._threads, _ask, check(value, May.SEE))
+            except Exception:  # noqa: BLE001 - the database is away: Django says so, in the strangers' queue
+                return False
+        self._remembered[name] = is_valid, time.monotonic() + (KNOWN_SECONDS if is_valid else UNKNOWN_SECONDS)
+        self._remembered.move_to_end(name)
+        while len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return is_valid

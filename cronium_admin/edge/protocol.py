@@ -1,0 +1,93 @@
+"""uvicorn's protocols with what they lack: a time limit for a request's head, and a bound on connections."""
+
+import asyncio
+from typing import Any, ClassVar
+
+from django.conf import settings
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from cronium_admin.edge import answers
+from cronium_admin.edge.connections import Connection, Connections
+from cronium_admin.edge.gate import Gate
+
+HEAD_SECONDS = 10.0
+_PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
+
+
+class HttpProtocol(H11Protocol):
+    """`connections` and `strangers` are set before the server starts."""
+
+    connections_of_server: ClassVar[Connections]
+    strangers: ClassVar[Gate]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._seen: Any = None  # the request whose head was received last
+        self._entry = self.connections_of_server.enter(transport)
+        if self._entry is None:
+            self._answer_and_close(503, "busy", answers.BUSY)
+            return
+        self.app_state = {**self.app_state, "connection": self._entry}
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        if self._entry:
+            self.connections_of_server.leave(self._entry)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        is_first = self.cycle is None or self.cycle.response_complete
+        if is_first and self._head_timer is None:
+            self._start_head_timer()
+        if is_first and self.strangers.is_full and _is_strangers_whole_head(data):
+            # Told before it costs a parser and a task: under a flood this is what most requests get.
+            self._answer_and_close(503, "busy", answers.BUSY)
+            return
+        super().data_received(data)
+        if self.cycle is not self._seen:
+            self._seen = self.cycle
+            self._stop_head_timer()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._stop_head_timer()
+        super().handle_websocket_upgrade(event)
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._on_head_timeout)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._answer_and_close(408, "too_slow", "The request's head did not arrive in time.")
+
+    def _answer_and_close(self, status: int, code: str, message: str) -> None:
+        self.transport.write(answers.raw(status, code, message))
+        self.transport.close()
+
+
+def _is_strangers_whole_head(data: bytes) -> bool:
+    """A request in one piece that shows neither a session nor a token."""
+    head, end, _ = data.partition(b"\r\n\r\n")
+    if not end or head.startswith(_PROBES):
+        return False
+    return settings.SESSION_COOKIE_NAME.encode() not in head and b"authorization:" not in head.lower()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Keeps the connection's entry until the socket ends."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        entry: Connection | None = self.app_state.get("connection")
+        if entry:
+            HttpProtocol.connections_of_server.leave(entry)
+        super().connection_lost(exc)

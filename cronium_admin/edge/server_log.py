@@ -1,0 +1,51 @@
+"""Keeps the event loop's complaints few: a server without descriptors fails at every accept."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+log = logging.getLogger("cronium.process")
+EVERY_SECONDS = 10.0
+
+
+class LoopErrors:
+    """An event loop's exception handler that logs one message of a kind at most every EVERY_SECONDS, with a count."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        kind = f"{context.get('message')} {type(error).__name__}"
+        at, left_out = self._kinds.get(kind, (-EVERY_SECONDS, 0))
+        if time.monotonic() - at < EVERY_SECONDS:
+            self._kinds[kind] = at, left_out + 1
+            return
+        self._kinds[kind] = time.monotonic(), 0
+        trace = error if error and not isinstance(error, OSError) else None
+        words = "%s: %s (%d more of these since the last such line)"
+        log.error(words, context.get("message"), error, left_out, exc_info=trace)
+
+
+class Rarely(logging.Filter):
+    """Lets at most MOST records of one kind through in EVERY_SECONDS: what strangers can cause fills no disk."""
+
+    MOST = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = f"{record.name} {str(record.msg)[:40]}"
+        began, count = self._kinds.get(kind, (0.0, 0))
+        now = time.monotonic()
+        if now - began >= EVERY_SECONDS:
+            if count > self.MOST:
+                record.msg = f"{record.msg} ({count - self.MOST} more of these were left out)"
+            began, count = now, 0
+            if len(self._kinds) > 1000:
+                self._kinds.clear()
+        self._kinds[kind] = began, count + 1
+        return count < self.MOST

@@ -1,0 +1,84 @@
+"""Which WebSocket handshakes reach the application: from our own pages or from no page, with a credential."""
+
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, TypeAlias
+from urllib.parse import urlparse
+
+from channels.security.websocket import OriginValidator
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from cronium_admin.edge.credentials import shown
+
+Scope: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+REFUSED = 4403
+
+
+def allows_host(host: str) -> bool:
+    """The rule of Django's requests, which have no meaning for a socket."""
+    domain, _ = split_domain_port(host)
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    return bool(domain) and validate_host(domain, allowed)
+
+
+def allowed_origins(host: str) -> list[str]:
+    """The origins whose forms are taken: this host's own and the trusted ones."""
+    schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
+    # A form's wildcard is https://*.example.org; channels writes it without the star.
+    trusted = [origin.replace("://*.", "://.") for origin in settings.CSRF_TRUSTED_ORIGINS]
+    return [*(f"{scheme}://{host}" for scheme in schemes), *trusted]
+
+
+class SocketGuard:
+    """Refuses other hosts (400) and unknown paths (404) at the handshake; other origins and strangers with 4403."""
+
+    def __init__(self, application: Application, path: str) -> None:
+        self._application, self._path = application, re.compile(path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not allows_host(host):
+            await _reject(scope, receive, send, HTTPStatus.BAD_REQUEST)
+        elif not self._path.fullmatch(scope["path"]):
+            await _reject(scope, receive, send, HTTPStatus.NOT_FOUND)
+        elif b"origin" in headers and shown(headers)[0]:
+            validator = OriginValidator(self._application, allowed_origins(host))
+            if _is_valid(validator, headers[b"origin"].decode("latin-1")):
+                await self._application(scope, receive, send)
+            else:
+                await _close(receive, send)
+        elif shown(headers)[0]:
+            await self._application(scope, receive, send)  # a program: it sends no Origin
+        else:
+            await _close(receive, send)
+
+
+def _is_valid(validator: OriginValidator, origin: str) -> bool:
+    try:
+        return bool(validator.valid_origin(urlparse(origin.lower())))
+    except ValueError:  # no port, no address
+        return False
+
+
+async def _close(receive: Receive, send: Send) -> None:
+    """Accept, so that a page sees the code, and close."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": REFUSED})
+
+
+async def _reject(scope: Scope, receive: Receive, send: Send, status: HTTPStatus) -> None:
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    content = status.phrase.encode()
+    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "websocket.http.response.start", "status": status.value, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": content})

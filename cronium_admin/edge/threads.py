@@ -1,0 +1,47 @@
+"""The threads in which Django answers: one a slot, kept from request to request."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+from django.db import close_old_connections
+
+
+class Threads:
+    """Single threads to lend; there are never more than were needed at once. `closing` ends streamed responses."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._idle, self._made = name, list[ThreadPoolExecutor](), 0
+        self.closing = ThreadPoolExecutor(1, f"{name}-closing")
+
+    def take(self) -> ThreadPoolExecutor:
+        if self._idle:
+            return self._idle.pop()
+        self._made += 1
+        return ThreadPoolExecutor(1, f"{self._name}-{self._made}")
+
+    def give_back(self, thread: ThreadPoolExecutor) -> None:
+        self._idle.append(thread)
+
+
+class LentThread(Executor):
+    """One request's thread, until `part` takes it away; what the request still does then runs in `closing`."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads, self._lock = threads, threading.Lock()
+        self._thread: ThreadPoolExecutor | None = threads.take()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        with self._lock:
+            return (self._thread or self._threads.closing).submit(fn, *args, **kwargs)
+
+    def part(self) -> bool:
+        """Give the thread back, with its connections closed as after a request; False when it was before."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return False
+        thread.submit(close_old_connections)
+        self._threads.give_back(thread)
+        return True
