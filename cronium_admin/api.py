@@ -134,13 +134,35 @@ def _in_json(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return _refuse_method(request, view(request, *args, **kwargs))
+        is_head = _as_get(request)
+        return _refuse_method(request, _without_body(request, view(request, *args, **kwargs), is_head))
 
     @wraps(view)
     async def answer_later(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return _refuse_method(request, await view(request, *args, **kwargs))
+        is_head = _as_get(request)
+        return _refuse_method(request, _without_body(request, await view(request, *args, **kwargs), is_head))
 
     return login_not_required(answer_later if iscoroutinefunction(view) else answer)
+
+
+def _as_get(request: HttpRequest) -> bool:
+    """Every address that takes GET takes HEAD: django-ninja knows only the methods that a route names."""
+    is_head = request.method == "HEAD"
+    if is_head:
+        request.method = "GET"
+    return is_head
+
+
+def _without_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
+    """The answer to HEAD: a stream is not begun; of others the server leaves the body out."""
+    if not is_head:
+        return response
+    request.method = "HEAD"
+    if not response.streaming:
+        return response
+    response.close()
+    headers = dict(response.items())
+    return HttpResponse(status=response.status_code, headers=headers)
 
 
 def _refuse_method(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -148,7 +170,7 @@ def _refuse_method(request: HttpRequest, response: HttpResponse) -> HttpResponse
         return response
     allowed = ", ".join(sorted(response["Allow"].split(", ")))
     refused = _answer(Refused(405, "method_not_allowed", f"This address takes {allowed}, not {request.method}."))
-    refused["Allow"] = allowed
+    refused["Allow"] = allowed.replace("GET", "GET, HEAD") if "HEAD" not in allowed else allowed
     return refused
 
 

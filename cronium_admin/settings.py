@@ -52,6 +52,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "cronium_admin.ops.middleware.around",
+    "cronium_admin.ops.headers.EveryAnswer",
     "cronium_admin.web.HtmlGzip",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -106,11 +107,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "sign-in"
-AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_TEMPLATE = "access/locked.html"
-AXES_RESET_ON_SUCCESS = True
+# Attempts without a wait: of a name at an address, and of an address with any names (`access.throttle`).
+SIGN_IN_FREE_ATTEMPTS, SIGN_IN_FREE_ATTEMPTS_OF_ADDRESS = 5, 50
+# axes keeps the record of attempts; it locks nobody out.
+AXES_LOCK_OUT_AT_FAILURE = False
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
@@ -157,14 +157,21 @@ if _redis := CONFIG.redis:
     CELERY_BROKER_URL = _redis.broker_url
     CELERY_BROKER_TRANSPORT_OPTIONS = _redis.broker_options
     CELERY_BROKER_USE_SSL = _redis.broker_ssl
-    CACHES = {
+    CACHES: dict[str, Any] = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": _redis.url,
             "OPTIONS": _redis.defaults(),
         }
     }
+    CACHES["throttle"] = CACHES["default"]
 else:
+    _memory = "django.core.cache.backends.locmem.LocMemCache"
+    CACHES = {
+        "default": {"BACKEND": _memory},
+        # Not culled by what others store, nor by strangers who try many names.
+        "throttle": {"BACKEND": _memory, "LOCATION": "throttle", "OPTIONS": {"MAX_ENTRIES": 50_000}},
+    }
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CELERY_BROKER_URL = "memory://localhost/"
     # One process, so the memory broker may look often; it costs no measurable CPU.

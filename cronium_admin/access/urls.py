@@ -1,9 +1,10 @@
 """The addresses of the access pages. Sign-in and sign-out have no namespace: Django's settings name them."""
 
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from cronium_admin.access import account_views, people_views, views
+from cronium_admin.access.sign_in import SignIn
 
 _pages = [
     path("access/", views.tokens, name="tokens"),
@@ -25,11 +26,7 @@ _account = [
 urlpatterns = [
     path(
         "sign-in/",
-        LoginView.as_view(
-            template_name="access/sign_in.html",
-            redirect_authenticated_user=True,
-            http_method_names=["get", "head", "post"],
-        ),
+        SignIn.as_view(),
         name="sign-in",
     ),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),

@@ -179,14 +179,6 @@ def test_sign_in_leads_to_no_other_site(people: dict[str, User]) -> None:
     assert answer["Location"] == "/"
 
 
-def test_too_many_wrong_passwords_lock(people: dict[str, User], settings: Any) -> None:
-    settings.AXES_FAILURE_LIMIT = 2
-    client = Client()
-    answers = [client.post("/sign-in/", {"username": "viewer", "password": f"guess {n}"}) for n in range(3)]
-    assert "Locked for a while" in answers[-1].content.decode()
-    assert answers[-1].status_code in (403, 429)
-
-
 def test_a_token_is_shown_once_and_only_its_owner_revokes_it(people: dict[str, User]) -> None:
     client = Client()
     client.force_login(people["viewer"])

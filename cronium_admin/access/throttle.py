@@ -1,0 +1,80 @@
+"""Slows the guessing of passwords: after some wrong ones each further attempt has to wait, at most MAX_DELAY seconds.
+
+Attempts count for a name at an address, and for the address. A browser that has signed in before has a count of its
+own, so that strangers at the same address can't keep its person out. Sessions and tokens are not concerned.
+"""
+
+import time
+from hashlib import sha256
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.core import signing
+from django.core.cache import caches
+from django.http import HttpRequest, HttpResponse
+
+KEPT_SECONDS = 15 * 60
+MAX_DELAY = 30.0
+COOKIE, COOKIE_SECONDS = "cronium_known", 365 * 86_400
+_SALT = "cronium.known-browser"
+
+
+def _address(request: HttpRequest) -> str:
+    """The client's address; of IPv6 the network that one customer has whole."""
+    given = str(request.META.get("REMOTE_ADDR", ""))
+    try:
+        address = ip_address(given)
+    except ValueError:
+        return given
+    return address.exploded[:19] if address.version == 6 else given
+
+
+def _is_known(request: HttpRequest, name: str) -> bool:
+    try:
+        return bool(signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_SECONDS)[0] == name)
+    except (signing.BadSignature, IndexError, TypeError, KeyError):
+        return False
+
+
+def _keys(request: HttpRequest, username: str) -> dict[str, int]:
+    """What the attempt counts for, and how many attempts are free of waiting."""
+    name, address = username.casefold()[:150], _address(request)
+    if _is_known(request, name):
+        found = {f"browser {request.COOKIES[COOKIE]}": settings.SIGN_IN_FREE_ATTEMPTS}
+    else:
+        own, every = settings.SIGN_IN_FREE_ATTEMPTS, settings.SIGN_IN_FREE_ATTEMPTS_OF_ADDRESS
+        found = {f"name {name} at {address}": own, f"address {address}": every}
+    return {"sign-in." + sha256(key.encode()).hexdigest(): free for key, free in found.items()}
+
+
+def seconds_to_wait(request: HttpRequest, username: str) -> float:
+    """Enter an attempt; when it has to wait, it is not entered, and nobody's waiting gets longer."""
+    cache, now, keys = caches["throttle"], time.time(), _keys(request, username)
+    waits = [float(cache.get(f"{key}.until", 0)) - now for key in keys]
+    if (longest := max(waits)) > 0:
+        return min(longest, MAX_DELAY)
+    for key, free in keys.items():
+        cache.add(key, 0, KEPT_SECONDS)
+        try:
+            count = cache.incr(key)
+        except ValueError:  # it ended just now
+            count = 1
+        if count >= free:
+            delay = min(MAX_DELAY, 2.0 ** min(count - free, 10))
+            cache.set(f"{key}.until", now + delay, MAX_DELAY)
+    return 0.0
+
+
+def forget(request: HttpRequest, username: str) -> None:
+    """The password was right: the name's count ends. The address's own stays, or one account would free all guesses."""
+    for key in list(_keys(request, username))[:1]:
+        caches["throttle"].delete_many([key, f"{key}.until"])
+
+
+def remember_browser(response: HttpResponse, username: str) -> None:
+    """Give the browser what shows next time that this person has signed in there."""
+    value = signing.dumps([username.casefold()[:150], time.time_ns()], salt=_SALT)
+    is_secure = settings.SESSION_COOKIE_SECURE
+    response.set_cookie(
+        COOKIE, value, COOKIE_SECONDS, path="/sign-in/", secure=is_secure, httponly=True, samesite="Lax"
+    )

@@ -1,0 +1,111 @@
+"""Guessing passwords is slowed, and nobody is kept out by it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.http import HttpResponse
+from django.test import Client
+
+from cronium_admin.access import throttle
+from cronium_admin.access.models import User
+from tests.conftest import Api
+
+PASSWORD = "a long secret"
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return int(self.now * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(throttle, "time", made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _fresh(people: dict[str, User]) -> Iterator[None]:
+    caches["throttle"].clear()
+    for user in people.values():
+        user.set_password(PASSWORD)
+        user.save()
+    yield
+    caches["throttle"].clear()
+
+
+def _try(client: Client, name: str = "admin", password: str = "guess", address: str = "192.0.2.1") -> HttpResponse:
+    form = {"username": name, "password": password}
+    return client.post("/sign-in/", form, REMOTE_ADDR=address)  # type: ignore[return-value]
+
+
+def _guess(times: int, **more: Any) -> list[int]:
+    return [_try(Client(), **more).status_code for _ in range(times)]
+
+
+def test_after_some_wrong_passwords_attempts_wait(clock: Clock) -> None:
+    assert _guess(7) == [200] * 5 + [429] * 2
+    answer = _try(Client())
+    assert answer["Retry-After"] == "1"
+    assert "Wait a moment" in answer.content.decode()
+    waits = []
+    for _ in range(8):
+        clock.now += throttle.MAX_DELAY
+        assert _try(Client()).status_code == 200
+        waits.append(int(_try(Client())["Retry-After"]))
+    assert waits == [2, 4, 8, 16, 30, 30, 30, 30]
+
+
+def test_who_knows_the_password_gets_in_after_the_wait_however_many_guesses_are_refused(clock: Clock) -> None:
+    _guess(100)
+    clock.now += 1.5
+    assert _try(Client(), password=PASSWORD).status_code == 302
+    assert _guess(1) == [200], "the count ends"
+
+
+def test_another_address_waits_for_nothing(clock: Clock) -> None:
+    _guess(100)
+    assert _try(Client(), password=PASSWORD, address="192.0.2.2").status_code == 302
+
+
+def test_a_browser_that_was_signed_in_is_not_kept_out_from_the_same_address(clock: Clock) -> None:
+    known = Client()
+    assert _try(known, password=PASSWORD).status_code == 302
+    known.post("/sign-out/")
+    _guess(100)
+    assert _try(known, password=PASSWORD).status_code == 302
+    known.post("/sign-out/")
+    codes = [_try(known).status_code for _ in range(7)]
+    assert codes[-1] == 429, "and can't guess without end itself"
+    other = Client()
+    other.cookies[throttle.COOKIE] = known.cookies[throttle.COOKIE].value
+    assert _try(other, name="viewer").status_code == 200
+
+
+def test_many_names_of_one_address_wait_too(clock: Clock) -> None:
+    codes = [_try(Client(), name=f"person-{n}").status_code for n in range(60)]
+    assert codes[:50] == [200] * 50
+    assert codes[-1] == 429
+
+
+def test_networks_of_ipv6_count_as_one(clock: Clock) -> None:
+    codes = [_try(Client(), address=f"2001:db8::{n:x}").status_code for n in range(1, 8)]
+    assert codes[-1] == 429
+    assert _try(Client(), address="2001:db8:0:1::1").status_code == 200
+
+
+def test_sessions_and_tokens_go_on(clock: Clock, admin: Api) -> None:
+    client = Client()
+    client.force_login(admin.user)  # type: ignore[arg-type]
+    _guess(100)
+    assert client.get("/jobs/").status_code == 200
+    assert admin.get("/jobs").status_code == 200
+    assert _try(Client(), name="x" * 100_000).status_code in (200, 429)
