@@ -36,8 +36,8 @@ LABELS = {
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _FULL_LOG = {
-    OnLogLimit.STOP: "It ends as failed, with the reason output_limit.",
-    OnLogLimit.DROP: "The script runs on; what is dropped is counted.",
+    OnLogLimit.STOP: "The run is stopped and counts as failed.",
+    OnLogLimit.DROP: "The script goes on. Dropped output is counted.",
 }
 _NUMBER = {"invalid": "Must be a number."}
 _WHOLE = {"invalid": "Must be a whole number."}
@@ -56,7 +56,7 @@ class JobForm(forms.Form):
     log_limit_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
     on_log_limit = forms.CharField(required=False)
     image = forms.CharField(required=False)
-    timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Say after how many seconds it ends."})
+    timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Enter the timeout in seconds."})
     network = forms.CharField(required=False)
     egress_text = forms.CharField(required=False)
     read_only_root = forms.BooleanField(required=False)
@@ -152,7 +152,7 @@ class JobForm(forms.Form):
     @property
     def problem_count(self) -> str:
         count = len(self.summary)
-        return f"{count} thing{'s' if count != 1 else ''} to mend"
+        return f"Fix {count} field{'s' if count != 1 else ''}:"
 
     @property
     def kept(self) -> dict[str, int]:

@@ -9,10 +9,10 @@ from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job, Network
 
 EXPLAINED = {
-    Network.ISOLATED: "The runtime API and nothing else.",
-    Network.NONE: "No network at all, and so no runtime API: no input, output, variables or condition.",
-    Network.EGRESS: "The runtime API, and only the hosts listed here, through a proxy.",
-    Network.OPEN: "An ordinary network: the internet, and whatever the host itself can reach.",
+    Network.ISOLATED: "Default: no internet. Input, output and variables work.",
+    Network.NONE: "No network at all. Input, output, variables and conditions do not work.",
+    Network.EGRESS: "Only the hosts listed below, through a proxy. Input, output and variables work.",
+    Network.OPEN: "The internet, and every address that the host itself can reach.",
 }
 
 

@@ -14,6 +14,7 @@ from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
+from cronium_admin.plain_errors import reword
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
 
@@ -124,7 +125,7 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         job.full_clean(exclude=[*problems, "created_by"], validate_constraints=False)
     except ValidationError as error:
         for name, errors in error.error_dict.items():
-            problems.setdefault(name, []).extend(errors)
+            problems.setdefault(name, []).extend(reword(name, each) for each in errors)
     if problems:
         raise ValidationError(problems)
 

@@ -21,9 +21,10 @@ class Bound:
     def check(self, value: Decimal | int) -> None:
         """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
         if value > self.high:
-            raise ValidationError(f"The ceiling is {self.high} {self.unit}; {value} is over it.", code="ceiling")
+            raise ValidationError(f"{self.high:,} {self.unit} at most; this is {value:,}.", code="ceiling")
         if value < self.low:
-            raise ValidationError(f"At least {self.low} {self.unit}; {value} is too little.", code="floor")
+            unit = self.unit.removesuffix("s") if self.low == 1 else self.unit
+            raise ValidationError(f"{self.low:,} {unit} or more; this is {value:,}.", code="floor")
 
 
 CPU = Bound("cpu", Decimal("0.05"), Decimal("2"), "CPU")

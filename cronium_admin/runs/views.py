@@ -21,7 +21,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import outcome
+from cronium_admin.runs import outcome, reasons
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import AS_IT_IS, Overrides
@@ -182,6 +182,7 @@ def _context(run: Run) -> dict[str, Any]:
         "run": run,
         "again": _again(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
+        "reason": reasons.describe(run.reason),
         "events": run.events.all(),
         "phases": steps,
         "head_lines": head_lines,

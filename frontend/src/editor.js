@@ -9,6 +9,7 @@ import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
 import { isDark, looks, typeOver } from "./code.js";
 import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
+import { ago } from "./times.js";
 
 const form = document.getElementById("job-form");
 const path = location.pathname;
@@ -90,7 +91,7 @@ function jsonHint() {
   const field = form.elements.input_text;
   const hint = document.getElementById("input-hint");
   const say = () => {
-    let words = "Any JSON value; empty means none.";
+    let words = "Any JSON value. Empty: none.";
     if (field.value.trim()) {
       try {
         JSON.parse(field.value);
@@ -143,6 +144,7 @@ function offerDraft() {
   if (!draft || JSON.stringify(draft.fields) === clean || form.dataset.bound === "true") return;
   const bar = document.getElementById("draft");
   bar.hidden = false;
+  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${ago(Date.now() - draft.at)}` : "";
   bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restore(draft.fields); bar.hidden = true; view.focus(); });
   bar.querySelector("[data-draft-drop]").addEventListener("click", () => { dropDraft(path); bar.hidden = true; view.focus(); });
 }

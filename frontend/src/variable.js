@@ -6,6 +6,7 @@ import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
 import { isDark, looks, typeOver } from "./code.js";
 import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
+import { ago } from "./times.js";
 
 const HINT_AFTER_MS = 300;
 const form = document.getElementById("variable-form");
@@ -99,6 +100,7 @@ function offerDraft() {
   if (!draft || JSON.stringify(draft.fields) === clean || form.dataset.bound === "true") return;
   const bar = document.getElementById("draft");
   bar.hidden = false;
+  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${ago(Date.now() - draft.at)}` : "";
   bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restore(draft.fields); bar.hidden = true; });
   bar.querySelector("[data-draft-drop]").addEventListener("click", () => { dropDraft(path); bar.hidden = true; view.focus(); });
 }

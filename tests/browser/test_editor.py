@@ -39,7 +39,7 @@ def test_errors_stand_beside_their_fields_and_keep_what_was_typed(
     page.get_by_role("button", name="Save", exact=True).click()
 
     summary = page.locator("#problems")
-    expect(summary).to_contain_text("Nothing was saved")
+    expect(summary).to_contain_text("Not saved")
     for label in ("Environment", "Image", "Timeout", "Input"):
         expect(summary.locator("li", has_text=re.compile(f"^{label}: "))).to_have_count(1)
     expect(page.locator("#env-error")).to_contain_text("PATH")
@@ -85,7 +85,7 @@ def test_leaving_with_unsaved_text_asks_and_the_text_can_be_brought_back(visit: 
     page.get_by_role("link", name="Profiles").click()
     expect(page).to_have_url(re.compile("/profiles/"))
     page.goto("/jobs/new/")
-    page.get_by_role("button", name="Bring it back").click()
+    page.get_by_role("button", name="Restore").click()
     expect(page.locator(".cm-content")).to_contain_text("half a thought")
 
 
@@ -104,7 +104,7 @@ def test_a_full_log_is_dropped_or_stops_the_run_as_the_job_says(visit: Callable[
 
     page.locator("#problems").get_by_role("link", name=re.compile("^Log limit")).click()
     expect(limit).to_be_focused()
-    expect(page.locator("#log_limit_mb-error")).to_contain_text("1000 MB of log")
+    expect(page.locator("#log_limit_mb-error")).to_contain_text("1,000 MB of log")
     expect(drop).to_be_checked()
     limit.fill("7")
     page.get_by_role("button", name="Save", exact=True).click()

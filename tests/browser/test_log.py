@@ -44,7 +44,7 @@ def test_the_log_is_whole_whether_opened_before_during_or_after(visit: Callable[
     before = visit(at=narrow).page
     before.goto(f"/runs/{run_id}/")
     logview.expect_state(before, "Queued")
-    expect(before.locator('[data-log="empty"]')).to_contain_text("Nothing written yet")
+    expect(before.locator('[data-log="empty"]')).to_contain_text("No output yet")
 
     narrow.until(lambda: narrow.get(first)["status"] == "running", 90)
     open_gate(narrow, first)

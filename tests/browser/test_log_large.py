@@ -5,6 +5,7 @@ CRONIUM_TEST_LOG_LINES makes it another size; what was measured is printed (pyte
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -104,7 +105,7 @@ def test_a_link_into_it_a_filter_and_find(page: Page, server: Server, huge: str)
     _check(page.evaluate(_SHOWN, None))
     expect(page.locator(".log-row.marked")).to_have_count(3)
 
-    page.get_by_role("group", name="Lines").get_by_role("button", name="err").click()
+    page.get_by_role("group", name="Lines").get_by_role("button", name=re.compile("^stderr")).click()
     count = LINES // ERRORS
     expect(logview.status(page)).to_have_text(f"{count:,} of {LINES:,} lines shown (stderr) · complete", timeout=60_000)
     near = (middle // ERRORS + 1) * ERRORS
@@ -113,7 +114,7 @@ def test_a_link_into_it_a_filter_and_find(page: Page, server: Server, huge: str)
     page.locator('[data-log="scroll"]').press("End")
     expect(logview.text(page, LINES)).to_have_text(text_of(LINES))
 
-    page.get_by_role("group", name="Lines").get_by_role("button", name="all").click()
+    page.get_by_role("group", name="Lines").get_by_role("button", name="All").click()
     logview.focus(page)
     page.keyboard.press("/")
     began = time.monotonic()

@@ -39,7 +39,7 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
     page.get_by_role("button", name="Save", exact=True).click()
 
     settings = page.locator(".pairs")
-    expect(settings.locator(".n-egress")).to_have_text("egress")
+    expect(settings.locator(".n-egress")).to_have_text("listed hosts only")
     expect(settings.locator(".hosts li")).to_have_text(["api.example.com:443", "*.example.org:*"])
     job = server.call("GET", f"/jobs/{name.lower().replace(' ', '-')}")
     assert (job["network"], job["egress"]) == ("egress", ["api.example.com:443", "*.example.org:*"])

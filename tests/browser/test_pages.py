@@ -127,7 +127,7 @@ def test_a_page(look: Callable[..., Page], scenery: Scenery, name: str, width: s
     ("path", "heading"),
     [
         ("/jobs/", "No jobs yet"),
-        ("/runs/", "Nothing has run yet"),
+        ("/runs/", "No runs yet"),
         ("/variables/", "No variables yet"),
         ("/access/", ""),
     ],
@@ -159,7 +159,7 @@ def test_the_log_in_every_state(look: Callable[..., Page], scenery: Scenery, wid
     page.keyboard.type("(")
     page.get_by_role("button", name="Regular expression").click()
     expect(page.locator("#find-error")).to_be_visible()
-    page.get_by_role("group", name="Lines").get_by_role("button", name="err").click()
+    page.get_by_role("group", name="Lines").get_by_role("button", name=re.compile("^stderr")).click()
     expect(logview.status(page)).to_contain_text("shown (stderr)")
     examine(page)
     page.emulate_media(color_scheme="light")

@@ -82,7 +82,7 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
         }"""
     )
     expect(page.locator("#run-details")).to_contain_text("image_missing")
-    expect(page.locator('[data-log="empty"]')).to_have_text("This run wrote nothing.")
+    expect(page.locator('[data-log="empty"]')).to_have_text("This run wrote no output.")
 
 
 def test_an_image_name_with_blanks_is_refused_beside_its_field(visit: Callable[..., Visitor], server: Server) -> None:

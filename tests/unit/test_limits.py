@@ -16,9 +16,9 @@ from cronium_admin.profiles.service import delete_profile, save_profile
 from tests.conftest import Api
 
 OUTSIDE = [
-    *[("cpu", Decimal("2.01"), "2 CPU"), ("cpu", Decimal("0.04"), "0.05"), ("memory_mb", 2049, "2048 MB")],
-    *[("memory_mb", 31, "32"), ("pids", 1001, "1000 processes"), ("pids", 9, "10")],
-    *[("log_limit_mb", 1001, "1000 MB of log"), ("log_limit_mb", 0, "1 MB")],
+    *[("cpu", Decimal("2.01"), "2 CPU"), ("cpu", Decimal("0.04"), "0.05"), ("memory_mb", 2049, "2,048 MB")],
+    *[("memory_mb", 31, "32"), ("pids", 1001, "1,000 processes"), ("pids", 9, "10")],
+    *[("log_limit_mb", 1001, "1,000 MB of log"), ("log_limit_mb", 0, "1 MB")],
 ]
 EDGES = [
     *[("cpu", Decimal("2")), ("cpu", Decimal("0.05")), ("memory_mb", 2048), ("memory_mb", 32), ("pids", 1000)],

@@ -131,7 +131,7 @@ def test_the_pages_say_how_much_and_what_then(people: dict[str, User], job: Job)
     Job.objects.update(on_log_limit="drop", log_limit_mb=1000)
     drops = launch(Job.objects.select_related("profile").get(), None)
     for address, says in (
-        (f"/runs/{stops.pk}/", "50 MB, then stopped"),
+        (f"/runs/{stops.pk}/", "50 MB, then the run is stopped"),
         (f"/runs/{drops.pk}/", "1,000 MB, the rest is dropped"),
         ("/jobs/report/", "1,000 MB, the rest is dropped"),
     ):

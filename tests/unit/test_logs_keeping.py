@@ -31,7 +31,7 @@ def test_what_is_out_of_bounds_is_refused_by_its_field(editor: Api, job: Job, fi
 
 
 def test_the_refusal_names_the_ceiling(editor: Api, job: Job) -> None:
-    assert "The ceiling is 36500 days" in editor.patch("/jobs/report", {"log_keep_days": 36_501}).json()["detail"]
+    assert "36,500 days at most" in editor.patch("/jobs/report", {"log_keep_days": 36_501}).json()["detail"]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_editor_saves_both_and_shows_them_again(client: Client) -> None:
     assert "90 days, all runs" in shown, "and what holds where nothing is said"
 
 
-@pytest.mark.parametrize(("value", "says"), [("-1", "At least 0 days"), ("99999", "36500 days"), ("x", "whole number")])
+@pytest.mark.parametrize(("value", "says"), [("-1", "0 days or more"), ("99999", "36,500 days"), ("x", "whole number")])
 def test_a_mistake_in_the_editor_stands_by_its_field(client: Client, value: str, says: str) -> None:
     answer = client.post("/jobs/new/", {**GOOD, "log_keep_days": value})
     assert answer.status_code == 422
@@ -83,7 +83,7 @@ def test_without_a_setting_logs_are_kept_for_ninety_days_whatever_their_number()
 
 @pytest.mark.parametrize(
     ("values", "shown"),
-    [((14, None), "14 days"), ((1, 20), "1 day, last 20 runs"), ((0, 0), "at any age, all runs"), ((None, None), None)],
+    [((14, None), "14 days"), ((1, 20), "1 day, last 20 runs"), ((0, 0), "for ever, all runs"), ((None, None), None)],
 )
 def test_the_jobs_page_says_what_it_keeps_of_its_own(
     client: Client, job: Job, values: tuple[int | None, int | None], shown: str | None

@@ -9,6 +9,7 @@ from cronium_admin.access.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
+from tests.conftest import Api
 
 GOOD: dict[str, Any] = {
     "name": "Nightly report",
@@ -63,15 +64,15 @@ def test_the_blank_editor_begins_with_a_starter_and_the_defaults(client: Client)
         ("script", " \n", "The script is empty"),
         ("language", "perl", "perl is not one"),
         ("profile", "huge", "There is no profile"),
-        ("cpu", "3", "The ceiling is 2 CPU"),
+        ("cpu", "3", "2 CPU at most"),
         ("cpu", "fast", "Must be a number."),
-        ("memory_mb", "4096", "The ceiling is 2048 MB"),
-        ("pids", "1", "At least 10 processes"),
-        ("log_limit_mb", "1001", "The ceiling is 1000 MB of log"),
+        ("memory_mb", "4096", "2,048 MB at most"),
+        ("pids", "1", "10 processes or more"),
+        ("log_limit_mb", "1001", "1,000 MB of log at most"),
         ("log_limit_mb", "some", "Must be a whole number."),
-        ("on_log_limit", "keep", "is not a valid choice"),
-        ("timeout_seconds", "-5", "At least 1 seconds"),
-        ("timeout_seconds", "", "Say after how many seconds"),
+        ("on_log_limit", "keep", "is not one of the choices"),
+        ("timeout_seconds", "-5", "1 second or more"),
+        ("timeout_seconds", "", "Enter the timeout in seconds"),
         ("image", "two words", "Not an image name"),
         ("input_text", '{"day": ', "not valid JSON"),
         ("tags_text", "Ünï", "is not a tag"),
@@ -98,7 +99,7 @@ def test_a_mistake_stands_by_its_field_and_nothing_typed_is_lost(
 def test_all_mistakes_show_at_once(client: Client) -> None:
     answer = client.post("/jobs/new/", {**GOOD, "cpu": "9", "image": "A B", "script": ""})
     text = answer.content.decode()
-    assert "Nothing was saved: 3 things to mend" in text
+    assert "Not saved. Fix 3 fields:" in text
     for target in ("#id_cpu", "#id_image", "#id_script"):
         assert f'href="{target}"' in text
 
@@ -138,7 +139,7 @@ def test_a_cap_of_the_installation_is_said_beside_the_field(client: Client, sett
     assert "CRONIUM_LOG_LIMIT_MB" not in client.get("/jobs/new/").content.decode()
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_limit_mb": 10})
     text = client.get("/jobs/new/").content.decode()
-    assert "CRONIUM_LOG_LIMIT_MB gives no run more than 10." in text
+    assert "CRONIUM_LOG_LIMIT_MB allows 10 at most." in text
     assert text.count("10 MB log") == 3, "each profile shows what a run really gets"
 
 
@@ -185,3 +186,14 @@ def test_a_queue_is_kept_checked_and_default_when_emptied(client: Client, job: J
         assert client.post("/jobs/report/edit/", sent | more).status_code == 302
         job.refresh_from_db()
         assert job.queue == stored
+
+
+def test_complaints_of_built_in_validators_are_in_our_words(client: Client, editor: Api, job: Job) -> None:
+    """On the page and in the API alike."""
+    long = client.post("/jobs/report/edit/", {"name": "x" * 121, "language": "bash", "script": "true"}).content.decode()
+    assert "120 characters at most; this has 121." in long
+    empty = editor.patch("/jobs/report", {"script": "", "name": ""}).json()
+    assert empty["fields"] == {"script": ["Write a script."], "name": ["Give it a name."]}
+    for text in (long, str(empty)):
+        assert "Ensure this" not in text
+        assert "cannot be" not in text

@@ -207,10 +207,10 @@ def test_a_profiles_runtime_is_set_shown_and_taken_back(client: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"cpu": "4"}, "The ceiling is 2 CPU"),
-        ({"memory_mb": "9999"}, "The ceiling is 2048 MB"),
-        ({"pids": "5"}, "At least 10 processes"),
-        ({"log_limit_mb": "5000"}, "The ceiling is 1000 MB of log"),
+        ({"cpu": "4"}, "2 CPU at most"),
+        ({"memory_mb": "9999"}, "2,048 MB at most"),
+        ({"pids": "5"}, "10 processes or more"),
+        ({"log_limit_mb": "5000"}, "1,000 MB of log at most"),
         ({"pids": "many"}, "Enter a whole number."),
         ({"name": "Not A Name"}, "Lower-case letters"),
         ({"name": "large"}, "already"),

@@ -34,7 +34,7 @@ def test_empty_says_how_to_begin(client: Client, people: dict[str, User]) -> Non
     client.force_login(people["viewer"])
     text = client.get("/jobs/").content.decode()
     assert "Write the first job" not in text
-    assert "ask an editor" in text
+    assert "Ask an editor" in text
 
 
 def test_search_looks_at_name_address_and_tags(client: Client, make_job: Callable[..., Job]) -> None:
@@ -118,7 +118,7 @@ def test_pages_of_fifty(client: Client, make_job: Callable[..., Job]) -> None:
     for number in range(51):
         make_job(name=f"Job {number:02d}", slug=f"n-{number}")
     first = client.get("/jobs/").content.decode()
-    assert "1 to 50 of 51" in first
+    assert "1–50 of 51" in first
     assert "Job 50" not in first
     assert "Job 50" in client.get("/jobs/", {"page": 2}).content.decode()
     assert "Job 50" in client.get("/jobs/", {"page": "junk"}).content.decode() or "Job 00" in first

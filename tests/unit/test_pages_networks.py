@@ -52,7 +52,7 @@ class TestChoosing:
     def test_a_new_job_begins_isolated_and_says_what_each_network_is(self, client: Client) -> None:
         text = client.get("/jobs/new/").content.decode()
         assert " checked" in _radio(text, "isolated")
-        for says in ("The runtime API and nothing else", "no runtime API", "through a proxy", "An ordinary network"):
+        for says in ("Default: no internet", "No network at all", "through a proxy", "every address that the host"):
             assert says in text
 
     def test_hosts_are_typed_a_line_each(self, client: Client) -> None:
@@ -122,7 +122,7 @@ class TestTheOpenNetwork:
 
     def test_an_editor_renames_disables_or_closes_an_open_job(self, client: Client, open_job: Job) -> None:
         text = client.get("/jobs/open/edit/").content.decode()
-        assert "only an administrator changes what it runs" in text
+        assert "only an administrator can change what it runs" in text
         assert " checked" in _radio(text, "open")
         assert " disabled" not in _radio(text, "open")
         shut = {name: value for name, value in UNTOUCHED.items() if name != "enabled"}
@@ -160,7 +160,7 @@ class TestTheOpenNetwork:
         *[
             ("isolated", "isolated", "shield-check"),
             ("none", "no network", "world-off"),
-            ("egress", "egress", "filter"),
+            ("egress", "listed hosts only", "filter"),
         ],
         ("open", "open network", "world"),
     ],

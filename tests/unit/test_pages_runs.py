@@ -50,7 +50,7 @@ def test_phases(claimed: Any, started: Any, finished: Any, now: float, expected:
 
 
 def test_no_runs_yet(client: Client, people: dict[str, User]) -> None:
-    assert "Nothing has run yet" in client.get("/runs/").content.decode()
+    assert "No runs yet" in client.get("/runs/").content.decode()
     assert "No run matches" in client.get("/runs/", {"status": "failed"}).content.decode()
 
 
@@ -102,7 +102,7 @@ def test_a_finished_run_is_whole_on_the_page(client: Client, run: Run, people: d
         host="a", output={"rows": 0}, output_at=timezone.now(),
     )  # fmt: skip
     text = client.get(f"/runs/{run.pk}/").content.decode()
-    for shown in ("Failed", "Killed for memory at 512 MB", "137", "in 1:23", "peak 511 of 512 MB", "ab" * 32, "&quot;rows&quot;: 0", 'data-live="false"', 'data-expected="812"', "4.0\xa0KB"):  # noqa: E501 # fmt: skip
+    for shown in ("Failed", "Killed for memory at 512 MB", "137", "in 1:23", "peak 511 MB of 512 MB", "ab" * 32, "&quot;rows&quot;: 0", 'data-live="false"', 'data-expected="812"', "4.0\xa0KB"):  # noqa: E501 # fmt: skip
         assert shown in text, shown
     assert "Cancel this run?" not in text
 
@@ -168,7 +168,7 @@ def test_run_with_other_values(client: Client, job: Job) -> None:
 
 def test_run_with_wrong_values_keeps_them(client: Client, job: Job) -> None:
     for field, value, says in (
-        ("timeout_seconds", "99999999", "The ceiling is 86400"),
+        ("timeout_seconds", "99999999", "86,400 seconds at most"),
         ("timeout_seconds", "soon", "Must be a whole number."),
         ("profile", "huge", "There is no profile"),
         ("input", '{"half": ', "not valid JSON"),

@@ -30,7 +30,7 @@ def claimed(run: Run) -> Run:
 
 
 def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api, run: Run) -> None:
-    assert "The engine reports it before the script begins" in client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Verified before the script starts" in client.get(f"/runs/{run.pk}/").content.decode()
     assert viewer.get(f"/runs/{run.pk}/sandbox").json() == {
         "reported": False,
         "version": "",
@@ -44,9 +44,9 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
     assert transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
     for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
         page = client.get(address).content.decode()
-        assert "As the engine reports it" in page
-        assert "1 of 1" in page
-        assert "other than asked" not in page
+        assert "Sandbox verified" in page
+        assert 'all <span class="num">1</span> settings as promised' in page
+        assert "not as promised" not in page
     told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
     assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
     assert told["rows"][0]["reported"] == "512 MB"
@@ -55,7 +55,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
 def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -> None:
     transitions.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE, OTHER]))
     page = client.get(f"/runs/{claimed.pk}/").content.decode()
-    assert "The engine reports 1 of 2 settings other than asked" in page
+    assert "1 of 2 sandbox settings are not as promised" in page
     assert "sidecar: DNS is" in page
     assert "&lt;b&gt;8.8.8.8" in page
     assert "<b>8.8.8.8" not in page

@@ -139,7 +139,7 @@ def limits(value: Any) -> str:
 @register.filter
 def log_limit(value: Any) -> str:
     """What the log of a job or run may hold, and what happens to more."""
-    then = "the rest is dropped" if value.on_log_limit == "drop" else "then stopped"
+    then = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
     return f"{memory(value.limits.log_limit_mb)}, {then}"
 
 

@@ -11,7 +11,7 @@ register = template.Library()
 NETWORKS = {
     "isolated": ("shield-check", "isolated"),
     "none": ("world-off", "no network"),
-    "egress": ("filter", "egress"),
+    "egress": ("filter", "listed hosts only"),
     "open": ("world", "open network"),
 }
 

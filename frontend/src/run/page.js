@@ -4,7 +4,7 @@ import { Viewer } from "./viewer.js";
 const panel = document.querySelector("[data-run]");
 
 if (panel) {
-  const words = { queued: "Queued", starting: "Starting", running: "Running", succeeded: "Succeeded", failed: "Failed", timed_out: "Timed out", cancelled: "Cancelled", errored: "Errored", lost: "Lost" };
+  const words = { queued: "Queued", starting: "Starting", running: "Running", succeeded: "Succeeded", failed: "Failed", timed_out: "Timed out", cancelled: "Cancelled", errored: "Couldn't start", lost: "Lost" };
   const title = document.title.replace(/^[^·]*· /, "");
   let shown = panel.dataset.status;
   let seen = "";

@@ -233,7 +233,7 @@ export class Viewer {
     if (stream && shown.search.trouble) return `${SILENT[0].toUpperCase()}${SILENT.slice(1)}`;
     if (stream && shown.search.looked < this.stage.total) return `Looking for lines on ${stream}…`;
     if (stream) return `No line on ${stream}${this.live ? " yet" : ""}.`;
-    return this.live ? "Nothing written yet. Lines show here the moment they arrive." : "This run wrote nothing.";
+    return this.live ? "No output yet. Lines appear here as they arrive." : "This run wrote no output.";
   }
 
   status(aloud = false, mute = false) {

@@ -1,0 +1,28 @@
+"""Why a run ended as it did, in words for pages. The API gives the codes."""
+
+WORDS = {
+    "oom": "out of memory",
+    "output_limit": "log limit reached",
+    "shutdown": "Cronium was stopped",
+    "engine_restarted": "the Docker Engine was restarted",
+    "engine_error": "error of the Docker Engine",
+    "engine_unreachable": "the Docker Engine did not answer",
+    "address_pool_exhausted": "no free network addresses",
+    "image_missing": "image missing",
+    "image_unusable": "image unusable",
+    "sidecar_unhealthy": "the runtime API did not start",
+    "runtime_missing": "container runtime missing",
+    "sandbox_drift": "sandbox not as promised",
+    "container_gone": "container gone",
+    "secret_unavailable": "secret unavailable",
+    "internal_error": "internal error",
+    "not_delivered": "script not delivered",
+    "host_gone": "host gone",
+    "tampered": "container changed from outside",
+}
+_SAID_BY_THE_STATE = frozenset({"exit_code", "timeout", "cancelled", "lost"})
+
+
+def describe(reason: str) -> str:
+    """Words for a reason; empty where the state itself says it. An unknown code is shown as it is."""
+    return "" if reason in _SAID_BY_THE_STATE else WORDS.get(reason, reason.replace("_", " "))
