@@ -25,7 +25,7 @@ class May(IntEnum):
 RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}
 DUTIES = {
     Role.VIEWER: "Sees jobs, runs, logs and variables. Changes nothing and sees no secret's value.",
-    Role.OPERATOR: "Also runs, cancels and re-runs jobs.",
-    Role.EDITOR: "Also writes, changes and deletes jobs and variables, and gives jobs secrets.",
-    Role.ADMIN: "Also manages people, secrets, images, profiles and hosts, and gives jobs the open network.",
+    Role.OPERATOR: "A viewer who also runs, cancels and re-runs jobs.",
+    Role.EDITOR: "An operator who also writes, changes and deletes jobs and variables, and gives jobs secrets.",
+    Role.ADMIN: "An editor who also manages people, secrets, images, profiles, hosts and open networks.",
 }

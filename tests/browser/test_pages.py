@@ -38,7 +38,12 @@ PAGES = {
     "variable, new": ("/variables/new/", "admin", ".cm-content"),
     "variable, delete": ("/variables/nightly-report/totals/delete/", "admin", "pre.json"),
     "hosts": ("/hosts/", "admin", "main section"),
-    "access": ("/access/", "admin", "h1"),
+    "tokens": ("/access/", "admin", "h1"),
+    "people": ("/access/people/", "admin", "tbody tr"),
+    "person, new": ("/access/people/new/", "admin", "input[name=role]"),
+    "person": ("/access/people/1/", "admin", "input[name=role]"),
+    "account": ("/account/", "vera", "tbody tr"),
+    "password": ("/account/password/", "vera", "form"),
     "not found": ("/jobs/there-is-no-such-job/", "admin", "h1"),
 }
 
