@@ -68,6 +68,8 @@ api.add_router("", operations)
 def _answer(refused: Refused) -> HttpResponse:
     body = {"detail": refused.message, "code": refused.code, "fields": refused.fields}
     response = JsonResponse(body, status=refused.status)
+    if refused.status in (429, 503):
+        response["Retry-After"] = "3"
     if refused.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="cronium"'
     return response

@@ -5,6 +5,7 @@ Who shows a valid session or token waits in another queue than strangers, and ha
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -131,6 +132,9 @@ class Edge:
         self, scope: Scope, receive: Receive, send: Send, client: str, gate: Gate, body: bytes
     ) -> None:
         leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is its client's leaving
+        gone = threading.Event()  # for views that compute long, in their threads
+        leaving.add_done_callback(lambda _: gone.set())
+        scope = {**scope, "client_gone": gone}
         waiting = asyncio.ensure_future(gate.acquire(client))
         try:
             await asyncio.wait({leaving, waiting}, return_when=asyncio.FIRST_COMPLETED)

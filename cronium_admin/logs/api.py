@@ -1,5 +1,6 @@
 """The log over HTTP: windows and search as JSON, a stream that follows it, and the whole as text."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,12 +13,18 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.logs import read, search, stream, whole
 from cronium_admin.logs.codec import Line
+from cronium_admin.logs.search_slots import search_slot
 
 router = Router(tags=["logs"], auth=needs(May.SEE))
 MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
-_ERRORS = ERRORS | {410, 502, 503}  # removed by retention; the archive lacks it; the archive is away
+_ERRORS = ERRORS | {
+    410,
+    429,
+    502,
+    503,
+}  # removed by retention; too many searches; the archive lacks it; the archive is away
 _STREAMS = {"": 0, "stdout": 1, "stderr": 2}
 
 
@@ -80,6 +87,12 @@ def _out(line: Line) -> LineOut:
     return LineOut(seq=line.seq, time=time, stream=read.STREAMS[line.stream], text=line.text.decode(errors="replace"))
 
 
+def _is_gone(request: HttpRequest) -> Callable[[], bool]:
+    """Whether the client has left, as the server's edge notices it."""
+    gone = getattr(request, "scope", {}).get("client_gone")
+    return gone.is_set if gone else lambda: False
+
+
 def _state(run_id: UUID) -> read.State:
     state = read.state(run_id)
     if state is None:
@@ -108,7 +121,8 @@ def lines(
     query = wanted.query()
     if query.text or query.stream:
         try:
-            found, last = search.lines(run_id, query, after, limit, MAX_BYTES)
+            with search_slot():
+                found, last = search.lines(run_id, query, after, limit, MAX_BYTES, is_over=_is_gone(request))
         except search.BadQuery as error:
             raise _refused(error) from error
     else:
@@ -124,7 +138,8 @@ def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After
     """The seqs of the lines that match, without their text; about a second's worth at a time."""
     state = _state(run_id)
     try:
-        found = search.find(run_id, wanted.query(), after, MAX_RANGES)
+        with search_slot():
+            found = search.find(run_id, wanted.query(), after, MAX_RANGES, is_over=_is_gone(request))
     except search.BadQuery as error:
         raise _refused(error) from error
     ended = state.ended and found.looked >= state.lines

@@ -20,8 +20,15 @@ SECONDS = 1.0
 # In instructions of RE2's: measured, 1000 of them take some 4 s for a MB of the worst text.
 MAX_PROGRAM = 10_000
 # Instructions times bytes: what may be done between two looks at the clock, and for one line.
-PART_STEPS, MAX_STEPS = 16 * 10**6, 2 * 10**9
+PART_STEPS, MAX_STEPS = 16 * 10**6, 200 * 10**6
 LEAST_PART = 1024  # bytes
+
+
+IsOver = Callable[[], bool]  # whether nobody waits for the answer any more
+
+
+def _never() -> bool:
+    return False
 
 
 class BadQuery(ValueError):
@@ -96,11 +103,13 @@ class Found:
         return sum(last - first + 1 for first, last in self.ranges)
 
 
-def find(run_id: UUID, query: Query, after: int, max_ranges: int, seconds: float = SECONDS) -> Found:
+def find(
+    run_id: UUID, query: Query, after: int, max_ranges: int, seconds: float = SECONDS, is_over: IsOver = _never
+) -> Found:
     """The matching lines past `after`, until there are `max_ranges` runs of them or the time is over."""
     ranges: list[tuple[int, int]] = []
     looked = after
-    for chunk, numbers, upto in _matching(run_id, query, after, seconds):
+    for chunk, numbers, upto in _matching(run_id, query, after, seconds, is_over):
         for number in numbers:
             seq = chunk.first_seq + number
             if ranges and ranges[-1][1] == seq - 1:
@@ -114,12 +123,18 @@ def find(run_id: UUID, query: Query, after: int, max_ranges: int, seconds: float
 
 
 def lines(
-    run_id: UUID, query: Query, after: int, limit: int, max_bytes: int, seconds: float = SECONDS
+    run_id: UUID,
+    query: Query,
+    after: int,
+    limit: int,
+    max_bytes: int,
+    seconds: float = SECONDS,
+    is_over: IsOver = _never,
 ) -> tuple[list[Line], int]:
     """The matching lines themselves, up to `limit` of them and `max_bytes`, and the last seq that was looked at."""
     found: list[Line] = []
     size, looked = 0, after
-    for chunk, numbers, upto in _matching(run_id, query, after, seconds):
+    for chunk, numbers, upto in _matching(run_id, query, after, seconds, is_over):
         wanted = {chunk.first_seq + number for number in numbers}
         for line in lines_of(chunk.first_seq, bytes(chunk.index), read.data_of(chunk)) if wanted else ():
             if line.seq not in wanted:
@@ -132,10 +147,16 @@ def lines(
     return found, looked
 
 
-def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterator[tuple[LogChunk, list[int], int]]:
+def _matching(
+    run_id: UUID, query: Query, after: int, seconds: float, is_over: IsOver
+) -> Iterator[tuple[LogChunk, list[int], int]]:
     """Each chunk past `after`, with the numbers, from 0, of its lines that match and lie past it, and up to which of
     its lines was looked; at least one part of one chunk, however little the time."""
     finder, end = query.finder(), time.monotonic() + seconds
+
+    def is_time_over() -> bool:
+        return time.monotonic() > end or is_over()
+
     for chunk in read.chunks(run_id, after, batch=16, ahead=read.WHOLE_AHEAD):
         skip = min(max(0, after - chunk.first_seq + 1), chunk.lines)
         streams = _of_stream(chunk, query.stream) if query.stream else None
@@ -143,11 +164,11 @@ def _matching(run_id: UUID, query: Query, after: int, seconds: float) -> Iterato
         if streams is not None and not any(streams):
             numbers: list[int] = []
         elif query.text:
-            numbers, upto = _numbers(read.text_of(chunk), chunk.lines, skip, finder, end)
+            numbers, upto = _numbers(read.text_of(chunk), chunk.lines, skip, finder, is_time_over)
         else:
             numbers = list(range(skip, chunk.lines))
         yield chunk, [n for n in numbers if streams is None or streams[n]], upto
-        if upto < chunk.lines or time.monotonic() > end:
+        if upto < chunk.lines or is_time_over():
             return
 
 
@@ -158,7 +179,7 @@ def _of_stream(chunk: LogChunk, stream: int) -> bytes:
     )
 
 
-def _numbers(text: bytes, lines: int, skip: int, finder: Finder, until: float) -> tuple[list[int], int]:
+def _numbers(text: bytes, lines: int, skip: int, finder: Finder, is_time_over: IsOver) -> tuple[list[int], int]:
     """The numbers of the lines, from 0, past the first `skip` in which something is found, each once; and up to which
     of the `lines` was looked before the time was over."""
     found: list[int] = []
@@ -172,7 +193,7 @@ def _numbers(text: bytes, lines: int, skip: int, finder: Finder, until: float) -
             at = counted = text.find(b"\n", hit) + 1 or len(text)
             number += 1
         at = end
-        if at < len(text) and time.monotonic() > until:
+        if at < len(text) and is_time_over():
             return found, number + text.count(b"\n", counted, at)
     return found, lines
 

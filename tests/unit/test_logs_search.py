@@ -1,11 +1,12 @@
 """Search in a stored log: text and expressions, by stream, line by line, within a time and with a clear refusal."""
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from cronium_admin.logs import search
+from cronium_admin.logs import search, search_slots
 from cronium_admin.logs.search import BadQuery, Query
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -154,3 +155,29 @@ def test_it_finds_while_the_run_goes_on(viewer: Api, run: Run) -> None:
         "lines": 2,
         "ended": False,
     }
+
+
+def test_one_line_costs_no_more_than_a_bounded_number_of_steps(run: Run) -> None:
+    write(run, (1, b"x" * 1_000_000 + b"\n"))
+    with pytest.raises(BadQuery, match="too large for a line"):
+        seqs(run, Query("(x?){150}Q", regex=True))
+
+
+def test_a_search_ends_when_its_client_is_gone(run: Run) -> None:
+    write(run, (1, b"".join(b"line %d\n" % n for n in range(20_000))))
+    found = search.find(run.pk, Query("(l|i|n|e| |\\d){30}Q", regex=True), 0, 10, seconds=60, is_over=lambda: True)
+    assert found.looked < 20_000
+
+
+def test_past_the_slots_a_search_is_refused_and_says_when_to_come_again(
+    viewer: Api, odd: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_slots, "SECONDS", 0.01)
+    with ExitStack() as held:
+        for _ in range(search_slots.AT_ONCE):
+            held.enter_context(search_slots.search_slot())
+        for route in ("logs?q=two", "logs/find?q=two"):
+            answer = viewer.get(f"/runs/{odd.pk}/{route}")
+            assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "busy", "3")
+        assert viewer.get(f"/runs/{odd.pk}/logs").status_code == 200
+    assert get(viewer, odd, "logs/find?q=two")["count"] == 3

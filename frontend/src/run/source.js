@@ -1,5 +1,7 @@
 // What the viewer asks of the server over HTTP: windows of lines, and which lines match. Knows no DOM.
 
+const BUSY_TRIES = 10; // the server computes a few searches at once, and says when to come again
+
 const line = ({ seq, time, stream, text }) => ({ seq, ms: Date.parse(time), stream, text });
 
 export class Source {
@@ -21,7 +23,12 @@ export class Source {
   }
 
   async #json(path, parameters, signal) {
-    const answer = await fetch(`${this.api}${path}?${new URLSearchParams(parameters)}`, { signal, headers: { Accept: "application/json" } });
+    const ask = () => fetch(`${this.api}${path}?${new URLSearchParams(parameters)}`, { signal, headers: { Accept: "application/json" } });
+    let answer = await ask();
+    for (let tries = 0; answer.status === 429 && tries < BUSY_TRIES; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
+      answer = await ask();
+    }
     if (answer.status === 422) throw await this.#refusal(answer);
     if (!answer.ok) throw await this.#failure(answer);
     return answer.json();
