@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "cronium_admin.logs",
     "cronium_admin.runtime",
     "cronium_admin.retention",
+    "cronium_admin.backup",
     "cronium_admin.hosts",
 ]
 MIDDLEWARE = [

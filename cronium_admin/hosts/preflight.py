@@ -23,7 +23,9 @@ def refuse_taken(host: str, port: int) -> None:
 
 
 def refuse_old_tables() -> None:
-    """The database lacks a migration of this version, or can't be reached."""
+    """The database lacks a migration of this version, or can't be reached; or a restoration was interrupted."""
+    if (settings.DATA_DIR / "restore.pending").exists():
+        raise CommandError("A restoration was interrupted here. Run `python manage.py restore --finish` first.")
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())

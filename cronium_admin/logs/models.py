@@ -101,6 +101,7 @@ class LogObject(models.Model):
     bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True, default="")
     stored_at = models.DateTimeField(null=True)
+    shared = models.BooleanField(default=False)  # another installation has it too, so it is not ours to delete
 
     class Meta:
         constraints = [

@@ -76,7 +76,8 @@ def discard(pace: Pace) -> tuple[int, set[str]]:
         if one.store in away:
             continue
         try:
-            open_store(one.store).delete(one.name)
+            if not one.shared:
+                open_store(one.store).delete(one.name)
         except Unavailable as error:
             log.warning("%s could not be deleted (%s); it is tried again", one, error.__cause__)
             away.add(one.store)

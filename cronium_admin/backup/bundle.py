@@ -1,0 +1,101 @@
+"""The file of a backup: a packed tar of a manifest and the members that it lists, each with its size and SHA-256."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cronium_admin.backup.errors import BackupError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_BLOCK = 1024 * 1024
+
+
+def write(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> None:
+    """Whole and for its owner alone under `path`, or not at all."""
+    listed = {name: {"bytes": one.stat().st_size, "sha256": _sha256(one)} for name, one in members.items()}
+    manifest = json.dumps({"format": FORMAT, **facts, "members": listed}, indent=1).encode()
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+                info = tarfile.TarInfo(MANIFEST)
+                info.size, info.mode = len(manifest), 0o600
+                tar.addfile(info, io.BytesIO(manifest))
+                for name, one in members.items():
+                    tar.add(one, name, filter=_plain)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(made)
+        raise
+
+
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """No names and rights of this machine."""
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mode = 0o600
+    return info
+
+
+def unpack(path: Path, folder: Path) -> dict[str, Any]:
+    """The manifest; its members lie in `folder`, whole and as they were. Raises BackupError."""
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            first = tar.next()
+            source = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
+            if source is None:
+                raise BackupError(f"{path} is no backup of Cronium: it does not begin with {MANIFEST}.")
+            manifest: dict[str, Any] = json.loads(source.read())
+            _check_format(path, manifest)
+            _unpack_members(path, tar, manifest["members"], folder)
+    except FileNotFoundError:
+        raise BackupError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise BackupError(f"{path} can't be read: {error}.") from error
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{path} is damaged or no backup of Cronium ({error}). Nothing was restored.") from error
+    return manifest
+
+
+def _check_format(path: Path, manifest: dict[str, Any]) -> None:
+    if manifest["format"] != FORMAT:
+        text = f"{path} has the format {manifest['format']}; this version reads the format {FORMAT}."
+        raise BackupError(f"{text} Restore it with Cronium {manifest.get('version', 'of its time')}.")
+
+
+def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], folder: Path) -> None:
+    """Only plain files that the manifest lists, by their names alone."""
+    for info in tar:
+        if info.offset == 0:  # the manifest itself
+            continue
+        if info.name not in members or not info.isreg() or "/" in info.name or info.name.startswith("."):
+            raise BackupError(f"{path} is damaged: it holds {info.name[:80]!r}, which its manifest does not list.")
+        source = tar.extractfile(info)
+        if source is None or info.size != members[info.name]["bytes"]:
+            raise BackupError(f"{path} is damaged: {info.name} is not as its manifest says. Nothing was restored.")
+        with (folder / info.name).open("wb") as target:
+            while block := source.read(_BLOCK):
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+    for name, told in members.items():
+        found = folder / name
+        if not found.exists() or found.stat().st_size != told["bytes"] or _sha256(found) != told["sha256"]:
+            raise BackupError(f"{path} is damaged: {name} is not as its manifest says. Nothing was restored.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,43 @@
+"""Makes a backup: database with logs, keys, and the facts by which a restoration is checked."""
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from cronium_admin.backup import bundle, databases
+from cronium_admin.backup.errors import BackupError
+
+DATABASE = "database"
+KEYS = ("secret_key", "encryption_key", "instance_id")  # files of the data folder
+
+
+def back_up(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write the backup to `path`, beside whatever runs; what is in it, in facts. Raises BackupError."""
+    if path.exists() and not overwrite:
+        raise BackupError(f"{path} is there already. Choose another name, or give --overwrite.")
+    if not path.parent.is_dir():
+        raise BackupError(f"There is no folder {path.parent}. Make it, or choose another.")
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".cronium-backup-") as folder:
+            dumped = Path(folder) / DATABASE
+            databases.dump(dumped)
+            keys = {name: settings.DATA_DIR / name for name in KEYS if (settings.DATA_DIR / name).is_file()}
+            facts = _facts(dumped)
+            bundle.write(path, facts, {DATABASE: dumped, **keys})
+    except OSError as error:
+        raise BackupError(f"The backup can't be written to {path}: {error}.") from error
+    return facts | {"bytes": path.stat().st_size, "keys": list(keys)}
+
+
+def _facts(dumped: Path) -> dict[str, Any]:
+    sqlite = connection.vendor == "sqlite"
+    return {
+        "version": settings.VERSION,
+        "vendor": connection.vendor,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "migrations": databases.migrations(dumped if sqlite else None),
+    }

@@ -1,0 +1,134 @@
+"""The database into a file and back: SQLite by its backup API, PostgreSQL by its own programs.
+
+`settle` is SQL that both take: it makes what a copy must not go on with end, before anybody can read the copy.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from cronium_admin.backup.errors import BackupError
+
+# How libpq's programs take what Django's OPTIONS hold.
+_OPTIONS = (
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "connect_timeout",
+    "options",
+    "gssencmode",
+    "channel_binding",
+)
+_DROP_ALL = """DO $$ DECLARE one record; BEGIN
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+EXECUTE format('DROP TABLE public.%I CASCADE', one.tablename); END LOOP; END $$;
+"""
+_COUNTED = ("access_user", "jobs_job", "runs_run")
+
+
+def dump(to: Path) -> None:
+    """What is committed now; others go on reading and writing."""
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(to)) as copy, closing(sqlite3.connect(_sqlite_path())) as source:
+            source.backup(copy)  # in one step: a snapshot, whatever is written meanwhile
+            copy.execute("PRAGMA journal_mode=DELETE")
+            check_sqlite(to)
+    else:
+        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={to}")
+
+
+def _sqlite_path() -> str:
+    return str(connection.settings_dict["NAME"])
+
+
+def check_sqlite(path: Path) -> None:
+    """Raises BackupError for a file that SQLite finds damaged."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            found = database.execute("PRAGMA quick_check").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise BackupError(f"The database is damaged: {found}. Nothing was changed.")
+
+
+def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
+    """All in one transaction: the tables that are there go, those of the dump come, and what must end ends."""
+    script = dumped.with_suffix(".sql")
+    _run(
+        "pg_restore",
+        "--no-owner",
+        "--no-privileges",
+        "--schema=public",
+        f"--file={script}",
+        str(dumped),
+        connects=False,
+    )
+    whole = dumped.with_suffix(".whole.sql")
+    with whole.open("wb") as target:
+        target.write(_DROP_ALL.encode())
+        with script.open("rb") as source:
+            shutil.copyfileobj(source, target)
+        target.write("".join(f"{statement};\n" for statement in ("SET search_path = public", *statements)).encode())
+    _run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={whole}")
+
+
+def is_empty() -> bool:
+    """No person, job or run is there."""
+    tables = connection.introspection.table_names()
+    with connection.cursor() as cursor:
+        for table in filter(tables.__contains__, _COUNTED):
+            cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a name of ours
+            if cursor.fetchone():
+                return False
+    return True
+
+
+def migrations(path: Path | None = None) -> list[str]:
+    """The migrations that are applied, as app.name; of a SQLite file, or of the configured database."""
+    query = "SELECT app, name FROM django_migrations ORDER BY app, name"
+    if path is not None:
+        with closing(sqlite3.connect(path)) as database:
+            return [f"{app}.{name}" for app, name in database.execute(query)]
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [f"{app}.{name}" for app, name in cursor.fetchall()]
+
+
+def _run(program: str, *arguments: str, connects: bool = True) -> None:
+    """Passwords go by the environment: an argument is for all to read."""
+    if shutil.which(program) is None:
+        raise BackupError(
+            f"The program {program} is not installed. It comes with PostgreSQL's client programs, such as the package "
+            "postgresql-client; its version must not be older than the server's."
+        )
+    environment = {**os.environ, **(_libpq() if connects else {})}
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BackupError(f"{program} failed: {done.stderr.strip()[-1000:]}")
+
+
+def _libpq() -> dict[str, str]:
+    told: dict[str, Any] = connection.settings_dict
+    names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
+    found = {name: str(told[key]) for key, name in names.items() if told.get(key)}
+    options = told.get("OPTIONS", {})
+    return found | {
+        f"PG{key.replace('_', '').upper()}" if key != "connect_timeout" else "PGCONNECT_TIMEOUT": str(value)
+        for key, value in options.items()
+        if key in _OPTIONS
+    }

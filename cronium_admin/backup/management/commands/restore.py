@@ -1,0 +1,41 @@
+"""`manage.py restore FILE`: puts a backup in the place of this installation."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from cronium_admin.backup.errors import BackupError
+from cronium_admin.backup.restore import finish, restore
+
+
+class Command(BaseCommand):
+    help = "Restores a backup into this installation, which must be stopped, and empty unless --replace is given."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, nargs="?", help="a file that `manage.py backup` wrote")
+        parser.add_argument("--replace", action="store_true", help="restore over people, jobs and runs that are here")
+        parser.add_argument("--finish", action="store_true", help="finish a restoration that was interrupted")
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="go on as the original, with its live runs; only where the original does not run any more",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["finish"] == (options["file"] is not None):
+            raise CommandError("Give either the file of a backup, or --finish.")
+        try:
+            if options["finish"]:
+                self.stdout.write("Finished." if finish() else "There is nothing to finish.")
+                return
+            path = options["file"].absolute()
+            told = restore(path, replace=options["replace"], take_over=options["take_over"])
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Restored the backup of {told['made_at']}, made by Cronium {told['version']}.")
+        if not options["take_over"]:
+            self.stdout.write("This is a copy with an identity of its own; runs that were live in the backup are lost.")
+        self.stdout.write("Run `manage.py migrate`, then start Cronium.")

@@ -1,0 +1,172 @@
+"""Restores a backup. All is unpacked, checked and prepared in a folder of its own; then a list of what is to be put in
+place is written, and only then the first thing is. Whoever is killed after that finishes by `--finish`.
+
+A restored installation is a copy: it takes an identity of its own, and the runs that were live in the backup end as
+lost, since their containers belong to the original. So it touches nothing that the original runs. With `take_over` it
+goes on as the original, which must not run any more.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from cronium_admin.backup import bundle, databases
+from cronium_admin.backup.create import DATABASE, KEYS
+from cronium_admin.backup.errors import BackupError
+
+PENDING = "restore.pending"
+IDENTITY = "instance_id"
+_LOST = "This run was live when the backup was made. Nobody knows how it ended. Run it again if that is safe."
+_NOT_RUN = "This run waited when the backup was made. Run it again if that is safe."
+
+
+def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
+    """Put the backup in the place of this installation; its manifest. Raises BackupError, and then nothing has changed,
+    unless it says that the restoration is to be finished."""
+    _refuse_pending()
+    if not replace and not databases.is_empty():
+        raise BackupError(
+            "This installation is not empty: it has people, jobs or runs. Choose another CRONIUM_DATA_DIR or database, "
+            "or give --replace: what is here now is kept in the data folder (SQLite) or removed (PostgreSQL)."
+        )
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    with _nobody_works():
+        staged = Path(tempfile.mkdtemp(dir=settings.DATA_DIR, prefix="restore-"))  # 0700
+        try:
+            manifest = bundle.unpack(path, staged)
+            _check(manifest, staged)
+            _prepare(staged, take_over)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        _write_pending(staged)
+        finish()
+    return manifest
+
+
+def _refuse_pending() -> None:
+    if (settings.DATA_DIR / PENDING).exists():
+        raise BackupError("A restoration was interrupted here. Run `manage.py restore --finish` first.")
+
+
+@contextmanager
+def _nobody_works() -> Iterator[None]:
+    """Hold the locks of this data folder's workers meanwhile."""
+    held = []
+    try:
+        for path in settings.DATA_DIR.glob("worker-*.lock"):
+            file = path.open("wb")
+            held.append(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BackupError("Cronium is running on this data folder. Stop it, then restore.") from None
+        yield
+    finally:
+        for file in held:
+            file.close()
+
+
+def _check(manifest: dict[str, Any], staged: Path) -> None:
+    vendors = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+    if manifest["vendor"] != connection.vendor:
+        theirs, ours = vendors.get(manifest["vendor"], "another database"), vendors[connection.vendor]
+        raise BackupError(f"The backup is of {theirs}, and this installation uses {ours}. Set CRONIUM_DATABASE_URL.")
+    known = {f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations}
+    if newer := sorted(set(manifest["migrations"]) - known):
+        raise BackupError(
+            f"The backup was made by a newer Cronium ({manifest['version']}; it has {newer[0]}). Install that version "
+            "or a newer one, then restore."
+        )
+    if connection.vendor == "sqlite":
+        databases.check_sqlite(staged / DATABASE)
+
+
+def _prepare(staged: Path, take_over: bool) -> None:
+    """What is staged becomes what is to be: a copy with an identity of its own, or the original."""
+    identity = secrets.token_urlsafe(9)
+    if not take_over:
+        (staged / IDENTITY).write_text(identity)
+    statements = [] if take_over else _settle(identity)
+    if connection.vendor == "sqlite":
+        databases.settle_sqlite(staged / DATABASE, statements)
+    else:
+        (staged / "settle.json").write_text(json.dumps(statements))
+    for file in staged.iterdir():
+        file.chmod(0o600)
+
+
+def _settle(identity: str) -> list[str]:
+    """SQL for both databases. What is live belongs to the original, and so do the objects of its archive."""
+    over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
+    end = f"UPDATE runs_run SET status = '{{}}', reason = 'restored', message = '{{}}', {over} WHERE status IN ({{}})"  # noqa: S608
+    return [
+        end.format("lost", _LOST, "'starting', 'running'"),
+        end.format("cancelled", _NOT_RUN, "'queued'"),
+        "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
+        f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
+        "UPDATE logs_logobject SET shared = TRUE",
+    ]
+
+
+def _write_pending(staged: Path) -> None:
+    """From here on the restoration is finished, whoever is killed."""
+    before = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    pending = settings.DATA_DIR / PENDING
+    made = pending.with_suffix(".new")
+    made.write_text(json.dumps({"staged": staged.name, "before": before}))
+    os.replace(made, pending)
+
+
+def _move(source: Path, target: Path) -> None:
+    """In one step, also to another file system."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        near = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+        shutil.copy2(source, near)
+        os.replace(near, target)
+        source.unlink()
+
+
+def finish() -> bool:
+    """Put in place what is staged; each step may be repeated. False when there is nothing to finish."""
+    pending = settings.DATA_DIR / PENDING
+    if not pending.exists():
+        return False
+    told = json.loads(pending.read_text())
+    staged, before = settings.DATA_DIR / told["staged"], settings.DATA_DIR / told["before"]
+    before.mkdir(mode=0o700, exist_ok=True)
+    connection.close()
+    targets = {name: settings.DATA_DIR / name for name in KEYS}
+    if connection.vendor == "sqlite":
+        targets[DATABASE] = Path(str(connection.settings_dict["NAME"]))
+    elif (staged / DATABASE).exists():
+        databases.restore_postgres(staged / DATABASE, json.loads((staged / "settle.json").read_text()))
+    for name, target in targets.items():
+        if not (staged / name).exists():
+            continue
+        for old in (target, Path(f"{target}-wal"), Path(f"{target}-shm")):
+            if old.exists():
+                _move(old, before / old.name)
+        _move(staged / name, target)
+    pending.unlink()
+    shutil.rmtree(staged, ignore_errors=True)
+    if not any(before.iterdir()):
+        before.rmdir()
+    return True

@@ -1,0 +1,80 @@
+"""A restore drill: beside the original, which goes on with its runs on the same engine; and on PostgreSQL."""
+
+import os
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.engine.conftest import running
+from tests.engine.scaled import DATABASE, KEYS, new_database, url_of
+from tests.engine.server import GATE, Server, environment, manage
+
+OTHER_POOL = "10.217.0.0/16"
+LINES = "for n in $(seq 1 200); do echo line $n; done"
+
+
+def test_a_restored_copy_leaves_the_originals_live_runs_alone(server: Server, tmp_path: Path) -> None:
+    ended = server.run(LINES)
+    assert server.ended(ended)["status"] == "succeeded"
+    live = server.run(f"echo before; {GATE}; echo after")
+    with server.watch(live) as watch:
+        watch.until_line("before")
+    saved, folder = tmp_path / "saved", tmp_path / "copy"
+    manage(server.env, "backup", str(saved))
+    copy = Server(folder, server.token, CRONIUM_SUBNET_POOL=OTHER_POOL)
+    manage(copy.env, "restore", str(saved))
+    manage(copy.env, "migrate", "-v", "0")
+    with running(copy):
+        told = copy.get(live)
+        assert (told["status"], told["reason"]) == ("lost", "restored")
+        assert copy.text(ended) == server.text(ended)
+        assert copy.ended(copy.run("echo the copy works", name="Of the copy", slug="of-the-copy"))["exit_code"] == 0
+        time.sleep(15)  # its reaper and its recovery have looked by now
+        assert server.get(live)["status"] == "running"
+        server.open_gate(live)
+        assert server.ended(live)["status"] == "succeeded"
+        assert server.text(live) == b"before\nafter\n"
+
+
+@pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+def test_postgresql_is_dumped_and_restored_by_its_own_programs(tmp_path: Path) -> None:
+    with new_database() as first, new_database() as second:
+        original = environment(tmp_path / "a", CRONIUM_DATABASE_URL=url_of(first), **KEYS)
+        copy = environment(tmp_path / "b", CRONIUM_DATABASE_URL=url_of(second), **KEYS)
+        saved = tmp_path / "saved"
+        manage(original, "migrate", "-v", "0")
+        manage(original, "bootstrap")
+        manage(original, "shell", "-v0", "-c", _LIVE)
+        manage(original, "backup", str(saved))
+        assert os.stat(saved).st_mode & 0o777 == 0o600
+        manage(copy, "restore", str(saved))
+        manage(copy, "migrate", "--check")
+        for name, status in ((first, "running"), (second, "lost")):
+            with psycopg.connect(url_of(name)) as database:
+                assert database.execute("SELECT status FROM runs_run").fetchall() == [(status,)], name
+        with psycopg.connect(url_of(first)) as one, psycopg.connect(url_of(second)) as two:
+            query = "SELECT instance FROM hosts_installation"
+            assert one.execute(query).fetchall() != two.execute(query).fetchall()
+        assert "not empty" in _refused(copy, str(saved))
+        manage(copy, "restore", "--replace", "--take-over", str(saved))
+        with psycopg.connect(url_of(second)) as database:
+            assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
+
+
+_LIVE = """
+from cronium_admin.hosts.instance import instance
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+launch(Job.objects.first(), None)
+Run.objects.update(status="running", host="x")
+instance()
+"""
+
+
+def _refused(env: dict[str, str], path: str) -> str:
+    with pytest.raises(AssertionError) as refused:
+        manage(env, "restore", path)
+    return str(refused.value)
