@@ -5,7 +5,9 @@ against the script's author, who can always find another disguise.
 """
 
 import base64
+import html
 import json
+import quopri
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -16,11 +18,31 @@ SHORTEST = 4  # characters: less would be found in every other word
 HIDDEN = b"***"
 WRAPPED_AT = (64, 76)  # where tools break long base64
 SHORTEST_WRAPPED = 8
-GATES = (b"%", b"\\", b"'", b"+")
+SHORTEST_GATE = 8
+GATES = (b"%", b"\\", b"'", b"+", b"&", b"=", b'"')
 # What leaves which characters as they are: Python's two ways, encodeURIComponent, URLSearchParams, encodeURI.
 URL_SAFE = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
 _HEX = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
 _ANSI_C = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 39: "\\'", 92: "\\\\"}
+_CORE = re.compile(r"[A-Za-z0-9]+")
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]+")  # as base64 and hexadecimal are
+_LETTERS_AND_DIGITS, _DIGITS, _HEX_DIGITS = (
+    re.compile(kind) for kind in (rb"[A-Za-z0-9]+", rb"[0-9]+", rb"[0-9a-fA-F]+")
+)
+_PLAIN_IN_JSON = re.compile(rb'[^"\\\x00-\x1f]+')
+# How writers of HTML and XML put a quote and an apostrophe, beside `&amp;` and `&lt;`; handlebars and Go put more so.
+_QUOTES_IN_MARKUP = (
+    *((mark, "'") for mark in ('"', "&quot;")),
+    *(("&quot;", mark) for mark in ("&#x27;", "&#39;", "&#039;", "&apos;")),
+    ("&#34;", "&#39;"),
+    ("&#x22;", "&#x27;"),
+)
+_MORE_IN_MARKUP: tuple[dict[str, str], ...] = (
+    {},
+    {"`": "&#x60;", "=": "&#x3D;"},
+    {"`": "&#x60;", "=": "&#x3D;", "/": "&#x2F;"},
+    {"+": "&#43;"},
+)
 _UNQUOTED = re.compile(r"([^\w@%+=:,./-])")
 Span = tuple[int, int]
 
@@ -44,17 +66,44 @@ def disguises(value: str) -> set[bytes]:
     """All that is to be found of `value`: on one line, and long enough not to be found everywhere."""
     found: set[bytes] = set()
     for number, piece in enumerate(_pieces(value)):
-        found |= {form.encode() for form in (piece, *_in_urls(piece), *_escaped(piece), *_in_shells(piece))}
+        texts = (piece, *_in_urls(piece), *_escaped(piece), *_in_shells(piece), *_in_markup(piece), *_in_files(piece))
+        found |= {form.encode() for form in texts}
         if number == 0:
-            found |= set(_base64(piece.encode()))
+            found |= {*_base64(piece.encode()), *_hex(piece.encode())}
     if found:
         found |= {part for whole in (value, value.strip()) for part in _wrapped_base64(whole.encode())}
     return {one for one in found if len(one) >= SHORTEST and b"\n" not in one}
 
 
-def _gate(pattern: bytes) -> bytes:
-    """A byte of it that most text has not: a text without it needs no further look."""
-    return next((mark for mark in GATES if mark in pattern), b"")
+def _core(value: str) -> bytes:
+    """The longest part of it that every disguise but the encoded ones leaves as it is."""
+    return max(_CORE.findall(value), key=len, default="").encode()
+
+
+def _gate(pattern: bytes, cores: list[bytes]) -> bytes:
+    """A part of it that most text has not: a text without it needs no further look."""
+    core = next((core for core in cores if len(core) >= SHORTEST and core in pattern), b"")
+    return core or (b"" if _ENCODED.fullmatch(pattern) else next((mark for mark in GATES if mark in pattern), b""))
+
+
+def _own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
+    """Of an encoded one: a part that it shares with others of its value (the other alphabet, a piece of a line)."""
+    if shared := next((gate for gate in gates if len(gate) >= SHORTEST_GATE and gate in pattern), b""):
+        return shared
+    runs = (_DIGITS if _HEX_DIGITS.fullmatch(pattern) else _LETTERS_AND_DIGITS).findall(pattern)
+    run = max(runs, key=len, default=b"")
+    return run if len(run) >= SHORTEST_GATE else b""  # a long text is also found faster than a short one
+
+
+def _sign(gate: bytes, pattern: bytes) -> bytes:
+    """A part of the pattern that stays as it is when the text around it is written as JSON."""
+    whole = gate if len(gate) >= SHORTEST else pattern
+    return max(_PLAIN_IN_JSON.findall(whole), key=len, default=b"")
+
+
+def _hex(plain: bytes) -> Iterator[bytes]:
+    yield plain.hex().encode()
+    yield plain.hex().upper().encode()
 
 
 def _base64(plain: bytes) -> Iterator[bytes]:
@@ -75,6 +124,7 @@ def _wrapped_base64(plain: bytes) -> Iterator[bytes]:
 
 
 def _in_urls(text: str) -> Iterator[str]:
+    yield quote(quote(text, safe=""), safe="")
     for safe in URL_SAFE:
         encoded = quote(text, safe=safe)
         for form in (encoded, encoded.replace("%20", "+"), encoded.replace("~", "%7E").replace("%20", "+")):
@@ -101,6 +151,37 @@ def _escaped(text: str) -> Iterator[str]:
 def _in_shells(text: str) -> Iterator[str]:
     yield shlex.quote(text)[1:-1]
     yield text.replace("'", "'\\''")
+    yield text.replace("'", "'\"'\"'")
+
+
+def _in_markup(text: str) -> Iterator[str]:
+    """As HTML and XML; what is no ASCII as it is, or by its number."""
+    if not any(mark in text for mark in "&<>\"'`+=/") and text.isascii():
+        return
+    once = html.escape(text, quote=False)
+    forms = [once, once.replace("&gt;", ">"), html.escape(once, quote=False), html.escape(html.escape(text))]
+    for quotation, apostrophe in _QUOTES_IN_MARKUP:
+        for more in _MORE_IN_MARKUP:
+            form = once
+            for mark, written in more.items():
+                form = form.replace(mark, written)
+            forms.append(form.replace('"', quotation).replace("'", apostrophe))
+    forms += ["".join(f"&#{ord(mark)};" if mark in "&<>\"'" else mark for mark in text)]
+    forms += ["".join(f"&#x{ord(mark):x};" if mark in "&<>\"'" else mark for mark in text)]
+    for form in dict.fromkeys(forms):
+        yield form
+        if not form.isascii():
+            yield form.encode("ascii", "xmlcharrefreplace").decode()
+            yield re.sub(r"[^\x00-\x7f]", lambda found: f"&#x{ord(found[0]):x};", form)
+            yield re.sub(r"[^\x00-\x7f]", lambda found: f"&#x{ord(found[0]):X};", form)
+
+
+def _in_files(text: str) -> Iterator[str]:
+    """As SQL and YAML, as CSV, in a regular expression, and in mail."""
+    yield text.replace("'", "''")
+    yield text.replace('"', '""')
+    yield re.escape(text)
+    yield quopri.encodestring(text.encode()).decode().replace("=\n", "")
 
 
 class Masker:
@@ -109,9 +190,11 @@ class Masker:
     def __init__(self, values: Iterable[str] = ()) -> None:
         groups: dict[bytes, set[bytes]] = {}
         for value in values:
-            for pattern in disguises(value):
-                groups.setdefault(_gate(pattern), set()).add(pattern)
+            cores = sorted({_core(piece) for piece in _pieces(value)}, key=len, reverse=True)
+            for pattern in sorted(disguises(value), key=lambda pattern: (len(pattern), pattern)):
+                groups.setdefault(_gate(pattern, cores) or _own_gate(pattern, groups), set()).add(pattern)
         self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
+        self._signs = {_sign(gate, pattern) for gate, patterns in self._groups for pattern in patterns}
         lengths = [len(pattern) for _, patterns in self._groups for pattern in patterns]
         # How many bytes on either side of a border decide whether a secret lies across it.
         self.reach = max(lengths, default=1) - 1
@@ -149,6 +232,8 @@ class Masker:
         """A JSON value without secrets in its texts, keys and numbers. Changes lists and objects in place."""
         if not self._groups:
             return value
+        if not self._may_hold(value):
+            return value
         box = [value]
         waiting: list[Any] = [box]
         while waiting:
@@ -162,6 +247,14 @@ class Masker:
                 node[:] = [self._scalar(child) for child in node]
                 waiting += [child for child in node if isinstance(child, dict | list)]
         return box[0]
+
+    def _may_hold(self, value: Any) -> bool:
+        """Whether a closer look is due: at each of what may be millions of scalars it takes seconds."""
+        try:
+            text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        except RecursionError:
+            return True
+        return any(sign in text for sign in self._signs)
 
     def _scalar(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -183,6 +183,8 @@ def _environment(spec: RunSpec) -> dict[str, str]:
     return {
         "CRONIUM_JOB_ID": spec.run_id,
         "CRONIUM_JOB_TYPE": spec.language,
+        "CRONIUM_RUN_ID": spec.run_id,
+        "CRONIUM_LANGUAGE": spec.language,
         "CRONIUM_EXECUTION_MODE": "container",
         "CRONIUM_EXECUTION_ID": spec.run_id,
         **(alone if spec.network == "none" else {"CRONIUM_RUNTIME_API": f"http://runtime-api:{SIDECAR_PORT}"}),

@@ -25,6 +25,11 @@ READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
 
 
+def _delivered_token(spec: RunSpec) -> tuple[str, ...]:
+    """A script without a network is given none."""
+    return () if spec.network == "none" else (spec.token,)
+
+
 class Slot:
     """Runs one spec. `stop` and `release` may be called from any thread, at any moment, more than once.
 
@@ -48,7 +53,7 @@ class Slot:
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped: Stopped | None = None
         self._released = threading.Event()
-        self._masker = Masker((*spec.secrets.values(), *spec.masked))
+        self._masker = Masker((*spec.secrets.values(), *spec.masked, *_delivered_token(spec)))
         self._peak: int | None = None
         self._began = resumption is not None
         self._ended_alone = False

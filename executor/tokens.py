@@ -33,10 +33,18 @@ def signing_key(secret: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(derived)
 
 
+def expiry(timeout_seconds: float, issued: float) -> int:
+    """The unix second at which a token made at `issued` ends."""
+    return int(issued) + max(TWO_HOURS, int(timeout_seconds) + MARGIN)
+
+
 def mint(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float | None = None) -> Token:
-    """A token for one run, good for two hours or its timeout and a margin, whichever is longer."""
+    """A token for one run, good for two hours or its timeout and a margin, whichever is longer.
+
+    The same arguments give the same token.
+    """
     issued = int(time.time() if now is None else now)
-    expires = issued + max(TWO_HOURS, int(timeout_seconds) + MARGIN)
+    expires = expiry(timeout_seconds, issued)
     claims = {"sub": run_id, "aud": AUDIENCE, "iss": ISSUER, "iat": issued, "nbf": issued - 30, "exp": expires}
     return Token(jwt.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE}), expires)
 

@@ -1,5 +1,6 @@
 """From a run's row to what the executor needs to know of it."""
 
+import time
 from collections.abc import Mapping
 
 from django.conf import settings
@@ -19,7 +20,7 @@ NO_SECRETS: Mapping[str, str] = {}
 
 
 def spec_of(run: Run, instance: str, host: str) -> RunSpec:
-    """The executor's view of `run`, with a token made for it now. SecretUnavailable when one can't be opened."""
+    """The executor's view of `run`, with the run's token. SecretUnavailable when one can't be opened."""
     return _make_spec(run, instance, host, secrets=open_for_run(run.secrets))
 
 
@@ -39,7 +40,9 @@ def spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:
 def _make_spec(
     run: Run, instance: str, host: str, *, secrets: Mapping[str, str] = NO_SECRETS, masked: tuple[str, ...] = ()
 ) -> RunSpec:
-    token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds)
+    # Made again from the row when another process takes the run over, so that it masks the token the script was given.
+    claimed = run.claimed_at.timestamp() if run.claimed_at else None
+    token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
     return RunSpec(
         run_id=str(run.pk),
         instance=instance,
@@ -55,7 +58,7 @@ def _make_spec(
         log_limit_bytes=log_limit(run.log_limit_mb) * MB,
         drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
-        token_expires_at=token.expires_at,
+        token_expires_at=tokens.expiry(run.timeout_seconds, time.time()),  # by the clock that the sidecar sees
         env=run.env,
         secrets=secrets,
         masked=masked,

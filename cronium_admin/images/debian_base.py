@@ -17,7 +17,7 @@ import docker.errors
 from .errors import ImageBuildError
 
 DEBIAN_BASE = "cronium/base:debian"
-SUITE = "bookworm"
+SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
 LABEL_SOURCES = "cronium.sources"
 SCRIPT = Path("base") / "debian-rootfs.sh"

@@ -19,6 +19,9 @@ export function input<T = Json>(): Promise<T>;
 /** Set the run's output, up to 5 MiB of JSON. The last call wins. */
 export function output(value: unknown): Promise<void>;
 /** Facts about this run and its job: all of them, or the one called `field`. */
+export function context(): Promise<{ [field: string]: Json }>;
+export function context<T = Json>(field: string): Promise<T>;
+/** The same by its older name. */
 export function event(): Promise<{ [field: string]: Json }>;
 export function event<T = Json>(field: string): Promise<T>;
 /** The value of NAME (this job's) or shared/NAME (all jobs'); `fallback`, or null, if there is none. */

@@ -170,10 +170,13 @@ async function output(value) {
 }
 
 /** Facts about this run and its job: all of them, or the one called `field`. */
-async function event(field) {
+async function context(field) {
   const query = field === undefined ? "" : `?field=${encodeURIComponent(field)}`;
   return (await call("GET", `context${query}`)).data;
 }
+
+/** The same by its older name. */
+const event = context;
 
 /** The variable's value, or `fallback` if there is no such variable. 0, false, "" and null are values. */
 async function getVariable(key, fallback = null) {
@@ -204,6 +207,7 @@ module.exports = {
   CroniumAPIError,
   CroniumError,
   CroniumTimeoutError,
+  context,
   event,
   getVariable,
   incrementVariable,

@@ -16,6 +16,7 @@ __all__ = [
     "CroniumAPIError",
     "CroniumError",
     "CroniumTimeoutError",
+    "context",
     "event",
     "get_variable",
     "increment_variable",
@@ -62,9 +63,14 @@ def output(value: Any) -> None:
     _call("POST", "output", value, bare=True)
 
 
-def event(field: str | None = None) -> Any:
+def context(field: str | None = None) -> Any:
     """Facts about this run and its job: all as a dict, or the one called `field`."""
     return _call("GET", "context" if field is None else "context?field=" + quote(field, safe=""))[0]
+
+
+def event(field: str | None = None) -> Any:
+    """The same by its older name."""
+    return context(field)
 
 
 def get_variable(key: str, default: Any = None) -> Any:
@@ -92,11 +98,25 @@ def set_condition(condition: bool) -> None:
 
 def __getattr__(name: str) -> Any:
     """`cronium.aio`, the twin for asyncio; who doesn't ask for it doesn't pay for asyncio."""
-    if name != "aio":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import cronium_aio
+    if name == "aio":
+        import cronium_aio
 
-    return cronium_aio
+        return cronium_aio
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_guess(name)}")
+
+
+def _guess(name: str) -> str:
+    """The function that was meant by a name as other libraries or node have it."""
+    import difflib
+    import re
+
+    calls = [each for each in __all__ if each.islower()]
+    snake = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
+    bare = re.sub(r"^(get|set|read|write)_", "", snake)
+    meant = next((each for each in (snake, bare) if each in calls), None)
+    close = difflib.get_close_matches(snake, calls, 1, 0.75)
+    meant = meant or (close[0] if close else None)
+    return f"; did you mean cronium.{meant}()?" if meant and not name.startswith("__") else ""
 
 
 def _variable(key: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import cronium
 
 __all__ = [
+    "context",
     "event",
     "get_variable",
     "increment_variable",
@@ -42,9 +43,14 @@ async def output(value: Any) -> None:
     await _later(cronium.output, value)
 
 
-async def event(field: str | None = None) -> Any:
+async def context(field: str | None = None) -> Any:
     """Facts about this run and its job: all as a dict, or the one called `field`."""
-    return await _later(cronium.event, field)
+    return await _later(cronium.context, field)
+
+
+async def event(field: str | None = None) -> Any:
+    """The same by its older name."""
+    return await _later(cronium.context, field)
 
 
 async def get_variable(key: str, default: Any = None) -> Any:

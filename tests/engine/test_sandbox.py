@@ -118,6 +118,8 @@ def test_inside_the_environment_is_the_promised_one(seen: Seen) -> None:
     assert environment == {
         "CRONIUM_JOB_ID": run_id,
         "CRONIUM_JOB_TYPE": "python",
+        "CRONIUM_RUN_ID": run_id,
+        "CRONIUM_LANGUAGE": "python",
         "CRONIUM_EXECUTION_MODE": "container",
         "CRONIUM_EXECUTION_ID": run_id,
         "CRONIUM_RUNTIME_API": "http://runtime-api:8081",

@@ -1,13 +1,18 @@
 """Secrets are taken out in every disguise, however the bytes are cut, and nothing else is touched."""
 
 import base64
+import html
 import json
+import quopri
 import random
+import re
 import shlex
 import subprocess
 import time
 from typing import Any
 from urllib.parse import quote, quote_plus
+from xml.etree import ElementTree
+from xml.sax import saxutils
 
 import pytest
 
@@ -34,6 +39,12 @@ def ansi_c(value: str) -> bytes:
     """As bash itself writes it."""
     done = subprocess.run(["bash", "-c", 'printf "%q" "$1"', "-", value], env={"LC_ALL": "C"}, capture_output=True)
     return done.stdout
+
+
+def element(value: str) -> ElementTree.Element:
+    made = ElementTree.Element("a")
+    made.text = value
+    return made
 
 
 def disguised(value: str) -> dict[str, bytes]:
@@ -67,6 +78,39 @@ def disguised(value: str) -> dict[str, bytes]:
         "shell": shlex.quote(value).encode(),
         "double quotes": ('"' + "".join("\\" + c if c in '\\"$`' else c for c in value) + '"').encode(),
         "bash, not UTF-8": ansi_c(value),
+        "html, python": html.escape(value).encode(),
+        "html, text": html.escape(value, quote=False).encode(),
+        "html, twice": html.escape(html.escape(value)).encode(),
+        "html, php": html.escape(value).replace("&#x27;", "&#039;").encode(),
+        "html, go": html.escape(value)
+        .replace("&#x27;", "&#39;")
+        .replace("&quot;", "&#34;")
+        .replace("+", "&#43;")
+        .encode(),
+        "html, handlebars": html.escape(value).replace("=", "&#x3D;").replace("`", "&#x60;").encode(),
+        "html, mustache": html.escape(value)
+        .replace("&#x27;", "&#39;")
+        .replace("=", "&#x3D;")
+        .replace("/", "&#x2F;")
+        .encode(),
+        "html, ascii": html.escape(value).encode("ascii", "xmlcharrefreplace"),
+        "html, numbers": "".join(f"&#{ord(c)};" if c in "<>&'\"" else c for c in value).encode(),
+        "xml, text": saxutils.escape(value).encode(),
+        "xml, attribute": saxutils.escape(value, {"'": "&apos;", '"': "&quot;"}).encode(),
+        "xml, quoteattr": saxutils.quoteattr(value)[1:-1].encode()
+        if "\n" not in value
+        else saxutils.escape(value).encode(),
+        "xml, tree": ElementTree.tostring(element(value), "us-ascii")[3:-4],
+        "hex": plain.hex().encode(),
+        "hex, capitals": plain.hex().upper().encode(),
+        "sql": value.replace("'", "''").encode(),
+        "csv": value.replace('"', '""').encode(),
+        "regular expression": re.escape(value).encode(),
+        "url, twice": quote(quote(value, safe=""), safe="").encode(),
+        "quoted-printable": b"".join(
+            quopri.encodestring(value[at : at + 20].encode()) for at in range(0, len(value), 20)
+        ).replace(b"=\n", b""),
+        "single quotes in double": value.replace("'", "'\"'\"'").encode(),
         "trace": ("'" + value.replace("'", "'\\''") + "'").encode(),
     }
     return found
@@ -237,6 +281,35 @@ def test_a_result_is_masked_in_texts_keys_and_numbers() -> None:
     while isinstance(masked, list):
         masked = masked[0]
     assert masked == "***"
+
+
+def test_a_result_without_secrets_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    masker = Masker(['s3cr"et-one', "ünï", "12345678"])
+    monkeypatch.setattr(Masker, "_scalar", lambda *_: pytest.fail("looked at a scalar"))
+    given: list[Any] = [1, 2.5, "text", {"key": None}] * 3
+    assert masker.mask_json(given) is given
+
+
+@pytest.mark.parametrize("value", ['s3cr"et-one', "ünï\\n", "12345678", '"""""', 'a"b"c"d', PEM])
+def test_a_result_with_a_secret_always_is(value: str) -> None:
+    for form in disguised(value).values():
+        assert HIDDEN.decode() in json.dumps(Masker([value]).mask_json({"k": [form.decode()]}))
+
+
+@pytest.mark.parametrize("network", ["isolated", "egress", "none"])
+def test_a_slot_masks_the_token_that_its_script_was_given(network: str) -> None:
+    from ipaddress import IPv4Network
+    from threading import Semaphore
+
+    from tests.fakes.engine import FakeEngine
+    from tests.fakes.specs import Remembering
+
+    spec = make_spec(network=network)
+    slot = Slot(FakeEngine(), spec, Remembering(), SubnetPool(IPv4Network("10.215.0.0/24")), Semaphore(1))
+    for form in disguised(spec.token).values():
+        masked = slot._masker.mask(form)
+        assert (form in masked) is (network == "none")
+        assert network == "none" or not windows(spec.token.encode(), 24) & windows(masked, 24)
 
 
 def test_a_slot_masks_the_result_and_no_other_request() -> None:

@@ -133,6 +133,8 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
     assert set(made["main"]["Env"]) == {
         f"CRONIUM_JOB_ID={spec.run_id}",
         "CRONIUM_JOB_TYPE=bash",
+        f"CRONIUM_RUN_ID={spec.run_id}",
+        "CRONIUM_LANGUAGE=bash",
         "CRONIUM_EXECUTION_MODE=container",
         f"CRONIUM_EXECUTION_ID={spec.run_id}",
         "CRONIUM_RUNTIME_API=http://runtime-api:8081",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -223,3 +224,82 @@ async def test_python_and_node_refuse_what_json_can_not_say() -> None:
     if shutil.which("node"):
         env = environment(Sidecar(9, None, None))  # type: ignore[arg-type]
         assert "CroniumError: undefined can't" in (await run("node", "await cronium.output(undefined)", env)).err
+
+
+ODD_SHELLS = {
+    "trace": "set -x",
+    "trace and verbose": "set -xv",
+    "trace of functions": "set -xETe; trap ': never' DEBUG; trap : ERR",
+    "strict": "set -euo pipefail",
+    "posix": "set -o posix",
+    "no globs, no clobber": "set -fC; shopt -s nocasematch failglob nullglob 2>/dev/null",
+    "separators": "IFS=/:.0123456789",
+    "read-only names": "readonly name host port path body line key data status method place result text at hex _cr=1",
+    "other types": "declare -i name body data line; declare -u method path; declare -A host",
+    "functions of its own": "cat() { echo mine; }; printf() { echo mine; }; read() { false; }; exit() { echo mine; }",
+    "aliases": "shopt -s expand_aliases; alias cat='echo mine' printf='echo mine' local=false",
+    "descriptors": "exec 3</dev/null 4<&0",
+    "locale": "export LC_ALL=C.UTF-8",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_SHELLS)
+async def test_bash_helpers_work_however_the_shell_is_set(inside: tuple[Sidecar, Run], name: str) -> None:
+    sidecar, run_inside = inside
+    script = f"""set +euo pipefail
+{ODD_SHELLS[name]}
+before=$-
+cronium_output '{{"é": [1]}}'
+field=$(cronium_context job)
+cronium_get_variable 'ü b' >/dev/null || [ $? = 4 ]
+[ "$before" = "$-" ] && builtin printf '%s\\n' "$field"
+"""
+    result = await run_inside("bash", script)
+    assert (result.code, result.out) == (0, "héllo\n"), result.err
+    assert sidecar.worker.asked[0]["body"]["output"] == {"é": [1]}
+    assert TOKEN not in result.err
+    assert "_cr" not in result.err.replace("_cr=1", "")
+
+
+async def test_a_trace_shows_a_call_and_nothing_of_the_helper(inside: tuple[Sidecar, Run]) -> None:
+    _, run_inside = inside
+    result = await run_inside("bash", "set -x\ncronium_output '[1]'\ncronium_context job\n:")
+    assert result.err == "+ cronium_output '[1]'\n+ cronium_context job\n+ :\n"
+
+
+def test_loading_it_shows_nothing_of_it_either() -> None:
+    for options, most in [("-x", 0), ("-v", 1), ("-xv", 1), ("-euxo pipefail", 0)]:
+        done = subprocess.run(
+            ["bash", *options.split(), "-c", "cronium_input 2>/dev/null || exit 3"],
+            env={"PATH": os.environ["PATH"], "BASH_ENV": f"{IMAGES}/bash/cronium.sh"},
+            capture_output=True,
+            text=True,
+        )
+        said = [line for line in done.stderr.splitlines() if "cronium_input 2>" not in line]
+        assert done.returncode == 3
+        assert len([line for line in said if "_cronium" in line or line.startswith("#")]) <= most, done.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_context_is_event(inside: tuple[Sidecar, Run], language: str) -> None:
+    _, run_inside = inside
+    result = await run_inside(language, PRINT_EVENT[language].replace("event", "context"))
+    assert json.loads(result.out) == CONTEXT
+
+
+def test_python_tells_the_name_that_was_meant() -> None:
+    code = f"import sys; sys.path.insert(0, {str(IMAGES / 'python')!r})\nimport cronium\n"
+    for name, meant in [
+        ("get_input", "input"),
+        ("set_output", "output"),
+        ("getVariable", "get_variable"),
+        ("imput", "input"),
+    ]:
+        done = subprocess.run([sys.executable, "-c", code + f"cronium.{name}"], capture_output=True, text=True)
+        assert f"did you mean cronium.{meant}()?" in done.stderr, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print(hasattr(cronium, '__path__'), hasattr(cronium, 'xyz'))"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False False\n"

@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.utils import timezone
 
-from cronium_admin.hosts import lease, recovery
+from cronium_admin.hosts import lease, recovery, specs
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
@@ -226,6 +226,14 @@ class TestTakeOver:
         Run.objects.update(status=Status.SUCCEEDED)
         recovery.settle_abandoned()
         assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
+
+    def test_the_token_is_the_one_that_the_script_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(run, Status.RUNNING, started_at=timezone.now())
+        given = specs.spec_of(run, "inst", "a")
+        later = given.token_expires_at + 5000
+        monkeypatch.setattr("time.time", lambda: later)
+        (adopted,) = take_over(run)
+        assert adopted.spec.token == given.token
 
     def test_an_engine_that_is_away_holds_up_no_other_run(self, run: Run, make_job: Callable[..., Job]) -> None:
         """What can't be stopped yet is looked at again: nobody takes it for a run that somebody sees to."""
