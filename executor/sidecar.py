@@ -15,6 +15,7 @@ from executor import log_context
 from executor.attachment import Attachment
 from executor.errors import EngineUnreachable, SidecarUnhealthy
 from executor.events import EventTeller
+from executor.large_requests import LARGE_BYTES, Rate, one_at_a_time
 from executor.networks import Networks
 from executor.spec import MB, Reply, RunSpec, Superseded
 from executor.stream import STDOUT, FrameParser
@@ -40,6 +41,7 @@ class SidecarChannel:
         self._attachment = attachment
         self._spec = spec
         self._answer = answer
+        self._rate = Rate()
         self._events = EventTeller(tell, spec.run_id)
         self._ready = threading.Event()
         self._over = threading.Event()
@@ -124,6 +126,14 @@ class SidecarChannel:
             self._changed.notify_all()
 
     def _take(self, line: bytes) -> None:
+        if len(line) > LARGE_BYTES:
+            self._over.wait(self._rate.seconds_to_wait(len(line)))  # the run waits for itself, and for no other
+            with one_at_a_time:
+                self._take_parsed(line)
+        else:
+            self._take_parsed(line)
+
+    def _take_parsed(self, line: bytes) -> None:
         try:
             message = json.loads(line)
             kind = message.get("type")

@@ -36,7 +36,7 @@ class User(AbstractUser):
 
     def may(self, right: May) -> bool:
         """Whether this person has `right`; an account that is switched off has none."""
-        return self.is_active and RANK[Role(self.role)] >= right
+        return self.is_active and self.role in Role.values and RANK[Role(self.role)] >= right
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser = self.role == Role.ADMIN

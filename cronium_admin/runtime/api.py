@@ -8,23 +8,29 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.paging import cursor, read_cursor
 from cronium_admin.runtime import variables
+from cronium_admin.runtime.models import Variable
 from cronium_admin.runtime.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
 from cronium_admin.runtime.variables import Author, place_at
 
 router = Router(tags=["variables"], auth=needs(May.SEE))
-PAGE_SIZE = 100
+PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
 
 
 @router.get("", response={200: VariablePage, ERRORS: ErrorBody}, summary="Variables, by name")
 def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
-    """`q` is a part of the name."""
+    """`q` is a part of the name. A page ends after 100 variables, or after 1 MiB of values: ask on with `next`."""
     rows = variables.listed(q.replace("\0", ""), scope.replace("\0", ""))
     if after:
         rows = variables.after(rows, *read_cursor(after, str, int))
-    items = list(rows[: PAGE_SIZE + 1])
-    last = items[PAGE_SIZE - 1] if len(items) > PAGE_SIZE else None
-    following = cursor(last.name, last.pk) if last else None
-    return VariablePage(items=[VariableOut.of(row) for row in items[:PAGE_SIZE]], next=following)
+    items, size, has_more = list[Variable](), 0, False
+    for row in rows[: PAGE_SIZE + 1].iterator(chunk_size=8):  # what does not fit is not read
+        has_more = len(items) == PAGE_SIZE or (bool(items) and size + len(row.text or "") > PAGE_BYTES)
+        if has_more:
+            break
+        items.append(row)
+        size += len(row.text or "")
+    following = cursor(items[-1].name, items[-1].pk) if has_more else None
+    return VariablePage(items=[VariableOut.of(row) for row in items], next=following)
 
 
 @router.get("/{scope}/{name}", response={200: VariableOut, ERRORS: ErrorBody}, summary="One variable")

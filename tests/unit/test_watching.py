@@ -42,6 +42,10 @@ def _switch_off(world: World) -> None:  # noqa: F811
     assert User.objects.filter(pk=world.user.pk).update(is_active=False)
 
 
+def _take_role(world: World) -> None:  # noqa: F811
+    assert User.objects.filter(pk=world.user.pk).update(role="")
+
+
 def _change_password(world: World) -> None:  # noqa: F811
     world.user.set_password("quite another one")
     world.user.save()
@@ -57,7 +61,7 @@ async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
     await viewer.until(lambda seen: len(seen.seqs) == 6)
 
 
-@pytest.mark.parametrize("end", [_revoke, _expire, _switch_off])
+@pytest.mark.parametrize("end", [_revoke, _expire, _switch_off, _take_role])
 async def test_a_socket_ends_with_the_right_that_its_token_gave(
     connect: Callable[..., Any],  # noqa: F811
     world: World,  # noqa: F811
@@ -71,7 +75,21 @@ async def test_a_socket_ends_with_the_right_that_its_token_gave(
     assert len(viewer.seqs) == 6
 
 
-@pytest.mark.parametrize("end", [None, _switch_off, _change_password])
+async def test_a_socket_stays_with_a_lower_role_that_may_still_read(
+    connect: Callable[..., Any],  # noqa: F811
+    world: World,  # noqa: F811
+) -> None:
+    await sync_to_async(User.objects.filter(pk=world.user.pk).update)(role="admin")
+    viewer = await connect(world.run.pk, world.token)
+    await world.begin()
+    await sync_to_async(User.objects.filter(pk=world.user.pk).update)(role="viewer")
+    await asyncio.sleep(4 * standing.AGAIN_SECONDS)
+    await world.write((1, b"one\n"))
+    await viewer.until(lambda seen: seen.lines)
+    assert viewer.closed is None
+
+
+@pytest.mark.parametrize("end", [None, _switch_off, _change_password, _take_role])
 async def test_a_socket_ends_with_its_session(
     connect: Callable[..., Any],  # noqa: F811
     world: World,  # noqa: F811

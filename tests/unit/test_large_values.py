@@ -1,0 +1,78 @@
+"""Large values cost a bounded amount: a script's come one at a time and at a rate, and a page of them ends by bytes."""
+
+import json
+import threading
+
+import pytest
+
+from cronium_admin.runtime.api import PAGE_BYTES
+from cronium_admin.runtime.models import Variable
+from executor import large_requests
+from executor.sidecar import SidecarChannel
+from executor.spec import Reply
+from tests.conftest import Api
+from tests.fakes.specs import make_spec
+
+
+class Channels:
+    """Channels of several runs that answer for a while; `most` is how many did at once."""
+
+    def __init__(self, size: int, count: int) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+        request = {"type": "request", "id": 1, "op": "output", "body": {"output": "x" * size}}
+        self._line = json.dumps(request).encode()
+        self._channels = [self._channel() for _ in range(count)]
+
+    def _answer(self, operation: str, body: object) -> Reply:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.05)
+        with self._lock:
+            self.now -= 1
+        return Reply(data=None)
+
+    def _channel(self) -> SidecarChannel:
+        class Attachment:
+            def send(self, data: bytes) -> None: ...
+            def close(self) -> None: ...
+
+        return SidecarChannel(Attachment(), make_spec(), self._answer, lambda *_: None)  # type: ignore[arg-type]
+
+    def ask(self) -> int:
+        threads = [threading.Thread(target=channel._take, args=[self._line]) for channel in self._channels]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.most
+
+
+def test_large_requests_are_served_one_at_a_time_and_small_ones_side_by_side() -> None:
+    assert Channels(large_requests.LARGE_BYTES + 1, 4).ask() == 1
+    assert Channels(10, 4).ask() > 1
+
+
+def test_one_run_has_a_burst_and_then_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(large_requests.time, "monotonic", lambda: now)
+    rate, five = large_requests.Rate(), 5 * 1024 * 1024
+    assert [rate.seconds_to_wait(five) for _ in range(5)] == [0, 0, 0, 4, 9]
+    assert rate.seconds_to_wait(100) == 0
+    now = 1000.0
+    assert rate.seconds_to_wait(five) == 0
+
+
+def test_a_page_of_variables_ends_by_bytes_and_all_come(viewer: Api) -> None:
+    text = json.dumps("x" * 200_000)
+    for number in range(20):
+        Variable.objects.create(name=f"big-{number:02}", text=text, version=1)
+    found, path = [], "/variables"
+    while path:
+        answer = viewer.get(path)
+        assert len(answer.content) < PAGE_BYTES + 10_000
+        page = answer.json()
+        found += [row["name"] for row in page["items"]]
+        path = f"/variables?after={page['next']}" if page["next"] else ""
+    assert found == [f"big-{number:02}" for number in range(20)]
