@@ -30,7 +30,8 @@ system.addEventListener("change", () => showTheme(root.getAttribute("data-theme-
 
 // ---- times and clocks
 const skew = Number(root.dataset.now) ? Number(root.dataset.now) - Date.now() : 0;
-const stamp = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const stamp = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+const utc = (at) => `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
 const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1, hourCycle: "h23" });
 function tick() {
   const now = Date.now() + skew;
@@ -63,7 +64,7 @@ function localise(from) {
   for (const time of all("time[datetime]", from)) {
     const at = new Date(time.dateTime);
     if (time.hasAttribute("data-hour")) time.textContent = hour.format(at);
-    time.title ||= stamp.format(at);
+    time.title ||= `${stamp.format(at)} · ${utc(at)}`;
   }
   tick();
 }

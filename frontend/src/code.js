@@ -1,5 +1,6 @@
 // How code looks and types in CodeMirror: the dashboard's colours, and what the content policy asks of it.
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
@@ -21,6 +22,13 @@ const look = EditorView.theme({
   ".cm-content": { caretColor: "var(--c-accent)" },
   ".cm-cursor": { borderLeftColor: "var(--c-accent)" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--c-accent) 28%, transparent) !important" },
+  ".cm-panel.cm-search": { display: "flex", flexWrap: "wrap", alignItems: "center", gap: "6px", padding: "6px 8px", fontFamily: "inherit", position: "relative" },
+  ".cm-panel.cm-search br": { display: "none" },
+  ".cm-panel.cm-search .cm-textfield": { flex: "1 1 160px", minWidth: "0", maxWidth: "260px", minHeight: "28px", margin: "0", padding: "3px 9px", border: "1px solid var(--c-edge)", borderRadius: "6px", background: "var(--c-surface)", color: "var(--c-text)", font: "13px/18px var(--c-mono)" },
+  ".cm-panel.cm-search .cm-button, .cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "5px", minHeight: "28px", margin: "0", padding: "0 9px", border: "1px solid var(--c-line)", borderRadius: "6px", background: "var(--c-surface)", color: "var(--c-text)", font: "500 13px/18px inherit", fontSize: "13px", cursor: "pointer" },
+  ".cm-panel.cm-search label:has(:checked)": { borderColor: "var(--c-accent)", color: "var(--c-accent)" },
+  ".cm-panel.cm-search label input": { margin: "0", accentColor: "var(--c-accent)" },
+  ".cm-panel.cm-search [name=close]": { position: "static", marginLeft: "auto", width: "28px", height: "28px", fontSize: "18px", color: "var(--c-text)", cursor: "pointer" },
   ".cm-panels": { backgroundColor: "var(--c-surface)", color: "var(--c-text)" },
   ".cm-tooltip": { backgroundColor: "var(--c-surface)", borderColor: "var(--c-line)", color: "var(--c-text)" },
 });
@@ -38,7 +46,13 @@ export const typeOver = EditorView.domEventHandlers({
   },
 });
 
-export const looks = [look, syntaxHighlighting(highlight)];
+// The words of the log's find, where CodeMirror has its own.
+const phrases = EditorState.phrases.of({
+  "next": "Next", "previous": "Previous", "all": "Select all", "match case": "Match case", "regexp": "Regular expression",
+  "by word": "Whole words", "replace": "Replace", "replace all": "Replace all", "close": "Close find",
+});
+
+export const looks = [look, phrases, syntaxHighlighting(highlight)];
 
 /** For a compartment that follows the theme. */
 export const isDark = () => EditorView.darkTheme.of(document.documentElement.getAttribute("data-bs-theme") === "dark");

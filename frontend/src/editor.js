@@ -54,11 +54,20 @@ function startEditor() {
   }
 }
 
-/** Another language keeps the text; only a starter nobody touched, or nothing, gives way to the new starter. */
+/** Another language keeps the text and offers its example; a starter that nobody touched gives way to it at once. */
 function offerStarter() {
   const starters = JSON.parse(document.getElementById("starters").textContent);
   const text = area.value.trim();
-  if (text && !Object.values(starters).some((starter) => starter.trim() === text)) return;
+  const isOwn = text && !Object.values(starters).some((starter) => starter.trim() === text);
+  const offer = document.getElementById("starter-offer");
+  offer.hidden = !isOwn;
+  offer.querySelector("[data-language]").textContent = form.querySelector('[name="language"]:checked').closest("label").textContent.trim();
+  if (!isOwn) takeStarter();
+}
+
+function takeStarter() {
+  const starters = JSON.parse(document.getElementById("starters").textContent);
+  document.getElementById("starter-offer").hidden = true;
   view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: starters[chosen()] } });
 }
 
@@ -151,6 +160,7 @@ function offerDraft() {
 
 if (form) {
   startEditor();
+  document.querySelector("[data-starter]").addEventListener("click", () => { takeStarter(); view.focus(); });
   rows();
   jsonHint();
   showImage();

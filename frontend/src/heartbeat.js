@@ -1,6 +1,8 @@
 // Whether the server still answers this page. The frame asks it every four seconds; after ten without an answer a bar
 // says so, and what ticks or turns stands still: the page no longer knows.
 
+import { raise } from "./bars.js";
+
 const SILENCE_MS = 10_000;
 const root = document.documentElement;
 let heardAt = Date.now();
@@ -40,5 +42,6 @@ function show() {
     if (!say.textContent) say.textContent = `${isOffline ? "This browser is offline" : "No word from the server"}. What the page shows may be old.`;
   } else if (!bar.hidden) bar.querySelector("[role=status]").textContent = "";
   bar.hidden = !silent;
+  for (const shown of document.querySelectorAll(".note.pinned:not([hidden])")) raise(shown);
   root.toggleAttribute("data-silent-page", silent);
 }

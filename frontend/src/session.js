@@ -1,6 +1,8 @@
 // A session that ends under an open page. A page with nothing typed is loaded anew, which leads to the sign-in page; one
 // with unsaved text stays as it is, says so, and sends nothing until somebody has signed in again.
 
+import { raise } from "./bars.js";
+
 let isSignedOut = false;
 let person = "";
 
@@ -41,6 +43,7 @@ function end() {
 /** `out`: signed out; else signed in again, as `person`. */
 function tell(out) {
   bar().hidden = false;
+  raise(bar());
   bar().classList.toggle("warning", out);
   bar().classList.toggle("success", !out);
   bar().querySelector("[data-out]").hidden = !out;

@@ -14,7 +14,7 @@ export class Reader {
     this.viewer = viewer;
     this.follow = true;
     this.fresh = 0; // lines that came while the reader looked elsewhere
-    this.wrapped = recallFlag("wrap", false);
+    this.wrapped = recallFlag("wrap", matchMedia("(max-width: 600px)").matches);
     const { stage, parts: { block } } = viewer;
     const serverNow = Number(document.documentElement.dataset.now);
     this.times = new Times({ block, serverNow, onPass: () => viewer.retime() });

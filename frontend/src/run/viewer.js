@@ -11,6 +11,7 @@ import { SILENCE_MS, SILENT, statusLine } from "./status.js";
 import { Voice } from "./voice.js";
 
 const NONE = () => [];
+const NARROW = matchMedia("(max-width: 991.98px)");
 
 export class Viewer {
   /** `onStatus(message)` and `onEnd(message)` hear what the socket says of the run. */
@@ -53,6 +54,7 @@ export class Viewer {
   redraw() {
     this.stage.scroller.refresh();
     this.stage.reveal();
+    this.#fit();
     this.status();
   }
 
@@ -88,6 +90,7 @@ export class Viewer {
     if (this.reader.follow) this.stage.scroller.toEnd();
     // Where no line has to be read, the gaps have to be asked for.
     if (!this.stage.total && !this.live) this.source.lines({ after: 0, limit: 1 }).catch(() => {});
+    this.#fit();
     this.#looks();
     if (this.live) this.#listen();
   }
@@ -151,9 +154,20 @@ export class Viewer {
     this.reader.came(fresh);
   }
 
+  /** Where the details come under the log, it is as high as its lines, up to the window. */
+  #fit() {
+    if (!NARROW.matches) return;
+    const { scroll, spacer } = this.parts;
+    const height = this.panel.offsetHeight - scroll.clientHeight + Math.max(96, spacer.offsetHeight);
+    if (height === this.height) return;
+    this.height = height;
+    this.panel.style.setProperty("--log-height", `${height}px`);
+  }
+
   /** There may be more rows, or other ones, than before. */
   #grown() {
     this.stage.scroller.refresh();
+    this.#fit();
     if (this.reader.follow) this.stage.scroller.toEnd();
     this.#looks();
   }
