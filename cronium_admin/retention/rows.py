@@ -12,7 +12,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken
+from cronium_admin.access.models import ApiToken, SignIn
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared import sweep_unused
@@ -82,7 +82,8 @@ def remove_sessions(pace: Pace) -> Iterator[str]:
     """Whatever engine keeps them."""
     pace.check()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    return iter(())
+    kept = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    yield from _delete(SignIn.objects.filter(created_at__lt=Now() - kept), "sign-ins whose session is over", pace)
 
 
 def remove_sign_ins(pace: Pace) -> Iterator[str]:

@@ -14,8 +14,9 @@ from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.hosts.models import Host
+from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention import rows
@@ -142,9 +143,12 @@ def test_expired_sessions_go(people: dict[str, User]) -> None:
     old = SessionStore()
     old.set_expiry(-1)
     old.create()
-    assert Session.objects.count() == 2
+    for days in (15, 13):
+        row = SignIn.objects.create(user=people["viewer"])
+        SignIn.objects.filter(pk=row.pk).update(created_at=ago(days))
+    before, signed_in = Session.objects.count(), SignIn.objects.count()
     sweep(Pace())
-    assert Session.objects.count() == 1
+    assert (Session.objects.count(), SignIn.objects.count()) == (before - 1, signed_in - 1)
 
 
 # Hosts.
@@ -163,9 +167,11 @@ def test_expired_sessions_go(people: dict[str, User]) -> None:
 def test_a_host_that_is_away_is_deleted(admin: Api, facts: dict[str, Any], status: int, code: str) -> None:
     Host.objects.create(name="east", **facts)
     Host.objects.create(name="west", heartbeat_at=ago(1))
+    HostInventory.objects.create(host="east", reported_at=ago(1))
     answer = admin.delete("/hosts/east")
     assert answer.status_code == status
     assert Host.objects.filter(name="east").exists() is (status == 409)
+    assert HostInventory.objects.filter(host="east").exists() is (status == 409)
     assert Host.objects.filter(name="west").exists()
     if code:
         assert answer.json()["code"] == code
