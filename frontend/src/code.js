@@ -25,7 +25,7 @@ const look = EditorView.theme({
   ".cm-panel.cm-search": { display: "flex", flexWrap: "wrap", alignItems: "center", gap: "6px", padding: "6px 8px", fontFamily: "inherit", position: "relative" },
   ".cm-panel.cm-search br": { display: "none" },
   ".cm-panel.cm-search .cm-textfield": { flex: "1 1 160px", minWidth: "0", maxWidth: "260px", minHeight: "28px", margin: "0", padding: "3px 9px", border: "1px solid var(--c-edge)", borderRadius: "6px", background: "var(--c-surface)", color: "var(--c-text)", font: "13px/18px var(--c-mono)" },
-  ".cm-panel.cm-search .cm-button, .cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "5px", minHeight: "28px", margin: "0", padding: "0 9px", border: "1px solid var(--c-line)", borderRadius: "6px", background: "var(--c-surface)", color: "var(--c-text)", font: "500 13px/18px inherit", fontSize: "13px", cursor: "pointer" },
+  ".cm-panel.cm-search .cm-button, .cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "5px", minHeight: "28px", margin: "0", padding: "0 9px", border: "1px solid var(--c-line)", borderRadius: "6px", background: "var(--c-surface)", color: "var(--c-text)", fontFamily: "inherit", fontSize: "13px", fontWeight: "500", lineHeight: "18px", cursor: "pointer" },
   ".cm-panel.cm-search label:has(:checked)": { borderColor: "var(--c-accent)", color: "var(--c-accent)" },
   ".cm-panel.cm-search label input": { margin: "0", accentColor: "var(--c-accent)" },
   ".cm-panel.cm-search [name=close]": { position: "static", marginLeft: "auto", width: "28px", height: "28px", fontSize: "18px", color: "var(--c-text)", cursor: "pointer" },
