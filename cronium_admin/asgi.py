@@ -34,7 +34,8 @@ _edge = Edge(
     streams=_connections.most // 2,
     version=VERSION,
 )
-HttpProtocol.connections_of_server, HttpProtocol.strangers = _connections, _edge.strangers
+HttpProtocol.connections_of_server = _connections
+HttpProtocol.strangers, HttpProtocol.credentials = _edge.strangers, _edge.credentials
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -53,7 +53,7 @@ class Edge:
     def __init__(self, http: Application, websocket: Application, requests: int, streams: int, version: str) -> None:
         self._http, self._websocket = http, websocket
         self._bodies = {True: Bodies(), False: Bodies()}
-        self._credentials = Credentials()
+        self.credentials = Credentials()
         self.members = Gate(requests, 1000, 250, 30.0)
         self.strangers = Gate(max(2, requests // 6), 64, 64, 5.0)
         self._threads, self._streams = Threads("request"), Streams(streams)
@@ -74,7 +74,7 @@ class Edge:
         if scope["type"] == "http" and scope["path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._answer_health(send)
             return
-        member = await self._credentials.member(dict(scope["headers"]))
+        member = await self.credentials.member(dict(scope["headers"]))
         if connection and member:
             connection.is_member = True
         client = member or str((scope.get("client") or ["-"])[0])

@@ -19,6 +19,7 @@ from cronium_admin.access.roles import May
 KNOWN_SECONDS, UNKNOWN_SECONDS = 300.0, 10.0
 MAX_REMEMBERED = 4096
 MAX_WAITING = 128  # lookups; beyond it a credential counts as unknown
+FLOOD_WAITING = 16  # the same while strangers are being refused
 
 
 def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
@@ -28,6 +29,10 @@ def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
         return "token", token.strip()
     key = parse_cookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME, "")
     return ("session", key) if key else ("", "")
+
+
+def _name(kind: str, value: str) -> str:
+    return sha256(f"{kind} {value}".encode()).hexdigest()[:32]
 
 
 def _ask(check: Callable[[], bool]) -> bool:
@@ -46,12 +51,19 @@ class Credentials:
         self._remembered: OrderedDict[str, tuple[bool, float]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[bool]] = {}
 
+    def may_be_member(self, headers: dict[bytes, bytes]) -> bool:
+        """For a flood, without a wait: known to be valid, or unknown while few lookups wait."""
+        kind, value = shown(headers)
+        is_valid, until = self._remembered.get(_name(kind, value), (False, 0.0))
+        is_remembered = until >= time.monotonic()
+        return bool(kind) and (is_valid if is_remembered else len(self._asked) < FLOOD_WAITING)
+
     async def member(self, headers: dict[bytes, bytes]) -> str:
         """A name for the credential's holder, equal for equal credentials; empty for a stranger."""
         kind, value = shown(headers)
         if not kind:
             return ""
-        name = sha256(f"{kind} {value}".encode()).hexdigest()[:32]
+        name = _name(kind, value)
         is_valid, until = self._remembered.get(name, (False, 0.0))
         if until < time.monotonic():
             is_valid = await self._look_up(name, kind, value)

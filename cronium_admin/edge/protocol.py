@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any, ClassVar
 
-from django.conf import settings
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from cronium_admin.edge import answers
 from cronium_admin.edge.connections import Connection, Connections
+from cronium_admin.edge.credentials import Credentials
 from cronium_admin.edge.gate import Gate
 
 HEAD_SECONDS = 10.0
@@ -16,10 +16,11 @@ _PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v
 
 
 class HttpProtocol(H11Protocol):
-    """`connections` and `strangers` are set before the server starts."""
+    """The class's variables are set before the server starts."""
 
     connections_of_server: ClassVar[Connections]
     strangers: ClassVar[Gate]
+    credentials: ClassVar[Credentials]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,7 +45,7 @@ class HttpProtocol(H11Protocol):
         is_first = self.cycle is None or self.cycle.response_complete
         if is_first and self._head_timer is None:
             self._start_head_timer()
-        if is_first and self.strangers.is_full and _is_strangers_whole_head(data):
+        if is_first and self.strangers.is_full and _is_strangers_whole_head(data, self.credentials):
             # Told before it costs a parser and a task: under a flood this is what most requests get.
             self._answer_and_close(503, "busy", answers.BUSY)
             return
@@ -75,12 +76,13 @@ class HttpProtocol(H11Protocol):
         self.transport.close()
 
 
-def _is_strangers_whole_head(data: bytes) -> bool:
-    """A request in one piece that shows neither a session nor a token."""
+def _is_strangers_whole_head(data: bytes, credentials: Credentials) -> bool:
+    """A request in one piece without a session or token, or with an unknown one while many are looked up."""
     head, end, _ = data.partition(b"\r\n\r\n")
     if not end or head.startswith(_PROBES):
         return False
-    return settings.SESSION_COOKIE_NAME.encode() not in head and b"authorization:" not in head.lower()
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return not credentials.may_be_member({name.lower(): value.strip() for name, _, value in lines})
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

@@ -4,14 +4,15 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from asgiref.sync import sync_to_async
 
-from cronium_admin.edge import bodies, protocol
+from cronium_admin.edge import bodies, credentials, protocol
 from cronium_admin.edge.application import Edge, Streams
 from cronium_admin.edge.bodies import MAX_BYTES
 from cronium_admin.edge.connections import Connections, most_connections
@@ -278,6 +279,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     edge = _edge()
     monkeypatch.setattr(HttpProtocol, "connections_of_server", Connections(50), raising=False)
     monkeypatch.setattr(HttpProtocol, "strangers", edge.strangers, raising=False)
+    monkeypatch.setattr(HttpProtocol, "credentials", edge.credentials, raising=False)
     config = uvicorn.Config(edge, port=0, lifespan="off", http=HttpProtocol, ws=WebSocketProtocol, log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -314,6 +316,12 @@ async def test_under_a_flood_a_stranger_is_refused_without_a_parser(port: int) -
     answer = await _ask(port, head % b"")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in answer
+    known = HttpProtocol.credentials
+    known._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    known._asked.update((str(number), cast(Any, None)) for number in range(credentials.FLOOD_WAITING))
+    forged = await _ask(port, head % b"Authorization: Bearer forged\r\n")
+    assert forged.startswith(b"HTTP/1.1 503 ")
+    assert b" 200 " in await _ask(port, head % b"AUTHORIZATION: bearer good\r\nConnection: close\r\n")
     assert b" 200 " in await _ask(port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
 
