@@ -10,12 +10,13 @@ from typing import Any
 from executor import crash, log_context, report, verdict
 from executor.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone
 from executor.follower import Follower
+from executor.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, Surroundings, find_hint
 from executor.mask import Masker
 from executor.patience import patiently
 from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
 from executor.resume import Known
 from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
-from executor.spec import MB, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
+from executor.spec import MB, Batch, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
@@ -57,6 +58,7 @@ class Slot:
         self._peak: int | None = None
         self._began = resumption is not None
         self._ended_alone = False
+        self._last_output = b""  # masked, as it is stored
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
@@ -75,8 +77,10 @@ class Slot:
         """The names of a connection are the script's words, as its log is."""
         self._handler.event(kind, str(self._masker.mask_json(message)))
 
-    def _append(self, batch: Any) -> None:
+    def _append(self, batch: Batch) -> None:
         self._handler.append(batch)
+        for segment in batch.segments[-LOOKED_AT_LINES:]:
+            self._last_output = (self._last_output + segment.text[-LOOKED_AT_BYTES:])[-LOOKED_AT_BYTES:]
         crash.point("line-stored")
 
     def _log_is_full(self) -> None:
@@ -301,4 +305,8 @@ class Slot:
         dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
         result = verdict.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
         crash.point("concluded")
-        return RunResult(result.status, result.reason, result.message, result.exit_code, self._peak)
+        message = result.message
+        if result.reason == "exit_code" and result.status == "failed":
+            where = Surroundings(self.spec.image, self.spec.network, self.spec.read_only_root)
+            message = f"{message} {find_hint(self._last_output, where)}".rstrip()
+        return RunResult(result.status, result.reason, message, result.exit_code, self._peak)

@@ -23,9 +23,20 @@ TAIL_SHOWN_BYTES = 16 * 1024  # how much of a begun line is stored while it wait
 # A log is full at its limit of bytes, or of lines: each counts as so many bytes at least, for that is what a line
 # costs the engine in its own file, which must not rotate before.
 LEAST_LINE_BYTES = 10
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 DROPPING_SECONDS = 1.0  # between two counts of what is dropped
 # Stream, bytes, when they came in unix nanoseconds; of the "stream" GAP the bytes are a gap's cause.
 Piece = tuple[int, bytes, int]
+
+
+def count_torn_bytes(data: bytes) -> int:
+    """How many bytes at the end of `data` begin a character of UTF-8 that goes on behind it; 0 to 3."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte not in CONTINUATION_BYTES:
+            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+            return back if length > back and byte < 0xF8 else 0
+    return 0
 
 
 class FrameParser:
@@ -214,7 +225,8 @@ class LineAssembler:
 
     def _add_piece(self, stream: int, unix_ns: int) -> None:
         tail, before, reach = self._tails[stream], self._befores[stream], self._masker.reach
-        piece, rest = tail[:MAX_LINE_BYTES], tail[MAX_LINE_BYTES:]
+        cut = MAX_LINE_BYTES - count_torn_bytes(tail[:MAX_LINE_BYTES])
+        piece, rest = tail[:cut], tail[cut:]
         self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
         self._tails[stream], self._befores[stream] = rest, self._last(piece)
         self._gaps.append(Gap(self._pending_lines, SPLIT))
@@ -237,7 +249,10 @@ class LineAssembler:
                 self.changed = True
 
     def _shown(self, stream: int) -> bytes:
-        return self._masker.begun(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
+        shown = self._masker.begun(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
+        if len(self._tails[stream]) > TAIL_SHOWN_BYTES:  # its first character may have lost its beginning
+            shown = shown[:3].lstrip(CONTINUATION_BYTES) + shown[3:]
+        return shown[: len(shown) - count_torn_bytes(shown)]
 
     def take(self) -> Batch:
         """All that has gathered since the last `take`."""

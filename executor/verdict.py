@@ -130,8 +130,8 @@ def _exit_message(spec: RunSpec, code: int) -> str:
         return f"The script exited with code {code}, which is also what a script that never arrived gives."
     if code == 127:
         return (
-            f"The script exited with code 127: a command was not found. If it is {spec.language} itself, the image "
-            f"{spec.image} lacks it."
+            "The script exited with code 127, which usually means that a command was not found in the image "
+            f"{spec.image}."
         )
     if name := SIGNALS.get(code):
         return f"The script was ended by {name} (exit code {code})."

@@ -411,3 +411,17 @@ class TestAnExactImage:
         assert (handler.result.status, handler.result.reason) == ("errored", "image_missing")
         assert "runner:bash with the digest sha256:ccc" in handler.result.message
         assert "run the job as it is now" in handler.result.message
+
+
+def test_a_failed_run_says_what_its_last_lines_tell_beside_its_exit_code(run: Callable[..., Remembering]) -> None:
+    told = run(make_spec(script="echo fine; no-such-command"))
+    assert told.result is not None
+    assert (told.result.status, told.result.reason, told.result.exit_code) == ("failed", "exit_code", 127)
+    assert "exited with code 127" in told.result.message
+    assert "no-such-command is not in the image runner:bash" in told.result.message
+    told = run(make_spec(script="echo 'curl: (6) Could not resolve host: example.org'; exit 6"))
+    assert told.result is not None
+    assert "allow example.org:443" in told.result.message
+    told = run(make_spec(script="echo 'x: command not found'"))
+    assert told.result is not None
+    assert "image" not in told.result.message

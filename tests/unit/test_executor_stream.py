@@ -22,6 +22,31 @@ from executor.stream import (
 )
 from tests.fakes.log import frame
 
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("character", ["é", "漢", "🦊"])
+def test_no_character_is_torn_where_a_long_line_is_split_or_shown(character: str, before: int) -> None:
+    text = "x" * before + character * (MAX_LINE_BYTES // 2) + "\n"
+    lines, data = LineAssembler(50 * MB), text.encode()
+    for at in range(0, len(data), 9973):
+        lines.feed(1, data[at : at + 9973], 1)
+        lines.take().stdout_tail.decode()
+    lines = LineAssembler(50 * MB)
+    lines.feed(1, data[:-1], 1)
+    lines.end(2)
+    pieces = b"".join(segment.text for segment in lines.take().segments).decode().split("\n")
+    assert "".join(pieces) == text.removesuffix("\n")
+    assert all(len(piece.encode()) > MAX_LINE_BYTES - 4 for piece in pieces[:-2])
+
+
+def test_bytes_that_are_no_text_are_kept_too() -> None:
+    lines = LineAssembler(50 * MB)
+    data = b"\xe9\xff\x80" * MAX_LINE_BYTES
+    lines.feed(1, data, 1)
+    lines.end(2)
+    assert b"".join(segment.text for segment in lines.take().segments).replace(b"\n", b"") == data
+
+
 SMALL = [(1, b"one\n"), (2, b"err"), (1, b""), (1, b"two\nthr"), (2, b"or\n"), (1, b"ee")]
 
 

@@ -1,0 +1,96 @@
+"""Pure: what the last lines of a failed script's output say about the cause, and how to mend it.
+
+A hint stands beside the exit code and never instead of it. The text is the script's own and may lie: from it come only
+names of a few plain characters.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LOOKED_AT_BYTES = 8192
+LOOKED_AT_LINES = 40
+_NAME = r"[\w.+@/-]{1,80}"
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?"
+_QUOTE = "['\"\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}]?"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where the script ran: what of its job a hint may need."""
+
+    image: str
+    network: str
+    read_only_root: bool = True
+
+
+def _explain_command(found: re.Match[str], where: Surroundings) -> str:
+    name = found["name"]
+    return f"The command {name} is not in the image {where.image}. Choose an image that has it for the job."
+
+
+def _explain_module(found: re.Match[str], where: Surroundings) -> str:
+    return f"The module {found['name']} is not in the image {where.image}. Choose an image that has it for the job."
+
+
+def _explain_host(found: re.Match[str], where: Surroundings) -> str:
+    groups = found.groupdict()
+    host = groups.get("host") or ""
+    port = groups.get("port") or ("22" if "hostname" in found[0] else "80" if "http://" in found.string else "443")
+    if where.network == "egress":
+        listed = f" Check that the job lists {host}:{port}, and that" if host else " Check that"
+        return f"The job reaches its listed hosts through a proxy only.{listed} the program uses HTTPS_PROXY."
+    if where.network in ("isolated", "none"):
+        mend = f"allow {host}:{port} as a listed host (network egress)" if host else "list the hosts it needs (egress)"
+        return f"The job's network is {where.network}, so no name resolves. In the job's network, {mend}."
+    return ""
+
+
+def _explain_read_only(found: re.Match[str], where: Surroundings) -> str:
+    return "The root file system is read-only. Write below /workspace or /tmp." if where.read_only_root else ""
+
+
+def _say(words: str) -> Callable[[re.Match[str], Surroundings], str]:
+    return lambda found, where: words
+
+
+_NO_SPACE = "/workspace and /tmp lie in memory and are full. Write less, or give the job more memory."
+_NO_RIGHT = "The script runs as user 1000 and has no rights of root. Write below /workspace or /tmp."
+_NO_MODULE = "The image's node did not take the script for an ES module. Use an image with node 20.19 or newer."
+_RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
+    (rf"(?:^|\s)(?P<name>{_NAME}): command not found", _explain_command),
+    (rf"(?:^|: )(?:line )?\d+: (?P<name>{_NAME}): not found$", _explain_command),
+    (rf"^\S*sh: (?P<name>{_NAME}): not found$", _explain_command),
+    (rf"^(?:\S*/)?env: {_QUOTE}(?P<name>{_NAME}?){_QUOTE}: No such file or directory", _explain_command),
+    (rf"\bspawn(?:Sync)? (?P<name>{_NAME}) ENOENT", _explain_command),
+    (rf"\bexecutable file not found in \$PATH: {_QUOTE}(?P<name>{_NAME})", _explain_command),
+    (rf"\bexec: \"(?P<name>{_NAME})\": executable file not found", _explain_command),
+    (rf"(?:ModuleNotFoundError|ImportError): No module named {_QUOTE}(?P<name>[\w.]{{1,80}})", _explain_module),
+    (rf"Cannot find (?:module|package) '(?P<name>(?![./]){_NAME})'", _explain_module),
+    (r"Cannot use import statement outside a module|await is only valid in async functions", _say(_NO_MODULE)),
+    (rf"Could not resolve (?:host|proxy): (?P<host>{_HOST})", _explain_host),
+    (rf"Could not resolve hostname (?P<host>{_HOST})", _explain_host),
+    (rf"unable to resolve host address {_QUOTE}(?P<host>{_HOST})", _explain_host),
+    (rf"bad address {_QUOTE}(?P<host>{_HOST})", _explain_host),
+    (rf"Temporary failure resolving {_QUOTE}(?P<host>{_HOST})", _explain_host),
+    (rf"host='(?P<host>{_HOST})', port=(?P<port>\d{{1,5}}).*(?:resolve|resolution|not known)", _explain_host),
+    (rf"Failed to resolve '(?P<host>{_HOST})'", _explain_host),
+    (rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?", _explain_host),
+    (rf"could not translate host name \"(?P<host>{_HOST})\"", _explain_host),
+    (rf"\blookup (?P<host>{_HOST})(?: on [\d.:]+)?: ", _explain_host),
+    (r"Temporary failure in name resolution|Name or service not known|Name does not resolve", _explain_host),
+    (r"Read-only file system|\bEROFS\b", _explain_read_only),
+    (r"No space left on device|\bENOSPC\b", _say(_NO_SPACE)),
+    (r"Permission denied|\bEACCES\b|are you root\?|must be root", _say(_NO_RIGHT)),
+)
+_COMPILED = tuple((re.compile(pattern), explain) for pattern, explain in _RULES)
+
+
+def find_hint(output: bytes, where: Surroundings) -> str:
+    """A sentence or two on the last line of `output` that tells a known cause; empty when none does."""
+    lines = output[-LOOKED_AT_BYTES:].decode("utf-8", "replace").splitlines()
+    for line in reversed(lines[-LOOKED_AT_LINES:]):
+        for pattern, explain in _COMPILED:
+            if (found := pattern.search(line[:1000])) and (hint := explain(found, where)):
+                return hint
+    return ""
