@@ -25,7 +25,7 @@ export async function copyText(text) {
 /** What a button with data-copy does: says in the button's own words whether it worked. */
 export async function copyOf(button) {
   const [source, words] = [document.getElementById(button.dataset.copy), button.querySelector("span")];
-  words.setAttribute("role", "status");
+  words.setAttribute("aria-live", "polite"); // a role would take the button its name
   try {
     await copyText(source.textContent.trim());
     words.textContent = "Copied";

@@ -81,7 +81,7 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
           return reason && reason.getBoundingClientRect().bottom <= log.getBoundingClientRect().top;
         }"""
     )
-    expect(page.locator("#run-details")).to_contain_text("image_missing")
+    expect(page.locator("#run-details")).to_contain_text("image missing")
     expect(page.locator('[data-log="empty"]')).to_have_text("This run wrote no output.")
 
 
@@ -111,7 +111,7 @@ def test_a_profile_changes_within_its_ceiling_and_not_beyond(visit: Callable[...
     page.locator("#large-memory_mb").fill("4096")
     page.locator("#large-cpu").fill("1.5")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
-    expect(page.locator("#large-memory_mb-error")).to_contain_text("2048")
+    expect(page.locator("#large-memory_mb-error")).to_contain_text("2,048")
     expect(page.locator("#large-memory_mb")).to_have_value("4096")
     expect(page.locator("#large-cpu")).to_have_value("1.5")  # typed, kept, and not stored either
     stored = server.call("GET", "/profiles/large")
