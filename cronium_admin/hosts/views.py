@@ -40,7 +40,11 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     """Drain a host, or let it take runs again."""
     row = get_object_or_404(Host, pk=pk)
     on = request.POST.get("draining") == "on"
-    drain(row.name, on)
+    try:
+        drain(row.name, on)
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("hosts:list")
     done = "finishes its current runs and accepts no new ones" if on else "accepts runs again"
     messages.success(request, f"Host {row.name} {done}.")
     return redirect("hosts:list")

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
-from cronium_admin.env_names import env_name_problem
+from cronium_admin.env_names import env_name_problem, env_size_problem
 from cronium_admin.profiles.limits import Bound
 from executor.script import find_problem
 
@@ -72,6 +72,8 @@ def validate_env(value: Any) -> None:
         if not isinstance(text, str):
             raise ValidationError(f"The value of {name} must be a string; put it in quotes.", code="type")
         _refuse_unstorable(text, f"The value of {name}")
+        if problem := env_size_problem(str(name), text):
+            raise ValidationError(problem, code="too_large")
         total += len(name) + len(text.encode())
     if total > MAX_ENV_BYTES:
         raise ValidationError(f"{total:,} bytes in all; at most {MAX_ENV_BYTES:,} are allowed.", code="too_large")

@@ -43,7 +43,10 @@ def pack_index(entries: Iterable[Entry]) -> bytes:
 
 
 def unpack_index(data: bytes) -> list[Entry]:
-    return [Entry(*values) for values in _ENTRY.iter_unpack(data)]
+    try:
+        return [Entry(*values) for values in _ENTRY.iter_unpack(data)]
+    except struct.error as error:
+        raise Damaged from error
 
 
 def pack_text(text: bytes) -> bytes:
@@ -67,7 +70,9 @@ def lines_of(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:
     """The lines of one chunk, in order."""
     texts = iter(unpack_text(data).split(b"\n"))
     seq = first_seq
-    for stream, count, unix_ns in _ENTRY.iter_unpack(index):
+    for stream, count, unix_ns in unpack_index(index):
         for _ in range(count):
-            yield Line(seq, unix_ns, stream, next(texts))
+            if (text := next(texts, None)) is None:
+                raise Damaged
+            yield Line(seq, unix_ns, stream, text)
             seq += 1

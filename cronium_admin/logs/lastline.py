@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.functions import Length
 
-from cronium_admin.logs.codec import unpack_text
+from cronium_admin.logs.codec import Damaged, unpack_text
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import ON_HOST, Run
 
@@ -37,7 +37,10 @@ def _said(tails: list[bytes | None], chunk: bytes | None) -> str:
     for tail in tails:
         if tail and (text := plain(bytes(tail))):
             return text
-    return plain(_last_of(unpack_text(bytes(chunk)))) if chunk else ""
+    try:
+        return plain(_last_of(unpack_text(bytes(chunk)))) if chunk else ""
+    except Damaged:
+        return ""  # the run's own page says so; the list shows all other runs
 
 
 def _last_of(text: bytes) -> bytes:

@@ -18,6 +18,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown profile", {"profile": "huge"}, "profile"),
     ("an image with spaces", {"image": "a b"}, "image"),
     ("PATH", {"env": {"PATH": "x"}}, "env"),
+    ("UID, which a shell holds read-only", {"env": {"UID": "x"}}, "env"),
+    ("PPID, which a shell holds read-only", {"env": {"PPID": "x"}}, "env"),
+    ("a variable longer than the kernel takes", {"env": {"A": "x" * 131_070}}, "env"),
+    ("one longer in bytes than in characters", {"env": {"A": "ü" * 65_536}}, "env"),
     ("LD_PRELOAD", {"env": {"LD_PRELOAD": "x"}}, "env"),
     ("5,000 variables", {"env": {f"N{i}": "" for i in range(5000)}}, "env"),
     ("a variable that is a number", {"env": {"A": 1}}, "env.A"),
@@ -77,6 +81,12 @@ class TestLaunch:
         answer = editor.post("/jobs/report/runs", body)
         assert answer.status_code == 422, answer.content[:300]
         assert list(answer.json()["fields"]) == [field]
+
+    def test_a_variable_of_the_greatest_size_is_taken(self, editor: Api, job: Job) -> None:
+        assert editor.post("/jobs/report/runs", {"env": {"A": "x" * (128 * 1024 - 3)}}).status_code == 202
+        assert editor.post("/jobs/report/runs", {"env": {"A": "x" * (128 * 1024 - 2)}}).status_code == 422
+        assert editor.patch("/jobs/report", {"env": {"A": "x" * (128 * 1024 - 2)}}).status_code == 422
+        assert editor.patch("/jobs/report", {"env": {"GROUPS": ""}}).status_code == 422
 
     def test_of_an_unknown_job_is_404(self, operator: Api) -> None:
         assert operator.post("/jobs/none/runs").status_code == 404
