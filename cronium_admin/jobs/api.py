@@ -12,7 +12,7 @@ from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.schemas import JobIn, JobItem, JobOut, JobPage, JobPatch
+from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 from cronium_admin.paging import bad_cursor, beyond, cursor, read_cursor
 
@@ -67,9 +67,9 @@ def get_job(request: HttpRequest, slug: str) -> JobOut:
 
 
 @router.patch("/{slug:slug}", response={200: JobOut, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Change a job")
-def patch_job(request: HttpRequest, slug: str, body: JobPatch) -> JobOut:
+def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
     """Only what is given changes. Runs that exist keep what they were launched with."""
-    return _out(request, save_job(find_job(slug), body.given(), caller(request)))
+    return _out(request, save_job(find_job(slug), body.given(), caller(request), body.revision))
 
 
 @router.delete("/{slug:slug}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a job")

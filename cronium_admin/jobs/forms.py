@@ -66,6 +66,7 @@ class JobForm(forms.Form):
     launch_env_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
     log_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
+    revision = forms.IntegerField(required=False, min_value=1)  # which one was edited
     log_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
     run_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
     run_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
@@ -109,6 +110,7 @@ class JobForm(forms.Form):
         variables that a launch may set, and what a full log does: they stay.
         """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
+        data.pop("revision", None)
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
@@ -218,7 +220,7 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
             "script": script,
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
-    more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs")
+    more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
     rest = ("run_keep_days", "run_keep_runs", "read_only_root", "enabled")
     values = {name: getattr(job, name) for name in (*same, *more, *rest)}
     values["launch_env_text"] = " ".join(job.launch_env)

@@ -87,13 +87,16 @@ class Job(models.Model):
     run_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_runs])
     enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
-    revision = models.PositiveIntegerField(default=1)
+    revision = models.PositiveIntegerField(default=1)  # counts the saves that changed something
     last_run_number = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
 
     class Meta:
         ordering = ["name", "id"]

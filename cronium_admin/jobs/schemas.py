@@ -145,7 +145,14 @@ class JobPatch(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """What the body holds, ready for the service."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_unset=True, exclude={"revision"})
+
+
+class JobChange(JobPatch):
+    revision: Annotated[
+        StrictInt | None,
+        Field(description="Change it only while this is its revision; else 409 `changed_meanwhile`."),
+    ] = None
 
 
 class JobIn(JobPatch):

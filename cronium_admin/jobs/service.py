@@ -1,11 +1,12 @@
 """Creates, changes and deletes jobs, for the API and the pages alike. Runs nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.text import slugify
 
 from cronium_admin.access.models import User
@@ -18,7 +19,7 @@ from cronium_admin.plain_errors import reword
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
 
-# What a change of makes the next run differ from the last one: such a change counts as a revision.
+# What a change of makes the next run differ from the last one.
 DECIDES_THE_RUN = frozenset(
     {
         *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
@@ -41,7 +42,7 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
             with transaction.atomic():
-                job = Job(created_by=by)
+                job = Job(created_by=by, updated_by=by)
                 _hold_secrets(data)
                 _apply(job, {"profile": DEFAULT_PROFILE, **data})
                 check_open(job, {"network"}, by)
@@ -53,26 +54,50 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     raise AssertionError("unreachable")
 
 
-def save_job(job: Job, data: Mapping[str, Any], by: User | None) -> Job:
+class ChangedMeanwhile(Refused):
+    """The job is not the revision any more that the caller changed; `stored` is what it is now."""
+
+    def __init__(self, stored: Job) -> None:
+        who = stored.updated_by.get_username() if stored.updated_by else "Somebody"
+        text = (
+            f"{who} saved revision {stored.revision} at {stored.updated_at:%Y-%m-%d %H:%M:%S} UTC. Your change was not "
+            "saved. Compare the two, then save over it with that revision, or take theirs."
+        )
+        super().__init__(409, "changed_meanwhile", text, {"revision": [text]})
+        self.stored = stored
+
+
+def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
     """The stored job with `data` written over it; what `data` doesn't hold stays. Use what this returns.
 
     Works on the row as it is now, so that two people who change different fields both win, and
-    writes only what was given: the run counter belongs to launch. Refuses as `create_job` does.
+    writes only what was given: the run counter belongs to launch. With `revision`, only while that is the job's:
+    else ChangedMeanwhile. Refuses as `create_job` does.
     """
     with transaction.atomic():
-        stored = Job.objects.select_for_update().select_related("profile").filter(pk=job.pk).first()
+        rows = Job.objects.select_for_update(of=("self",)).select_related("profile", "updated_by")
+        stored = rows.filter(pk=job.pk).first()
         if stored is None:
             raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+        if revision not in (None, stored.revision):
+            raise ChangedMeanwhile(stored)
         _hold_secrets(data)
         before = {name: getattr(stored, name) for name in data if name in FIELDS}
         _apply(stored, data)
         changed = {name for name, value in before.items() if getattr(stored, name) != value}
         check_open(stored, changed & DECIDES_THE_RUN, by)
-        if changed & DECIDES_THE_RUN:
-            stored.revision += 1
         if changed:
-            stored.save(update_fields=[*sorted(changed), "revision", "updated_at"])
+            _update(stored, changed, by)
         return stored
+
+
+def _update(stored: Job, changed: Collection[str], by: User | None) -> None:
+    """Write the next revision over the one that `stored` was read as, and over no other."""
+    before = stored.revision
+    stored.revision, stored.updated_by, stored.updated_at = before + 1, by, timezone.now()
+    values = {name: getattr(stored, name) for name in (*changed, "revision", "updated_by", "updated_at")}
+    if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
+        raise ChangedMeanwhile(Job.objects.get(pk=stored.pk))
 
 
 def check_job(job: Job, data: Mapping[str, Any]) -> None:
@@ -122,7 +147,7 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         _check_secrets(job, "secrets" in data, problems)
     try:
         # The fields' validators say what the database's constraints do, without three queries for each of these.
-        job.full_clean(exclude=[*problems, "created_by"], validate_constraints=False)
+        job.full_clean(exclude=[*problems, "created_by", "updated_by"], validate_constraints=False)
     except ValidationError as error:
         for name, errors in error.error_dict.items():
             problems.setdefault(name, []).extend(reword(name, each) for each in errors)

@@ -1,6 +1,8 @@
 """The pages of jobs: the list, a job with its runs, and the editor."""
 
+from difflib import unified_diff
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,11 +21,11 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
-from cronium_admin.jobs.forms import JobForm
+from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.networks import choices
 from cronium_admin.jobs.recent import recent_runs
-from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
+from cronium_admin.jobs.service import ChangedMeanwhile, check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.paging import Page, newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
@@ -32,6 +34,7 @@ from cronium_admin.secrets.models import Secret
 
 PAGE_SIZE = 50
 RUNS_SIZE = 25
+MAX_DIFF_LINES = 400
 
 
 @require_safe
@@ -168,7 +171,11 @@ def _edited(request: HttpRequest, form: JobForm, job: Job | None) -> HttpRespons
     if status == 422 and form.is_valid():
         try:
             by, values = user_of(request), form.values()
-            return _saved(request, save_job(job, values, by) if job else create_job(values, by))
+            if job is None:
+                return _saved(request, create_job(values, by))
+            return _saved(request, save_job(job, values, by, form.cleaned_data["revision"]))
+        except ChangedMeanwhile as error:
+            return _conflict(request, form, error.stored, values)
         except ValidationError as error:
             form.take(error)
         except Refused as error:
@@ -177,6 +184,29 @@ def _edited(request: HttpRequest, form: JobForm, job: Job | None) -> HttpRespons
     elif status == 422:
         _check_the_rest(form, job or Job())
     return _editor(request, form, job, status)
+
+
+def _conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
+    """Both texts on one page; to save again is to save over the revision that is shown."""
+    form.data = {**request.POST.dict(), "revision": str(stored.revision)}
+    lines = unified_diff(
+        stored.script.splitlines(), str(values.get("script", "")).splitlines(), "stored", "yours", lineterm="", n=3
+    )
+    theirs = JobForm(job=stored).initial
+    sent = [name for name in form.fields if name in request.POST or name in ("enabled", "read_only_root")]
+    different = [name for name in sent if _differs(theirs.get(name), form[name].value())]
+    fields = [LABELS[name] for name in different if name in LABELS]
+    if dict(form.env_rows) != stored.env:
+        fields.append(LABELS["env"])
+    if sorted(form.secret_names) != sorted(stored.secrets):
+        fields.append(LABELS["secrets"])
+    other = {"job": stored, "diff": "\n".join(islice(lines, MAX_DIFF_LINES)), "fields": fields}
+    return _editor(request, form, stored, 409, other)
+
+
+def _differs(theirs: Any, mine: Any) -> bool:
+    empty = ("", None, False)
+    return not (theirs in empty and mine in empty) and "".join(str(theirs).split()) != "".join(str(mine).split())
 
 
 def _saved(request: HttpRequest, job: Job) -> HttpResponse:
@@ -202,7 +232,10 @@ def _secrets(form: JobForm) -> list[dict[str, str]]:
     return [{"name": name, "description": text} for name, text in {**known, **gone}.items()]
 
 
-def _editor(request: HttpRequest, form: JobForm, job: Job | None, status: int) -> HttpResponse:
+def _editor(
+    request: HttpRequest, form: JobForm, job: Job | None, status: int, other: dict[str, Any] | None = None
+) -> HttpResponse:
+    """`other` is what somebody else saved in between."""
     images = []
     for language in Language:
         choice = resolve(language)
@@ -210,6 +243,7 @@ def _editor(request: HttpRequest, form: JobForm, job: Job | None, status: int) -
     context = {
         "form": form,
         "job": job,
+        "other": other,
         "languages": Language.choices,
         "profiles": Profile.objects.all(),
         "networks": choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user_of(request)),

@@ -98,7 +98,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("a NUL in the input", {"input": {"a": ["\x00"]}}, "input"),
     ("a NUL in a key of the input", {"input": {"\x00": 1}}, "input"),
     ("a field with a typo", {"timeout": 5}, "timeout"),
-    ("a field that is the server's", {"revision": 7}, "revision"),
+    ("a field that is the server's", {"runs": 7}, "runs"),
     ("an id", {"id": 1}, "id"),
 ]
 
@@ -192,15 +192,15 @@ def test_patch_changes_what_is_given_and_nothing_else(editor: Api, job: Job) -> 
     assert editor.patch("/jobs/report", {"cpu": None}).json()["limits"] == before["limits"]
 
 
-def test_the_revision_counts_changes_of_what_runs(editor: Api, job: Job) -> None:
+def test_the_revision_counts_the_saves_that_change_something(editor: Api, job: Job) -> None:
     def revision(change: dict[str, Any]) -> int:
         return int(editor.patch("/jobs/report", change).json()["revision"])
 
-    assert revision({"name": "Other", "tags": ["x"], "enabled": False}) == 1
-    assert revision({"script": job.script}) == 1
-    assert revision({"script": "echo 2"}) == 2
-    assert revision({"env": {}, "pids": 20}) == 3
-    assert revision({}) == 3
+    assert revision({"name": "Other", "tags": ["x"], "enabled": False}) == 2
+    assert revision({"script": job.script}) == 2
+    assert revision({"script": "echo 2"}) == 3
+    assert revision({"env": {}, "pids": 20}) == 4
+    assert revision({}) == 4
 
 
 def test_a_change_of_a_job_does_not_touch_its_run_counter(editor: Api, job: Job) -> None:

@@ -131,7 +131,7 @@ class TestAnOpenJob:
         same = {"script": open_job.script, "network": "open"}
         answer = editor.patch("/jobs/open", {"enabled": False, "name": "Shut", "tags": ["old"], **same})
         assert answer.status_code == 200
-        assert (answer.json()["enabled"], answer.json()["network"], answer.json()["revision"]) == (False, "open", 1)
+        assert (answer.json()["enabled"], answer.json()["network"], answer.json()["revision"]) == (False, "open", 2)
         assert editor.delete("/jobs/open").status_code == 204
 
     def test_an_editor_may_close_it_and_is_free_then(self, editor: Api, open_job: Job) -> None:

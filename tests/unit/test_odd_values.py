@@ -25,7 +25,7 @@ from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES
-from tests.unit.test_pages_rights import PAGES, _no_engine, address  # noqa: F401 - fixtures
+from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - fixtures
 
 TURNED = "name\u202egpj.exe\u200b\x07"
 
