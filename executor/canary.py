@@ -42,6 +42,7 @@ MENDS = {
     "DNS": "Let the engine's resolver ask nobody for a run: update the engine, and keep its dns setting as it was.",
     "setuid": "Update the engine and its runtime: no-new-privileges and dropped capabilities have no effect here.",
     "root file system": "Use a storage driver and runtime that can mount a root read-only, such as overlay2 and runc.",
+    "disk": "Mount nothing into containers by the engine's own settings, and keep memory file systems (tmpfs) working.",
     "engine socket": "Take the engine's socket out of the image, and out of the engine's default mounts.",
 }
 

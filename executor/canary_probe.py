@@ -170,6 +170,28 @@ def wrote() -> str:
     return ", ".join(made)
 
 
+IN_MEMORY = {"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", "cgroup", "cgroup2"}
+
+
+def on_disk() -> str:
+    """Mounts that can be written and are not in memory, and folders in memory without a bound."""
+    wrong = []
+    with open("/proc/self/mountinfo") as file:
+        lines = [line.split(" ") for line in file]
+    for line in lines:
+        path = line[4].replace("\\040", " ")
+        kind = line[line.index("-") + 1]
+        if not os.access(path, os.W_OK) or os.statvfs(path).f_flag & os.ST_RDONLY:
+            continue
+        if kind not in IN_MEMORY:
+            wrong.append(f"{path} is a {kind}")
+        elif kind == "mqueue" and os.path.isdir(path):
+            wrong.append(f"{path} takes message queues")
+        elif kind == "tmpfs" and os.path.isdir(path) and not os.statvfs(path).f_blocks:
+            wrong.append(f"{path} has no bound")
+    return ", ".join(wrong)
+
+
 def engine_socket() -> str:
     for path in ENGINE_SOCKETS:
         try:
@@ -201,6 +223,7 @@ def probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
         ),
         "setuid": became_root,
         "root file system": wrote,
+        "disk": on_disk,
         "engine socket": engine_socket,
     }
 

@@ -16,6 +16,7 @@ from docker.errors import APIError, DockerException
 
 from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
+from executor.image import ImageFacts, image_facts
 from executor.reach import Reach
 from executor.reverse_path import drop_unanswerable
 from executor.seen import ContainerState, Found, Image, found, image_of, ipv4_subnets, state_of, unix
@@ -128,11 +129,11 @@ class Engine:
         with _typed("list its images"):
             return [image_of(row) for row in self._control.images()]
 
-    def image_id(self, reference: str) -> str:
-        """The digest of the image's configuration (`sha256:...`) that `reference` names on this engine."""
+    def describe_image(self, reference: str) -> ImageFacts:
+        """The image that `reference` names on this engine; ImageMissing when there is none."""
         try:
             with _typed(f"look up the image {reference}"):
-                return str(self._control.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]
+                return image_facts(self._control.inspect_image(reference))  # type: ignore[no-untyped-call]
         except errors.NotFound as error:
             raise errors.ImageMissing(
                 f"The image {reference} is not on this host. Build or pull it there, or choose another image."

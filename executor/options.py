@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from executor import seccomp
+from executor.image import NO_IMAGE, ImageFacts, paths_to_cover
 from executor.payload import BOOTSTRAP
 from executor.spec import MB, Limits, RunSpec
 
@@ -15,7 +16,9 @@ SIDECAR_LIMITS = Limits(nano_cpus=500_000_000, memory_bytes=256 * MB, pids=64)
 SIDECAR_TMP_BYTES = 50 * MB
 # The seed's sizes are ceilings: a tmpfs counts as the container's memory, so both together must leave room.
 TMP_BYTES, WORKSPACE_BYTES = 100 * MB, 500 * MB
+SHM_BYTES = 64 * MB
 INODES = 20_000
+RESERVED = "CRONIUM_"  # variables whose names begin so are ours to give
 LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
     "cronium.instance",
     "cronium.run_id",
@@ -124,6 +127,23 @@ def _bridge(spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, inte
     }
 
 
+def covered_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
+    """A memory file system for each volume that the image declares; ImageUnusable when one can't be covered."""
+    size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
+    paths = paths_to_cover(reference or spec.image, image.volumes)
+    return {path: _tmpfs(size, "0755", owned=True) for path in paths}
+
+
+def _in_memory(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
+    """The memory file systems of main and sidecar alike, by path."""
+    return {
+        **covered_volumes(spec, image, reference),
+        "/dev/shm": f"rw,noexec,nosuid,nodev,mode=1777,size={SHM_BYTES},nr_inodes={INODES}",  # noqa: S108 - inside
+        # The kernel's message queues are files there, which a script could make though the calls for it are refused.
+        "/dev/mqueue": "ro,noexec,nosuid,nodev,mode=0555,size=4096",
+    }
+
+
 def _tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
     owner = "uid=1000,gid=1000," if owned else ""
     return f"rw,exec,nosuid,nodev,{owner}mode={mode},size={size},nr_inodes={INODES}"
@@ -192,7 +212,15 @@ def _environment(spec: RunSpec) -> dict[str, str]:
     }
 
 
-def main_container(spec: RunSpec, addresses: Addresses | None, log_driver: str) -> dict[str, Any]:
+def _without_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
+    """The environment of a container. A name without a value takes away what the image says of it."""
+    inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(given)
+    return [*(f"{name}={value}" for name, value in given.items()), *sorted(inherited)]
+
+
+def main_container(
+    spec: RunSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
+) -> dict[str, Any]:
     """The job's container: waits on standard input for its payload, and runs nothing without it.
 
     `addresses` are those of the job's own network; None for a job without one.
@@ -202,19 +230,21 @@ def main_container(spec: RunSpec, addresses: Addresses | None, log_driver: str) 
     host_config |= {
         "ReadonlyRootfs": spec.read_only_root,
         "Tmpfs": {
+            **_in_memory(spec, image, spec.image),
             "/tmp": _tmpfs(min(TMP_BYTES, memory // 5), "1777"),  # noqa: S108 - inside the container
             "/workspace": _tmpfs(min(WORKSPACE_BYTES, memory // 2), "0755", owned=True),
         },
         "LogConfig": log_config(log_driver, spec.log_limit_bytes),
     }
     return {
-        "Image": spec.image_digest or spec.image,
+        # By its digest: the name may belong by now to another image, whose volumes nobody has looked at.
+        "Image": image.id or spec.image_digest or spec.image,
         "Hostname": "job",
         "User": USER,
         "WorkingDir": "/workspace",
         "Entrypoint": ["/bin/sh", "-c", BOOTSTRAP],
         "Cmd": [],
-        "Env": [f"{name}={value}" for name, value in _environment(spec).items()],
+        "Env": _without_reserved(_environment(spec), image),
         "Labels": labels(spec, "main"),
         "Healthcheck": {"Test": ["NONE"]},  # an image's own check would run beside the script
         "AttachStdin": True,
@@ -229,16 +259,20 @@ def main_container(spec: RunSpec, addresses: Addresses | None, log_driver: str) 
     }
 
 
-def sidecar_container(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
     """The runtime API's container: as hardened as the job's, and told what it knows on standard input."""
     host_config = _hardened(SIDECAR_LIMITS, spec) | _joined(spec, addresses) | _names(spec, "sidecar")
     host_config |= {
         "ReadonlyRootfs": True,
-        "Tmpfs": {"/tmp": _tmpfs(SIDECAR_TMP_BYTES, "1777")},  # noqa: S108 - inside the container
+        "Tmpfs": {
+            **_in_memory(spec, image, spec.sidecar_image),
+            "/tmp": _tmpfs(SIDECAR_TMP_BYTES, "1777"),  # noqa: S108 - inside the container
+        },
         "LogConfig": {"Type": "none", "Config": {}},  # its channel carries the run's input and output
     }
     return {
-        "Image": spec.sidecar_image,
+        "Image": image.id or spec.sidecar_image,
+        "Env": _without_reserved({}, image),
         "Hostname": "runtime-api",
         "User": USER,
         "Labels": labels(spec, "sidecar"),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from executor import options, seccomp
+from executor.image import normalize
 from executor.spec import MB, RunSpec
 
 USER = "1000:1000"
@@ -126,6 +127,11 @@ def _other_options(value: Any) -> str:
     return show([one[:80] for one in value or [] if not one.startswith(("seccomp=", "no-new-privileges"))])
 
 
+def _volumes_on_disk(config: Json, host: Json) -> str:
+    """The declared volumes that no memory file system covers."""
+    return show(sorted({normalize(path) for path in config.get("Volumes") or {}} - set(host.get("Tmpfs") or {})))
+
+
 @dataclass(frozen=True)
 class _Promise:
     """A setting of HostConfig that holds for every run, whatever `options` says."""
@@ -198,7 +204,8 @@ def _container(role: str, spec: RunSpec, body: Json, found: Json, default_runtim
         _row(role, "read-only root", show(read_only), show(host.get("ReadonlyRootfs", MISSING)), promise=read_only)
     )
     folders = [f"{one.get('Type')} {one.get('Destination')}" for one in found.get("Mounts") or []]
-    made.append(_row(role, "mounts", NOTHING, show(folders) if "Mounts" in found else MISSING))
+    made.append(_row(role, "mounts", NOTHING, show(folders) if "Mounts" in found else MISSING, promise=True))
+    made.append(_row(role, "volumes on the disk", NOTHING, _volumes_on_disk(config, host), promise=True))
     runtime = str(asked.get("Runtime") or default_runtime)
     made.append(_row(role, "runtime", runtime, show(host.get("Runtime", MISSING))))
     made.append(_row(role, "image name", body["Image"], show(config.get("Image", MISSING))))

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from executor import crash, options, payload
 from executor.attachment import Attachment
 from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone
+from executor.image import NO_IMAGE, ImageFacts
 from executor.networks import NetworkEngine, Networks
 from executor.seen import ContainerState, Found, Image
 from executor.sidecar import SidecarChannel
@@ -35,7 +36,7 @@ class EngineLike(NetworkEngine, Protocol):
     def runtimes(self) -> tuple[str, ...]: ...
     def resources(self) -> tuple[float, int]: ...
     def ping(self) -> None: ...
-    def image_id(self, reference: str) -> str: ...
+    def describe_image(self, reference: str) -> ImageFacts: ...
     def list_images(self) -> list[Image]: ...
     def create_container(self, name: str, body: dict[str, Any]) -> str: ...
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment: ...
@@ -78,6 +79,7 @@ class Sandbox:
         self.main = options.main_name(spec.run_id)
         self.output: Attachment | None = None
         self.image_id = ""
+        self._image = NO_IMAGE
         self.booted_at = 0.0  # the engine, as known before its output was attached to, or main was seen to run
         # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
         self.asked: dict[str, dict[str, Any]] = {}
@@ -90,7 +92,9 @@ class Sandbox:
         """
         self._refuse_unknown_runtime()
         self.booted_at = self._engine.booted_at()
-        self.image_id = self._find_image()
+        self._image = self._find_image()
+        self.image_id = self._image.id
+        options.covered_volumes(self._spec, self._image)  # refuses an image before anything is made
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
         crash.point("network-created")
@@ -100,19 +104,19 @@ class Sandbox:
         if self._failure:
             raise self._failure
 
-    def _find_image(self) -> str:
-        """The id of the spec's image on this engine; ImageMissing when it is not here.
+    def _find_image(self) -> ImageFacts:
+        """The spec's image on this engine; ImageMissing when it is not here.
 
         An exact image is looked for by the digest that an engine once gave. With containerd's image store that is the
         digest of the manifest, which an engine with the older store knows as `repository@digest`.
         """
         spec = self._spec
         if not spec.image_digest:
-            return self._engine.image_id(spec.image)
+            return self._engine.describe_image(spec.image)
         for reference in (spec.image_digest, f"{_repository(spec.image)}@{spec.image_digest}"):
             with suppress(ImageMissing):
-                found = self._engine.image_id(reference)
-                self._spec = replace(spec, image_digest=found)
+                found = self._engine.describe_image(reference)
+                self._spec = replace(spec, image_digest=found.id)
                 return found
         raise ImageMissing(
             f"The image that ran before, {spec.image} with the digest {spec.image_digest}, is not on the host "
@@ -185,7 +189,8 @@ class Sandbox:
     def _start_sidecar(self) -> None:
         assert self._networks.inside is not None
         name = options.sidecar_name(self._spec.run_id)
-        body = options.sidecar_container(self._spec, self._networks.inside)
+        image = self._engine.describe_image(self._spec.sidecar_image)
+        body = options.sidecar_container(self._spec, self._networks.inside, image)
         self._create_container(name, body)
         crash.point("sidecar-created")
         body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
@@ -199,7 +204,7 @@ class Sandbox:
         self._sidecar.wait_ready()
 
     def _start_main(self) -> None:
-        body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver)
+        body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
         self._create_container(self.main, body)
         crash.point("main-created")
         # Before the start: an attach that comes later loses lines.

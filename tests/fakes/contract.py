@@ -105,16 +105,16 @@ def test_it_answers(world: World) -> None:
 
 
 def test_an_image_has_a_digest_and_a_missing_one_a_sentence(world: World) -> None:
-    digest = world.engine.image_id(world.image)
+    digest = world.engine.describe_image(world.image).id
     assert digest.startswith("sha256:")
-    assert world.engine.image_id(digest) == digest
+    assert world.engine.describe_image(digest).id == digest
     with pytest.raises(ImageMissing, match="not-there"):
-        world.engine.image_id("cronium/not-there:1")
+        world.engine.describe_image("cronium/not-there:1")
 
 
 def test_its_images_are_listed_with_names_digest_and_size(world: World) -> None:
     listed = {name: image for image in world.engine.list_images() for name in image.references}
-    assert listed[world.image].id == world.engine.image_id(world.image)
+    assert listed[world.image].id == world.engine.describe_image(world.image).id
     assert listed[world.image].size > 0
     assert world.sidecar_image in listed
     assert not any(name.startswith("<none>") for name in listed)
@@ -355,7 +355,7 @@ def test_what_it_says_of_what_it_made_is_what_was_asked(world: World) -> None:
         name: options.main_container(spec, addresses, world.engine.log_driver),
     }
     found = {network: world.engine.describe_network(network), name: world.engine.describe_container(name)}
-    rows = report.rows(spec, asked, found, world.engine.default_runtime, world.engine.image_id(spec.image))
+    rows = report.rows(spec, asked, found, world.engine.default_runtime, world.engine.describe_image(spec.image).id)
     assert [row for row in rows if row.drift] == []
     assert {row.of for row in rows} == {"main", "network"}
     assert world.engine.default_runtime in world.engine.runtimes()

@@ -26,6 +26,7 @@ from typing import Any
 from executor import options
 from executor.attachment import Attachment
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.image import ImageFacts
 from executor.seen import ContainerState, Found, Image, ipv4_subnets
 from executor.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
@@ -77,6 +78,7 @@ class FakeEngine:
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)
+        self.brings: dict[str, ImageFacts] = {}  # by id
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
@@ -143,11 +145,16 @@ class FakeEngine:
         self._enter("list_images")
         return [Image(_digest(name), (name,), 1000) for name in sorted(self.images)]
 
-    def image_id(self, reference: str) -> str:
-        self._enter("image_id")
+    def describe_image(self, reference: str) -> ImageFacts:
+        self._enter("describe_image")
         if (found := self._image(reference)) is None:
             raise ImageMissing(f"The image {reference} is not on this host.")
-        return found
+        return self.brings.get(found, ImageFacts(found))
+
+    def bring(self, reference: str, **facts: Any) -> None:
+        """Have an image declare volumes, variables or labels."""
+        found = _digest(reference)
+        self.brings[found] = ImageFacts(found, **facts)
 
     def _image(self, reference: str) -> str | None:
         """The id of an image by name or id."""
@@ -261,11 +268,15 @@ class FakeEngine:
         body = self._get(name).body
         joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
         joined = joined | self._get(name).more_networks
+        image = self._image(body["Image"])
+        volumes = self.brings[image].volumes if image in self.brings else ()
+        covered = {*body["HostConfig"].get("Tmpfs", {})}
         told = {
-            "Image": self._image(body["Image"]),
-            "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")},
+            "Image": image,
+            "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")}
+            | {"Volumes": dict.fromkeys(volumes)},
             "HostConfig": {**NOT_ASKED, **body["HostConfig"]},
-            "Mounts": [],
+            "Mounts": [{"Type": "volume", "Destination": path} for path in volumes if path not in covered],
             "NetworkSettings": {"Networks": copy.deepcopy(joined)},
         }
         told = copy.deepcopy(told)

@@ -77,7 +77,7 @@ def test_the_sidecars_limits_do_not_follow_the_jobs() -> None:
     host = bodies(make_spec(limits=Limits(2 * 10**9, 2048 * MB, 1000)))["sidecar"]["HostConfig"]
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (500_000_000, 256 * MB, 256 * MB)
     assert 0 < host["PidsLimit"] <= 100
-    assert set(host["Tmpfs"]) == {"/tmp"}
+    assert set(host["Tmpfs"]) == {"/tmp", "/dev/shm", "/dev/mqueue"}
     assert f"size={50 * MB}" in host["Tmpfs"]["/tmp"]
     assert host["LogConfig"]["Type"] == "none"
 

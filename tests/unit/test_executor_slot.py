@@ -97,7 +97,7 @@ def test_nothing_runs_when_the_lease_is_gone(run: Callable[..., Remembering]) ->
 
 
 FAULTS: list[tuple[str, int, EngineError, str]] = [
-    ("image_id", 1, EngineUnreachable("no answer"), "engine_unreachable"),
+    ("describe_image", 1, EngineUnreachable("no answer"), "engine_unreachable"),
     ("create_network", 1, EngineError("no driver"), "engine_error"),
     ("create_network", 1, EngineUnreachable("no answer"), "engine_unreachable"),
     ("create_container", 1, EngineError("disk full"), "engine_error"),
@@ -238,7 +238,7 @@ def test_cancel_of_a_script_that_ignores_it(start: Callable[..., Any]) -> None:
     assert ending(told) == ("cancelled", "cancelled", 137)
 
 
-@pytest.mark.parametrize("method", ["image_id", "create_network", "create_container", "attach", "start"])
+@pytest.mark.parametrize("method", ["describe_image", "create_network", "create_container", "attach", "start"])
 def test_cancel_at_every_step_of_the_build_up(engine: FakeEngine, start: Callable[..., Any], method: str) -> None:
     """What says cancelled has no running container, wherever the cancel came."""
     reached, go_on = threading.Event(), threading.Event()

@@ -38,7 +38,7 @@ def test_what_its_engine_has_is_known_and_what_it_lost_is_not(db: None, engine: 
     host.round()
     found = find_presence(["corp/tools:1", "corp/other:1"])
     assert [one.host for one in found["corp/tools:1"].present] == ["east"]
-    assert found["corp/tools:1"].present[0].image_id == engine.image_id("corp/tools:1")
+    assert found["corp/tools:1"].present[0].image_id == engine.describe_image("corp/tools:1").id
     assert found["corp/other:1"].missing == ["east"]
     engine.images = {"corp/other:1"}
     host.round()
