@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -46,6 +46,17 @@ def _log_storage(value: str) -> str:
             "must be s3://bucket, s3://bucket/prefix or file:///folder, or be unset: then logs stay in the database"
         )
     return value.rstrip("/")
+
+
+def _has_host(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = not value or (bool(parts.hostname) and parts.port != 0 and parts.username is None)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be like https://cronium.example.org or https://[2001:db8::5]:8443")
+    return value
 
 
 def _with_host(value: str) -> str:
@@ -93,7 +104,7 @@ class Config(BaseSettings):
     docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https"), AfterValidator(_ssh_in_full)] = ""
     docker_cert_path: str = ""  # a folder; for TLS to that engine
     # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.
-    backend_url: Annotated[str, _known_url("http", "https")] = ""
+    backend_url: Annotated[str, _known_url("http", "https"), AfterValidator(_has_host)] = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
     # What a host may promise to its runs: memory in MB (0: nine tenths of the engine's), and CPUs times this.
@@ -130,6 +141,22 @@ class Config(BaseSettings):
     container_images_bash: str = ""
     container_images_python: str = ""
     container_images_node: str = ""
+
+    @property
+    def backend_origin(self) -> str:
+        """`backend_url` as a browser names an origin: small letters, no default port, no path. Empty: not set."""
+        if not self.backend_url:
+            return ""
+        parts = urlsplit(self.backend_url)
+        host = bracketed(str(parts.hostname))
+        port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+        return f"{parts.scheme}://{host}{port}"
+
+    @property
+    def known_hosts(self) -> list[str]:
+        """Every name by which people reach this dashboard, as Django compares them: without a port."""
+        own = [self.host, *([str(urlsplit(self.backend_url).hostname)] if self.backend_url else ())]
+        return ["localhost", "127.0.0.1", "[::1]", *map(bracketed, own), *self.allowed_hosts]
 
     @property
     def redis(self) -> RedisAddress | None:
@@ -234,6 +261,14 @@ class Config(BaseSettings):
     @classmethod
     def _comma_list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL: an IPv6 address in its shortest form and in brackets."""
+    try:
+        return f"[{IPv6Address(host)}]"
+    except ValueError:
+        return host
 
 
 def fernet_key(text: str) -> bytes:

@@ -16,11 +16,8 @@ VERSION = "0.1.0"
 
 SECRET_KEY = CONFIG.secret_key or stored_secret(DATA_DIR, "secret_key")
 DEBUG = CONFIG.debug
-ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", CONFIG.host, *CONFIG.allowed_hosts]
-CSRF_TRUSTED_ORIGINS: list[str] = []
-if CONFIG.backend_url:
-    CSRF_TRUSTED_ORIGINS.append("/".join(CONFIG.backend_url.split("/")[:3]))
-    ALLOWED_HOSTS.append(CONFIG.backend_url.split("/")[2].rsplit(":", 1)[0])
+ALLOWED_HOSTS = CONFIG.known_hosts
+CSRF_TRUSTED_ORIGINS = [CONFIG.backend_origin] if CONFIG.backend_origin else []
 # Of proxies only those in CRONIUM_TRUSTED_PROXIES are believed, and uvicorn does that: it sets the scheme.
 SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
@@ -116,7 +113,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "cronium_admin.access.session_store"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

@@ -108,4 +108,7 @@ class Supervisor:
             with self._lock:
                 slots = list(self._slots.values())
             for slot in slots:
-                slot.measure()
+                try:
+                    slot.measure()
+                except Exception:
+                    log.exception("the memory of run %s was not measured this time", slot.spec.run_id)

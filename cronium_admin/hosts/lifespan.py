@@ -1,11 +1,13 @@
 """What happens when the server has started and before it ends: Django's own application knows no lifespan."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from cronium_admin.runs import live
 
+log = logging.getLogger("cronium.process")
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
@@ -29,7 +31,10 @@ async def run(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             for hook in on_stop:
-                await asyncio.to_thread(hook)
+                try:
+                    await asyncio.to_thread(hook)
+                except Exception:
+                    log.exception("a part of the server did not end as it should; the others end all the same")
             live.bind(None)
             await send({"type": "lifespan.shutdown.complete"})
             return

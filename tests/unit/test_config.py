@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.http.request import split_domain_port, validate_host
 
 from cronium_admin.config import Config, config
 
@@ -110,3 +111,35 @@ def test_certificates_are_for_tls(
     monkeypatch.setenv("CRONIUM_DOCKER_HOST", url)
     monkeypatch.setenv("CRONIUM_DOCKER_CERT_PATH", "/somewhere")
     assert "CRONIUM_DOCKER_HOST=tcp://" in refused(capsys)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host"),
+    [
+        ("https://[2001:db8::5]", "https://[2001:db8::5]", "[2001:db8::5]"),
+        ("https://[2001:DB8:0::5]:8443/", "https://[2001:db8::5]:8443", "[2001:db8::5]"),
+        ("https://Cronium.Example.org:443/path/", "https://cronium.example.org", "cronium.example.org"),
+        ("http://10.0.0.5:80", "http://10.0.0.5", "10.0.0.5"),
+        ("http://cronium.example.org:8000", "http://cronium.example.org:8000", "cronium.example.org"),
+    ],
+)
+def test_the_dashboards_address_is_known_as_browsers_send_it(
+    monkeypatch: pytest.MonkeyPatch, url: str, origin: str, host: str
+) -> None:
+    monkeypatch.setenv("CRONIUM_BACKEND_URL", url)
+    made = Config()
+    assert made.backend_origin == origin
+    assert any(validate_host(split_domain_port(sent)[0], made.known_hosts) for sent in (host, f"{host}:8443"))
+
+
+def test_an_ipv6_address_to_listen_on_is_a_known_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONIUM_HOST", "2001:db8::7")
+    assert validate_host(split_domain_port("[2001:db8::7]:8000")[0], Config().known_hosts)
+
+
+@pytest.mark.parametrize("url", ["https://", "https://[2001:db8::5", "https://host:port", "https://me:pw@host"])
+def test_an_address_of_the_dashboard_that_is_none_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("CRONIUM_BACKEND_URL", url)
+    assert "https://cronium.example.org" in refused(capsys)

@@ -165,7 +165,7 @@ def test_profiles_say_who_uses_them(client: Client, job: Job, django_assert_num_
     assert '<a href="/jobs/report/">Report</a>' in text
     assert text.count("No job uses it.") >= 2
     assert "w-p25" in text  # half a CPU of two
-    with django_assert_num_queries(4):  # user, profiles, their jobs, live runs
+    with django_assert_num_queries(5):  # session, user, profiles, their jobs, live runs
         client.get("/profiles/")
 
 

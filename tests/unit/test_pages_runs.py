@@ -72,18 +72,18 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
     first = client.get("/runs/", {"job": "report"}).content.decode()
     link = first.split('rel="next" href="')[1].split('"')[0]
     assert "job=report" in link
-    with django_assert_num_queries(5):  # user, the job, runs, jobs to choose from, live runs
+    with django_assert_num_queries(6):  # session, user, the job, runs, jobs to choose from, live runs
         second = client.get("/runs/" + link.replace("&amp;", "&")).content.decode()
     assert 'class="num">#10<' in second
     assert 'class="num">#11<' not in second
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         rows = client.get("/runs/rows/").content.decode()
     assert "<html" not in rows
 
 
 def test_a_waiting_run(client: Client, run: Run, django_assert_num_queries: Any) -> None:
     client.get("/runs/")
-    with django_assert_num_queries(5):  # user, run, events, re-runs, live runs
+    with django_assert_num_queries(6):  # session, user, run, events, re-runs, live runs
         text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Queued" in text
     assert 'data-live="true"' in text

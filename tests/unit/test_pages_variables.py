@@ -94,7 +94,7 @@ class TestList:
                 page(client, "/variables/")
             counts.append(len(seen))
             assert not [one["sql"] for one in seen if '"runtime_variable"."text", "' in one["sql"]]
-        assert counts == [4, 4]  # the person, variables, jobs to choose from, live runs
+        assert counts == [5, 5]  # session, the person, variables, jobs to choose from, live runs
 
 
 class TestOne:
@@ -163,7 +163,7 @@ class TestOne:
         for size in (1, 50):
             for number in range(size):
                 variables.put(Place(day.job, "day"), number, Author())
-            with django_assert_num_queries(5):  # the person, the job, the variable, its history, live runs
+            with django_assert_num_queries(6):  # session, the person, the job, the variable, its history, live runs
                 page(client, "/variables/report/day/")
 
     def test_is_never_kept_by_the_browser(self, client: Client, day: Variable) -> None:

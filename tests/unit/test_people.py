@@ -247,7 +247,7 @@ class TestPages:
         ApiToken.mint(people["viewer"], "one")
         User.objects.filter(pk=people["editor"].pk).update(is_active=False)
         page = browser(people["admin"])
-        with django_assert_num_queries(3):  # user, people, live runs
+        with django_assert_num_queries(4):  # session, user, people, live runs
             text = page.get("/access/people/").content.decode()
         for role in ROLES:
             assert f">{role}</a>" in text

@@ -107,10 +107,10 @@ def test_writes(
 @pytest.mark.parametrize(
     ("path", "queries"),
     [
-        ("/jobs/", 6),  # user, count, jobs, their runs, the last lines of those at work, live runs
-        ("/job-states/?id={ids}", 4),
-        ("/runs/", 5),
-        ("/last-lines/?run={runs}", 2),
+        ("/jobs/", 7),  # session, user, count, jobs, their runs, the last lines of those at work, live runs
+        ("/job-states/?id={ids}", 5),
+        ("/runs/", 6),
+        ("/last-lines/?run={runs}", 3),
     ],
 )
 def test_pages_that_are_asked_for_again_and_again(

@@ -391,7 +391,7 @@ class TestPages:
         text = client.get("/secrets/").content.decode()
         for shown in ("API_KEY", "for the shop", '<a href="/jobs/report/">Report</a>', "no job", "never"):
             assert shown in text
-        with django_assert_num_queries(4):  # user, secrets, their jobs, live runs
+        with django_assert_num_queries(5):  # session, user, secrets, their jobs, live runs
             client.get("/secrets/")
 
     def test_one_is_stored_replaced_and_deleted(self, client: Client) -> None:
