@@ -1,6 +1,6 @@
 # `make help` lists the targets. Anything longer than a line is a script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast lint images bench chaos attack clean
+.PHONY: help up test test-fast test-pythons lint images bench chaos attack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -14,6 +14,9 @@ test: ## all tests: unit, real engine, real browser
 test-fast: ## the tests that need no engine and no browser
 	@scripts/venv.sh dev
 	@.venv/bin/python -m pytest -n 3 tests/unit
+
+test-pythons: ## the unit tests on every other supported Python that is installed
+	@exec scripts/pythons.sh
 
 lint: ## style, types, floors of the house, missing migrations
 	@exec scripts/lint.sh
