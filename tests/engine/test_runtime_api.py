@@ -81,10 +81,10 @@ def test_the_sidecar_refuses_what_is_not_this_runs(server: Server) -> None:
 def test_one_runs_token_opens_nothing_of_another(server: Server) -> None:
     """The token of a run that lives, shown to another run's sidecar."""
     holder = server.run(
-        "import os, time; print(os.environ['CRONIUM_EXECUTION_TOKEN'], flush=True); time.sleep(60)", "python"
+        "import os, time; print(os.environ['CRONIUM_EXECUTION_TOKEN'][::-1], flush=True); time.sleep(60)", "python"
     )
     with server.watch(holder) as watch:
-        token = watch.until(lambda seen: seen.lines).lines[0][3]
+        token = watch.until(lambda seen: seen.lines).lines[0][3][::-1]  # as it is, the log masks it
         script = STATUS + (
             "import cronium\ntheirs, stolen = cronium.input()['run'], cronium.input()['token']\n"
             "pairs = (own, stolen), (theirs, stolen), (theirs, token)\n"

@@ -312,7 +312,7 @@ def test_the_pages(keep: Any, ended: Any, job: Job, people: dict[str, User]) -> 
 
 def test_a_job_takes_and_shows_how_long_its_runs_stay(editor: Api, job: Job) -> None:
     said = editor.patch("/jobs/report", {"run_keep_days": 30, "run_keep_runs": 5}).json()
-    assert (said["run_keep_days"], said["run_keep_runs"], said["revision"]) == (30, 5, 1)
+    assert (said["run_keep_days"], said["run_keep_runs"], said["revision"]) == (30, 5, 2)
     refused = editor.patch("/jobs/report", {"run_keep_days": 10**6})
     assert (refused.status_code, list(refused.json()["fields"])) == (422, ["run_keep_days"])
 

@@ -63,7 +63,7 @@ def test_helpers_wait_longer_than_the_sidecar_does() -> None:
     assert sidecar >= 45 + 10, "a dead worker is replaced within 45 s"
     assert seconds(r"TIMEOUT_SECONDS = ([\d.]+)", "python/cronium.py") > sidecar
     assert seconds(r"TIMEOUT_MS = ([\d_]+)", "node/cronium.js") > sidecar * 1000
-    assert seconds(r"-t (\d+) -u 3 version", "bash/cronium.sh") > sidecar
+    assert seconds(r"-t (\d+) -u 3 _cr_version", "bash/cronium.sh") > sidecar
     assert "within 75 s" in (Path(IMAGES).parent / "docs" / "runtime-api.md").read_text()
 
 

@@ -25,7 +25,8 @@ from tests.engine.hostile import probes
 from tests.engine.server import ROOT, Server
 from tests.engine.test_secrets import SCRIPTS, SECRETS, clean, everything
 
-SHOW_TOKEN = 'import os; print(os.environ["CRONIUM_EXECUTION_TOKEN"], flush=True)\n'
+# Backwards: as it is, the log masks it.
+SHOW_TOKEN = 'import os; print(os.environ["CRONIUM_EXECUTION_TOKEN"][::-1], flush=True)\n'
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,8 @@ def _memory(server: Server, run_id: str) -> tuple[int, int | None]:
 
 
 def token_of(text: bytes) -> str:
-    found = re.search(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+", text)
+    """The token that a script has shown backwards."""
+    found = re.search(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+", text[::-1])
     assert found, text[:500]
     return found[0].decode()
 
@@ -167,7 +169,7 @@ def test_a_finished_runs_token_is_dead_within_a_second(server: Server, runner_im
     wait = "import time\nwhile not os.path.exists('/tmp/gate'): time.sleep(0.05)"
     run_id = server.run(SHOW_TOKEN + wait, "python")
     with server.watch(run_id) as watch:
-        token = token_of(watch.until_line("eyJ").lines[-1][3].encode())
+        token = token_of(watch.until_line("Jye").lines[-1][3].encode())
     ask = f"""
 import time, urllib.request
 while True:

@@ -23,6 +23,6 @@ while not os.path.exists("/tmp/gate"):
     ticks += 1
     digest.update(str(ticks).encode())
     seen = {"tick": ticks, "visitors": visitors, "healthy": healthy, "files": sorted(os.listdir("/workspace"))}
-    print(json.dumps(seen | {"token": token, "digest": digest.hexdigest()}), flush=True)
+    print(json.dumps(seen | {"token": token[::-1], "digest": digest.hexdigest()}), flush=True)
 assert cronium.input() == {"who": "innocent"}
 cronium.output({"ticks": ticks, "visitors": visitors, "digest": digest.hexdigest()})
