@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from cronium_admin.db_threads import database_work
+
 log = logging.getLogger("cronium.rounds")
 
 
@@ -32,7 +34,8 @@ class Rounds:
         pause = self._first
         while not self.over.wait(pause):
             try:
-                pause = self._once()
+                with database_work():
+                    pause = self._once()
             except Exception:
                 log.exception("%s failed once; it goes on", self.thread.name)
                 pause = max(self._first, 1.0)

@@ -4,17 +4,15 @@ import asyncio
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
 from django.http import parse_cookie
 
 from cronium_admin.access import standing
 from cronium_admin.access.roles import May
+from cronium_admin.db_threads import DatabaseExecutor
 
 KNOWN_SECONDS, UNKNOWN_SECONDS = 300.0, 10.0
 MAX_REMEMBERED = 4096
@@ -35,19 +33,11 @@ def _name(kind: str, value: str) -> str:
     return sha256(f"{kind} {value}".encode()).hexdigest()[:32]
 
 
-def _ask(check: Callable[[], bool]) -> bool:
-    close_old_connections()
-    try:
-        return check()
-    finally:
-        close_old_connections()
-
-
 class Credentials:
     """Answers from memory, or by one query in one of two threads of its own."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(2, "edge-credentials")
+        self._threads = DatabaseExecutor(2, "edge-credentials")
         self._remembered: OrderedDict[str, tuple[bool, float]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[bool]] = {}
 
@@ -87,7 +77,7 @@ class Credentials:
             check: Any = standing.of_token if kind == "token" else standing.of_session
             loop = asyncio.get_running_loop()
             try:
-                is_valid = await loop.run_in_executor(self._threads, _ask, check(value, May.SEE))
+                is_valid = await loop.run_in_executor(self._threads, check(value, May.SEE))
             except Exception:  # noqa: BLE001 - the database is away: Django says so, in the strangers' queue
                 return False
         self._remembered[name] = is_valid, time.monotonic() + (KNOWN_SECONDS if is_valid else UNKNOWN_SECONDS)

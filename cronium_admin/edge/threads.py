@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from django.db import close_old_connections
+from cronium_admin.db_threads import renew_connections
 
 
 class Threads:
@@ -42,6 +42,6 @@ class LentThread(Executor):
             thread, self._thread = self._thread, None
         if thread is None:
             return False
-        thread.submit(close_old_connections)
+        thread.submit(renew_connections)
         self._threads.give_back(thread)
         return True

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 
+from cronium_admin.db_threads import database_work
 from cronium_admin.hosts.leaving import within
 
 log = logging.getLogger("cronium.database")
@@ -36,8 +37,8 @@ class DatabaseThreads:
         pause = 0.1
         while True:
             try:
-                close_old_connections()
-                return function(*args, **kwargs)
+                with database_work():
+                    return function(*args, **kwargs)
             except (OperationalError, InterfaceError) as error:
                 connection.close()
                 if self._closed.wait(pause):

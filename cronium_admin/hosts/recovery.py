@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -192,10 +192,7 @@ class Sweeper(Rounds):
 
     def round(self) -> float:
         try:
-            close_old_connections()
             settle_abandoned()
         except Exception as error:  # noqa: BLE001 - the database may be away for a while
             log.warning("abandoned runs were not looked for: %s", error)
-        finally:
-            connection.close()
         return SWEEP_SECONDS

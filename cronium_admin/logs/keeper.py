@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Iterable
 
 from django.conf import settings
-from django.db import close_old_connections, connection
 
 from cronium_admin.logs import archive, objects, prune
 from cronium_admin.logs.depot import Unavailable
@@ -34,7 +33,6 @@ class Keeper(Rounds):
     def round(self) -> bool:
         """Whether it went well."""
         try:
-            close_old_connections()
             pace = Pace(self.over)
             self._do_first(pace)
             once(pace)
@@ -46,8 +44,6 @@ class Keeper(Rounds):
         except Exception as error:
             log.warning("logs were not looked after: %s", error, exc_info=True)
             return False
-        finally:
-            connection.close()
         return True
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
+from cronium_admin.db_threads import database_work
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
@@ -254,8 +255,8 @@ class LogWriter:
         pause = 0.1
         while True:
             try:
-                close_old_connections()
-                return commit(group)
+                with database_work():
+                    return commit(group)
             except (OperationalError, InterfaceError) as error:
                 if self._closed.is_set():
                     raise

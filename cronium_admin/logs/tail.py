@@ -7,7 +7,6 @@ Whoever reads slowly holds back only itself: it keeps one window, and reads on f
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +14,8 @@ from uuid import UUID
 
 import orjson
 from channels.layers import get_channel_layer
-from django.db import close_old_connections
 
+from cronium_admin.db_threads import DatabaseExecutor
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Damaged, Line
 from cronium_admin.runs import live
@@ -25,9 +24,9 @@ log = logging.getLogger("cronium.live")
 LOOK_SECONDS = 2.0
 LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
 # Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
-threads = ThreadPoolExecutor(4, "log-read")
+threads = DatabaseExecutor(4, "log-read")
 # What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
-slow_threads = ThreadPoolExecutor(4, "log-archive")
+slow_threads = DatabaseExecutor(4, "log-archive")
 EMPTY_LOOKS = 5  # at an ended run that has lines, and gives none
 
 
@@ -48,7 +47,6 @@ class News:
 def _news(run_id: UUID, after: int, slow: bool) -> News | None:
     """State first, then lines: when it says "ended", the lines that follow are all there are. None where those may take
     long to come, and it may not be `slow`."""
-    close_old_connections()
     state = read.state(run_id)
     if state is None or state.pruned or state.lines <= after:
         return News(state, [])

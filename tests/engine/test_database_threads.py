@@ -1,0 +1,41 @@
+"""Threads that live on, and a PostgreSQL server that ends all connections, as its restart does."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from cronium_admin.database_url import database_settings
+from cronium_admin.db_threads import DatabaseExecutor
+from tests.engine.scaled import DATABASE, needs_services
+
+pytestmark = needs_services
+ALIAS = "of_threads"
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'threads of a test'"
+
+
+@pytest.fixture
+def pooled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The alias of the services' PostgreSQL with a pool of its own."""
+    given = database_settings(f"{DATABASE}?application_name=threads of a test")
+    connections.databases[ALIAS] = connections.configure_settings({"default": {}, ALIAS: given})[ALIAS]
+    with django_db_blocker.unblock():
+        yield ALIAS
+        connections[ALIAS].close()
+        connections[ALIAS].close_pool()  # type: ignore[attr-defined]
+    del connections.databases[ALIAS]
+
+
+def test_work_after_a_restart_finds_a_connection_that_works(pooled: str) -> None:
+    def ask() -> int:
+        with connections[pooled].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return int(cursor.fetchone()[0])
+
+    with DatabaseExecutor(2) as threads:
+        assert [threads.submit(ask).result() for _ in range(4)] == [1] * 4
+        with psycopg.connect(DATABASE, autocommit=True) as other:
+            assert other.execute(END_ALL).rowcount >= 1
+        assert [threads.submit(ask).result() for _ in range(4)] == [1] * 4
