@@ -19,6 +19,7 @@ from cronium_admin.access import passwords, sessions
 from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.roles import Role
 from cronium_admin.errors import Refused
+from cronium_admin.plain_text import line_problem
 
 log = logging.getLogger("cronium.people")
 _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
@@ -60,6 +61,8 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
     person = User(username=username, role=_known_role(role), must_change_password=True)
     if username and not username[0].isalnum():
         raise ValidationError({"username": "A name begins with a letter or a digit."})
+    if problem := line_problem(username):
+        raise ValidationError({"username": problem})
     given = password or passwords.generate()
     person.set_password(given)
     person.full_clean(exclude=["password"], validate_unique=False)

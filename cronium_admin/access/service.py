@@ -9,6 +9,7 @@ from django.utils import timezone
 from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
 from cronium_admin.errors import Refused
+from cronium_admin.plain_text import line_problem
 
 # `last_used_at` is for people, so a minute's precision does, and reads stay reads.
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -17,8 +18,9 @@ _USE_NOTED_EVERY = timedelta(minutes=1)
 def make_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiToken, str]:
     """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
     name = name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
-        raise Refused(422, "invalid", "A token's name has 1 to 100 printable characters.", {"name": ["1 to 100."]})
+    problem = line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters.")
+    if problem:
+        raise Refused(422, "invalid", f"The token's name: {problem}", {"name": [problem]})
     if not user.is_active:
         raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
     check_expiry(expires_at)

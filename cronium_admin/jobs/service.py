@@ -16,6 +16,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.plain_errors import reword
+from cronium_admin.plain_text import line_problem
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
 
@@ -210,11 +211,11 @@ def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationErr
 
 
 def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[ValidationError]]) -> None:
-    """A text of one line: no control characters, no half surrogate pairs, which no database keeps."""
-    text = str(value if value is not None else "").strip()
+    """A text of one line; what was stored before a character was refused may stay."""
+    text, before = str(value if value is not None else "").strip(), getattr(job, name)
     setattr(job, name, text)
-    if any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text):
-        problems[name] = [ValidationError("Holds a character that is no text (a control character, say). Remove it.")]
+    if (job.pk is None or text != before) and (problem := line_problem(text)):
+        problems[name] = [ValidationError(problem)]
 
 
 def _free_slug(name: str) -> str:

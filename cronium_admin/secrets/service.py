@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
+from cronium_admin.plain_text import line_problem
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
 from cronium_admin.secrets.models import RetiredSecret, Secret
@@ -58,9 +59,11 @@ def save_secret(name: str, value: str | None, description: str | None, by: User 
             problem = _value_problem(value)
             problems |= {"value": [problem]} if problem else {}
             secret.encrypted = "" if problem else encrypt(name, value or "")
-        secret.description = secret.description if description is None else description.strip()
-        if any(not character.isprintable() for character in secret.description):
-            problems["description"] = ["Must be one line of text."]
+        before = secret.description
+        secret.description = before if description is None else description.strip()
+        # One that was stored before a character was refused may stay.
+        if secret.description != before and (unclear := line_problem(secret.description)):
+            problems["description"] = [unclear]
         _check(secret, problems)
         secret.updated_by = by
         if is_new:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now
 
 from cronium_admin import json_text
+from cronium_admin.plain_text import show_line
 
 register = template.Library()
 
@@ -30,6 +31,12 @@ STATES = {
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
 SHOWN_JSON = 4000  # characters of a value on a page; the API gives all of it
+
+
+@register.filter
+def line(text: Any) -> str:
+    """A name or description: a character that nobody could see is written as its number."""
+    return show_line(str(text if text is not None else ""))
 
 
 @register.simple_tag

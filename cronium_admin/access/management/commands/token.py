@@ -9,6 +9,7 @@ from cronium_admin.access.expiry import NEVER, parse_expiry
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.service import make_token, revoke
 from cronium_admin.errors import Refused
+from cronium_admin.plain_text import show_line
 
 
 class Command(BaseCommand):
@@ -43,7 +44,9 @@ class Command(BaseCommand):
             used = f"used {token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never used"
             state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else used
             ends = f"expires {token.expires_at:%Y-%m-%d %H:%M}" if token.expires_at else "never expires"
-            self.stdout.write(f"{token.prefix}  {token.user.get_username()}  {token.name}  {state}  {ends}")
+            self.stdout.write(
+                f"{token.prefix}  {show_line(token.user.get_username())}  {show_line(token.name)}  {state}  {ends}"
+            )
 
     def revoke(self, options: dict[str, Any]) -> None:
         prefix = options["prefix"]

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.errors import Refused
+from cronium_admin.plain_text import show_line
 from cronium_admin.secrets.service import all_secrets, rotate, save_secret
 
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
 
     def list(self, options: dict[str, Any]) -> None:
         for secret in all_secrets():
-            self.stdout.write(f"{secret.name}  {secret.description}".rstrip())
+            self.stdout.write(f"{secret.name}  {show_line(secret.description)}".rstrip())
 
     def set(self, options: dict[str, Any]) -> None:
         try:

@@ -1,0 +1,67 @@
+"""Which characters a name or description of one line may hold, and how an older one that holds others is shown. Pure.
+
+Refused are characters that nobody sees or that change how the text around them is shown: control and format
+characters (among them the ones that turn the direction of text), blanks other than the space, and those of no width.
+"""
+
+import re
+import unicodedata
+
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# Unicode's Default_Ignorable_Code_Point and what is drawn blank, where the category doesn't tell; and noncharacters.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufdd0-\ufdef"
+    "\U000e0000-\U000e0fff]"
+)
+_VARIATION = "\ufe0e\ufe0f"  # text or emoji: allowed after a symbol
+_KEYCAP = re.compile("[0-9#*]\ufe0f\u20e3")
+
+
+def is_refused(character: str) -> bool:
+    category = unicodedata.category(character)
+    return (
+        category in _REFUSED_CATEGORIES
+        or (category == "Zs" and character != " ")
+        or _BLANK.match(character) is not None
+        or ord(character) & 0xFFFE == 0xFFFE
+    )
+
+
+def line_problem(text: str) -> str | None:
+    """Why `text` can't be a name or description of one line, in a sentence; None when it can."""
+    places = _refused_places(text)
+    if not places:
+        return None
+    place = places[0]
+    character = text[place]
+    if character in "\n\r\v\f\x85\u2028\u2029":
+        return f"Must be one line of text: character {place + 1} breaks it (U+{ord(character):04X}). Remove it."
+    mend = "Use a plain space." if unicodedata.category(character) == "Zs" else "Remove it."
+    return f"Holds {_describe(character)} at character {place + 1}, which can't be seen or changes what is seen. {mend}"
+
+
+def show_line(text: str) -> str:
+    """`text` with every refused character written as its number, such as [U+202E]."""
+    places = set(_refused_places(text))
+    if not places:
+        return text
+    return "".join(f"[U+{ord(one):04X}]" if place in places else one for place, one in enumerate(text))
+
+
+def _refused_places(text: str) -> list[int]:
+    if text.isascii() and text.isprintable():
+        return []
+    allowed = {match.start() + 1 for match in _KEYCAP.finditer(text)}
+    for place, character in enumerate(text):
+        if character in _VARIATION and place and unicodedata.category(text[place - 1]).startswith("S"):
+            allowed.add(place)
+    return [place for place, one in enumerate(text) if place not in allowed and is_refused(one)]
+
+
+def _describe(character: str) -> str:
+    number, name = f"U+{ord(character):04X}", unicodedata.name(character, "").lower()
+    if unicodedata.category(character) == "Cs":
+        return f"half a surrogate pair ({number})"
+    if unicodedata.category(character) == "Cc":
+        return f"the control character {number}"
+    return f"the character {number} ({name})" if name else f"the character {number}"
