@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 from executor import errors, options, reach
 from executor.attachment import Attachment, taken_over
 from executor.image import ImageFacts, image_facts
+from executor.ownership import only_ours
 from executor.reach import Reach
 from executor.reverse_path import drop_unanswerable
 from executor.seen import ContainerState, Found, Image, found, image_of, ipv4_subnets, state_of, unix
@@ -274,12 +275,13 @@ class Engine:
         return int(value) if value else None
 
     def find_ours(self, instance: str) -> list[Found]:
-        """Every container, in any state, and network that carries this instance's label."""
+        """Every container, in any state, and network that this instance made: see `ownership`."""
         wanted = {"label": [f"{options.LABEL_INSTANCE}={instance}"]}
         with _typed("list what is ours"):
             containers = self._control.containers(all=True, filters=wanted)
             networks = self._control.networks(filters=wanted)
-        return [found("container", row) for row in containers] + [found("network", row) for row in networks]
+        listed = [found("container", row) for row in containers] + [found("network", row) for row in networks]
+        return only_ours(self, listed)
 
     def now(self) -> float:
         """What its clock says, unix seconds; over a socket of this machine, that is ours."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from executor import options
 from executor.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
 from executor.options import Addresses
+from executor.ownership import is_network_of
 from executor.seen import ipv4_subnets
 from executor.spec import RunSpec
 from executor.subnets import SubnetPool
@@ -111,7 +112,8 @@ class Networks:
         """Know again what an earlier process has made for this run."""
         for name in options.network_names(self._spec):
             with suppress(NotFound):
-                for subnet in ipv4_subnets(self._engine.describe_network(name)):
+                told = self._engine.describe_network(name)
+                for subnet in ipv4_subnets(told) if is_network_of(self._spec, told) else ():
                     self._subnets.reserve(subnet)
                     self._taken.append(subnet)
 
@@ -132,6 +134,9 @@ class Networks:
     def _remove(self, name: str) -> bool:
         try:
             told = self._engine.describe_network(name)
+            if not is_network_of(self._spec, told):
+                log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
+                return True
             if options.epoch_of(told.get("Labels") or {}) > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has made {name}.")
             self._engine.remove_network(str(told["Id"]))

@@ -1,4 +1,4 @@
-"""Removes what is left over on this engine: ours by label, of no run that lives."""
+"""Removes what is left over on this engine: ours (see `ownership`), of no run that lives."""
 
 import logging
 from collections.abc import Callable, Set

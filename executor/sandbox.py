@@ -17,6 +17,7 @@ from executor.attachment import Attachment
 from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone
 from executor.image import NO_IMAGE, ImageFacts
 from executor.networks import NetworkEngine, Networks
+from executor.ownership import is_container_of
 from executor.seen import ContainerState, Found, Image
 from executor.sidecar import SidecarChannel
 from executor.spec import Reply, RunSpec
@@ -147,6 +148,8 @@ class Sandbox:
             state = self._engine.inspect(self.main)
         except NotFound as error:
             raise SandboxGone(f"The container {self.main} is not there any more.") from error
+        if not is_container_of(self._engine, self._spec, state):
+            raise SandboxGone(f"The container {self.main} is not the one that this run was given.")
         self._networks.adopt()
         if state.running:
             self.booted_at = booted_at
@@ -157,9 +160,12 @@ class Sandbox:
         """Connect to the run's sidecar once more. Without one the script goes on, and its own calls fail."""
         name = options.sidecar_name(self._spec.run_id)
         try:
-            if self._spec.network == "none" or not self._engine.inspect(name).running:
+            if self._spec.network == "none":
                 return
-            attachment = self._engine.attach(name, stdin=True, output=True)
+            state = self._engine.inspect(name)
+            if not state.running or not is_container_of(self._engine, self._spec, state):
+                return
+            attachment = self._engine.attach(state.id, stdin=True, output=True)
             if self._sidecar:
                 self._sidecar.close()
             self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
@@ -258,11 +264,19 @@ class Sandbox:
     def may_run(self) -> bool:
         """Whether main may be at work: the engine has not said that it isn't."""
         try:
-            return self._engine.inspect(self.main).running
+            state = self._engine.inspect(self.main)
+            return state.running and is_container_of(self._engine, self._spec, state)
         except NotFound:
             return False
         except EngineError:
             return True
+
+    def stop_main(self) -> None:
+        """SIGTERM, the grace, SIGKILL. Returns when it does not run; gone already is fine."""
+        with suppress(NotFound):
+            state = self._engine.inspect(self.main)
+            if is_container_of(self._engine, self._spec, state):
+                self._engine.stop(state.id, MAIN_GRACE)
 
     def detach(self) -> None:
         """Let go of all connections and touch nothing: the run is another's, or will be."""
@@ -282,6 +296,9 @@ class Sandbox:
     def _remove_container(self, name: str, grace: int) -> bool:
         try:
             state = self._engine.inspect(name)
+            if not is_container_of(self._engine, self._spec, state):
+                log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
+                return True
             if state.epoch > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has made {name}.")
             if state.running:

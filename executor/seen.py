@@ -1,6 +1,7 @@
 """What an engine reports of containers and networks, as far as the executor reads it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, ip_network
 from typing import Any
@@ -21,6 +22,8 @@ class ContainerState:
     epoch: int = 0  # of the attempt that made it
     started_at: float = 0.0
     finished_at: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image_id: str = ""
 
     @property
     def running(self) -> bool:
@@ -29,7 +32,7 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class Found:
-    """A container or network that carries our labels."""
+    """A container or network that carries our labels. `ownership` says whether it is ours."""
 
     kind: str  # container or network
     name: str
@@ -37,6 +40,7 @@ class Found:
     role: str
     host: str
     id: str = ""
+    image_id: str = ""  # a container's
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def state_of(told: dict[str, Any]) -> ContainerState:
         epoch=options.epoch_of(told["Config"].get("Labels") or {}),
         started_at=unix(state["StartedAt"]),
         finished_at=unix(state["FinishedAt"]),
+        labels=dict(told["Config"].get("Labels") or {}),
+        image_id=str(told.get("Image") or ""),
     )
 
 
@@ -84,7 +90,8 @@ def found(kind: str, row: dict[str, Any]) -> Found:
     labels = row.get("Labels") or {}
     wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
     run_id, role, host = (str(labels.get(label, "")) for label in wanted)
-    return Found(kind, names[0] if names else row["Id"], run_id, role, host, row["Id"])
+    name, image_id = names[0] if names else row["Id"], str(row.get("ImageID") or "")
+    return Found(kind, name, run_id, role, host, row["Id"], image_id)
 
 
 def ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:

@@ -15,7 +15,7 @@ from executor.mask import Masker
 from executor.patience import patiently
 from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
 from executor.resume import Known
-from executor.sandbox import MAIN_GRACE, EngineLike, Sandbox
+from executor.sandbox import EngineLike, Sandbox
 from executor.spec import MB, Batch, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
 from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
@@ -273,7 +273,7 @@ class Slot:
             if not self._handler.stopping(self._stopped.why):
                 raise Superseded
             crash.point("stopping")
-            patiently(lambda: self._engine.stop(self._sandbox.main, MAIN_GRACE), self._released)
+            patiently(self._sandbox.stop_main, self._released)
             deadline = None  # further reasons to stop change nothing
             while self._signals.get() != DRAINED:
                 if self._released.is_set():

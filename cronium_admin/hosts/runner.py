@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,6 +35,8 @@ from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.retired import SecretUnavailable
 from executor import crash, options
+from executor.errors import NotFound
+from executor.ownership import is_container_of
 from executor.sandbox import EngineLike
 from executor.spec import Cursor, Dropped, Resumption, RunSpec
 from executor.subnets import SubnetPool
@@ -246,7 +249,10 @@ class Runner:
 
     def _remove(self, spec: RunSpec) -> None:
         """Stop a run's script at once; the reaper removes the rest."""
-        self.engine.remove_container(options.main_name(spec.run_id))
+        with suppress(NotFound):
+            state = self.engine.inspect(options.main_name(spec.run_id))
+            if is_container_of(self.engine, spec, state):
+                self.engine.remove_container(state.id)
 
     def _beat(self) -> None:
         if not (self.acts or self.database.call(self._acting.acquire)):

@@ -13,9 +13,11 @@ import pytest
 
 from executor import options
 from executor.engine import Engine
+from executor.errors import SandboxGone
 from executor.options import Addresses
 from executor.reaper import reap
-from executor.spec import RunSpec
+from executor.sandbox import Sandbox
+from executor.spec import Reply, RunSpec
 from executor.subnets import SubnetPool
 from tests.engine.server import Template, environment, manage
 from tests.fakes.contract import World
@@ -138,6 +140,65 @@ def test_what_is_anothers_or_lives_or_only_looks_like_ours_stays(
         world.engine.describe_network(options.network_name(one.run_id))
     assert world.engine.inspect(alike).running
     world.engine.describe_network(options.network_name(spec.run_id))
+
+
+@pytest.fixture
+def copied(docker_client: docker.APIClient) -> Iterator[Callable[[RunSpec, str], str]]:
+    """Starts a container from an image that `docker commit` made of a run's; its labels are the run's."""
+    with ExitStack() as stack:
+
+        def make(spec: RunSpec, name: str) -> str:
+            image = docker_client.commit(options.main_name(spec.run_id))["Id"]
+            stack.callback(docker_client.remove_image, image, force=True)
+            if name == options.main_name(spec.run_id):
+                docker_client.remove_container(name)
+            docker_client.create_container(image, [], entrypoint=["sleep", "300"], name=name)
+            stack.callback(docker_client.remove_container, name, force=True)
+            docker_client.start(name)
+            return name
+
+        yield make
+
+
+def test_a_container_of_an_image_made_of_a_run_stays(world: World, copied: Callable[[RunSpec, str], str]) -> None:
+    """Under a name of its owner's, and under one that a run could have, whose labels are the image's alone."""
+    spec, _ = world.main()
+    own = copied(spec, f"keep-{uuid.uuid4().hex[:8]}")
+    labels = world.engine.describe_container(own)["Config"]["Labels"]
+    assert options.labels(spec, "main").items() <= labels.items(), "the image hands no label on"
+    other, name = world.main()
+    copied(other, name)
+    assert reaped(world) == names(spec) | {options.network_name(other.run_id)}
+    sandbox = Sandbox(world.engine, other, world.pool, lambda *told: Reply(), lambda *told: None, "")
+    with pytest.raises(SandboxGone, match="not the one"):
+        sandbox.adopt()
+    sandbox.stop_main()
+    assert sandbox.take_down()
+    assert not sandbox.may_run()
+    assert world.engine.inspect(own).running
+    assert world.engine.inspect(name).running
+
+
+def test_a_run_whose_image_was_made_of_another_run_is_reaped(world: World, docker_client: docker.APIClient) -> None:
+    first, name = world.main()
+    image = docker_client.commit(name)["Id"]
+    try:
+        second, _ = world.main(image=image)
+        assert reaped(world) == names(first) | names(second)
+    finally:
+        world.clear()
+        docker_client.remove_image(image, force=True)
+
+
+def test_a_network_that_copies_labels_stays(world: World, docker_client: docker.APIClient) -> None:
+    spec = world.spec()
+    name = f"keep-{uuid.uuid4().hex[:8]}"
+    docker_client.create_network(name, labels=options.labels(spec, "network"))
+    try:
+        assert reaped(world) == set()
+        world.engine.describe_network(name)
+    finally:
+        world.engine.remove_network(name)
 
 
 def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, template: Template, tmp_path: Path) -> None:

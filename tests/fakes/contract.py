@@ -336,6 +336,28 @@ def test_only_what_carries_our_label_is_ours(world: World) -> None:
     assert world.engine.find_ours(world.instance + "-other") == []
 
 
+def test_labels_without_the_name_make_nothing_ours(world: World) -> None:
+    """Anybody may copy them."""
+    spec, name = world.main()
+    other = f"somebodys-{spec.run_id}"
+    body = options.main_container(world.spec(network="none"), None, world.engine.log_driver)
+    world.engine.create_container(other, body | {"Labels": options.labels(spec, "main")})
+    world.network_of(lambda addresses: options.egress_network(spec, addresses) | {"Name": other})
+    try:
+        found = {one.name for one in world.engine.find_ours(world.instance)}
+        assert found == {name, options.network_name(spec.run_id)}
+    finally:
+        world.engine.remove_container(other)
+        world.engine.remove_network(other)
+
+
+def test_a_state_has_its_labels_and_its_image(world: World) -> None:
+    spec, name = world.main()
+    state = world.engine.inspect(name)
+    assert state.image_id == world.engine.describe_image(world.image).id
+    assert options.labels(spec, "main").items() <= dict(state.labels).items()
+
+
 def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
     _, name = world.main()
     output = world.engine.attach(name, stdin=False, output=True)

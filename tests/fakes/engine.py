@@ -27,6 +27,7 @@ from executor import options
 from executor.attachment import Attachment
 from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
 from executor.image import ImageFacts
+from executor.ownership import only_ours
 from executor.seen import ContainerState, Found, Image, ipv4_subnets
 from executor.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
@@ -64,7 +65,7 @@ class FakeContainer:
 
     @property
     def role(self) -> str:
-        return str(self.body["Labels"][options.LABEL_ROLE])
+        return str((self.body.get("Labels") or {}).get(options.LABEL_ROLE, ""))
 
 
 def _digest(reference: str) -> str:
@@ -257,10 +258,25 @@ class FakeEngine:
 
     def inspect(self, name: str) -> ContainerState:
         self._enter("inspect")
-        one = self._get(name)
-        epoch = options.epoch_of(one.body["Labels"])
+        return self._state(self._get(name))
+
+    def _state(self, one: FakeContainer) -> ContainerState:
+        epoch = options.epoch_of(one.body.get("Labels") or {})
         times = one.started_at, one.finished_at
-        return ContainerState(one.status, one.exit_code, one.oom_killed, one.started, "", one.name, epoch, *times)
+        labels, image = one.body.get("Labels") or {}, self._image(one.body["Image"]) or ""
+        inherited = self.brings[image].labels if image in self.brings else {}
+        return ContainerState(
+            one.status,
+            one.exit_code,
+            one.oom_killed,
+            one.started,
+            "",
+            one.name,
+            epoch,
+            *times,
+            inherited | labels,
+            image,
+        )
 
     def describe_container(self, name: str) -> dict[str, Any]:
         """What was asked, in the form in which an engine says it; `twist` is what it then makes of it."""
@@ -328,13 +344,16 @@ class FakeEngine:
     def find_ours(self, instance: str) -> list[Found]:
         self._enter("find_ours")
         with self._lock:
-            rows = [("container", one.name, one.body["Labels"]) for one in self.containers.values()]
-            rows += [("network", name, body["Labels"]) for name, body in self.networks.items()]
-        return [
-            Found(kind, name, labels[options.LABEL_RUN], labels[options.LABEL_ROLE], labels[options.LABEL_HOST], name)
-            for kind, name, labels in rows
-            if labels[options.LABEL_INSTANCE] == instance
+            states = [self._state(one) for one in self.containers.values()]
+            rows = [("container", one.id, one.labels, one.image_id) for one in states]
+            rows += [("network", name, body["Labels"], "") for name, body in self.networks.items()]
+        wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
+        listed = [
+            Found(kind, name, *(labels.get(label, "") for label in wanted), name, image)
+            for kind, name, labels, image in rows
+            if labels.get(options.LABEL_INSTANCE) == instance
         ]
+        return only_ours(self, listed)
 
     def now(self) -> float:
         self._enter("now")

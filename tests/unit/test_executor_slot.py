@@ -44,7 +44,6 @@ def pool() -> SubnetPool:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graces and budgets that a test can wait for."""
-    monkeypatch.setattr("executor.slot.MAIN_GRACE", 1)
     monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
     monkeypatch.setattr("executor.sidecar.SidecarChannel.wait_ready.__defaults__", (0.3,))
 
@@ -181,6 +180,21 @@ def test_a_container_of_an_earlier_attempt_is_cleared_and_one_of_a_later_is_left
     assert ending(run(spec)) == ends
     assert bool(engine.left) is (epoch == 3)
     engine.remove_container(main_name(spec.run_id))
+
+
+def test_a_container_of_somebody_else_is_neither_removed_nor_used(
+    engine: FakeEngine, run: Callable[..., Remembering]
+) -> None:
+    """It has the run's name; its labels it has from its image."""
+    spec = make_spec()
+    name = main_name(spec.run_id)
+    engine.images.add("somebodys")
+    engine.bring("somebodys", labels=options.labels(spec, "main"))
+    engine.create_container(name, options.main_container(spec, None, "local") | {"Image": "somebodys", "Labels": {}})
+    assert engine.find_ours(spec.instance) == []
+    assert ending(run(spec)) == ("errored", "engine_error", None)
+    assert engine.left == [name]
+    engine.remove_container(name)
 
 
 def test_an_exhausted_pool_says_so(engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]) -> None:

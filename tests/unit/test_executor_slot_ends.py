@@ -40,7 +40,6 @@ def supervisor(engine: FakeEngine) -> Iterator[Supervisor]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("executor.slot.MAIN_GRACE", 1)
     monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
     monkeypatch.setattr("executor.slot.CLEAN_TRIES", 1)
     monkeypatch.setattr("executor.slot.READER_SECONDS", 0.1)

@@ -17,7 +17,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 from executor.errors import EngineUnreachable
-from executor.options import main_container
+from executor.options import main_container, main_name
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
 
@@ -46,7 +46,7 @@ def ended(run: Run, host: str = "east", ago: int = 60, **more: Any) -> None:
 
 def left_over(engine: FakeEngine, run: Run, host: str = "east", instance: str = "inst") -> str:
     spec = make_spec(run_id=str(run.pk), host=host, instance=instance)
-    name = f"{host}-{instance}-{run.pk}"
+    name = main_name(spec.run_id)
     engine.create_container(name, main_container(spec, None, "local"))
     return name
 

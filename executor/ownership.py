@@ -1,0 +1,66 @@
+"""What makes a container or network ours: the name that its run gives it, and labels that it has from us.
+
+Labels alone prove nothing: anybody may copy them, and an image that was made of a run's container hands them on.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from executor import options
+from executor.errors import ImageMissing
+from executor.image import ImageFacts
+from executor.seen import ContainerState, Found
+from executor.spec import RunSpec
+
+
+class Images(Protocol):
+    def describe_image(self, reference: str) -> ImageFacts: ...
+
+
+def only_ours(images: Images, listed: Iterable[Found]) -> list[Found]:
+    """Of what carries an instance's labels, what that instance made."""
+    inherited: dict[str, str] = {}
+    ours = []
+    for one in listed:
+        if one.name not in _names(one.kind, one.role, one.run_id):
+            continue
+        if one.image_id not in inherited:
+            inherited[one.image_id] = _run_of_image(images, one.image_id)
+        if inherited[one.image_id] != one.run_id:
+            ours.append(one)
+    return ours
+
+
+def is_container_of(images: Images, spec: RunSpec, state: ContainerState) -> bool:
+    """Whether a container that has the name of this run's was made for the run."""
+    return _is_labelled(spec, state.labels) and _run_of_image(images, state.image_id) != spec.run_id
+
+
+def is_network_of(spec: RunSpec, told: Mapping[str, Any]) -> bool:
+    """Whether a network that has the name of this run's was made for the run."""
+    return _is_labelled(spec, told.get("Labels") or {})
+
+
+def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
+    wanted = {options.LABEL_INSTANCE: spec.instance, options.LABEL_RUN: spec.run_id}
+    return all(labels.get(label) == value for label, value in wanted.items())
+
+
+def _names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
+    """What we call what has these labels."""
+    names = {
+        ("container", "main"): (options.main_name(run_id),),
+        ("container", "sidecar"): (options.sidecar_name(run_id),),
+        ("network", "network"): (options.network_name(run_id), options.egress_network_name(run_id)),
+    }
+    return names.get((kind, role), ())
+
+
+def _run_of_image(images: Images, image_id: str) -> str:
+    """The run that containers of an image are labelled with where nobody labels them; empty for none."""
+    if not image_id:
+        return ""
+    try:
+        return images.describe_image(image_id).labels.get(options.LABEL_RUN, "")
+    except ImageMissing:  # removed by force under a container that has ended
+        return ""
