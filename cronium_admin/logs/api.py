@@ -107,7 +107,12 @@ def _refused(error: search.BadQuery) -> Refused:
     return Refused(422, "invalid", words, {"q": [words]})
 
 
-@router.get("/runs/{uuid:run_id}/logs", response={200: LinesOut, _ERRORS: ErrorBody}, summary="A window of lines")
+@router.get(
+    "/runs/{uuid:run_id}/logs",
+    response={200: LinesOut, _ERRORS: ErrorBody},
+    operation_id="list_log_lines",
+    summary="A window of lines",
+)
 def lines(
     request: HttpRequest,
     run_id: UUID,
@@ -133,7 +138,12 @@ def lines(
     return LinesOut(lines=[_out(line) for line in found], next=last, ended=ended, gaps=gaps)
 
 
-@router.get("/runs/{uuid:run_id}/logs/find", response={200: FoundOut, _ERRORS: ErrorBody}, summary="Which lines match")
+@router.get(
+    "/runs/{uuid:run_id}/logs/find",
+    response={200: FoundOut, _ERRORS: ErrorBody},
+    operation_id="find_log_lines",
+    summary="Which lines match",
+)
 def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After = 0) -> FoundOut:
     """The seqs of the lines that match, without their text; about a second's worth at a time."""
     state = _state(run_id)
@@ -146,7 +156,7 @@ def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After
     return FoundOut(ranges=found.ranges, count=found.count, next=found.looked, lines=state.lines, ended=ended)
 
 
-@router.get("/runs/{uuid:run_id}/logs/follow", summary="Lines as they come, to the end")
+@router.get("/runs/{uuid:run_id}/logs/follow", operation_id="follow_log", summary="Lines as they come, to the end")
 def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
     """JSON lines: a line each, then `{"end": ...}`, or `{"failed": ...}` where the archive is away; an empty line only
     says that we are there. With `Accept: text/event-stream` server-sent events: `line`, and `end` or `failed`."""
@@ -154,7 +164,7 @@ def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponse
     return stream.answer(request, run_id, after)
 
 
-@router.api_operation(["GET", "HEAD"], "/runs/{uuid:run_id}/logs.txt", summary="The whole log as text")
+@router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="The whole log as text")
 def text(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`. `Range` gives
     a part, `Accept-Encoding: gzip` packs it."""

@@ -52,6 +52,12 @@ class State:
     output_at: datetime | None
     condition: bool | None
     pruned: str  # why there is no log any more, in a sentence
+    job_slug: str
+    number: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.job_slug}-{self.number}.log"
 
     @property
     def ended(self) -> bool:
@@ -63,7 +69,7 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 
 def state(run_id: UUID) -> State | None:
     """One query, and one more where there are gaps; None when there is no such run."""
-    columns = ("status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
+    columns = ("job_slug", "number", "status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
     counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")
     head = ("log_head__lines", "log_head__bytes", "log_head__stdout_tail", "log_head__stderr_tail")
@@ -88,6 +94,8 @@ def state(run_id: UUID) -> State | None:
         output_at=row["output_at"],
         condition=row["condition"],
         pruned=pruned.words(row["log_pruned_at"], row["log_pruned_why"]),
+        job_slug=row["job_slug"],
+        number=row["number"],
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.utils.http import parse_etags
+from django.utils.http import content_disposition_header, parse_etags
 
 from cronium_admin.logs import read, tail
 
@@ -54,7 +54,7 @@ def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpRespons
     # The packed form has the same tag, as a weak one; here both are as good.
     known = [one.removeprefix("W/") for one in parse_etags(request.headers.get("If-None-Match", ""))]
     if tag and (tag in known or "*" in known):
-        return _dressed(HttpResponse(status=304), run_id, tag)
+        return _dressed(HttpResponse(status=304), state, tag)
     asked = request.headers.get("Range", "")
     if request.headers.get("If-Range", tag) != tag:
         asked = ""
@@ -62,18 +62,18 @@ def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpRespons
         part = part_of(asked, state.bytes) if asked else None
     except OutOfRange:
         refused = HttpResponse(status=416, headers={"Content-Range": f"bytes */{state.bytes}"})
-        return _dressed(refused, run_id, tag)
+        return _dressed(refused, state, tag)
     response: HttpResponseBase
     if part is None and _GZIP.search(request.headers.get("Accept-Encoding", "")):
         response = _streamed(_gzipped(read.text(run_id, 0, state.bytes)))
         response["Content-Encoding"] = "gzip"
-        return _dressed(response, run_id, tag and f"W/{tag}")
+        return _dressed(response, state, tag and f"W/{tag}")
     whole = part or Part(0, state.bytes)
     response = _streamed(read.text(run_id, whole.start, whole.stop), 206 if part else 200)
     response["Content-Length"] = str(whole.stop - whole.start)  # so that who gets less knows
     if part:
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{state.bytes}"
-    return _dressed(response, run_id, tag)
+    return _dressed(response, state, tag)
 
 
 def _streamed(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
@@ -82,8 +82,8 @@ def _streamed(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpRespon
     return StreamingHttpResponse(_from_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
 
 
-def _dressed(response: HttpResponseBase, run_id: UUID, tag: str) -> HttpResponseBase:
-    response["Content-Disposition"] = f'attachment; filename="run-{run_id}.log"'
+def _dressed(response: HttpResponseBase, state: read.State, tag: str) -> HttpResponseBase:
+    response["Content-Disposition"] = content_disposition_header(True, state.file_name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
     response["Accept-Ranges"] = "bytes"
     response["Vary"] = "Accept-Encoding, Authorization, Cookie"

@@ -4,26 +4,31 @@ import re
 from typing import Annotated, Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
+from pydantic import AwareDatetime, WithJsonSchema
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.rules import validate_tags
 from cronium_admin.json_text import compact
 from cronium_admin.paging import newest_first
-from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.filters import STATES, filter_runs
+from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 from cronium_admin.runs.service import cancel, launch, rerun
 
 router = Router(tags=["runs"], auth=needs(May.SEE))
 _LONG = ("env", "input", "output")
-_QUERY = frozenset({"job", "status", "after", "limit"})
+_QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
+State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -68,19 +73,29 @@ def launch_run(
 def list_runs(
     request: HttpRequest,
     job: Annotated[str | None, Query(max_length=80, description="A job's slug")] = None,
-    status: Annotated[list[Status], Query(description="May be given several times")] = [],  # noqa: B006
+    status: Annotated[list[State], Query(description="Each may be given; live: waiting or running")] = [],  # noqa: B006
+    tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that have this tag now")] = "",
+    since: Annotated[AwareDatetime | None, Query(description="Only runs made at this time or later")] = None,
     after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
         raise _invalid(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
     runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
-    if job is not None:
-        runs = runs.filter(job=_job_for_filter(job))
-    if status:
-        runs = runs.filter(status__in=status)
-    page = newest_first(runs, after, limit)
+    for word in status:
+        if word not in STATES:
+            raise _invalid("status", f"{word[:40]!r} is no state. There are: {', '.join(STATES)}.")
+    _check_tag(tag)
+    found = filter_runs(runs, states=status, job=None if job is None else _job_for_filter(job).pk, tag=tag, since=since)
+    page = newest_first(found, after, limit)
     return RunPage(items=[RunItem.of(run) for run in page.items], next=page.next or None)
+
+
+def _check_tag(tag: str) -> None:
+    try:
+        validate_tags([tag] if tag else [])
+    except ValidationError as error:
+        raise _invalid("tag", error.messages[0]) from error
 
 
 def _job_for_filter(slug: str) -> Job:

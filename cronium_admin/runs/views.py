@@ -1,5 +1,6 @@
 """The pages of runs: the list, one run, and launch, cancel and run again. The log itself comes from its own routes."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
@@ -21,7 +23,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import outcome, reasons
+from cronium_admin.runs import filters, outcome, reasons
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import AS_IT_IS, Overrides
@@ -35,11 +37,11 @@ _LONG = ("env", "input", "output", "sandbox")
 @require_safe
 @needs(May.SEE)
 def run_list(request: HttpRequest) -> HttpResponse:
-    """All runs, newest first; `status` (a status or "live") and `job` filter them."""
-    status = request.GET.get("status", "")
-    slug = request.GET.get("job", "")
-    after = request.GET.get("after", "")
-    page = newest_or_first(_filtered(status, slug), after, PAGE_SIZE)
+    """All runs, newest first; `status` (a status or "live"), `job`, `tag` and `since` filter them, as in the API."""
+    asked = {name: request.GET.get(name, "") for name in ("status", "job", "tag", "since")}
+    status, slug, after = asked["status"], asked["job"], request.GET.get("after", "")
+    page = newest_or_first(_filtered(request), after, PAGE_SIZE)
+    query = urlencode({name: text for name, text in asked.items() if text})
     context = {
         "page": page,
         "status": status,
@@ -47,7 +49,10 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "after": after if not page.is_first else "",
         "statuses": [(status, STATES[status][1]) for status in Status.values],
         "show_job": True,
-        "query_base": urlencode({"status": status, "job": slug}) + "&" if status or slug else "",
+        "query": query,
+        "query_base": f"{query}&" if query else "",
+        "tag": asked["tag"],
+        "since": asked["since"],
         "jobs": Job.objects.only("name", "slug"),
         "nav": "runs",
     }
@@ -58,8 +63,8 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def run_rows(request: HttpRequest) -> HttpResponse:
     """The newest rows of the same list, for the page to show in place of its own."""
-    runs = _filtered(request.GET.get("status", ""), request.GET.get("job", ""))
-    return render(request, "runs/_rows.html", {"page": newest_or_first(runs, "", PAGE_SIZE), "show_job": True})
+    page = newest_or_first(_filtered(request), "", PAGE_SIZE)
+    return render(request, "runs/_rows.html", {"page": page, "show_job": True})
 
 
 @require_safe
@@ -150,16 +155,26 @@ def _words(error: Refused | ValidationError) -> str:
     return f"Not started: {summary(fields_of(error))}"
 
 
-def _filtered(status: str, slug: str) -> QuerySet[Run]:
-    runs = Run.objects.select_related("created_by").defer(*_LONG)
-    if status == "live":
-        runs = runs.filter(status__in=LIVE)
-    elif status in Status.values:
-        runs = runs.filter(status=status)
-    if slug and "\x00" not in slug:
-        # By its id: with a join to the slug PostgreSQL would read all jobs' runs.
-        runs = runs.filter(job=Job.objects.filter(slug=slug).values_list("pk", flat=True).first() or 0)
-    return runs
+def _filtered(request: HttpRequest) -> QuerySet[Run]:
+    """What can't be read filters nothing."""
+    asked = {name: request.GET.get(name, "").replace("\x00", "") for name in ("status", "job", "tag", "since")}
+    # By its id: with a join to the slug PostgreSQL would read all jobs' runs.
+    job = Job.objects.filter(slug=asked["job"]).values_list("pk", flat=True).first() or 0 if asked["job"] else None
+    return filters.filter_runs(
+        Run.objects.select_related("created_by").defer(*_LONG),
+        states=[asked["status"]] if asked["status"] in filters.STATES else [],
+        job=job,
+        tag=asked["tag"],
+        since=_read_time(asked["since"]),
+    )
+
+
+def _read_time(text: str) -> datetime | None:
+    try:
+        at = parse_datetime(text)
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC) if at else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _run(pk: UUID) -> Run:

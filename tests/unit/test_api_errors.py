@@ -138,6 +138,30 @@ def test_the_description_names_every_contracted_route(db: None) -> None:
     }
 
 
+# Programs are generated from these: a new route adds its own, and none of the others changes.
+OPERATION_IDS = [
+    *("add_person", "cancel_run", "change_host"),
+    *("change_person", "change_profile", "create_profile", "delete_image"),
+    *("delete_person", "delete_variable", "download_log"),
+    *("end_sessions", "find_log_lines", "follow_log", "get_image"),
+    *("get_job", "get_person", "get_profile", "get_run"),
+    *("get_sandbox", "get_secret", "get_variable", "health", "launch_run"),
+    *("list_hosts", "list_images", "list_jobs", "list_log_lines"),
+    *("list_people", "list_profiles", "list_runs", "list_secrets"),
+    *("list_variables", "patch_job", "post_job", "put_image", "put_secret", "put_variable", "read_metrics", "ready"),
+    *("remove_host", "remove_job", "remove_profile", "remove_run", "remove_runs", "remove_secret", "rerun_run"),
+    *("reset_password", "run_output", "variable_history", "who_am_i", "why_it_waits"),
+]
+
+
+def test_every_operation_has_an_id_of_its_own_that_stays(db: None) -> None:
+    described = json.loads(Client().get("/api/v1/openapi.json").content)
+    operations = [(method, one["operationId"]) for path in described["paths"].values() for method, one in path.items()]
+    assert sorted(word for _, word in operations) == sorted(OPERATION_IDS)
+    assert len(set(OPERATION_IDS)) == len(OPERATION_IDS)
+    assert "head" not in {method for method, _ in operations}
+
+
 def test_the_docs_page_styles_itself_and_runs_no_foreign_script(db: None) -> None:
     page = Client().get("/api/v1/docs")
     assert page.status_code == 200

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from django.test import Client
 
+from cronium_admin.access.models import User
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import transitions
@@ -139,6 +142,15 @@ class TestLaunch:
         assert list(answer.json()["fields"]) == ["Idempotency-Key"]
 
 
+def _numbers(api: Api, query: str) -> list[int]:
+    return [item["number"] for item in api.get(f"/runs?{query}").json()["items"]]
+
+
+def _shown(client: Client, url: str, runs: list[Run]) -> list[Run]:
+    page = client.get(url).content.decode()
+    return [run for run in runs if f"run-{run.pk}" in page]
+
+
 class TestList:
     @pytest.fixture
     def runs(self, job: Job) -> list[Run]:
@@ -172,6 +184,40 @@ class TestList:
         assert [item["id"] for item in cancelled] == [str(runs[0].pk)]
         assert len(viewer.get("/runs?status=cancelled&status=queued").json()["items"]) == 6
 
+    def test_live_runs_are_those_that_wait_or_run(self, viewer: Api, runs: list[Run]) -> None:
+        transitions.cancel_queued(runs[0].pk, "test")
+        Run.objects.filter(pk=runs[1].pk).update(status=Status.RUNNING)
+        Run.objects.filter(pk=runs[2].pk).update(status=Status.FAILED)
+        assert _numbers(viewer, "status=live") == [5, 4, 2]
+        assert _numbers(viewer, "status=live&status=failed") == [5, 4, 3, 2]
+
+    def test_filters_by_a_whole_tag(self, viewer: Api, runs: list[Run], make_job: Callable[..., Job]) -> None:
+        for slug, tags in (("one", ["night", "a_b"]), ("two", ["nightly", "axb"]), ("three", [])):
+            launch(make_job(slug=slug, tags=tags), None)
+        found = {tag: viewer.get(f"/runs?tag={tag}").json()["items"] for tag in ("night", "a_b", "nightly", "nobody")}
+        slugs = {tag: [item["job"]["slug"] for item in items] for tag, items in found.items()}
+        assert slugs == {"night": ["one"], "a_b": ["one"], "nightly": ["two"], "nobody": []}
+
+    def test_filters_by_when_they_were_made(self, viewer: Api, runs: list[Run]) -> None:
+        since = quote(runs[3].created_at.isoformat())
+        assert _numbers(viewer, f"since={since}") == [5, 4]
+        assert _numbers(viewer, f"since={since}&limit=1") == [5]
+
+    def test_the_page_takes_the_same_filters(
+        self, runs: list[Run], make_job: Callable[..., Job], people: dict[str, User]
+    ) -> None:
+        client = Client()
+        client.force_login(people["viewer"])
+        tagged = launch(make_job(slug="one", tags=["night"]), None)
+        since = quote(runs[4].created_at.isoformat())
+        for url in ("/runs/", "/runs/rows/"):
+            assert _shown(client, f"{url}?tag=night", [*runs, tagged]) == [tagged]
+            assert _shown(client, f"{url}?since={since}", [*runs, tagged]) == [runs[4], tagged]
+            assert len(_shown(client, f"{url}?since=yesterday&status=live", [*runs, tagged])) == 6
+        page = client.get(f"/runs/?tag=night&since={since}").content.decode()
+        assert 'name="tag" value="night"' in page
+        assert f"rows/?tag=night&amp;since={since}" in page
+
     def test_carries_nothing_long(self, viewer: Api, runs: list[Run]) -> None:
         item = viewer.get("/runs").json()["items"][0]
         assert not {"script", "env", "input", "output", "events"} & set(item)
@@ -181,6 +227,7 @@ class TestList:
         [
             *[("status=foo", "status"), ("job=none", "job"), ("job=%00", "job"), ("job=" + "x" * 99, "job")],
             *[("limit=0", "limit"), ("limit=1000", "limit"), ("limit=ten", "limit"), ("stauts=failed", "stauts")],
+            *[("tag=No!", "tag"), ("tag=%00", "tag"), ("since=yesterday", "since"), ("since=2026-01-01", "since")],
             *[(f"after={word}", "after") for word in ("x", "%ff", "W10", "bnVsbA", "WyJhIiwiYiJd", "e" * 900)],
         ],
     )

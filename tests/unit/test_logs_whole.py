@@ -130,6 +130,20 @@ def test_it_is_packed_for_those_alone_who_take_it(viewer: Api, ended: Run, accep
     assert ("Content-Encoding" in get(viewer, ended, Accept_Encoding=accepts)) is packed
 
 
+@pytest.mark.parametrize(
+    ("slug", "says"),
+    [
+        ("report", 'attachment; filename="report-1.log"'),
+        ("übung", "attachment; filename*=utf-8''%C3%BCbung-1.log"),
+        ('a"b\\', 'attachment; filename="a\\"b\\\\-1.log"'),
+    ],
+)
+def test_the_file_is_named_after_job_and_number(viewer: Api, ended: Run, slug: str, says: str) -> None:
+    Run.objects.filter(pk=ended.pk).update(job_slug=slug)
+    assert get(viewer, ended)["Content-Disposition"] == says
+    assert get(viewer, ended, Range="bytes=0-2")["Content-Disposition"] == says
+
+
 def test_head_says_how_much_there_is(viewer: Api, ended: Run) -> None:
     answer = viewer.call("HEAD", f"/runs/{ended.pk}/logs.txt")
     assert (answer.status_code, answer["Content-Length"], answer["Accept-Ranges"]) == (200, str(len(TEXT)), "bytes")

@@ -24,6 +24,7 @@ READS = [
     ("/jobs/report", 2),
     ("/runs", 2),
     ("/runs?job=report&status=queued", 3),
+    ("/runs?tag=nightly&status=live", 3),
     ("/runs/{run}", 3),
     ("/runs/{run}/output", 2),
     ("/variables", 2),
@@ -52,7 +53,8 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     for name in ("API_KEY", "OTHER", "THIRD"):
         Secret.objects.create(name=name, encrypted=encrypt(name, "a value"), created_by=None)
     jobs[0].secrets = jobs[1].secrets = ["OTHER"]
-    Job.objects.bulk_update(jobs[:2], ["secrets"])
+    jobs[0].tags = ["nightly"]
+    Job.objects.bulk_update(jobs[:2], ["secrets", "tags"])
     for owner in (*jobs, None):
         for name in ("day", "rows"):
             variables.put(variables.Place(owner, name), 1, variables.Author())
