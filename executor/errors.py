@@ -71,6 +71,12 @@ class SandboxGone(NotFound):
     reason = "container_gone"
 
 
+class SandboxTampered(Conflict):
+    """Somebody else has started the run's container again."""
+
+    reason = "tampered"
+
+
 class LogCut(EngineUnreachable):
     """The reading of a container's output ended before the output did: it can be resumed."""
 

@@ -71,7 +71,10 @@ class Follower:
         self._source = ResumedLog(self._engine, self._name, replace(known, full=self._lines.full))
 
     def follow(self) -> None:
-        """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container."""
+        """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container.
+
+        Raises what `reconnected` raises.
+        """
         while True:
             assert self._source is not None
             try:
@@ -91,7 +94,7 @@ class Follower:
             self._released.wait(AGAIN_SECONDS)
             away = self._is_away()
             patiently(self._engine.ping, self._released)
-            self._reconnected()
+            patiently(self._reconnected, self._released)
             self.resume(replace(self._stored, cut_ns=cut_ns if away else self._stored.cut_ns), self._lines.dropped)
 
     def _is_away(self) -> bool:
@@ -134,6 +137,8 @@ class Follower:
                     return False
                 if not (state := self._engine.inspect(self._name)).running:
                     return state.finished_at <= ended_at and self._engine.booted_at() == self._booted_at
+                if state.is_started_again:
+                    return False
                 self._engine.wait(self._name, 1)
         except EngineError:
             return False

@@ -6,6 +6,7 @@ undo is known before the step, and may run at any time, in any order, twice.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -14,16 +15,18 @@ from typing import Any, Protocol
 
 from executor import crash, options, payload
 from executor.attachment import Attachment
-from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone
+from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone, SandboxTampered
 from executor.image import NO_IMAGE, ImageFacts
 from executor.networks import NetworkEngine, Networks
 from executor.ownership import is_container_of
-from executor.seen import ContainerState, Found, Image
+from executor.seen import ContainerState, Found, Image, unix
 from executor.sidecar import SidecarChannel
 from executor.spec import Reply, RunSpec
 from executor.subnets import SubnetPool
 
 log = logging.getLogger("cronium.sandbox")
+SAME_SECONDS = 0.001  # between two readings of one moment
+CLOCK_SECONDS = 5.0  # what a clock may be set back while a script runs
 MAIN_GRACE, SIDECAR_GRACE = 10, 5  # seconds between SIGTERM and SIGKILL
 
 
@@ -81,6 +84,7 @@ class Sandbox:
         self.output: Attachment | None = None
         self.image_id = ""
         self._image = NO_IMAGE
+        self._started_at = 0.0  # main, by the engine's clock
         self.booted_at = 0.0  # the engine, as known before its output was attached to, or main was seen to run
         # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
         self.asked: dict[str, dict[str, Any]] = {}
@@ -141,15 +145,41 @@ class Sandbox:
         except EngineError:
             return self.booted_at != 0.0  # one that never answered was not restarted
 
-    def adopt(self) -> ContainerState:
-        """Know again what an earlier process has built; how main stands. SandboxGone when main is not there."""
-        booted_at = self._engine.booted_at()
+    @property
+    def is_watched(self) -> bool:
+        """Whether this process has seen main run, or what was left of it."""
+        return self._started_at != 0.0
+
+    def inspect_main(self) -> ContainerState:
+        """How main stands. SandboxGone when it is not there, SandboxTampered when somebody has started it again."""
         try:
             state = self._engine.inspect(self.main)
         except NotFound as error:
             raise SandboxGone(f"The container {self.main} is not there any more.") from error
         if not is_container_of(self._engine, self._spec, state):
             raise SandboxGone(f"The container {self.main} is not the one that this run was given.")
+        known = self._started_at or state.started_at
+        if state.is_started_again or abs(state.started_at - known) > SAME_SECONDS:
+            raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
+        return state
+
+    def reconnect(self) -> None:
+        """Go on after the connections broke. Raises what `inspect_main` raises."""
+        self.inspect_main()
+        self.reopen_sidecar()
+
+    def adopt(self, begun_at: float = 0.0) -> ContainerState:
+        """Know again what an earlier process has built; how main stands. Raises what `inspect_main` raises.
+
+        `begun_at` is when its script began, by `time.monotonic`, which was after main's only start; 0.0 for unknown.
+        """
+        booted_at = self._engine.booted_at()
+        state = self.inspect_main()
+        if begun_at and not state.running:  # of one that runs, the engine knows
+            age, least = self._engine.now() - state.started_at, time.monotonic() - begun_at
+            if age < least - CLOCK_SECONDS:
+                raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
+        self._started_at = state.started_at
         self._networks.adopt()
         if state.running:
             self.booted_at = booted_at
@@ -220,6 +250,7 @@ class Sandbox:
         self._engine.start(self.main)
         crash.point("main-started")
         self.found[self.main] = self._engine.describe_container(self.main)
+        self._started_at = unix(self.found[self.main]["State"]["StartedAt"])
         for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
             self.found[name] = self._engine.describe_network(name)
 

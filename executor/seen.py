@@ -29,6 +29,11 @@ class ContainerState:
     def running(self) -> bool:
         return self.status in ("running", "paused", "restarting")
 
+    @property
+    def is_started_again(self) -> bool:
+        """Whether it runs, and not for the first time: an engine keeps when it last ended."""
+        return self.running and self.finished_at > 0
+
 
 @dataclass(frozen=True)
 class Found:

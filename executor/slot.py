@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from executor import crash, log_context, report, verdict
-from executor.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone
+from executor.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
 from executor.follower import Follower
 from executor.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, Surroundings, find_hint
 from executor.mask import Masker
@@ -58,13 +58,12 @@ class Slot:
         self._peak: int | None = None
         self._began = resumption is not None
         self._ended_alone = False
+        self._is_paused = False
         self._last_output = b""  # masked, as it is stored
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
-        self._follower = Follower(
-            engine, spec, self._masker, self._append, self._log_is_full, self._sandbox.reopen_sidecar
-        )
+        self._follower = Follower(engine, spec, self._masker, self._append, self._log_is_full, self._sandbox.reconnect)
         self._reader = log_context.thread(spec.run_id, "log", self._read)
 
     def _request(self, operation: str, body: Any) -> Reply:
@@ -108,13 +107,24 @@ class Slot:
             self._sandbox.abort()
 
     def measure(self) -> None:
-        """Take note of the memory used so far; called now and then while the script runs."""
+        """Take note of the memory used so far, and of a pause; called now and then while the script runs."""
         if self._began and self._stopped is None:
             try:
                 used = self._engine.memory_peak(self._sandbox.main)
+                status = self._engine.inspect(self._sandbox.main).status
             except EngineError:
                 return
             self._peak = max(self._peak or 0, used) if used else self._peak
+            self._note_pause(status == "paused")
+
+    def _note_pause(self, is_paused: bool) -> None:
+        if is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        try:
+            self._handler.event(*(verdict.PAUSED if is_paused else verdict.CONTINUED))
+        except Exception:
+            log.exception("run %s: that its container was paused or goes on could not be told", self.spec.run_id)
 
     def run(self) -> None:
         """The whole way. Raises nothing."""
@@ -133,7 +143,9 @@ class Slot:
 
     def _result_of(self, error: EngineError) -> RunResult:
         if isinstance(error, SandboxGone):
-            return verdict.of_gone(self.spec)
+            return verdict.of_gone(self.spec, is_watched=self._sandbox.is_watched)
+        if isinstance(error, SandboxTampered):
+            return verdict.of_tampered(self.spec)
         if not self._began and self._sandbox.restarted():
             words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was built."
             error = EngineUnreachable(f"{words} Run it again.")
@@ -216,7 +228,7 @@ class Slot:
         """Go on with a script that another process began."""
         if self._released.is_set():
             raise Superseded
-        state = patiently(self._sandbox.adopt, self._released)
+        state = patiently(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
         crash.point("adopted")
         if resumption.stopped:
             self.stop(resumption.stopped)
@@ -294,7 +306,9 @@ class Slot:
 
     def _conclude(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
-        state = patiently(lambda: self._engine.inspect(self._sandbox.main), self._released)
+        state = patiently(self._sandbox.inspect_main, self._released)
+        if verdict.is_removed_by_others(state, self._stopped):
+            raise SandboxGone(f"The container {self._sandbox.main} is being removed.")
         for cause in sorted(self._follower.gaps):
             self._handler.event("log_gap", verdict.GAPS[cause])
         if self._follower.replaced:

@@ -122,6 +122,7 @@ class Resumption:
     seconds_left: float
     dropped: Dropped = Dropped()
     first_ns: int = 0  # when the first stored line was received, unix nanoseconds; 0 for none
+    begun_at: float = 0.0  # when its script began, by time.monotonic; 0.0 for unknown
     stopped: str = ""  # why its worker was about to stop it: one of verdict's words
 
 

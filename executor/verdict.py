@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from executor.errors import EngineError
+from executor.errors import EngineError, SandboxTampered
 from executor.payload import NOT_RECEIVED
 from executor.seen import ContainerState
 from executor.spec import MB, RunResult, RunSpec
@@ -19,6 +19,8 @@ GAPS = {
     ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
     UNCOUNTED: "While no worker read it the script may have written more, past its log's limit, that nobody counted",
 }
+PAUSED = "paused", "Somebody else paused the run's container: its script stands still, and its time limit goes on"
+CONTINUED = "continued", "The run's container goes on after a pause"
 REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
@@ -105,13 +107,28 @@ def of_nothing_sent(spec: RunSpec) -> RunResult:
     return RunResult("errored", "not_delivered", f"{message} Run it again.")
 
 
-def of_gone(spec: RunSpec) -> RunResult:
-    """The result of a run whose container vanished after its script had begun."""
-    message = (
-        f"The worker on host {spec.host} stopped while the script ran, and its container is not there any more, so "
-        "nobody knows how it ended. Run it again if that is safe."
+def of_gone(spec: RunSpec, *, is_watched: bool) -> RunResult:
+    """The result of a run whose container vanished after its script had begun, while a worker watched it or before."""
+    what = (
+        f"Somebody else removed the run's container on host {spec.host} while the script ran"
+        if is_watched
+        else f"The worker on host {spec.host} stopped while the script ran, and its container is not there any more"
     )
-    return RunResult("lost", GONE, message)
+    return RunResult("lost", GONE, f"{what}, so nobody knows how it ended. Run it again if that is safe.")
+
+
+def of_tampered(spec: RunSpec) -> RunResult:
+    """The result of a run whose container somebody else has started again."""
+    message = (
+        f"Somebody else restarted the run's container on host {spec.host}, which ended the script, so nobody knows how "
+        "far it came. Run it again if that is safe."
+    )
+    return RunResult("lost", SandboxTampered.reason, message)
+
+
+def is_removed_by_others(state: ContainerState, stopped: Stopped | None) -> bool:
+    """Whether a container that we did not stop was killed because somebody else removes it."""
+    return stopped is None and state.status in ("removing", "dead") and state.exit_code in ENGINE_STOP_CODES
 
 
 def _out_of_memory(spec: RunSpec, code: int) -> RunResult:
@@ -132,6 +149,11 @@ def _exit_message(spec: RunSpec, code: int) -> str:
         return (
             "The script exited with code 127, which usually means that a command was not found in the image "
             f"{spec.image}."
+        )
+    if code == 137:
+        return (
+            "The script was ended by SIGKILL (exit code 137), sent by one of its own processes or by somebody else on "
+            f"host {spec.host}. The engine reports that it did not lack memory."
         )
     if name := SIGNALS.get(code):
         return f"The script was ended by {name} (exit code {code})."

@@ -1,6 +1,7 @@
 """What a host's new process does about the runs of the one before, and anybody about those of a host that is away."""
 
 import logging
+import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -41,6 +42,7 @@ class Adopted:
     spec: RunSpec
     epoch: int
     seconds_left: float
+    begun_at: float  # by time.monotonic
     stopped: str
 
 
@@ -95,8 +97,9 @@ def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None],
 def _adopted(run: Run, spec: RunSpec) -> Adopted:
     run.refresh_from_db()
     passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
+    begun_at = time.monotonic() - passed.total_seconds()
     seconds_left = max(0.0, run.timeout_seconds - passed.total_seconds())
-    return Adopted(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, run.stop_reason)
+    return Adopted(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, begun_at, run.stop_reason)
 
 
 def _acted_for() -> set[str]:

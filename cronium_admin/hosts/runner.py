@@ -241,7 +241,7 @@ class Runner:
             run_log = self.database.call(RunLog.resume, UUID(one.spec.run_id), one.epoch)
             stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
             handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
-            rest = one.seconds_left, Dropped(*run_log.dropped), run_log.first_ns, one.stopped
+            rest = one.seconds_left, Dropped(*run_log.dropped), run_log.first_ns, one.begun_at, one.stopped
             self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, *rest))
         if adopted:
             counters.count("cronium_adoptions_total", len(adopted))

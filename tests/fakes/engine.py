@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,17 @@ class FakeEngine:
     def left(self) -> list[str]:
         """Names of all that exists."""
         return [*self.containers, *self.networks]
+
+    def restart(self, name: str) -> None:
+        """As `docker restart` does: nobody is attached to it then, and its standard input stays open."""
+        container = self._get(name)
+        with container.lock:
+            container.inputs.clear()
+        self._signal(container, signal.SIGKILL)
+        assert container.gone.wait(5)
+        container.gone, container.process, container.log = threading.Event(), None, FakeLog()
+        container.status, container.exit_code, container.started_at = "running", 0, self._time()
+        threading.Thread(target=self._run_main, args=(container,), daemon=True).start()
 
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
         """Let a run's sidecar ask its worker something, and return the answer."""
@@ -289,6 +301,7 @@ class FakeEngine:
         covered = {*body["HostConfig"].get("Tmpfs", {})}
         told = {
             "Image": image,
+            "State": {"StartedAt": datetime.fromtimestamp(self._get(name).started_at, UTC).isoformat()},
             "Config": {key: value for key, value in body.items() if key not in ("HostConfig", "NetworkingConfig")}
             | {"Volumes": dict.fromkeys(volumes)},
             "HostConfig": {**NOT_ASKED, **body["HostConfig"]},
@@ -398,6 +411,8 @@ class FakeEngine:
     def _feed(self, container: FakeContainer, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         given = b""
+        if not container.inputs:
+            container.gone.wait()
         for source in container.inputs[:1]:
             with suppress(OSError):
                 while block := source.recv(65536):

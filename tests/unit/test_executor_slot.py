@@ -197,6 +197,48 @@ def test_a_container_of_somebody_else_is_neither_removed_nor_used(
     engine.remove_container(name)
 
 
+def test_a_container_that_somebody_restarts_is_a_run_that_is_lost(
+    engine: FakeEngine, start: Callable[..., tuple[Slot, Remembering, threading.Thread]]
+) -> None:
+    spec = make_spec(script=FOREVER)
+    _, told, thread = start(spec)
+    told.wait_for("append")
+    engine.restart(main_name(spec.run_id))
+    thread.join(20)
+    assert ending(told) == ("lost", "tampered", None)
+    assert told.result is not None
+    assert "restarted the run's container" in told.result.message
+
+
+def test_a_container_that_somebody_removes_is_a_run_that_is_lost(
+    engine: FakeEngine, start: Callable[..., tuple[Slot, Remembering, threading.Thread]]
+) -> None:
+    spec = make_spec(script=FOREVER)
+    _, told, thread = start(spec)
+    told.wait_for("append")
+    engine.remove_container(main_name(spec.run_id))
+    thread.join(20)
+    assert ending(told) == ("lost", "container_gone", None)
+    assert told.result is not None
+    assert "Somebody else removed" in told.result.message
+
+
+def test_a_pause_is_told_once_and_so_is_its_end(
+    engine: FakeEngine, start: Callable[..., tuple[Slot, Remembering, threading.Thread]]
+) -> None:
+    spec = make_spec(script=FOREVER)
+    slot, told, thread = start(spec)
+    told.wait_for("append")
+    container = engine.containers[main_name(spec.run_id)]
+    for status in ("paused", "paused", "running", "running"):
+        container.status = status
+        slot.measure()
+    assert [kind for kind, _ in told.told if kind in ("paused", "continued")] == ["paused", "continued"]
+    slot.stop()
+    thread.join(20)
+    assert ending(told)[0] == "cancelled"
+
+
 def test_an_exhausted_pool_says_so(engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]) -> None:
     while pool.take():
         pass

@@ -188,3 +188,20 @@ def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
     assert told.result is not None
     assert (told.result.status, told.result.reason) == ("errored", "not_delivered")
     assert told.log() == (b"" if stored.lines else f"{NOT_RECEIVED_WORDS}\n".encode())
+
+
+@pytest.mark.parametrize(("begun_ago", "expected"), [(60.0, ("lost", "tampered")), (0.0, ("errored", "not_delivered"))])
+def test_a_container_that_is_younger_than_its_script_was_started_again(
+    engine: FakeEngine, begun_ago: float, expected: tuple[str, str]
+) -> None:
+    """It has ended again when the next worker comes."""
+    pool = SubnetPool(IPv4Network("10.215.0.0/24"))
+    spec, told = make_spec(script="echo it ran"), Remembering()
+    first = Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "")
+    first.build()
+    first.detach()
+    resumption = Resumption(Cursor(), Cursor(), 30.0, begun_at=time.monotonic() - begun_ago)
+    assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+    Slot(engine, spec, told, pool, threading.Semaphore(1), resumption).run()
+    assert told.result is not None
+    assert (told.result.status, told.result.reason) == expected

@@ -77,6 +77,31 @@ def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
     assert verdict.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted, watched).status == "cancelled"
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "stopped", "expected"),
+    [
+        ("removing", 137, None, True),
+        ("dead", 137, None, True),
+        ("exited", 137, None, False),  # killed, and left there
+        ("removing", 3, None, False),  # it had ended by itself
+        ("removing", 137, Stopped(CANCEL), False),
+    ],
+)
+def test_a_removal_by_others_is_told_from_a_kill(
+    status: str, code: int, stopped: Stopped | None, expected: bool
+) -> None:
+    seen = ContainerState(status, code, False, True, "")
+    assert verdict.is_removed_by_others(seen, stopped) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "finished", "expected"),
+    [("running", 5, True), ("running", 0, False), ("paused", 0, False), ("exited", 5, False)],
+)
+def test_what_runs_after_it_has_ended_was_started_again(status: str, finished: float, expected: bool) -> None:
+    assert ContainerState(status, 0, False, True, "", finished_at=finished).is_started_again is expected
+
+
 def test_dropped_bytes_are_told() -> None:
     assert "1,234 bytes" in verdict.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
 
