@@ -1,7 +1,10 @@
-"""Writes JSON for people: indented, and no further than is asked for, so that megabytes cost no more than a page."""
+"""Writes JSON: as the text that a database keeps, and for people indented and no further than is asked for."""
 
 import json
 from typing import Any
+
+from django.db import models
+from django.db.models.functions import Cast
 
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
@@ -19,4 +22,39 @@ def pretty(value: Any, limit: int) -> tuple[str, bool]:
 
 def compact(value: Any) -> str:
     """The value in as few characters as JSON allows; what is kept, counted and downloaded."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_stored(text: str) -> Any:
+    """The value of a stored text; the text itself where another program damaged it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class JsonText(str):
+    """A JSON value that is text already: a JsonTextField stores it as it is."""
+
+    __slots__ = ()
+
+
+class JsonTextField(models.JSONField):
+    """A JSON value in a column of text, so that every database gives back the same keys, order and numbers.
+
+    PostgreSQL's jsonb sorts keys and writes 1e22 as an integer. The column has no lookups by key.
+    """
+
+    def get_internal_type(self) -> str:
+        return "TextField"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return None if value is None else parse_stored(value)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return str(value) if isinstance(value, JsonText) else compact(value)
+
+
+def stored_text(name: str) -> Cast:
+    """The text of the JsonTextField `name`, for `annotate` and `values_list`: nothing is parsed."""
+    return Cast(name, models.TextField())

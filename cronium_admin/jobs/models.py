@@ -24,6 +24,7 @@ from cronium_admin.jobs.rules import (
     validate_secrets,
     validate_tags,
 )
+from cronium_admin.json_text import JsonTextField
 from cronium_admin.profiles.limits import (
     CPU,
     LOG_LIMIT_MB,
@@ -78,7 +79,7 @@ class Job(models.Model):
     egress = models.JSONField(default=list, blank=True, validators=[validate_egress])
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
     read_only_root = models.BooleanField(default=True)
-    input: Any = models.JSONField(null=True, blank=True, default=None, validators=[validate_input])
+    input: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input])
     # How long the logs of its runs stay; empty means the settings' CRONIUM_LOG_KEEP_*, 0 for ever.
     log_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_days])
     log_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_runs])

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
 from cronium_admin.env_names import env_name_problem, env_size_problem
+from cronium_admin.json_text import JsonText
 from cronium_admin.profiles.limits import Bound
 from executor.script import find_problem
 
@@ -144,8 +145,8 @@ def validate_input(value: Any) -> None:
     validate_json(value, "The input", MAX_INPUT_BYTES)
 
 
-def validate_json(value: Any, what: str, max_bytes: int) -> None:
-    """Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
+def validate_json(value: Any, what: str, max_bytes: int) -> JsonText:
+    """The text to keep. Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:
@@ -159,3 +160,4 @@ def validate_json(value: Any, what: str, max_bytes: int) -> None:
     if _ESCAPED_NUL.search(text):
         raise ValidationError(f"{what} holds a NUL character. Remove it.", code="nul")
     _refuse_unstorable(text, what)
+    return JsonText(text)

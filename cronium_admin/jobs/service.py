@@ -15,6 +15,7 @@ from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
 from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
+from cronium_admin.json_text import compact
 from cronium_admin.plain_errors import reword
 from cronium_admin.plain_text import line_problem
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
@@ -85,11 +86,16 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
         _hold_secrets(data)
         before = {name: getattr(stored, name) for name in data if name in FIELDS}
         _apply(stored, data)
-        changed = {name for name, value in before.items() if getattr(stored, name) != value}
+        changed = {name for name, value in before.items() if _has_changed(name, value, getattr(stored, name))}
         check_open(stored, changed & DECIDES_THE_RUN, by)
         if changed:
             _update(stored, changed, by)
         return stored
+
+
+def _has_changed(name: str, before: Any, after: Any) -> bool:
+    """Python takes 1, 1.0 and true for equal, and objects whose keys stand in another order: scripts may not."""
+    return compact(before) != compact(after) if name == "input" else before != after
 
 
 def _update(stored: Job, changed: Collection[str], by: User | None) -> None:

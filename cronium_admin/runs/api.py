@@ -18,7 +18,7 @@ from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_tags
-from cronium_admin.json_text import compact
+from cronium_admin.json_text import stored_text
 from cronium_admin.paging import newest_first
 from cronium_admin.runs.filters import STATES, filter_runs
 from cronium_admin.runs.models import Run
@@ -126,13 +126,14 @@ def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
 @router.get("/runs/{uuid:run_id}/output", response={200: Any, ERRORS: ErrorBody}, summary="Its output alone")
 def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The JSON value itself, in nothing else; 404 while the script has given none."""
-    run = Run.objects.only("output", "output_at").filter(pk=run_id).first()
+    run = Run.objects.filter(pk=run_id).values_list(stored_text("output"), "output_at").first()
     if run is None:
         raise Refused(404, "not_found", f"There is no run {run_id}.")
-    if run.output_at is None:
+    text, output_at = run
+    if output_at is None:
         raise Refused(404, "no_output", "The run's script has given no output.")
     headers = {"Cache-Control": "no-store"}  # a later call of the script changes it
-    return HttpResponse(compact(run.output), content_type="application/json", headers=headers)
+    return HttpResponse("null" if text is None else text, content_type="application/json", headers=headers)
 
 
 @router.post(

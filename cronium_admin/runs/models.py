@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.json_text import JsonTextField
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import pruned, sandbox_report
 
@@ -100,13 +101,13 @@ class Run(models.Model):
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # which hosts may take it
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
-    input: Any = models.JSONField(null=True)
+    input: Any = JsonTextField(null=True)
 
     # What came of it.
     # As the engine reported it before the script began: what the run has of its own, and the table that it shares.
     sandbox: Any = models.JSONField(null=True)
     sandbox_table = models.ForeignKey(SandboxTable, null=True, on_delete=models.PROTECT, related_name="+")
-    output: Any = models.JSONField(null=True)
+    output: Any = JsonTextField(null=True)
     output_at = models.DateTimeField(null=True)
     condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none
     peak_memory_bytes = models.BigIntegerField(null=True)

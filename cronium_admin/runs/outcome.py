@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cronium_admin.json_text import compact, pretty
+from cronium_admin.json_text import parse_stored, pretty, stored_text
 from cronium_admin.runs.models import Run
 
 SHORT = 4000  # characters up to which an output stands open on the page
@@ -33,9 +33,10 @@ def context(run: Run, known: str | None = None) -> dict[str, Any]:
     now = version(run)
     if known == now:
         return {"outcome_version": ""}
-    return {"outcome_version": now, "output": _output(run.output) if run.output_at else None}
+    return {"outcome_version": now, "output": _output(run) if run.output_at else None}
 
 
-def _output(value: Any) -> Output:
-    text, is_cut = pretty(value, SHOWN)
-    return Output(text, len(compact(value).encode()), is_long=len(text) > SHORT, is_cut=is_cut)
+def _output(run: Run) -> Output:
+    whole = Run.objects.filter(pk=run.pk).values_list(stored_text("output"), flat=True).first() or "null"
+    text, is_cut = pretty(parse_stored(whole), SHOWN)
+    return Output(text, len(whole.encode()), is_long=len(text) > SHORT, is_cut=is_cut)

@@ -16,9 +16,9 @@ MAX_OUTPUT_BYTES = 5 * MB
 def set_output(run: Run, output: Any) -> None:
     """Keep the output of a run whose row is locked."""
     try:
-        validate_json(output, "The output", MAX_OUTPUT_BYTES)
+        text = validate_json(output, "The output", MAX_OUTPUT_BYTES)
     except ValidationError as error:
         too_large = error.code == "too_large"
         status, code = (413, "too_large") if too_large else (400, "bad_request")
         raise Refused(status, code, error.messages[0]) from None
-    Run.objects.filter(pk=run.pk).update(output=output, output_at=Now())
+    Run.objects.filter(pk=run.pk).update(output=text, output_at=Now())

@@ -131,11 +131,10 @@ def history(place: Place, before: int = 0, size: int = HISTORY) -> list[Change]:
 def encode(value: Any) -> str:
     """The value as the text that is kept; Refused when it is too large or can't be kept."""
     try:
-        validate_json(value, "The value", MAX_VALUE_BYTES)
+        return str(validate_json(value, "The value", MAX_VALUE_BYTES))
     except ValidationError as error:
         status, code = (413, "too_large") if error.code == "too_large" else (422, "invalid")
         raise Refused(status, code, error.messages[0], {"value": list(error.messages)}) from None
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def put(place: Place, value: Any, author: Author, version: int | None = None) -> Variable:
