@@ -1,4 +1,4 @@
-"""Which characters a name or description of one line may hold, and how an older one that holds others is shown. Pure.
+"""Names and descriptions of one line: their characters, how older ones are shown, compared and sorted. Pure.
 
 Refused are characters that nobody sees or that change how the text around them is shown: control and format
 characters (among them the ones that turn the direction of text), blanks other than the space, and those of no width.
@@ -46,6 +46,17 @@ def show_line(text: str) -> str:
     if not places:
         return text
     return "".join(f"[U+{ord(one):04X}]" if place in places else one for place, one in enumerate(text))
+
+
+def fold(text: str) -> str:
+    """`text` for comparing without case, in any writing: Ä is ä, ß is ss."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def order_key(text: str) -> bytes:
+    """What lists are sorted by: without case and without marks (Ä beside a). As bytes all databases order it alike."""
+    letters = unicodedata.normalize("NFKD", fold(text))
+    return "".join(one for one in letters if not unicodedata.combining(one)).encode("utf-8", "replace")
 
 
 def _refused_places(text: str) -> list[int]:

@@ -24,7 +24,7 @@ def who_am_i(request: HttpRequest) -> MeOut:
 
 @router.get("", response={200: PersonList, ERRORS: ErrorBody}, summary="All people")
 def list_people(request: HttpRequest) -> PersonList:
-    return PersonList(items=[PersonOut.of(person) for person in people.list_people()])
+    return PersonList(items=[PersonOut.of(person) for person in people.people_by_name()])
 
 
 @router.post("", response={201: PersonCreated, ERRORS: ErrorBody}, summary="Add a person")

@@ -22,7 +22,7 @@ from cronium_admin.errors import Refused
 @never_cache
 @needs(May.ADMIN)
 def list_people(request: HttpRequest) -> HttpResponse:
-    rows = [{"person": person, "seen_at": people.seen_at(person)} for person in people.list_people()]
+    rows = [{"person": person, "seen_at": people.seen_at(person)} for person in people.people_by_name()]
     made = once.take(request, "password")
     return render(request, "access/people.html", {"rows": rows, "made": made.split("\n", 1) if made else None, **_NAV})
 

@@ -17,6 +17,7 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.images import inventory
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.plain_text import order_key
 from cronium_admin.runs.models import ON_HOST, Run
 from executor.canary import mend
 
@@ -69,7 +70,10 @@ class HostView:
 
 def all_hosts() -> list[HostView]:
     taken = reserved()
-    return [_view(row, taken.get(row.name, Promise())) for row in Host.objects.order_by("name")]
+    return [
+        _view(row, taken.get(row.name, Promise()))
+        for row in sorted(Host.objects.all(), key=lambda host: (order_key(host.name), host.name))
+    ]
 
 
 def count_jobs_by_queue() -> dict[str, int]:

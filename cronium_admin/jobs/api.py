@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Query, Router
@@ -15,6 +14,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 from cronium_admin.paging import bad_cursor, beyond, cursor, read_cursor
+from cronium_admin.plain_text import fold
 
 router = Router(tags=["jobs"], auth=needs(May.SEE))
 _LONG = ("script", "env", "input")
@@ -39,18 +39,18 @@ def list_jobs(
     after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
-    jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("name", "id")
+    jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("order_key", "id")
     if q:
         if "\x00" in q:
             raise Refused(422, "invalid", "q: Holds a NUL character.", {"q": ["Holds a NUL character."]})
-        jobs = jobs.filter(Q(name__icontains=q) | Q(slug__icontains=q))
+        jobs = jobs.filter(search_text__contains=fold(q))
     if after:
-        name, number = read_cursor(after, str, int)
-        if abs(int(number)) >= 2**63 or "\x00" in str(name):
+        key, number = read_cursor(after, str, int)
+        if abs(int(number)) >= 2**63:
             raise bad_cursor()
-        jobs = jobs.filter(beyond("name", name, number))
+        jobs = jobs.filter(beyond("order_key", str(key).encode("utf-8", "replace"), number))
     found = list(jobs[: limit + 1])
-    more = cursor(found[limit - 1].name, found[limit - 1].pk) if len(found) > limit else None
+    more = cursor(bytes(found[limit - 1].order_key).decode(), found[limit - 1].pk) if len(found) > limit else None
     return JobPage(items=[JobItem.of(job) for job in found[:limit]], next=more)
 
 

@@ -25,6 +25,7 @@ from cronium_admin.jobs.rules import (
     validate_tags,
 )
 from cronium_admin.json_text import JsonTextField
+from cronium_admin.plain_text import fold, order_key
 from cronium_admin.profiles.limits import (
     CPU,
     LOG_LIMIT_MB,
@@ -58,6 +59,9 @@ class Job(models.Model):
 
     name = models.CharField(max_length=120)
     slug = models.SlugField(max_length=80, unique=True)
+    # Made from name and slug: no database folds and orders all letters as the others do.
+    search_text = models.TextField(default="", editable=False)
+    order_key = models.BinaryField(default=b"")
     language = models.CharField(max_length=16, choices=Language.choices)
     script = models.TextField(validators=[validate_script])
     image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
@@ -100,7 +104,7 @@ class Job(models.Model):
     )
 
     class Meta:
-        ordering = ["name", "id"]
+        ordering = ["order_key", "id"]
         constraints = [
             *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
             constraint(LOG_LIMIT_MB, "job", nullable=True),
@@ -113,6 +117,15 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.set_derived()
+        super().save(*args, **kwargs)
+
+    def set_derived(self) -> None:
+        """What lists are searched and ordered by."""
+        self.search_text = f"{fold(self.name)}\n{fold(self.slug)}"
+        self.order_key = order_key(self.name)
 
     def clean(self) -> None:
         if self.network == Network.EGRESS and not self.egress:

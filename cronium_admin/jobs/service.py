@@ -102,7 +102,9 @@ def _update(stored: Job, changed: Collection[str], by: User | None) -> None:
     """Write the next revision over the one that `stored` was read as, and over no other."""
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, timezone.now()
-    values = {name: getattr(stored, name) for name in (*changed, "revision", "updated_by", "updated_at")}
+    stored.set_derived()
+    also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
+    values = {name: getattr(stored, name) for name in (*changed, *also)}
     if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
         raise ChangedMeanwhile(Job.objects.get(pk=stored.pk))
 

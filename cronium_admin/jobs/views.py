@@ -28,6 +28,7 @@ from cronium_admin.jobs.recent import recent_runs
 from cronium_admin.jobs.service import ChangedMeanwhile, check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.paging import Page, newest_or_first
+from cronium_admin.plain_text import fold
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.secrets.models import Secret
@@ -125,7 +126,7 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
 def _found(query: str) -> QuerySet[Job]:
     jobs = Job.objects.defer("script", "env", "input")
     for word in query.split():
-        jobs = jobs.filter(Q(name__icontains=word) | Q(slug__icontains=word) | Q(tags__icontains=word.lower()))
+        jobs = jobs.filter(Q(search_text__contains=fold(word)) | Q(tags__icontains=word.lower()))
     return jobs
 
 

@@ -63,7 +63,7 @@ def _row(row: Variable) -> Row:
 
 def jobs_with_variables() -> QuerySet[Job]:
     """The jobs that the list can be narrowed to."""
-    return Job.objects.only("slug", "name").filter(variables__text__isnull=False).distinct().order_by("name")
+    return Job.objects.only("slug", "name", "order_key").filter(variables__text__isnull=False).distinct()
 
 
 def steps(place: Place, before: int, size: int) -> tuple[list[Step], int]:

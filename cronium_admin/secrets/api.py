@@ -8,7 +8,7 @@ from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.secrets.schemas import SecretIn, SecretList, SecretOut, SecretSaved
-from cronium_admin.secrets.service import all_secrets, delete_secret, find_secret, save_secret, users_of
+from cronium_admin.secrets.service import delete_secret, find_secret, save_secret, secrets_by_name, users_of
 
 router = Router(tags=["secrets"], auth=needs(May.SEE))
 
@@ -20,7 +20,7 @@ def _slugs() -> dict[str, list[str]]:
 @router.get("", response={200: SecretList, ERRORS: ErrorBody}, summary="All secrets, without their values")
 def list_secrets(request: HttpRequest) -> SecretList:
     slugs = _slugs()
-    return SecretList(items=[SecretOut.of(secret, slugs.get(secret.name, [])) for secret in all_secrets()])
+    return SecretList(items=[SecretOut.of(secret, slugs.get(secret.name, [])) for secret in secrets_by_name()])
 
 
 @router.get("/{slug:name}", response={200: SecretOut, ERRORS: ErrorBody}, summary="One secret, without its value")

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
 from cronium_admin.errors import Refused
-from cronium_admin.plain_text import line_problem
+from cronium_admin.plain_text import line_problem, order_key
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
 from cronium_admin.secrets.models import RetiredSecret, Secret
@@ -40,6 +40,10 @@ class Saved:
 
 def all_secrets() -> QuerySet[Secret, Secret]:
     return Secret.objects.select_related("created_by", "updated_by").defer("encrypted")
+
+
+def secrets_by_name() -> list[Secret]:
+    return sorted(all_secrets(), key=lambda secret: (order_key(secret.name), secret.name))
 
 
 def find_secret(name: str) -> Secret:

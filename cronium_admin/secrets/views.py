@@ -13,7 +13,7 @@ from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.secrets.forms import SecretForm
-from cronium_admin.secrets.service import all_secrets, delete_secret, save_secret, users_of
+from cronium_admin.secrets.service import all_secrets, delete_secret, save_secret, secrets_by_name, users_of
 
 _NAMED_JOBS = 5  # jobs a row names; the rest is counted
 
@@ -77,7 +77,7 @@ def _page(request: HttpRequest, wrong: str = "", form: SecretForm | None = None)
     """All rows; `wrong` is the one whose form came back with errors, "new" the one for another secret."""
     users = users_of()
     rows: list[dict[str, Any]] = []
-    for secret in all_secrets():
+    for secret in secrets_by_name():
         jobs = users.get(secret.name, [])
         is_wrong = wrong == secret.name and wrong != "new"
         known = SecretForm(initial={"name": secret.name, "description": secret.description})

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import show_line
-from cronium_admin.secrets.service import all_secrets, rotate, save_secret
+from cronium_admin.secrets.service import rotate, save_secret, secrets_by_name
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         {"list": self.list, "set": self.set, "rotate": self.rotate}[options["action"]](options)
 
     def list(self, options: dict[str, Any]) -> None:
-        for secret in all_secrets():
+        for secret in secrets_by_name():
             self.stdout.write(f"{secret.name}  {show_line(secret.description)}".rstrip())
 
     def set(self, options: dict[str, Any]) -> None:

@@ -1,0 +1,95 @@
+"""Search and order without regard to case, in any writing, and the same on every database."""
+
+from collections.abc import Callable
+from importlib import import_module
+from urllib.parse import quote
+
+import pytest
+from django.apps import apps
+from django.test import Client
+
+from cronium_admin.access.models import User
+from cronium_admin.hosts.models import Host
+from cronium_admin.jobs.models import Job
+from cronium_admin.secrets.models import Secret
+from tests.conftest import Api
+
+IN_ORDER = ["alpha", "Ärger", "Äther", "Berg 10", "berg-2", "Straße", "ZEBRA", "zebra 2", "Ωmega"]
+
+
+@pytest.fixture
+def jobs(make_job: Callable[..., Job]) -> list[Job]:
+    return [make_job(slug=f"x-{at}", name=name) for at, name in enumerate(reversed(IN_ORDER))]
+
+
+def _page(people: dict[str, User], query: str) -> list[str]:
+    client = Client()
+    client.force_login(people["viewer"])
+    rows = client.get("/jobs/", {"q": query}).context["rows"]
+    return [row["job"].name for row in rows]
+
+
+def test_lists_ignore_case_and_marks(viewer: Api, people: dict[str, User], jobs: list[Job]) -> None:
+    assert [item["name"] for item in viewer.get("/jobs").json()["items"]] == IN_ORDER
+    assert _page(people, "") == IN_ORDER
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_pages_keep_the_order(viewer: Api, jobs: list[Job], make_job: Callable[..., Job], size: int) -> None:
+    make_job(slug="again", name="ALPHA")
+    seen, after = [], ""
+    while after is not None:
+        page = viewer.get(f"/jobs?limit={size}&after={after}").json()
+        seen += [item["name"] for item in page["items"]]
+        after = page["next"]
+    assert seen == ["alpha", "ALPHA", *IN_ORDER[1:]]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("ÄRGER", ["Ärger"]),
+        ("ärg", ["Ärger"]),
+        ("a\u0308rg", ["Ärger"]),
+        ("strasse", ["Straße"]),
+        ("STRASSE", ["Straße"]),
+        ("straße", ["Straße"]),
+        ("ωMEGA", ["Ωmega"]),
+        ("BERG", ["Berg 10", "berg-2"]),
+        ("X-0", ["Ωmega"]),
+        ("100%", []),
+    ],
+)
+def test_search_ignores_case_in_any_writing(
+    viewer: Api, people: dict[str, User], jobs: list[Job], query: str, found: list[str]
+) -> None:
+    assert [item["name"] for item in viewer.get(f"/jobs?q={quote(query)}").json()["items"]] == found
+    assert _page(people, query) == found
+
+
+def test_a_new_name_is_found_and_put_in_its_place(editor: Api, jobs: list[Job]) -> None:
+    assert editor.patch("/jobs/x-0", {"name": "Äa"}).status_code == 200
+    assert [item["name"] for item in editor.get("/jobs?limit=2").json()["items"]] == ["Äa", "alpha"]
+    assert [item["slug"] for item in editor.get(f"/jobs?q={quote('ÄA')}").json()["items"]] == ["x-0"]
+    assert editor.patch("/jobs/x-0", {"slug": "moved"}).status_code == 200
+    assert [item["slug"] for item in editor.get("/jobs?q=MOVED").json()["items"]] == ["moved"]
+
+
+def test_the_migration_fills_what_was_there(jobs: list[Job]) -> None:
+    before = list(Job.objects.order_by("pk").values_list("search_text", flat=True))
+    Job.objects.update(search_text="", order_key=b"")
+    import_module("cronium_admin.jobs.migrations.0011_search_and_order").fill(apps, None)
+    assert list(Job.objects.order_by("pk").values_list("search_text", flat=True)) == before
+    assert [job.name for job in Job.objects.all()] == IN_ORDER
+
+
+def test_people_secrets_and_hosts_are_ordered_so_too(admin: Api) -> None:
+    for name in ("Zoe", "ärne", "Bert"):
+        User.objects.create(username=name)
+        Host.objects.create(name=name.replace("ä", "a"))
+    for name in ("b_KEY", "A_KEY", "C_KEY"):
+        Secret.objects.create(name=name, encrypted="x")
+    people = [item["username"] for item in admin.get("/people").json()["items"]]
+    assert [name for name in people if name in ("Zoe", "ärne", "Bert")] == ["ärne", "Bert", "Zoe"]
+    assert [item["name"] for item in admin.get("/secrets").json()["items"]] == ["A_KEY", "b_KEY", "C_KEY"]
+    assert [item["name"] for item in admin.get("/hosts").json()["items"]] == ["arne", "Bert", "Zoe"]
