@@ -63,7 +63,7 @@ def test_an_images_volumes_are_bounded_memory_and_leave_nothing(
         assert 0 < found[1] <= 256 * 1024 * 1024, (path, found)
     server.cleaned(run_id)
     assert volumes_of(server) <= before
-    rows = server.call("GET", f"/api/v1/runs/{run_id}/sandbox")["rows"]
+    rows = server.call("GET", f"/runs/{run_id}/sandbox")["rows"]
     assert [row for row in rows if row["what"] == "volumes on the disk" and row["promise"] and not row["drift"]]
 
 
