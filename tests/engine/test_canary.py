@@ -81,14 +81,14 @@ def test_all_probes_hold(trial: Callable[[], dict[str, Probe]]) -> None:
     assert {name: probe.found for name, probe in probes.items() if not probe.held} == {}
     assert set(probes) == {
         *("host", "neighbour", "DNS", "vsock", "io_uring", "ptrace", "keyctl", "mount", "unshare", "setuid"),
-        *("root file system", "engine socket"),
+        *("root file system", "engine socket", "disk"),
     }
 
 
 def test_it_works_with_the_sidecars_image_too(engine: Engine) -> None:
     pool = SubnetPool(IPv4Network(SUBNET_POOL))
     probes = Canary(engine, ("cronium/not-there:1", SIDECAR), SIDECAR, INSTANCE, "here", pool).run()
-    assert len(probes) == 12
+    assert len(probes) == 13
     assert all(probe.held for probe in probes)
 
 

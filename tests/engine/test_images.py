@@ -107,7 +107,7 @@ def test_nothing_in_it_is_setuid_or_setgid(client: docker.APIClient, images: dic
 def test_the_helpers_lie_where_they_are_promised(client: docker.APIClient, images: dict[str, BuiltImage]) -> None:
     paths = {
         "alpine": "/usr/local/lib/python3.12/site-packages/cronium.py",
-        "debian": "/usr/local/lib/python3.11/dist-packages/cronium.py",
+        "debian": "/usr/local/lib/python3.13/dist-packages/cronium.py",
     }
     outside = "CRONIUM_RUNTIME_API is not set"
     code, out = run(client, images["bash"], ["bash", "-c", "type -t cronium_input; echo $BASH_ENV; cronium_input"])

@@ -24,6 +24,7 @@ from tests.fakes.contract import World
 
 HOST = "test-host"
 RUNS = """
+from datetime import timedelta
 from django.utils import timezone
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
@@ -31,9 +32,11 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 profile = Profile.objects.get(name="small")
 job = Job.objects.create(name="x", slug="x", language="bash", script="true", profile=profile)
+# Later than now: a busy machine takes longer to look than the reaper waits for a run that has just ended.
+later = timezone.now() + timedelta(hours=1)
 for status in ("running", "succeeded"):
     run = launch(job, None)
-    Run.objects.filter(pk=run.pk).update(status=status, host="local", finished_at=timezone.now())
+    Run.objects.filter(pk=run.pk).update(status=status, host="local", finished_at=later)
     print(run.pk)
 """
 
