@@ -168,4 +168,4 @@ def test_a_viewer_is_told_what_is_not_theirs(visit: Callable[..., Visitor], serv
     answer = page.goto(path)
     assert answer is not None
     assert answer.status == 403
-    expect(page.get_by_role("heading", level=1)).to_have_text("This is not yours to do")
+    expect(page.get_by_role("heading", level=1)).to_have_text("You may not do this")

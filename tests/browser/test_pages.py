@@ -183,7 +183,7 @@ def test_dialogs_menus_and_errors_have_no_barriers(visit: Callable[..., Visitor]
     page.goto(f"/runs/{scenery.running}/")
     page.get_by_role("button", name="Cancel", exact=True).click()
     assert barriers(page) == []
-    page.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Keep running").click()
     page.get_by_label("Account", exact=True).click()
     assert barriers(page) == []
     page.goto("/jobs/new/")

@@ -80,7 +80,7 @@ def test_a_running_job_is_cancelled(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Cancel", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Cancel this run?")
-    dialog.get_by_role("button", name="Let it run").click()
+    dialog.get_by_role("button", name="Keep running").click()
     expect(dialog).to_be_hidden()
     assert server.get(run_id)["status"] == "running"
 

@@ -49,7 +49,7 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
     page.goto(f"/runs/{server.run('console.log(1)', 'node')}/")
     logview.expect_state(page, "Failed")
     expect(page.locator("#run-details")).to_contain_text(other)
-    expect(page.locator("#run-reason")).to_contain_text("lacks it")
+    expect(page.locator("#run-reason")).to_contain_text(f"a command was not found in the image {other}")
 
     page.goto("/images/")
     section.get_by_role("button", name="Reset").click()
