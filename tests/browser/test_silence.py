@@ -95,7 +95,9 @@ def test_a_half_open_connection_is_noticed_and_replaced(page: Page, server: Serv
     expect(logview.status(page)).to_have_text("5 lines · live", timeout=60_000)
     page.evaluate(_KEEP_STATUS)
     forgotten.append(True)
-    page.wait_for_function("said.some((words) => /No word from the server|reconnecting/.test(words))", timeout=30_000)
+    page.wait_for_function(
+        "() => said.some((words) => /No word from the server|reconnecting/.test(words))", timeout=30_000
+    )
     expect(logview.status(page)).to_have_text("5 lines · live")
     assert len(sockets) == 2
     open_gate(server, run_id, "end")
@@ -155,7 +157,7 @@ def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], addres
     assert sent.value.status in (302, 422)  # taken or refused for what it holds, and not as a form that is too old
     visitor.allow("status of 422")
     page.wait_for_load_state()
-    expect(page.locator("main .note, h1").first).to_be_visible()
+    expect(page.locator("main .note:visible, h1:visible").first).to_be_visible()
     assert visitor.dialogs == []
 
 
