@@ -21,6 +21,7 @@ from executor.subnets import SubnetPool
 from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
 log = logging.getLogger("cronium.slot")
+SETTLE_SECONDS = 0.5
 DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
 CLEAN_TRIES = 5
@@ -307,6 +308,10 @@ class Slot:
     def _conclude(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
         state = patiently(self._sandbox.inspect_main, self._released)
+        if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
+            # A removal or a restart by somebody else kills first, and shows as one a moment later.
+            time.sleep(SETTLE_SECONDS)
+            state = patiently(self._sandbox.inspect_main, self._released)
         if verdict.is_removed_by_others(state, self._stopped):
             raise SandboxGone(f"The container {self._sandbox.main} is being removed.")
         for cause in sorted(self._follower.gaps):
