@@ -15,6 +15,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.test import RequestFactory  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from cronium_admin.hosts import recovery  # noqa: E402
@@ -126,9 +127,11 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
     return {
         "page: all": lambda: newest_first(Run.objects.all(), after, 50),
         "page: of a job": lambda: newest_first(Run.objects.filter(job=job), after, 50),
-        "page: of a job by slug": lambda: newest_first(_filtered("", job.slug), after, 50),
+        "page: of a job by slug": lambda: newest_first(
+            _filtered(RequestFactory().get("/runs/", {"job": job.slug})), after, 50
+        ),
         "page: failed": lambda: newest_first(Run.objects.filter(status="failed"), after, 50),
-        "page: live": lambda: newest_first(_filtered("live", ""), after, 50),
+        "page: live": lambda: newest_first(_filtered(RequestFactory().get("/runs/", {"status": "live"})), after, 50),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
         "timed: unsealed logs": late.seal_unread,
         "timed: runs to clean": lambda: recovery.note_clean("local", {str(job.pk)}, set(), None),
