@@ -198,10 +198,12 @@ def test_temporary_folders_leave_room_in_the_memory_they_count_as(seen: Seen) ->
         path: int(dict(part.split("=") for part in given.split(",") if "=" in part)["size"])
         for path, given in seen.main["HostConfig"]["Tmpfs"].items()
     }
-    assert set(sizes) == {"/tmp", "/workspace"}
+    assert set(sizes) == {"/tmp", "/workspace", "/dev/shm", "/dev/mqueue"}
     assert sizes["/tmp"] <= 100 * MB
     assert sizes["/workspace"] <= 500 * MB
-    assert sum(sizes.values()) <= 0.75 * seen.main["HostConfig"]["Memory"]
+    assert sizes["/dev/shm"] <= 64 * MB  # as much as an engine gives by itself
+    assert sizes["/dev/mqueue"] <= 4096
+    assert sizes["/tmp"] + sizes["/workspace"] <= 0.75 * seen.main["HostConfig"]["Memory"]
 
 
 def test_names_and_labels_say_whose_they_are(server: Server, seen: Seen) -> None:
