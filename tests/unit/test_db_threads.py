@@ -33,6 +33,7 @@ def test_a_thread_opens_sqlite_once(own_file: str) -> None:
     assert first == second
 
 
+@pytest.mark.django_db  # the process's own connection may be open already
 def test_an_error_of_the_work_reaches_its_caller() -> None:
     def fail() -> None:
         raise LookupError("gone")
