@@ -1,12 +1,8 @@
 """Reads Cronium's environment: every variable, its default and its allowed values. Nothing else reads it."""
 
-import base64
 import os
 import re
-import secrets
 import sys
-import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
@@ -16,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cronium_admin.data_folder import SYSTEM_FOLDERS, wrong_encryption_key
 from cronium_admin.database_url import database_settings
 from cronium_admin.redis_url import RedisAddress, redis_address
 
@@ -163,6 +160,13 @@ class Config(BaseSettings):
         """None: one process, which needs none."""
         return redis_address(self.redis_url) if self.redis_url else None
 
+    @field_validator("data_dir")
+    @classmethod
+    def _own_folder(cls, value: Path) -> Path:
+        if str(value.resolve()) in SYSTEM_FOLDERS:
+            raise ValueError("is a folder of the system; choose one for Cronium alone, such as /var/lib/cronium")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _usable_database(cls, value: str) -> str:
@@ -224,13 +228,8 @@ class Config(BaseSettings):
     @field_validator("encryption_keys")
     @classmethod
     def _each_a_key(cls, value: str) -> str:
-        for number, part in enumerate(value.split(",") if value else [], 1):
-            try:
-                fits = len(base64.b64decode(fernet_key(part), altchars=b"-_", validate=True)) == 32
-            except ValueError:
-                fits = False
-            if not fits:
-                raise ValueError(f"key {number} must be 32 random bytes as urlsafe base64; separate keys by commas")
+        if value and (wrong := wrong_encryption_key(value)):
+            raise ValueError(wrong)
         return value
 
     @field_validator("egress_dns")
@@ -271,12 +270,6 @@ def bracketed(host: str) -> str:
         return host
 
 
-def fernet_key(text: str) -> bytes:
-    """A key as the cryptography library takes it: the padding, which some tools leave out, is put back."""
-    bare = text.strip().rstrip("=")
-    return (bare + "=" * (-len(bare) % 4)).encode()
-
-
 def _refuse(error: ValidationError) -> NoReturn:
     """Stop with the variable's name, its value (never a secret's) and what is allowed."""
     for problem in error.errors():
@@ -287,26 +280,6 @@ def _refuse(error: ValidationError) -> NoReturn:
         value = "(hidden)" if hidden else repr(problem["input"])
         sys.stderr.write(f"{name}: {value} is not allowed: {problem['msg'].removeprefix('Value error, ')}\n")
     raise SystemExit(2)
-
-
-def stored_secret(folder: Path, name: str, length: int = 50) -> str:
-    """The secret kept in `folder/name`, made on first use; two processes that race agree on one."""
-    path = folder / name
-    if path.exists():
-        return path.read_text().strip()
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, made = tempfile.mkstemp(dir=folder, prefix=f".{name}-")  # for its owner alone
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(length))
-            file.flush()
-            os.fsync(file.fileno())
-        # The name appears with its content, or not at all: nobody reads half a secret.
-        with suppress(FileExistsError):
-            os.link(made, path)
-    finally:
-        os.unlink(made)
-    return path.read_text().strip()
 
 
 @lru_cache

@@ -1,11 +1,13 @@
 """Django's settings, made from `config`. Wiring only."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
 
-from cronium_admin.config import ROOT, config, stored_secret
+from cronium_admin.config import ROOT, config
+from cronium_admin.data_folder import DataFolderError, stored_secret
 from cronium_admin.database_url import database_settings, sqlite_settings
 from cronium_admin.redis_url import LAYER_READ_SECONDS
 
@@ -14,7 +16,11 @@ BASE_DIR = ROOT
 DATA_DIR: Path = CONFIG.data_dir.resolve()
 VERSION = "0.1.0"
 
-SECRET_KEY = CONFIG.secret_key or stored_secret(DATA_DIR, "secret_key")
+try:
+    SECRET_KEY = CONFIG.secret_key or stored_secret(DATA_DIR, "secret_key")
+except DataFolderError as unusable:
+    sys.stderr.write(f"{unusable}\n")
+    raise SystemExit(2) from None
 DEBUG = CONFIG.debug
 ALLOWED_HOSTS = CONFIG.known_hosts
 CSRF_TRUSTED_ORIGINS = [CONFIG.backend_origin] if CONFIG.backend_origin else []
@@ -134,6 +140,8 @@ STATIC_URL = "/static/"
 STATIC_ROOT = CONFIG.static_dir or DATA_DIR / "static"
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True
+# Outside of the data folder they may be for another server, such as nginx.
+FILE_UPLOAD_PERMISSIONS = 0o644 if CONFIG.static_dir else 0o600
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # `serve` and `web` collect them at start: names with a hash in them are cached for ever, and sent compressed.
 STORAGES = {

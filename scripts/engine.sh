@@ -47,7 +47,7 @@ start_engine() {
   fi
   say "starting the Docker Engine (its log: $log_file) ..."
   clear_stale_pid
-  setsid dockerd </dev/null >>"$log_file" 2>&1 9>&- &
+  (umask 022; exec setsid dockerd) </dev/null >>"$log_file" 2>&1 9>&- &
   local pid=$!
   disown "$pid" 2>/dev/null || true
   printf '%s\n' "$pid" >"$pid_file"
@@ -74,6 +74,7 @@ ensure() {
     die "Cronium needs a Docker Engine, and none answers at $socket: install one" \
       "(Debian/Ubuntu: sudo apt-get install docker.io; others: https://docs.docker.com/engine/install/), start it and retry."
   fi
+  umask 077 # the data folder is for its owner alone
   mkdir -p "$data"
   exec 9>"$data/engine.lock"
   flock 9

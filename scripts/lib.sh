@@ -41,12 +41,13 @@ release_services() {
 apt_install() {
   local log=$1 status=0
   shift
-  mkdir -p "$(dirname "$log")"
+  mkdir -p -m 700 "$(dirname "$log")"
   hold_services
-  {
+  (
+    umask 022 # what is installed is for all users
     DEBIAN_FRONTEND=noninteractive apt-get update -q &&
       DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-  } >"$log" 2>&1 </dev/null || status=$?
+  ) >"$log" 2>&1 </dev/null || status=$?
   release_services
   if [ "$status" -ne 0 ]; then
     tail -n 15 "$log" >&2

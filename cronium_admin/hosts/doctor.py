@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {
     "images": engine.images,
     "broker": services.broker,
     "log storage": log_storage,
+    "data folder": machine.data_folder,
     "disk": machine.disk,
     "address pool": engine.address_pool,
     "reverse path": machine.reverse_path,

@@ -75,6 +75,7 @@ def _need_debootstrap(say: Say) -> None:
             capture_output=True,
             text=True,
             check=False,
+            umask=0o022,  # what it installs is for all users
         )
         if done.returncode != 0:
             raise ImageBuildError("apt-get could not install debootstrap.", (done.stdout + done.stderr)[-4000:])
@@ -85,7 +86,11 @@ def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
     with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
         with subprocess.Popen(
-            [str(script), SUITE, MIRROR, work], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+            [str(script), SUITE, MIRROR, work],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            umask=0o022,  # the files' permissions in the image
         ) as process:
             assert process.stdout is not None
             first = process.stdout.read(1)

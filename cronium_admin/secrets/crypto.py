@@ -3,7 +3,7 @@
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from cronium_admin.config import fernet_key, stored_secret
+from cronium_admin.data_folder import fernet_key, stored_secret
 
 KEY_FILE = "encryption_key"
 
@@ -14,7 +14,7 @@ class Unreadable(Exception):
 
 def _keys() -> list[Fernet]:
     """The keys of the setting, the first one encrypts; without a setting the one of the data folder."""
-    given = settings.CONFIG.encryption_keys or stored_secret(settings.DATA_DIR, KEY_FILE, 32)
+    given = settings.CONFIG.encryption_keys or stored_secret(settings.DATA_DIR, KEY_FILE)
     return [Fernet(fernet_key(part)) for part in given.split(",") if part.strip()]
 
 

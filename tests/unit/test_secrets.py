@@ -1,6 +1,7 @@
 """Secrets: written and never read, encrypted with a list of keys, named by jobs, opened for runs alone."""
 
 import io
+import os
 import stat
 import sys
 import threading
@@ -16,7 +17,8 @@ from django.db import connection
 from django.test import Client
 
 from cronium_admin.access.models import User
-from cronium_admin.config import Config, fernet_key, stored_secret
+from cronium_admin.config import Config
+from cronium_admin.data_folder import fernet_key, stored_secret
 from cronium_admin.errors import Refused
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
@@ -61,16 +63,15 @@ class TestKeys:
 
     def test_two_that_make_it_at_once_agree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The other one is faster between our look and our link."""
-        real = Path.exists
+        real, theirs = os.path.lexists, new_key()
 
         def late(path: Path) -> bool:
             found = real(path)
-            if path.name == "a_key":
-                path.write_text("theirs")
+            Path(path).write_text(theirs)
             return found
 
-        monkeypatch.setattr(Path, "exists", late)
-        assert stored_secret(tmp_path, "a_key", 32) == "theirs"
+        monkeypatch.setattr(os.path, "lexists", late)
+        assert stored_secret(tmp_path, crypto.KEY_FILE) == theirs
 
     @pytest.mark.parametrize("given", ["x", "{good},short", "{good},,{good}", "{good}!"])
     def test_a_wrong_one_stops_the_start_and_is_not_shown(

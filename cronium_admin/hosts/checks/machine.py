@@ -7,6 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from cronium_admin.command_line import own_places
+from cronium_admin.data_folder import find_open
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row, State
 from executor.reverse_path import REVERSE_PATH
@@ -25,6 +27,20 @@ def disk(patient: Patient) -> Iterator[Row]:
         mend = "Free some space; `docker image prune` removes images that nothing uses."
         state: State = "failed" if usage.free < GB / 4 else "warning" if usage.free < 2 * GB else "ok"
         yield Row("disk", state, found, "" if state == "ok" else mend)
+
+
+def data_folder(_: Patient) -> Iterator[Row]:
+    """Keys, sessions and everything else lie there: no other user of this machine may read it."""
+    folder = Path(settings.DATA_DIR)
+    if is_open := list(find_open(*own_places())):
+        names = ", ".join(map(str, is_open[:3])) + (f" and {len(is_open) - 3} more" if len(is_open) > 3 else "")
+        mend = f"Start Cronium once more, which mends it, or run `chmod -R go= {folder}` as its owner."
+        yield Row("data folder", "failed", f"Other users of this machine have access to {names}", mend)
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        mend = f"Make it a folder of user {os.geteuid()}, or set CRONIUM_DATA_DIR to another."
+        yield Row("data folder", "failed", f"{folder} can't be written", mend)
+    else:
+        yield Row("data folder", "ok", f"{folder} is for its owner alone")
 
 
 def reverse_path(_: Patient) -> Iterator[Row]:

@@ -1,0 +1,62 @@
+"""What every command of manage.py does first: files are for their owner alone, and failures become a sentence."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from cronium_admin.data_folder import UMASK, DataFolderError, close_to_others
+
+log = logging.getLogger("cronium.process")
+# Commands whose files are for others too: a developer's, or another server's such as nginx.
+FOR_OTHERS = frozenset({"collectstatic", "makemigrations", "makemessages", "compilemessages", "startapp", "test"})
+CHANGES_NOTHING = frozenset({"doctor"})
+
+
+def run(arguments: list[str]) -> None:
+    """Run a command of manage.py; a data folder that can't be used ends it with exit code 2."""
+    import django
+    from django.core.management import execute_from_command_line
+
+    command = arguments[1] if len(arguments) > 1 else "help"
+    if command not in FOR_OTHERS:
+        os.umask(UMASK)
+    try:
+        django.setup()
+        if command not in FOR_OTHERS | CHANGES_NOTHING:
+            close_data_folder()
+        execute_from_command_line(arguments)
+    except DataFolderError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+def own_places() -> list[Path]:
+    """The data folder, and a SQLite database that lies elsewhere."""
+    from django.conf import settings
+
+    places = [settings.DATA_DIR]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        path = Path(str(database["NAME"]))
+        if not path.is_relative_to(settings.DATA_DIR):
+            places += [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
+    return places
+
+
+def close_data_folder() -> None:
+    """Mend what an older version, a copy or an unpacked archive left open to other users."""
+    closed, failed = close_to_others(*own_places())
+    if closed:
+        log.warning("other users had access to the data folder; it was taken away from %s", _names(closed))
+    if failed:
+        log.warning(
+            "other users have access to %s, which belongs to another user. Run `chown -R %d` on the data folder.",
+            _names(failed),
+            os.geteuid(),
+        )
+
+
+def _names(paths: list[Path]) -> str:
+    rest = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + rest

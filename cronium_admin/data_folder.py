@@ -1,0 +1,169 @@
+"""The data folder: its files are for its owner alone, and its keys are usable or refused with a sentence.
+
+Knows no Django, so that settings can be made from it.
+"""
+
+import os
+import re
+import secrets
+import stat
+import tempfile
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+UMASK = 0o077
+OTHERS = 0o077  # the permission bits of everybody but the owner
+# A data folder is closed to others, so it can't be one that a system needs open.
+_TOP = (
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib64",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "srv",
+)
+_DEEPER = ("sys", "tmp", "usr", "usr/local", "usr/share", "var", "var/lib", "var/log", "var/run", "var/tmp", "dev/shm")
+SYSTEM_FOLDERS = frozenset({"/", *(f"/{name}" for name in (*_TOP, *_DEEPER))})
+
+
+class DataFolderError(Exception):
+    """A sentence for the person who starts Cronium: what is wrong with the data folder, and how to mend it."""
+
+
+def find_open(*places: Path) -> Iterator[Path]:
+    """Of the places, and all that lies in those that are folders, what other users have any permission on.
+
+    Symbolic links are not followed, and other file systems that are mounted inside are left out.
+    """
+    for place in places:
+        with suppress(FileNotFoundError):
+            found = place.stat(follow_symlinks=False)
+            if not stat.S_ISLNK(found.st_mode):
+                yield from _find_open(place, found, found.st_dev)
+
+
+def _find_open(path: Path, found: os.stat_result, device: int) -> Iterator[Path]:
+    if found.st_mode & OTHERS:
+        yield path
+    if not stat.S_ISDIR(found.st_mode):
+        return
+    with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # temporary files of other processes come and go
+                inner = entry.stat(follow_symlinks=False)
+                if not entry.is_symlink() and inner.st_dev == device:
+                    yield from _find_open(Path(entry.path), inner, device)
+
+
+def close_to_others(*places: Path) -> tuple[list[Path], list[Path]]:
+    """Take the permissions of all but the owner away: what was changed, and what belongs to another user."""
+    closed, failed = [], []
+    for path in list(find_open(*places)):
+        try:
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+            closed.append(path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            failed.append(path)
+    return closed, failed
+
+
+def fernet_key(text: str) -> bytes:
+    """A key as the cryptography library takes it: the padding, which some tools leave out, is put back."""
+    bare = text.strip().rstrip("=")
+    return (bare + "=" * (-len(bare) % 4)).encode()
+
+
+def wrong_encryption_key(text: str) -> str:
+    """What is wrong with a list of keys, or nothing."""
+    for number, part in enumerate(text.split(","), 1):
+        try:
+            is_key = len(b64decode(fernet_key(part), altchars=b"-_", validate=True)) == 32
+        except ValueError:
+            is_key = False
+        if not is_key:
+            return f"key {number} must be 32 random bytes as urlsafe base64; separate keys by commas"
+    return ""
+
+
+def _wrong_secret_key(text: str) -> str:
+    return "" if len(text) >= 32 else "it must have at least 32 characters"
+
+
+def _wrong_instance_id(text: str) -> str:
+    is_name = re.fullmatch(r"[A-Za-z0-9_-]{8,40}", text)
+    return "" if is_name else "it must be 8 to 40 letters, digits, '-' and '_'"
+
+
+# For each file: how many random bytes it is made of, what is wrong with a text, and what a new one would cost.
+_FILES: dict[str, tuple[int, Callable[[str], str], str]] = {
+    "secret_key": (50, _wrong_secret_key, "everybody signs in again, and scripts that run now lose the runtime API"),
+    "encryption_key": (32, wrong_encryption_key, "the values of all stored secrets are lost and must be set again"),
+    "instance_id": (9, _wrong_instance_id, "the containers of runs that live now are not recognized any more"),
+}
+
+
+def stored_secret(folder: Path, name: str) -> str:
+    """The secret kept in `folder/name`, made on first use; two processes that race agree on one.
+
+    Raises DataFolderError for a file that is empty, damaged or not readable: it is never replaced silently.
+    """
+    path = folder / name
+    try:
+        if not os.path.lexists(path):
+            _make(path, _FILES[name][0])
+        return _checked(path, name)
+    except OSError as error:
+        raise DataFolderError(unusable(error, path)) from error
+
+
+def _checked(path: Path, name: str) -> str:
+    try:
+        text = path.read_text().strip()
+    except UnicodeDecodeError:
+        text = ""
+        wrong = "it is no text"
+    else:
+        wrong = _FILES[name][1](text) if text else "it is empty"
+    if wrong:
+        raise DataFolderError(
+            f"The key file {path} can't be used: {wrong}. Restore it from a backup. Without a backup, remove the file: "
+            f"a new one is made at the next start, and {_FILES[name][2]}."
+        )
+    return text
+
+
+def _make(path: Path, length: int) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(length))
+            file.flush()
+            os.fsync(file.fileno())
+        # The name appears with its content, or not at all: nobody reads half a secret.
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        os.unlink(made)
+
+
+def unusable(error: OSError, path: Path) -> str:
+    """The error as a sentence that says how to mend it."""
+    place = error.filename or path
+    return (
+        f"The data folder {path.parent} can't be used: {place}: {error.strerror}. It must be a folder on a disk with "
+        f"room that user {os.geteuid()} may read and write; CRONIUM_DATA_DIR names it."
+    )

@@ -1,0 +1,133 @@
+"""The data folder is for its owner alone, and what can't be used of it is said in a sentence at the start."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from cronium_admin.config import Config
+from cronium_admin.data_folder import DataFolderError, close_to_others, find_open, stored_secret
+from cronium_admin.hosts.checks import machine
+from cronium_admin.hosts.checks.machine import data_folder
+
+ROOT = Path(__file__).parents[2]
+
+
+def manage(folder: Path, *arguments: str, umask: int = 0o022, **env: str) -> "subprocess.CompletedProcess[str]":
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**plain, "CRONIUM_DATA_DIR": str(folder), **env},
+        capture_output=True,
+        text=True,
+        umask=umask,
+        check=False,
+    )
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {str(one.relative_to(folder)): oct(one.stat().st_mode & 0o777) for one in [folder, *folder.rglob("*")]}
+
+
+def test_what_commands_make_is_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    for arguments in (["migrate", "-v0"], ["bootstrap"]):
+        assert manage(folder, *arguments, umask=0).returncode == 0
+    made = modes(folder)
+    assert made.pop(".") == "0o700"
+    assert {"cronium.sqlite3", "secret_key"} <= made.keys()
+    assert set(made.values()) == {"0o600"}
+    assert oct(folder.parent.stat().st_mode & 0o777) == "0o700"
+
+
+def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    outside = tmp_path / "outside"
+    outside.write_text("somebody else's")
+    outside.chmod(0o644)
+    assert manage(folder, "migrate", "-v0").returncode == 0
+    (folder / "static" / "deep").mkdir(parents=True)
+    (folder / "program").write_text("#!/bin/sh")
+    (folder / "link").symlink_to(outside)
+    for path, mode in (("", 0o755), ("cronium.sqlite3", 0o644), ("static/deep", 0o777), ("program", 0o755)):
+        (folder / path).chmod(mode)
+    done = manage(folder, "token", "list")
+    assert done.returncode == 0
+    assert "taken away from" in done.stderr
+    assert str(folder) in done.stderr
+    assert not list(find_open(folder))
+    assert oct((folder / "program").stat().st_mode & 0o777) == "0o700", "the owner's own permissions stay"
+    assert oct(outside.stat().st_mode & 0o777) == "0o644", "links are not followed"
+    assert manage(folder, "token", "list").stderr == ""
+
+
+def test_a_database_elsewhere_is_closed_too(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir(mode=0o755)
+    (place / "of-others").touch(0o644)
+    env = {"CRONIUM_DATABASE_URL": f"sqlite:///{place / 'own.sqlite3'}"}
+    assert manage(tmp_path / "data", "migrate", "-v0", **env).returncode == 0
+    (place / "own.sqlite3").chmod(0o666)
+    assert manage(tmp_path / "data", "token", "list", **env).returncode == 0
+    assert modes(place) == {".": "0o755", "own.sqlite3": "0o600", "of-others": "0o644"}
+
+
+def test_doctor_fails_an_open_folder_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "own_places", lambda: [tmp_path])  # the tests' database lies elsewhere
+    tmp_path.chmod(0o700)
+    ask: object = None
+    assert next(data_folder(ask)).state == "ok"  # type: ignore[arg-type]
+    (tmp_path / "secret_key").write_text("x" * 40)
+    (tmp_path / "secret_key").chmod(0o640)
+    (row,) = data_folder(ask)  # type: ignore[arg-type]
+    assert (row.state, str(tmp_path / "secret_key") in row.found, "chmod" in row.mend) == ("failed", True, True)
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's files take root")
+def test_what_belongs_to_another_user_is_told() -> None:
+    with tempfile.TemporaryDirectory(prefix="cronium-test-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        os.chown(folder, 12345, 12345)
+        script = (
+            "import os, sys; from pathlib import Path; from cronium_admin.data_folder import close_to_others;"
+            "os.setuid(23456); print(close_to_others(Path(sys.argv[1])))"
+        )
+        command = [sys.executable, "-c", script, made]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.stdout == f"([], [PosixPath('{made}')])\n", done.stderr
+        assert close_to_others(folder) == ([folder], [])
+
+
+@pytest.mark.parametrize("folder", ["/", "/tmp", "/etc", "/var/lib/", "/usr/../home"])
+def test_a_folder_of_the_system_is_refused(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONIUM_DATA_DIR", folder)
+    with pytest.raises(ValueError, match="a folder of the system"):
+        Config()
+
+
+@pytest.mark.parametrize("name", ["secret_key", "encryption_key", "instance_id"])
+@pytest.mark.parametrize(
+    "content", [b"", b"  \n", b"short", b"\xff\xfe\x00" * 20, b"not base64 or a name, at all! " * 2]
+)
+def test_a_damaged_key_file_is_refused_and_kept(tmp_path: Path, name: str, content: bytes) -> None:
+    if name == "secret_key" and len(content) > 59:
+        content = content[:20]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataFolderError) as error:
+        stored_secret(tmp_path, name)
+    assert str(tmp_path / name) in str(error.value)
+    assert "Restore it from a backup" in str(error.value)
+    assert (tmp_path / name).read_bytes() == content
