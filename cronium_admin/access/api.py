@@ -1,5 +1,6 @@
 """The routes under /people, and /me."""
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.responses import Status
@@ -47,9 +48,10 @@ def change_person(request: HttpRequest, username: str, body: PersonPatch) -> Per
     password = given.pop("password", "")
     if password:
         people.check_new_password(by, person, password)
-    people.change_person(by, person, role=given.get("role"), is_active=given.get("active"))
-    if password:
-        people.reset_password(by, person, password)
+    with transaction.atomic():
+        people.change_person(by, person, role=given.get("role"), is_active=given.get("active"), version=body.version)
+        if password:
+            people.reset_password(by, person, password, None if body.version is None else person.version)
     return PersonOut.of(people.find_person(username))
 
 

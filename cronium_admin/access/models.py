@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from cronium_admin.access.roles import RANK, May, Role
+from cronium_admin.edits import Edited
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
 
@@ -24,8 +25,11 @@ class PeopleManager(UserManager["User"]):
         return super().create_superuser(username, email, password, **{**extra, "role": Role.ADMIN})
 
 
-class User(AbstractUser):
-    """A person. The role alone decides; Django's own flags follow it."""
+class User(AbstractUser, Edited):
+    """A person. The role alone decides; Django's own flags follow it.
+
+    `version`, `updated_by` and `updated_at` are of what administrators change: role, state, password.
+    """
 
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
     must_change_password = models.BooleanField(default=False)  # somebody else chose it

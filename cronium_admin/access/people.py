@@ -17,6 +17,7 @@ from django.utils import timezone
 from cronium_admin.access import passwords, sessions
 from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.roles import Role
+from cronium_admin.edits import ChangedMeanwhile, check_version
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem, order_key
 
@@ -84,8 +85,13 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
     return person, "" if password else given
 
 
-def change_person(by: User, person: User, *, role: str | None = None, is_active: bool | None = None) -> None:
-    """Set role or state. Who is switched off is signed out everywhere, and their tokens are refused."""
+def change_person(
+    by: User, person: User, *, role: str | None = None, is_active: bool | None = None, version: int | None = None
+) -> None:
+    """Set role or state. Who is switched off is signed out everywhere, and their tokens are refused.
+
+    With `version`, only while that is the person's: else ChangedMeanwhile. Sets the new values in `person` too.
+    """
     changes: dict[str, Any] = {}
     if role is not None:
         is_admin = _known_role(role) == Role.ADMIN
@@ -94,31 +100,54 @@ def change_person(by: User, person: User, *, role: str | None = None, is_active:
         if not is_active and person.pk == by.pk:
             raise Refused(409, "own_account", "You can't switch off your own account. Ask another administrator.")
         changes["is_active"] = is_active
-    if not changes:
+    if not changes and version is None:
         return
-    keeps_administrator = changes.get("role", person.role) == Role.ADMIN and changes.get("is_active", True)
     with _administrators_locked(by):
-        rows = User.objects.filter(pk=person.pk)
-        if not (rows if keeps_administrator else _spare(rows)).update(**changes):
-            raise _why_not(person)
+        stored = _stored(person, version)
+        changes = {name: value for name, value in changes.items() if value != getattr(stored, name)}
+        if changes:
+            is_administrator = changes.get("role", stored.role) == Role.ADMIN and changes.get("is_active", True)
+            _update(by, stored, changes, is_spared=not is_administrator)
         if is_active is False:
-            sessions.end_all(person)
-    person.refresh_from_db(fields=list(changes))
-    log.info("%s changed %s: %s", by.get_username(), person.get_username(), _told(changes))
+            sessions.end_all(stored)
+    person.refresh_from_db(fields=["role", "is_staff", "is_superuser", "is_active", "version"])
+    if changes:
+        log.info("%s changed %s: %s", by.get_username(), person.get_username(), _told(changes))
 
 
-def reset_password(by: User, person: User, password: str = "") -> str:
-    """A new password, which the person has to replace; it ends their sessions. The generated one, or empty."""
+def reset_password(by: User, person: User, password: str = "", version: int | None = None) -> str:
+    """A new password, which the person has to replace; it ends their sessions. The generated one, or empty.
+
+    `version` as in `change_person`.
+    """
     check_new_password(by, person, password)
     given = password or passwords.generate()
     person.set_password(given)
     with _administrators_locked(by):
-        if not User.objects.filter(pk=person.pk).update(password=person.password, must_change_password=True):
-            raise _why_not(person)
+        _update(by, _stored(person, version), {"password": person.password, "must_change_password": True})
         sessions.end_all(person)
     person.must_change_password = True
     log.info("%s reset the password of %s", by.get_username(), person.get_username())
     return "" if password else given
+
+
+def _stored(person: User, version: int | None) -> User:
+    """The person as they are now, locked until the end of the transaction."""
+    stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
+    if stored is None:
+        raise _why_not(person)
+    check_version(stored, version)
+    return stored
+
+
+def _update(by: User, stored: User, changes: dict[str, Any], *, is_spared: bool = False) -> None:
+    """With `is_spared`, only while there is another active administrator, or the person is none."""
+    rows = User.objects.filter(pk=stored.pk, version=stored.version)
+    edit = {"version": stored.version + 1, "updated_by": by, "updated_at": timezone.now()}
+    if (_spare(rows) if is_spared else rows).update(**changes, **edit):
+        return
+    now = User.objects.filter(pk=stored.pk).first()
+    raise ChangedMeanwhile(now) if now and now.version != stored.version else _why_not(stored)
 
 
 def check_new_password(by: User, person: User, password: str) -> None:

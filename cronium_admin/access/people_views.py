@@ -15,6 +15,7 @@ from cronium_admin.access.forms import PersonForm
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import DUTIES, May, Role
+from cronium_admin.edits import sent_version
 from cronium_admin.errors import Refused
 
 
@@ -51,24 +52,39 @@ def add(request: HttpRequest) -> HttpResponse:
 def person(request: HttpRequest, pk: int) -> HttpResponse:
     """One person; a POST changes the role."""
     row = get_object_or_404(people.list_people(), pk=pk)
-    if request.method == "POST":
-        try:
-            people.change_person(user_of(request), row, role=request.POST.get("role", ""))
-        except ValidationError as error:
-            messages.error(request, error.messages[0])
-        except Refused as error:
-            messages.error(request, error.message)
-        else:
-            messages.success(request, f"{row.get_username()} has the role {_named(row.role)} now.")
-        return redirect("access:person", pk)
+    if request.method != "POST":
+        return _page(request, row)
+    role = request.POST.get("role", "")
+    try:
+        people.change_person(user_of(request), row, role=role, version=sent_version(request.POST.get("version", "")))
+    except ValidationError as error:
+        messages.error(request, error.messages[0])
+        return _page(request, row, 422)
+    except Refused as error:
+        return _refused(request, row, error, role)
+    messages.success(request, f"{row.get_username()} has the role {_named(row.role)} now.")
+    return redirect("access:person", pk)
+
+
+def _refused(request: HttpRequest, row: User, error: Refused, role: str = "") -> HttpResponse:
+    """The page as it is now, with what was chosen; a person who is gone is missed on the list of people."""
+    messages.error(request, error.message)
+    now = people.list_people().filter(pk=row.pk).first()
+    return _page(request, now, error.status, role) if now else redirect("access:people")
+
+
+def _page(request: HttpRequest, row: User, status: int = 200, role: str = "") -> HttpResponse:
+    """`role` is the one that was chosen and not saved."""
     made = once.take(request, "password")
     context = {
         "person": row,
         "seen_at": people.seen_at(row),
         "roles": _roles(),
+        "role": role or row.role,
         "is_self": row.pk == user_of(request).pk,
+        "made": made.split("\n", 1) if made else None,
     }
-    return render(request, "access/person.html", {**context, "made": made.split("\n", 1) if made else None, **_NAV})
+    return render(request, "access/person.html", {**context, **_NAV}, status=status)
 
 
 @require_POST
@@ -84,9 +100,10 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(User, pk=pk)
     try:
-        _keep_password(request, row, people.reset_password(user_of(request), row))
+        sent = sent_version(request.POST.get("version", ""))
+        _keep_password(request, row, people.reset_password(user_of(request), row, version=sent))
     except Refused as error:
-        messages.error(request, error.message)
+        return _refused(request, row, error)
     return redirect("access:person", pk)
 
 
@@ -120,10 +137,11 @@ _NAV = {"nav": "access", "tab": "people"}
 
 def _act(request: HttpRequest, row: User, done: str, **changes: Any) -> HttpResponse:
     try:
-        people.change_person(user_of(request), row, **changes)
+        sent = sent_version(request.POST.get("version", ""))
+        people.change_person(user_of(request), row, **changes, version=sent)
         messages.success(request, done)
     except Refused as error:
-        messages.error(request, error.message)
+        return _refused(request, row, error)
     return redirect("access:person", row.pk)
 
 

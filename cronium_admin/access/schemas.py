@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cronium_admin.access import people
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.roles import RANK, May, Role
+from cronium_admin.edits import VERSION
 
 # For PATCH: only what was given is looked at, so this value is never seen.
 OMITTED: Any = Field(default_factory=lambda: None)
@@ -21,6 +22,7 @@ class PersonOut(BaseModel):
     active: bool = Field(description="false: switched off. No sign-in, no session, and no token works.")
     must_change_password: bool = Field(description="Somebody else chose the password; the next sign-in asks for one.")
     tokens: int = Field(description="API tokens that work.")
+    version: int = Field(description="Counts the changes by administrators.")
     created_at: datetime
     seen_at: datetime | None = Field(description="The last use of the dashboard or of a token; null: never.")
 
@@ -51,6 +53,7 @@ class PersonPatch(BaseModel):
     password: Annotated[
         StrictStr, Field(min_length=1, description="Ends all sessions; must be changed at the next sign-in.")
     ] = OMITTED
+    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
 
 
 class PersonList(BaseModel):
@@ -94,6 +97,7 @@ def _facts(person: User) -> dict[str, Any]:
         "active": person.is_active,
         "must_change_password": person.must_change_password,
         "tokens": getattr(person, "token_count", 0),
+        "version": person.version,
         "created_at": person.date_joined,
         "seen_at": people.seen_at(person),
     }

@@ -30,7 +30,7 @@ def list_hosts(request: HttpRequest) -> HostList:
 )
 def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
     """A drained host takes nothing from then on; what runs there goes on to its end."""
-    return HostOut.of(drain(name, body.draining))
+    return HostOut.of(drain(name, body.draining, caller(request), body.version))
 
 
 @router.delete(

@@ -4,6 +4,8 @@ from typing import Any
 
 from django.db import models
 
+from cronium_admin.edits import Edited
+
 EMBEDDED = "local"  # the name of the host inside `manage.py serve`, unless it is given another
 
 
@@ -16,7 +18,9 @@ class Installation(models.Model):
         return self.instance
 
 
-class Host(models.Model):
+class Host(Edited):
+    """`version`, `updated_by` and `updated_at` are of what people set (`draining`), not of its reports."""
+
     name = models.CharField(max_length=100, unique=True)
     capacity = models.PositiveIntegerField(default=1)
     running = models.PositiveIntegerField(default=0)

@@ -1,11 +1,12 @@
 """Hosts as the API says them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from cronium_admin.edits import VERSION
 from cronium_admin.hosts.findings import State
 from cronium_admin.hosts.service import HostView
 
@@ -35,6 +36,7 @@ class HostOut(BaseModel):
     name: str
     alive: bool = Field(description="It has reported within half a minute.")
     takes_runs: bool
+    version: int = Field(description="Counts the changes by people.")
     draining: bool = Field(description="It finishes its current runs and accepts no new ones.")
     queues: list[str] = Field(description="The queues it serves.")
     capacity: int
@@ -61,7 +63,7 @@ class HostOut(BaseModel):
         same = [
             *("name", "capacity", "running", "engine_version", "engine_error", "runtimes", "heartbeat_at"),
             *("unsafe", "canary_at", "draining", "cpus", "memory_bytes", "load", "memory_used_bytes"),
-            *("findings", "examined_at"),
+            *("findings", "examined_at", "version"),
         ]
         canary = [ProbeOut(**probe) for probe in host.probes]
         facts = {name: getattr(host.row, name) for name in same}
@@ -83,6 +85,7 @@ class HostIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     draining: bool = Field(description="true: finish current runs, accept no new ones; false: accept runs again.")
+    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
 
 
 class UnservedOut(BaseModel):

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, Exists, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from cronium_admin.access.models import User
+from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
@@ -93,11 +96,27 @@ def queues_of(row: Host) -> tuple[str, ...]:
     return tuple(row.queues) or (DEFAULT_QUEUE,)
 
 
-def drain(name: str, on: bool) -> HostView:
-    """Let a host take nothing new, or take runs again. Refused where there is no such host."""
-    if not Host.objects.filter(name=name).update(draining=on):
-        raise Refused(404, "not_found", f"There is no host {name[:100]!r}.")
-    return next(host for host in all_hosts() if host.row.name == name)
+def drain(name: str, on: bool, by: User | None, version: int | None = None) -> HostView:
+    """Let a host take nothing new, or take runs again. Refused (404) where there is no such host.
+
+    With `version`, only while that is the host's: else ChangedMeanwhile.
+    """
+    with transaction.atomic():
+        rows = Host.objects.select_for_update(of=("self",)).select_related("updated_by")
+        stored = rows.filter(name=name).first()
+        if stored is None:
+            raise no_host(name)
+        check_version(stored, version)
+        if stored.draining != on:
+            write_edit(stored, {"draining": on}, by)
+    found = next((host for host in all_hosts() if host.row.name == name), None)
+    if found is None:
+        raise no_host(name)
+    return found
+
+
+def no_host(name: str) -> Refused:
+    return Refused(404, "not_found", f"There is no host {name[:100]!r}.")
 
 
 def delete_host(name: str, by: str) -> None:
@@ -113,7 +132,7 @@ def delete_host(name: str, by: str) -> None:
         log.info("%s deleted the host %s", by, name)
         return
     if not Host.objects.filter(name=name).exists():
-        raise Refused(404, "not_found", f"There is no host {name[:100]!r}.")
+        raise no_host(name)
     if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
         text = f"Host {name} has {number} live run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
         raise Refused(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
@@ -20,6 +21,10 @@ from cronium_admin.runs.models import Run
 @require_safe
 @needs(May.SEE)
 def hosts(request: HttpRequest) -> HttpResponse:
+    return _page(request)
+
+
+def _page(request: HttpRequest, status: int = 200) -> HttpResponse:
     found = all_hosts()
     runs = there({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
     by_queue = count_jobs_by_queue()
@@ -31,7 +36,8 @@ def hosts(request: HttpRequest) -> HttpResponse:
         }
         for host in found
     ]
-    return render(request, "hosts/list.html", {"rows": rows, "unserved": unserved(found), "runs": runs, "nav": "hosts"})
+    context = {"rows": rows, "unserved": unserved(found), "runs": runs, "nav": "hosts"}
+    return render(request, "hosts/list.html", context, status=status)
 
 
 @require_POST
@@ -41,10 +47,10 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Host, pk=pk)
     on = request.POST.get("draining") == "on"
     try:
-        drain(row.name, on)
+        drain(row.name, on, user_of(request), sent_version(request.POST.get("version", "")))
     except Refused as error:
         messages.error(request, error.message)
-        return redirect("hosts:list")
+        return _page(request, error.status)
     done = "finishes its current runs and accepts no new ones" if on else "accepts runs again"
     messages.success(request, f"Host {row.name} {done}.")
     return redirect("hosts:list")

@@ -33,7 +33,7 @@ def get_image(request: HttpRequest, language: str) -> ImageOut:
 def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
     """It counts from the next run on, wherever the image is: see `hosts` and `warnings` of the answer."""
     known = known_language(language)
-    set_override(known, body.reference, caller(request))
+    set_override(known, body.reference, caller(request), body.version)
     return _described([known])[0]
 
 
@@ -45,7 +45,7 @@ def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
 )
 def delete_image(request: HttpRequest, language: str) -> HttpResponse:
     """Done as well when there was none."""
-    clear_override(known_language(language))
+    clear_override(known_language(language), caller(request))
     return HttpResponse(status=204)
 
 

@@ -1,8 +1,9 @@
 """Which image a language's runs get: what was built here, and what the dashboard overrides."""
 
-from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+from cronium_admin.edits import Edited
 
 
 class Language(models.TextChoices):
@@ -22,13 +23,14 @@ class BuiltImage(models.Model):
         return f"{self.language}: {self.reference}"
 
 
-class ImageOverride(models.Model):
-    """An administrator's choice for all runs of a language, above environment and default."""
+class ImageOverride(Edited):
+    """An administrator's choice for all runs of a language, above environment and default.
+
+    An override that was removed is an empty `reference`: its row keeps the version, and who removed it.
+    """
 
     language = models.CharField(max_length=16, choices=Language.choices, unique=True)
-    reference = models.CharField(max_length=255)
-    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    updated_at = models.DateTimeField(auto_now=True)
+    reference = models.CharField(max_length=255, blank=True)
 
     def __str__(self) -> str:
         return f"{self.language}: {self.reference}"

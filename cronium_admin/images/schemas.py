@@ -1,9 +1,11 @@
 """Images as the API says them."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from cronium_admin.edits import VERSION
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.service import ImageFacts
 
@@ -24,6 +26,7 @@ class ImageOut(BaseModel):
     override: str = Field(description="Set on the Images page or here; empty when not set.")
     environment: str = Field(description="CRONIUM_CONTAINER_IMAGES_*; empty when not set.")
     default: str
+    version: int = Field(description="Counts the changes of the override; 0 while there never was one.")
     hosts: list[OnHostOut] = Field(description="The hosts that have reported within a minute, and which have it.")
     warnings: list[str] = Field(description="Why runs would fail with it, as far as is known.")
 
@@ -45,6 +48,7 @@ class ImageOut(BaseModel):
 class ImageIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     reference: StrictStr = Field(examples=["cronium/runner:python-alpine"])
+    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
 
 
 class ImageList(BaseModel):

@@ -6,8 +6,10 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from cronium_admin.access.models import User
+from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
@@ -26,6 +28,7 @@ class ImageFacts:
     override: str
     environment: str
     default: str
+    version: int  # of the override; 0 while there never was one
 
 
 def known_language(name: str) -> Language:
@@ -50,17 +53,50 @@ def image_facts(language: Language) -> ImageFacts:
         override=override,
         environment=str(getattr(settings.CONFIG, f"container_images_{language.value}")),
         default=default_reference(language),
+        version=override_version(language),
     )
 
 
-def set_override(language: Language, reference: str, by: User | None) -> None:
-    """From now on all runs of `language` get `reference`, unless run or job say otherwise."""
+def override_version(language: Language) -> int:
+    rows = ImageOverride.objects.filter(language=language.value)
+    return rows.values_list("version", flat=True).first() or 0
+
+
+def set_override(language: Language, reference: str, by: User | None, version: int | None = None) -> None:
+    """From now on all runs of `language` get `reference`, unless run or job say otherwise.
+
+    With `version`, only while that is the override's (0: only while there never was one): else ChangedMeanwhile.
+    """
     reference = reference.strip()
     try:
         validate_reference(reference)
     except ValidationError as error:
         raise ValidationError({"reference": error.messages}) from error
-    ImageOverride.objects.update_or_create(language=language.value, defaults={"reference": reference, "updated_by": by})
+    _write(language, reference, by, version)
+
+
+def clear_override(language: Language, by: User | None, version: int | None = None) -> bool:
+    """Back to environment or default; False when there was no override. `version` as in `set_override`."""
+    return _write(language, "", by, version)
+
+
+def _write(language: Language, reference: str, by: User | None, version: int | None) -> bool:
+    """Whether that changed something."""
+    with transaction.atomic():
+        rows = ImageOverride.objects.select_for_update(of=("self",)).select_related("updated_by")
+        stored = rows.filter(language=language.value).first()
+        if stored is None and not reference:
+            return False
+        if stored is None:
+            made = {"reference": reference, "updated_by": by}
+            stored, is_new = rows.get_or_create(language=language.value, defaults=made)
+            if is_new:
+                return True
+        check_version(stored, version)
+        if stored.reference == reference:
+            return False
+        write_edit(stored, {"reference": reference}, by)
+        return True
 
 
 def count_jobs(language: Language) -> int:
@@ -80,8 +116,3 @@ def find_warnings(language: Language, presence: Presence) -> list[str]:
     family = other_family(presence.reference, language.value)
     wrong = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
     return [text for text in (presence.warning, wrong if family else "") if text]
-
-
-def clear_override(language: Language) -> bool:
-    """Back to environment or default; False when there was no override."""
-    return bool(ImageOverride.objects.filter(language=language.value).delete()[0])

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
@@ -38,17 +39,23 @@ def override(request: HttpRequest, language: str) -> HttpResponse:
     """Set the override of a language, once the person has seen how many jobs get it and what speaks against it."""
     known = _language(language)
     typed = request.POST.get("reference", "").strip()
+    sent = sent_version(request.POST.get("version", ""))
+    wrong: dict[str, Any] = {"language": known.value, "typed": typed, "version": sent}
     try:
         validate_reference(typed)
     except ValidationError as error:
-        return _page(request, {"language": known.value, "typed": typed, "errors": error.messages})
+        return _page(request, wrong | {"errors": error.messages})
     presence = find_presence([typed])[typed]
     warnings, jobs = find_warnings(known, presence), count_jobs(known)
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
         context = {"language": known, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
+        context["version"] = "" if sent is None else sent
         return render(request, "images/confirm.html", {**context, "pull": pull_command(typed), "nav": "images"})
-    set_override(known, typed, user_of(request))
+    try:
+        set_override(known, typed, user_of(request), sent)
+    except ChangedMeanwhile as error:
+        return _conflict(request, wrong, error)
     said = f"{known.label} runs now get {typed}, unless their job says otherwise."
     if presence.missing:
         messages.warning(request, f"{said} {presence.warning}")
@@ -61,7 +68,11 @@ def override(request: HttpRequest, language: str) -> HttpResponse:
 @needs(May.ADMIN)
 def reset(request: HttpRequest, language: str) -> HttpResponse:
     known = _language(language)
-    clear_override(known)
+    try:
+        clear_override(known, user_of(request), sent_version(request.POST.get("version", "")))
+    except ChangedMeanwhile as error:
+        messages.error(request, error.message)
+        return _page(request, status=409)
     messages.success(request, f"{known.label} is back to {image_facts(known).reference}.")
     return redirect("images:list")
 
@@ -73,7 +84,13 @@ def _language(name: str) -> Language:
         raise Http404(error.message) from error
 
 
-def _page(request: HttpRequest, wrong: dict[str, Any] | None = None) -> HttpResponse:
+def _conflict(request: HttpRequest, wrong: dict[str, Any], error: ChangedMeanwhile) -> HttpResponse:
+    """The form again, as typed, of the version that is stored now."""
+    error.theirs = [("Image", error.stored.reference or "no override")]
+    return _page(request, wrong | {"version": error.stored.version, "conflict": error}, 409)
+
+
+def _page(request: HttpRequest, wrong: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
     facts = [image_facts(language) for language in Language]
     presence = find_presence([fact.reference for fact in facts])
     rows = [
@@ -87,7 +104,7 @@ def _page(request: HttpRequest, wrong: dict[str, Any] | None = None) -> HttpResp
         for fact in facts
     ]
     context = {"rows": rows, "wrong": wrong or {}, "nav": "images"}
-    return render(request, "images/list.html", context, status=422 if wrong else 200)
+    return render(request, "images/list.html", context, status=status or (422 if wrong else 200))
 
 
 def _rules(fact: ImageFacts) -> list[dict[str, Any]]:

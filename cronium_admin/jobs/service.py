@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from cronium_admin.access.models import User
+from cronium_admin.edits import ChangedMeanwhile
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
@@ -56,19 +57,6 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     raise AssertionError("unreachable")
 
 
-class ChangedMeanwhile(Refused):
-    """The job is not the revision any more that the caller changed; `stored` is what it is now."""
-
-    def __init__(self, stored: Job) -> None:
-        who = stored.updated_by.get_username() if stored.updated_by else "Somebody"
-        text = (
-            f"{who} saved revision {stored.revision} at {stored.updated_at:%Y-%m-%d %H:%M:%S} UTC. Your change was not "
-            "saved. Compare the two, then save over it with that revision, or take theirs."
-        )
-        super().__init__(409, "changed_meanwhile", text, {"revision": [text]})
-        self.stored = stored
-
-
 def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
     """The stored job with `data` written over it; what `data` doesn't hold stays. Use what this returns.
 
@@ -82,7 +70,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
         if stored is None:
             raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
         if revision not in (None, stored.revision):
-            raise ChangedMeanwhile(stored)
+            raise ChangedMeanwhile(stored, "revision")
         _hold_secrets(data)
         before = {name: getattr(stored, name) for name in data if name in FIELDS}
         _apply(stored, data)
@@ -106,7 +94,7 @@ def _update(stored: Job, changed: Collection[str], by: User | None) -> None:
     also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
     values = {name: getattr(stored, name) for name in (*changed, *also)}
     if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
-        raise ChangedMeanwhile(Job.objects.get(pk=stored.pk))
+        raise ChangedMeanwhile(Job.objects.get(pk=stored.pk), "revision")
 
 
 def check_job(job: Job, data: Mapping[str, Any]) -> None:

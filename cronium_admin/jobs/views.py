@@ -18,6 +18,7 @@ from django_htmx.http import replace_url
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import ChangedMeanwhile
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
@@ -25,7 +26,7 @@ from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.networks import choices
 from cronium_admin.jobs.recent import recent_runs
-from cronium_admin.jobs.service import ChangedMeanwhile, check_job, create_job, delete_job, save_job
+from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.paging import Page, newest_or_first
 from cronium_admin.plain_text import fold

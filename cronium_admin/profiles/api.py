@@ -4,12 +4,17 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.responses import Status
 
-from cronium_admin.access.auth import needs
+from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
-from cronium_admin.profiles.models import Profile
-from cronium_admin.profiles.schemas import ProfileIn, ProfileList, ProfileOut, ProfilePatch
-from cronium_admin.profiles.service import delete_profile, find_profile, profiles_with_use, save_profile
+from cronium_admin.profiles.schemas import ProfileChange, ProfileIn, ProfileList, ProfileOut
+from cronium_admin.profiles.service import (
+    add_profile,
+    delete_profile,
+    find_profile,
+    profiles_with_use,
+    save_profile,
+)
 
 router = Router(tags=["profiles"], auth=needs(May.SEE))
 
@@ -21,7 +26,7 @@ def list_profiles(request: HttpRequest) -> ProfileList:
 
 @router.post("", response={201: ProfileOut, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Make a profile")
 def create_profile(request: HttpRequest, body: ProfileIn) -> Status[ProfileOut]:
-    return Status(201, ProfileOut.of(save_profile(Profile(), body.model_dump()), 0))
+    return Status(201, ProfileOut.of(add_profile(body.model_dump(), caller(request)), 0))
 
 
 @router.get("/{slug:name}", response={200: ProfileOut, ERRORS: ErrorBody}, summary="One profile")
@@ -36,9 +41,10 @@ def get_profile(request: HttpRequest, name: str) -> ProfileOut:
     auth=needs(May.ADMIN),
     summary="Change a profile's limits",
 )
-def change_profile(request: HttpRequest, name: str, body: ProfilePatch) -> ProfileOut:
+def change_profile(request: HttpRequest, name: str, body: ProfileChange) -> ProfileOut:
     """Jobs that use the profile get the new limits with their next run."""
-    profile = save_profile(find_profile(name), body.model_dump(exclude_unset=True))
+    given = body.model_dump(exclude_unset=True, exclude={"version"})
+    profile = save_profile(find_profile(name), given, caller(request), body.version)
     return ProfileOut.of(profile, profile.jobs.count())
 
 

@@ -13,7 +13,7 @@ class ProfileForm(forms.Form):
     memory_mb = forms.IntegerField(label="Memory, MB")
     pids = forms.IntegerField(label="Processes (pids)")
     log_limit_mb = forms.IntegerField(required=False, label="Log, MB")
-    runtime = forms.CharField(required=False)
+    runtime = forms.CharField(required=False, label="Runtime")
 
     @classmethod
     def of(cls, profile: Profile | None) -> "ProfileForm":

@@ -3,6 +3,7 @@
 from django.core.validators import RegexValidator
 from django.db import models
 
+from cronium_admin.edits import Edited
 from cronium_admin.profiles.limits import (
     CPU,
     LOG_LIMIT_MB,
@@ -17,7 +18,7 @@ from cronium_admin.profiles.limits import (
 DEFAULT_PROFILE = "small"
 
 
-class Profile(models.Model):
+class Profile(Edited):
     name = models.CharField(
         max_length=40,
         unique=True,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
+from cronium_admin.edits import VERSION
 from cronium_admin.profiles.limits import Limits
 from cronium_admin.profiles.models import Profile
 
@@ -49,12 +50,14 @@ class ProfileOut(BaseModel):
     pids: int
     log_limit_mb: int = Field(description="MB of log that a run with it may write: its own value, or the default.")
     runtime: str = Field(description=RUNTIME)
+    version: int = Field(description="Counts its changes.")
     jobs: int = Field(description="How many jobs use it.")
 
     @classmethod
     def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
         limits = LimitsOut.of(profile.limits)
-        return cls(**limits.model_dump(), name=profile.name, runtime=profile.runtime, jobs=jobs)
+        same = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
+        return cls(**limits.model_dump(), **same, jobs=jobs)
 
 
 class ProfilePatch(BaseModel):
@@ -64,6 +67,10 @@ class ProfilePatch(BaseModel):
     pids: StrictInt = OMITTED
     log_limit_mb: Annotated[StrictInt | None, Field(description=LOG_LIMIT)] = OMITTED
     runtime: Annotated[StrictStr, Field(description=RUNTIME)] = OMITTED
+
+
+class ProfileChange(ProfilePatch):
+    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
 
 
 class ProfileIn(ProfilePatch):

@@ -1,12 +1,15 @@
 """Creates, changes and deletes resource profiles, for the API and the pages alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
+from cronium_admin.access.models import User
+from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
@@ -27,22 +30,54 @@ def find_profile(name: str) -> Profile:
     return profile
 
 
-def save_profile(profile: Profile, data: Mapping[str, Any]) -> Profile:
-    """Set `data` (values by field) and store; ValidationError by field. New or known."""
+def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
+    """A new profile of `data` (values by field); ValidationError by field, Refused (409) for a name that is taken."""
+    profile = Profile(updated_by=by)
+    _apply(profile, data)
+    with _name_kept_apart(profile):
+        profile.save(force_insert=True)
+    return profile
+
+
+def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, version: int | None = None) -> Profile:
+    """The stored profile with `data` written over it; what `data` doesn't hold stays. Use what this returns.
+
+    With `version`, only while that is the profile's: else ChangedMeanwhile. Refuses as `add_profile` does.
+    """
+    with transaction.atomic():
+        rows = Profile.objects.select_for_update(of=("self",)).select_related("updated_by")
+        stored = rows.filter(pk=profile.pk).first()
+        if stored is None:
+            raise Refused(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
+        check_version(stored, version)
+        if stored.name == DEFAULT_PROFILE != data.get("name", DEFAULT_PROFILE):
+            text = f"The profile {DEFAULT_PROFILE} is the default and keeps its name."
+            raise Refused(409, "profile_is_default", text)
+        before = {field: getattr(stored, field) for field in data}
+        _apply(stored, data)
+        changes = {field: getattr(stored, field) for field in data if getattr(stored, field) != before[field]}
+        if changes:
+            with _name_kept_apart(stored):
+                write_edit(stored, changes, by)
+        return stored
+
+
+def _apply(profile: Profile, data: Mapping[str, Any]) -> None:
     for field, value in data.items():
         setattr(profile, field, value)
-    if profile.pk and Profile.objects.filter(pk=profile.pk, name=DEFAULT_PROFILE).exclude(name=profile.name).exists():
-        raise Refused(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and keeps its name.")
     if profile.name in RESERVED_NAMES:
         raise ValidationError({"name": f"The name {profile.name!r} is taken by the dashboard itself."})
-    profile.full_clean(validate_constraints=False)  # its validators say the same, and ask no database
+    profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # its validators say the same
+
+
+@contextmanager
+def _name_kept_apart(profile: Profile) -> Iterator[None]:
     try:
         with transaction.atomic():
-            profile.save()
+            yield
     except IntegrityError:
         taken = f"There is already a profile {profile.name!r}."
         raise Refused(409, "name_taken", taken, {"name": [taken]}) from None
-    return profile
 
 
 def delete_profile(profile: Profile) -> None:

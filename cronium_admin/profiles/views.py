@@ -10,13 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.access.guard import needs
+from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.profiles.forms import ProfileForm
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, default_log_limit_mb
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
-from cronium_admin.profiles.service import delete_profile, profiles_with_use, save_profile
+from cronium_admin.profiles.service import add_profile, delete_profile, profiles_with_use, save_profile
 
 _NAMED_JOBS = 5  # jobs a card names; the rest is counted
 
@@ -30,14 +31,19 @@ def profiles(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs(May.ADMIN)
 def create(request: HttpRequest) -> HttpResponse:
-    return _save(request, Profile(), "new")
+    return _save(request, None)
 
 
 @require_POST
 @needs(May.ADMIN)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    profile = get_object_or_404(Profile, name=name)
-    return _save(request, profile, profile.name)
+    """Of a profile that is gone the form comes back as one for a new profile."""
+    profile = Profile.objects.filter(name=name).first()
+    if profile is None:
+        form = ProfileForm(request.POST)
+        form.add_error("name", f"The profile {name} was deleted in the meantime. Save to make it again.")
+        return _page(request, "new", form)
+    return _save(request, profile)
 
 
 @require_POST
@@ -52,23 +58,37 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("profiles:list")
 
 
-def _save(request: HttpRequest, profile: Profile, key: str) -> HttpResponse:
-    form = ProfileForm(request.POST)
+def _save(request: HttpRequest, profile: Profile | None) -> HttpResponse:
+    """`profile` is None for a new one."""
+    form, key, by = ProfileForm(request.POST), profile.name if profile else "new", user_of(request)
     if form.is_valid():
+        values, version = form.cleaned_data, sent_version(request.POST.get("version", ""))
         try:
-            save_profile(profile, form.cleaned_data)
+            saved = save_profile(profile, values, by, version) if profile else add_profile(values, by)
+        except ChangedMeanwhile as error:
+            labels = [(name, str(field.label)) for name, field in form.fields.items()]
+            theirs = [(label, getattr(error.stored, name)) for name, label in labels if _differs(error, name, form)]
+            error.theirs = [(label, "not set" if value in (None, "") else str(value)) for label, value in theirs]
+            return _page(request, key, form, error)
         except ValidationError as error:
             form.add_error(None, error)
         except Refused as error:
             form.add_error("name", error.message)
         else:
-            messages.success(request, f"The profile {profile.name} is saved; it applies from the next run on.")
+            messages.success(request, f"The profile {saved.name} is saved; it applies from the next run on.")
             return redirect("profiles:list")
     return _page(request, key, form)
 
 
-def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None) -> HttpResponse:
-    """All cards; `wrong` is the one whose form came back with errors."""
+def _differs(error: ChangedMeanwhile, name: str, form: ProfileForm) -> bool:
+    return bool(getattr(error.stored, name) != form.cleaned_data[name])
+
+
+def _page(
+    request: HttpRequest, wrong: str = "", form: ProfileForm | None = None, conflict: ChangedMeanwhile | None = None
+) -> HttpResponse:
+    """All cards; `wrong` is the one whose form came back: with errors, or with what another person saved."""
+    sent = sent_version(request.POST.get("version", ""))
     # The room of jobs is above this one: its model is reached through the relation it made.
     model: Any = Profile._meta.get_field("jobs").related_model
     jobs = model.objects.only("pk", "name", "slug", "profile_id")
@@ -81,6 +101,9 @@ def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None
                 "profile": profile,
                 "form": form if is_wrong else ProfileForm.of(profile),
                 "open": is_wrong,
+                "conflict": conflict if is_wrong else None,
+                # A form that came back with errors is of the version that it was opened with.
+                "version": sent if is_wrong and not conflict and sent is not None else profile.version,
                 "jobs": used_by[:_NAMED_JOBS],
                 "job_count": len(used_by),
                 "more_jobs": max(0, len(used_by) - _NAMED_JOBS),
@@ -97,4 +120,4 @@ def _page(request: HttpRequest, wrong: str = "", form: ProfileForm | None = None
         "log_cap": settings.CONFIG.log_limit_mb,
         "nav": "profiles",
     }
-    return render(request, "profiles/list.html", context, status=422 if wrong else 200)
+    return render(request, "profiles/list.html", context, status=409 if conflict else 422 if wrong else 200)

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from cronium_admin.access.models import User
+from cronium_admin.edits import utc
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_json
@@ -193,15 +194,22 @@ def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: in
         if kind is Kind.DELETE and row.text is None:
             raise _NothingThere
         if expected is not None and expected != (0 if row.text is None else row.version):
-            raise Refused(
-                409, "changed_meanwhile", "The variable was changed in the meantime. Look at its value, then decide."
-            )
+            raise _changed_meanwhile(row)
         row.text = to_text(row.text)
         row.version += 1
         row.changed_at, row.changed_by, row.changed_run = timezone.now(), author.label, author.run
         row.save()
         _note(row, kind, author)
     return row
+
+
+def _changed_meanwhile(row: Variable) -> Refused:
+    if not row.version:
+        text = "There is no such variable any more. Your change was not saved. Save it as a new one, with version 0."
+    else:
+        did = "deleted it" if row.text is None else f"saved version {row.version}"
+        text = f"{row.changed_by} {did} at {utc(row.changed_at)}. Your change was not saved. Look at it, then decide."
+    return Refused(409, "changed_meanwhile", text, {"version": [text]})
 
 
 def _create(place: Place) -> Variable:

@@ -37,7 +37,7 @@ def get_secret(request: HttpRequest, name: str) -> SecretOut:
 def put_secret(request: HttpRequest, name: str, body: SecretIn) -> Status[SecretSaved]:
     """Runs that wait get the new value; those that have started keep the old one."""
     value = body.value.get_secret_value() if body.value is not None else None
-    saved = save_secret(name, value, body.description, caller(request))
+    saved = save_secret(name, value, body.description, caller(request), body.version)
     answer = SecretSaved.saved(saved, _slugs().get(name, []), with_value=value is not None)
     return Status(201 if saved.is_new else 200, answer)
 

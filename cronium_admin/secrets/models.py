@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from cronium_admin.edits import Edited
 from cronium_admin.env_names import env_name_problem
 
 
@@ -14,7 +15,7 @@ def validate_name(value: str) -> None:
         raise ValidationError(problem, code="name")
 
 
-class Secret(models.Model):
+class Secret(Edited):
     """`name` is also the environment variable's. What is encrypted is never shown, not even to who wrote it."""
 
     name = models.CharField(max_length=128, unique=True, validators=[validate_name])
@@ -24,10 +25,6 @@ class Secret(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now)
-    updated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    updated_at = models.DateTimeField(default=timezone.now)
     value_changed_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,10 +1,12 @@
 """Secrets as the API says them: all but the value."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictInt, StrictStr
 
 from cronium_admin.access.models import User
+from cronium_admin.edits import VERSION
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import Saved
 
@@ -18,10 +20,11 @@ class SecretOut(BaseModel):
     updated_at: datetime
     updated_by: str | None
     last_used_at: datetime | None = Field(description="When a run last got it.")
+    version: int = Field(description="Counts its changes.")
 
     @classmethod
     def of(cls, secret: Secret, jobs: list[str]) -> "SecretOut":
-        same = ("name", "description", "created_at", "updated_at", "last_used_at")
+        same = ("name", "description", "created_at", "updated_at", "last_used_at", "version")
         return cls(
             **{name: getattr(secret, name) for name in same},
             jobs=jobs,
@@ -50,6 +53,7 @@ class SecretIn(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     value: SecretStr | None = Field(default=None, json_schema_extra={"writeOnly": True})
     description: StrictStr | None = None
+    version: Annotated[StrictInt | None, Field(description=f"{VERSION} 0: store it only while there is none.")] = None
 
 
 class SecretList(BaseModel):

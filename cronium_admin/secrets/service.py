@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
+from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem, order_key
 from cronium_admin.secrets import retired
@@ -53,10 +54,15 @@ def find_secret(name: str) -> Secret:
     return secret
 
 
-def save_secret(name: str, value: str | None, description: str | None, by: User | None) -> Saved:
-    """Store a new secret, or replace what is given of an old one. ValidationError by field."""
+def save_secret(
+    name: str, value: str | None, description: str | None, by: User | None, version: int | None = None
+) -> Saved:
+    """Store a new secret, or replace what is given of an old one. ValidationError by field.
+
+    With `version`, only while that is the secret's (0: only while there is none): else ChangedMeanwhile.
+    """
     with transaction.atomic():
-        secret = Secret.objects.select_for_update().filter(name=name).first() or Secret(name=name, created_by=by)
+        secret = _locked(name, version) or Secret(name=name, created_by=by)
         is_new, stored = secret.pk is None, secret.encrypted
         problems: dict[str, list[str]] = {}
         if value is not None or is_new:
@@ -69,16 +75,26 @@ def save_secret(name: str, value: str | None, description: str | None, by: User 
         if secret.description != before and (unclear := line_problem(secret.description)):
             problems["description"] = [unclear]
         _check(secret, problems)
-        secret.updated_by = by
         if is_new:
+            secret.updated_by = by
             secret = _insert(secret)
-        else:
-            fields: dict[str, Any] = {"description": secret.description, "updated_by": by, "updated_at": Now()}
-            if value is not None:
-                retired.retire(name, stored)
-                fields |= {"encrypted": secret.encrypted, "value_changed_at": Now()}
-            Secret.objects.filter(pk=secret.pk).update(**fields)
+        elif value is not None:
+            retired.retire(name, stored)
+            new = {"encrypted": secret.encrypted, "value_changed_at": Now(), "description": secret.description}
+            write_edit(secret, new, by)
+        elif secret.description != before:
+            write_edit(secret, {"description": secret.description}, by)
     return Saved(find_secret(name), is_new, tuple(_notes(value)) if value else ())
+
+
+def _locked(name: str, version: int | None) -> Secret | None:
+    secret = Secret.objects.select_for_update(of=("self",)).select_related("updated_by").filter(name=name).first()
+    if secret is not None:
+        check_version(secret, version)
+    elif version:
+        text = f"The secret {name[:40]} was deleted in the meantime. Without a version it is stored anew."
+        raise Refused(409, "changed_meanwhile", text, {"version": [text]})
+    return secret
 
 
 def _check(secret: Secret, problems: dict[str, list[str]]) -> None:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.secrets.forms import SecretForm
 from cronium_admin.secrets.service import all_secrets, delete_secret, save_secret, secrets_by_name, users_of
@@ -39,10 +40,12 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs(May.ADMIN)
 def replace(request: HttpRequest, name: str) -> HttpResponse:
+    """Of a secret that is gone the form comes back as one for a new secret."""
+    form = SecretForm({**request.POST.dict(), "name": name})
     if not any(secret.name == name for secret in all_secrets()):
-        messages.error(request, f"The secret {name} was deleted in the meantime.")
-        return redirect("secrets:list")
-    return _save(request, SecretForm({**request.POST.dict(), "name": name}), name)
+        form.add_error("name", f"The secret {name} was deleted in the meantime. Store it again, with its value.")
+        return _page(request, "new", form)
+    return _save(request, form, name)
 
 
 @require_POST
@@ -60,7 +63,14 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
 def _save(request: HttpRequest, form: SecretForm, key: str) -> HttpResponse:
     if form.is_valid():
         try:
-            saved = save_secret(**form.cleaned_data, by=user_of(request))
+            version = 0 if key == "new" else sent_version(request.POST.get("version", ""))
+            saved = save_secret(**form.cleaned_data, by=user_of(request), version=version)
+        except ChangedMeanwhile as error:
+            if key == "new":  # stored by another person since the name was looked up
+                form.add_error("name", error.message)
+                return _page(request, key, form)
+            error.theirs = [("Description", error.stored.description or "none")]
+            return _page(request, key, form, error)
         except ValidationError as error:
             form.add_error(None, error)
         except Refused as error:
@@ -73,9 +83,11 @@ def _save(request: HttpRequest, form: SecretForm, key: str) -> HttpResponse:
     return _page(request, key, form)
 
 
-def _page(request: HttpRequest, wrong: str = "", form: SecretForm | None = None) -> HttpResponse:
+def _page(
+    request: HttpRequest, wrong: str = "", form: SecretForm | None = None, conflict: ChangedMeanwhile | None = None
+) -> HttpResponse:
     """All rows; `wrong` is the one whose form came back with errors, "new" the one for another secret."""
-    users = users_of()
+    users, sent = users_of(), sent_version(request.POST.get("version", ""))
     rows: list[dict[str, Any]] = []
     for secret in secrets_by_name():
         jobs = users.get(secret.name, [])
@@ -83,7 +95,10 @@ def _page(request: HttpRequest, wrong: str = "", form: SecretForm | None = None)
         known = SecretForm(initial={"name": secret.name, "description": secret.description})
         more = max(0, len(jobs) - _NAMED_JOBS)
         row = {"secret": secret, "jobs": jobs[:_NAMED_JOBS], "more_jobs": more}
+        row["conflict"] = conflict if is_wrong else None
+        # A form that came back with errors is of the version that it was opened with.
+        row["version"] = sent if is_wrong and not conflict and sent is not None else secret.version
         rows.append({**row, "form": form if is_wrong else known, "open": is_wrong})
     new = form if wrong == "new" else SecretForm()
     context = {"rows": rows, "new": new, "new_open": wrong == "new", "nav": "secrets"}
-    return render(request, "secrets/list.html", context, status=422 if wrong else 200)
+    return render(request, "secrets/list.html", context, status=409 if conflict else 422 if wrong else 200)

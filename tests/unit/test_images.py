@@ -71,6 +71,7 @@ class TestRoutes:
             "override": "",
             "environment": "env/python:1",
             "default": NAMED,
+            "version": 0,
             "hosts": [],
             "warnings": [],
         }

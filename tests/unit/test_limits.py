@@ -100,7 +100,7 @@ class TestProfiles:
         answer = admin.delete("/profiles/small")
         assert (answer.status_code, answer.json()["code"]) == (409, "profile_is_default")
         with pytest.raises(Refused):
-            save_profile(Profile.objects.get(name="small"), {"name": "other"})
+            save_profile(Profile.objects.get(name="small"), {"name": "other"}, None)
         with pytest.raises(Refused):
             delete_profile(Profile.objects.get(name="small"))
 
@@ -114,7 +114,7 @@ class TestProfiles:
         made = admin.post("/profiles", {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20})
         assert made.status_code == 201
         shape = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20, "log_limit_mb": 50, "runtime": "", "jobs": 0}
-        assert made.json() == shape
+        assert made.json() == {**shape, "version": 1}
         make_job(profile=Profile.objects.get(name="tiny"))
         assert admin.patch("/profiles/tiny", {"cpu": 1.5}).json()["cpu"] == 1.5
         assert admin.get("/profiles/tiny").json()["jobs"] == 1

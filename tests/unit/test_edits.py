@@ -1,0 +1,219 @@
+# ruff: noqa: F811 - a fixture of another module is asked for by its name
+"""Whatever people edit, by page or API: an edit of an older version is refused, told, and loses nothing.
+
+Every form and every PATCH and PUT route is in a table here: as an edit, or with the reason why it is none.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from cronium_admin.access.models import User
+from cronium_admin.hosts.models import Host
+from cronium_admin.images.models import ImageOverride
+from cronium_admin.jobs.models import Job
+from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.models import Run
+from cronium_admin.runtime import variables
+from cronium_admin.secrets.crypto import encrypt
+from cronium_admin.secrets.models import Secret
+from tests.conftest import Api
+from tests.unit.test_api_access import ROUTES, furnished  # noqa: F401 - a fixture
+from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
+
+JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
+PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
+# view: (what is typed, how the next page shows that; what another person's save changes by the API)
+FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
+    "jobs:edit": (JOB, "echo mine", ("PATCH", "/jobs/report", {"script": "echo theirs"})),
+    "profiles:edit": (PROFILE, 'value="777"', ("PATCH", "/profiles/medium", {"memory_mb": 900})),
+    "secrets:replace": (
+        {"value": "my own value", "description": "mine it is"},
+        'value="mine it is"',
+        ("PUT", "/secrets/API_KEY", {"value": "theirs, newer"}),
+    ),
+    "variables:edit": ({"text": '"mine"'}, "&quot;mine&quot;", ("PUT", "/variables/report/day", {"value": 7})),
+    "variables:delete": ({}, "", ("PUT", "/variables/report/day", {"value": 7})),
+    "images:override": (
+        {"reference": "corp/mine:1", "confirmed": "all"},
+        'value="corp/mine:1"',
+        ("PUT", "/images/bash", {"reference": "corp/theirs:2"}),
+    ),
+    "images:reset": ({}, "", ("PUT", "/images/bash", {"reference": "corp/theirs:2"})),
+    "hosts:drain": ({"draining": "on"}, "", ("PATCH", "/hosts/east", {"draining": True})),
+    "access:person": (
+        {"role": "operator"},
+        'value="operator" checked',
+        ("PATCH", "/people/pat", {"role": "editor"}),
+    ),
+    "access:switch": ({"active": "off"}, "", ("PATCH", "/people/pat", {"role": "editor"})),
+    "access:reset-password": ({}, "", ("POST", "/people/pat/reset-password", None)),
+}
+# Forms that edit nothing that another person may have edited in between.
+NO_EDIT = {
+    "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"},
+    "takes a row away": {"jobs:delete", "profiles:delete", "secrets:delete", "hosts:delete", "access:delete"},
+    "acts on a run": {"runs:launch", "runs:cancel", "runs:rerun", "retention:one", "retention:many"},
+    "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
+}
+
+
+def _counter(view: str) -> str:
+    return "revision" if view == "jobs:edit" else "version"
+
+
+@pytest.fixture
+def stored(people: dict[str, User], run: Run, address: Callable[[str, str], str]) -> Callable[[str], str]:
+    """Rows behind every form; gives the address of a view."""
+    Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "the first"))
+    ImageOverride.objects.create(language="bash", reference="corp/first:1")
+    kinds = {name: kind for _, name, kind, _ in PAGES}
+    return lambda view: address(view, kinds[view])
+
+
+@pytest.fixture
+def browser(people: dict[str, User]) -> Client:
+    client = Client()
+    client.force_login(people["admin"])
+    return client
+
+
+def _rows() -> list[Any]:
+    models = (Job, Profile, Secret, ImageOverride, Host)
+    found = [list(model.objects.order_by("pk").values()) for model in models]
+    return [*found, list(User.objects.order_by("pk").values("role", "is_active", "password", "version"))]
+
+
+def test_every_form_and_route_is_in_a_table() -> None:
+    posts = {view for method, view, _, _ in PAGES if method == "post"}
+    assert posts == set(FORMS) | set().union(*NO_EDIT.values())
+
+
+@pytest.mark.parametrize("view", FORMS)
+class TestForms:
+    def test_the_page_carries_the_version(self, view: str, stored: Callable[[str], str], browser: Client) -> None:
+        """Each of its forms that goes to this address does."""
+        url = stored(view)
+        lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
+        lists |= {"images:override": "/images/", "images:reset": "/images/"}
+        lists |= dict.fromkeys(("access:switch", "access:reset-password"), "/".join(url.split("/")[:-2]) + "/")
+        html = browser.get(lists.get(view, url)).content.decode()
+        own = view in ("jobs:edit", "variables:edit", "variables:delete", "access:person")
+        forms = re.findall(r"<form[^>]*method=\"post\".*?</form>", html, re.DOTALL)
+        found = [form for form in forms if (f'action="{url}"' in form or (own and "action=" not in form[:200]))]
+        assert found
+        for form in found:
+            assert re.search(rf'<input type="hidden" name="{_counter(view)}" value="1">', form), form[:300]
+
+    def test_an_edit_of_an_older_version_is_refused_and_keeps_what_was_typed(
+        self, view: str, stored: Callable[[str], str], browser: Client, people: dict[str, User]
+    ) -> None:
+        typed, shown, (method, path, body) = FORMS[view]
+        url, other = stored(view), Api(people["admin"])
+        assert other.call(method, path, body).status_code == 200
+        before = _rows()
+        answer = browser.post(url, {**typed, _counter(view): "1"})
+        html = answer.content.decode()
+        assert answer.status_code == 409
+        assert _rows() == before
+        assert re.search(r"admin (saved|set it|deleted it)", html)
+        assert shown in html
+        assert "my own value" not in html  # a secret's value goes in and never comes back
+        assert f'name="{_counter(view)}" value="2"' in html
+        assert browser.post(url, {**typed, _counter(view): "2"}).status_code == 302
+
+    def test_a_version_that_is_no_number_is_none_that_is_stored(
+        self, view: str, stored: Callable[[str], str], browser: Client
+    ) -> None:
+        url, before = stored(view), _rows()
+        for odd in ("x", "²", "9" * 40, "-1", "1\0"):
+            assert browser.post(url, {**FORMS[view][0], _counter(view): odd}).status_code in (409, 422), odd
+        assert _rows() == before
+
+
+CHANGES = [(method, path, body) for method, path, body, *_ in ROUTES if method in ("PATCH", "PUT")]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+class TestRoutes:
+    @pytest.fixture(autouse=True)
+    def rows(self, furnished: Run) -> None:
+        ImageOverride.objects.create(language="python", reference="corp/first:1")
+        Secret.objects.filter(name="API_KEY").update(encrypted=encrypt("API_KEY", "the first"))
+
+    def test_a_change_of_the_version_that_is_stored_is_taken(
+        self, method: str, path: str, body: Any, admin: Api
+    ) -> None:
+        counter = "revision" if path.startswith("/jobs") else "version"
+        read = admin.get(path).json() if not path.startswith("/hosts") else admin.get("/hosts").json()["items"][0]
+        answer = admin.call(method, path, {**body, counter: read[counter]})
+        assert (answer.status_code, answer.json()[counter]) == (200, read[counter] + 1)
+
+    def test_a_change_of_another_one_is_refused_with_who_and_when(
+        self, method: str, path: str, body: Any, admin: Api
+    ) -> None:
+        counter = "revision" if path.startswith("/jobs") else "version"
+        assert admin.call(method, path, body).status_code == 200
+        before = _rows()
+        answer = admin.call(method, path, {**body, counter: 1})
+        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+        assert list(answer.json()["fields"]) == [counter]
+        assert f"admin saved {counter} 2 at 20" in answer.json()["detail"]
+        assert _rows() == before
+
+
+class TestDeletedMeanwhile:
+    def test_a_profile_that_is_gone_comes_back_as_a_new_one(
+        self, stored: Callable[[str], str], browser: Client
+    ) -> None:
+        url = stored("profiles:edit")
+        Profile.objects.filter(name="medium").delete()
+        answer = browser.post(url, {**PROFILE, "version": "1"})
+        assert answer.status_code == 422
+        assert "was deleted in the meantime" in answer.content.decode()
+        assert 'value="777"' in answer.content.decode()
+
+    def test_a_secret_that_is_gone_keeps_its_description(self, stored: Callable[[str], str], browser: Client) -> None:
+        url = stored("secrets:replace")
+        Secret.objects.all().delete()
+        html = browser.post(url, {"value": "my own value", "description": "mine", "version": "1"}).content.decode()
+        assert "was deleted in the meantime" in html
+        assert 'value="mine"' in html
+        assert "my own value" not in html
+        assert not Secret.objects.exists()
+
+    def test_a_secret_of_a_version_is_not_made_anew(self, admin: Api) -> None:
+        answer = admin.put("/secrets/GONE", {"value": "a value", "version": 3})
+        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+        assert admin.put("/secrets/GONE", {"value": "a value", "version": 0}).status_code == 201
+        assert admin.put("/secrets/GONE", {"value": "a value", "version": 0}).status_code == 409
+
+
+def test_an_override_that_was_removed_and_set_again_is_a_newer_one(admin: Api) -> None:
+    admin.put("/images/bash", {"reference": "corp/a:1"})
+    admin.delete("/images/bash")
+    assert admin.get("/images/bash").json()["override"] == ""
+    assert admin.put("/images/bash", {"reference": "corp/b:1", "version": 1}).status_code == 409
+    assert admin.put("/images/bash", {"reference": "corp/b:1", "version": 2}).json()["version"] == 3
+
+
+def test_a_save_that_changes_nothing_is_no_new_version(admin: Api, run: Run) -> None:
+    variables.put(variables.Place(None, "day"), 1, variables.Author())
+    for body in ({"pids": 50}, {"pids": 50}):
+        assert admin.patch("/profiles/small", body).json()["version"] == 2
+
+
+def test_a_change_and_a_password_of_one_version_are_one_change(admin: Api, people: dict[str, User]) -> None:
+    changed = admin.patch("/people/viewer", {"role": "editor", "password": "a long new secret", "version": 1})
+    assert (changed.status_code, changed.json()["role"], changed.json()["must_change_password"]) == (
+        200,
+        "editor",
+        True,
+    )
+    assert (
+        admin.patch("/people/viewer", {"role": "admin", "password": "another secret", "version": 1}).status_code == 409
+    )
+    assert User.objects.get(username="viewer").role == "editor"
