@@ -56,7 +56,7 @@ class ProfileOut(BaseModel):
     @classmethod
     def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
         limits = LimitsOut.of(profile.limits)
-        same = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
+        same: dict[str, Any] = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
         return cls(**limits.model_dump(), **same, jobs=jobs)
 
 
