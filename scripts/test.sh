@@ -31,9 +31,13 @@ eval "$exports"
 failed=()
 for part in unit engine browser chaos; do
   say "tests/$part"
-  # Unit tests wait more than they work, and share nothing; the others share one engine, in turn.
+  # Unit tests wait more than they work, and share nothing. Engine and browser tests run two files at a time, each
+  # process with its own servers, subnets and further engine; chaos fills the machine alone.
   side_by_side=()
-  [ "$part" != unit ] || side_by_side=(-n 3)
+  case $part in
+    unit) side_by_side=(-n 3) ;;
+    engine | browser) side_by_side=(-n 2 --dist loadfile) ;;
+  esac
   .venv/bin/python -m pytest "${side_by_side[@]}" "tests/$part" </dev/null || failed+=("tests/$part")
 done
 if [ "${#failed[@]}" -gt 0 ]; then die "failed: ${failed[*]}"; fi

@@ -15,7 +15,6 @@ from tests.engine.server import ROOT, Server, Template, alive, environment, mana
 RESULTS = ROOT / "test-results"
 FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-POOL = "10.216.0.0/16"
 PEOPLE = {"vera": "viewer", "edwin": "editor"}
 expect.set_options(timeout=20_000)  # a machine may be slow, and busy with something else
 _MAKE_PEOPLE = "from cronium_admin.access.models import User\n" + "\n".join(
@@ -52,7 +51,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 def _serving(template: Template, folder: Path, **env: str) -> Iterator[Server]:
     template.copy_to(folder)
-    server = Server(folder, template.token, CRONIUM_SUBNET_POOL=POOL, **env)
+    server = Server(folder, template.token, **env)
     server.start()
     try:
         yield server

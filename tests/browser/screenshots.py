@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import logview
-from tests.browser.conftest import FLAGS, POOL, chromium_path
+from tests.browser.conftest import FLAGS, chromium_path
 from tests.browser.scripts import open_gate
 from tests.browser.visitor import Visitor
 from tests.engine.server import ROOT, Server, Template
@@ -99,7 +99,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cronium-pictures-") as folder, sync_playwright() as playwright:
         template = Template(Path(folder) / "template")
         template.copy_to(Path(folder) / "server")
-        server = Server(Path(folder) / "server", template.token, CRONIUM_SUBNET_POOL=POOL)
+        server = Server(Path(folder) / "server", template.token)
         server.start()
         try:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)

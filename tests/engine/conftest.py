@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.scaled import Prepared, new_database
 from tests.engine.second import RUNNER, SIDECAR, SecondEngine, load_images
-from tests.engine.server import Server, Template, alive
+from tests.engine.server import WORKER, Server, Template, alive
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +98,7 @@ def second(template: Template) -> Iterator[SecondEngine]:
     """An engine with the images of bash runs, not started; it may be killed, and started otherwise."""
     if os.geteuid() != 0:
         pytest.skip("a further engine needs root")
-    made = SecondEngine(3)
+    made = SecondEngine(3 + WORKER)
     try:
         made.start()
         load_images([RUNNER, SIDECAR], made.address)

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.engine.server import ROOT, Server, alive, environment, manage
+from tests.engine.server import ROOT, WORKER, Server, alive, environment, manage
 
 DATABASE, REDIS = os.environ.get("CRONIUM_TEST_DATABASE_URL", ""), os.environ.get("CRONIUM_TEST_REDIS_URL", "")
 needs_services = pytest.mark.skipif(not (DATABASE and REDIS), reason='needs eval "$(scripts/services.sh ensure)"')
@@ -61,7 +61,8 @@ class Scaled(Server):
     """`web`, and workers by their names: each process has a log of its own."""
 
     def __init__(self, folder: Path, prepared: Prepared, database: str, place: int, **env: str) -> None:
-        """`place` is the number of a Redis database that no other test uses at the same time."""
+        """`place` is 9 or 10: the number of a Redis database that no other test of this process uses at the same time."""
+        place += 2 * WORKER
         self.place = place
         redis_url = f"{REDIS.rsplit('/', 1)[0]}/{place}"
         services = {"CRONIUM_DATABASE_URL": url_of(database), "CRONIUM_REDIS_URL": redis_url}

@@ -19,7 +19,9 @@ import psycopg
 from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUBNET_POOL = "10.214.0.0/16"
+# Test processes that run side by side share the engine and nothing else: pytest-xdist numbers them from 0.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+SUBNET_POOL = f"10.{214 - WORKER}.0.0/16"
 TERMINAL = {"succeeded", "failed", "timed_out", "cancelled", "errored", "lost"}
 alive: "list[Server]" = []  # for the report of a test that fails
 # What a bash script says to wait until the test lets it go on: `open_gate`.
