@@ -61,7 +61,7 @@ class Scaled(Server):
     """`web`, and workers by their names: each process has a log of its own."""
 
     def __init__(self, folder: Path, prepared: Prepared, database: str, place: int, **env: str) -> None:
-        """`place` is 9 or 10: the number of a Redis database that no other test of this process uses at the same time."""
+        """`place` is 9 or 10: a number of a Redis database that no other test of this process uses meanwhile."""
         place += 2 * WORKER
         self.place = place
         redis_url = f"{REDIS.rsplit('/', 1)[0]}/{place}"
