@@ -24,6 +24,7 @@ from cronium_admin.access.api import me
 from cronium_admin.access.api import router as people
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
+from cronium_admin.access.tokens_api import router as tokens
 from cronium_admin.errors import Refused, fields_of, fields_of_schema, summary
 from cronium_admin.hosts.api import of_runs as waiting
 from cronium_admin.hosts.api import router as hosts
@@ -69,6 +70,7 @@ api.add_router("/profiles", profiles)
 api.add_router("/variables", variables)
 api.add_router("/secrets", secrets)
 api.add_router("/people", people)
+api.add_router("/tokens", tokens)
 api.add_router("", me)
 api.add_router("", operations)
 

@@ -88,6 +88,8 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # The token that asked for this one; it ends with that one.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
 
     class Meta:
         ordering = ["-created_at"]
@@ -96,8 +98,12 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     @classmethod
-    def mint(cls, user: User, name: str, expires_at: datetime | None = None) -> tuple["ApiToken", str]:
+    def mint(
+        cls, user: User, name: str, expires_at: datetime | None = None, parent: "ApiToken | None" = None
+    ) -> tuple["ApiToken", str]:
         """A new token for `user`: the row, and the token itself, which nothing can show again."""
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        row = cls.objects.create(user=user, name=name, prefix=token[:10], digest=digest(token), expires_at=expires_at)
+        row = cls.objects.create(
+            user=user, name=name, prefix=token[:10], digest=digest(token), expires_at=expires_at, parent=parent
+        )
         return row, token

@@ -70,6 +70,43 @@ class TokenOut(BaseModel):
     prefix: str
 
 
+class TokenItem(BaseModel):
+    id: int
+    username: str = Field(description="Whose it is: it may do what this person may.")
+    name: str
+    prefix: str = Field(description="How the token begins.")
+    created_at: datetime
+    last_used_at: datetime | None = Field(description="To the minute; null: never.")
+    expires_at: datetime | None = Field(description="null: never.")
+    parent: int | None = Field(description="The id of the token through which it was made, and with which it ends.")
+
+    @classmethod
+    def of(cls, token: ApiToken) -> "TokenItem":
+        return cls(**_token_facts(token))
+
+
+class TokenMade(TokenItem):
+    token: str = Field(description="The token itself, shown this once.")
+
+    @classmethod
+    def made(cls, token: ApiToken, value: str) -> "TokenMade":
+        return cls(**_token_facts(token), token=value)
+
+
+class TokenIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: StrictStr = Field(examples=["laptop"])
+    expires_at: Annotated[
+        StrictStr | None,
+        Field(description="A lifetime (30d), a date, a time, or never; left out: in 30 days. null is never."),
+    ] = None
+
+
+class TokenList(BaseModel):
+    items: list[TokenItem]
+    next: None = None
+
+
 class MeOut(BaseModel):
     username: str
     role: RoleName
@@ -88,6 +125,12 @@ class MeOut(BaseModel):
             token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
             expires_at=expires_at,
         )
+
+
+def _token_facts(token: ApiToken) -> dict[str, Any]:
+    same = ("name", "prefix", "created_at", "last_used_at", "expires_at")
+    facts = {name: getattr(token, name) for name in same}
+    return {**facts, "id": token.pk, "username": token.user.get_username(), "parent": token.parent_id}
 
 
 def _facts(person: User) -> dict[str, Any]:

@@ -8,14 +8,18 @@ from django.utils import timezone
 
 from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
+from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem
 
+MAX_PER_PERSON = 200  # tokens that work
 # `last_used_at` is for people, so a minute's precision does, and reads stay reads.
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 
-def make_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiToken, str]:
+def make_token(
+    user: User, name: str, expires_at: datetime | None = None, parent: ApiToken | None = None
+) -> tuple[ApiToken, str]:
     """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
     name = name.strip()
     problem = line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters.")
@@ -24,17 +28,38 @@ def make_token(user: User, name: str, expires_at: datetime | None = None) -> tup
     if not user.is_active:
         raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
     check_expiry(expires_at)
-    return ApiToken.mint(user, name, expires_at)
+    return ApiToken.mint(user, name, expires_at, parent)
 
 
-def make_named_token(user: User, name: str, expires_at: datetime | None) -> tuple[ApiToken, str]:
-    """As `make_token`, for people: no two of a person's working tokens have one name. Refused (409) for the second."""
+def make_named_token(
+    user: User, name: str, expires_at: datetime | None, parent: ApiToken | None = None
+) -> tuple[ApiToken, str]:
+    """As `make_token`, for people: no two of a person's working tokens have one name. Refused (409) for the second.
+
+    `parent` is the token by which the caller came: the new one ends no later, and is revoked with it.
+    """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # one at a time
+        User.objects.select_for_update().get(pk=user.pk)  # one at a time, and not beside a revocation
+        if parent is not None:
+            _check_within(parent, expires_at)
+        if working_tokens(user).count() >= MAX_PER_PERSON:
+            text = f"You have {MAX_PER_PERSON} tokens that work. Revoke those that nothing uses."
+            raise Refused(409, "too_many", text)
         if working_tokens(user).filter(name=name.strip()).exists():
             taken = f"You have a token {name.strip()} already. Choose another name, or revoke that one first."
             raise Refused(409, "name_taken", taken, {"name": [taken]})
-        return make_token(user, name, expires_at)
+        return make_token(user, name, expires_at, parent)
+
+
+def _check_within(parent: ApiToken, expires_at: datetime | None) -> None:
+    if not working_tokens(parent.user).filter(pk=parent.pk).exists():
+        raise Refused(401, "token_revoked", f"The API token {parent} was revoked or has expired. Use another one.")
+    if parent.expires_at is not None and (expires_at is None or expires_at > parent.expires_at):
+        text = (
+            f"The token that you use ends at {parent.expires_at:%Y-%m-%dT%H:%M:%SZ}; one that it makes ends no later. "
+            "Give an earlier time, or leave it out."
+        )
+        raise Refused(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
 
 
 def user_of_token(token: str) -> User:
@@ -70,5 +95,26 @@ def working_tokens(user: User) -> QuerySet[ApiToken]:
 
 
 def revoke(token: ApiToken) -> bool:
-    """Make `token` useless from now on; False when it already was."""
-    return bool(ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()))
+    """Make `token` useless from now on, with all that were made through it; False when it already was."""
+    with transaction.atomic():
+        User.objects.select_for_update().filter(pk=token.user_id).first()  # no token is made through it meanwhile
+        count, made = 0, [token.pk]
+        while made:
+            count += ApiToken.objects.filter(pk__in=made, revoked_at=None).update(revoked_at=timezone.now())
+            made = list(ApiToken.objects.filter(parent__in=made).values_list("pk", flat=True))
+        return bool(count)
+
+
+def list_tokens(user: User) -> QuerySet[ApiToken]:
+    """The tokens that were not revoked: a person's own; an administrator's are all."""
+    rows = ApiToken.objects.select_related("user", "parent").filter(revoked_at=None)
+    return rows if user.may(May.ADMIN) else rows.filter(user=user)
+
+
+def find_own_token(user: User, pk: int) -> ApiToken:
+    """One of those that `user` may revoke, also one that was revoked; Refused (404) for any other."""
+    rows = ApiToken.objects.select_related("user").filter(pk=min(pk, 2**62))
+    token = (rows if user.may(May.ADMIN) else rows.filter(user=user)).first()
+    if token is None:
+        raise Refused(404, "not_found", f"There is no token {min(pk, 2**62)} of yours.")
+    return token

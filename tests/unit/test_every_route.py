@@ -41,6 +41,7 @@ OPEN: list[tuple[str, str, int, int]] = [
 ]
 # With rows of their own elsewhere: a token that is somebody else's is not found, whoever asks.
 TESTED_APART = {
+    ("DELETE", "api/v1/tokens/<int:pk>"): "test_tokens: only its owner and administrators revoke it",
     ("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it",
     ("GET", "metrics"): "test_ops: as /api/v1/metrics",
     ("POST", "account/sessions/<int:pk>/"): "test_people: only its person ends it",

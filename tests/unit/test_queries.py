@@ -41,6 +41,7 @@ READS = [
     ("/secrets", 3),
     ("/secrets/API_KEY", 3),
     ("/me", 1),
+    ("/tokens", 2),
     ("/people", 2),
     ("/people/viewer", 2),
 ]
@@ -95,6 +96,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("PUT", "/variables/shared/day", {"value": 2}, 6),
         ("PUT", "/variables/job-2/fresh", {"value": 2}, 11),
         ("DELETE", "/variables/shared/day", None, 6),
+        ("POST", "/tokens", {"name": "ci", "expires_at": "1d"}, 8),
     ],
 )
 def test_writes(
