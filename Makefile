@@ -1,6 +1,6 @@
 # `make help` lists the targets. Anything longer than a line is a script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-fast test-pythons lint images bench chaos attack clean
+.PHONY: help up test test-fast test-pythons test-engines lint images bench chaos attack clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ test-fast: ## the tests that need no engine and no browser
 
 test-pythons: ## the unit tests on every other supported Python that is installed
 	@exec scripts/pythons.sh
+
+test-engines: ## sandbox, hostile scripts, networks and recovery on a newer Docker Engine (root on Debian)
+	@exec scripts/test_engines.sh
 
 lint: ## style, types, floors of the house, missing migrations
 	@exec scripts/lint.sh
@@ -44,5 +47,5 @@ attack: ## strangers attack a server on loopback; how it fares (ATTACK="requests
 
 clean: ## remove .venv, caches and the test services; your data stays
 	@scripts/services.sh stop
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache test-results
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .test-engine test-results
 	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

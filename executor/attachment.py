@@ -5,8 +5,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from executor.errors import EngineUnreachable
@@ -18,12 +18,16 @@ SEND_SECONDS = 30
 class Attachment:
     """A connection to a container's streams or log. One reader, one writer; `close` from any thread.
 
-    `begun` is what was received before the connection was taken over: `recv` gives it first.
+    `begun` is what was received before the connection was taken over: `recv` gives it first. `response` is the answer
+    that it was taken from, and is closed with it.
     """
 
-    def __init__(self, raw: Any, begun: bytes = b"") -> None:
+    def __init__(self, raw: Any, begun: bytes = b"", response: Any = None) -> None:
         self._keep = raw  # holds the HTTP response, whose collection would close the socket
+        self._response = response
         self._begun = begun
+        self._count = threading.Lock()
+        self._users, self._is_closed = 0, False
         self.broken = False  # the stream ended otherwise than by the other side's word
         self._socket: socket.socket = getattr(raw, "_sock", raw)
         self._socket.settimeout(None)
@@ -34,7 +38,8 @@ class Attachment:
             begun, self._begun = self._begun, b""
             return begun
         try:
-            return self._recv(size, timeout)
+            with self._in_use():
+                return self._recv(size, timeout)
         except (TimeoutError, BlockingIOError):
             return None
         except (OSError, ValueError):  # closed by another thread, or cut
@@ -48,7 +53,8 @@ class Attachment:
     def send(self, data: bytes) -> None:
         """All of `data`, or EngineUnreachable."""
         try:
-            self._send(data)
+            with self._in_use():
+                self._send(data)
         except (OSError, ValueError) as error:
             raise EngineUnreachable(f"The connection to the container broke: {error}.") from error
 
@@ -64,16 +70,43 @@ class Attachment:
     def close(self) -> None:
         """End both directions and wake the reader. Twice does no harm."""
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):
-            self._socket.close()
+            # Past ssl's own, which would have the reader take what is encrypted for text.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        with self._count:
+            free, self._is_closed = not (self._is_closed or self._users), True
+        if free:
+            self._free()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Its descriptor is not given back meanwhile: another connection would get its number, and this reader its
+        bytes."""
+        with self._count:
+            if self._is_closed:
+                raise ValueError("it is closed")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self._users -= 1
+                free = self._is_closed and not self._users
+            if free:
+                self._free()
+
+    def _free(self) -> None:
+        """Close the response as well: left to the garbage collector, its parts are closed in an order that fails."""
+        for one in (self._response, self._keep, self._socket):
+            with suppress(OSError, ValueError):
+                if one is not None:
+                    one.close()
 
 
 class TlsAttachment(Attachment):
     """Over TLS, whose one state serves both directions: reader and writer take turns at it, and wait outside."""
 
-    def __init__(self, raw: Any, begun: bytes = b"") -> None:
-        super().__init__(raw, begun)
+    def __init__(self, raw: Any, begun: bytes = b"", response: Any = None) -> None:
+        super().__init__(raw, begun, response)
         self._socket.setblocking(False)
         self._turn = threading.Lock()
 
@@ -108,12 +141,23 @@ class TlsAttachment(Attachment):
         with suppress(OSError, ValueError), self._turn:
             self._socket.unwrap()  # type: ignore[attr-defined]
 
+
+class TwoWays:
+    """An attachment for each direction: an engine that can't write to a container that has ended stops reading from
+    it over the same connection, and its last words are lost."""
+
+    def __init__(self, output: Attachment, stdin: Attachment) -> None:
+        self._output, self._stdin = output, stdin
+
+    def recv(self, size: int, timeout: float | None) -> bytes | None:
+        return self._output.recv(size, timeout)
+
+    def send(self, data: bytes) -> None:
+        self._stdin.send(data)
+
     def close(self) -> None:
-        with suppress(OSError):
-            # Past ssl's own, which would have the reader take what is encrypted for text.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        with suppress(OSError), self._turn:
-            self._socket.close()
+        self._stdin.close()
+        self._output.close()
 
 
 def taken_over(response: Any, raw: Any) -> Attachment:
@@ -125,4 +169,4 @@ def taken_over(response: Any, raw: Any) -> Attachment:
     with suppress(OSError):  # over TLS, with nothing to be had at once
         begun = buffer.peek()
     kind = TlsAttachment if isinstance(connection, ssl.SSLSocket) else Attachment
-    return kind(raw, begun)
+    return kind(raw, begun, response)

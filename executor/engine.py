@@ -45,6 +45,14 @@ def _typed(what: str) -> Iterator[None]:
         ) from error
 
 
+def _take_over(client: Any, response: Any) -> Attachment:
+    try:
+        return taken_over(response, client._get_raw_response_socket(response))
+    except BaseException:
+        response.close()
+        raise
+
+
 class Engine:
     """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
 
@@ -195,6 +203,12 @@ class Engine:
             with _typed(f"create the container {name}"):
                 created = self._control.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
                 return str(created["Id"])
+        except errors.Invalid as error:
+            # Newer engines check the addresses before the name.
+            with suppress(errors.NotFound):
+                self.inspect(name)
+                raise errors.Conflict(f"The name {name} is taken.") from error
+            raise
         except errors.NotFound as error:
             raise errors.ImageMissing(
                 f"The image {body['Image']} is not on this host. Build or pull it there, or choose another image."
@@ -206,8 +220,7 @@ class Engine:
         client: Any = self._streams  # its own way to attach forgets what came together with the answer's headers
         with _typed(f"attach to {name}"):
             path, upgrade = client._url("/containers/{0}/attach", name), {"Connection": "Upgrade", "Upgrade": "tcp"}
-            response = client._post(path, params=wanted, headers=upgrade, stream=True)
-            return taken_over(response, client._get_raw_response_socket(response))
+            return _take_over(client, client._post(path, params=wanted, headers=upgrade, stream=True))
 
     def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         """The container's own log, as HTTP carries it (`engine_log` takes it apart): from its start, or from now on."""
@@ -216,8 +229,7 @@ class Engine:
         client: Any = self._streams  # its own reader of logs drops the streams and takes a cut for an end
         with _typed(f"read the log of {name}"):
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
-            response = client._get(path, params=wanted, stream=True, timeout=limits)
-            return taken_over(response, client._get_raw_response_socket(response))
+            return _take_over(client, client._get(path, params=wanted, stream=True, timeout=limits))
 
     def start(self, name: str) -> None:
         """Start a created container, once: one that ever ran is refused, for it would run its script again."""

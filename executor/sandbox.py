@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from executor import crash, options, payload
-from executor.attachment import Attachment
+from executor.attachment import Attachment, TwoWays
 from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone, SandboxTampered
 from executor.image import NO_IMAGE, ImageFacts
 from executor.networks import NetworkEngine, Networks
@@ -195,7 +195,7 @@ class Sandbox:
             state = self._engine.inspect(name)
             if not state.running or not is_container_of(self._engine, self._spec, state):
                 return
-            attachment = self._engine.attach(state.id, stdin=True, output=True)
+            attachment = self._attach_sidecar(state.id)
             if self._sidecar:
                 self._sidecar.close()
             self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
@@ -230,7 +230,7 @@ class Sandbox:
         self._create_container(name, body)
         crash.point("sidecar-created")
         body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
-        attachment = self._engine.attach(name, stdin=True, output=True)
+        attachment = self._attach_sidecar(name)
         self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
         self._refuse_aborted()
         self._engine.start(name)
@@ -238,6 +238,14 @@ class Sandbox:
         self._sidecar.open(self._token_sha256, self._networks)
         self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
+
+    def _attach_sidecar(self, name: str) -> TwoWays:
+        output = self._engine.attach(name, stdin=False, output=True)
+        try:
+            return TwoWays(output, self._engine.attach(name, stdin=True, output=False))
+        except BaseException:
+            output.close()
+            raise
 
     def _start_main(self) -> None:
         body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from executor import log_context
-from executor.attachment import Attachment
+from executor.attachment import Attachment, TwoWays
 from executor.errors import EngineUnreachable, SidecarUnhealthy
 from executor.events import EventTeller
 from executor.large_requests import LARGE_BYTES, Rate, one_at_a_time
@@ -33,7 +33,7 @@ class SidecarChannel:
 
     def __init__(
         self,
-        attachment: Attachment,
+        attachment: Attachment | TwoWays,
         spec: RunSpec,
         answer: Callable[[str, Any], Reply],
         tell: Callable[[str, str], None],

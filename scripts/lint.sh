@@ -23,6 +23,7 @@ check "mypy (helper)" "$bin/mypy" --config-file= --strict images/python/cronium.
 check "import-linter" "$bin/lint-imports"
 check "bundles" scripts/bundles.sh
 check "makemigrations --check" "$bin/python" manage.py makemigrations --check --dry-run
+check "pythons compile" scripts/pythons.sh compile
 for script in scripts/*.sh images/bash/cronium.sh .ci/run; do check "bash -n $script" bash -n "$script"; done
 for script in images/base/*.sh; do check "sh -n $script" sh -n "$script"; done
 

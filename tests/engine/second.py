@@ -12,13 +12,17 @@ from pathlib import Path
 
 import docker
 
+MACHINES_ENGINE = "unix:///var/run/docker.sock"
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUNNER, SIDECAR = "cronium/runner:bash-debian", "cronium/runtime-api:latest"
 
 
 def load_images(images: Sequence[str], address: str) -> None:
     """Copy images of the machine's engine to the one at `address`."""
-    with closing(docker.APIClient(timeout=120)) as source, closing(docker.APIClient(address, timeout=120)) as target:
+    with (
+        closing(docker.APIClient(MACHINES_ENGINE, timeout=120)) as source,
+        closing(docker.APIClient(address, timeout=120)) as target,
+    ):
         for image in images:  # by the library: the program `docker` is a package of its own since Debian 13
             target.load_image(b"".join(source.get_image(image)))
 

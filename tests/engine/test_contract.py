@@ -1,12 +1,16 @@
 """The real engine keeps the contract that the fake one keeps."""
 
+import gc
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 import pytest
 
 from executor.engine import Engine
+from executor.errors import NotFound
 from executor.subnets import SubnetPool
 from tests.fakes.contract import *  # noqa: F403 - the tests themselves
 from tests.fakes.contract import World
@@ -22,3 +26,23 @@ def world(engine: Engine, bash_image: str) -> Iterator[World]:
     made = World(engine, bash_image, "cronium/runtime-api:latest", SubnetPool(IPv4Network("10.215.0.0/24")))
     yield made
     made.clear()
+
+
+def test_a_log_and_an_attachment_leave_nothing_for_the_garbage_collector(world: World) -> None:
+    """What it closes in its own order makes lines in the server's log that are no JSON."""
+    failed: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda told: failed.append(told.exc_value)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ResourceWarning)
+            name, _, _ = world.run("echo one")
+            world.settled(name)
+            for _ in range(3):
+                world.engine.attach(name, stdin=True, output=False).close()
+                world.engine.logs(name, follow=False).close()
+                with pytest.raises(NotFound):
+                    world.engine.logs("cronium-main-gone", follow=False)
+            gc.collect()
+    finally:
+        sys.unraisablehook = before
+    assert failed == []

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.attachment import TlsAttachment
+from executor.attachment import Attachment, TlsAttachment, TwoWays
+from executor.errors import EngineUnreachable
 from tests.fakes.certificates import Certificates
 
 
@@ -97,3 +98,66 @@ def test_a_close_wakes_the_reader(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> 
     assert ours.recv(100, 10) == b""
     ours.close()
     assert ours.recv(100, 1) == b""
+
+
+class Response:
+    """An HTTP answer whose parts must be closed in order: by its own `close`, before they are."""
+
+    def __init__(self, raw: object) -> None:
+        self.raw, self.closed = raw, 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_close_closes_the_answer_that_the_connection_was_taken_from_once() -> None:
+    ours, theirs = socket.socketpair()
+    response = Response(ours)
+    attachment = Attachment(ours, response=response)
+    attachment.close()
+    attachment.close()
+    assert response.closed == 1
+    assert ours.fileno() == -1, "its descriptor is still open"
+    assert attachment.recv(10, 1) == b""
+    with pytest.raises(EngineUnreachable):
+        attachment.send(b"x")
+    theirs.close()
+
+
+def test_a_close_leaves_the_descriptor_to_the_reader_until_it_has_left() -> None:
+    """Another connection would get its number at once, and the reader that one's bytes."""
+    ours, theirs = socket.socketpair()
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Reading(Attachment):
+        def _recv(self, size: int, timeout: float | None) -> bytes:
+            inside.set()
+            go_on.wait(10)
+            assert ours.fileno() != -1
+            return super()._recv(size, timeout)
+
+    response = Response(ours)
+    attachment = Reading(ours, response=response)
+    read: list[bytes | None] = []
+    thread = threading.Thread(target=lambda: read.append(attachment.recv(10, None)))
+    thread.start()
+    assert inside.wait(10)
+    attachment.close()
+    assert response.closed == 0
+    go_on.set()
+    thread.join(10)
+    assert (read, response.closed, ours.fileno()) == ([b""], 1, -1)
+    theirs.close()
+
+
+def test_what_can_not_be_sent_leaves_what_can_be_read() -> None:
+    (output, from_container), (stdin, to_container) = socket.socketpair(), socket.socketpair()
+    both = TwoWays(Attachment(output), Attachment(stdin))
+    from_container.sendall(b"the port is taken")
+    to_container.close()  # it has ended
+    from_container.close()
+    with pytest.raises(EngineUnreachable):
+        both.send(b"configuration")
+    assert both.recv(100, 10) == b"the port is taken"
+    both.close()
+    assert (output.fileno(), stdin.fileno()) == (-1, -1)

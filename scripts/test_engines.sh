@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs the suites of the sandbox, of hostile scripts, of networks and of recovery on a newer Docker Engine.
+#   scripts/test_engines.sh [PYTEST ARGUMENT ...]    other tests than these, or options
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+suites=(hostile test_canary.py test_contract.py test_endings.py test_network.py test_plans.py test_processes.py
+  test_reaper.py test_reattach.py test_recovery.py test_resume.py test_runtime_api.py test_sandbox.py test_tampering.py)
+
+if [ "${1:-}" = --inside ]; then
+  shift
+  .venv/bin/python -m tests.engine.copy_images
+  [ $# -gt 0 ] || set -- "${suites[@]/#/tests/engine/}"
+  exec .venv/bin/python -m pytest -p no:cacheprovider "$@" </dev/null
+fi
+scripts/venv.sh dev
+scripts/engine.sh ensure
+.venv/bin/python manage.py images build
+exec scripts/newer_engine.sh scripts/test_engines.sh --inside "$@"
