@@ -33,6 +33,7 @@ def build(spec: RunSpec) -> bytes:
     delimiter = f"CRONIUM_{secrets.token_hex(16)}"
     lines = [
         "unset p",
+        *(["exec 2>&1"] if spec.merge_streams else []),  # before anything can write to either
         *_file_and_interpreter(spec),  # the first two parameters; before the job's variables, which may have any name
         '[ "${LC_ALL-}${LC_CTYPE-}${LANG-}" ] || export LANG=C.UTF-8',  # what the image or the job sets counts
         *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),

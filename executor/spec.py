@@ -35,6 +35,7 @@ class RunSpec:
     limits: Limits
     timeout_seconds: float  # from the moment the payload is sent
     log_limit_bytes: int
+    merge_streams: bool = field(default=False, kw_only=True)  # stderr goes to stdout's pipe: exact order
     drop_past_limit: bool = field(default=False, kw_only=True)  # and let it run on, instead of stopping it
     token: str = field(repr=False)
     token_expires_at: int  # unix seconds

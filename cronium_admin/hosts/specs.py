@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
-from cronium_admin.jobs.models import OnLogLimit
+from cronium_admin.jobs.models import OnLogLimit, Streams
 from cronium_admin.profiles.limits import log_limit
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.helpers import helpers
@@ -56,6 +56,7 @@ def _make_spec(
         limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
         timeout_seconds=float(run.timeout_seconds),
         log_limit_bytes=log_limit(run.log_limit_mb) * MB,
+        merge_streams=run.streams == Streams.MERGED,
         drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
         token_expires_at=tokens.expiry(run.timeout_seconds, time.time()),  # by the clock that the sidecar sees

@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, Network, OnLogLimit
+from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
@@ -27,6 +27,7 @@ _FIELD_OF = {"input_text": "input", "tags_text": "tags", "launch_env_text": "lau
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
+    "streams": "stdout and stderr",
     "image": "Image", "timeout_seconds": "Timeout",
     "network": "Network", "egress_text": "Allowed hosts", "env": "Environment",
     "launch_env_text": "Set at launch", "secrets": "Secrets",
@@ -38,6 +39,10 @@ LABELS = {
 _FULL_LOG = {
     OnLogLimit.STOP: "The run is stopped and counts as failed.",
     OnLogLimit.DROP: "The script goes on. Dropped output is counted.",
+}
+_STREAMS = {
+    Streams.SEPARATE: "Each line says which of the two it came from; the order between them is not exact.",
+    Streams.MERGED: "All lines stand in the exact order in which they were written, as stdout.",
 }
 _NUMBER = {"invalid": "Must be a number."}
 _WHOLE = {"invalid": "Must be a whole number."}
@@ -55,6 +60,7 @@ class JobForm(forms.Form):
     pids = forms.IntegerField(required=False, error_messages=_WHOLE)
     log_limit_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
     on_log_limit = forms.CharField(required=False)
+    streams = forms.CharField(required=False)
     image = forms.CharField(required=False)
     timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Enter the timeout in seconds."})
     network = forms.CharField(required=False)
@@ -107,15 +113,16 @@ class JobForm(forms.Form):
         """The job's fields by their own names; what the form itself refuses is left out.
 
         So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, the
-        variables that a launch may set, and what a full log does: they stay.
+        variables that a launch may set, what a full log does, and how streams are read: they stay.
         """
         data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         data.pop("revision", None)
         for name in ("network", "egress"):
             if not self.data.get("network"):
                 data.pop(name, None)
-        if "on_log_limit" not in self.data:
-            data.pop("on_log_limit", None)
+        for name in ("on_log_limit", "streams"):
+            if name not in self.data:
+                data.pop(name, None)
         if "launch_env_text" not in self.data:
             data.pop("launch_env", None)
         if "queue" not in self.data:
@@ -180,6 +187,11 @@ class JobForm(forms.Form):
         return [(choice.value, choice.label, says) for choice, says in _FULL_LOG.items()]
 
     @property
+    def stream_choices(self) -> list[tuple[str, str, str]]:
+        """How the two streams may be read: value, label, sentence."""
+        return [(choice.value, choice.label, says) for choice, says in _STREAMS.items()]
+
+    @property
     def log_cap(self) -> int | None:
         """The MB of log that no run of this installation gets more of; None when the settings say nothing."""
         return settings.CONFIG.log_limit_mb
@@ -213,6 +225,7 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
         blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
         return blank | {
             "on_log_limit": OnLogLimit.STOP,
+            "streams": Streams.SEPARATE,
             "queue": DEFAULT_QUEUE,
             "network": Network.ISOLATED,
             "read_only_root": True,
@@ -220,7 +233,7 @@ def _initial(job: Job | None, script: str) -> dict[str, Any]:
             "script": script,
         }
     same = ("name", "language", "script", "cpu", "memory_mb", "pids", "log_limit_mb", "on_log_limit")
-    more = ("image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
+    more = ("streams", "image", "timeout_seconds", "network", "queue", "log_keep_days", "log_keep_runs", "revision")
     rest = ("run_keep_days", "run_keep_runs", "read_only_root", "enabled")
     values = {name: getattr(job, name) for name in (*same, *more, *rest)}
     values["launch_env_text"] = " ".join(job.launch_env)

@@ -54,6 +54,13 @@ class OnLogLimit(models.TextChoices):
     DROP = "drop", "Drop the rest"
 
 
+class Streams(models.TextChoices):
+    """How a script's stdout and stderr reach its log."""
+
+    SEPARATE = "separate", "Separate"
+    MERGED = "merged", "Merged"
+
+
 class Job(models.Model):
     """A script and all that decides how it runs. `slug` names it in addresses and in the API."""
 
@@ -72,6 +79,7 @@ class Job(models.Model):
     pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
     log_limit_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("log_limit_mb")])
     on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
+    streams = models.CharField(max_length=8, choices=Streams.choices, default=Streams.SEPARATE)
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
     # Names of variables that every launch may set, also with the right to run only.
     launch_env = models.JSONField(default=list, blank=True, validators=[validate_names])
@@ -112,6 +120,10 @@ class Job(models.Model):
             models.CheckConstraint(
                 condition=models.Q(on_log_limit__in=[each.value for each in OnLogLimit]),
                 name="job_on_log_limit_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(streams__in=[each.value for each in Streams]),
+                name="job_streams_is_known",
             ),
         ]
 

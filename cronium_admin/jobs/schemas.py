@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, Network, OnLogLimit
+from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
 
@@ -24,6 +24,10 @@ EGRESS = (
 ON_LOG_LIMIT = (
     "What happens to a run whose log reaches its limit. `stop`: it is stopped and ends as `failed`, `output_limit`. "
     "`drop`: the rest of the log is dropped and counted, and the script runs on."
+)
+STREAMS = (
+    "How stdout and stderr reach the log. `separate`: by a pipe each; every line has its stream, the order of lines "
+    "of different streams is not exact. `merged`: by one pipe; the order is exact, and all lines are of stdout."
 )
 LAUNCH_ENV = (
     "The variables that a launch may set with the right to run only. Everybody who may run the job decides their "
@@ -79,6 +83,7 @@ class JobOut(JobItem):
     pids: int | None
     log_limit_mb: int | None
     on_log_limit: OnLogLimit = Field(description=ON_LOG_LIMIT)
+    streams: Streams = Field(description=STREAMS)
     log_keep_days: int | None = Field(description=KEEP_DAYS)
     log_keep_runs: int | None = Field(description=KEEP_RUNS)
     run_keep_days: int | None = Field(description=RUN_KEEP_DAYS)
@@ -101,6 +106,7 @@ class JobOut(JobItem):
             pids=job.pids,
             log_limit_mb=job.log_limit_mb,
             on_log_limit=OnLogLimit(job.on_log_limit),
+            streams=Streams(job.streams),
             log_keep_days=job.log_keep_days,
             log_keep_runs=job.log_keep_runs,
             run_keep_days=job.run_keep_days,
@@ -125,6 +131,7 @@ class JobPatch(BaseModel):
     pids: StrictInt | None = OMITTED
     log_limit_mb: StrictInt | None = OMITTED
     on_log_limit: Annotated[OnLogLimit, Field(description=ON_LOG_LIMIT)] = OMITTED
+    streams: Annotated[Streams, Field(description=STREAMS)] = OMITTED
     env: dict[str, StrictStr] = OMITTED
     launch_env: Annotated[list[StrictStr], Field(description=LAUNCH_ENV)] = OMITTED
     secrets: list[StrictStr] = OMITTED

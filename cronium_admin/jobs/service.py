@@ -26,7 +26,8 @@ from cronium_admin.secrets.service import missing
 DECIDES_THE_RUN = frozenset(
     {
         *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
-        *("log_limit_mb", "on_log_limit", "timeout_seconds", "network", "egress", "queue", "read_only_root", "input"),
+        *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
+        *("queue", "read_only_root", "input"),
     }
 )
 _KEEPING = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}

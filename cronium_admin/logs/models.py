@@ -67,6 +67,18 @@ class LogHead(models.Model):
     def __str__(self) -> str:
         return f"{self.run_id}: {self.lines} lines"
 
+    @property
+    def stored_lines(self) -> tuple[int, int]:
+        """How many stored lines are of stdout, and of stderr.
+
+        A line that was split, or had no end, has no newline of its own in the cursors: of logs with both streams it
+        counts as one of stdout.
+        """
+        if not self.stdout_bytes:
+            return 0, self.lines
+        stderr = max(self.stderr_lines, 1 if self.stderr_bytes else 0)
+        return self.lines - stderr, stderr
+
 
 class LogGap(models.Model):
     """A place, after line `after_seq`, where the engine itself lost output, or a long line was split; and why."""

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, OnLogLimit
+from cronium_admin.jobs.models import Job, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.json_text import JsonTextField
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
@@ -95,6 +95,7 @@ class Run(models.Model):
     pids = models.PositiveIntegerField()
     log_limit_mb = models.PositiveIntegerField(default=default_log_limit_mb)
     on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
+    streams = models.CharField(max_length=8, choices=Streams.choices, default=Streams.SEPARATE)
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
     egress = models.JSONField(default=list)  # patterns host:port, for network egress

@@ -21,7 +21,7 @@ from cronium_admin.secrets.service import missing
 
 SNAPSHOT = (
     *("job_revision", "language", "script", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
-    *("memory_mb", "pids", "log_limit_mb", "on_log_limit"),
+    *("memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
     *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
 _CUT = ("cpu", "memory_mb", "pids", "timeout_seconds")

@@ -46,6 +46,7 @@ class RunItem(BaseModel):
     profile: str
     limits: LimitsOut
     on_log_limit: str = Field(description="What happens when its log reaches its limit: stop or drop.")
+    streams: str = Field(description="separate, or merged: stderr went to stdout, in the exact order.")
     timeout_seconds: int
     network: str = Field(description="isolated, none, egress or open.")
     queue: str = Field(description="Which hosts may take it.")
@@ -72,7 +73,7 @@ class RunItem(BaseModel):
     def facts(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
-            *("on_log_limit", "timeout_seconds", "network", "queue", "read_only_root", "host"),
+            *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
             *("finished_at", "cancel_requested_at", "peak_memory_bytes", "log_lines", "log_bytes", "log_digest"),
             *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),

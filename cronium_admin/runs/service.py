@@ -172,6 +172,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "profile_name": profile.name,
         "log_limit_mb": limits.log_limit_mb if overrides.log_limit_mb is None else log_limit(overrides.log_limit_mb),
         "on_log_limit": job.on_log_limit,
+        "streams": job.streams,
         "network": job.network,
         "egress": job.egress if job.network == Network.EGRESS else [],
         "queue": job.queue,

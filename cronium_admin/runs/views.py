@@ -192,6 +192,7 @@ def _again(run: Run) -> dict[str, Any]:
 def _context(run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
     head_lines = head.lines if head else run.log_lines
+    stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
     steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, timezone.now())
     return {
         "run": run,
@@ -201,6 +202,8 @@ def _context(run: Run) -> dict[str, Any]:
         "events": run.events.all(),
         "phases": steps,
         "head_lines": head_lines,
+        "stdout_lines": stdout_lines,
+        "stderr_lines": stderr_lines,
         "sealed": bool(run.log_digest) or not (run.started_at or head_lines),  # one that never began wrote nothing
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,

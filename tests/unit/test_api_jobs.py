@@ -23,6 +23,7 @@ WHOLE: dict[str, Any] = {
     "pids": 60,
     "log_limit_mb": 5,
     "on_log_limit": "drop",
+    "streams": "merged",
     "env": {"REGION": "north", "EMPTY": ""},
     "timeout_seconds": 90,
     "network": "isolated",

@@ -150,6 +150,14 @@ def log_limit(value: Any) -> str:
     return f"{memory(value.limits.log_limit_mb)}, {then}"
 
 
+@register.filter
+def streams(value: Any) -> str:
+    """How stdout and stderr of a job or run reach its log."""
+    if value.streams == "merged":
+        return "merged into stdout, in exact order"
+    return "stdout and stderr apart"
+
+
 @register.simple_tag
 def when(at: datetime | None, exact: bool = False) -> SafeString | str:
     """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""

@@ -8,6 +8,7 @@ import { drawGap, drawLine, stamp } from "./row.js";
 import { Source } from "./source.js";
 import { Stage } from "./stage.js";
 import { SILENCE_MS, SILENT, statusLine } from "./status.js";
+import { StreamCounts } from "./streams.js";
 import { Voice } from "./voice.js";
 
 const NONE = () => [];
@@ -18,7 +19,7 @@ export class Viewer {
   constructor(panel, { onStatus, onEnd }) {
     Object.assign(this, { panel, data: panel.dataset, onStatus, onEnd });
     const part = (name) => panel.querySelector(`[data-log="${name}"]`);
-    this.parts = Object.fromEntries(["scroll", "spacer", "block", "empty", "status", "toast", "say"].map((name) => [name, part(name)]));
+    this.parts = Object.fromEntries(["scroll", "spacer", "block", "empty", "status", "toast", "say", "order", "errors"].map((name) => [name, part(name)]));
     this.live = this.data.live === "true";
     this.startMs = Number(this.data.start) || 0;
     // What the status line tells; an ended log is whole only once the server has said that it has no gap.
@@ -26,6 +27,8 @@ export class Viewer {
     this.droppedBytes = 0;
     this.whole = new Set(); // lines that are shown to their end
     this.voice = new Voice({ ...this.parts, sprite: this.data.sprite });
+    const { lines, stdoutLines, stderrLines, streams } = this.data;
+    this.counts = new StreamCounts({ lines: Number(lines), stdout: Number(stdoutLines), stderr: Number(stderrLines), merged: streams === "merged" });
     this.source = new Source(this.data.api, (gaps) => this.#answered(gaps));
     this.stage = this.#stage(Number(this.data.lines));
     this.finder = this.#finder(part("find-bar"));
@@ -149,9 +152,21 @@ export class Viewer {
   #take(lines, partials) {
     this.reader.yields();
     const fresh = this.stage.take(lines, partials);
+    if (this.counts.take(lines)) this.#counted();
     this.finder.grow(this.stage.total);
     this.#grown();
     this.reader.came(fresh);
+  }
+
+  /** More lines are known of each stream. */
+  #counted() {
+    const { counts: { stderr, isOrderInexact }, parts: { errors, order } } = this;
+    const words = stderr ? `(${stderr.toLocaleString("en")})` : "";
+    if (errors.textContent !== words) {
+      errors.textContent = words;
+      errors.parentElement.setAttribute("aria-label", `stderr ${words}`.trim());
+    }
+    if (order.hidden === isOrderInexact) order.hidden = !isOrderInexact;
   }
 
   /** Where the details come under the log, it is as high as its lines, up to the window. */
