@@ -176,7 +176,7 @@ class Server:
         """A new job; its slug."""
         self._jobs += 1
         slug = f"test-{self._jobs}"
-        values = {"name": slug, "slug": slug, "language": language, "script": script, "timeout_seconds": 60}
+        values = {"name": slug, "slug": slug, "language": language, "script": script, "timeout_seconds": 180}
         return str(self.call("POST", "/jobs", values | more, 201)["slug"])
 
     def launch(self, slug: str, body: dict[str, Any] | None = None, key: str = "") -> str:

@@ -18,7 +18,7 @@ LINES = "for n in $(seq 1 200); do echo line $n; done"
 def test_a_restored_copy_leaves_the_originals_live_runs_alone(server: Server, tmp_path: Path) -> None:
     ended = server.run(LINES)
     assert server.ended(ended)["status"] == "succeeded"
-    live = server.run(f"echo before; {GATE}; echo after")
+    live = server.run(f"echo before; {GATE}; echo after", timeout_seconds=300)
     with server.watch(live) as watch:
         watch.until_line("before")
     saved, folder = tmp_path / "saved", tmp_path / "copy"

@@ -47,9 +47,15 @@ class Pair:
 
     def noticed_after(self, began: datetime) -> float:
         """Seconds until another one acted for the host."""
-        told = [line for key in ("second", "third") for line in self.cluster.lines_of(key)]
-        at = min(line["time"] for line in told if line["message"].startswith("took over"))
-        return (datetime.fromisoformat(at) - began).total_seconds()
+        times: list[str] = []
+
+        def has_said_so() -> bool:  # the line follows the rows that it tells of
+            told = [line for key in ("second", "third") for line in self.cluster.lines_of(key)]
+            times.extend(line["time"] for line in told if line["message"].startswith("took over"))
+            return bool(times)
+
+        self.cluster.until(has_said_so)
+        return (datetime.fromisoformat(min(times)) - began).total_seconds()
 
     def adopted_after(self, began: datetime) -> float:
         """Seconds until the run was adopted the last time."""
