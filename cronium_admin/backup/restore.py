@@ -7,14 +7,11 @@ goes on as the original, which must not run any more.
 """
 
 import errno
-import fcntl
 import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,11 @@ from django.db.migrations.loader import MigrationLoader
 from cronium_admin.backup import bundle, databases
 from cronium_admin.backup.create import DATABASE, KEYS
 from cronium_admin.backup.errors import BackupError
+from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, settle_copy
+from cronium_admin.hosts.instance import IDENTITY, bind
 
 PENDING = "restore.pending"
-IDENTITY = "instance_id"
-_LOST = "This run was live when the backup was made. Nobody knows how it ended. Run it again if that is safe."
-_NOT_RUN = "This run waited when the backup was made. Run it again if that is safe."
+
 
 
 def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
@@ -43,7 +40,7 @@ def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> di
             "or give --replace: what is here now is kept in the data folder (SQLite) or removed (PostgreSQL)."
         )
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-    with _nobody_works():
+    with hold_data_folder("restore"):
         staged = Path(tempfile.mkdtemp(dir=settings.DATA_DIR, prefix="restore-"))  # 0700
         try:
             manifest = bundle.unpack(path, staged)
@@ -60,24 +57,6 @@ def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> di
 def _refuse_pending() -> None:
     if (settings.DATA_DIR / PENDING).exists():
         raise BackupError("A restoration was interrupted here. Run `manage.py restore --finish` first.")
-
-
-@contextmanager
-def _nobody_works() -> Iterator[None]:
-    """Hold the locks of this data folder's workers meanwhile."""
-    held = []
-    try:
-        for path in settings.DATA_DIR.glob("worker-*.lock"):
-            file = path.open("wb")
-            held.append(file)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise BackupError("Cronium is running on this data folder. Stop it, then restore.") from None
-        yield
-    finally:
-        for file in held:
-            file.close()
 
 
 def _check(manifest: dict[str, Any], staged: Path) -> None:
@@ -97,29 +76,16 @@ def _check(manifest: dict[str, Any], staged: Path) -> None:
 
 def _prepare(staged: Path, take_over: bool) -> None:
     """What is staged becomes what is to be: a copy with an identity of its own, or the original."""
-    identity = secrets.token_urlsafe(9)
+    identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
-    statements = [] if take_over else _settle(identity)
+    statements = [] if take_over else settle_copy(identity, RESTORED)
     if connection.vendor == "sqlite":
         databases.settle_sqlite(staged / DATABASE, statements)
     else:
         (staged / "settle.json").write_text(json.dumps(statements))
     for file in staged.iterdir():
         file.chmod(0o600)
-
-
-def _settle(identity: str) -> list[str]:
-    """SQL for both databases. What is live belongs to the original, and so do the objects of its archive."""
-    over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
-    end = f"UPDATE runs_run SET status = '{{}}', reason = 'restored', message = '{{}}', {over} WHERE status IN ({{}})"  # noqa: S608
-    return [
-        end.format("lost", _LOST, "'starting', 'running'"),
-        end.format("cancelled", _NOT_RUN, "'queued'"),
-        "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
-        f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
-        "UPDATE logs_logobject SET shared = TRUE",
-    ]
 
 
 def _write_pending(staged: Path) -> None:
@@ -165,6 +131,8 @@ def finish() -> bool:
             if old.exists():
                 _move(old, before / old.name)
         _move(staged / name, target)
+    if (settings.DATA_DIR / IDENTITY).exists():
+        bind(settings.DATA_DIR)
     pending.unlink()
     shutil.rmtree(staged, ignore_errors=True)
     if not any(before.iterdir()):

@@ -13,6 +13,7 @@ class Installation(models.Model):
     """What all processes on one database share. One row."""
 
     instance = models.CharField(max_length=40)  # the label of all that it makes on its engines
+    version = models.CharField(max_length=40, blank=True, default="")  # of the Cronium that migrated the tables last
 
     def __str__(self) -> str:
         return self.instance

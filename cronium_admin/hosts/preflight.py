@@ -2,10 +2,16 @@
 
 import socket
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import OperationalError, connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+
+from cronium_admin.command_line import describe_database_error
+from cronium_admin.hosts.instance import instance
+from cronium_admin.hosts.models import Installation
+from cronium_admin.secrets.crypto import check_keys
 
 
 def refuse_taken(host: str, port: int) -> None:
@@ -22,20 +28,62 @@ def refuse_taken(host: str, port: int) -> None:
             ) from error
 
 
-def refuse_old_tables() -> None:
-    """The database lacks a migration of this version, or can't be reached; or a restoration was interrupted."""
+def refuse_unusable_database() -> None:
+    """Whatever keeps this version from working on this data folder and database."""
     if (settings.DATA_DIR / "restore.pending").exists():
         raise CommandError("A restoration was interrupted here. Run `python manage.py restore --finish` first.")
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except OperationalError as error:
-        raise CommandError(f"The database can't be reached: {error}. Check CRONIUM_DATABASE_URL.") from error
-    if missing:
-        raise CommandError(
-            f"The database lacks {len(missing)} migrations of this version. Run `python manage.py migrate` first."
-        )
+        refuse_newer_tables(executor)
+        if missing:
+            raise CommandError(
+                f"The database lacks {len(missing)} migrations of this version. Run `python manage.py migrate` first."
+            )
+        _refuse_read_only()
+        instance()
+        check_keys()
+    except DatabaseError as error:
+        raise CommandError(describe_database_error(error)) from error
     connection.close()
+
+
+def refuse_newer_tables(executor: MigrationExecutor) -> None:
+    """Migrations that this version does not know were applied by a newer one."""
+    if newer := find_newer_migrations(executor):
+        wanted = Installation.objects.filter(pk=1).values_list("version", flat=True).first() or ""
+        later = f"Cronium {wanted}" if wanted and wanted != settings.VERSION else "a later Cronium"
+        raise CommandError(
+            f"The database is of {later}: it has the migration {newer[-1]}, which this version, {settings.VERSION}, does "
+            f"not know. Install {later} or newer, or restore a backup that this version made."
+        )
+
+
+def find_newer_migrations(executor: MigrationExecutor) -> list[str]:
+    """Applied migrations of our own apps that this version does not have."""
+    own = {config.label for config in apps.get_app_configs() if config.name.startswith("cronium_admin.")}
+    known = executor.loader.disk_migrations
+    replaced = {key for migration in known.values() for key in migration.replaces}
+    unknown = sorted(key for key in executor.loader.applied_migrations if key not in known and key not in replaced)
+    return [f"{app}.{name}" for app, name in unknown if app in own]
+
+
+def _refuse_read_only() -> None:
+    """Nothing could be stored, not even a sign-in."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone()[0] == "on":
+                raise CommandError(
+                    "The database is read-only. Name the primary server in CRONIUM_DATABASE_URL, or turn "
+                    "default_transaction_read_only off."
+                )
+        else:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                cursor.execute("UPDATE django_migrations SET name = name WHERE id = 0")
+            finally:
+                cursor.execute("ROLLBACK")
 
 
 def refuse_single_process_parts() -> None:

@@ -5,11 +5,13 @@ Says which part failed and never why: the answer is open to everybody, the reaso
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
@@ -17,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from cronium_admin.command_line import own_places
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.checks.services import layer_round_trip
 from cronium_admin.hosts.models import Host
@@ -25,6 +28,7 @@ log = logging.getLogger("cronium.ready")
 SHARED_SECONDS = 1.0
 PART_SECONDS = 2.0
 REDIS_SECONDS = 1.0
+LEAST_FREE_BYTES, LEAST_FREE_SHARE = 64 * 1024 * 1024, 0.02  # the lesser of both
 BEAT = timedelta(seconds=30)
 
 _migrated: frozenset[tuple[str, str]] | None = None
@@ -65,9 +69,23 @@ def _runner() -> bool:
     return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=timezone.now() - BEAT).exists()
 
 
+def _disk() -> bool:
+    """There is room to store something: in the data folder, and where a SQLite database lies."""
+    places = [place if place.is_dir() else place.parent for place in own_places()]
+    return all(_has_room(place) for place in places)
+
+
+def _has_room(folder: Path) -> bool:
+    found = os.statvfs(folder)
+    free, whole = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    has_names = found.f_files == 0 or found.f_favail > 0  # some file systems count none
+    return free >= min(LEAST_FREE_BYTES, whole * LEAST_FREE_SHARE) and has_names
+
+
 PARTS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "migrations": _migrations,
+    "disk": _disk,
     "broker": _broker,
     "channel_layer": _channel_layer,
     "runner": _runner,

@@ -17,6 +17,8 @@ WORDS = {
     "secret_unavailable": "secret unavailable",
     "internal_error": "internal error",
     "not_delivered": "script not delivered",
+    "restored": "restored from a backup",
+    "copied": "the installation was copied",
     "host_gone": "host gone",
     "tampered": "container changed from outside",
 }

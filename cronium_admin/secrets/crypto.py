@@ -18,6 +18,11 @@ def _keys() -> list[Fernet]:
     return [Fernet(fernet_key(part)) for part in given.split(",") if part.strip()]
 
 
+def check_keys() -> None:
+    """Raises DataFolderError for a key file that can't be used; at the start, before a person needs it."""
+    _keys()
+
+
 def encrypt(name: str, value: str) -> str:
     """A token for the database. It opens for this `name` alone, so that rows can't be exchanged."""
     return _keys()[0].encrypt(f"{name}\0{value}".encode()).decode()

@@ -64,7 +64,6 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
     """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
     preflight.refuse_taken(host, port)
-    preflight.refuse_old_tables()
     collect()
     server = _Server(
         uvicorn.Config(
@@ -105,6 +104,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        preflight.refuse_unusable_database()
         worker, keeper = Worker(options["host_name"]), Keeper(sweep)
         lifespan.on_start += [worker.start, keeper.start]
         lifespan.on_stop += [lambda: _stop(worker), keeper.stop]

@@ -15,6 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
+        preflight.refuse_unusable_database()
         for one in (recovery.Sweeper(), Keeper(sweep)):
             lifespan.on_start.append(one.start)
             lifespan.on_stop.append(one.stop)

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
+from cronium_admin.edge.connections import raise_descriptor_limit
 from cronium_admin.hosts import preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.management.commands.serve import announce
@@ -54,7 +55,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
-        preflight.refuse_old_tables()
+        preflight.refuse_unusable_database()
+        raise_descriptor_limit()
         worker = Worker(options["host"], options["queues"])
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,0 +1,117 @@
+"""Gives a copy of an installation an identity of its own, or the original's: after a restoration, or by command.
+
+A copy touches nothing that the original runs. Its rows of live runs are about the original's containers, so they end.
+"""
+
+import fcntl
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from cronium_admin.backup.errors import BackupError
+from cronium_admin.hosts.instance import IDENTITY, bind
+from cronium_admin.hosts.models import Host
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How the copy was made, for the runs that were live then."""
+
+    reason: str
+    words: str
+
+
+RESTORED = Origin("restored", "when the backup was made")
+COPIED = Origin("copied", "when this installation was copied from its original")
+
+
+def make_identity() -> str:
+    return secrets.token_urlsafe(9)
+
+
+def settle_copy(identity: str, origin: Origin) -> list[str]:
+    """SQL for both databases. What is live belongs to the original, and so do the objects of its archive."""
+    lost = f"This run was live {origin.words}. Nobody knows how it ended. Run it again if that is safe."
+    not_run = f"This run waited {origin.words}. Run it again if that is safe."
+    over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
+    end = (
+        f"UPDATE runs_run SET status = '{{}}', reason = '{origin.reason}', message = '{{}}', {over} "  # noqa: S608
+        "WHERE status IN ({})"
+    )
+    return [
+        end.format("lost", lost, "'starting', 'running'"),
+        end.format("cancelled", not_run, "'queued'"),
+        "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
+        f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
+        "UPDATE logs_logobject SET shared = TRUE",
+    ]
+
+
+@contextmanager
+def hold_data_folder(then: str) -> Iterator[None]:
+    """Hold the locks of this data folder's workers meanwhile; BackupError while one runs."""
+    held = []
+    try:
+        for path in settings.DATA_DIR.glob("worker-*.lock"):
+            file = path.open("wb")
+            held.append(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BackupError(f"Cronium is running on this data folder. Stop it, then {then}.") from None
+        yield
+    finally:
+        for file in held:
+            file.close()
+
+
+def take_new_identity() -> tuple[str, int]:
+    """Make this installation a copy with an identity of its own: the identity, and how many live runs ended here.
+
+    May be repeated after it was interrupted: the identity changes last, and until then the copy does not start.
+    """
+    with hold_data_folder("give it a new identity"):
+        if connection.vendor != "sqlite":
+            _refuse_live_hosts()
+        identity, ended = make_identity(), 0
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in settle_copy(identity, COPIED):
+                cursor.execute(statement)
+                ended += cursor.rowcount if "runs_run" in statement else 0
+        if connection.vendor == "sqlite":
+            _write_identity(identity)
+    return identity, ended
+
+
+def take_over() -> None:
+    """Go on as the original, which must not run any more."""
+    if connection.vendor != "sqlite":
+        raise BackupError("The identity is a row of the database, which belongs to no folder: there is nothing to take.")
+    if not (settings.DATA_DIR / IDENTITY).exists():
+        raise BackupError("This data folder has no identity yet; it gets one at the first start.")
+    with hold_data_folder("take over"):
+        bind(settings.DATA_DIR)
+
+
+def _refuse_live_hosts() -> None:
+    names = list(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
+    if names:
+        raise BackupError(
+            f"Workers use this database: {', '.join(names[:5])}. Stop them, wait 20 seconds, then try again. A copied "
+            "database needs its new identity before its first worker starts."
+        )
+
+
+def _write_identity(identity: str) -> None:
+    """Whole, under its name: between the two steps the folder is taken for a copy, and the command is repeated."""
+    made = settings.DATA_DIR / f".{IDENTITY}-new"
+    made.unlink(missing_ok=True)
+    made.touch(0o600)
+    made.write_text(identity)
+    made.replace(settings.DATA_DIR / IDENTITY)
+    bind(settings.DATA_DIR)

@@ -1,0 +1,48 @@
+"""`manage.py instance`: which installation this is, for a data folder or database that was copied."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from cronium_admin.backup import identity
+from cronium_admin.backup.errors import BackupError
+from cronium_admin.hosts.instance import CopiedInstance, instance
+
+
+class Command(BaseCommand):
+    help = "Shows the identity of this installation, gives a copy one of its own, or lets it take the original's over."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("show", help="the identity, and whether it belongs to this data folder")
+        actions.add_parser("new", help="the original goes on: this copy gets an identity of its own")
+        actions.add_parser("take-over", help="the original never runs again: this copy goes on as the original")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            {"show": self.show, "new": self.take_new, "take-over": self.take_over}[options["action"]]()
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+
+    def show(self) -> None:
+        try:
+            name = instance()
+        except CopiedInstance as error:
+            raise CommandError(str(error)) from error
+        where = f"the data folder {settings.DATA_DIR}" if connection.vendor == "sqlite" else "the database"
+        self.stdout.write(f"Instance {name}, which belongs to {where}.")
+
+    def take_new(self) -> None:
+        name, ended = identity.take_new_identity()
+        self.stdout.write(
+            f"This installation is instance {name} now. {ended} runs that were live or waited when it was copied have "
+            "ended here; the original goes on with them."
+        )
+
+    def take_over(self) -> None:
+        identity.take_over()
+        self.stdout.write("This data folder goes on as the original, with its live runs. The original must not run.")

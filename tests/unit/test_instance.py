@@ -1,0 +1,135 @@
+"""A copied data folder is noticed before it acts, and takes an identity of its own or the original's."""
+
+import os
+import shutil
+import sqlite3
+from collections import namedtuple
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cronium_admin.hosts import instance as module
+from cronium_admin.ops import ready
+from tests.unit.test_backup import SEED, rows
+from tests.unit.test_data_folder import manage, refused
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    folder = tmp_path / "original"
+    manage(folder, "migrate", "-v0")
+    assert manage(folder, "shell", "-v0", "-c", SEED).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("command", [["serve"], ["reap"], ["instance", "show"]])
+def test_a_copy_is_refused_and_its_original_is_not(original: Path, tmp_path: Path, command: list[str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    said = refused(manage(copy, *command, CRONIUM_PORT="0" if command == ["reap"] else "39871"))
+    assert "is a copy" in said
+    assert "manage.py instance new" in said
+    assert "manage.py instance take-over" in said
+    assert manage(original, "instance", "show").returncode == 0
+
+
+def test_a_new_identity_ends_what_was_live(original: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    done = manage(copy, "instance", "new")
+    assert done.returncode == 0, done.stderr
+    assert manage(copy, "instance", "show").returncode == 0
+    assert (copy / "instance_id").read_text() != (original / "instance_id").read_text()
+    query = "SELECT status, reason FROM runs_run ORDER BY number"
+    over = [("succeeded", ""), ("lost", "copied"), ("lost", "copied"), ("cancelled", "copied")]
+    assert rows(copy, query) == over
+    assert [status for status, _ in rows(original, query)] == ["succeeded", "running", "starting", "queued"]
+    assert rows(copy, "SELECT owner FROM hosts_host") == [("",)]
+
+
+def test_taken_over_it_goes_on_as_the_original(original: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    assert manage(copy, "instance", "take-over").returncode == 0
+    assert manage(copy, "instance", "show").returncode == 0
+    assert (copy / "instance_id").read_text() == (original / "instance_id").read_text()
+    assert rows(copy, "SELECT count(*) FROM runs_run WHERE status = 'running'") == [(1,)]
+
+
+def test_what_happens_to_a_folder_that_stays_asks_no_question(original: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    original.rename(moved)
+    assert manage(moved, "instance", "show").returncode == 0
+    (moved / "instance_id").chmod(0o644)  # changes the time, and the start mends it
+    assert manage(moved, "instance", "show").returncode == 0
+
+
+def test_the_machine_counts_and_containers_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "instance_id").write_text("abcdefgh")
+    machine = tmp_path / "machine-id"
+    monkeypatch.setattr(module, "_MACHINE_IDS", (machine,))
+    monkeypatch.setattr(module, "_MARKS_OF_CONTAINERS", ())
+    machine.write_text("one\n")
+    module.bind(tmp_path)
+    assert module.find_move(tmp_path) is None
+    machine.write_text("two\n")
+    assert "another machine" in str(module.find_move(tmp_path))
+    monkeypatch.setattr(module, "_MARKS_OF_CONTAINERS", (tmp_path,))
+    assert module.find_move(tmp_path) is None
+    (tmp_path / module.PLACE).write_text("")
+    assert "another folder" in str(module.find_move(tmp_path))
+
+
+def test_older_software_refuses_a_newer_database(original: Path) -> None:
+    with closing(sqlite3.connect(original / "cronium.sqlite3")) as database, database:
+        row = ("jobs", "9999_later", "2030-01-01")
+        database.execute("INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, ?)", row)
+        database.execute("UPDATE hosts_installation SET version = '7.5'")
+    for command in (["serve"], ["worker"], ["web"]):
+        env = {"CRONIUM_REDIS_URL": "redis://127.0.0.1:9", "CRONIUM_PORT": "39872"}
+        said = refused(manage(original, *command, **env))
+        assert "Cronium 7.5" in said
+        assert "jobs.9999_later" in said
+    assert manage(original, "migrate", "-v0").returncode == 0
+    assert rows(original, "SELECT version FROM hosts_installation") == [("7.5",)], "an old `migrate` claims nothing"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; see the next")
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "can't be used" in refused(manage(tmp_path / "data", "migrate"))
+
+
+def test_a_folder_that_can_be_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "can't be used" in refused(manage(tmp_path / "file", "serve"))
+    assert "can't be used" in refused(manage(Path("/proc/cronium"), "serve"))
+
+
+def test_an_empty_key_file_stops_the_start(original: Path) -> None:
+    for name in ("secret_key", "instance_id", "encryption_key"):
+        kept = (original / name).read_text()
+        (original / name).write_text("")
+        said = refused(manage(original, "serve", CRONIUM_PORT="39873"))
+        assert f"{original / name} can't be used: it is empty" in said
+        (original / name).write_text(kept)
+
+
+Found = namedtuple("Found", "f_bavail f_frsize f_blocks f_files f_favail")
+
+
+@pytest.mark.parametrize(
+    ("found", "fits"),
+    [
+        (Found(10**6, 4096, 10**7, 100, 50), True),
+        (Found(0, 4096, 10**7, 100, 50), False),
+        (Found(10**6, 4096, 10**7, 100, 0), False),
+        (Found(10**6, 4096, 10**7, 0, 0), True),
+        (Found(7000, 4096, 8192, 100, 50), True),
+        (Found(20, 4096, 8192, 100, 50), False),
+    ],
+)
+def test_a_full_disk_is_not_ready(found: Found, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ready.os, "statvfs", lambda place: found)
+    assert ready.PARTS["disk"]() is fits
