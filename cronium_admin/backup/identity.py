@@ -91,7 +91,9 @@ def take_new_identity() -> tuple[str, int]:
 def take_over() -> None:
     """Go on as the original, which must not run any more."""
     if connection.vendor != "sqlite":
-        raise BackupError("The identity is a row of the database, which belongs to no folder: there is nothing to take.")
+        raise BackupError(
+            "The identity is a row of the database, which belongs to no folder: there is nothing to take."
+        )
     if not (settings.DATA_DIR / IDENTITY).exists():
         raise BackupError("This data folder has no identity yet; it gets one at the first start.")
     with hold_data_folder("take over"):

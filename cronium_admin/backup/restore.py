@@ -29,7 +29,6 @@ from cronium_admin.hosts.instance import IDENTITY, bind
 PENDING = "restore.pending"
 
 
-
 def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
     """Put the backup in the place of this installation; its manifest. Raises BackupError, and then nothing has changed,
     unless it says that the restoration is to be finished."""

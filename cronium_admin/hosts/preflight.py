@@ -54,8 +54,8 @@ def refuse_newer_tables(executor: MigrationExecutor) -> None:
         wanted = Installation.objects.filter(pk=1).values_list("version", flat=True).first() or ""
         later = f"Cronium {wanted}" if wanted and wanted != settings.VERSION else "a later Cronium"
         raise CommandError(
-            f"The database is of {later}: it has the migration {newer[-1]}, which this version, {settings.VERSION}, does "
-            f"not know. Install {later} or newer, or restore a backup that this version made."
+            f"The database is of {later}: it has the migration {newer[-1]}, which this version, {settings.VERSION}, "
+            f"does not know. Install {later} or newer, or restore a backup that this version made."
         )
 
 

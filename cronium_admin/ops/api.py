@@ -59,7 +59,7 @@ def health(request: HttpRequest) -> HealthOut:
     "/ready", auth=None, response={200: ReadyOut, 503: ReadyOut}, url_name="ready", summary="Can it do its work?"
 )
 def ready(request: HttpRequest) -> Status[ReadyOut]:
-    """200 when database, tables, disk, broker, channel layer and the worker inside answer; 503 and which one does not."""
+    """200 when database, tables, disk, broker, channel layer and worker answer; 503 and which one does not."""
     parts = readiness.parts()
     whole = all(parts.values())
     told = {name: "ok" if fine else "failed" for name, fine in parts.items()}

@@ -1,7 +1,9 @@
 """A restore drill: beside the original, which goes on with its runs on the same engine; and on PostgreSQL."""
 
 import os
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -30,6 +32,27 @@ def test_a_restored_copy_leaves_the_originals_live_runs_alone(server: Server, tm
         told = copy.get(live)
         assert (told["status"], told["reason"]) == ("lost", "restored")
         assert copy.text(ended) == server.text(ended)
+        assert copy.ended(copy.run("echo the copy works", name="Of the copy", slug="of-the-copy"))["exit_code"] == 0
+        time.sleep(15)  # its reaper and its recovery have looked by now
+        assert server.get(live)["status"] == "running"
+        server.open_gate(live)
+        assert server.ended(live)["status"] == "succeeded"
+        assert server.text(live) == b"before\nafter\n"
+
+
+def test_a_copied_data_folder_kills_no_run_of_its_original(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server, folder = serve(), tmp_path / "copy"
+    live = server.run(f"echo before; {GATE}; echo after")
+    with server.watch(live) as watch:
+        watch.until_line("before")
+    shutil.copytree(server.folder, folder)
+    copy = Server(folder, server.token, CRONIUM_SUBNET_POOL=OTHER_POOL)
+    with pytest.raises(AssertionError, match="is a copy"):
+        manage(copy.env, "serve")
+    assert server.get(live)["status"] == "running"
+    manage(copy.env, "instance", "new")
+    with running(copy):
+        assert copy.get(live)["status"] == "lost"
         assert copy.ended(copy.run("echo the copy works", name="Of the copy", slug="of-the-copy"))["exit_code"] == 0
         time.sleep(15)  # its reaper and its recovery have looked by now
         assert server.get(live)["status"] == "running"

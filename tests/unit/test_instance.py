@@ -27,7 +27,7 @@ def original(tmp_path: Path) -> Path:
 def test_a_copy_is_refused_and_its_original_is_not(original: Path, tmp_path: Path, command: list[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(original, copy)
-    said = refused(manage(copy, *command, CRONIUM_PORT="0" if command == ["reap"] else "39871"))
+    said = refused(manage(copy, *command, CRONIUM_PORT="39871"))
     assert "is a copy" in said
     assert "manage.py instance new" in said
     assert "manage.py instance take-over" in said
