@@ -34,8 +34,8 @@ def instance() -> str:
     name = stored_secret(settings.DATA_DIR, IDENTITY)
     if (moved := find_move(settings.DATA_DIR)) is not None:
         raise CopiedInstance(
-            f"The data folder {settings.DATA_DIR} is a copy: {moved}. Both would take each other's containers for "
-            "their own. If the original goes on, run `python manage.py instance new` here: the copy gets an identity of its "
+            f"The data folder {settings.DATA_DIR} is a copy: {moved}. Both would remove each other's containers. "
+            "If the original goes on, run `python manage.py instance new` here: the copy gets an identity of its "
             "own, and runs that were live when it was made are lost in it. If the original never runs again, run "
             "`python manage.py instance take-over`."
         )
