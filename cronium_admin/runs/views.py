@@ -178,7 +178,7 @@ def _read_time(text: str) -> datetime | None:
 
 
 def _run(pk: UUID) -> Run:
-    rows = Run.objects.select_related("job", "parent", "created_by", "log_head", "sandbox_table")
+    rows = Run.objects.select_related("job", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
     long = [f"{table}__{name}" for table in ("job", "parent") for name in ("env", "input")] + ["job__script"]
     return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
 

@@ -47,6 +47,9 @@ def test_the_mark_and_the_count_come_while_the_run_goes_on(
     server.open_gate(run_id, "go")
     expect(page.get_by_role("button", name=re.compile(r"^stderr \(3\)$"))).to_be_visible()
     expect(logview.status(page)).to_have_text("4 lines, complete")
+    digest = server.ended(run_id)["log_digest"]
+    state = page.locator("[data-log=status]")
+    expect(state).to_have_attribute("title", f"Every line is stored. SHA-256 of the log: {digest}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     foot, mark = page.locator(".log-foot").bounding_box(), _mark(page).bounding_box()
     assert foot

@@ -90,7 +90,7 @@ def language(name: str) -> SafeString:
 
 
 @register.filter
-def length(value: timedelta | None) -> str:
+def duration(value: timedelta | None) -> str:
     """How long, for a person: 380 ms, 12.3 s, 2:05, 1:02:05."""
     if value is None:
         return ""
@@ -107,7 +107,7 @@ def length(value: timedelta | None) -> str:
 @register.filter
 def taken(run: Any) -> str:
     """How long an ended run took, from the start of its script, or from its launch if it never started."""
-    return length(run.finished_at - (run.started_at or run.created_at))
+    return duration(run.finished_at - (run.started_at or run.created_at))
 
 
 @register.filter

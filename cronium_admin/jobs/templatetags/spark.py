@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from cronium_admin.access.templatetags.ui import STATES, length, state_of
+from cronium_admin.access.templatetags.ui import STATES, duration, state_of
 
 register = template.Library()
 SLOTS, STEP, HEIGHT = 20, 8, 20
@@ -29,7 +29,7 @@ SHAPES = {
 def _cell(slug: str, place: int, run: Any) -> tuple[str, int, str, str, str]:
     """Address, x, state, outline and words of one run."""
     name = state_of(run)
-    took = f", {length(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
+    took = f", {duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
     words = f"#{run.number} {STATES[name][1]}{took}, {run.created_at:%Y-%m-%d %H:%M} UTC"
     return reverse("jobs:numbered", args=[slug, run.number]), place * STEP, name, SHAPES.get(name, _HALF), words
 

@@ -22,8 +22,14 @@ if (panel) {
     });
   };
 
+  /** As the page's own badge says it: what failed inside Cronium after the script began did start. */
+  const name = (status) => {
+    const isBroken = status === "errored" && viewer.startMs;
+    document.title = `${isBroken ? "System error" : words[status] || status} · ${title}`;
+  };
+
   const news = (message) => {
-    if (message.status) document.title = `${words[message.status] || message.status} · ${title}`;
+    if (message.status) name(message.status);
     const key = [message.status, message.phase, message.reason, message.message, message.output_at, message.condition].join("|");
     const first = seen === "";
     // The page was made before the socket was open: what a live run has set since is asked for.
@@ -38,7 +44,7 @@ if (panel) {
       news(message);
       if (message.status === "running" && !viewer.startMs) viewer.began(Date.now()); // about; the page's head knows it
     },
-    onEnd: (message) => { shown = message.status || shown; document.title = `${words[shown] || shown} · ${title}`; refresh(); },
+    onEnd: (message) => { shown = message.status || shown; name(shown); refresh(); },
   });
   // A long output that is open stays open when the script sets it again.
   let opened = false;

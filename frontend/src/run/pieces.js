@@ -33,13 +33,19 @@ export function cut(pieces, links, matches) {
   return out;
 }
 
+const isHigh = (code) => code >= 0xd800 && code < 0xdc00;
+const isLow = (code) => code >= 0xdc00 && code < 0xe000;
+
+/** `end`, or one less where a character of two units would be cut there. */
+const wholeTo = (text, end) => (isHigh(text.charCodeAt(end - 1)) && isLow(text.charCodeAt(end)) ? end - 1 : end);
+
 /** The first `room` characters of `pieces`, in `most` pieces at most; whether that is all, and how many there are. */
 export function clip(pieces, room, most) {
   const out = [];
   let length = 0;
   for (const piece of pieces) {
     if (out.length === most || length >= room) return { pieces: out, all: false, length };
-    const text = piece.text.slice(0, room - length);
+    const text = piece.text.slice(0, wholeTo(piece.text, room - length));
     out.push(text === piece.text ? piece : { ...piece, text });
     length += text.length;
     if (text !== piece.text) return { pieces: out, all: false, length };

@@ -195,6 +195,7 @@ export class Viewer {
     this.log.gone = message.pruned ?? "";
     this.log.hostGone = message.status === "lost";
     this.log.sealed = this.#sealed(message);
+    this.data.digest = message.digest ?? "";
     this.droppedBytes = Number(message.dropped_bytes) || 0;
     this.stage.grow();
     this.reader.looks();
@@ -274,5 +275,7 @@ export class Viewer {
     const said = statusLine({ ...this.log, total: stage.total, ...tally(stage.gaps, this.droppedBytes), filter: filter || null });
     this.voice.status(said, aloud || (said.kind === "gap" && this.kind !== "gap"), mute);
     this.kind = said.kind;
+    const { digest } = this.data;
+    this.parts.status.title = said.kind === "good" && digest ? `Every line is stored. SHA-256 of the log: ${digest}` : "";
   }
 }
