@@ -55,6 +55,11 @@ cd /
 umount -l /.old
 export HOME=/root TMPDIR=/state PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ip link set lo up
+ip link add out0 type veth peer name out1 # a host has an address and a way out; this one leads nowhere
+ip addr add 198.51.100.1/24 dev out0
+ip link set out0 up
+ip link set out1 up
+ip route add default via 198.51.100.2
 sysctl -qw net.ipv4.ip_forward=1 2>/dev/null || echo 1 >/proc/sys/net/ipv4/ip_forward
 dockerd -H unix:///state/docker.sock --data-root /state/data --exec-root /state/exec --pidfile /state/docker.pid &
 wait $!

@@ -231,6 +231,12 @@ def test_the_network_is_internal_and_the_host_has_no_address_on_it(seen: Seen) -
     assert {"runtime-api", "runtime"} <= set(aliases)
 
 
+def test_a_newer_engine_is_asked_for_an_isolated_gateway(server: Server, seen: Seen) -> None:
+    is_newer = int(server.docker.version()["Version"].partition(".")[0]) >= 28
+    mode = seen.network["Options"].get("com.docker.network.bridge.gateway_mode_ipv4")
+    assert mode == ("isolated" if is_newer else None)
+
+
 def test_the_host_does_not_answer_from_inside(server: Server) -> None:
     """A listener on every address of the host; the script tries the gateway's address and the host's others."""
     import socket
