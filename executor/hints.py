@@ -33,10 +33,24 @@ def _explain_module(found: re.Match[str], where: Surroundings) -> str:
     return f"The module {found['name']} is not in the image {where.image}. Choose an image that has it for the job."
 
 
+def _usual_port(found: re.Match[str]) -> str:
+    """The port that the program which could not resolve a name would have connected to."""
+    if "could not translate host name" in found[0]:
+        return "5432"  # psql and what else uses libpq
+    return "22" if "hostname" in found[0] else "80" if "http://" in found.string else "443"
+
+
+def _explain_refusal(found: re.Match[str], where: Surroundings) -> str:
+    words = (
+        "The job's proxy refused the connection. Add its host:port to the job's allowed hosts, if the job may use it."
+    )
+    return words if where.network == "egress" else ""
+
+
 def _explain_host(found: re.Match[str], where: Surroundings) -> str:
     groups = found.groupdict()
     host = groups.get("host") or ""
-    port = groups.get("port") or ("22" if "hostname" in found[0] else "80" if "http://" in found.string else "443")
+    port = groups.get("port") or _usual_port(found)
     if where.network == "egress":
         listed = f" Check that the job lists {host}:{port}, and that" if host else " Check that"
         return f"The job reaches its listed hosts through a proxy only.{listed} the program uses HTTPS_PROXY."
@@ -79,6 +93,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
     (rf"could not translate host name \"(?P<host>{_HOST})\"", _explain_host),
     (rf"\blookup (?P<host>{_HOST})(?: on [\d.:]+)?: ", _explain_host),
     (r"Temporary failure in name resolution|Name or service not known|Name does not resolve", _explain_host),
+    (r"HTTP code 403 from proxy|CONNECT tunnel failed, response 403|Tunnel connection failed: 403", _explain_refusal),
     (r"Read-only file system|\bEROFS\b", _explain_read_only),
     (r"No space left on device|\bENOSPC\b", _say(_NO_SPACE)),
     (r"Permission denied|\bEACCES\b|are you root\?|must be root", _say(_NO_RIGHT)),

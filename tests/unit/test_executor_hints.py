@@ -26,7 +26,7 @@ HOSTS = {
     "Error: getaddrinfo ENOTFOUND example.org": "example.org:443",
     "Error: getaddrinfo EAI_AGAIN example.org:80": "example.org:80",
     "ssh: Could not resolve hostname example.org: Name or service not known": "example.org:22",
-    'psql: error: could not translate host name "db.example.org" to address': "db.example.org:443",
+    'psql: error: could not translate host name "db.example.org" to address': "db.example.org:5432",
     "dial tcp: lookup example.org on 127.0.0.1:53: no such host": "example.org:443",
     "socket.gaierror: [Errno -3] Temporary failure in name resolution": "list the hosts",
 }
@@ -81,3 +81,24 @@ def test_hostile_output_gives_no_more_than_a_plain_name(output: bytes) -> None:
     hint = find_hint(output, HERE)
     assert "<" not in hint
     assert len(hint) < 300
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl: (56) Received HTTP code 403 from proxy after CONNECT",
+        "curl: (56) CONNECT tunnel failed, response 403",
+        "OSError('Tunnel connection failed: 403 Forbidden')",
+    ],
+)
+def test_a_refusal_of_the_proxy_is_told_where_there_is_one(line: str) -> None:
+    told = (
+        "The job's proxy refused the connection. Add its host:port to the job's allowed hosts, if the job may use it."
+    )
+    assert find_hint(line.encode(), Surroundings("image", "egress")) == told
+    assert find_hint(line.encode(), Surroundings("image", "open")) == ""
+
+
+def test_postgres_clients_connect_to_a_port_of_their_own() -> None:
+    line = b'psql: error: could not translate host name "db.example.org" to address: Name or service not known'
+    assert "db.example.org:5432" in find_hint(line, Surroundings("image", "isolated"))

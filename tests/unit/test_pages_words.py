@@ -23,7 +23,12 @@ def page(people: dict[str, User]) -> Client:
 def test_who_cancelled_a_run_and_when(page: Client, job: Job, people: dict[str, User]) -> None:
     run, end = launch(job, None), timezone.now()
     began = end - timedelta(seconds=3.7)
-    ended = {"status": "cancelled", "message": "Cancelled; its container has been stopped.", "finished_at": end}
+    ended = {
+        "status": "cancelled",
+        "reason": "cancelled",
+        "message": "Cancelled; its container has been stopped.",
+        "finished_at": end,
+    }
     Run.objects.update(**ended, started_at=began)
     assert "its container has been stopped" in page.get(f"/runs/{run.pk}/").content.decode()
     Run.objects.update(cancel_requested_by=people["operator"])
