@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from decimal import Decimal
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
@@ -19,6 +20,10 @@ from cronium_admin.redis_url import RedisAddress, redis_address
 ROOT = Path(__file__).resolve().parent.parent
 # Of the settings and of a job's own values alike.
 MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
+# The widest range that the database stores for a limit; the settings set the ceilings within it.
+MIN_CPU, MAX_CPU = Decimal("0.05"), Decimal("99")
+MIN_MEMORY_MB, MAX_MEMORY_MB = 32, 1_000_000
+MIN_PIDS, MAX_PIDS = 10, 1_000_000
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # Docker's own names
 
 
@@ -70,6 +75,11 @@ def _default_concurrency() -> int:
     return max(2, min(4 * (os.cpu_count() or 1), by_memory))
 
 
+def _without_zeros(value: Decimal) -> Decimal:
+    """2.0 is shown as 2."""
+    return Decimal(format(value.normalize(), "f"))
+
+
 def _ssh_in_full(value: str) -> str:
     """The mistakes of an SSH address, told before anybody needs the engine."""
     parts = urlsplit(value)
@@ -107,6 +117,12 @@ class Config(BaseSettings):
     # What a host may promise to its runs: memory in MB (0: nine tenths of the engine's), and CPUs times this.
     host_memory_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     cpu_overcommit: Annotated[float, Field(ge=0.1, le=1000)] = 4.0
+    # The ceilings of every profile, job and launch.
+    max_cpu: Annotated[
+        Decimal, Field(ge=MIN_CPU, le=MAX_CPU, decimal_places=2, allow_inf_nan=False), AfterValidator(_without_zeros)
+    ] = Decimal("2")
+    max_memory_mb: Annotated[int, Field(ge=MIN_MEMORY_MB, le=MAX_MEMORY_MB)] = 2048
+    max_pids: Annotated[int, Field(ge=MIN_PIDS, le=MAX_PIDS)] = 1000
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     canary: Literal["on", "off"] = "on"

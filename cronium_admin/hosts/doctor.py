@@ -8,6 +8,7 @@ from docker.errors import DockerException
 
 from cronium_admin.hosts import canary
 from cronium_admin.hosts.checks import engine, machine, services
+from cronium_admin.hosts.checks.ceilings import ceilings
 from cronium_admin.hosts.checks.log_storage import log_storage
 from cronium_admin.hosts.checks.patient import Ask, Patient, directly
 from cronium_admin.hosts.engine import own_engine
@@ -19,6 +20,7 @@ from executor.errors import EngineError
 CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {
     "engine": engine.engine,
     "database": services.database,
+    "ceilings": ceilings,
     "images": engine.images,
     "broker": services.broker,
     "log storage": log_storage,

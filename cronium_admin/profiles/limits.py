@@ -8,28 +8,41 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from cronium_admin.config import MAX_CPU, MAX_MEMORY_MB, MAX_PIDS, MIN_CPU, MIN_MEMORY_MB, MIN_PIDS
+
 
 @dataclass(frozen=True)
 class Bound:
-    """The allowed range of one limit, both ends included; `unit` is what a person reads."""
+    """The allowed range of one limit, both ends included; `unit` is what a person reads.
+
+    `highest` is what the database stores at most. The field of CONFIG that `setting` names may lower what is allowed.
+    """
 
     field: str
     low: Decimal | int
-    high: Decimal | int
+    highest: Decimal | int
     unit: str
+    setting: str = ""
+
+    @property
+    def high(self) -> Decimal | int:
+        """The ceiling of today."""
+        ceiling: Decimal | int = getattr(settings.CONFIG, self.setting) if self.setting else self.highest
+        return ceiling
 
     def check(self, value: Decimal | int) -> None:
         """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
         if value > self.high:
-            raise ValidationError(f"{self.high:,} {self.unit} at most; this is {value:,}.", code="ceiling")
+            source = f" CRONIUM_{self.setting.upper()} sets this maximum." if self.setting else ""
+            raise ValidationError(f"{self.high:,} {self.unit} at most; this is {value:,}.{source}", code="ceiling")
         if value < self.low:
             unit = self.unit.removesuffix("s") if self.low == 1 else self.unit
             raise ValidationError(f"{self.low:,} {unit} or more; this is {value:,}.", code="floor")
 
 
-CPU = Bound("cpu", Decimal("0.05"), Decimal("2"), "CPU")
-MEMORY_MB = Bound("memory_mb", 32, 2048, "MB")
-PIDS = Bound("pids", 10, 1000, "processes")
+CPU = Bound("cpu", MIN_CPU, MAX_CPU, "CPU", "max_cpu")
+MEMORY_MB = Bound("memory_mb", MIN_MEMORY_MB, MAX_MEMORY_MB, "MB", "max_memory_mb")
+PIDS = Bound("pids", MIN_PIDS, MAX_PIDS, "processes", "max_pids")
 LOG_LIMIT_MB = Bound("log_limit_mb", 1, 1000, "MB of log")
 TIMEOUT = Bound("timeout_seconds", 1, 86_400, "seconds")
 BOUNDS = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, LOG_LIMIT_MB, TIMEOUT)}
@@ -56,8 +69,8 @@ class WithinBound:
 
 
 def constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.CheckConstraint:
-    """The same range as a constraint of the database."""
-    within = Q(**{f"{bound.field}__gte": bound.low, f"{bound.field}__lte": bound.high})
+    """The widest range that settings may allow, as a constraint of the database."""
+    within = Q(**{f"{bound.field}__gte": bound.low, f"{bound.field}__lte": bound.highest})
     if nullable:
         within |= Q(**{f"{bound.field}__isnull": True})
     return models.CheckConstraint(condition=within, name=f"{model}_{bound.field}_within_ceiling")

@@ -154,6 +154,7 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
     checks |= {"env": validate_env, "input": validate_input}
     for name, check in checks.items():
         _collect(problems, name, check, values[name])
+    _name_profile(problems, profile, job if profile is job.profile else None, overrides)
     _collect(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
     if overrides.log_limit_mb is not None:
         _collect(problems, "log_limit_mb", LOG_LIMIT_MB.check, overrides.log_limit_mb)
@@ -179,6 +180,17 @@ def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
         "runtime": profile.runtime,
         "read_only_root": job.read_only_root,
     }
+
+
+def _name_profile(problems: dict[str, list[str]], profile: Profile, job: Job | None, overrides: Overrides) -> None:
+    """Add to the problems where a limit comes from the profile: a ceiling may have been lowered since.
+
+    `job` is None where its own limits don't count.
+    """
+    for name in problems.keys() & {"cpu", "memory_mb", "pids"}:
+        if getattr(overrides, name) is None and getattr(job, name, None) is None:
+            words = f"The profile {profile.name} has this value: change it there, or choose another profile."
+            problems[name].append(words)
 
 
 def _collect(problems: dict[str, list[str]], name: str, check: Any, value: Any) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.test import Client
 
+from cronium_admin.access.models import User
+from cronium_admin.config import Config, config
 from cronium_admin.errors import Refused
+from cronium_admin.hosts.checks import ceilings
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job
 from cronium_admin.profiles.models import Profile
@@ -57,11 +61,19 @@ class TestOutside:
             assert list(answer.json()["fields"]) == [field]
             assert told in answer.json()["fields"][field][0]
 
-    def test_the_database_refuses(self, make_job: Callable[..., Job], field: str, value: Any, told: str) -> None:
-        job = make_job()
-        for query in (Job.objects.filter(pk=job.pk), Profile.objects.filter(name="small")):
-            with pytest.raises(IntegrityError), transaction.atomic():
-                query.update(**{field: value})
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("cpu", Decimal("99.01")), ("cpu", Decimal("0.04")), ("memory_mb", 1_000_001), ("memory_mb", 31)],
+        *[("pids", 1_000_001), ("pids", 9), ("log_limit_mb", 1001), ("log_limit_mb", 0)],
+    ],
+)
+def test_the_database_refuses_what_no_setting_allows(make_job: Callable[..., Job], field: str, value: Any) -> None:
+    job = make_job()
+    for query in (Job.objects.filter(pk=job.pk), Profile.objects.filter(name="small")):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            query.update(**{field: value})
 
 
 @pytest.mark.parametrize(("field", "value"), EDGES)
@@ -86,6 +98,97 @@ def test_the_seeded_profiles_are_the_contracts(db: None) -> None:
         "medium": (Decimal("1"), 1024, 250, 50),
         "large": (Decimal("2"), 2048, 1000, 50),
     }
+
+
+@pytest.fixture
+def put_ceilings(settings: Any) -> Callable[..., None]:
+    def put(**values: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update=values)
+
+    return put
+
+
+class TestCeilingsOfTheSettings:
+    @pytest.mark.parametrize(
+        ("name", "given", "made"),
+        [
+            *[("max_cpu", "16", "16"), ("max_cpu", "2.50", "2.5"), ("max_cpu", "10.0", "10"), ("max_cpu", "", "2")],
+            *[("max_memory_mb", "65536", "65536"), ("max_memory_mb", "", "2048")],
+            *[("max_pids", "20000", "20000"), ("max_pids", "", "1000")],
+        ],
+    )
+    def test_the_environment_sets_them(self, monkeypatch: pytest.MonkeyPatch, name: str, given: str, made: str) -> None:
+        monkeypatch.setenv(f"CRONIUM_{name.upper()}", given)
+        assert str(getattr(Config(), name)) == made
+
+    @pytest.mark.parametrize(
+        ("name", "given"),
+        [
+            *[("max_cpu", value) for value in ("0", "0.04", "100", "1.234", "NaN", "inf", "two", "1,5")],
+            *[("max_memory_mb", value) for value in ("31", "1000001", "2048.5", "2g", "-1")],
+            *[("max_pids", value) for value in ("9", "1000001", "1e3", "none")],
+        ],
+    )
+    def test_a_bad_one_stops_the_start(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, given: str
+    ) -> None:
+        monkeypatch.setenv(f"CRONIUM_{name.upper()}", given)
+        config.cache_clear()
+        try:
+            with pytest.raises(SystemExit):
+                config()
+        finally:
+            config.cache_clear()
+        said = capsys.readouterr().err
+        assert said.startswith(f"CRONIUM_{name.upper()}: {given!r} is not allowed")
+
+    def test_raised_they_allow_more_everywhere(self, admin: Api, job: Job, put_ceilings: Callable[..., None]) -> None:
+        put_ceilings(max_cpu=Decimal(16), max_memory_mb=8192, max_pids=4000)
+        body = {"cpu": 16, "memory_mb": 8192, "pids": 4000}
+        assert admin.post("/profiles", {"name": "huge", **body}).status_code == 201
+        assert admin.patch("/jobs/report", body).status_code == 200
+        launched = admin.post("/jobs/report/runs", {"memory_mb": 8000})
+        assert launched.status_code == 202, launched.json()
+        assert launched.json()["limits"] == {**body, "memory_mb": 8000, "log_limit_mb": 50}
+        refused = admin.post("/jobs/report/runs", {"memory_mb": 8193})
+        assert refused.json()["fields"]["memory_mb"] == [
+            "8,192 MB at most; this is 8,193. CRONIUM_MAX_MEMORY_MB sets this maximum."
+        ]
+
+    def test_pages_show_them(
+        self, client: Client, people: dict[str, User], job: Job, put_ceilings: Callable[..., None]
+    ) -> None:
+        put_ceilings(max_cpu=Decimal("7.5"), max_memory_mb=3072, max_pids=4321)
+        client.force_login(people["admin"])
+        for url in ("/profiles/", "/jobs/new/"):
+            text = client.get(url).content.decode()
+            assert "7.5 CPU, 3 GB, 4" in text, url
+
+    def test_a_profile_above_a_lowered_one_is_refused_and_named(
+        self, admin: Api, make_job: Callable[..., Job], put_ceilings: Callable[..., None]
+    ) -> None:
+        make_job(slug="heavy", profile=Profile.objects.get(name="large"))
+        put_ceilings(max_cpu=Decimal(1), max_memory_mb=1024, max_pids=250)
+        answer = admin.post("/jobs/heavy/runs", {})
+        assert answer.status_code == 422
+        fields = answer.json()["fields"]
+        assert set(fields) == {"cpu", "memory_mb", "pids"}
+        assert fields["memory_mb"] == [
+            "1,024 MB at most; this is 2,048. CRONIUM_MAX_MEMORY_MB sets this maximum.",
+            "The profile large has this value: change it there, or choose another profile.",
+        ]
+        own = admin.post("/jobs/heavy/runs", {"cpu": 2, "memory_mb": 64, "pids": 20}).json()["fields"]
+        assert own == {"cpu": ["1 CPU at most; this is 2. CRONIUM_MAX_CPU sets this maximum."]}
+        assert admin.post("/jobs/heavy/runs", {"profile": "medium"}).status_code == 202
+
+    def test_doctor_names_what_is_above(self, make_job: Callable[..., Job], put_ceilings: Callable[..., None]) -> None:
+        make_job(slug="heavy", memory_mb=1500)
+        assert ceilings._ceilings().state == "ok"
+        put_ceilings(max_memory_mb=1024)
+        row = ceilings._ceilings()
+        assert row.state == "warning"
+        assert row.found.endswith("profile large, job heavy")
+        assert "CRONIUM_MAX_MEMORY_MB" in row.mend
 
 
 class TestProfiles:

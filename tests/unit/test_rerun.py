@@ -156,12 +156,8 @@ class TestDeletedJob:
 
 
 class TestToday:
-    def test_limits_are_cut_to_todays_ceilings(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        from dataclasses import replace
-
-        from cronium_admin.profiles import limits
-
-        monkeypatch.setitem(limits.BOUNDS, "memory_mb", replace(limits.BOUNDS["memory_mb"], high=256))
+    def test_limits_are_cut_to_todays_ceilings(self, run: Run, settings: Any) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"max_memory_mb": 256})
         again = rerun(run, None)
         assert again.memory_mb == 256
         assert "256" in _said(str(again.pk))
