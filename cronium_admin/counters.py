@@ -47,6 +47,9 @@ METRICS: dict[str, Metric] = {
     "cronium_nudges_dropped_total": Metric.counter(
         "Messages to watching browsers that the channel layer did not take."
     ),
+    "cronium_wakeups_dropped_total": Metric.counter(
+        "Messages to the workers that the broker did not take; their sweep finds the runs."
+    ),
     "cronium_http_request_seconds": Metric(
         "How long requests took, by route, method and class of status.", ("route", "method", "status"), SHORT, "web"
     ),

@@ -13,6 +13,7 @@ from redis.connection import parse_url
 # Bounds for a server that is there and says nothing. What the URL says wins. A consumer's blocking read takes up to 1 s
 # for the broker and 5 s for the channel layer, so their reads wait longer than that.
 CONNECT_SECONDS, READ_SECONDS, LAYER_READ_SECONDS = 2.0, 5.0, 10.0
+THROTTLE_READ_SECONDS = 1.0
 _PLAIN = frozenset(
     {
         *("db", "username", "password", "client_name", "protocol"),

@@ -9,7 +9,7 @@ from csp.constants import NONCE, NONE, SELF
 from cronium_admin.config import ROOT, config
 from cronium_admin.data_folder import DataFolderError, stored_secret
 from cronium_admin.database_url import database_settings, sqlite_settings
-from cronium_admin.redis_url import LAYER_READ_SECONDS
+from cronium_admin.redis_url import LAYER_READ_SECONDS, THROTTLE_READ_SECONDS
 
 CONFIG = config()
 BASE_DIR = ROOT
@@ -153,6 +153,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
+_memory = "django.core.cache.backends.locmem.LocMemCache"
+# Not culled by what others store, nor by strangers who try many names.
+_attempts = {"BACKEND": _memory, "LOCATION": "throttle", "OPTIONS": {"MAX_ENTRIES": 50_000}}
 if _redis := CONFIG.redis:
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
@@ -170,14 +173,11 @@ if _redis := CONFIG.redis:
             "OPTIONS": _redis.defaults(),
         }
     }
-    CACHES["throttle"] = CACHES["default"]
+    # A person waits for it to sign in, and each process can count by itself.
+    CACHES["throttle"] = CACHES["default"] | {"OPTIONS": _redis.defaults(THROTTLE_READ_SECONDS)}
+    CACHES["throttle_own"] = _attempts
 else:
-    _memory = "django.core.cache.backends.locmem.LocMemCache"
-    CACHES = {
-        "default": {"BACKEND": _memory},
-        # Not culled by what others store, nor by strangers who try many names.
-        "throttle": {"BACKEND": _memory, "LOCATION": "throttle", "OPTIONS": {"MAX_ENTRIES": 50_000}},
-    }
+    CACHES = {"default": {"BACKEND": _memory}, "throttle": _attempts, "throttle_own": _attempts}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CELERY_BROKER_URL = "memory://localhost/"
     # One process, so the memory broker may look often; it costs no measurable CPU.
@@ -187,7 +187,6 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2}
 
 LOGGING_CONFIG = "cronium_admin.ops.log.configure"
 # Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.

@@ -2,21 +2,31 @@
 
 Attempts count for a name at an address, and for the address. A browser that has signed in before has a count of its
 own, so that strangers at the same address can't keep its person out. Sessions and tokens are not concerned.
+While the shared cache fails or does not answer, each process counts in its own memory.
 """
 
+import logging
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from ipaddress import ip_address
+from time import monotonic
+from typing import TypeVar
 
 from django.conf import settings
 from django.core import signing
 from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
 
+log = logging.getLogger("cronium.access")
+T = TypeVar("T")
 KEPT_SECONDS = 15 * 60
 MAX_DELAY = 30.0
 COOKIE, COOKIE_SECONDS = "cronium_known", 365 * 86_400
 _SALT = "cronium.known-browser"
+PAUSE_SECONDS = 10.0  # between two attempts to reach a shared cache that failed
+_shared_from = 0.0
 
 
 def _address(request: HttpRequest) -> str:
@@ -47,9 +57,27 @@ def _keys(request: HttpRequest, username: str) -> dict[str, int]:
     return {"sign-in." + sha256(key.encode()).hexdigest(): free for key, free in found.items()}
 
 
+def _use_cache(use: Callable[[BaseCache], T]) -> T:
+    """What `use` makes of the shared cache, or of this process's own while the shared one fails."""
+    global _shared_from
+    if monotonic() >= _shared_from:
+        try:
+            return use(caches["throttle"])
+        except Exception as error:  # noqa: BLE001 - whatever it is, people must be able to sign in
+            _shared_from = monotonic() + PAUSE_SECONDS
+            words = "the shared count of sign-in attempts failed (%s); this process counts by itself for %d s"
+            log.warning(words, type(error).__name__, PAUSE_SECONDS)
+    return use(caches["throttle_own"])
+
+
 def seconds_to_wait(request: HttpRequest, username: str) -> float:
     """Enter an attempt; when it has to wait, it is not entered, and nobody's waiting gets longer."""
-    cache, now, keys = caches["throttle"], time.time(), _keys(request, username)
+    keys = _keys(request, username)
+    return _use_cache(lambda cache: _enter(cache, keys))
+
+
+def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
+    now = time.time()
     waits = [float(cache.get(f"{key}.until", 0)) - now for key in keys]
     if (longest := max(waits)) > 0:
         return min(longest, MAX_DELAY)
@@ -67,8 +95,8 @@ def seconds_to_wait(request: HttpRequest, username: str) -> float:
 
 def forget(request: HttpRequest, username: str) -> None:
     """The password was right: the name's count ends. The address's own stays, or one account would free all guesses."""
-    for key in list(_keys(request, username))[:1]:
-        caches["throttle"].delete_many([key, f"{key}.until"])
+    key = next(iter(_keys(request, username)))
+    _use_cache(lambda cache: cache.delete_many([key, f"{key}.until"]))
 
 
 def remember_browser(response: HttpResponse, username: str) -> None:

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from cronium_admin.hosts import worker
-from cronium_admin.runs.service import LOOK
+from cronium_admin.runs.wakeup import LOOK
 
 
 @shared_task(name=LOOK)  # type: ignore[untyped-decorator]

@@ -14,8 +14,8 @@ from channels.layers import get_channel_layer
 from cronium_admin import counters
 
 log = logging.getLogger("cronium.live")
-_loop: asyncio.AbstractEventLoop | None = None
-_lock = threading.Lock()
+MAX_PENDING = 1000
+SEND_SECONDS, PAUSE_SECONDS = 2.0, 1.0
 
 
 def group(run_id: UUID | str) -> str:
@@ -23,40 +23,88 @@ def group(run_id: UUID | str) -> str:
     return f"run.{run_id}"
 
 
-def bind(loop: asyncio.AbstractEventLoop | None) -> None:
-    """Send from this loop from now on: the in-memory layer lives on the server's own."""
-    global _loop
-    _loop = loop
+class Sender:
+    """The groups that wait for a nudge, each at most once, and the one task on one event loop that sends it."""
 
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._pending: dict[str, None] = {}  # in order
+        self._is_sending = False
 
-def _sending_loop() -> asyncio.AbstractEventLoop:
-    """The bound loop, or one of our own in a thread: made once, for processes without a server."""
-    global _loop
-    with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="live", daemon=True).start()
-        return _loop
-
-
-async def _send(names: list[str]) -> None:
-    layer = get_channel_layer()
-    for name in names:
+    def add(self, names: list[str]) -> None:
+        """From any thread, without waiting. Drops what is beyond MAX_PENDING."""
+        with self._lock:
+            for name in names:
+                if name in self._pending or len(self._pending) < MAX_PENDING:
+                    self._pending[name] = None
+                else:
+                    counters.count("cronium_nudges_dropped_total")
+            if self._is_sending:
+                return
+            self._is_sending = True
+        coroutine = self._send()
         try:
-            await layer.group_send(name, {"type": "run.news"})
+            asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop has closed: the process is going down
+            coroutine.close()
+            self._is_sending = False
+
+    async def _send(self) -> None:
+        try:
+            while name := self._take():
+                await self._send_one(name)
+        except BaseException:
+            self._is_sending = False
+            raise
+
+    def _take(self) -> str | None:
+        with self._lock:
+            name = next(iter(self._pending), None)
+            if name is None:
+                self._is_sending = False
+            else:
+                del self._pending[name]
+            return name
+
+    async def _send_one(self, name: str) -> None:
+        """A layer that fails or does not answer loses all that waits, and gets a pause."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await get_channel_layer().group_send(name, {"type": "run.news"})
         except Exception as error:  # noqa: BLE001 - whatever it is, readers look by themselves
-            counters.count("cronium_nudges_dropped_total")
+            with self._lock:
+                dropped = 1 + len(self._pending)
+                self._pending.clear()
+            counters.count("cronium_nudges_dropped_total", dropped)
             about = {"run_id": name.removeprefix(group(""))}
             log.warning("a nudge was not sent (%s); its readers look by themselves", type(error).__name__, extra=about)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+_sender: Sender | None = None
+_lock = threading.Lock()
+
+
+def bind(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Send from this loop from now on: the in-memory layer lives on the server's own."""
+    global _sender
+    with _lock:
+        _sender = Sender(loop) if loop else None
+
+
+def _current_sender() -> Sender:
+    """The bound loop's, or that of a loop in a thread: made once, for processes without a server."""
+    global _sender
+    with _lock:
+        if _sender is None:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="live", daemon=True).start()
+            _sender = Sender(loop)
+        return _sender
 
 
 def nudge(run_ids: Iterable[UUID | str]) -> None:
     """From any thread, without waiting: "read again" to the readers of these runs."""
-    names = [group(run_id) for run_id in run_ids]
-    if not names:
-        return
-    coroutine = _send(names)
-    try:
-        asyncio.run_coroutine_threadsafe(coroutine, _sending_loop())
-    except RuntimeError:  # the loop has closed: the process is going down
-        coroutine.close()
+    if names := [group(run_id) for run_id in run_ids]:
+        _current_sender().add(names)

@@ -1,18 +1,14 @@
 """What people do with runs: launch, cancel, run again."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from celery import current_app
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from kombu.exceptions import OperationalError
 
 from cronium_admin.access.models import User
-from cronium_admin.celery import everybody
 from cronium_admin.errors import Refused
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
@@ -25,9 +21,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
 from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
 from cronium_admin.runs.shared import keep_script
-
-log = logging.getLogger("cronium.runs")
-LOOK = "cronium.look"  # the task of a host: "look at run X"
+from cronium_admin.runs.wakeup import wake_workers
 
 
 def launch(
@@ -108,22 +102,12 @@ def cancel(run: Run, by: User | None) -> None:
             return
         if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
             host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
-            return _look_at(run, f"host.{host}")
+            return wake_workers(str(run.pk), f"host.{host}")
         run.refresh_from_db()
         if not run.is_live:
             raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
         if run.cancel_requested_at:
             return
-
-
-def _look_at(run: Run, queue: str) -> None:
-    """Send "look at run X". The run is stored already: without a broker it waits for the hosts' sweep."""
-    to = everybody(queue)
-    try:
-        current_app.send_task(LOOK, args=[str(run.pk)], queue=to, declare=[to.exchange])
-    except OperationalError:
-        words = "the broker did not take the message for run %s; the hosts' sweep finds it"
-        log.warning(words, run.pk, extra={"run_id": str(run.pk)})
 
 
 def _refuse_disabled(job: Job) -> None:
@@ -232,7 +216,7 @@ def _queue(
         name = by.get_username() if by else ""
         words = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
         events.tell(run.pk, "queued", words, name)
-        transaction.on_commit(lambda: _look_at(run, run.queue))
+        transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
     return run
 
 

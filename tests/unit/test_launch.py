@@ -65,14 +65,13 @@ def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
     job: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(service.current_app, "send_task", lambda *args, **more: sent.append((args, more)))
+    monkeypatch.setattr(service, "wake_workers", lambda *args: sent.append(args))
     with django_capture_on_commit_callbacks() as callbacks:
         run = launch(job, None)
         assert sent == []
     for callback in callbacks:
         callback()
-    ((name, more),) = sent
-    assert (name, more["args"], more["queue"].exchange.name) == ((service.LOOK,), [str(run.pk)], "cronium.default")
+    assert sent == [(str(run.pk), "default")]
 
 
 def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_callbacks: Any) -> None:

@@ -35,6 +35,7 @@ def told() -> list[str]:
         'cronium_log_lines_total{host=""} 0.0',
         'cronium_log_bytes_total{host=""} 0.0',
         'cronium_nudges_dropped_total{host=""} 0.0',
+        'cronium_wakeups_dropped_total{host=""} 0.0',
     ],
 )
 def test_a_counter_begins_at_zero(db: None, line: str) -> None:

@@ -1,0 +1,80 @@
+"""Sends "look at run X" to the workers, from one background thread: no caller waits for the broker.
+
+The message is a hint: the run's row is stored before, and the workers' sweep finds what was not sent.
+"""
+
+import logging
+import queue
+import threading
+import time
+
+from kombu.exceptions import OperationalError
+
+from cronium_admin import counters
+from cronium_admin.celery import app, everybody
+
+log = logging.getLogger("cronium.runs")
+LOOK = "cronium.look"  # the task of a host: "look at run X"
+MAX_WAITING = 1000
+PAUSE_SECONDS = 5.0  # after a failure; the workers' sweep comes as often
+# One more attempt, because a pooled connection may have died while nobody used it. The sweep is the third one.
+_RETRY_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+
+class Publisher:
+    """A bounded queue and the one thread that empties it. After a failure all messages are dropped for a while."""
+
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        self._waiting: queue.Queue[tuple[str, str]] = queue.Queue(max_waiting)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed_until = 0.0
+
+    def put(self, run_id: str, queue_name: str) -> None:
+        """From any thread, without waiting. Drops the message while the broker does not answer."""
+        try:
+            if time.monotonic() < self._closed_until:
+                raise queue.Full
+            self._waiting.put_nowait((run_id, queue_name))
+        except queue.Full:
+            counters.count("cronium_wakeups_dropped_total")
+            return
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
+                self._thread = threading.Thread(target=self._run, name="wakeup", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            run_id, queue_name = self._waiting.get()
+            try:
+                _publish(run_id, queue_name)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the workers' sweep finds the run
+                self._closed_until = time.monotonic() + PAUSE_SECONDS
+                dropped = 1 + self._drop_waiting()
+                words = "the broker did not take the message for run %s (%s); the workers' sweep finds it"
+                reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
+                log.warning(words, run_id, reason, extra={"run_id": run_id})
+                counters.count("cronium_wakeups_dropped_total", dropped)
+
+    def _drop_waiting(self) -> int:
+        dropped = 0
+        while True:
+            try:
+                self._waiting.get_nowait()
+            except queue.Empty:
+                return dropped
+            dropped += 1
+
+
+def _publish(run_id: str, queue_name: str) -> None:
+    to = everybody(queue_name)
+    app.send_task(LOOK, args=[run_id], queue=to, declare=[to.exchange], retry_policy=_RETRY_ONCE)
+
+
+_publisher = Publisher()
+
+
+def wake_workers(run_id: str, queue_name: str) -> None:
+    """Ask all workers that serve the queue to look at the run. Returns at once, whatever the broker does."""
+    _publisher.put(run_id, queue_name)

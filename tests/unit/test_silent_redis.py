@@ -1,0 +1,327 @@
+"""A Redis that takes connections and never answers, or takes none: nobody waits for it, and nothing grows."""
+
+import asyncio
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from amqp.exceptions import ConnectionError as ConnectionLost
+from celery import Celery
+from django.core.cache import caches
+from django.test import Client
+from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
+
+from cronium_admin import counters
+from cronium_admin.access import throttle
+from cronium_admin.access.models import User
+from cronium_admin.jobs.models import Job
+from cronium_admin.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_address
+from cronium_admin.runs import live, wakeup
+from cronium_admin.runs.models import Run
+from tests.conftest import Api
+
+
+def _fill(port: int) -> Iterator[socket.socket]:
+    """Connections until the port answers no further one; the last one is still waiting."""
+    for _ in range(20):
+        made = socket.socket()
+        made.settimeout(0.5)
+        yield made
+        try:
+            made.connect(("127.0.0.1", port))
+        except TimeoutError:
+            return
+    raise AssertionError("the port still takes connections")
+
+
+@pytest.fixture(params=["silent", "full"])
+def address(request: pytest.FixtureRequest) -> Iterator[RedisAddress]:
+    """A port that takes connections and never answers, or one that lets them wait."""
+    with ExitStack() as stack:
+        port = stack.enter_context(socket.socket())
+        port.bind(("127.0.0.1", 0))
+        port.listen(0 if request.param == "full" else 128)
+        number = port.getsockname()[1]
+        for waiting in _fill(number) if request.param == "full" else ():
+            stack.enter_context(waiting)
+        yield redis_address(f"redis://127.0.0.1:{number}/0")
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    counters.reset()
+    monkeypatch.setattr(throttle, "_shared_from", 0.0)
+    yield
+    counters.reset()
+
+
+def _dropped(kind: str) -> float:
+    return float(counters.snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
+
+
+def _until(reached: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+class Publishing:
+    """Marks when the publisher asks the broker, and when it has an answer or has given up."""
+
+    def __init__(self, address: RedisAddress, monkeypatch: pytest.MonkeyPatch, max_waiting: int) -> None:
+        self.began, self.ended, self.count = threading.Event(), threading.Event(), 0
+        app = Celery("silent", broker=address.broker_url)
+        app.conf.broker_transport_options = address.broker_options
+        monkeypatch.setattr(wakeup, "app", app)
+        self._publish = wakeup._publish
+        monkeypatch.setattr(wakeup, "_publish", self)
+        self.publisher = wakeup.Publisher(max_waiting)
+        monkeypatch.setattr(wakeup, "_publisher", self.publisher)
+
+    def __call__(self, run_id: str, queue_name: str) -> None:
+        self.count += 1
+        self.began.set()
+        try:
+            self._publish(run_id, queue_name)
+        finally:
+            self.ended.set()
+
+
+def test_who_wakes_the_workers_does_not_wait_for_the_broker(
+    address: RedisAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = Publishing(address, monkeypatch, max_waiting=10)
+    began = time.monotonic()
+    wakeup.wake_workers("first", "default")
+    assert publishing.began.wait(10)
+    for n in range(200):
+        wakeup.wake_workers(str(n), "default")
+    assert not publishing.ended.is_set(), "the calls have returned while the broker is still being waited for"
+    assert _dropped("wakeups") == 190, "ten wait"
+    assert publishing.ended.wait(60)
+    print(f"given up after {time.monotonic() - began:.1f} s")
+    _until(lambda: _dropped("wakeups") == 201)  # those that waited would only wait for the same
+    wakeup.wake_workers("later", "default")
+    assert (_dropped("wakeups"), publishing.count) == (202, 1), "nothing is tried during the pause"
+
+
+def test_a_launch_answers_while_the_broker_does_not(
+    address: RedisAddress,
+    monkeypatch: pytest.MonkeyPatch,
+    operator: Api,
+    job: Job,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    publishing = Publishing(address, monkeypatch, max_waiting=10)
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = operator.post(f"/jobs/{job.slug}/runs", {})
+    assert answer.status_code == 202
+    assert Run.objects.get().status == "queued"
+    assert publishing.began.wait(10)
+    assert not publishing.ended.is_set()
+
+
+def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str]] = []
+    answers: list[Exception | None] = [OperationalError("no answer"), None]
+
+    def publish(run_id: str, queue_name: str) -> None:
+        if error := answers.pop(0):
+            raise error
+        sent.append((run_id, queue_name))
+
+    monkeypatch.setattr(wakeup, "_publish", publish)
+    monkeypatch.setattr(wakeup, "PAUSE_SECONDS", 0.0)
+    publisher = wakeup.Publisher()
+    publisher.put("lost", "default")
+    _until(lambda: _dropped("wakeups") == 1)
+    publisher.put("second", "gpu")
+    _until(lambda: sent)
+    assert sent == [("second", "gpu")]
+
+
+def test_a_message_names_the_run_and_goes_to_all_workers_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(wakeup.app, "send_task", lambda *given, **more: sent.append((given, more)))
+    wakeup._publish("4711", "gpu")
+    (((name,), more),) = sent
+    exchange = more["queue"].exchange
+    assert (name, more["args"]) == ("cronium.look", ["4711"])
+    assert (exchange.name, exchange.type, more["declare"]) == ("cronium.gpu", "fanout", [exchange])
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_connection_that_died_unused_costs_one_more_attempt(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    attempts: list[int] = []
+    publish = Producer._publish
+
+    def reset_first(self: Producer, *given: Any) -> Any:
+        attempts.append(1)
+        if len(attempts) <= failures:
+            raise ConnectionLost
+        return publish(self, *given)
+
+    monkeypatch.setattr(Producer, "_publish", reset_first)
+    monkeypatch.setattr(wakeup, "app", Celery("reset", broker="memory://localhost/"))
+    if failures == 1:
+        wakeup._publish("4711", "default")
+    else:
+        with pytest.raises(OperationalError):
+            wakeup._publish("4711", "default")
+    assert len(attempts) == 2
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The loop that nudges are sent from, in a thread of its own."""
+    made = asyncio.new_event_loop()
+    thread = threading.Thread(target=made.run_forever)
+    thread.start()
+    live.bind(made)
+    yield made
+    live.bind(None)
+    made.call_soon_threadsafe(made.stop)
+    thread.join(10)
+    made.close()
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> int:
+    async def count() -> int:
+        return len(asyncio.all_tasks()) - 1
+
+    return asyncio.run_coroutine_threadsafe(count(), loop).result(10)
+
+
+def test_nudges_are_sent_by_one_task_however_many_there_are(
+    address: RedisAddress, loop: asyncio.AbstractEventLoop, settings: Any
+) -> None:
+    config = {"hosts": [{"address": address.url, **address.defaults()}]}
+    settings.CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config},
+    }
+    for _ in range(200):
+        live.nudge([uuid.uuid4()])
+    assert _tasks(loop) == 1
+    assert _dropped("nudges") == 0, "the first one still waits for its answer"
+    _until(lambda: _dropped("nudges") == 200)
+    _until(lambda: _tasks(loop) == 0)
+
+
+def test_what_waits_to_be_nudged_is_bounded_and_each_run_waits_once(
+    monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
+) -> None:
+    monkeypatch.setattr(live, "MAX_PENDING", 10)
+    gate, began, sent = threading.Event(), threading.Event(), []
+
+    class Layer:
+        async def group_send(self, name: str, message: dict[str, str]) -> None:
+            began.set()
+            await asyncio.to_thread(gate.wait, 20)
+            sent.append(name)
+
+    monkeypatch.setattr(live, "get_channel_layer", Layer)
+    monkeypatch.setattr(live, "SEND_SECONDS", 30.0)
+    live.nudge(["first"])
+    assert began.wait(10)
+    for _ in range(5):
+        live.nudge(["first", *map(str, range(9))])
+    assert _dropped("nudges") == 0
+    live.nudge(["one too many"])
+    assert _dropped("nudges") == 1
+    gate.set()
+    _until(lambda: len(sent) == 11)
+    assert sent == ["run.first", "run.first", *(f"run.{n}" for n in range(9))]
+
+
+def test_a_task_that_is_cancelled_with_its_loop_leaves_sending_to_the_next(loop: asyncio.AbstractEventLoop) -> None:
+    async def cancel_all() -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    sender, began, sent = live.Sender(loop), threading.Event(), []
+
+    async def hang(name: str) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    async def send(name: str) -> None:
+        sent.append(name)
+
+    sender._send_one = hang  # type: ignore[method-assign]
+    sender.add(["first"])
+    assert began.wait(10)
+    asyncio.run_coroutine_threadsafe(cancel_all(), loop).result(10)
+    _until(lambda: _tasks(loop) == 0)
+    sender._send_one = send  # type: ignore[method-assign]
+    sender.add(["second"])
+    _until(lambda: sent == ["second"])
+
+
+def _sign_in(password: str) -> int:
+    form = {"username": "admin", "password": password}
+    return Client().post("/sign-in/", form, REMOTE_ADDR="192.0.2.1").status_code
+
+
+def _use_cache_at(settings: Any, address: RedisAddress) -> None:
+    settings.CACHES = settings.CACHES | {
+        "throttle": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": address.url,
+            "OPTIONS": address.defaults(THROTTLE_READ_SECONDS),
+        }
+    }
+
+
+@pytest.fixture
+def refused() -> RedisAddress:
+    """A port on which nothing listens."""
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        return redis_address(f"redis://127.0.0.1:{port.getsockname()[1]}/0")
+
+
+def _check_guesses_are_counted(people: dict[str, User]) -> None:
+    people["admin"].set_password("a long secret")
+    people["admin"].save()
+    caches["throttle_own"].clear()
+    assert _sign_in("a long secret") == 302
+    assert [_sign_in("guess") for _ in range(7)] == [200] * 5 + [429] * 2
+    caches["throttle_own"].clear()
+
+
+def test_the_process_counts_guesses_while_the_cache_does_not_answer(
+    address: RedisAddress, people: dict[str, User], settings: Any
+) -> None:
+    _use_cache_at(settings, address)
+    _check_guesses_are_counted(people)
+
+
+def test_the_process_counts_guesses_while_the_cache_refuses(
+    refused: RedisAddress, people: dict[str, User], settings: Any
+) -> None:
+    _use_cache_at(settings, refused)
+    _check_guesses_are_counted(people)
+
+
+def test_the_shared_cache_is_asked_once_and_again_after_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    now = [1000.0]
+    monkeypatch.setattr(throttle, "monotonic", lambda: now[0])
+    monkeypatch.setattr(throttle, "caches", {"throttle": "shared", "throttle_own": "own"})
+
+    def fail_once(cache: Any) -> None:
+        asked.append(cache)
+        if asked == ["shared"]:
+            raise ConnectionError
+
+    for later in (0.0, throttle.PAUSE_SECONDS - 1, 1.0):
+        now[0] += later
+        throttle._use_cache(fail_once)
+    assert asked == ["shared", "own", "own", "shared"]
