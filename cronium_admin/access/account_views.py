@@ -1,5 +1,7 @@
 """A person's own account: password, sessions, and the way to their tokens."""
 
+from math import ceil
+
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import ValidationError
@@ -9,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from cronium_admin.access import people, sessions
+from cronium_admin.access import people, sessions, throttle
 from cronium_admin.access.forms import PasswordForm
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import DUTIES, May, Role
@@ -40,11 +42,21 @@ def password(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        if wait := ceil(throttle.seconds_to_wait_of(user)):
+            form.add_error(
+                "current", f"Too many wrong passwords. Try again in {wait} second{'' if wait == 1 else 's'}."
+            )
+            page = render(request, "access/password.html", {"form": form}, status=429)
+            page["Retry-After"] = str(wait)
+            return page
         try:
             people.change_own_password(user, form.cleaned_data["current"], form.cleaned_data["password"])
         except ValidationError as error:
             form.add_error(None, error)
+            if "current" not in form.errors:
+                throttle.forget_of(user)
         else:
+            throttle.forget_of(user)
             sessions.end_others(user, request.session)
             update_session_auth_hash(request, user)
             messages.success(request, "Your password is changed. All other sessions of yours have ended.")

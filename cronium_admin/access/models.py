@@ -7,21 +7,37 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from cronium_admin.access.roles import RANK, May, Role
 from cronium_admin.edits import Edited
+from cronium_admin.plain_text import line_problem
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
+
+
+def check_username(username: str) -> None:
+    """ValidationError when `username` can't be a person's name, beside what Django's field checks itself."""
+    if username and not username[0].isalnum():
+        raise ValidationError({"username": "A name begins with a letter or a digit."})
+    if problem := line_problem(username):
+        raise ValidationError({"username": problem})
 
 
 class PeopleManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> "User":
-        """For `manage.py createsuperuser`: an administrator."""
+        """For `manage.py createsuperuser` and `bootstrap`: an administrator. ValidationError for a bad name."""
+        name = self.model.normalize_username(username or "")
+        check_username(name)
+        if name:
+            self.model._meta.get_field("username").run_validators(name)
+        if self.filter(username__iexact=name).exclude(username=name).exists():
+            raise ValidationError({"username": f"There is a person {name} already, in other capitals."})
         return super().create_superuser(username, email, password, **{**extra, "role": Role.ADMIN})
 
 

@@ -15,11 +15,11 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from cronium_admin.access import passwords, sessions
-from cronium_admin.access.models import ApiToken, SignIn, User
+from cronium_admin.access.models import ApiToken, SignIn, User, check_username
 from cronium_admin.access.roles import Role
 from cronium_admin.edits import ChangedMeanwhile, check_version
 from cronium_admin.errors import Refused
-from cronium_admin.plain_text import line_problem, order_key
+from cronium_admin.plain_text import order_key
 
 log = logging.getLogger("cronium.people")
 _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
@@ -64,10 +64,7 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
     """
     username = User.normalize_username(username.strip())
     person = User(username=username, role=_known_role(role), must_change_password=True)
-    if username and not username[0].isalnum():
-        raise ValidationError({"username": "A name begins with a letter or a digit."})
-    if problem := line_problem(username):
-        raise ValidationError({"username": problem})
+    check_username(username)
     given = password or passwords.generate()
     person.set_password(given)
     person.full_clean(exclude=["password"], validate_unique=False)

@@ -2,6 +2,7 @@
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import RANK, May, Role
+from cronium_admin.plain_text import order_key
 
 _NAMED = 3
 
@@ -15,8 +16,8 @@ def refusal(user: User, right: May) -> str:
 
 def _administrators() -> str:
     """By name, so that one knows whom to ask."""
-    rows = User.objects.filter(role=Role.ADMIN, is_active=True).order_by("username")
-    names = list(rows.values_list("username", flat=True)[: _NAMED + 1])
+    rows = User.objects.filter(role=Role.ADMIN, is_active=True)
+    names = sorted(rows.values_list("username", flat=True), key=lambda name: (order_key(name), name))
     if not names:
         return "an administrator"
     if len(names) > _NAMED:

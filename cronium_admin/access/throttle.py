@@ -2,6 +2,7 @@
 
 Attempts count for a name at an address, and for the address. A browser that has signed in before has a count of its
 own, so that strangers at the same address can't keep its person out. Sessions and tokens are not concerned.
+Attempts of a signed-in person to type their present password count for the person, in all their sessions.
 While the shared cache fails or does not answer, each process counts in its own memory.
 """
 
@@ -18,6 +19,8 @@ from django.core import signing
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
+
+from cronium_admin.access.models import User
 
 log = logging.getLogger("cronium.access")
 T = TypeVar("T")
@@ -71,9 +74,19 @@ def _use_cache(use: Callable[[BaseCache], T]) -> T:
 
 
 def seconds_to_wait(request: HttpRequest, username: str) -> float:
-    """Enter an attempt; when it has to wait, it is not entered, and nobody's waiting gets longer."""
+    """Enter an attempt to sign in; when it has to wait, it is not entered, and nobody's waiting gets longer."""
     keys = _keys(request, username)
     return _use_cache(lambda cache: _enter(cache, keys))
+
+
+def seconds_to_wait_of(user: User) -> float:
+    """The same for the present password of a signed-in person."""
+    keys = _keys_of(user)
+    return _use_cache(lambda cache: _enter(cache, keys))
+
+
+def _keys_of(user: User) -> dict[str, int]:
+    return {f"present-password.{user.pk}": settings.SIGN_IN_FREE_ATTEMPTS}
 
 
 def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
@@ -95,7 +108,15 @@ def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
 
 def forget(request: HttpRequest, username: str) -> None:
     """The password was right: the name's count ends. The address's own stays, or one account would free all guesses."""
-    key = next(iter(_keys(request, username)))
+    _forget(next(iter(_keys(request, username))))
+
+
+def forget_of(user: User) -> None:
+    """The person's present password was right: their count ends."""
+    _forget(next(iter(_keys_of(user))))
+
+
+def _forget(key: str) -> None:
     _use_cache(lambda cache: cache.delete_many([key, f"{key}.until"]))
 
 

@@ -54,6 +54,22 @@ class TestBootstrap:
         with pytest.raises(CommandError, match="CRONIUM_ADMIN_USER"):
             run("bootstrap")
 
+    @pytest.mark.parametrize("name", [".ada", "ad\u202ea", "ada lovelace", "ada\n"])
+    def test_a_name_that_no_person_can_have_is_refused(self, db: None, settings: Any, name: str) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"admin_user": name})
+        with pytest.raises(CommandError, match="CRONIUM_ADMIN_USER="):
+            run("bootstrap")
+        with pytest.raises(CommandError):
+            run("createsuperuser", interactive=False, username=name, email="")
+        assert not User.objects.exists()
+
+    def test_createsuperuser_makes_no_second_person_of_a_name_in_other_capitals(self, db: None) -> None:
+        User.objects.create(username="ada")
+        with pytest.raises(CommandError, match="already"):
+            run("createsuperuser", interactive=False, username="Ada", email="")
+        run("createsuperuser", interactive=False, username="bob", email="")
+        assert User.objects.get(username="bob").role == "admin"
+
     def test_loads_an_example_of_each_language_that_can_run(self, db: None) -> None:
         run("bootstrap")
         assert sorted(Job.objects.values_list("language", flat=True)) == ["bash", "node", "python"]

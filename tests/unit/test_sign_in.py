@@ -109,3 +109,31 @@ def test_sessions_and_tokens_go_on(clock: Clock, admin: Api) -> None:
     assert client.get("/jobs/").status_code == 200
     assert admin.get("/jobs").status_code == 200
     assert _try(Client(), name="x" * 100_000).status_code in (200, 429)
+
+
+def _change(client: Client, current: str, password: str = "another-good-one-42") -> HttpResponse:
+    form = {"current": current, "password": password, "again": password}
+    return client.post("/account/password/", form)  # type: ignore[return-value]
+
+
+def test_guesses_at_the_present_password_wait_in_every_session(clock: Clock, people: dict[str, User]) -> None:
+    own, stolen = Client(), Client()
+    own.force_login(people["viewer"])
+    stolen.force_login(people["viewer"])
+    assert [_change(stolen, "guess").status_code for _ in range(5)] == [422] * 5
+    refused = _change(stolen, PASSWORD)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "1")
+    assert "Too many wrong passwords. Try again in 1 second." in refused.content.decode()
+    stolen.post("/account/sessions/")
+    assert _change(stolen, PASSWORD).status_code == 429, "a new session key starts no new count"
+    other = Client()
+    other.force_login(people["editor"])
+    assert _change(other, "guess").status_code == 422, "other people wait for nothing"
+    clock.now += 1.5
+    assert _change(stolen, PASSWORD)["Location"] == "/account/"
+
+
+def test_a_new_password_that_is_refused_is_no_guess(clock: Clock, people: dict[str, User]) -> None:
+    page = Client()
+    page.force_login(people["viewer"])
+    assert [_change(page, PASSWORD, "12345").status_code for _ in range(10)] == [422] * 10

@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
@@ -31,6 +32,8 @@ class Command(BaseCommand):
         try:
             with transaction.atomic():
                 User.objects.create_superuser(name, password=password or shown, role=Role.ADMIN)
+        except ValidationError as error:
+            raise CommandError(f"CRONIUM_ADMIN_USER={name!r}: {' '.join(error.messages)}") from error
         except IntegrityError as error:
             raise CommandError(
                 f"There is no administrator, and the account {name!r} exists without being one. Set "
