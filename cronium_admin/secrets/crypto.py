@@ -1,9 +1,12 @@
 """Encrypts and decrypts secrets with the list of keys; the one place that holds a key. Stores nothing."""
 
+import os
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from cronium_admin.data_folder import fernet_key, stored_secret
+from cronium_admin.data_folder import DataFolderError, fernet_key, stored_secret
+from cronium_admin.secrets.models import Secret
 
 KEY_FILE = "encryption_key"
 
@@ -14,8 +17,30 @@ class Unreadable(Exception):
 
 def _keys() -> list[Fernet]:
     """The keys of the setting, the first one encrypts; without a setting the one of the data folder."""
-    given = settings.CONFIG.encryption_keys or stored_secret(settings.DATA_DIR, KEY_FILE)
+    given = settings.CONFIG.encryption_keys or _stored_key()
     return [Fernet(fernet_key(part)) for part in given.split(",") if part.strip()]
+
+
+def _stored_key() -> str:
+    """The data folder's key. A missing one is made only while no secret is stored."""
+    path = settings.DATA_DIR / KEY_FILE
+    # The file is looked for once more: another process may have made it, and then stored the first secret.
+    if not os.path.lexists(path) and (number := Secret.objects.count()) and not os.path.lexists(path):
+        stored = "a secret is" if number == 1 else f"{number:,} secrets are"
+        raise DataFolderError(
+            f"The key file {path} is missing, and {stored} stored that no new key can decrypt. Restore the file from a "
+            "backup, or set CRONIUM_ENCRYPTION_KEYS to the key that they were encrypted with; all hosts need the same. "
+            "If the key is lost, run `python manage.py secrets new-key` and set the value of each secret again."
+        )
+    return stored_secret(settings.DATA_DIR, KEY_FILE)
+
+
+def make_key() -> bool:
+    """Make the data folder's key although secrets are stored, which it can't decrypt. False: there is a key already."""
+    if settings.CONFIG.encryption_keys or os.path.lexists(settings.DATA_DIR / KEY_FILE):
+        return False
+    stored_secret(settings.DATA_DIR, KEY_FILE)
+    return True
 
 
 def check_keys() -> None:
@@ -24,7 +49,10 @@ def check_keys() -> None:
 
 
 def encrypt(name: str, value: str) -> str:
-    """A token for the database. It opens for this `name` alone, so that rows can't be exchanged."""
+    """A token for the database. It opens for this `name` alone, so that rows can't be exchanged.
+
+    DataFolderError when there is no usable key.
+    """
     return _keys()[0].encrypt(f"{name}\0{value}".encode()).decode()
 
 
@@ -32,7 +60,7 @@ def decrypt(name: str, token: str) -> str:
     """The value again; Unreadable when no key opens it."""
     try:
         owner, _, value = MultiFernet(_keys()).decrypt(token.encode()).decode().partition("\0")
-    except (InvalidToken, UnicodeError):
+    except (InvalidToken, UnicodeError, DataFolderError):
         raise Unreadable(name) from None
     if owner != name:
         raise Unreadable(name)

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
+from cronium_admin.data_folder import DataFolderError
 from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem, order_key
@@ -68,7 +69,7 @@ def save_secret(
         if value is not None or is_new:
             problem = _value_problem(value)
             problems |= {"value": [problem]} if problem else {}
-            secret.encrypted = "" if problem else encrypt(name, value or "")
+            secret.encrypted = "" if problem else _encrypted(name, value or "")
         before = secret.description
         secret.description = before if description is None else description.strip()
         # One that was stored before a character was refused may stay.
@@ -85,6 +86,13 @@ def save_secret(
         elif secret.description != before:
             write_edit(secret, {"description": secret.description}, by)
     return Saved(find_secret(name), is_new, tuple(_notes(value)) if value else ())
+
+
+def _encrypted(name: str, value: str) -> str:
+    try:
+        return encrypt(name, value)
+    except DataFolderError as error:
+        raise Refused(503, "key_unusable", str(error)) from None
 
 
 def _locked(name: str, version: int | None) -> Secret | None:

@@ -16,7 +16,9 @@ from cronium_admin.hosts.checks.machine import data_folder
 ROOT = Path(__file__).parents[2]
 
 
-def manage(folder: Path, *arguments: str, umask: int = 0o022, **env: str) -> "subprocess.CompletedProcess[str]":
+def manage(
+    folder: Path, *arguments: str, umask: int = 0o022, input: str | None = None, **env: str
+) -> "subprocess.CompletedProcess[str]":
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -25,6 +27,7 @@ def manage(folder: Path, *arguments: str, umask: int = 0o022, **env: str) -> "su
         capture_output=True,
         text=True,
         umask=umask,
+        input=input,
         check=False,
     )
 

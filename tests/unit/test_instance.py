@@ -116,6 +116,39 @@ def test_an_empty_key_file_stops_the_start(original: Path) -> None:
         (original / name).write_text(kept)
 
 
+def test_a_missing_encryption_key_is_not_replaced_while_secrets_are_stored(original: Path) -> None:
+    key = original / "encryption_key"
+    key.unlink()
+    for command in (["serve"], ["worker"], ["web"], ["secrets", "set", "OTHER"]):
+        env = {"CRONIUM_REDIS_URL": "redis://127.0.0.1:9"} if command[0] in ("worker", "web") else {}
+        said = refused(manage(original, *command, CRONIUM_PORT="39874", input="value", **env))
+        assert f"The key file {key} is missing, and a secret is stored" in said
+        for mend in ("Restore the file", "CRONIUM_ENCRYPTION_KEYS", "manage.py secrets new-key"):
+            assert mend in said
+        assert not key.exists()
+
+
+def test_a_lost_key_is_replaced_on_request_alone(original: Path) -> None:
+    assert "There is a key already" in refused(manage(original, "secrets", "new-key"))
+    kept = (original / "encryption_key").read_text()
+    (original / "encryption_key").unlink()
+    assert "There is a key already" in refused(manage(original, "secrets", "new-key", CRONIUM_ENCRYPTION_KEYS=kept))
+    done = manage(original, "secrets", "new-key")
+    assert done.returncode == 0, done.stderr
+    assert "Set the values of these secrets again: KEY." in done.stdout
+    assert (original / "encryption_key").read_text() != kept
+    assert manage(original, "secrets", "set", "KEY", input="value").returncode == 0
+    assert manage(original, "secrets", "rotate").returncode == 0
+
+
+def test_without_secrets_a_missing_key_is_made(original: Path) -> None:
+    (original / "encryption_key").unlink()
+    with closing(sqlite3.connect(original / "cronium.sqlite3")) as database, database:
+        database.execute("DELETE FROM secrets_secret")
+    assert manage(original, "secrets", "set", "KEY", input="value").returncode == 0
+    assert (original / "encryption_key").exists()
+
+
 Found = namedtuple("Found", "f_bavail f_frsize f_blocks f_files f_favail")
 
 

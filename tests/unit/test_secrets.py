@@ -61,6 +61,18 @@ class TestKeys:
         assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         assert [path.name for path in settings.DATA_DIR.iterdir()] == [crypto.KEY_FILE]
 
+    def test_without_its_file_nothing_is_encrypted_or_decrypted(
+        self, secret: Secret, admin: Api, settings: Any
+    ) -> None:
+        file = settings.DATA_DIR / crypto.KEY_FILE
+        file.unlink()
+        with pytest.raises(SecretUnavailable, match="API_KEY can't be decrypted"):
+            open_for_run(["API_KEY"])
+        answer = admin.put("/secrets/OTHER", {"value": "another value"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "key_unusable")
+        assert "Restore the file from a backup" in answer.json()["detail"]
+        assert not file.exists()
+
     def test_two_that_make_it_at_once_agree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The other one is faster between our look and our link."""
         real, theirs = os.path.lexists, new_key()

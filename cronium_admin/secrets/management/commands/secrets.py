@@ -1,4 +1,4 @@
-"""`manage.py secrets`: lists names, stores a value from standard input, re-encrypts all with the first key."""
+"""`manage.py secrets`: lists names, stores a value from standard input, re-encrypts all, replaces a lost key."""
 
 import getpass
 import sys
@@ -10,11 +10,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import show_line
+from cronium_admin.secrets.crypto import make_key
 from cronium_admin.secrets.service import rotate, save_secret, secrets_by_name
 
 
 class Command(BaseCommand):
-    help = "Secrets: list (names only), set (the value from standard input), rotate."
+    help = "Secrets: list (names only), set (the value from standard input), rotate, new-key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -23,9 +24,11 @@ class Command(BaseCommand):
         setting.add_argument("name", help="such as API_KEY; the value is never an argument")
         setting.add_argument("--description", help="what it is for")
         actions.add_parser("rotate", help="encrypt all secrets with the first key of CRONIUM_ENCRYPTION_KEYS")
+        actions.add_parser("new-key", help="make a key in place of one that is lost, with all values stored so far")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        {"list": self.list, "set": self.set, "rotate": self.rotate}[options["action"]](options)
+        known = {"list": self.list, "set": self.set, "rotate": self.rotate, "new-key": self.new_key}
+        known[options["action"]](options)
 
     def list(self, options: dict[str, Any]) -> None:
         for secret in secrets_by_name():
@@ -50,6 +53,16 @@ class Command(BaseCommand):
                 f"None of the keys opens {', '.join(unreadable)}. Add the key they were encrypted with to "
                 "CRONIUM_ENCRYPTION_KEYS, or set them again; keep the old keys until then."
             )
+
+    def new_key(self, options: dict[str, Any]) -> None:
+        if not make_key():
+            raise CommandError(
+                "There is a key already: CRONIUM_ENCRYPTION_KEYS or the data folder's encryption_key. To change it, "
+                "set CRONIUM_ENCRYPTION_KEYS=NEW,OLD and run `python manage.py secrets rotate`."
+            )
+        self.stdout.write("A new key is made. Keep a copy of the data folder's encryption_key.")
+        if names := ", ".join(secret.name for secret in secrets_by_name()):
+            self.stdout.write(f"Set the values of these secrets again: {names}.")
 
 
 def _read() -> str:
