@@ -25,7 +25,7 @@ Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
-_SOCKETS = r"/ws/runs/[0-9a-f-]{36}/logs"
+_SOCKETS = r"/ws/runs/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/logs"
 _connections = Connections(most_connections(CONFIG.max_connections, raise_descriptor_limit()))
 _edge = Edge(
     _django,

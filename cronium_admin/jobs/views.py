@@ -127,7 +127,7 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
 def _found(query: str) -> QuerySet[Job]:
     jobs = Job.objects.defer("script", "env", "input")
     for word in query.split():
-        jobs = jobs.filter(Q(search_text__contains=fold(word)) | Q(tags__icontains=word.lower()))
+        jobs = jobs.filter(Q(search_text__contains=fold(word)) | Q(tags__icontains=fold(word)))
     return jobs
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from cronium_admin.jobs.models import Job
@@ -35,7 +36,7 @@ class Variable(models.Model):
             ),
             models.UniqueConstraint(fields=["name"], condition=models.Q(job__isnull=True), name="variable_once_shared"),
         ]
-        indexes = [models.Index(fields=["name", "id"], name="variable_by_name")]
+        indexes = [models.Index(Lower("name"), "id", name="variable_by_lower_name")]
 
     def __str__(self) -> str:
         return f"{self.job.slug if self.job else 'shared'}/{self.name}"

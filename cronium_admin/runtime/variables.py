@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from cronium_admin.access.models import User
@@ -106,7 +107,10 @@ def find(place: Place) -> Variable | None:
 
 
 def listed(search: str = "", scope: str = "") -> QuerySet[Variable]:
-    """All that have a value, by name; `search` is a part of the name, `scope` a job's slug or "shared"."""
+    """All that have a value, by name without regard to case.
+
+    `search` is a part of the name, `scope` a job's slug or "shared".
+    """
     rows = _with_values()
     if search:
         rows = rows.filter(name__icontains=search)
@@ -114,12 +118,12 @@ def listed(search: str = "", scope: str = "") -> QuerySet[Variable]:
         rows = rows.filter(job__isnull=True)
     elif scope:
         rows = rows.filter(job__slug=scope)
-    return rows.order_by("name", "id")
+    return rows.annotate(lower_name=Lower("name")).order_by("lower_name", "id")
 
 
 def after(rows: QuerySet[Variable], name: str | int, key: str | int) -> QuerySet[Variable]:
     """The rows of `listed` that follow the one of that name and id."""
-    return rows.filter(beyond("name", name, key))
+    return rows.filter(beyond("lower_name", str(name).lower(), key))
 
 
 def history(place: Place, before: int = 0, size: int = HISTORY) -> list[Change]:

@@ -431,3 +431,52 @@ async def test_a_quiet_log_has_a_heartbeat(
     assert viewer.messages[0]["type"] == "status"
     await world.finish()
     assert await viewer.until_closed() == 1000
+
+
+@pytest.fixture
+def port_dropped(settings: Any) -> None:
+    """A proxy at port 8443 passes the Host on without the port."""
+    settings.CSRF_TRUSTED_ORIGINS = ["https://testserver:8443"]
+
+
+@pytest.mark.usefixtures("port_dropped")
+async def test_behind_a_proxy_that_drops_the_port_our_own_page_may_look(
+    connect: Callable[..., Any], world: World
+) -> None:
+    cookie = await sync_to_async(signed_in)(world.user)
+    viewer = await connect(world.run.pk, cookie=cookie, origin="https://testserver:8443")
+    assert (await viewer.socket.receive_output(5))["type"] == "websocket.send"
+    await refused(await connect(world.run.pk, cookie=cookie, origin="https://testserver:8444"))
+    await refused(await connect(world.run.pk, cookie=cookie, origin="https://evil.test:8443"))
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status"),
+    [
+        ("/ws/", "testserver", 404),
+        ("/ws/other", "testserver", 404),
+        ("/ws/runs/x/logs", "testserver", 404),
+        (f"/ws/runs/{uuid.UUID(int=0)}/logs/", "testserver", 404),
+        (f"/ws/runs/{'-' * 36}/logs", "testserver", 404),
+        (f"/ws/runs/{uuid.UUID(int=0)}/logs", "evil.test", 400),
+        (f"/ws/runs/{uuid.UUID(int=0)}/logs", "", 400),
+    ],
+)
+@pytest.mark.parametrize("has_answers", [True, False])
+async def test_a_wrong_path_or_host_ends_the_handshake_without_a_complaint(
+    world: World, caplog: pytest.LogCaptureFixture, path: str, host: str, status: int, has_answers: bool
+) -> None:
+    from cronium_admin.asgi import application
+
+    extensions = {"websocket.http.response": {}} if has_answers else {}
+    headers = [(b"host", host.encode()), (b"authorization", f"Bearer {world.token}".encode())]
+    scope = {"type": "websocket", "path": path, "headers": headers, "subprotocols": [], "query_string": b""}
+    socket = ApplicationCommunicator(application, scope | {"extensions": extensions})
+    await socket.send_input({"type": "websocket.connect"})
+    answer = await socket.receive_output(5)
+    if has_answers:
+        assert (answer["type"], answer["status"]) == ("websocket.http.response.start", status)
+    else:
+        assert answer["type"] == "websocket.close"
+    await socket.wait(5)
+    assert not [record for record in caplog.records if record.exc_info or record.levelname in ("ERROR", "CRITICAL")]

@@ -11,6 +11,10 @@ from django.test import Client
 from cronium_admin.access.models import User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
+from cronium_admin.runtime import api as runtime_api
+from cronium_admin.runtime import variables
+from cronium_admin.runtime import views as runtime_views
+from cronium_admin.runtime.variables import Author, Place
 from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
 
@@ -93,3 +97,43 @@ def test_people_secrets_and_hosts_are_ordered_so_too(admin: Api) -> None:
     assert [name for name in people if name in ("Zoe", "ärne", "Bert")] == ["ärne", "Bert", "Zoe"]
     assert [item["name"] for item in admin.get("/secrets").json()["items"]] == ["A_KEY", "b_KEY", "C_KEY"]
     assert [item["name"] for item in admin.get("/hosts").json()["items"]] == ["arne", "Bert", "Zoe"]
+
+
+def test_variables_ignore_case_on_the_page_and_over_cursors(
+    viewer: Api, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_order = ["alpha", "Beta", "beta2", "GAMMA", "zeta"]
+    for name in reversed(in_order):
+        variables.put(Place(None, name), 1, Author())
+    client = Client()
+    client.force_login(people["viewer"])
+    for size in (1, 2, 3):
+        monkeypatch.setattr(runtime_api, "PAGE_SIZE", size)
+        monkeypatch.setattr(runtime_views, "PAGE_SIZE", size)
+        seen, after = list[str](), ""
+        while after is not None:
+            answer = viewer.get(f"/variables?after={after}").json()
+            seen, after = seen + [one["name"] for one in answer["items"]], answer["next"]
+        assert seen == in_order
+        shown, after = list[str](), ""
+        while True:
+            part = client.get("/variables/", {"after": after}).context["page"]
+            shown, after = shown + [row.variable.name for row in part.items], part.next
+            if not after:
+                break
+        assert shown == in_order
+
+
+def test_a_tag_is_found_in_any_writing(people: dict[str, User], make_job: Callable[..., Job]) -> None:
+    make_job(slug="tagged", name="Tagged", tags=["billing"])
+    for query in ("BILL", "\uff22\uff49\uff4c\uff4c"):  # the second in letters of full width
+        assert _page(people, query) == ["Tagged"], query
+
+
+def test_the_back_office_finds_people_in_any_writing(people: dict[str, User]) -> None:
+    User.objects.create(username="Ärger")
+    client = Client()
+    client.force_login(people["admin"])
+    for query in ("ärg", "ÄRG", "VIEW"):
+        rows = client.get("/admin/access/user/", {"q": query}).context["cl"].result_list
+        assert [row.username for row in rows] == [{"VIEW": "viewer"}.get(query, "Ärger")]
