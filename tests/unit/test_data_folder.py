@@ -16,12 +16,16 @@ from cronium_admin.hosts.checks.machine import data_folder
 ROOT = Path(__file__).parents[2]
 
 
+# Root writes past every mode unless it gives up the capabilities to do so.
+_OBEY_MODES = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
 def manage(
     folder: Path, *arguments: str, umask: int = 0o022, input: str | None = None, **env: str
 ) -> "subprocess.CompletedProcess[str]":
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [*_OBEY_MODES, sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env={**plain, "CRONIUM_DATA_DIR": str(folder), **env},
         capture_output=True,

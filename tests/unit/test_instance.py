@@ -1,6 +1,5 @@
 """A copied data folder is noticed before it acts, and takes an identity of its own or the original's."""
 
-import os
 import shutil
 import sqlite3
 from collections import namedtuple
@@ -95,10 +94,18 @@ def test_older_software_refuses_a_newer_database(original: Path) -> None:
     assert rows(original, "SELECT version FROM hosts_installation") == [("7.5",)], "an old `migrate` claims nothing"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; see the next")
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert "can't be used" in refused(manage(tmp_path / "data", "migrate"))
+    assert "can't be used" in refused(manage(tmp_path, "serve"))
+
+
+@pytest.mark.parametrize("command", [["serve"], ["bootstrap"]])
+def test_a_read_only_database_is_told(original: Path, command: list[str]) -> None:
+    for file in original.glob("cronium.sqlite3*"):
+        file.chmod(0o400)
+    said = refused(manage(original, *command, CRONIUM_PORT="39874"))
+    assert "cronium.sqlite3" in said or "database" in said
 
 
 def test_a_folder_that_can_be_none_is_told(tmp_path: Path) -> None:
