@@ -102,12 +102,12 @@ class Config(BaseSettings):
     max_requests: Annotated[int, Field(ge=2, le=256)] = 24
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     debug: bool = False
-    secret_key: str = ""
+    secret_key: str = Field(default="", repr=False)
     encryption_keys: str = Field(default="", repr=False)
     admin_user: Annotated[str, Field(min_length=1, max_length=150)] = "admin"
-    admin_password: str = ""
-    database_url: Annotated[str, _known_url("sqlite", "postgres", "postgresql")] = ""
-    redis_url: Annotated[str, _known_url("redis", "rediss", "valkey", "valkeys", "unix")] = ""
+    admin_password: str = Field(default="", repr=False)
+    database_url: Annotated[str, Field(repr=False), _known_url("sqlite", "postgres", "postgresql")] = ""
+    redis_url: Annotated[str, Field(repr=False), _known_url("redis", "rediss", "valkey", "valkeys", "unix")] = ""
     docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https"), AfterValidator(_ssh_in_full)] = ""
     docker_cert_path: str = ""  # a folder; for TLS to that engine
     # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.

@@ -22,6 +22,7 @@ except DataFolderError as unusable:
     sys.stderr.write(f"{unusable}\n")
     raise SystemExit(2) from None
 DEBUG = CONFIG.debug
+DEFAULT_EXCEPTION_REPORTER_FILTER = "cronium_admin.ops.debug_page.HideCredentials"
 ALLOWED_HOSTS = CONFIG.known_hosts
 CSRF_TRUSTED_ORIGINS = [CONFIG.backend_origin] if CONFIG.backend_origin else []
 # Of proxies only those in CRONIUM_TRUSTED_PROXIES are believed, and uvicorn does that: it sets the scheme.
