@@ -115,6 +115,12 @@ class TestRerun:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         assert Run.objects.count() == 1
 
+    def test_the_pages_button_refuses_it_too(self, people: dict[str, User], altered: Run) -> None:
+        page = Client()
+        page.force_login(people["operator"])
+        page.post(f"/runs/{altered.pk}/rerun/", {"env": "", "image": ""})
+        assert list(Run.objects.values_list("pk", flat=True)) == [altered.pk]
+
     def test_an_editor_does_and_the_new_run_says_so_too(self, operator: Api, editor: Api, altered: Run) -> None:
         again = editor.post(f"/runs/{altered.pk}/rerun").json()
         assert again["overridden"] == ["env.PS4", "image"]

@@ -343,6 +343,15 @@ class TestRun:
         for row in (Run, Job):
             assert VALUE not in repr(list(row.objects.values()))
 
+    def test_a_rerun_after_the_job_lost_its_secret_is_handed_no_value(self, run: Run, operator: Api) -> None:
+        Job.objects.update(secrets=[])
+        again = operator.post(f"/runs/{run.pk}/rerun")
+        assert again.status_code == 202
+        spec = spec_of(Run.objects.get(pk=again.json()["id"]), "instance", "host")
+        assert spec.secrets == {}
+        assert VALUE not in repr([spec.env, spec.secrets])
+        assert Secret.objects.get().last_used_at is None
+
     @pytest.mark.parametrize("case", ["key lost", "deleted"])
     def test_without_its_secret_ends_before_it_starts(
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
