@@ -17,6 +17,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
+from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from executor import tokens
 from tests.conftest import ROLES, Api
@@ -87,7 +88,7 @@ def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     """Rows for every address of the table; the run of `{run}`."""
     make_job(slug="idle", name="Idle")
     variables.put(variables.Place(None, "day"), 1, variables.Author())
-    Secret.objects.create(name="API_KEY")
+    Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     Host.objects.create(name="east")
     ended = launch(run.job, None)
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())

@@ -11,6 +11,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.plain_text import line_problem, show_line
 from cronium_admin.runs.service import launch
+from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
 from tests.unit.test_api_jobs import GOOD
@@ -78,7 +79,7 @@ def test_a_stored_name_stays_and_can_be_edited(
     job = make_job(slug="old", name=old)
     assert admin.patch("/jobs/old", {"name": old, "timeout_seconds": 7}).status_code == 200
     assert admin.patch("/jobs/old", {"name": f"{old}!"}).status_code == 422
-    Secret.objects.create(name="OLD", encrypted="x", description=old)
+    Secret.objects.create(name="OLD", encrypted=encrypt("OLD", "a value"), description=old)
     assert admin.put("/secrets/OLD", {"value": "a new value", "description": old}).status_code == 200
     token, _ = ApiToken.mint(User.objects.get(username="admin"), old)
     run = launch(job, None)
