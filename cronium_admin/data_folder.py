@@ -42,28 +42,29 @@ class DataFolderError(Exception):
 
 
 def find_open(*places: Path) -> Iterator[Path]:
-    """Of the places, and all that lies in those that are folders, what other users have any permission on.
+    """Of the places, and of what lies directly in those that are folders, what other users have any permission on.
 
-    Symbolic links are not followed, and other file systems that are mounted inside are left out.
+    Nobody gets deeper past a folder that is closed, and what lies there may be another program's. Symbolic links are
+    not followed, and other file systems that are mounted inside are left out.
     """
     for place in places:
         with suppress(FileNotFoundError):
             found = place.stat(follow_symlinks=False)
             if not stat.S_ISLNK(found.st_mode):
-                yield from _find_open(place, found, found.st_dev)
+                yield from _find_open(place, found)
 
 
-def _find_open(path: Path, found: os.stat_result, device: int) -> Iterator[Path]:
+def _find_open(place: Path, found: os.stat_result) -> Iterator[Path]:
     if found.st_mode & OTHERS:
-        yield path
+        yield place
     if not stat.S_ISDIR(found.st_mode):
         return
-    with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
+    with suppress(PermissionError, FileNotFoundError), os.scandir(place) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # temporary files of other processes come and go
                 inner = entry.stat(follow_symlinks=False)
-                if not entry.is_symlink() and inner.st_dev == device:
-                    yield from _find_open(Path(entry.path), inner, device)
+                if not entry.is_symlink() and inner.st_dev == found.st_dev and inner.st_mode & OTHERS:
+                    yield Path(entry.path)
 
 
 def close_to_others(*places: Path) -> tuple[list[Path], list[Path]]:

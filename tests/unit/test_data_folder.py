@@ -67,7 +67,8 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
     (folder / "static" / "deep").mkdir(parents=True)
     (folder / "program").write_text("#!/bin/sh")
     (folder / "link").symlink_to(outside)
-    for path, mode in (("", 0o755), ("cronium.sqlite3", 0o644), ("static/deep", 0o777), ("program", 0o755)):
+    opened = (("", 0o755), ("cronium.sqlite3", 0o644), ("static", 0o755), ("static/deep", 0o777), ("program", 0o755))
+    for path, mode in opened:
         (folder / path).chmod(mode)
     done = manage(folder, "token", "list")
     assert done.returncode == 0
@@ -75,6 +76,9 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
     assert str(folder) in done.stderr
     assert not list(find_open(folder))
     assert oct((folder / "program").stat().st_mode & 0o777) == "0o700", "the owner's own permissions stay"
+    assert oct((folder / "static").stat().st_mode & 0o777) == "0o700"
+    deep = oct((folder / "static" / "deep").stat().st_mode & 0o777)
+    assert deep == "0o777", "nobody gets there, and a program that keeps files there may need them as they are"
     assert oct(outside.stat().st_mode & 0o777) == "0o644", "links are not followed"
     assert manage(folder, "token", "list").stderr == ""
 
