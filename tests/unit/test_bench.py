@@ -1,0 +1,37 @@
+"""`python -m bench`: what it refuses before it measures anything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def refuse(tmp_path: Path, *names: str) -> str:
+    """What it says on a machine that has none of the programs on PATH."""
+    result = subprocess.run(
+        [sys.executable, "-m", "bench", *names],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    return result.stderr
+
+
+@pytest.mark.parametrize("names", [(), ("first_line",), ("growth", "log_flow")])
+def test_a_missing_docker_program_is_named_with_its_package(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Debian 13 has it in a package of its own."""
+    message = refuse(tmp_path, *names)
+    assert "`docker`" in message
+    assert "docker-cli" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_an_unknown_measurement_is_named(tmp_path: Path) -> None:
+    assert refuse(tmp_path, "growth", "nothing").startswith("bench: there is no measurement 'nothing'")
