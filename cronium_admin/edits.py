@@ -9,8 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 
 VERSION = "Change it only while this is its version; else 409 `changed_meanwhile`."
@@ -23,7 +23,7 @@ class Edited(models.Model):
     updated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    updated_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=database_now)
 
     class Meta:
         abstract = True
@@ -61,7 +61,7 @@ def check_version(stored: Any, version: int | None) -> None:
 def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
     """Write the next version over the one that `stored` was read as, and over no other; `stored` is then that one."""
     model, read = type(stored), stored.version
-    values = {**changes, "version": read + 1, "updated_by": by, "updated_at": timezone.now()}
+    values = {**changes, "version": read + 1, "updated_by": by, "updated_at": database_now()}
     if not model._default_manager.filter(pk=stored.pk, version=read).update(**values):
         now = model._default_manager.filter(pk=stored.pk).first()
         if now is None:

@@ -3,9 +3,9 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 
 NEVER = "never"
@@ -23,7 +23,7 @@ def parse_expiry(text: str) -> datetime | None:
     text = text.strip()
     if text in ("", NEVER):
         return None
-    now = timezone.now()
+    now = database_now()
     if lifetime := _LIFETIME.fullmatch(text):
         span = timedelta(**{_UNITS[lifetime[2]]: int(lifetime[1])})
         at: datetime | None = now + min(span, 2 * LONGEST)  # too long a one is refused below
@@ -37,7 +37,7 @@ def parse_expiry(text: str) -> datetime | None:
 
 def check_expiry(at: datetime | None) -> None:
     """Refused (422) when a token that ends then would be useless, or as good as endless."""
-    now = timezone.now()
+    now = database_now()
     if at is not None and at <= now:
         raise _refused(f"{at:%Y-%m-%d %H:%M} UTC has passed. Choose a time in the future.")
     if at is not None and at > now + LONGEST:

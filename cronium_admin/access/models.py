@@ -9,10 +9,10 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from cronium_admin.access.roles import RANK, May, Role
+from cronium_admin.database_clock import Now
 from cronium_admin.edits import Edited
 from cronium_admin.plain_text import line_problem
 
@@ -78,8 +78,8 @@ class SignIn(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
     device = models.CharField(max_length=80, blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now)
-    seen_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["-seen_at", "-pk"]
@@ -100,7 +100,7 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -12,11 +12,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
-from django.utils import timezone
 
 from cronium_admin.access import passwords, sessions
 from cronium_admin.access.models import ApiToken, SignIn, User, check_username
 from cronium_admin.access.roles import Role
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.edits import ChangedMeanwhile, check_version
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import order_key
@@ -27,9 +27,7 @@ _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
 
 def list_people() -> QuerySet[User, Any]:
     """All people, each with `token_count` (those that work) and `seen_at` (by page or token)."""
-    working = Q(api_tokens__revoked_at=None) & (
-        Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=timezone.now())
-    )
+    working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
     signed_in = SignIn.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("seen_at")).values("at")
     used = ApiToken.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("last_used_at")).values("at")
     rows = User.objects.annotate(
@@ -140,7 +138,7 @@ def _stored(person: User, version: int | None) -> User:
 def _update(by: User, stored: User, changes: dict[str, Any], *, is_spared: bool = False) -> None:
     """With `is_spared`, only while there is another active administrator, or the person is none."""
     rows = User.objects.filter(pk=stored.pk, version=stored.version)
-    edit = {"version": stored.version + 1, "updated_by": by, "updated_at": timezone.now()}
+    edit = {"version": stored.version + 1, "updated_by": by, "updated_at": database_now()}
     if (_spare(rows) if is_spared else rows).update(**changes, **edit):
         return
     now = User.objects.filter(pk=stored.pk).first()

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
 from cronium_admin.access.roles import May
+from cronium_admin.database_clock import Now
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem
 
@@ -70,28 +70,27 @@ def user_of_token(token: str) -> User:
 def find_token(token: str) -> ApiToken:
     """The row of `token`, with its user. Refused (401) for one that is unknown, revoked, expired, or switched off."""
     row = (
-        ApiToken.objects.select_related("user").filter(digest=digest(token)).first()
+        ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest(token)).first()
         if token.startswith(TOKEN_PREFIX)
         else None
     )
-    now = timezone.now()
     if row is None:
         raise Refused(401, "token_unknown", "This API token is not known here. Make one with `manage.py token create`.")
     if row.revoked_at is not None:
         raise Refused(401, "token_revoked", f"The API token {row} was revoked. Use another one.")
-    if row.expires_at is not None and row.expires_at <= now:
+    if row.expires_at is not None and row.expires_at <= row.asked_at:
         raise Refused(401, "token_expired", f"The API token {row} has expired. Make a new one.")
     if not row.user.is_active:
         raise Refused(401, "user_inactive", f"The account of the API token {row} is switched off.")
-    if row.last_used_at is None or row.last_used_at < now - _USE_NOTED_EVERY:
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
-        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    if row.last_used_at is None or row.last_used_at < row.asked_at - _USE_NOTED_EVERY:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USE_NOTED_EVERY)
+        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
     return row
 
 
 def working_tokens(user: User) -> QuerySet[ApiToken]:
     """Those that are neither revoked nor expired."""
-    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), user=user, revoked_at=None)
+    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), user=user, revoked_at=None)
 
 
 def revoke(token: ApiToken) -> bool:
@@ -100,7 +99,7 @@ def revoke(token: ApiToken) -> bool:
         User.objects.select_for_update().filter(pk=token.user_id).first()  # no token is made through it meanwhile
         count, made = 0, [token.pk]
         while made:
-            count += ApiToken.objects.filter(pk__in=made, revoked_at=None).update(revoked_at=timezone.now())
+            count += ApiToken.objects.filter(pk__in=made, revoked_at=None).update(revoked_at=Now())
             made = list(ApiToken.objects.filter(parent__in=made).values_list("pk", flat=True))
         return bool(count)
 

@@ -4,11 +4,13 @@ Only the database, no cache: a sign-out counts for all processes at once, and a 
 """
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
-from django.utils import timezone
+
+from cronium_admin.database_clock import Now
 
 
 def digest_of(key: str) -> str:
@@ -20,7 +22,7 @@ class SessionStore(DatabaseStore):
     def _get_session_from_db(self) -> Any:
         if self.session_key is None:
             return None
-        found = self.model.objects.filter(session_key=digest_of(self.session_key), expire_date__gt=timezone.now())
+        found = self.model.objects.filter(session_key=digest_of(self.session_key), expire_date__gt=Now())
         row = found.first()
         if row is None:
             self._session_key = None
@@ -28,6 +30,14 @@ class SessionStore(DatabaseStore):
 
     async def _aget_session_from_db(self) -> Any:
         return await sync_to_async(self._get_session_from_db)()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        cls.get_model_class().objects.filter(expire_date__lt=Now()).delete()
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        await sync_to_async(cls.clear_expired)()
 
     def exists(self, session_key: str) -> bool:
         return super().exists(digest_of(session_key))
@@ -38,11 +48,13 @@ class SessionStore(DatabaseStore):
     def create_model_instance(self, data: Any) -> Any:
         row = super().create_model_instance(data)
         row.session_key = digest_of(row.session_key)
+        row.expire_date = Now() + timedelta(seconds=self.get_expiry_age())
         return row
 
     async def acreate_model_instance(self, data: Any) -> Any:
         row = await super().acreate_model_instance(data)
         row.session_key = digest_of(row.session_key)
+        row.expire_date = Now() + timedelta(seconds=await self.aget_expiry_age())
         return row
 
     def delete(self, session_key: str | None = None) -> None:

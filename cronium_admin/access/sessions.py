@@ -2,17 +2,18 @@
 
 import re
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.http import HttpRequest
-from django.utils import timezone
 
 from cronium_admin.access.models import SignIn, User
+from cronium_admin.database_clock import Now
 
 KEY = "sign_in"  # the session's entry with the row's key
 NOTED_EVERY_SECONDS = 60.0
@@ -49,8 +50,7 @@ def describe_device(user_agent: str) -> str:
 
 def begin(request: HttpRequest, user: User) -> None:
     """Note a sign-in, and forget the person's that have expired."""
-    now = timezone.now()
-    SignIn.objects.filter(user=user, created_at__lt=_oldest(now)).delete()
+    SignIn.objects.filter(user=user, created_at__lt=_oldest()).delete()
     row = SignIn.objects.create(user=user, device=describe_device(request.headers.get("User-Agent", "")))
     request.session[KEY] = row.pk
     _note(row.pk)
@@ -74,12 +74,12 @@ def note_seen(session: SessionBase) -> None:
     key = session.get(KEY)
     if key is not None and time.monotonic() - _noted.get(key, -NOTED_EVERY_SECONDS) >= NOTED_EVERY_SECONDS:
         _note(key)
-        SignIn.objects.filter(pk=key).update(seen_at=timezone.now())
+        SignIn.objects.filter(pk=key).update(seen_at=Now())
 
 
 def of_person(user: User) -> QuerySet[SignIn]:
     """The sign-ins that still count, the one used last first."""
-    return SignIn.objects.filter(user=user, created_at__gte=_oldest(timezone.now()))
+    return SignIn.objects.filter(user=user, created_at__gte=_oldest())
 
 
 def end_all(user: User) -> None:
@@ -120,6 +120,6 @@ def _note(key: int) -> None:
     _noted[key] = time.monotonic()
 
 
-def _oldest(now: datetime) -> datetime:
+def _oldest() -> CombinedExpression:
     """Sessions from before this have expired."""
-    return now - timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    return Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)

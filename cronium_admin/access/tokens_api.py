@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from ninja import Router
 from ninja.responses import Status
 
@@ -14,6 +13,7 @@ from cronium_admin.access.roles import May
 from cronium_admin.access.schemas import TokenIn, TokenItem, TokenList, TokenMade
 from cronium_admin.access.service import find_own_token, make_named_token, revoke
 from cronium_admin.access.service import list_tokens as rows
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import ERRORS, ErrorBody
 
 router = Router(tags=["tokens"], auth=needs(May.SEE))
@@ -44,5 +44,5 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _default_expiry(parent: ApiToken | None) -> datetime:
-    ends = timezone.now() + DEFAULT_LIFETIME
+    ends = database_now() + DEFAULT_LIFETIME
     return min(ends, parent.expires_at) if parent and parent.expires_at else ends

@@ -3,7 +3,6 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -14,6 +13,7 @@ from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import ApiToken
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import make_named_token, revoke
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 
 
@@ -36,7 +36,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         "form": form,
         "expires": EXPIRES,
         "tokens": ApiToken.objects.filter(user=user, revoked_at=None),
-        "now": timezone.now(),
+        "now": database_now(),
         "made": made.rsplit("\n", 1) if made else None,
         "nav": "access",
         "tab": "tokens",

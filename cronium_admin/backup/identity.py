@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from cronium_admin.backup.errors import BackupError
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts.instance import IDENTITY, bind
 from cronium_admin.hosts.models import Host
 

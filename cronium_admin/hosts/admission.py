@@ -8,9 +8,9 @@ from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
 from uuid import UUID
 
-from django.db.models import Count, Exists, Q, Sum
-from django.utils import timezone
+from django.db.models import Count, Exists, F, Q, Sum
 
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
@@ -90,13 +90,15 @@ def next_for(host: str, offer: Offer) -> UUID | None:
     drained = Exists(Host.objects.filter(name=host, draining=True))
     waiting = Run.objects.filter(~drained, offer.ever_fits(), status=Status.QUEUED, queue__in=offer.queues)
     taken: Promise | None = None
-    rows = waiting.order_by("created_at", "id").values_list("pk", "cpu", "memory_mb", "network", "created_at")
-    for run_id, cpu, memory_mb, network, created_at in rows[:LOOK_AT]:
+    rows = waiting.order_by("created_at", "id").values_list(
+        "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
+    )
+    for run_id, cpu, memory_mb, network, waited in rows[:LOOK_AT]:
         wanted = needs(cpu, memory_mb, network)
         if taken is None:
             taken = reserved(host).get(host, Promise())
         if offer.now(taken, wanted):
-            return run_id
-        if timezone.now() - created_at > PASS_OVER:
+            return UUID(str(run_id))
+        if waited > PASS_OVER:
             return None
     return None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from django.conf import settings
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, Q
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts.models import Host
 
 LEASE = timedelta(seconds=20)

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Callable, Set
 from datetime import timedelta
 
-from django.utils import timezone
-
 from cronium_admin import counters
+from cronium_admin.database_clock import database_now
 from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.rounds import Rounds
@@ -74,7 +73,7 @@ class Reaper(Rounds):
         for one in gone:
             counters.count("cronium_reaped_total", kind=one.kind)
         if gone:
-            self._database.call(reaped.keep, self._host, gone, timezone.now())
+            self._database.call(reaped.keep, self._host, gone, database_now())
         return gone
 
     def _living(self, run_ids: Set[str]) -> Set[str]:

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove

@@ -8,10 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, Q
-from django.db.models.functions import Now
-from django.utils import timezone
 
 from cronium_admin.access.models import User
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.hosts import findings
@@ -141,7 +140,7 @@ def delete_host(name: str, by: str) -> None:
 
 
 def _view(row: Host, promised: Promise) -> HostView:
-    alive = row.heartbeat_at is not None and row.heartbeat_at > timezone.now() - ALIVE
+    alive = row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE
     takes_runs = (
         alive and not row.draining and not row.engine_error and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
     )

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
+from cronium_admin.database_clock import Now
 from cronium_admin.images.models import HostImage, HostInventory
 from cronium_admin.images.reference import canonical
 
@@ -81,18 +81,17 @@ def report(host: str, images: Iterable[Reported]) -> None:
     rows = sorted((canonical(name), image.id[:80], image.size) for image in images for name in image.references)
     rows = [row for row in rows if len(row[0]) <= 400]
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    now = timezone.now()
-    if HostInventory.objects.filter(host=host, digest=digest).update(reported_at=now):
+    if HostInventory.objects.filter(host=host, digest=digest).update(reported_at=Now()):
         return
     with transaction.atomic():
-        known = {"reported_at": now, "digest": digest, "is_cut": len(rows) > MAX_NAMES}
+        known = {"reported_at": Now(), "digest": digest, "is_cut": len(rows) > MAX_NAMES}
         inventory, _ = HostInventory.objects.update_or_create(host=host, defaults=known)
         inventory.images.all().delete()
         HostImage.objects.bulk_create(
             HostImage(inventory=inventory, reference=name, image_id=image_id, size=size)
             for name, image_id, size in rows[:MAX_NAMES]
         )
-        HostInventory.objects.filter(reported_at__lt=now - KEPT).delete()
+        HostInventory.objects.filter(reported_at__lt=Now() - KEPT).delete()
 
 
 def forget(host: str) -> None:
@@ -103,7 +102,7 @@ def forget(host: str) -> None:
 def find_presence(references: Iterable[str]) -> dict[str, Presence]:
     """By reference, in two queries however many there are."""
     names = {reference: canonical(reference) for reference in references}
-    hosts = list(HostInventory.objects.filter(reported_at__gte=timezone.now() - FRESH).order_by("host"))
+    hosts = list(HostInventory.objects.filter(reported_at__gte=Now() - FRESH).order_by("host"))
     rows = HostImage.objects.filter(inventory__in=hosts, reference__in=set(names.values()))
     ids = [name for name in names.values() if name.startswith("sha256:")]
     if ids:

@@ -1,8 +1,8 @@
 """Which image a language's runs get: what was built here, and what the dashboard overrides."""
 
 from django.db import models
-from django.utils import timezone
 
+from cronium_admin.database_clock import database_now
 from cronium_admin.edits import Edited
 
 
@@ -17,7 +17,7 @@ class BuiltImage(models.Model):
 
     language = models.CharField(max_length=16, choices=Language.choices, unique=True)
     reference = models.CharField(max_length=255)
-    built_at = models.DateTimeField(default=timezone.now)
+    built_at = models.DateTimeField(default=database_now)
 
     def __str__(self) -> str:
         return f"{self.language}: {self.reference}"

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from django.utils.text import slugify
 
 from cronium_admin.access.models import User
+from cronium_admin.database_clock import database_now
 from cronium_admin.edits import ChangedMeanwhile
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import normal_egress
@@ -90,7 +90,7 @@ def _has_changed(name: str, before: Any, after: Any) -> bool:
 def _update(stored: Job, changed: Collection[str], by: User | None) -> None:
     """Write the next revision over the one that `stored` was read as, and over no other."""
     before = stored.revision
-    stored.revision, stored.updated_by, stored.updated_at = before + 1, by, timezone.now()
+    stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()
     stored.set_derived()
     also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
     values = {name: getattr(stored, name) for name in (*changed, *also)}

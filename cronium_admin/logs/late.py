@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.logs.depot import Unavailable, open_store
 from cronium_admin.logs.models import LogObject
 from cronium_admin.logs.pace import Pace

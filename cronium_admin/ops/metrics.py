@@ -11,13 +11,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Min, Q
-from django.utils import timezone
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from cronium_admin import counters
+from cronium_admin.database_clock import database_now
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.service import HostView, all_hosts
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
@@ -72,7 +72,7 @@ class Known:
         hosts = all_hosts()
         living = Run.objects.filter(status__in=LIVE).order_by().values_list("status", "queue", "host")
         live = list(living.annotate(n=Count("*"), oldest=Min("created_at")))
-        until = max(self._until, min([timezone.now() - SETTLED_AFTER, *(row[4] for row in live)]))
+        until = max(self._until, min([database_now() - SETTLED_AFTER, *(row[4] for row in live)]))
         newer = Run.objects.filter(status__in=TERMINAL, created_at__gte=self._until).order_by()
         old = Count("pk", filter=Q(created_at__lt=until))
         ended = self._settled.copy()

@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
 
 from cronium_admin.command_line import own_places
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.checks.services import layer_round_trip
 from cronium_admin.hosts.models import Host
@@ -66,7 +66,7 @@ def _channel_layer() -> bool:
 def _runner() -> bool:
     """The worker inside this process has reported lately; a process without one needs none."""
     own = worker.current()
-    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=timezone.now() - BEAT).exists()
+    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - BEAT).exists()
 
 
 def _disk() -> bool:

@@ -9,10 +9,9 @@ from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model, Q, QuerySet
-from django.db.models.functions import Now
-from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, SignIn
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared import sweep_unused
@@ -45,7 +44,7 @@ def remove_events(pace: Pace) -> Iterator[str]:
     kept, deleted = _days(settings.CONFIG.event_keep_days), 0
     while kept:
         oldest = list(RunEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH])
-        ids = [pk for pk, at in oldest if at < timezone.now() - kept]
+        ids = [pk for pk, at in oldest if at < database_now() - kept]
         if not ids:
             break
         with pace.step():

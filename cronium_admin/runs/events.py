@@ -4,8 +4,8 @@ import logging
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.runs import live
 from cronium_admin.runs.models import RunEvent
 

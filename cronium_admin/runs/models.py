@@ -6,9 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 from django.utils.functional import cached_property
 
+from cronium_admin.database_clock import Now
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
@@ -125,7 +125,7 @@ class Run(models.Model):
     log_pruned_why = models.CharField(max_length=200, blank=True, default="")
 
     # When, on the database's clock.
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)  # the payload was sent: user code began
     finished_at = models.DateTimeField(null=True)
@@ -216,7 +216,7 @@ class RunEvent(models.Model):
     """One thing that happened to a run, for its timeline: `kind` a word, `message` a sentence."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(db_default=Now())
     kind = models.CharField(max_length=32)
     message = models.CharField(max_length=500, blank=True, default="")
     by = models.CharField(max_length=150, blank=True, default="")

@@ -10,13 +10,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
 from cronium_admin.access.templatetags.ui import STATES
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused, fields_of, summary
 from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
@@ -193,7 +193,7 @@ def _context(run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
     head_lines = head.lines if head else run.log_lines
     stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
-    steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, timezone.now())
+    steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
     return {
         "run": run,
         "again": _again(run),

@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
-from django.utils import timezone
 
+from cronium_admin.database_clock import Now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 
@@ -24,7 +24,7 @@ class Variable(models.Model):
     text = models.TextField(null=True)
     version = models.PositiveBigIntegerField(default=1)  # counts the changes
     # The last change; its row in the history says the same.
-    changed_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(db_default=Now())
     changed_by = models.CharField(max_length=200)  # a person's name, or "slug #7": still there when they are not
     changed_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
 
@@ -60,7 +60,7 @@ class Change(models.Model):
     kind = models.CharField(max_length=16, choices=Kind.choices)
     text = models.TextField(blank=True)
     is_cut = models.BooleanField(default=False)
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(db_default=Now())
     by = models.CharField(max_length=200)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -80,7 +80,7 @@ class Receipt(models.Model):
     key = models.CharField(max_length=128)
     what = models.CharField(max_length=200)  # the operation and what it was on
     answer = models.TextField()
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="receipt_once_per_run")]

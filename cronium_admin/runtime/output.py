@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models.functions import Now
 
+from cronium_admin.database_clock import Now
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.rules import validate_json
 from cronium_admin.runs.models import Run

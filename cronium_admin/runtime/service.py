@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
+from cronium_admin.database_clock import Now
 from cronium_admin.errors import Refused
 from cronium_admin.runs import live
 from cronium_admin.runs.models import Run, Status
@@ -126,7 +126,7 @@ def _write(run_id: UUID, operation: str, body: Body, epoch: int | None) -> Any:
 def _keep(receipt: Receipt) -> None:
     """A script that writes for hours keeps the receipts of the last minutes only."""
     if receipt.pk % RECEIPTS_SWEPT_EVERY == 0:
-        Receipt.objects.filter(run_id=receipt.run_id, at__lt=timezone.now() - RECEIPTS_KEPT).delete()
+        Receipt.objects.filter(run_id=receipt.run_id, at__lt=Now() - RECEIPTS_KEPT).delete()
 
 
 def forget(run_id: UUID) -> None:

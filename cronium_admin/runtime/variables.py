@@ -13,9 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
-from django.utils import timezone
 
 from cronium_admin.access.models import User
+from cronium_admin.database_clock import database_now
 from cronium_admin.edits import utc
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
@@ -201,7 +201,7 @@ def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: in
             raise _changed_meanwhile(row)
         row.text = to_text(row.text)
         row.version += 1
-        row.changed_at, row.changed_by, row.changed_run = timezone.now(), author.label, author.run
+        row.changed_at, row.changed_by, row.changed_run = database_now(), author.label, author.run
         row.save()
         _note(row, kind, author)
     return row

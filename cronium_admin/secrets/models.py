@@ -3,9 +3,8 @@
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.functions import Now
-from django.utils import timezone
 
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.edits import Edited
 from cronium_admin.env_names import env_name_problem
 
@@ -24,7 +23,7 @@ class Secret(Edited):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=database_now)
     value_changed_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True)
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models.functions import Now
-
+from cronium_admin.database_clock import Now
 from cronium_admin.secrets.crypto import Unreadable, decrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 

@@ -8,10 +8,10 @@ from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from cronium_admin.access.models import User
 from cronium_admin.data_folder import DataFolderError
+from cronium_admin.database_clock import Now
 from cronium_admin.edits import check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem, order_key

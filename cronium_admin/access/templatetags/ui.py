@@ -7,9 +7,9 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import now
 
 from cronium_admin import json_text
+from cronium_admin.database_clock import database_now
 from cronium_admin.plain_text import show_line
 
 register = template.Library()
@@ -175,7 +175,7 @@ def unix_ms(at: datetime | None) -> str:
 
 @register.simple_tag
 def now_ms() -> str:
-    return unix_ms(now())
+    return unix_ms(database_now())
 
 
 @register.filter

@@ -5,8 +5,8 @@ from collections.abc import Set
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from cronium_admin.database_clock import database_now
 from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.facts import own_name
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         except EngineError as error:
             raise CommandError(str(error)) from error
         if not dry:
-            reaped.keep(host, found, timezone.now())
+            reaped.keep(host, found, database_now())
         for one in found:
             self.stdout.write(f"{'would remove' if dry else 'removed'} {one.kind} {one.name} of run {one.run_id}")
         if not found:

@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
-from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 from cronium_admin.images import build
 from cronium_admin.images.engine import connect
@@ -70,5 +70,5 @@ def record(images: list[build.BuiltImage]) -> None:
     for image in images:
         if image.name in Language.values:
             BuiltImage.objects.update_or_create(
-                language=image.name, defaults={"reference": image.reference, "built_at": timezone.now()}
+                language=image.name, defaults={"reference": image.reference, "built_at": database_now()}
             )

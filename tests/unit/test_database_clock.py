@@ -1,0 +1,248 @@
+"""Stored times are the database's: a process whose own clock is wrong changes no order, no age and no end."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import OperationalError, connection
+from django.db.models import F
+from django.test import Client
+from django.utils import timezone
+
+from cronium_admin.access.models import ApiToken, SignIn, User
+from cronium_admin.access.service import make_token, user_of_token
+from cronium_admin.access.session_store import SessionStore
+from cronium_admin.access.sessions import of_person
+from cronium_admin.database_clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
+from cronium_admin.errors import Refused
+from cronium_admin.hosts import admission
+from cronium_admin.hosts.admission import Offer
+from cronium_admin.hosts.models import Host
+from cronium_admin.hosts.service import all_hosts
+from cronium_admin.images import inventory
+from cronium_admin.images.inventory import Reported
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs import due
+from cronium_admin.logs.pace import Pace
+from cronium_admin.ops import metrics, ready
+from cronium_admin.retention import rows
+from cronium_admin.runs import transitions
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.service import launch
+from cronium_admin.runtime import variables
+from cronium_admin.runtime.models import Receipt, Variable
+from tests.conftest import Api
+from tests.unit.log_storage import FOREVER, give_log, text_of
+
+pytestmark = pytest.mark.django_db
+Wrong = Callable[..., AbstractContextManager[None]]
+NEAR = timedelta(seconds=60)
+real_now, real_time = timezone.now, time.time
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> Wrong:
+    """In this process's own clock so much is added to the time."""
+
+    @contextmanager
+    def by(**off: float) -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(timezone, "now", lambda: real_now() + timedelta(**off))
+            patch.setattr(time, "time", lambda: real_time() + timedelta(**off).total_seconds())
+            yield
+
+    return by
+
+
+def is_near(at: datetime, off: timedelta = timedelta()) -> bool:
+    return abs(at - off - real_now()) < NEAR
+
+
+def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operator: Api, job: Job) -> None:
+    made = []
+    for hours in (1, -1, 0, -2, 3):
+        with wrong(hours=hours):
+            made.append(operator.post(f"/jobs/{job.slug}/runs").json())
+    ids = [run["id"] for run in made]
+    assert all(is_near(datetime.fromisoformat(run["created_at"])) for run in made)
+    assert [run["id"] for run in operator.get("/runs").json()["items"]] == ids[::-1]
+    assert str(transitions._oldest_waiting()) == ids[0]
+    assert str(admission.next_for("east", Offer())) == ids[0]
+
+
+def test_the_row_in_hand_has_the_stored_time(job: Job) -> None:
+    """It comes back with the INSERT, and equals the stored one in a query."""
+    run = launch(job, None)
+    assert Run.objects.filter(pk=run.pk, created_at=run.created_at).exists()
+    assert run.created_at == Run.objects.get(pk=run.pk).created_at
+
+
+def test_a_page_of_one_run_each_shows_all_of_them_once(operator: Api, job: Job) -> None:
+    ids = [str(launch(job, None).pk) for _ in range(5)]
+    seen, after = [], ""
+    for _ in range(9):
+        page = operator.get(f"/runs?limit=1&after={after}").json()
+        seen += [run["id"] for run in page["items"]]
+        if not (after := page["next"]):
+            break
+    assert seen == ids[::-1]
+
+
+def test_exactly_as_many_logs_stay_as_are_asked_for(settings: Any, job: Job) -> None:
+    """The time at which the last kept one ended is read and passed back."""
+    settings.CONFIG = settings.CONFIG.model_copy(update={**FOREVER, "log_keep_runs": 2})
+    for _ in range(3):
+        run = give_log(launch(job, None), text_of(10))
+        Run.objects.filter(pk=run.pk).update(finished_at=Now())
+    assert [one.name for one in due.due()] == ["report #1"]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_ages_on_pages_are_right(wrong: Wrong, client: Client, people: dict[str, User], run: Run, hours: int) -> None:
+    client.force_login(people["viewer"])
+    with wrong(hours=hours):
+        page = client.get(f"/runs/{run.pk}/").content.decode()
+    shown = re.search(r'data-now="(\d+)"', page)
+    assert shown
+    assert abs(int(shown[1]) / 1000 - run.created_at.timestamp()) < NEAR.total_seconds()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_host_passes_a_large_run_over_for_a_minute_of_the_database(wrong: Wrong, job: Job, hours: int) -> None:
+    on_host, large, small = (launch(job, None) for _ in range(3))
+    Run.objects.update(network="none", cpu=Decimal(1), memory_mb=100)
+    Run.objects.filter(pk=on_host.pk).update(status=Status.RUNNING, host="east", memory_mb=600)
+    Run.objects.filter(pk=large.pk).update(memory_mb=900)
+    offer = Offer(memory_bytes=1000 * admission.MB)
+    with wrong(hours=hours):
+        assert admission.next_for("east", offer) == small.pk
+    Run.objects.filter(pk=large.pk).update(created_at=F("created_at") - timedelta(seconds=61))
+    with wrong(hours=hours):
+        assert admission.next_for("east", offer) is None
+
+
+def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api, job: Job) -> None:
+    """What a process wrote whose clock is years behind is no older for it; one that is years ahead deletes nothing."""
+    names = [name for name in type(settings.CONFIG).model_fields if name.endswith("_keep_days")]
+    settings.CONFIG = settings.CONFIG.model_copy(update=dict.fromkeys(names, 7))
+    place = variables.Place(None, "seen")
+    with wrong(days=-1000):
+        made = operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()
+        author = variables.Author()
+        variables.put(place, "1", author)
+        variables.delete(place, author)
+        token, _ = make_token(operator.user or User(), "old", real_now() + timedelta(days=3))
+        receipt = Receipt.objects.create(run_id=made["id"], key="a", what="b", answer="null")
+    assert is_near(receipt.at)
+    assert is_near(token.created_at)
+    for days in (1000, 0):
+        with wrong(days=days):
+            for sweep in (rows.remove_idempotency_keys, rows.remove_variables, rows.remove_events, rows.remove_tokens):
+                assert list(sweep(Pace())) == [], sweep.__name__
+    assert operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()["id"] == made["id"]
+    assert Variable.objects.count() == 1
+    assert Run.objects.get().events.exists()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_token_lasts_as_long_as_it_was_made_for(wrong: Wrong, operator: Api, hours: int) -> None:
+    with wrong(hours=hours):
+        made = operator.post("/tokens", {"name": "half an hour", "expires_at": "30m"}).json()
+        assert user_of_token(made["token"]) == operator.user
+    row = ApiToken.objects.get(pk=made["id"])
+    assert row.expires_at
+    assert is_near(row.expires_at, timedelta(minutes=30))
+    assert user_of_token(made["token"]) == operator.user
+    ApiToken.objects.filter(pk=row.pk).update(expires_at=Now() - timedelta(seconds=1))
+    with wrong(hours=hours), pytest.raises(Refused, match="expired"):
+        user_of_token(made["token"])
+
+
+@pytest.mark.parametrize("days", [100, -100])
+def test_a_session_lasts_as_long_as_it_was_made_for(
+    wrong: Wrong, client: Client, people: dict[str, User], settings: Any, days: int
+) -> None:
+    with wrong(days=days):
+        client.force_login(people["viewer"])
+    row = Session.objects.get()
+    assert is_near(row.expire_date, timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    assert client.get("/jobs/").status_code == 200
+    with wrong(days=days):
+        assert client.get("/jobs/").status_code == 200
+        SessionStore.clear_expired()
+        SignIn.objects.update(seen_at=Now())
+        assert of_person(people["viewer"]).count() == SignIn.objects.count() == 1
+        assert list(rows.remove_sessions(Pace())) == []
+    assert client.get("/jobs/").status_code == 200
+    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    with wrong(days=-100):
+        assert client.get("/jobs/").status_code == 302
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_host_is_alive_and_its_images_are_fresh(wrong: Wrong, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    Host.objects.create(name="east", heartbeat_at=Now())
+    with wrong(hours=-hours):
+        inventory.report("east", [Reported("sha256:1", ("some:1",), 1)])
+    with wrong(hours=hours):
+        assert all_hosts()[0].alive
+        assert inventory.find_presence(["some:1"])["some:1"].is_everywhere
+        own = type("Own", (), {"runner": type("Runner", (), {"host": "east"})})
+        monkeypatch.setattr("cronium_admin.ops.ready.worker.current", lambda: own)
+        assert ready._runner()
+    Host.objects.update(heartbeat_at=Now() - timedelta(minutes=5))
+    with wrong(hours=-hours):
+        assert not all_hosts()[0].alive
+        assert not ready._runner()
+
+
+def test_the_metrics_count_runs_that_end_later(wrong: Wrong, job: Job) -> None:
+    """A process that is ahead holds no run for settled that other processes will still make."""
+    known = metrics.Known()
+    with wrong(hours=1):
+        known._ask()
+        Run.objects.filter(pk=launch(job, None).pk).update(status=Status.SUCCEEDED, finished_at=Now())
+        assert sum(number for _, _, number in known._ask().ended) == 1
+
+
+def test_times_that_people_see_follow_the_database(wrong: Wrong, make_job: Any, editor: Api) -> None:
+    with wrong(hours=5):
+        job = make_job(slug="late")
+        assert is_near(job.updated_at)
+        assert editor.patch("/jobs/late", {"name": "Later"}).status_code == 200
+    job.refresh_from_db()
+    assert is_near(job.created_at)
+    assert is_near(job.updated_at)
+
+
+def test_the_clock_is_measured_again_with_a_new_connection(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
+    uptime = [100.0]
+    monkeypatch.setattr("cronium_admin.database_clock._uptime", lambda: uptime[0])
+    clock = _Clock()
+    assert clock.read() is None
+    clock.measure(connection)
+    first = clock.read()
+    assert first
+    assert is_near(first)
+    uptime[0] += MEASURED_EVERY_SECONDS - 1
+    clock.measure(connection)
+    assert clock.read() == first + timedelta(seconds=MEASURED_EVERY_SECONDS - 1), "not measured again so soon"
+    uptime[0] += 3600
+    clock.measure(connection)
+    assert is_near(clock.read() or first)
+
+
+def test_a_page_about_a_database_that_is_away_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cronium_admin.database_clock._clock", clock := _Clock())
+
+    def fail(_: Any) -> None:
+        raise OperationalError("no route to host")
+
+    monkeypatch.setattr(clock, "measure", fail)
+    assert is_near(database_now())
