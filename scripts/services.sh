@@ -27,6 +27,7 @@ install_missing() {
   [ -n "$(postgres_bin)" ] || missing+=(postgresql)
   browser >/dev/null || missing+=(chromium)
   command -v node >/dev/null || missing+=(nodejs) # the tests of the node helper and of the pages' modules
+  command -v busybox >/dev/null || missing+=(busybox) # the shell of Alpine images
   # Its installation starts a server where systemd rules, so there it is its owner's to install, or its tests are skipped.
   [ -x /usr/sbin/sshd ] || has_systemd || missing+=(openssh-server)
   [ -e /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf ] || missing+=(fonts-dejavu-core)
