@@ -15,6 +15,7 @@ from channels.routing import URLRouter  # noqa: E402 - after Django is set up
 
 from cronium_admin.edge.application import Edge  # noqa: E402 - after Django is set up
 from cronium_admin.edge.connections import Connections, most_connections, raise_descriptor_limit  # noqa: E402
+from cronium_admin.edge.guard import Guard  # noqa: E402
 from cronium_admin.edge.protocol import HttpProtocol  # noqa: E402
 from cronium_admin.edge.sockets import SocketGuard  # noqa: E402
 from cronium_admin.hosts import lifespan  # noqa: E402 - after Django is set up
@@ -35,7 +36,7 @@ _edge = Edge(
     version=VERSION,
 )
 HttpProtocol.connections_of_server = _connections
-HttpProtocol.strangers, HttpProtocol.credentials = _edge.strangers, _edge.credentials
+HttpProtocol.guard = Guard(_edge.strangers, _edge.credentials, CONFIG.trusted_proxies)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -29,6 +30,11 @@ def raw(status: int, code: str, message: str) -> bytes:
     content, headers = _content(status, code, message)
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, HTTPStatus(status).phrase.encode(), head, content)
+
+
+@cache
+def raw_busy() -> bytes:
+    return raw(503, "busy", BUSY)
 
 
 async def refuse(send: Send, status: int, code: str, message: str, receive: Receive | None = None) -> None:

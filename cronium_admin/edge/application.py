@@ -18,6 +18,7 @@ from cronium_admin.edge.bodies import Bodies, ClientGone, Refusal
 from cronium_admin.edge.connections import Connection
 from cronium_admin.edge.credentials import Credentials
 from cronium_admin.edge.gate import Busy, Gate
+from cronium_admin.edge.guard import client_of
 from cronium_admin.edge.threads import LentThread, Threads
 
 Scope: TypeAlias = dict[str, Any]
@@ -77,7 +78,7 @@ class Edge:
         member = await self.credentials.member(dict(scope["headers"]))
         if connection and member:
             connection.is_member = True
-        client = member or str((scope.get("client") or ["-"])[0])
+        client = member or client_of(str((scope.get("client") or ["-"])[0]))
         if scope["type"] == "websocket" and member:
             await self._serve_socket(scope, receive, send, client)
         elif scope["type"] == "websocket":

@@ -14,10 +14,9 @@ from cronium_admin.access import standing
 from cronium_admin.access.roles import May
 from cronium_admin.db_threads import DatabaseExecutor
 
-KNOWN_SECONDS, UNKNOWN_SECONDS = 300.0, 10.0
+KNOWN_SECONDS, UNKNOWN_SECONDS = 1800.0, 10.0
 MAX_REMEMBERED = 4096
 MAX_WAITING = 128  # lookups; beyond it a credential counts as unknown
-FLOOD_WAITING = 16  # the same while strangers are being refused
 
 
 def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
@@ -41,12 +40,13 @@ class Credentials:
         self._remembered: OrderedDict[str, tuple[bool, float]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[bool]] = {}
 
-    def may_be_member(self, headers: dict[bytes, bytes]) -> bool:
-        """For a flood, without a wait: known to be valid, or unknown while few lookups wait."""
+    def remembered(self, headers: dict[bytes, bytes]) -> bool | None:
+        """Without a wait: whether what the request shows is valid; None where that would have to be looked up."""
         kind, value = shown(headers)
+        if not kind:
+            return False
         is_valid, until = self._remembered.get(_name(kind, value), (False, 0.0))
-        is_remembered = until >= time.monotonic()
-        return bool(kind) and (is_valid if is_remembered else len(self._asked) < FLOOD_WAITING)
+        return is_valid if until >= time.monotonic() else None
 
     async def member(self, headers: dict[bytes, bytes]) -> str:
         """A name for the credential's holder, equal for equal credentials; empty for a stranger."""

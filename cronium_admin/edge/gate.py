@@ -11,7 +11,8 @@ class Busy(Exception):
 class Gate:
     """`slots` at once; `waiting` more wait for at most `seconds`, of one client at most `per_client`.
 
-    A free slot goes to the clients in turn, so a client with many requests delays its own and not those of others.
+    A free slot goes to the clients in turn, so a client with many requests delays its own and not those of others. In a
+    full queue a client with few requests takes a place of the client with most.
     """
 
     def __init__(self, slots: int, waiting: int, per_client: int, seconds: float) -> None:
@@ -20,31 +21,47 @@ class Gate:
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a request of a new client would be refused now."""
-        return self._waiting >= self._max_waiting
+    def has_room(self, client: str) -> bool:
+        """Whether a request of this client would wait or be served, and not be refused."""
+        if self._free > 0:
+            return True
+        own = len(self._queues.get(client, ()))
+        return own < self._per_client and (self._waiting < self._max_waiting or own + 1 < self._longest())
+
+    def _longest(self) -> int:
+        return max(map(len, self._queues.values()), default=0)
 
     async def acquire(self, client: str) -> None:
         """Take a slot; `release` gives it back. Raises Busy."""
         if self._free > 0:
             self._free -= 1
             return
-        if self.is_full or len(self._queues.get(client, ())) >= self._per_client:
+        if not self.has_room(client):
             raise Busy
+        if self._waiting >= self._max_waiting:
+            self._make_room()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(client, deque()).append(turn)
         self._waiting += 1
         try:
             await asyncio.wait_for(asyncio.shield(turn), self._seconds)
         except BaseException as error:
-            if turn.done():
+            if turn.done() and not turn.cancelled() and turn.exception():
+                pass  # another client's request took its place
+            elif turn.done():
                 self.release()  # the slot came at the same moment
             else:
                 self._leave(client, turn)
             if isinstance(error, TimeoutError):
                 raise Busy from None
             raise
+
+    def _make_room(self) -> None:
+        """The client with most requests in the full queue loses the last of them."""
+        queue = max(self._queues.values(), key=len)
+        queue[-1].set_exception(Busy())
+        client = next(client for client, found in self._queues.items() if found is queue)
+        self._leave(client, queue[-1])
 
     def _leave(self, client: str, turn: "asyncio.Future[None]") -> None:
         self._waiting -= 1

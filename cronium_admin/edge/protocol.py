@@ -8,25 +8,22 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from cronium_admin.edge import answers
 from cronium_admin.edge.connections import Connection, Connections
-from cronium_admin.edge.credentials import Credentials
-from cronium_admin.edge.gate import Gate
+from cronium_admin.edge.guard import Guard, client_of
 
 HEAD_SECONDS = 10.0
-_PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
 
 
 class HttpProtocol(H11Protocol):
     """The class's variables are set before the server starts."""
 
     connections_of_server: ClassVar[Connections]
-    strangers: ClassVar[Gate]
-    credentials: ClassVar[Credentials]
+    guard: ClassVar[Guard]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         self._seen: Any = None  # the request whose head was received last
-        self._entry = self.connections_of_server.enter(transport)
+        self._entry = self.connections_of_server.enter(transport, client_of(self.client[0] if self.client else ""))
         if self._entry is None:
             self._answer_and_close(503, "busy", answers.BUSY)
             return
@@ -45,8 +42,8 @@ class HttpProtocol(H11Protocol):
         is_first = self.cycle is None or self.cycle.response_complete
         if is_first and self._head_timer is None:
             self._start_head_timer()
-        if is_first and self.strangers.is_full and _is_strangers_whole_head(data, self.credentials):
-            # Told before it costs a parser and a task: under a flood this is what most requests get.
+        if is_first and self.client and self.guard.refuses(data, self.client[0]):
+            # The acceptor checks the first bytes of a connection. These may belong to a later request.
             self._answer_and_close(503, "busy", answers.BUSY)
             return
         super().data_received(data)
@@ -74,15 +71,6 @@ class HttpProtocol(H11Protocol):
     def _answer_and_close(self, status: int, code: str, message: str) -> None:
         self.transport.write(answers.raw(status, code, message))
         self.transport.close()
-
-
-def _is_strangers_whole_head(data: bytes, credentials: Credentials) -> bool:
-    """A request in one piece without a session or token, or with an unknown one while many are looked up."""
-    head, end, _ = data.partition(b"\r\n\r\n")
-    if not end or head.startswith(_PROBES):
-        return False
-    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    return not credentials.may_be_member({name.lower(): value.strip() for name, _, value in lines})
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

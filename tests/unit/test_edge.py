@@ -5,18 +5,24 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
 import uvicorn
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from uvicorn.server import ServerState
 
-from cronium_admin.edge import bodies, credentials, protocol
+from cronium_admin.edge import acceptor, bodies, credentials, protocol
+from cronium_admin.edge.acceptor import Acceptor, listen
 from cronium_admin.edge.application import Edge, Streams
 from cronium_admin.edge.bodies import MAX_BYTES
 from cronium_admin.edge.connections import Connections, most_connections
 from cronium_admin.edge.gate import Busy, Gate
+from cronium_admin.edge.guard import MAX_CLIENTS, Guard, RateLimit, client_of
 from cronium_admin.edge.protocol import HttpProtocol, WebSocketProtocol
 from cronium_admin.edge.server_log import LoopErrors, Rarely
 
@@ -239,7 +245,7 @@ class Transport:
 async def test_the_connection_that_a_stranger_keeps_idle_longest_makes_room() -> None:
     connections = Connections(3)
     transports: list[Any] = [Transport() for _ in range(5)]
-    member, busy, idle = (connections.enter(one) for one in transports[:3])
+    member, busy, idle = (connections.enter(one, "a") for one in transports[:3])
     assert member
     assert busy
     assert idle
@@ -247,10 +253,10 @@ async def test_the_connection_that_a_stranger_keeps_idle_longest_makes_room() ->
     member.is_member = True
     member.end()
     busy.begin()
-    assert connections.enter(transports[3])
+    assert connections.enter(transports[3], "b")
     assert [one.is_aborted for one in transports] == [False, False, True, False, False]
     connections.idle.clear()
-    assert connections.enter(transports[4]) is None
+    assert connections.enter(transports[4], "b") is None
 
 
 async def test_half_of_the_descriptors_stay_for_runs_and_database() -> None:
@@ -273,21 +279,43 @@ async def test_what_strangers_cause_fills_no_log() -> None:
     assert sum(rarely.filter(one) for one in records) == Rarely.MOST
 
 
+@dataclass
+class Served:
+    """A real server with the edge's acceptor and protocols."""
+
+    edge: Edge
+    acceptor: Acceptor
+    port: int
+    protocols: list[Any]
+
+
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    """A real server with the edge's protocols."""
-    edge = _edge()
+async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    edge, protocols = _edge(), list[Any]()
     monkeypatch.setattr(HttpProtocol, "connections_of_server", Connections(50), raising=False)
-    monkeypatch.setattr(HttpProtocol, "strangers", edge.strangers, raising=False)
-    monkeypatch.setattr(HttpProtocol, "credentials", edge.credentials, raising=False)
-    config = uvicorn.Config(edge, port=0, lifespan="off", http=HttpProtocol, ws=WebSocketProtocol, log_config=None)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await task
+    guard = Guard(edge.strangers, edge.credentials)
+    monkeypatch.setattr(HttpProtocol, "guard", guard, raising=False)
+    config = uvicorn.Config(edge, lifespan="off", http=HttpProtocol, ws=WebSocketProtocol, log_config=None)
+    config.load()
+    state = ServerState()
+
+    def make() -> HttpProtocol:
+        protocols.append(HttpProtocol(config, state, {}))
+        return cast(HttpProtocol, protocols[-1])
+
+    (listener,) = listen("127.0.0.1", 0)
+    opened = Acceptor(listener, guard, make)
+    opened.open()
+    yield Served(edge, opened, listener.getsockname()[1], protocols)
+    opened.close()
+    for one in list(state.connections):
+        cast(Any, one).shutdown()
+    await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def port(served: Served) -> int:
+    return served.port
 
 
 async def _ask(port: int, data: bytes) -> bytes:
@@ -299,7 +327,7 @@ async def _ask(port: int, data: bytes) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])
+@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])
 async def test_a_head_that_does_not_end_is_closed(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
     assert (await _ask(port, begun)).startswith(b"HTTP/1.1 408 ")
@@ -309,20 +337,148 @@ async def test_a_head_too_large_is_refused(port: int) -> None:
     assert b" 400 " in (await _ask(port, b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 20_000))[:30]
 
 
-async def test_under_a_flood_a_stranger_is_refused_without_a_parser(port: int) -> None:
-    for _ in range(HttpProtocol.strangers._max_waiting):
-        HttpProtocol.strangers._waiting += 1
-    head = b"GET /jobs/ HTTP/1.1\r\nHost: x\r\n%s\r\n"
-    answer = await _ask(port, head % b"")
+def _fill(gate: Gate, client: str = "127.0.0.1") -> None:
+    """As many requests of one client wait as may."""
+    gate._free = 0
+    gate._queues[client] = deque(asyncio.get_running_loop().create_future() for _ in range(gate._max_waiting))
+    gate._waiting = gate._max_waiting
+
+
+HEAD = b"GET /jobs/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n"
+
+
+async def test_under_a_flood_a_stranger_is_refused_before_it_has_a_transport(served: Served) -> None:
+    _fill(served.edge.strangers)
+    answer = await _ask(served.port, HEAD % b"")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in answer
-    known = HttpProtocol.credentials
+    assert served.protocols == []
+    known = served.edge.credentials
     known._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
-    known._asked.update((str(number), cast(Any, None)) for number in range(credentials.FLOOD_WAITING))
-    forged = await _ask(port, head % b"Authorization: Bearer forged\r\n")
-    assert forged.startswith(b"HTTP/1.1 503 ")
-    assert b" 200 " in await _ask(port, head % b"AUTHORIZATION: bearer good\r\nConnection: close\r\n")
-    assert b" 200 " in await _ask(port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    known._remembered[credentials._name("token", "forged")] = False, time.monotonic() + 60
+    assert (await _ask(served.port, HEAD % b"Authorization: Bearer forged\r\n")).startswith(b"HTTP/1.1 503 ")
+    assert served.protocols == []
+    assert b" 200 " in await _ask(served.port, HEAD % b"AUTHORIZATION: bearer good\r\n")
+    assert b" 200 " in await _ask(served.port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def test_under_a_flood_a_second_request_and_a_late_head_are_refused_too(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"}")
+    _fill(served.edge.strangers)
+    writer.write(HEAD % b"")
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+
+
+async def test_in_a_full_queue_a_client_with_few_requests_takes_a_place_of_the_one_with_most() -> None:
+    gate = Gate(1, 4, 4, 5.0)
+    await gate.acquire("many")
+    many = [asyncio.create_task(gate.acquire("many")) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert not gate.has_room("many")
+    assert gate.has_room("other")
+    other = asyncio.create_task(gate.acquire("other"))
+    await asyncio.wait({many[-1]}, timeout=1)
+    with pytest.raises(Busy):
+        await many[-1]
+    for _ in range(5):
+        gate.release()
+    await asyncio.gather(other, *many[:-1])
+    assert (gate._free, gate._waiting) == (1, 0), "neither a slot nor a place was lost or made"
+
+
+async def test_addresses_that_one_subscriber_has_are_one_client() -> None:
+    assert client_of("2001:db8:1:2::5") == client_of("2001:db8:1:2:aaaa::9") != client_of("2001:db8:1:3::5")
+    assert client_of("::ffff:192.0.2.7") == client_of("192.0.2.7") == "192.0.2.7"
+
+
+def _guard(proxies: tuple[str, ...] = ()) -> tuple[Guard, Edge]:
+    edge = _edge()
+    return Guard(edge.strangers, edge.credentials, proxies), edge
+
+
+async def test_a_flood_of_one_address_does_not_refuse_another() -> None:
+    guard, edge = _guard()
+    _fill(edge.strangers)
+    assert guard.refuses(HEAD % b"", "127.0.0.1")
+    assert not guard.refuses(HEAD % b"", "127.0.0.2")
+
+
+async def test_behind_a_proxy_the_guard_knows_the_client() -> None:
+    guard, edge = _guard(("10.0.0.1",))
+    _fill(edge.strangers, "192.0.2.9")
+    assert guard.refuses(HEAD % b"X-Forwarded-For: 198.51.100.1, 192.0.2.9\r\n", "10.0.0.1")
+    assert not guard.refuses(HEAD % b"X-Forwarded-For: 192.0.2.9, 198.51.100.1\r\n", "10.0.0.1")
+    assert not guard.refuses(HEAD % b"X-Forwarded-For: 192.0.2.9\r\n", "10.0.0.2"), "no proxy of ours"
+
+
+async def test_sockets_of_strangers_are_a_few_a_second_of_each_address() -> None:
+    guard, edge = _guard()
+    edge.credentials._remembered[credentials._name("session", "good")] = True, time.monotonic() + 60
+    socket = b"GET /ws/runs/x/logs HTTP/1.1\r\nUpgrade: websocket\r\n%s\r\n"
+    told = [guard.refuses(socket % b"", "127.0.0.1") for _ in range(100)]
+    assert (told[0], told[-1]) == (False, True)
+    assert not guard.refuses(socket % b"Cookie: %s=good\r\n" % settings.SESSION_COOKIE_NAME.encode(), "127.0.0.1")
+    assert not guard.refuses(socket % b"", "127.0.0.2")
+
+
+async def test_under_a_flood_unknown_tokens_are_looked_up_at_a_bounded_rate() -> None:
+    guard, edge = _guard()
+    _fill(edge.strangers)
+    told = [guard.refuses(HEAD % b"Authorization: Bearer crn_%d\r\n" % number, "127.0.0.1") for number in range(500)]
+    assert 20 < told.count(False) < 100
+
+
+async def test_clients_of_the_rate_are_forgotten() -> None:
+    rate = RateLimit(1, 1)
+    for number in range(MAX_CLIENTS + 10):
+        rate.take(str(number))
+    assert len(rate._left) == MAX_CLIENTS
+
+
+async def test_a_server_without_descriptors_accepts_again_later(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptor, "RETRY_SECONDS", 0.05)
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    real, failing = served.acceptor._listener, 2
+
+    class Exhausted:
+        def fileno(self) -> int:
+            return real.fileno()
+
+        def close(self) -> None:
+            real.close()
+
+        def accept(self) -> Any:
+            nonlocal failing
+            failing -= 1
+            if failing >= 0:
+                raise OSError(24, "Too many open files")
+            return real.accept()
+
+    served.acceptor._listener = cast(Any, Exhausted())
+    assert b" 200 " in await _ask(served.port, HEAD % b"")
+    assert len(complaints) == 2
+
+
+async def test_a_server_that_is_told_to_end_leaves_no_listener(served: Served) -> None:
+    served.acceptor.close()
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection("127.0.0.1", served.port)
+
+
+async def test_one_address_takes_no_connection_of_another() -> None:
+    connections = Connections(4)
+    transports: list[Any] = [Transport() for _ in range(8)]
+    kept = connections.enter(transports[0], "192.0.2.1")
+    for one in transports[1:]:
+        assert connections.enter(one, "192.0.2.2")
+    assert kept in connections.all
+    assert [one.is_aborted for one in transports] == [False] + [True] * 4 + [False] * 3
 
 
 async def test_a_client_that_sends_on_after_413_reads_its_answer(port: int) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
+import sys
 import threading
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -15,6 +16,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from cronium_admin.edge.acceptor import Acceptor, listen
 from cronium_admin.edge.protocol import HttpProtocol, WebSocketProtocol
 from cronium_admin.edge.server_log import LoopErrors
 from cronium_admin.hosts import lifespan, preflight
@@ -29,21 +31,34 @@ from cronium_admin.static_files import collect
 log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
-# A go of the event loop takes so many new connections at most, so that those that are open are served in between.
-ACCEPTED_AT_ONCE, BACKLOG = 32, 4096
 ended_by: list[int] = []  # signals, as they came
 
 
 class _Server(uvicorn.Server):
-    """Remembers what ended it."""
+    """Remembers what ended it, and accepts its connections through acceptors."""
+
+    acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(LoopErrors())
-        await super().startup(sockets)
-        for listener in [listener for server in getattr(self, "servers", []) for listener in server.sockets]:
-            # asyncio takes one number for both: how many it accepts in a go, and how many the system keeps waiting.
-            with socket.socket(fileno=os.dup(listener.fileno())) as same:
-                same.listen(BACKLOG)
+        await super().startup([])  # uvicorn itself listens nowhere
+        try:
+            listeners = listen(self.config.host, self.config.port)
+        except OSError as error:
+            log.error("%s", error)
+            await self.lifespan.shutdown()
+            sys.exit(1)
+        self.acceptors = [Acceptor(listener, HttpProtocol.guard, self._make_protocol) for listener in listeners]
+        for acceptor in self.acceptors:
+            acceptor.open()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self.acceptors:
+            acceptor.close()
+        await super().shutdown([])
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ended_by.append(sig)
@@ -79,7 +94,6 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
             ws=WebSocketProtocol,
             proxy_headers=bool(settings.CONFIG.trusted_proxies),
             forwarded_allow_ips=list(settings.CONFIG.trusted_proxies),
-            backlog=ACCEPTED_AT_ONCE,
             ws_max_size=64 * 1024,
             ws_per_message_deflate=False,
             server_header=False,

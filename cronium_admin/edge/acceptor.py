@@ -1,0 +1,98 @@
+"""Accepts connections: what is refused by its first bytes gets its answer here, and costs no transport."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from cronium_admin.edge import answers
+from cronium_admin.edge.guard import Guard
+
+# The system keeps so many connections waiting, and accepts one when its first bytes are here or so many seconds passed.
+BACKLOG, SILENT_SECONDS = 4096, 10
+TURN_SECONDS = 0.005  # of accepting; then the event loop serves open connections
+RETRY_SECONDS = 1.0  # after the system had no descriptor
+PEEKED = 16 * 1024
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on all addresses that `host` means. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+            listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+            listeners.append(listener)
+            listener.setblocking(False)
+            if hasattr(socket, "TCP_DEFER_ACCEPT"):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket in the running event loop, from `open` to `close`."""
+
+    def __init__(self, listener: socket.socket, guard: Guard, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener, self._guard, self._make_protocol = listener, guard, make_protocol
+        self._opening: set[asyncio.Task[object]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        self._retry = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        if self._retry:
+            self._retry.cancel()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+
+    def _accept(self) -> None:
+        end = time.monotonic() + TURN_SECONDS
+        while time.monotonic() < end:
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._loop.call_exception_handler({"message": "accepting a connection failed", "exception": error})
+                self._loop.remove_reader(self._listener)
+                self._retry = self._loop.call_later(RETRY_SECONDS, self.open)
+                return
+            if not self._is_refused(connection, address[0]):
+                self._let_in(connection)
+
+    def _is_refused(self, connection: socket.socket, address: str) -> bool:
+        """Whether the connection was refused and closed, or its client has closed it."""
+        try:
+            begun = connection.recv(PEEKED, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            if begun and not self._guard.refuses(begun, address):
+                return False
+            if begun:
+                connection.recv(PEEKED, socket.MSG_DONTWAIT)  # closed with bytes unread, it would lose the answer
+                connection.send(answers.raw_busy(), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False  # nothing has come yet
+        except OSError:
+            pass
+        connection.close()
+        return True
+
+    def _let_in(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        task = self._loop.create_task(self._connect(connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # its client has left
+            await self._loop.connect_accepted_socket(self._make_protocol, connection)

@@ -1,0 +1,75 @@
+"""Which requests are refused by their first bytes, before they cost a transport, a parser, a task or a thread."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Container
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_network
+
+from cronium_admin.edge.credentials import Credentials
+from cronium_admin.edge.gate import Gate
+
+_PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
+_SOCKETS = b"GET /ws/"
+# Of one client, per second and at once: handshakes of sockets that show nothing valid, and look-ups of credentials.
+HANDSHAKES, LOOKUPS = (5.0, 20), (20.0, 40)
+MAX_CLIENTS = 4096
+
+
+@lru_cache(MAX_CLIENTS)
+def client_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has to choose addresses from."""
+    try:
+        found = IPv6Address(address)
+    except ValueError:
+        return address
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+
+
+class RateLimit:
+    """At most `per_second` of each client, and `burst` at once after a pause."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._per_second, self._burst = per_second, burst
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: how many, and when that was
+
+    def take(self, client: str) -> bool:
+        now = time.monotonic()
+        left, at = self._left.pop(client, (float(self._burst), now))
+        left = min(self._burst, left + (now - at) * self._per_second)
+        self._left[client] = (left - 1 if left >= 1 else left), now
+        if len(self._left) > MAX_CLIENTS:
+            self._left.popitem(last=False)
+        return left >= 1
+
+
+class Guard:
+    """`strangers` is the queue of requests without a valid credential; behind `proxies` the client is in a header."""
+
+    def __init__(self, strangers: Gate, credentials: Credentials, proxies: Container[str] = ()) -> None:
+        self._strangers, self._credentials, self._proxies = strangers, credentials, proxies
+        self._handshakes, self._lookups = RateLimit(*HANDSHAKES), RateLimit(*LOOKUPS)
+
+    def refuses(self, data: bytes, address: str) -> bool:
+        """Whether a request that begins with `data` is told to come again. What is no whole head yet may pass."""
+        is_proxied = address in self._proxies
+        is_socket = data.startswith(_SOCKETS)
+        if not is_proxied and not is_socket and self._strangers.has_room(client_of(address)):
+            return False
+        head, end, _ = data.partition(b"\r\n\r\n")
+        if not end or head.startswith(_PROBES):
+            return False
+        headers = _parse(head)
+        if is_proxied:
+            address = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1") or address
+        client = client_of(address)
+        has_room = self._handshakes.take(client) if is_socket else self._strangers.has_room(client)
+        if has_room:
+            return False
+        is_valid = self._credentials.remembered(headers)
+        return not (self._lookups.take(client) if is_valid is None else is_valid)
+
+
+def _parse(head: bytes) -> dict[bytes, bytes]:
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.strip().lower(): value.strip() for name, _, value in lines}
