@@ -73,8 +73,15 @@ def _mode(value: str) -> str:
     return value.upper()
 
 
+def _seconds(value: str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= 3600:
+        raise ValueError
+    return seconds
+
+
 _SQLITE_READERS: dict[str, Callable[[str], Any]] = {
-    "timeout": float,
+    "timeout": _seconds,
     "transaction_mode": _mode,
     "init_command": str,
     "cached_statements": int,

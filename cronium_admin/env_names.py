@@ -4,7 +4,12 @@ import re
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # What decides which program or library really runs, or what Cronium itself tells the script.
-RESERVED_NAMES = frozenset({"PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"})
+RESERVED_NAMES = frozenset(
+    {
+        *("PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"),
+        "POSIXLY_CORRECT",  # bash then reads no BASH_ENV, and the helpers are not there
+    }
+)
 # A shell sets these itself and holds most of them read-only: a script that is given one ends at its start, or never
 # sees the value.
 SHELL_NAMES = frozenset(
@@ -12,7 +17,8 @@ SHELL_NAMES = frozenset(
         *("UID", "EUID", "PPID", "BASHOPTS", "GROUPS", "BASH", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV"),
         *("BASH_ARGV0", "BASH_CMDS", "BASH_COMMAND", "BASH_EXECUTION_STRING", "BASH_LINENO", "BASH_REMATCH"),
         *("BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO", "BASH_VERSION", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS"),
-        *("FUNCNAME", "LINENO", "PIPESTATUS", "SRANDOM"),
+        *("FUNCNAME", "LINENO", "PIPESTATUS", "SRANDOM", "RANDOM", "SECONDS", "BASH_MONOSECONDS", "BASH_TRAPSIG"),
+        *("HISTCMD", "COMP_WORDBREAKS", "SHLVL", "OLDPWD", "OPTIND", "OPTERR", "PS1", "PS2", "_"),
     }
 )
 MAX_ENTRY_BYTES = 128 * 1024 - 1  # of `NAME=value`: the kernel takes no longer one, with the NUL that ends it

@@ -14,6 +14,7 @@ from redis.connection import parse_url
 # for the broker and 5 s for the channel layer, so their reads wait longer than that.
 CONNECT_SECONDS, READ_SECONDS, LAYER_READ_SECONDS = 2.0, 5.0, 10.0
 THROTTLE_READ_SECONDS = 1.0
+MAX_SECONDS = 3600
 _PLAIN = frozenset(
     {
         *("db", "username", "password", "client_name", "protocol"),
@@ -28,6 +29,7 @@ _TLS = frozenset(
     }
 )
 _NOT_OF_SOCKETS = frozenset({"socket_connect_timeout", "socket_keepalive"})
+_SECONDS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval"})
 _READ_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 # What the broker's library takes for a connection; it knows neither `protocol` nor what names the database and user.
 _OF_BROKER = _PLAIN - {"db", "username", "password", "protocol"}
@@ -67,7 +69,9 @@ def redis_address(url: str) -> RedisAddress:
     except ValueError:  # its words may hold a part of the password
         raise ValueError(f"is not a {_EXAMPLE}") from None
     options = _checked(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
-    url = f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(options)}" if options else "")
+    # Django's cache splits its address at these two.
+    place = f"{parts.netloc}{parts.path}".replace(",", "%2C").replace(";", "%3B")
+    url = f"{parts.scheme}://{place}" + (f"?{urlencode(options)}" if options else "")
     try:
         given: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         db = int(given.get("db", 0))
@@ -113,7 +117,20 @@ def _checked(scheme: str, options: dict[str, str]) -> dict[str, str]:
         options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
         if options["ssl_cert_reqs"] not in ("none", "optional", "required"):
             raise ValueError("has an ssl_cert_reqs that is not required, optional or none")
+    for name in _SECONDS & options.keys():
+        _check_seconds(name, options[name])
     for name in _READ_FILES:
         if name in options and not os.access(options[name], os.R_OK):
             raise ValueError(f"names {options[name]!r} as {name}, which is not there or not readable")
     return options
+
+
+def _check_seconds(name: str, value: str) -> None:
+    """Empty means that it is not given."""
+    least = 0 if name == "health_check_interval" else 0.01
+    try:
+        usable = not value or least <= float(value) <= MAX_SECONDS
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"has a value for the option {name} that is not a number from {least} to {MAX_SECONDS}")

@@ -6,6 +6,7 @@ against the script's author, who can always find another disguise.
 
 import base64
 import html
+import itertools
 import json
 import quopri
 import re
@@ -19,6 +20,7 @@ HIDDEN = b"***"
 WRAPPED_AT = (64, 76)  # where tools break long base64
 SHORTEST_WRAPPED = 8
 SHORTEST_GATE = 8
+SHARED_GATES = 32
 GATES = (b"%", b"\\", b"'", b"+", b"&", b"=", b'"')
 # What leaves which characters as they are: Python's two ways, encodeURIComponent, URLSearchParams, encodeURI.
 URL_SAFE = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
@@ -26,6 +28,7 @@ _HEX = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
 _ANSI_C = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 39: "\\'", 92: "\\\\"}
 _CORE = re.compile(r"[A-Za-z0-9]+")
 _ENCODED = re.compile(rb"[A-Za-z0-9+/_-]+")  # as base64 and hexadecimal are
+_LONG_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{64,}")
 _LETTERS_AND_DIGITS, _DIGITS, _HEX_DIGITS = (
     re.compile(kind) for kind in (rb"[A-Za-z0-9]+", rb"[0-9]+", rb"[0-9a-fA-F]+")
 )
@@ -87,9 +90,13 @@ def _gate(pattern: bytes, cores: list[bytes]) -> bytes:
 
 
 def _own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
-    """Of an encoded one: a part that it shares with others of its value (the other alphabet, a piece of a line)."""
-    if shared := next((gate for gate in gates if len(gate) >= SHORTEST_GATE and gate in pattern), b""):
-        return shared
+    """Of an encoded one: a part that it shares with others of its value (the other alphabet, a piece of a line).
+
+    Only `SHARED_GATES` of them are tried: a large value has a thousand, and a job may have fifty such values.
+    """
+    for gate in itertools.islice(gates, SHARED_GATES):
+        if len(gate) >= SHORTEST_GATE and gate in pattern:
+            return gate
     runs = (_DIGITS if _HEX_DIGITS.fullmatch(pattern) else _LETTERS_AND_DIGITS).findall(pattern)
     run = max(runs, key=len, default=b"")
     return run if len(run) >= SHORTEST_GATE else b""  # a long text is also found faster than a short one
@@ -191,9 +198,14 @@ class Masker:
         groups: dict[bytes, set[bytes]] = {}
         for value in values:
             cores = sorted({_core(piece) for piece in _pieces(value)}, key=len, reverse=True)
+            own: dict[bytes, None] = {}  # the gates of this value
             for pattern in sorted(disguises(value), key=lambda pattern: (len(pattern), pattern)):
-                groups.setdefault(_gate(pattern, cores) or _own_gate(pattern, groups), set()).add(pattern)
+                gate = _gate(pattern, cores) or _own_gate(pattern, own)
+                own[gate] = None
+                groups.setdefault(gate, set()).add(pattern)
         self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
+        # Lines of encoded text, of which a large value has a thousand: not looked for where no such line is.
+        self._other_groups = [group for group in self._groups if not all(map(_LONG_ENCODED.fullmatch, group[1]))]
         self._signs = {_sign(gate, pattern) for gate, patterns in self._groups for pattern in patterns}
         lengths = [len(pattern) for _, patterns in self._groups for pattern in patterns]
         # How many bytes on either side of a border decide whether a secret lies across it.
@@ -265,7 +277,7 @@ class Masker:
 
     def _spans(self, text: bytes) -> list[Span]:
         found: list[Span] = []
-        for gate, patterns in self._groups:
+        for gate, patterns in self._groups if _LONG_ENCODED.search(text) else self._other_groups:
             if gate not in text:
                 continue
             for pattern in patterns:

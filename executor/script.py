@@ -111,22 +111,25 @@ def make_text(language: str, script: str) -> str:
     text = script.removeprefix(BOM)
     if language == "bash":
         return _bash_lines(text)
-    text = text.replace("\r\n", "\n")  # to these two it is the same, in texts over several lines too
+    # Both languages read all three line ends alike, in texts over several lines too.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _declare_utf8(text) if language == "python" else text
 
 
 def is_module(script: str) -> bool:
     """Whether a node script looks like an ES module."""
-    return _MODULE.search(script.removeprefix(BOM)) is not None
+    return _MODULE.search(make_text("node", script)) is not None
 
 
 def _bash_lines(text: str) -> str:
-    """Without the carriage returns that Windows editors leave.
+    """Without the carriage returns that Windows editors leave; where they are the only line ends, with LF for them.
 
     In a file with both kinds of line ends, those in here-documents and in quoted texts may be meant: they stay.
     """
     if "\r" not in text:
         return text
+    if "\n" not in text:
+        return text.replace("\r", "\n")
     ends, windows = text.count("\n"), text.count("\r\n")
     if ends and (windows == ends or (2 * windows > ends and text.partition("\n")[0].endswith("\r"))):
         return _CR_BEFORE_END.sub("", text)

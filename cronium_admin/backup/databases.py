@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -13,23 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
 
 from cronium_admin.backup.errors import BackupError
 
-# How libpq's programs take what Django's OPTIONS hold.
-_OPTIONS = (
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "connect_timeout",
-    "options",
-    "gssencmode",
-    "channel_binding",
-)
+# Of the connection's own schema, which a search_path in the database's URL may have moved.
 _DROP_ALL = """DO $$ DECLARE one record; BEGIN
-FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-EXECUTE format('DROP TABLE public.%I CASCADE', one.tablename); END LOOP; END $$;
+FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'SCHEMA' LOOP
+EXECUTE format('DROP TABLE SCHEMA.%I CASCADE', one.tablename); END LOOP; END $$;
 """
 _COUNTED = ("access_user", "jobs_job", "runs_run")
 
@@ -60,6 +53,28 @@ def check_sqlite(path: Path) -> None:
         raise BackupError(f"The database is damaged: {found}. Nothing was changed.")
 
 
+def check_postgres(dumped: Path) -> None:
+    """Raises BackupError for a dump without Cronium's tables in the schema that this connection uses."""
+    schema = _schema()
+    if f" TABLE {schema} runs_run " not in _run("pg_restore", "--list", str(dumped), connects=False):
+        raise BackupError(
+            f"The backup has no tables of Cronium in the schema {schema}, which this connection uses. Set the "
+            "search_path of CRONIUM_DATABASE_URL as it was where the backup was made. Nothing was changed."
+        )
+
+
+def _schema() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        schema = str(cursor.fetchone()[0] or "")
+    if not re.fullmatch("[a-z_][a-z0-9_]*", schema):
+        raise BackupError(
+            f"The connection's schema is {schema or 'none'!r}. Create the schema that its search_path names; a backup "
+            "takes a name of small letters, digits and _."
+        )
+    return schema
+
+
 def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         for statement in statements:
@@ -68,22 +83,23 @@ def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
 
 def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
     """All in one transaction: the tables that are there go, those of the dump come, and what must end ends."""
+    schema = _schema()
     script = dumped.with_suffix(".sql")
     _run(
         "pg_restore",
         "--no-owner",
         "--no-privileges",
-        "--schema=public",
+        f"--schema={schema}",
         f"--file={script}",
         str(dumped),
         connects=False,
     )
     whole = dumped.with_suffix(".whole.sql")
     with whole.open("wb") as target:
-        target.write(_DROP_ALL.encode())
+        target.write(_DROP_ALL.replace("SCHEMA", schema).encode())
         with script.open("rb") as source:
             shutil.copyfileobj(source, target)
-        target.write("".join(f"{statement};\n" for statement in ("SET search_path = public", *statements)).encode())
+        target.write("".join(f"{statement};\n" for statement in (f"SET search_path = {schema}", *statements)).encode())
     _run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={whole}")
 
 
@@ -109,26 +125,30 @@ def migrations(path: Path | None = None) -> list[str]:
         return [f"{app}.{name}" for app, name in cursor.fetchall()]
 
 
-def _run(program: str, *arguments: str, connects: bool = True) -> None:
-    """Passwords go by the environment: an argument is for all to read."""
+def _run(program: str, *arguments: str, connects: bool = True) -> str:
+    """What it prints. Passwords go by the environment: an argument is for all to read."""
     if shutil.which(program) is None:
         raise BackupError(
             f"The program {program} is not installed. It comes with PostgreSQL's client programs, such as the package "
             "postgresql-client; its version must not be older than the server's."
         )
-    environment = {**os.environ, **(_libpq() if connects else {})}
-    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
+    conninfo, own = _libpq() if connects else ("", {})
+    command = [program, *([f"--dbname={conninfo}"] if connects else []), *arguments]
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BackupError(f"{program} failed: {done.stderr.strip()[-1000:]}")
+    return done.stdout
 
 
-def _libpq() -> dict[str, str]:
-    told: dict[str, Any] = connection.settings_dict
-    names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
-    found = {name: str(told[key]) for key, name in names.items() if told.get(key)}
-    options = told.get("OPTIONS", {})
-    return found | {
-        f"PG{key.replace('_', '').upper()}" if key != "connect_timeout" else "PGCONNECT_TIMEOUT": str(value)
-        for key, value in options.items()
-        if key in _OPTIONS
-    }
+def _libpq() -> tuple[str, dict[str, str]]:
+    """The settings' connection as libpq's programs take it: a `--dbname` without passwords, and the environment."""
+    params: dict[str, Any] = connection.get_connection_params()
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}
+    given = {name: value for name, value in params.items() if name in known}
+    password = given.pop("password", None)
+    if given.pop("sslpassword", None):
+        raise BackupError(
+            "The database's URL has an sslpassword, which PostgreSQL's programs take from no safe place. Use a key "
+            "without a password, or call pg_dump and pg_restore by hand."
+        )
+    return make_conninfo(**given), {"PGPASSWORD": str(password)} if password else {}

@@ -71,6 +71,8 @@ def _check(manifest: dict[str, Any], staged: Path) -> None:
         )
     if connection.vendor == "sqlite":
         databases.check_sqlite(staged / DATABASE)
+    else:
+        databases.check_postgres(staged / DATABASE)
 
 
 def _prepare(staged: Path, take_over: bool) -> None:

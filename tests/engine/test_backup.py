@@ -86,6 +86,29 @@ def test_postgresql_is_dumped_and_restored_by_its_own_programs(tmp_path: Path) -
             assert database.execute("SELECT status FROM runs_run").fetchall() == [("running",)]
 
 
+@pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+def test_the_schema_of_the_databases_url_is_saved_and_restored(tmp_path: Path) -> None:
+    with new_database() as first, new_database() as second:
+        for name in (first, second):
+            with psycopg.connect(url_of(name), autocommit=True) as database:
+                database.execute("CREATE SCHEMA own")
+                database.execute("CREATE TABLE public.of_others (n integer)")
+        urls = [f"{url_of(name)}?options=-c%20search_path%3Down&application_name=x" for name in (first, second)]
+        original = environment(tmp_path / "a", CRONIUM_DATABASE_URL=urls[0], **KEYS)
+        copy = environment(tmp_path / "b", CRONIUM_DATABASE_URL=urls[1], **KEYS)
+        elsewhere = environment(tmp_path / "c", CRONIUM_DATABASE_URL=url_of(second), **KEYS)
+        saved = tmp_path / "saved"
+        manage(original, "migrate", "-v", "0")
+        manage(original, "bootstrap")
+        manage(original, "backup", str(saved))
+        assert "schema public" in _refused(elsewhere, str(saved))
+        manage(copy, "restore", str(saved))
+        manage(copy, "restore", "--replace", str(saved))
+        with psycopg.connect(url_of(second)) as database:
+            assert database.execute("SELECT username FROM own.access_user").fetchall() == [("admin",)]
+            assert database.execute("SELECT count(*) FROM public.of_others").fetchall() == [(0,)]
+
+
 _LIVE = """
 from cronium_admin.hosts.instance import instance
 from cronium_admin.jobs.models import Job

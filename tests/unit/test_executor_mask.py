@@ -264,6 +264,21 @@ def test_it_is_fast_and_does_nothing_a_line() -> None:
     assert time.process_time() - began < 1.0
 
 
+def test_many_large_secrets_hold_no_host_up() -> None:
+    """Each has a thousand disguises, most of them lines of base64; to compare all with all took minutes."""
+    values = [random.Random(number).randbytes(12_000).hex() for number in range(10)]
+    began = time.process_time()
+    masker = Masker(values)
+    assert time.process_time() - began < 10.0
+    block = b"a line of a log that holds no secret at all\n" * 1000
+    began = time.process_time()
+    for _ in range(20):
+        assert masker.mask(block) is block
+    assert time.process_time() - began < 1.0
+    wrapped = base64.encodebytes(values[7].encode())
+    assert set(masker.mask(wrapped).split(b"\n")[:-2]) == {HIDDEN}
+
+
 # What is not a log.
 
 

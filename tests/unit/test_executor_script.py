@@ -85,6 +85,8 @@ TEXTS = {
     "mixed, quoted": (":\nprintf 'a\r\nb\r\n'\necho \"it's\"\r\n:\n", ":\nprintf 'a\r\nb\r\n'\necho \"it's\"\n:\n"),
     "mixed, a comment": (": # don't\r\necho\r\n:\n:\n", ": # don't\necho\n:\n:\n"),
     "within a line": ("printf 'a\rb'\n", "printf 'a\rb'\n"),
+    "carriage returns alone": ("#!/bin/bash -e\rfalse\recho b\r", "#!/bin/bash -e\nfalse\necho b\n"),
+    "carriage returns alone, quoted": ("echo 'a\rb'\recho c", "echo 'a\nb'\necho c"),
 }
 
 
@@ -98,6 +100,8 @@ def test_bash_gets_lines_that_it_can_read(name: str) -> None:
     ("stored", "delivered"),
     [
         ("\ufeffprint(1)\r\n", "print(1)\n"),
+        ("# coding: latin-1\rprint('é')\r", "# coding: utf-8\nprint('é')\n"),
+        ("# coding: latin-1\rprint(1)\n", "# coding: utf-8\nprint(1)\n"),
         ("# -*- coding: latin-1 -*-\r\nprint('é')", "# -*- coding: utf-8 -*-\nprint('é')"),
         (
             "#!/usr/bin/python3\n# vim: set fileencoding=cp1252 :\n",
@@ -115,6 +119,7 @@ def test_python_gets_a_declaration_that_is_true(stored: str, delivered: str) -> 
     ("script", "expected"),
     [
         ('import fs from "fs";', True),
+        ('// a\rimport fs from "fs";\r', True),
         ('import { a,\n  b } from "x"', True),
         ('import {\n  a\n} from "x"', True),
         ('import "x"', True),

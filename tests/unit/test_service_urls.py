@@ -9,9 +9,12 @@ from channels_redis.core import RedisChannelLayer
 from django.core.cache.backends.redis import RedisCache
 from django.db.backends.postgresql.base import DatabaseWrapper as Postgres
 from kombu import Connection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 
+from cronium_admin.backup import databases
+from cronium_admin.backup.errors import BackupError
 from cronium_admin.database_url import database_settings, sqlite_settings
 from cronium_admin.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
 
@@ -20,10 +23,14 @@ ELSEWHERE = {"client_encoding", "service", "user", "password", "host", "port", "
 KEYWORDS = sorted({option.keyword.decode() for option in Conninfo.get_defaults()} - ELSEWHERE)
 
 
+def to_wrapper(url: str) -> Postgres:
+    made = {"TIME_ZONE": None, "TEST": {}, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False} | database_settings(url)
+    return Postgres(made)
+
+
 def to_driver(url: str) -> dict[str, Any]:
     """What psycopg is called with."""
-    made = {"TIME_ZONE": None, "TEST": {}, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False} | database_settings(url)
-    return Postgres(made).get_connection_params()
+    return to_wrapper(url).get_connection_params()
 
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
@@ -194,7 +201,7 @@ def test_a_silent_redis_is_given_up_by_default() -> None:
         ("redis://:s3cr3t%@h:1/0", "%25"),
         ("redis://:s3cr3t@h:99999/0", "Redis URL"),
         ("redis://:s3cr3t@[::1/0", "Redis URL"),
-        ("redis://:s3cr3t@h?socket_timeout=soon", "Redis URL"),
+        ("redis://:s3cr3t@h?socket_timeout=soon", "socket_timeout"),
         ("unix://", "socket"),
     ],
 )
@@ -203,3 +210,38 @@ def test_what_is_no_redis_is_named_without_its_password(url: str, said: str) -> 
         redis_address(url)
     assert said in str(refused.value)
     assert "cr3t" not in str(refused.value)
+
+
+def test_the_programs_of_a_backup_connect_as_the_url_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgres://u:s3cr3t@h:7/d?sslmode=verify-ca&sslrootcert=/a%20b&sslcrl=/c&target_session_attrs=primary"
+    monkeypatch.setattr(databases, "connection", to_wrapper(url))
+    conninfo, environment = databases._libpq()
+    assert conninfo_to_dict(conninfo) == {
+        **{"user": "u", "host": "h", "port": "7", "dbname": "d", "connect_timeout": "5", "sslmode": "verify-ca"},
+        **{"sslrootcert": "/a b", "sslcrl": "/c", "target_session_attrs": "primary"},
+    }
+    assert environment == {"PGPASSWORD": "s3cr3t"}
+    monkeypatch.setattr(databases, "connection", to_wrapper("postgres://h/d?sslpassword=s3cr3t"))
+    with pytest.raises(BackupError, match="sslpassword") as refused:
+        databases._libpq()
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_password_with_a_comma_reaches_all_three_users_of_redis() -> None:
+    """Django's cache takes a text for a list of servers with commas or semicolons between."""
+    address = redis_address("redis://:a,b;c@h/2")
+    for made in (value for name, value in users(address).items() if name != "classes"):
+        assert (made["host"], made["password"], int(made["db"])) == ("h", "a,b;c", 2)
+
+
+@pytest.mark.parametrize("option", ["socket_timeout", "socket_connect_timeout", "health_check_interval"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e99"])
+def test_a_time_that_no_socket_can_wait_is_refused(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        redis_address(f"redis://h/0?{option}={value}")
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_a_time_that_sqlite_can_not_wait_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        database_settings(f"sqlite:////x?timeout={value}")
