@@ -61,6 +61,16 @@ class Streams(models.TextChoices):
     MERGED = "merged", "Merged"
 
 
+class RetiredSlug(models.Model):
+    """A slug that a job had until it was deleted or renamed, and the last number of the runs that carry it."""
+
+    slug = models.SlugField(max_length=80, unique=True)
+    last_run_number = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class Job(models.Model):
     """A script and all that decides how it runs. `slug` names it in addresses and in the API."""
 

@@ -15,6 +15,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
+from cronium_admin.jobs.numbers import delete_with_number, retire_slug
 from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.json_text import compact
 from cronium_admin.plain_errors import reword
@@ -78,7 +79,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
         changed = {name for name, value in before.items() if _has_changed(name, value, getattr(stored, name))}
         check_open(stored, changed & DECIDES_THE_RUN, by)
         if changed:
-            _update(stored, changed, by)
+            _update(stored, changed, by, before.get("slug"))
         return stored
 
 
@@ -87,13 +88,15 @@ def _has_changed(name: str, before: Any, after: Any) -> bool:
     return compact(before) != compact(after) if name == "input" else before != after
 
 
-def _update(stored: Job, changed: Collection[str], by: User | None) -> None:
+def _update(stored: Job, changed: Collection[str], by: User | None, old_slug: str | None) -> None:
     """Write the next revision over the one that `stored` was read as, and over no other."""
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()
     stored.set_derived()
     also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
     values = {name: getattr(stored, name) for name in (*changed, *also)}
+    if "slug" in changed and old_slug:
+        retire_slug(old_slug, stored.last_run_number)
     if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
         raise ChangedMeanwhile(Job.objects.get(pk=stored.pk), "revision")
 
@@ -118,7 +121,7 @@ def delete_job(job: Job) -> None:
                 f"{live} run{'s' if live > 1 else ''} of {job.slug} still wait or run. Cancel or await them, "
                 "then delete the job.",
             )
-        job.delete()
+        delete_with_number(job)
 
 
 def _apply(job: Job, data: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import shared_patterns
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.networks import may_open
+from cronium_admin.jobs.numbers import take_number
 from cronium_admin.jobs.rules import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
@@ -63,9 +64,9 @@ def repeat_of(run: Run, by: User | None) -> Repeat:
 
 
 def next_number_of_deleted(run: Run) -> int:
-    """The number that follows those of the runs of a deleted job."""
+    """The number after those of the runs of a deleted job, in the transaction that stores the new run."""
     rows = Run.objects.filter(job__isnull=True, job_slug=run.job_slug)
-    return int(rows.aggregate(last=Max("number"))["last"] or run.number) + 1
+    return take_number(run.job_slug, int(rows.aggregate(last=Max("number"))["last"] or run.number))
 
 
 def _overridden(run: Run, job: Job | None) -> list[str]:

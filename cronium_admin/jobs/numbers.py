@@ -1,0 +1,37 @@
+"""The numbers of runs whose job was deleted, or had another slug when they were made: none is used twice."""
+
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
+
+from cronium_admin.jobs.models import Job, RetiredSlug
+
+
+def retire_slug(slug: str, last_run_number: int) -> None:
+    """Keep the last number of a job's runs, in the transaction in which the job loses this slug."""
+    _lock(slug, last_run_number)
+
+
+def take_number(slug: str, used: int) -> int:
+    """The next number of the runs that have `slug` and no job; `used` is the highest of those that are stored.
+
+    The slug's row is locked until the caller's transaction ends.
+    """
+    _lock(slug, used)
+    RetiredSlug.objects.filter(slug=slug).update(last_run_number=F("last_run_number") + 1)
+    return int(RetiredSlug.objects.values_list("last_run_number", flat=True).get(slug=slug))
+
+
+def delete_with_number(job: Job) -> None:
+    """Delete the row of `job` and keep its last number. The caller holds the row's lock."""
+    with transaction.atomic():
+        last = Job.objects.filter(pk=job.pk).values_list("last_run_number", flat=True).first()
+        if last is not None:
+            retire_slug(job.slug, last)
+        job.delete()
+
+
+def _lock(slug: str, at_least: int) -> None:
+    RetiredSlug.objects.bulk_create([RetiredSlug(slug=slug)], ignore_conflicts=True)
+    number = Greatest(F("last_run_number"), Value(at_least))
+    RetiredSlug.objects.filter(slug=slug).update(last_run_number=number)
