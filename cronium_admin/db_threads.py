@@ -23,6 +23,11 @@ def renew_connections() -> None:
         connection.close_if_unusable_or_obsolete()
 
 
+def close_connections() -> None:
+    """Close this thread's connections: it ends, they failed, or the next work has to open its own."""
+    connections.close_all()
+
+
 @contextmanager
 def database_work() -> Iterator[None]:
     """Around one unit of work in a thread that lives on."""

@@ -24,6 +24,7 @@ from cronium_admin.backup import bundle, databases
 from cronium_admin.backup.create import DATABASE, KEYS
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, settle_copy
+from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts.instance import IDENTITY, bind
 
 PENDING = "restore.pending"
@@ -119,7 +120,7 @@ def finish() -> bool:
     told = json.loads(pending.read_text())
     staged, before = settings.DATA_DIR / told["staged"], settings.DATA_DIR / told["before"]
     before.mkdir(mode=0o700, exist_ok=True)
-    connection.close()
+    close_connections()
     targets = {name: settings.DATA_DIR / name for name in KEYS}
     if connection.vendor == "sqlite":
         targets[DATABASE] = Path(str(connection.settings_dict["NAME"]))

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
-from cronium_admin.db_threads import database_work
+from cronium_admin.db_threads import close_connections, database_work
 from cronium_admin.hosts.leaving import within
 
 log = logging.getLogger("cronium.database")
@@ -40,7 +40,7 @@ class DatabaseThreads:
                 with database_work():
                     return function(*args, **kwargs)
             except (OperationalError, InterfaceError) as error:
-                connection.close()
+                close_connections()
                 if self._closed.wait(pause):
                     raise
                 log.warning("the database did not answer (%s); trying again", str(error).strip())

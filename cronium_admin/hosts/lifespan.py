@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from cronium_admin.db_threads import close_connections
 from cronium_admin.runs import live
 
 log = logging.getLogger("cronium.process")
@@ -16,6 +17,14 @@ on_start: list[Callable[[], object]] = []
 on_stop: list[Callable[[], object]] = []
 
 
+def _call(hook: Callable[[], object]) -> None:
+    """In a thread of the event loop's pool, which lives on."""
+    try:
+        hook()
+    finally:
+        close_connections()
+
+
 async def run(receive: Receive, send: Send) -> None:
     """Serve one server's lifespan; a hook that fails at the start ends the server."""
     while True:
@@ -24,7 +33,7 @@ async def run(receive: Receive, send: Send) -> None:
             live.bind(asyncio.get_running_loop())
             try:
                 for hook in on_start:
-                    await asyncio.to_thread(hook)
+                    await asyncio.to_thread(_call, hook)
             except Exception as error:  # noqa: BLE001 - the server says it and ends
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
@@ -32,7 +41,7 @@ async def run(receive: Receive, send: Send) -> None:
         elif message["type"] == "lifespan.shutdown":
             for hook in on_stop:
                 try:
-                    await asyncio.to_thread(hook)
+                    await asyncio.to_thread(_call, hook)
                 except Exception:
                     log.exception("a part of the server did not end as it should; the others end all the same")
             live.bind(None)

@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from cronium_admin.command_line import describe_database_error
+from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Installation
 from cronium_admin.secrets.crypto import check_keys
@@ -45,7 +46,7 @@ def refuse_unusable_database() -> None:
         check_keys()
     except DatabaseError as error:
         raise CommandError(describe_database_error(error)) from error
-    connection.close()
+    close_connections()
 
 
 def refuse_newer_tables(executor: MigrationExecutor) -> None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
-from cronium_admin.db_threads import database_work
+from cronium_admin.db_threads import close_connections, database_work
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
@@ -231,7 +231,7 @@ class LogWriter:
             self._commit(group)
             if self._closed.is_set() and self._queue.empty():
                 break
-        connection.close()
+        close_connections()
 
     def _commit(self, group: list[Write]) -> None:
         """All together; if one of them can't be stored, one by one, so that it spoils no other."""
@@ -261,6 +261,6 @@ class LogWriter:
                 if self._closed.is_set():
                     raise
                 log.warning("the log can't be stored now (%s); trying again", str(error).strip())
-                connection.close()
+                close_connections()
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)

@@ -20,6 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from cronium_admin.command_line import own_places
 from cronium_admin.database_clock import Now
+from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.checks.services import layer_round_trip
 from cronium_admin.hosts.models import Host
@@ -126,7 +127,7 @@ def _answers(name: str, part: Callable[[], bool]) -> bool:
         log.warning("%s does not answer (%s)", name, type(error).__name__)
         return False
     finally:
-        connection.close()
+        close_connections()  # the next question opens its own: a file that is gone is noticed
 
 
 readiness = Readiness()

@@ -3,8 +3,38 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from cronium_admin.hosts import lifespan
+
+
+async def test_what_starts_and_ends_the_server_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
+) -> None:
+    """The event loop's threads live as long as the server."""
+    used: list[Any] = []
+
+    def use_database() -> None:
+        with django_db_blocker.unblock():
+            connection.ensure_connection()
+        used.append(connection.connection)
+
+    monkeypatch.setattr(lifespan, "on_start", [use_database])
+    monkeypatch.setattr(lifespan, "on_stop", [use_database])
+    asked = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(asked)
+
+    async def send(_: Any) -> None:
+        pass
+
+    await lifespan.run(receive, send)
+    assert len(used) == 2
+    for one in used:
+        with pytest.raises((connection.Database.ProgrammingError, connection.Database.OperationalError)):
+            one.execute("SELECT 1")
 
 
 async def test_a_part_that_fails_to_end_keeps_no_other_from_it(
