@@ -108,7 +108,7 @@ def _job_for_filter(slug: str) -> Job:
 @router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERRORS: ErrorBody}, summary="One run, whole")
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
     run = find_run(run_id, "script_text")
-    return RunDetail.full(run, list(run.events.all()))
+    return RunDetail.full(run)
 
 
 @router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERRORS: ErrorBody}, summary="Its sandbox")

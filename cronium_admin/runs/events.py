@@ -17,7 +17,12 @@ def tell(run_id: UUID, kind: str, message: str = "", by: str = "") -> None:
 
     On the database's clock: hosts' clocks differ, and the timeline is in order of time.
     """
-    RunEvent.objects.create(run_id=run_id, at=Now(), kind=kind, message=message[:500], by=by)
+    RunEvent.objects.create(run_id=run_id, at=Now(), kind=kind, message=message[: RunEvent.LONGEST], by=by)
+    announce(run_id, kind)
+
+
+def announce(run_id: UUID, kind: str) -> None:
+    """The log line and the nudge without a row, for an event that the run's own row records: see `timeline`."""
     transaction.on_commit(lambda: _told(run_id, kind))
 
 

@@ -213,12 +213,15 @@ class Run(models.Model):
 
 
 class RunEvent(models.Model):
-    """One thing that happened to a run, for its timeline: `kind` a word, `message` a sentence."""
+    """One thing that happened to a run and that its row does not record: `kind` a word, `message` a sentence.
+    `timeline` has both."""
+
+    LONGEST = 500  # characters of `message`
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(db_default=Now())
     kind = models.CharField(max_length=32)
-    message = models.CharField(max_length=500, blank=True, default="")
+    message = models.CharField(max_length=LONGEST, blank=True, default="")
     by = models.CharField(max_length=150, blank=True, default="")
 
     class Meta:

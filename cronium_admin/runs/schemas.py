@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from cronium_admin.images.resolve import RULES
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
-from cronium_admin.runs.models import Run, RunEvent
+from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import UNSET, Overrides
+from cronium_admin.runs.timeline import timeline
 
 _EDIT = "Another value than the job's takes the right to edit it, but for variables that it lists in `launch_env`."
 
@@ -131,8 +132,8 @@ class RunDetail(RunOut):
     events: list[EventOut]
 
     @classmethod
-    def full(cls, run: Run, events: list[RunEvent]) -> "RunDetail":
-        told = [EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in events]
+    def full(cls, run: Run) -> "RunDetail":
+        told = [EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in timeline(run)]
         return cls(**cls.facts(run), **cls.more(run), script=run.script, events=told)
 
 

@@ -15,8 +15,9 @@ from django.db.models import F, Q
 
 from cronium_admin.database_clock import Now
 from cronium_admin.runs import events
-from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, Status
+from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared import keep_report
+from cronium_admin.runs.timeline import claimed_by
 
 LEASE = timedelta(seconds=30)
 ALWAYS = Q()  # for `only_if`: a condition of the caller's own, for the same UPDATE
@@ -34,11 +35,17 @@ class Ending:
 
 
 def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
-    """One conditional UPDATE and, only if it took, its event; watchers are told after the commit."""
+    """One conditional UPDATE and, only if it took, its event; watchers are told after the commit.
+
+    Without a message the event has no row: the run's row records it, and `timeline` reads it from there.
+    """
     with transaction.atomic():
         if not Run.objects.filter(expected, pk=run_id).update(**changes):
             return False
-        events.tell(run_id, kind, message, by)
+        if message:
+            events.tell(run_id, kind, message, by)
+        else:
+            events.announce(run_id, kind)
     return True
 
 
@@ -57,7 +64,6 @@ def claim_next(
             run_id,
             only_if & Q(status=Status.QUEUED),
             "claimed",
-            f"Claimed by host {host}",
             status=Status.STARTING,
             host=host,
             lease_owner=owner,
@@ -77,7 +83,6 @@ def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
         run_id,
         Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
         "started",
-        "The script began",
         status=Status.RUNNING,
         started_at=Now(),
         image_digest=image_digest,
@@ -126,18 +131,24 @@ def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued", only
 
 
 def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
-    return _change(
-        run_id,
-        expected & Q(status=Status.STARTING, cancel_requested_at=None),
-        kind,
-        message,
-        status=Status.QUEUED,
-        lease_epoch=F("lease_epoch") + 1,  # who held it writes nothing more
-        host="",
-        lease_owner="",
-        lease_expires_at=None,
-        claimed_at=None,
-    )
+    """The claim leaves the run's row, so it becomes a stored event."""
+    with transaction.atomic():
+        claim = Run.objects.filter(pk=run_id).values_list("claimed_at", "host").first()
+        is_changed = _change(
+            run_id,
+            expected & Q(status=Status.STARTING, cancel_requested_at=None),
+            kind,
+            message,
+            status=Status.QUEUED,
+            lease_epoch=F("lease_epoch") + 1,  # who held it writes nothing more
+            host="",
+            lease_owner="",
+            lease_expires_at=None,
+            claimed_at=None,
+        )
+        if is_changed and claim and claim[0]:
+            RunEvent.objects.create(run_id=run_id, at=claim[0], kind="claimed", message=claimed_by(claim[1]))
+    return is_changed
 
 
 def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> bool:
@@ -156,7 +167,7 @@ def _end(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
         run_id,
         expected,
         str(ending.status),
-        ending.message,
+        ending.message if by else "",
         by,
         status=ending.status,
         reason=ending.reason,

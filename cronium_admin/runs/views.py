@@ -29,6 +29,7 @@ from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import AS_IT_IS, Overrides
 from cronium_admin.runs.phases import phases
 from cronium_admin.runs.service import cancel, launch, rerun
+from cronium_admin.runs.timeline import timeline
 
 PAGE_SIZE = 50
 _LONG = ("env", "input", "output", "sandbox")
@@ -199,7 +200,7 @@ def _context(run: Run) -> dict[str, Any]:
         "again": _again(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
         "reason": reasons.describe(run.reason),
-        "events": run.events.all(),
+        "events": timeline(run),
         "phases": steps,
         "head_lines": head_lines,
         "stdout_lines": stdout_lines,

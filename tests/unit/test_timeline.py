@@ -91,6 +91,43 @@ def test_a_host_whose_clock_is_wrong_does_not_change_the_order(
     assert RunEvent.objects.order_by("at")[0].at > wrong + timedelta(minutes=59)
 
 
+def test_claim_start_and_end_are_told_by_the_row_of_the_run_alone(client: Client, run: Run) -> None:
+    """They take no row of their own, and stay when retention has removed the events."""
+    transitions.finish(run.pk, claim(), Ending(Status.SUCCEEDED, "", "The script ended with exit code 0."))
+    assert [event.kind for event in RunEvent.objects.all()] == ["queued"]
+    told = ["Claimed by host east", "The script began", "The script ended with exit code 0."]
+    assert timeline(client, run) == ["Queued by the system", *told]
+    RunEvent.objects.all().delete()
+    assert timeline(client, run) == told
+
+
+def test_a_claim_that_was_given_back_stays_in_the_timeline(client: Client, run: Run) -> None:
+    for host, why in (("east", "Its engine was away"), ("west", "Its worker went away")):
+        claimed = transitions.claim_next(host, "first")
+        assert claimed is not None
+        assert transitions.requeue(run.pk, claimed.lease_epoch, why)
+        assert not transitions.requeue(run.pk, claimed.lease_epoch, why)
+    claim()
+    assert timeline(client, run) == [
+        *("Queued by the system", "Claimed by host east", "Its engine was away", "Claimed by host west"),
+        *("Its worker went away", "Claimed by host east", "The script began"),
+    ]
+
+
+def test_events_that_an_older_version_stored_are_told_once(client: Client, run: Run) -> None:
+    transitions.finish(run.pk, claim(), Ending(Status.FAILED, "exit_code", "It failed."))
+    run.refresh_from_db()
+    at = {"claimed": run.claimed_at, "started": run.started_at, "failed": run.finished_at}
+    for kind, when in at.items():
+        assert when is not None
+        later = when + timedelta(milliseconds=1)
+        RunEvent.objects.create(run=run, at=later, kind=kind, message=f"stored: {kind}")
+    assert timeline(client, run) == [
+        "Queued by the system",
+        *(f"stored: {kind}" for kind in at),
+    ]
+
+
 def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
     epoch = claim()
     transitions.note(run.pk, "network_refused", HOSTILE)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent, Status
+from cronium_admin.runs.timeline import Event, timeline
 from cronium_admin.runs.transitions import Ending
 
 EPOCH = 3
@@ -73,6 +74,10 @@ def _put(run: Run, status: Status, **more: Any) -> None:
     Run.objects.filter(pk=run.pk).update(status=status, **(lease | more))
 
 
+def _timeline(run: Run) -> list[Event]:
+    return timeline(Run.objects.get(pk=run.pk))
+
+
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize(("name", "call", "leaves", "leads"), TRANSITIONS, ids=[name for name, *_ in TRANSITIONS])
 def test_a_transition_takes_only_from_where_it_may(
@@ -84,18 +89,18 @@ def test_a_transition_takes_only_from_where_it_may(
     leads: Status | None,
 ) -> None:
     _put(run, status)
-    events = RunEvent.objects.count()
+    events = _timeline(run)
     before = Run.objects.filter(pk=run.pk).values().get()
     took = call(run)
     after = Run.objects.filter(pk=run.pk).values().get()
     assert took == (status in leaves)
     if took:
         assert after["status"] == (leads or status)
-        assert RunEvent.objects.count() == events + 1
+        assert len(_timeline(run)) == len(events) + 1
         assert (after["finished_at"] is not None) == (after["status"] in TERMINAL)
     else:
         assert after == before
-        assert RunEvent.objects.count() == events
+        assert _timeline(run) == events
 
 
 @pytest.mark.parametrize("status", TERMINAL)

@@ -1,0 +1,44 @@
+"""A run's timeline: its stored events, and those that the run's own row records, which need no row of their own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from cronium_admin.runs.models import TERMINAL, Run, RunEvent
+
+# The order of events at one moment: SQLite's clock has milliseconds. All others stand between start and end.
+_RANKS = {"queued": 0, "requeued": 0, "engine_away": 0, "claimed": 1, "started": 2}
+_RANKS |= {status.value: 4 for status in TERMINAL}
+
+
+@dataclass(frozen=True)
+class Event:
+    at: datetime
+    kind: str
+    message: str
+    by: str = ""
+
+
+def timeline(run: Run) -> list[Event]:
+    """In order of time. Takes one query."""
+    stored = [Event(event.at, event.kind, event.message, event.by) for event in run.events.all()]
+    # Versions before this one stored all events.
+    missing = [
+        event
+        for event in _recorded(run)
+        if not any(other.kind == event.kind and other.at >= event.at for other in stored)
+    ]
+    return sorted([*stored, *missing], key=lambda event: (event.at, _RANKS.get(event.kind, 3)))
+
+
+def claimed_by(host: str) -> str:
+    return f"Claimed by host {host}"
+
+
+def _recorded(run: Run) -> Iterator[Event]:
+    if run.claimed_at:
+        yield Event(run.claimed_at, "claimed", claimed_by(run.host))
+    if run.started_at:
+        yield Event(run.started_at, "started", "The script began")
+    if run.finished_at:
+        yield Event(run.finished_at, run.status, run.message[: RunEvent.LONGEST])
