@@ -81,7 +81,7 @@ def test_reads(admin: Api, plenty: Run) -> None:
         ("POST", "/jobs/report/runs", None, 11),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 8),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 8),
-        ("DELETE", "/jobs/job-3", None, 11),
+        ("DELETE", "/jobs/job-3", None, 16),
         ("POST", "/runs/{run}/cancel", None, 7),
         ("POST", "/runs/{run}/rerun", None, 11),
         ("PUT", "/images/bash", {"reference": "a/b"}, 12),
