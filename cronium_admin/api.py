@@ -9,7 +9,6 @@ from typing import Any
 from csp.decorators import csp_update
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation, ValidationError
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import RawPostDataException
@@ -25,7 +24,7 @@ from cronium_admin.access.api import router as people
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.access.tokens_api import router as tokens
-from cronium_admin.errors import Refused, fields_of, fields_of_schema, summary
+from cronium_admin.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
 from cronium_admin.hosts.api import of_runs as waiting
 from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
@@ -104,18 +103,14 @@ def _http_error(error: HttpError) -> Refused:
 
 
 def _broken(error: Exception) -> Refused:
+    if refused := refuse_outage(error, "a route of the API"):
+        return refused
     log.error("an API route failed", exc_info=error)
-    return Refused(500, "internal", "Something broke inside Cronium. The server's log has the details.")
-
-
-def _busy(error: OperationalError) -> Refused:
-    log.error("the database did not answer an API route", exc_info=error)
-    return Refused(503, "database_unavailable", "The database does not answer just now. Try again in a moment.")
+    return Refused(500, "internal", BROKEN)
 
 
 _HANDLERS: list[tuple[type[Exception], Callable[[Any], Refused]]] = [
     (Exception, _broken),
-    (OperationalError, _busy),
     (Refused, lambda error: error),
     (ValidationError, lambda error: _invalid(fields_of(error))),
     (SchemaError, lambda error: _invalid(fields_of_schema(error.errors))),

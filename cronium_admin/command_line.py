@@ -19,6 +19,8 @@ def run(arguments: list[str]) -> None:
     import django.db
     from django.core.management import execute_from_command_line
 
+    from cronium_admin.db_outage import describe_database_error
+
     command = arguments[1] if len(arguments) > 1 else "help"
     if command not in FOR_OTHERS:
         os.umask(UMASK)
@@ -35,31 +37,6 @@ def run(arguments: list[str]) -> None:
             raise
         sys.stderr.write(f"{described}\n")
         raise SystemExit(2) from None
-
-
-# What a message of SQLite or PostgreSQL holds, and how to mend it.
-_CAUSES = (
-    (("readonly database", "read-only transaction", "recovery is in progress"), "is read-only", "{owner}"),
-    (("unable to open database file",), "can't be opened", "{owner}"),
-    (("database or disk is full", "no space left", "could not extend file"), "has no room", "Free some space."),
-    (("no such table", "does not exist"), "lacks tables", "Run `python manage.py migrate` first."),
-    (("malformed", "not a database"), "is damaged", "Restore a backup: `python manage.py restore FILE --replace`."),
-    (("connection", "could not translate", "password", "refused"), "can't be reached", "Check CRONIUM_DATABASE_URL."),
-)
-
-
-def describe_database_error(error: Exception, *, known_only: bool = False) -> str:
-    """The error as a sentence with the mend; with `known_only` empty for an error that may be our own fault."""
-    from django.db import connection
-
-    text = " ".join(str(error).split())
-    on_file = f"Make the file {connection.settings_dict['NAME']} and its folder writable for user {os.geteuid()}."
-    on_server = "Name the primary server in CRONIUM_DATABASE_URL, or turn default_transaction_read_only off."
-    for parts, words, mend in _CAUSES:
-        if any(part in text.lower() for part in parts):
-            owner = on_file if connection.vendor == "sqlite" else on_server
-            return f"The database {words} ({text}). {mend.format(owner=owner)}"
-    return "" if known_only else f"The database can't be used: {text}. Check CRONIUM_DATABASE_URL."
 
 
 def own_places() -> list[Path]:

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from pydantic import BaseModel
 
+from cronium_admin.db_outage import describe_for_people, find_outage, outages
+
 
 class Refused(Exception):
     """A request that can't be done: `status` is HTTP's, `code` a word, `message` a sentence with the mend."""
@@ -29,6 +31,7 @@ class ErrorBody(BaseModel):
     fields: dict[str, list[str]] = {}
 
 
+BROKEN = "Something broke inside Cronium. The server's log has the details."
 # The statuses that any route may answer with; for the API's description.
 ERRORS = frozenset({400, 401, 403, 404, 409, 413, 422})
 
@@ -68,3 +71,12 @@ def summary(fields: Mapping[str, list[str]]) -> str:
     parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
     rest = len(fields) - len(parts)
     return " ".join(parts) + (f" And {rest} more." if rest > 0 else "")
+
+
+def refuse_outage(error: BaseException | None, subject: str) -> Refused | None:
+    """503 for an error that says that the database can't be used now, noted in the log; None for any other error."""
+    kind = find_outage(error)
+    if kind is None or error is None:
+        return None
+    outages.note(error, subject)
+    return Refused(503, "database_unavailable", describe_for_people(kind))

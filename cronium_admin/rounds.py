@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from cronium_admin.db_outage import log_failure
 from cronium_admin.db_threads import database_work
 
 log = logging.getLogger("cronium.rounds")
@@ -36,6 +37,6 @@ class Rounds:
             try:
                 with database_work():
                     pause = self._once()
-            except Exception:
-                log.exception("%s failed once; it goes on", self.thread.name)
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                log_failure(log, error, self.thread.name)
                 pause = max(self._first, 1.0)

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cronium_admin.ops.middleware.around",
     "cronium_admin.ops.headers.EveryAnswer",
+    "cronium_admin.ops.proxies.NoteUntrustedProxy",
     "cronium_admin.web.HtmlGzip",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -196,6 +197,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "rarely": {"()": "cronium_admin.edge.server_log.Rarely"},
+        "unplanned": {"()": "cronium_admin.ops.log.Unplanned"},
         "about": {"()": "cronium_admin.ops.log.About"},
     },
     "formatters": {
@@ -208,7 +210,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "ERROR" if CONFIG.log_level == "ERROR" else "WARNING"},
     "loggers": {
         "cronium": {"level": CONFIG.log_level},
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["unplanned"]},
         # What any request can cause, again and again.
         "uvicorn.error": {"filters": ["rarely"]},
         "django.security.DisallowedHost": {"filters": ["rarely"]},

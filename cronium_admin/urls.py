@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from cronium_admin import api
 
+handler500 = "cronium_admin.web.answer_server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),

@@ -1,18 +1,22 @@
-"""What belongs to every page and to no room: the context of the frame, and how answers to htmx are kept."""
+"""What belongs to every page and to no room: the context of the frame, how answers to htmx are kept, server errors."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
+from django.views.defaults import server_error
 
 from cronium_admin.access.roles import May
+from cronium_admin.errors import BROKEN, ErrorBody, refuse_outage
 from cronium_admin.runs.models import LIVE, Run
 
 
@@ -50,6 +54,23 @@ def fragments(
         return _never_store_fragment(request, get_response(request))
 
     return answer
+
+
+def answer_server_error(request: HttpRequest) -> HttpResponse:
+    """The answer to what neither a view nor a middleware caught: 503 while the database can't be used, else 500."""
+    refused = refuse_outage(sys.exc_info()[1], "a request")
+    is_api = request.path_info.startswith("/api/")
+    if refused is None and not is_api:
+        return server_error(request)
+    if refused is None:
+        return JsonResponse(ErrorBody(detail=BROKEN, code="internal").model_dump(), status=500)
+    if is_api:
+        body = ErrorBody(detail=refused.message, code=refused.code)
+        response: HttpResponse = JsonResponse(body.model_dump(), status=refused.status)
+    else:
+        response = HttpResponse(render_to_string("503.html", {"sentence": refused.message}), status=refused.status)
+    response["Retry-After"] = "3"
+    return response
 
 
 class HtmlGzip(GZipMiddleware):

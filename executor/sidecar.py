@@ -7,6 +7,7 @@ sidecar is untrusted: it is bounded, and its words are only shown.
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -56,6 +57,7 @@ class SidecarChannel:
             "run_id": self._spec.run_id,
             "token_sha256": token_sha256,
             "token_expires_at": self._spec.token_expires_at,
+            "token_seconds": max(0.0, self._spec.token_expires_at - time.time()),
             "context": dict(self._spec.context),
             "input": self._spec.input,
         }

@@ -9,6 +9,7 @@ from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
 from cronium_admin.access.roles import May
 from cronium_admin.database_clock import Now
+from cronium_admin.db_outage import outages
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem
 
@@ -84,7 +85,8 @@ def find_token(token: str) -> ApiToken:
         raise Refused(401, "user_inactive", f"The account of the API token {row} is switched off.")
     if row.last_used_at is None or row.last_used_at < row.asked_at - _USE_NOTED_EVERY:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USE_NOTED_EVERY)
-        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
+        with outages.tolerate("noting when a token was used"):
+            ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
     return row
 
 

@@ -8,14 +8,22 @@ from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
 from cronium_admin.database_clock import Now
+from cronium_admin.db_outage import is_outage
 
 
 def digest_of(key: str) -> str:
     """40 characters, as many as the table has room for: 160 bits of a key that is random."""
     return hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+
+
+def _raise_outage(error: UpdateError) -> None:
+    """Django takes every error of an update for a session that was ended meanwhile."""
+    if error.__context__ is not None and is_outage(error.__context__):
+        raise error.__context__
 
 
 class SessionStore(DatabaseStore):
@@ -56,6 +64,20 @@ class SessionStore(DatabaseStore):
         row.session_key = digest_of(row.session_key)
         row.expire_date = Now() + timedelta(seconds=await self.aget_expiry_age())
         return row
+
+    def save(self, must_create: bool = False) -> None:
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            _raise_outage(error)
+            raise
+
+    async def asave(self, must_create: bool = False) -> None:
+        try:
+            await super().asave(must_create)
+        except UpdateError as error:
+            _raise_outage(error)
+            raise
 
     def delete(self, session_key: str | None = None) -> None:
         if key := session_key or self.session_key:

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from cronium_admin.access.models import SignIn, User
 from cronium_admin.database_clock import Now
+from cronium_admin.db_outage import outages
 
 KEY = "sign_in"  # the session's entry with the row's key
 NOTED_EVERY_SECONDS = 60.0
@@ -74,7 +75,8 @@ def note_seen(session: SessionBase) -> None:
     key = session.get(KEY)
     if key is not None and time.monotonic() - _noted.get(key, -NOTED_EVERY_SECONDS) >= NOTED_EVERY_SECONDS:
         _note(key)
-        SignIn.objects.filter(pk=key).update(seen_at=Now())
+        with outages.tolerate("noting when a session was used"):
+            SignIn.objects.filter(pk=key).update(seen_at=Now())
 
 
 def of_person(user: User) -> QuerySet[SignIn]:

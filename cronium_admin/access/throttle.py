@@ -92,8 +92,9 @@ def _keys_of(user: User) -> dict[str, int]:
 def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
     now = time.time()
     waits = [float(cache.get(f"{key}.until", 0)) - now for key in keys]
-    if (longest := max(waits)) > 0:
-        return min(longest, MAX_DELAY)
+    # No wait is longer than MAX_DELAY: a later end was set before the clock was put back.
+    if (longest := max((wait for wait in waits if wait <= MAX_DELAY), default=0.0)) > 0:
+        return longest
     for key, free in keys.items():
         cache.add(key, 0, KEPT_SECONDS)
         try:

@@ -11,12 +11,13 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from cronium_admin.edge.credentials import shown
+from cronium_admin.errors import refuse_outage
 
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-REFUSED = 4403
+REFUSED, LATER = 4403, 1013
 
 
 def allows_host(host: str) -> bool:
@@ -50,13 +51,29 @@ class SocketGuard:
         elif b"origin" in headers and shown(headers)[0]:
             validator = OriginValidator(self._application, allowed_origins(host))
             if _is_valid(validator, headers[b"origin"].decode("latin-1")):
-                await self._application(scope, receive, send)
+                await self._pass(scope, receive, send)
             else:
                 await _close(receive, send)
         elif shown(headers)[0]:
-            await self._application(scope, receive, send)  # a program: it sends no Origin
+            await self._pass(scope, receive, send)  # a program: it sends no Origin
         else:
             await _close(receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The session is looked up before the handshake is answered, and the database may be away."""
+        is_answered = False
+
+        async def send_and_note(message: Any) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            await self._application(scope, receive, send_and_note)
+        except Exception as error:
+            if is_answered or refuse_outage(error, "a WebSocket's handshake") is None:
+                raise
+            await _close(receive, send, LATER)
 
 
 def _is_valid(validator: OriginValidator, origin: str) -> bool:
@@ -66,11 +83,11 @@ def _is_valid(validator: OriginValidator, origin: str) -> bool:
         return False
 
 
-async def _close(receive: Receive, send: Send) -> None:
+async def _close(receive: Receive, send: Send, code: int = REFUSED) -> None:
     """Accept, so that a page sees the code, and close."""
     await receive()
     await send({"type": "websocket.accept"})
-    await send({"type": "websocket.close", "code": REFUSED})
+    await send({"type": "websocket.close", "code": code})
 
 
 async def _reject(scope: Scope, receive: Receive, send: Send, status: HTTPStatus) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from cronium_admin.db_outage import log_failure
 from cronium_admin.hosts import doctor, findings
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.rounds import Rounds
@@ -32,9 +33,9 @@ class Checkup(Rounds):
         try:
             rows = doctor.examine(self._database.call)
             self._database.call(findings.keep, self._host, rows)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
             if not self.over.is_set():
-                log.warning("the host's examination did not end: %s", error, exc_info=True)
+                log_failure(log, error, "the host's examination")
             return
         failed = {row.name: row for row in rows if row.state == "failed"}
         for name in failed.keys() - self._told:

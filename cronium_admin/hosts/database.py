@@ -1,6 +1,5 @@
 """Lets the executor's many threads use the database through a few: no connection lives as long as a container."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -8,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 
+from cronium_admin.db_outage import is_outage, outages
 from cronium_admin.db_threads import close_connections, database_work
 from cronium_admin.hosts.leaving import within
 
-log = logging.getLogger("cronium.database")
 CLOSE_SECONDS = 10.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,16 +33,22 @@ class DatabaseThreads:
         return self._pool.submit(lambda: context.run(self._attempt, function, *args, **kwargs)).result()
 
     def _attempt(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        pause = 0.1
+        pause, is_retry = 0.1, False
         while True:
             try:
                 with database_work():
-                    return function(*args, **kwargs)
-            except (OperationalError, InterfaceError) as error:
+                    result = function(*args, **kwargs)
+                if is_retry:
+                    outages.end()
+                return result
+            except (DatabaseError, InterfaceError) as error:
+                if not is_outage(error):
+                    raise
                 close_connections()
+                outages.note(error, "the worker")
+                is_retry = True
                 if self._closed.wait(pause):
                     raise
-                log.warning("the database did not answer (%s); trying again", str(error).strip())
                 pause = min(2 * pause, 5.0)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:

@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {
     "ceilings": ceilings,
     "images": engine.images,
     "broker": services.broker,
+    "proxies": services.proxies,
     "log storage": log_storage,
     "data folder": machine.data_folder,
     "disk": machine.disk,

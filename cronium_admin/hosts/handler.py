@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError
 
 from cronium_admin import counters
+from cronium_admin.db_outage import is_outage
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.recovery import clean
 from cronium_admin.logs import gaps
@@ -111,9 +112,9 @@ class RowHandler:
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
             if not self._database.call(transitions.finish, self._run_id, self._epoch, ending) and not self.holds():
                 raise Superseded
-        except OperationalError:  # it does not answer, and we end: whoever is next tells how the run ended
-            raise
-        except DatabaseError:
+        except DatabaseError as error:
+            if is_outage(error):  # it can't be used, and we end: the next worker tells how the run ended
+                raise
             # What the database refuses must not leave the run "running" for ever.
             log.exception("run %s: its result can't be stored as it is", self._run_id)
             words = "Its result could not be stored; Cronium's log tells more."

@@ -14,6 +14,9 @@ class Installation(models.Model):
 
     instance = models.CharField(max_length=40)  # the label of all that it makes on its engines
     version = models.CharField(max_length=40, blank=True, default="")  # of the Cronium that migrated the tables last
+    # What sent X-Forwarded-For last without being trusted: see ops.proxies.
+    untrusted_proxy = models.CharField(max_length=45, blank=True, default="")
+    untrusted_proxy_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.instance

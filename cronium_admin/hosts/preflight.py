@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from cronium_admin.command_line import describe_database_error
+from cronium_admin.db_outage import describe_database_error
 from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Installation

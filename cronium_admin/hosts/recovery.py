@@ -1,15 +1,17 @@
 """What a host's new process does about the runs of the one before, and anybody about those of a host that is away."""
 
 import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import DateTimeField, Q
 
 from cronium_admin.database_clock import Now
 from cronium_admin.hosts import lease
@@ -31,6 +33,7 @@ from executor.spec import RunSpec
 log = logging.getLogger("cronium.recovery")
 NOT_BEGUN = Ending(Status.CANCELLED, "cancelled", "Cancelled; its script had not begun.")
 SWEEP_SECONDS = 10.0
+STEP_SECONDS = 5.0  # less than this is a slow answer, or the slewing of a time server
 REAP_GRACE = timedelta(seconds=10)  # whoever ended it is still clearing up
 STOPPED = "Its worker stopped before the script began"
 
@@ -97,8 +100,9 @@ def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None],
 def _adopted(run: Run, spec: RunSpec) -> Adopted:
     run.refresh_from_db()
     passed = Run.objects.filter(pk=run.pk).values_list(Now() - run.started_at, flat=True).get()  # the database's clock
-    begun_at = time.monotonic() - passed.total_seconds()
-    seconds_left = max(0.0, run.timeout_seconds - passed.total_seconds())
+    seconds = max(0.0, passed.total_seconds())  # the clock may have been put back
+    begun_at = time.monotonic() - seconds
+    seconds_left = max(0.0, run.timeout_seconds - seconds)
     return Adopted(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, begun_at, run.stop_reason)
 
 
@@ -107,11 +111,39 @@ def _acted_for() -> set[str]:
     return set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
 
 
+class ClockSteps:
+    """Notices between two looks that the database's clock was set forward, and waits until leases are true again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: tuple[datetime, float] | None = None
+        self._steady_at = -math.inf
+
+    def is_steady(self) -> bool:
+        """Asks the database for its time."""
+        row = Host.objects.order_by("pk").values_list(Now(output_field=DateTimeField())).first()
+        if row is None:
+            return True  # no worker has been here yet
+        with self._lock:
+            before, self._last = self._last, (row[0], time.monotonic())
+            if before is not None:
+                step = (row[0] - before[0]).total_seconds() - (self._last[1] - before[1])
+                if step > STEP_SECONDS:
+                    log.warning("the database's clock was set forward by %.0f s; leases are trusted again soon", step)
+                    self._steady_at = time.monotonic() + lease.LEASE.total_seconds()
+            return time.monotonic() >= self._steady_at
+
+
+clock_steps = ClockSteps()
+
+
 def settle_abandoned() -> int:
     """Runs whose host is away: what had not begun waits for another, what had is lost after a while. For anybody.
 
     Returns how many were settled.
     """
+    if not clock_steps.is_steady():
+        return 0  # all leases may have ended at once: whoever lives renews its own within seconds
     after = timedelta(seconds=settings.CONFIG.lost_after)
     over = Run.objects.filter(status__in=ON_HOST, lease_expires_at__lt=Now())
     acted_for = _acted_for()

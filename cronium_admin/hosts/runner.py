@@ -204,7 +204,7 @@ class Runner:
 
     def _begin(self, run: Run) -> None:
         if run.claimed_at:
-            waited = (run.claimed_at - run.created_at).total_seconds()
+            waited = max(0.0, (run.claimed_at - run.created_at).total_seconds())  # a clock may be set back
             counters.observe("cronium_run_phase_seconds", waited, phase="queued")
         try:
             spec = self.database.call(spec_of, run, self.instance, self.host)

@@ -15,7 +15,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from cronium_admin.access import standing
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 
 log = logging.getLogger("cronium.live")
@@ -30,10 +30,15 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
         self._pump: asyncio.Task[None] | None = None
         self._stands = self._standing()
-        if not await self._may():
+        self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
+        try:
+            may = await self._may()
+        except Exception as error:  # noqa: BLE001 - logged; the browser connects again
+            await self._send_away(error)
+            return
+        if not may:
             await self.close(REFUSED)
             return
-        self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         self._pump = asyncio.create_task(self._send_all())
 
     def _standing(self) -> standing.Stands:
@@ -63,16 +68,21 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """A failure ends the connection, so that the browser connects again and goes on where it was."""
         try:
             await self._send_news()
-        except Refused as error:
-            log.warning("a viewer of run %s was sent away: %s", self._run_id, error.message)
-            with suppress(Exception):
-                await self._tell(type="error", code=error.code, detail=error.message)
-                await self.close(LATER)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged; the browser connects again
+            await self._send_away(error)
+
+    async def _send_away(self, error: Exception) -> None:
+        refused = error if isinstance(error, Refused) else refuse_outage(error, "a viewer's connection")
+        if refused is None:
             about = {"run_id": str(self._run_id)}
-            log.exception("a viewer of run %s was sent away; it will come again", self._run_id, extra=about)
-            with suppress(Exception):
-                await self.close(FAILED)
+            words = "a viewer of run %s was sent away; it will come again"
+            log.error(words, self._run_id, exc_info=error, extra=about)
+        elif refused is error:
+            log.warning("a viewer of run %s was sent away: %s", self._run_id, refused.message)
+        with suppress(Exception):
+            if refused is not None:
+                await self._tell(type="error", code=refused.code, detail=refused.message)
+            await self.close(FAILED if refused is None else LATER)
 
     async def _send_news(self) -> None:
         """Until the run has ended and all of it is sent. A slow reader holds only its own loop back."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from django.conf import settings
 
+from cronium_admin.db_outage import log_failure
 from cronium_admin.logs import archive, objects, prune
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.due import Due
@@ -41,8 +42,8 @@ class Keeper(Rounds):
         except Unavailable as error:
             log.warning("the archive is away, logs stay in the database meanwhile: %s", error.__cause__ or error)
             return False
-        except Exception as error:
-            log.warning("logs were not looked after: %s", error, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            log_failure(log, error, "the removal of old logs")
             return False
         return True
 

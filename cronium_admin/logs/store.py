@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
+from cronium_admin.db_outage import is_outage, outages
 from cronium_admin.db_threads import close_connections, database_work
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
@@ -252,15 +253,19 @@ class LogWriter:
 
     def _persist(self, group: list[Write]) -> set[Write]:
         """Retry while the database is away: the readers wait meanwhile, and so do their containers."""
-        pause = 0.1
+        pause, is_retry = 0.1, False
         while True:
             try:
                 with database_work():
-                    return commit(group)
-            except (OperationalError, InterfaceError) as error:
-                if self._closed.is_set():
+                    refused = commit(group)
+                if is_retry:
+                    outages.end()
+                return refused
+            except (DatabaseError, InterfaceError) as error:
+                if self._closed.is_set() or not is_outage(error):
                     raise
-                log.warning("the log can't be stored now (%s); trying again", str(error).strip())
+                outages.note(error, "storing logs")
+                is_retry = True
                 close_connections()
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)

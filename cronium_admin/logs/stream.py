@@ -13,7 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.access import standing
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 from cronium_admin.logs.codec import Line
 
@@ -55,8 +55,11 @@ async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stand
                     yield await pack(news.lines, events)
                 elif quiet % KEEP_ALIVE_LOOKS == 0:
                     yield b": still there\n\n" if events else b"\n"
-    except Refused as error:
-        yield _closing("failed", {"code": error.code, "detail": error.message}, events)
+    except Exception as error:
+        refused = error if isinstance(error, Refused) else refuse_outage(error, "a stream of a log")
+        if refused is None:
+            raise
+        yield _closing("failed", {"code": refused.code, "detail": refused.message}, events)
         return
     if state:
         yield _closing("end", _end(state), events)

@@ -27,6 +27,13 @@ class About(logging.Filter):
         return True
 
 
+class Unplanned(logging.Filter):
+    """Drops Django's line about an answer 503: its cause has a line already, and the access log has the answer's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", 0) != 503
+
+
 class Text(logging.Formatter):
     """For people: the run is named where the message itself does not."""
 

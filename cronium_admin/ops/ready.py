@@ -36,9 +36,15 @@ _migrated: frozenset[tuple[str, str]] | None = None
 
 
 def _database() -> bool:
+    """It answers, and takes writes."""
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SHOW transaction_read_only")
+            return bool(cursor.fetchone() == ("off",))
         cursor.execute("SELECT 1")
-    return True
+    # Asking for the write lock would wait behind those who write.
+    path = Path(str(connection.settings_dict["NAME"]))
+    return not path.is_absolute() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 def _migrations() -> bool:

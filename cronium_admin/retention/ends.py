@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cronium_admin.db_outage import log_failure
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.retention import deletion, rows
 from cronium_admin.retention.due import due_runs
@@ -68,5 +69,5 @@ def sweep(pace: Pace) -> None:
                 log.info("retention removed %s", words)
         except Stopped:
             raise
-        except Exception:
-            log.exception("retention of %s failed; it is tried again within the hour", end.what)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again within the hour
+            log_failure(log, error, f"retention of {end.what}")

@@ -113,7 +113,7 @@ async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., A
         outside = await asyncio.start_server(site.take, "127.0.0.1", 0)
         site.port = outside.sockets[0].getsockname()[1]
         digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-        config = Config("run", digest, more.get("expires", time.time() + 60), {}, b"{}", b"null")
+        config = Config("run", digest, more.get("expires", time.monotonic() + 60), {}, b"{}", b"null")
         made = Proxy(config, Egress("127.0.0.1", allow, ("10.213.0.8/29",)), told, bounds)  # type: ignore[arg-type]
         inside = await made.start("127.0.0.1", 0)
         listeners.extend((outside, inside))
@@ -166,7 +166,7 @@ async def test_who_has_no_token_gets_407_and_nobody_is_connected(world: World, l
 
 
 async def test_a_token_that_has_expired_opens_nothing(make: Callable[..., Awaitable[World]]) -> None:
-    world = await make(expires=time.time() - 1)
+    world = await make(expires=time.monotonic() - 1)
     assert b"expired" in await world.ask(f"GET http://{world.where}/")
     assert world.site.connections == 0
 

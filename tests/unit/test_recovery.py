@@ -1,5 +1,6 @@
 """Which process acts for a host, and what becomes of the runs of one that is gone."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -227,6 +228,14 @@ class TestTakeOver:
         recovery.settle_abandoned()
         assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
 
+    def test_a_clock_that_is_set_back_gives_no_run_more_than_its_time(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(run, Status.RUNNING, started_at=timezone.now() + timedelta(hours=1))
+        (adopted,) = take_over(run)
+        assert adopted.seconds_left == run.timeout_seconds
+        assert adopted.begun_at <= time.monotonic()
+
     def test_the_token_is_the_one_that_the_script_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         put(run, Status.RUNNING, started_at=timezone.now())
         given = specs.spec_of(run, "inst", "a")
@@ -255,6 +264,11 @@ class TestTakeOver:
         assert (removed, run.reason) == ([str(run.pk)], "secret_unavailable")
 
 
+def hour_later(self: Any, compiler: Any, connection: Any, seconds: int = 3600, **extra: Any) -> Any:
+    template = f"STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f001', 'NOW', '+{seconds} seconds')"
+    return self.as_sql(compiler, connection, template=template, **extra)
+
+
 class TestAbandoned:
     def test_a_host_that_stays_away_loses_its_runs(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
@@ -273,6 +287,26 @@ class TestAbandoned:
         assert recovery.settle_abandoned() == 1
         run.refresh_from_db()
         assert run.status == Status.QUEUED
+
+    def test_a_clock_that_is_set_forward_ends_no_run_of_a_living_host(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An hour forward all leases are over at once, for the seconds until the workers renew them."""
+        monkeypatch.setattr(recovery, "clock_steps", recovery.ClockSteps())
+        put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE)
+        lease.acquire("a", "living")
+        assert recovery.settle_abandoned() == 0
+        monkeypatch.setattr(recovery.Now, "as_sqlite", hour_later)
+        assert recovery.settle_abandoned() == 0
+        assert "set forward by 3600 s" in caplog.text
+        run.refresh_from_db()
+        assert run.status == Status.RUNNING
+        monotonic = time.monotonic()
+        monkeypatch.setattr(recovery.time, "monotonic", lambda: monotonic + lease.LEASE.total_seconds() + 1)
+        monkeypatch.setattr(
+            recovery.Now, "as_sqlite", lambda self, *args, **more: hour_later(self, *args, seconds=3621)
+        )
+        assert recovery.settle_abandoned() == 1, "nobody has renewed its lease"
 
     def test_its_own_process_sees_to_it_while_there_is_one(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)

@@ -206,6 +206,17 @@ async def test_it_refuses_an_expired_token() -> None:
     assert (status, body["error"]) == (401, "TOKEN_EXPIRED")
 
 
+async def test_the_end_of_a_token_follows_no_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's clock may differ from this machine's, and either may be set while the script runs."""
+    sidecar = await start(token_expires_at=time.time() - 3600, token_seconds=60)
+    assert (await sidecar.ask("GET", path("input")))[0] == 200
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert (await sidecar.ask("GET", path("input")))[0] == 200
+    over = await start(token_expires_at=now + 7200, token_seconds=0)
+    assert (await over.ask("GET", path("input")))[1]["error"] == "TOKEN_EXPIRED"
+
+
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [
@@ -376,6 +387,8 @@ async def test_answers_find_their_requests_in_any_order(sidecar: Sidecar) -> Non
         config_line(token_sha256="abc"),
         config_line(token_expires_at="soon"),
         config_line(token_expires_at=True),
+        config_line(token_seconds="soon"),
+        config_line(token_seconds=True),
         config_line(context=[]),
         config_line(egress=[]),
         config_line(egress={"address": "127.0.0.9", "allow": ["a.example:80"]}),

@@ -64,6 +64,20 @@ def test_after_some_wrong_passwords_attempts_wait(clock: Clock) -> None:
     assert waits == [2, 4, 8, 16, 30, 30, 30, 30]
 
 
+def test_a_clock_that_is_put_back_makes_no_wait_longer(clock: Clock) -> None:
+    _guess(20)
+    clock.now -= 3600
+    assert _try(Client()).status_code == 200
+    assert int(_guess_until_refused(clock)) <= throttle.MAX_DELAY
+
+
+def _guess_until_refused(clock: Clock) -> str:
+    for _ in range(20):
+        if (answer := _try(Client())).status_code == 429:
+            return answer["Retry-After"]
+    raise AssertionError("no guess had to wait")
+
+
 def test_who_knows_the_password_gets_in_after_the_wait_however_many_guesses_are_refused(clock: Clock) -> None:
     _guess(100)
     clock.now += 1.5

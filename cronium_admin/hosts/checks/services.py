@@ -1,7 +1,9 @@
-"""The services: the database and its tables, the broker, the channel layer."""
+"""The services: the database and its tables, the broker, the channel layer; and proxies in front."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import redis
@@ -11,8 +13,12 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from cronium_admin.database_clock import Now
 from cronium_admin.hosts.checks.patient import SECONDS, Patient
 from cronium_admin.hosts.findings import Row
+from cronium_admin.hosts.models import Installation
+
+NOTICED_WITHIN = timedelta(days=1)  # the processes with pages note it every hour while it goes on
 
 
 def database(patient: Patient) -> Iterator[Row]:
@@ -37,6 +43,23 @@ def _journal_mode() -> str:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode")
         return str(cursor.fetchone()[0])
+
+
+def proxies(patient: Patient) -> Iterator[Row]:
+    """Whether a proxy in front is not trusted: noted by the processes with pages."""
+    trusted = settings.CONFIG.trusted_proxies
+    address = patient.ask(_find_untrusted_proxy)
+    if address and not any(ip_address(address) in ip_network(part) for part in trusted):
+        found = f"X-Forwarded-For came from {address} in the last day and was ignored: all people behind it share it"
+        mend = f"If it is your proxy, set CRONIUM_TRUSTED_PROXIES={','.join([*trusted, address])} for web and worker."
+        yield Row("proxies", "warning", found, mend)
+    else:
+        yield Row("proxies", "ok", f"Trusted: {', '.join(trusted)}" if trusted else "No proxy was noticed")
+
+
+def _find_untrusted_proxy() -> str:
+    recent = Installation.objects.filter(pk=1, untrusted_proxy_at__gt=Now() - NOTICED_WITHIN)
+    return recent.values_list("untrusted_proxy", flat=True).first() or ""
 
 
 def broker(_: Patient) -> Iterator[Row]:

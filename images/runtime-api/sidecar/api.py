@@ -89,7 +89,7 @@ class Route:
 class Api:
     """The routes of one run."""
 
-    def __init__(self, config: Config, channel: Channel, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config, channel: Channel, clock: Callable[[], float] = time.monotonic) -> None:
         self._config, self._channel, self._clock = config, channel, clock
 
     def route(self, request: Request) -> Route:
@@ -149,7 +149,7 @@ class Api:
             raise ApiError(401, "UNAUTHORIZED", "Send the run's token as Authorization: Bearer TOKEN.")
         if not is_token(self._config, token):
             raise ApiError(401, "UNAUTHORIZED", "This is not the token of this run.")
-        if self._clock() >= self._config.token_expires_at:
+        if self._clock() >= self._config.token_ends:
             raise ApiError(401, "TOKEN_EXPIRED", "The run's token has expired.")
 
     def _parse_query(self, name: bytes, query: bytes) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class Config:
 
     run_id: str
     token_sha256: str
-    token_expires_at: float
+    token_ends: float  # by time.monotonic, which no correction of the time of day changes
     context: dict[str, Any]
     context_json: bytes
     input_json: bytes
@@ -58,11 +59,20 @@ def parse_config(line: bytes) -> Config:
         raise ConfigError("token_sha256 is missing or is not a SHA-256 in hexadecimal")
     if isinstance(expires, bool) or not isinstance(expires, int | float):
         raise ConfigError("token_expires_at is missing or is not a number of seconds")
+    seconds = raw.get("token_seconds", expires - time.time())  # the worker's clock may differ from this machine's
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ConfigError("token_seconds is not a number of seconds")
     if not isinstance(context, dict):
         raise ConfigError("context is not a JSON object")
     try:
         return Config(
-            run_id, digest, expires, context, dump(context), dump(raw.get("input")), parse_egress(raw.get("egress"))
+            run_id,
+            digest,
+            time.monotonic() + seconds,
+            context,
+            dump(context),
+            dump(raw.get("input")),
+            parse_egress(raw.get("egress")),
         )
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"context or input can't be passed on: {error}") from None

@@ -84,7 +84,7 @@ class Proxy:
             token = b""
         if scheme.lower() != b"basic" or not is_token(self._config, token):
             raise RefusedError(407, "The proxy wants the run's token, as in HTTP_PROXY.")
-        if time.time() >= self._config.token_expires_at:
+        if time.monotonic() >= self._config.token_ends:
             raise RefusedError(407, "The run's token has expired.")
 
     async def decide(self, wanted: Destination) -> Address:

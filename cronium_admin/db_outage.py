@@ -1,0 +1,123 @@
+"""A database that can't be used for now: how its errors are recognized, what people and operators read of them."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
+
+log = logging.getLogger("cronium.database")
+Kind = Literal["full", "read_only", "away"]
+EVERY_SECONDS = 60.0
+_SQLITE_ERROR, _SQLITE_READ_ONLY, _SQLITE_FULL = 1, 8, 13
+_READ_ONLY, _DISK_FULL = "25006", "53100"
+
+_FOR_PEOPLE: dict[Kind, str] = {
+    "full": "The disk of the server is full, so nothing can be stored. Nothing was changed. An administrator must free "
+    "some space. Then send it again.",
+    "read_only": "The database is read-only, so nothing can be stored. Nothing was changed. An administrator must make "
+    "it writable. Then send it again.",
+    "away": "The database does not answer just now. Try again in a moment.",
+}
+# What a message of SQLite or PostgreSQL holds, and how to mend it.
+_CAUSES = (
+    (("readonly database", "read-only transaction", "recovery is in progress"), "is read-only", "{owner}"),
+    (("unable to open database file",), "can't be opened", "{owner}"),
+    (("database or disk is full", "no space left", "could not extend file"), "has no room", "Free some space."),
+    (("no such table", "does not exist"), "lacks tables", "Run `python manage.py migrate` first."),
+    (("malformed", "not a database"), "is damaged", "Restore a backup: `python manage.py restore FILE --replace`."),
+    (("connection", "could not translate", "password", "refused"), "can't be reached", "Check CRONIUM_DATABASE_URL."),
+)
+
+
+def find_outage(error: BaseException | None) -> Kind | None:
+    """Why the database can't be used; None for any other error, such as one of our own statements."""
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return None
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest of the number says more of the same
+    if state == _READ_ONLY or code == _SQLITE_READ_ONLY:
+        return "read_only"
+    if state == _DISK_FULL or code == _SQLITE_FULL:
+        return "full"
+    is_own_fault = isinstance(error, InternalError) or code == _SQLITE_ERROR  # such as a table that is missing
+    return None if is_own_fault else "away"
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the same statement may succeed later, because the error is not about it."""
+    return find_outage(error) is not None
+
+
+def describe_for_people(kind: Kind) -> str:
+    """A sentence for anybody: it names no path and no address."""
+    return _FOR_PEOPLE[kind]
+
+
+def describe_database_error(error: BaseException, *, known_only: bool = False) -> str:
+    """The error as a sentence with the mend; with `known_only` empty for an error that may be our own fault."""
+    text = " ".join(str(error).split())
+    on_file = f"Make the file {connection.settings_dict['NAME']} and its folder writable for user {os.geteuid()}."
+    on_server = "Name the primary server in CRONIUM_DATABASE_URL, or turn default_transaction_read_only off."
+    for parts, words, mend in _CAUSES:
+        if any(part in text.lower() for part in parts):
+            owner = on_file if connection.vendor == "sqlite" else on_server
+            return f"The database {words} ({text}). {mend.format(owner=owner)}"
+    return "" if known_only else f"The database can't be used: {text}. Check CRONIUM_DATABASE_URL."
+
+
+class OutageLog:
+    """One line when an outage begins, one a minute with a count while it lasts, and one when it is over."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began_at: float | None = None  # of the outage that was told
+        self._told_at = -EVERY_SECONDS
+        self._left_out = 0
+
+    def note(self, error: BaseException, subject: str) -> None:
+        """Tell that `subject`, such as a route or a thread, failed by `error`."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._told_at < EVERY_SECONDS:
+                self._left_out += 1
+                return
+            left_out, self._told_at, self._left_out = self._left_out, now, 0
+            self._began_at = self._began_at or now
+        more = f" {left_out} more such errors since the last such line." if left_out else ""
+        log.error("%s This failed: %s.%s", describe_database_error(error), subject, more)
+
+    @contextmanager
+    def tolerate(self, subject: str) -> Iterator[None]:
+        """Around a write that nobody asked for: while nothing can be stored, pages can still be read."""
+        try:
+            yield
+        except (DatabaseError, InterfaceError) as error:
+            if find_outage(error) not in ("full", "read_only"):
+                raise
+            self.note(error, subject)
+
+    def end(self) -> None:
+        """Tell that what failed before has succeeded."""
+        with self._lock:
+            began_at, self._began_at = self._began_at, None
+            left_out, self._left_out = self._left_out, 0
+        if began_at is not None:
+            words = "the database can be used again, after %.0f s and %d more errors"
+            log.warning(words, time.monotonic() - began_at, left_out)
+
+
+outages = OutageLog()
+
+
+def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:
+    """A background task's error: an outage as its line, anything else with its traceback."""
+    if is_outage(error):
+        outages.note(error, subject)
+    else:
+        logger.error("%s failed once; it goes on", subject, exc_info=error)

@@ -1,0 +1,62 @@
+"""Notices a proxy that passes X-Forwarded-For on and is not trusted: all people behind it share its address."""
+
+import logging
+import time
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.deprecation import MiddlewareMixin
+
+from cronium_admin.database_clock import Now
+from cronium_admin.db_outage import outages
+from cronium_admin.hosts.models import Installation
+
+log = logging.getLogger("cronium.access")
+EVERY = timedelta(hours=1)
+_noted_at: float | None = None
+
+
+def find_untrusted_proxy(request: HttpRequest) -> str:
+    """The address of the connection's other end where it sent X-Forwarded-For in vain; else empty."""
+    if "X-Forwarded-For" not in request.headers:
+        return ""
+    peer = _peer(request)
+    try:
+        address = ip_address(peer)
+    except ValueError:  # a Unix socket has none
+        return ""
+    return "" if any(address in ip_network(part) for part in settings.CONFIG.trusted_proxies) else peer
+
+
+def _peer(request: HttpRequest) -> str:
+    """Of the connection itself: REMOTE_ADDR may be what a trusted proxy said."""
+    scope: dict[str, Any] = getattr(request, "scope", {})
+    if connection := scope.get("state", {}).get("connection"):
+        name = connection.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+class NoteUntrustedProxy(MiddlewareMixin):
+    """At most once an hour: any client can send the header, so it must cost nothing."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        global _noted_at
+        now = time.monotonic()
+        if _noted_at is not None and now - _noted_at < EVERY.total_seconds():
+            return
+        if not (peer := find_untrusted_proxy(request)):
+            return
+        _noted_at = now
+        log.warning(
+            "X-Forwarded-For came from %s, which is not in CRONIUM_TRUSTED_PROXIES, and was ignored. If that is your "
+            "proxy, set CRONIUM_TRUSTED_PROXIES=%s: until then all people behind it share its address, and a few wrong "
+            "passwords slow the sign-in of all. If it is not, a client sent the header: ignore this line.",
+            peer,
+            peer,
+        )
+        with outages.tolerate("noting a proxy that is not trusted"):
+            Installation.objects.filter(pk=1).update(untrusted_proxy=peer, untrusted_proxy_at=Now())
