@@ -13,6 +13,7 @@ from django.db import models
 from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 
+DELETED_VERSION = "Delete it only while this is its version; else 409 `changed_meanwhile`."
 VERSION = "Change it only while this is its version; else 409 `changed_meanwhile`."
 
 
@@ -32,15 +33,18 @@ class Edited(models.Model):
 class ChangedMeanwhile(Refused):
     """Another person saved the row since the caller read it; `stored` is the row as it is now."""
 
-    def __init__(self, stored: Any, counter: str = "version") -> None:
+    def __init__(self, stored: Any, counter: str = "version", *, is_deletion: bool = False) -> None:
         self.stored = stored
         self.theirs: list[tuple[str, str]] = []  # for a page: label and stored value of what differs
         self.who = name_of(getattr(stored, "updated_by", None))
         number, at = getattr(stored, counter), stored.updated_at
-        text = (
-            f"{self.who} saved {counter} {number} at {utc(at)}. Your change was not saved. Compare the two, then save "
-            f"over it with that {counter}, or take theirs."
-        )
+        text = f"{self.who} saved {counter} {number} at {utc(at)}. "
+        if is_deletion:
+            text += f"Nothing was deleted. Look at it, then delete it with that {counter}, or keep it."
+        else:
+            text += (
+                f"Your change was not saved. Compare the two, then save over it with that {counter}, or take theirs."
+            )
         super().__init__(409, "changed_meanwhile", text, {counter: [text]})
 
 
@@ -58,10 +62,24 @@ def check_version(stored: Any, version: int | None) -> None:
         raise ChangedMeanwhile(stored)
 
 
+def check_deletion(stored: Any, version: int | None, counter: str = "version") -> None:
+    """The same for a row that the caller is about to delete, and has locked."""
+    if version not in (None, getattr(stored, counter)):
+        raise ChangedMeanwhile(stored, counter, is_deletion=True)
+
+
 def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
-    """Write the next version over the one that `stored` was read as, and over no other; `stored` is then that one."""
+    """Write the next version over the one that `stored` was read as, and over no other; `stored` is then that one.
+
+    A `version` among the changes is the least that the next one may be.
+    """
     model, read = type(stored), stored.version
-    values = {**changes, "version": read + 1, "updated_by": by, "updated_at": database_now()}
+    values = {
+        **changes,
+        "version": max(read + 1, changes.get("version", 0)),
+        "updated_by": by,
+        "updated_at": database_now(),
+    }
     if not model._default_manager.filter(pk=stored.pk, version=read).update(**values):
         now = model._default_manager.filter(pk=stored.pk).first()
         if now is None:

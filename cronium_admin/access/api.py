@@ -1,14 +1,17 @@
 """The routes under /people, and /me."""
 
+from typing import Annotated
+
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.access import people
 from cronium_admin.access.auth import caller, needs, token_of
 from cronium_admin.access.roles import May
 from cronium_admin.access.schemas import MeOut, PasswordOut, PersonCreated, PersonIn, PersonList, PersonOut, PersonPatch
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody
 
 router = Router(tags=["people"], auth=needs(May.ADMIN))
@@ -56,9 +59,11 @@ def change_person(request: HttpRequest, username: str, body: PersonPatch) -> Per
 
 
 @router.delete("/{str:username}", response={204: None, ERRORS: ErrorBody}, summary="Delete a person")
-def delete_person(request: HttpRequest, username: str) -> HttpResponse:
+def delete_person(
+    request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
     """With their tokens. Jobs, runs and secrets that they made stay."""
-    people.delete_person(caller(request), people.find_person(username))
+    people.delete_person(caller(request), people.find_person(username), version)
     return HttpResponse(status=204)
 
 

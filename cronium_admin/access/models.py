@@ -73,6 +73,20 @@ class User(AbstractUser, Edited):
         return salted_hmac(salt, f"{own}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
 
 
+class RetiredVersion(models.Model):
+    """The last version of a row that was deleted or renamed; `remade` reads and writes it."""
+
+    kind = models.CharField(max_length=16)
+    name = models.CharField(max_length=150)
+    version = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="retired_version_once_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 class SignIn(models.Model):
     """A browser that is signed in; the session holds the row's key, so that a person can list and end theirs."""
 

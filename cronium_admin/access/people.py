@@ -15,13 +15,15 @@ from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 
 from cronium_admin.access import passwords, sessions
 from cronium_admin.access.models import ApiToken, SignIn, User, check_username
+from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.access.roles import Role
 from cronium_admin.database_clock import Now, database_now
-from cronium_admin.edits import ChangedMeanwhile, check_version
+from cronium_admin.edits import ChangedMeanwhile, check_deletion, check_version
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import order_key
 
 log = logging.getLogger("cronium.people")
+KIND = "person"
 _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
 
 
@@ -73,6 +75,7 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
             raise _name_taken(username)
         try:
             with transaction.atomic():
+                person.version = first_version(KIND, username)
                 person.save()
         except IntegrityError:
             raise _name_taken(username) from None
@@ -160,13 +163,18 @@ def end_sessions(by: User, person: User) -> None:
     log.info("%s ended the sessions of %s", by.get_username(), person.get_username())
 
 
-def delete_person(by: User, person: User) -> None:
-    """Delete a person with their tokens. What they made stays, without their name."""
+def delete_person(by: User, person: User, version: int | None = None) -> None:
+    """Delete a person with their tokens. What they made stays, without their name. `version` as in `change_person`."""
     if person.pk == by.pk:
         raise Refused(409, "own_account", "You can't delete your own account. Ask another administrator.")
     with _administrators_locked(by):
+        stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
+        if stored is None:
+            raise _why_not(person)
+        check_deletion(stored, version)
         if not _spare(User.objects.filter(pk=person.pk)).delete()[0]:
             raise _why_not(person)
+        retire_version(KIND, stored.username, stored.version)
     log.info("%s deleted %s", by.get_username(), person.get_username())
 
 

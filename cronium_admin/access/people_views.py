@@ -15,7 +15,7 @@ from cronium_admin.access.forms import PersonForm
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import DUTIES, May, Role
-from cronium_admin.edits import sent_version
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 
 
@@ -124,7 +124,9 @@ def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(User, pk=pk)
     try:
-        people.delete_person(user_of(request), row)
+        people.delete_person(user_of(request), row, sent_version(request.POST.get("version", "")))
+    except ChangedMeanwhile as error:
+        return _refused(request, row, error)
     except Refused as error:
         messages.error(request, error.message)
         return redirect("access:person", pk)

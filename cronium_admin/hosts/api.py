@@ -1,12 +1,14 @@
 """The routes under /hosts, and the one that says why a run waits for them."""
 
+from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.hosts.service import all_hosts, delete_host, drain
@@ -36,9 +38,11 @@ def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
 @router.delete(
     "/{str:name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete a host that is away"
 )
-def remove_host(request: HttpRequest, name: str) -> HttpResponse:
+def remove_host(
+    request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
     """409 while its worker is heard from, and while it has live runs. A worker that starts again makes it anew."""
-    delete_host(name, caller(request).get_username())
+    delete_host(name, caller(request).get_username(), version)
     return HttpResponse(status=204)
 
 

@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, Q
 
 from cronium_admin.access.models import User
 from cronium_admin.database_clock import Now, database_now
-from cronium_admin.edits import check_version, write_edit
+from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
@@ -118,20 +118,27 @@ def no_host(name: str) -> Refused:
     return Refused(404, "not_found", f"There is no host {name[:100]!r}.")
 
 
-def delete_host(name: str, by: str) -> None:
-    """Forget a host that is away. Refused (404) where there is none, (409) while it lives or has live runs."""
+def delete_host(name: str, by: str, version: int | None = None) -> None:
+    """Forget a host that is away. Refused (404) where there is none, (409) while it lives or has live runs.
+
+    `version` as in `drain`.
+    """
+    same = Q() if version is None else Q(version=version)
     gone = Host.objects.filter(
         Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE),
         Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
         ~Exists(Run.objects.filter(status__in=ON_HOST, host=name)),
+        same,
         name=name,
     )
     if gone.delete()[0]:
         inventory.forget(name)
         log.info("%s deleted the host %s", by, name)
         return
-    if not Host.objects.filter(name=name).exists():
+    stored = Host.objects.select_related("updated_by").filter(name=name).first()
+    if stored is None:
         raise no_host(name)
+    check_deletion(stored, version)
     if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
         text = f"Host {name} has {number} live run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
         raise Refused(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import sent_version
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
@@ -62,8 +62,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a host that is away."""
     row = get_object_or_404(Host, pk=pk)
     try:
-        delete_host(row.name, user_of(request).get_username())
+        delete_host(row.name, user_of(request).get_username(), sent_version(request.POST.get("version", "")))
         messages.success(request, f"Host {row.name} is deleted.")
+    except ChangedMeanwhile as error:
+        messages.error(request, error.message)
+        return _page(request, 409)
     except Refused as error:
         messages.error(request, error.message)
     return redirect("hosts:list")

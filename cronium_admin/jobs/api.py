@@ -9,6 +9,7 @@ from ninja.responses import Status
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
@@ -73,7 +74,9 @@ def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
 
 
 @router.delete("/{slug:slug}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a job")
-def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
+def remove_job(
+    request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
     """Its ended runs stay. 409 while a run of it waits or runs."""
-    delete_job(find_job(slug))
+    delete_job(find_job(slug), revision)
     return HttpResponse(status=204)

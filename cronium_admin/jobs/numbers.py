@@ -1,10 +1,9 @@
 """The numbers of runs whose job was deleted, or had another slug when they were made: none is used twice."""
 
-from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Greatest
 
-from cronium_admin.jobs.models import Job, RetiredSlug
+from cronium_admin.jobs.models import RetiredSlug
 
 
 def retire_slug(slug: str, last_run_number: int) -> None:
@@ -20,15 +19,6 @@ def take_number(slug: str, used: int) -> int:
     _lock(slug, used)
     RetiredSlug.objects.filter(slug=slug).update(last_run_number=F("last_run_number") + 1)
     return int(RetiredSlug.objects.values_list("last_run_number", flat=True).get(slug=slug))
-
-
-def delete_with_number(job: Job) -> None:
-    """Delete the row of `job` and keep its last number. The caller holds the row's lock."""
-    with transaction.atomic():
-        last = Job.objects.filter(pk=job.pk).values_list("last_run_number", flat=True).first()
-        if last is not None:
-            retire_slug(job.slug, last)
-        job.delete()
 
 
 def _lock(slug: str, at_least: int) -> None:

@@ -9,13 +9,14 @@ from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from cronium_admin.access.models import User
+from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.database_clock import database_now
-from cronium_admin.edits import ChangedMeanwhile
+from cronium_admin.edits import ChangedMeanwhile, check_deletion
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.egress import normal_egress
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
-from cronium_admin.jobs.numbers import delete_with_number, retire_slug
+from cronium_admin.jobs.numbers import retire_slug
 from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.json_text import compact
 from cronium_admin.plain_errors import reword
@@ -31,6 +32,7 @@ DECIDES_THE_RUN = frozenset(
         *("queue", "read_only_root", "input"),
     }
 )
+KIND = "job"
 _KEEPING = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
 FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"} | _KEEPING
 # The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
@@ -51,6 +53,7 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
                 _hold_secrets(data)
                 _apply(job, {"profile": DEFAULT_PROFILE, **data})
                 check_open(job, {"network"}, by)
+                job.revision = first_version(KIND, job.slug)
                 job.save()
                 return job
         except IntegrityError:
@@ -97,6 +100,8 @@ def _update(stored: Job, changed: Collection[str], by: User | None, old_slug: st
     values = {name: getattr(stored, name) for name in (*changed, *also)}
     if "slug" in changed and old_slug:
         retire_slug(old_slug, stored.last_run_number)
+        retire_version(KIND, old_slug, before)
+        stored.revision = max(stored.revision, first_version(KIND, stored.slug))
     if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
         raise ChangedMeanwhile(Job.objects.get(pk=stored.pk), "revision")
 
@@ -109,10 +114,18 @@ def check_job(job: Job, data: Mapping[str, Any]) -> None:
     _apply(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
 
 
-def delete_job(job: Job) -> None:
-    """Delete the job; its ended runs stay readable without it. Refused while a run of it lives."""
+def delete_job(job: Job, revision: int | None = None) -> None:
+    """Delete the job; its ended runs stay readable without it. Refused while a run of it lives.
+
+    With `revision`, only while that is the job's: else ChangedMeanwhile.
+    """
     with transaction.atomic():
-        Job.objects.select_for_update().filter(pk=job.pk).first()  # no launch slips in between
+        # Locked, so that no launch slips in between.
+        rows = Job.objects.select_for_update(of=("self",)).select_related("updated_by")
+        stored = rows.filter(pk=job.pk).first()
+        if stored is None:
+            raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+        check_deletion(stored, revision, "revision")
         live = job.runs.filter(finished_at=None).count()
         if live:
             raise Refused(
@@ -121,7 +134,9 @@ def delete_job(job: Job) -> None:
                 f"{live} run{'s' if live > 1 else ''} of {job.slug} still wait or run. Cancel or await them, "
                 "then delete the job.",
             )
-        delete_with_number(job)
+        retire_slug(stored.slug, stored.last_run_number)
+        retire_version(KIND, stored.slug, stored.revision)
+        stored.delete()
 
 
 def _apply(job: Job, data: Mapping[str, Any]) -> None:

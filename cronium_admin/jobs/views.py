@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,7 +18,7 @@ from django_htmx.http import replace_url
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile
+from cronium_admin.edits import ChangedMeanwhile, sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
@@ -106,9 +106,18 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @needs(May.EDIT)
 def edit(request: HttpRequest, slug: str) -> HttpResponse:
-    job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
+    job = Job.objects.select_related("profile").filter(slug=slug).first()
+    if job is None and request.method == "POST":
+        return _remade(request, slug)
+    if job is None:
+        raise Http404(f"There is no job {slug}.")
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
     return _edited(request, form, job)
+
+
+def _remade(request: HttpRequest, slug: str) -> HttpResponse:
+    """What was typed of a job that is gone, as the form of a new one."""
+    return _editor(request, JobForm(request.POST), None, 409, gone=slug)
 
 
 @require_POST
@@ -116,7 +125,10 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 def delete(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job, slug=slug)
     try:
-        delete_job(job)
+        delete_job(job, sent_version(request.POST.get("revision", "")))
+    except ChangedMeanwhile as error:
+        messages.error(request, error.message)
+        return _editor(request, JobForm(job=error.stored), error.stored, 409)
     except Refused as error:
         messages.error(request, error.message)
         return redirect("jobs:edit", slug=slug)
@@ -181,6 +193,8 @@ def _edited(request: HttpRequest, form: JobForm, job: Job | None) -> HttpRespons
         except ValidationError as error:
             form.take(error)
         except Refused as error:
+            if job is not None and error.status == 404:
+                return _remade(request, job.slug)
             form.refuse(error)
             status = error.status
     elif status == 422:
@@ -235,9 +249,14 @@ def _secrets(form: JobForm) -> list[dict[str, str]]:
 
 
 def _editor(
-    request: HttpRequest, form: JobForm, job: Job | None, status: int, other: dict[str, Any] | None = None
+    request: HttpRequest,
+    form: JobForm,
+    job: Job | None,
+    status: int,
+    other: dict[str, Any] | None = None,
+    gone: str = "",
 ) -> HttpResponse:
-    """`other` is what somebody else saved in between."""
+    """`other` is what somebody else saved in between; `gone` the slug of a job that is not there any more."""
     images = []
     for language in Language:
         choice = resolve(language)
@@ -246,6 +265,7 @@ def _editor(
         "form": form,
         "job": job,
         "other": other,
+        "gone": gone,
         "languages": Language.choices,
         "profiles": Profile.objects.all(),
         "networks": choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user_of(request)),

@@ -1,11 +1,14 @@
 """The routes under /profiles."""
 
+from typing import Annotated
+
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.profiles.schemas import ProfileChange, ProfileIn, ProfileList, ProfileOut
 from cronium_admin.profiles.service import (
@@ -51,6 +54,8 @@ def change_profile(request: HttpRequest, name: str, body: ProfileChange) -> Prof
 @router.delete(
     "/{slug:name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete a profile"
 )
-def remove_profile(request: HttpRequest, name: str) -> HttpResponse:
-    delete_profile(find_profile(name))
+def remove_profile(
+    request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
+    delete_profile(find_profile(name), version)
     return HttpResponse(status=204)

@@ -9,10 +9,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
 from cronium_admin.access.models import User
-from cronium_admin.edits import check_version, write_edit
+from cronium_admin.access.remade import first_version, retire_version
+from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
+KIND = "profile"
 LIMITS = ("cpu", "memory_mb", "pids")
 RESERVED_NAMES = frozenset({"new"})  # the page that makes a profile has this address
 
@@ -34,6 +36,7 @@ def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
     """A new profile of `data` (values by field); ValidationError by field, Refused (409) for a name that is taken."""
     profile = Profile(updated_by=by)
     _apply(profile, data)
+    profile.version = first_version(KIND, profile.name)
     with _name_kept_apart(profile):
         profile.save(force_insert=True)
     return profile
@@ -57,6 +60,9 @@ def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, ver
         _apply(stored, data)
         changes = {field: getattr(stored, field) for field in data if getattr(stored, field) != before[field]}
         if changes:
+            if "name" in changes:
+                retire_version(KIND, before["name"], stored.version)
+                changes["version"] = first_version(KIND, stored.name)
             with _name_kept_apart(stored):
                 write_edit(stored, changes, by)
         return stored
@@ -80,12 +86,19 @@ def _name_kept_apart(profile: Profile) -> Iterator[None]:
         raise Refused(409, "name_taken", taken, {"name": [taken]}) from None
 
 
-def delete_profile(profile: Profile) -> None:
-    """Delete a profile that no job uses; the default one stays."""
+def delete_profile(profile: Profile, version: int | None = None) -> None:
+    """Delete a profile that no job uses; the default one stays. `version` as in `save_profile`."""
     if profile.name == DEFAULT_PROFILE:
         raise Refused(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and can't be deleted.")
     try:
-        profile.delete()
+        with transaction.atomic():
+            rows = Profile.objects.select_for_update(of=("self",)).select_related("updated_by")
+            stored = rows.filter(pk=profile.pk).first()
+            if stored is None:
+                raise Refused(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
+            check_deletion(stored, version)
+            retire_version(KIND, stored.name, stored.version)
+            stored.delete()
     except ProtectedError:
         slugs = list(profile.jobs.order_by("slug").values_list("slug", flat=True)[:4])
         named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")

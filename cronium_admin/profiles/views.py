@@ -51,8 +51,11 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     profile = get_object_or_404(Profile, name=name)
     try:
-        delete_profile(profile)
+        delete_profile(profile, sent_version(request.POST.get("version", "")))
         messages.success(request, f"The profile {name} is deleted.")
+    except ChangedMeanwhile as error:
+        messages.error(request, error.message)
+        return _page(request, status=409)
     except Refused as error:
         messages.error(request, error.message)
     return redirect("profiles:list")
@@ -85,7 +88,11 @@ def _differs(error: ChangedMeanwhile, name: str, form: ProfileForm) -> bool:
 
 
 def _page(
-    request: HttpRequest, wrong: str = "", form: ProfileForm | None = None, conflict: ChangedMeanwhile | None = None
+    request: HttpRequest,
+    wrong: str = "",
+    form: ProfileForm | None = None,
+    conflict: ChangedMeanwhile | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     """All cards; `wrong` is the one whose form came back: with errors, or with what another person saved."""
     sent = sent_version(request.POST.get("version", ""))
@@ -120,4 +127,4 @@ def _page(
         "log_cap": settings.CONFIG.log_limit_mb,
         "nav": "profiles",
     }
-    return render(request, "profiles/list.html", context, status=409 if conflict else 422 if wrong else 200)
+    return render(request, "profiles/list.html", context, status=409 if conflict else 422 if wrong else status)

@@ -1,11 +1,14 @@
 """The routes under /secrets. No answer holds a value."""
 
+from typing import Annotated
+
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.secrets.schemas import SecretIn, SecretList, SecretOut, SecretSaved
 from cronium_admin.secrets.service import delete_secret, find_secret, save_secret, secrets_by_name, users_of
@@ -43,7 +46,9 @@ def put_secret(request: HttpRequest, name: str, body: SecretIn) -> Status[Secret
 
 
 @router.delete("/{slug:name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete it")
-def remove_secret(request: HttpRequest, name: str) -> HttpResponse:
+def remove_secret(
+    request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
     """409 while a job names it."""
-    delete_secret(name)
+    delete_secret(name, version)
     return HttpResponse(status=204)

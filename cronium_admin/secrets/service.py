@@ -10,9 +10,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cronium_admin.access.models import User
+from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.data_folder import DataFolderError
 from cronium_admin.database_clock import Now
-from cronium_admin.edits import check_version, write_edit
+from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.plain_text import line_problem, order_key
 from cronium_admin.secrets import retired
@@ -21,6 +22,7 @@ from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.retired import SecretUnavailable
 from executor.mask import SHORTEST, is_masked
 
+KIND = "secret"
 MAX_VALUE_BYTES = 32 * 1024
 MAX_VALUE_LINES = 200  # each is looked for in the log
 BATCH = 100
@@ -77,7 +79,7 @@ def save_secret(
             problems["description"] = [unclear]
         _check(secret, problems)
         if is_new:
-            secret.updated_by = by
+            secret.updated_by, secret.version = by, first_version(KIND, name)
             secret = _insert(secret)
         elif value is not None:
             retired.retire(name, stored)
@@ -146,17 +148,20 @@ def _notes(value: str) -> Iterable[str]:
         yield "it begins or ends with white space, which was kept"
 
 
-def delete_secret(name: str) -> None:
-    """Delete a secret that no job names."""
+def delete_secret(name: str, version: int | None = None) -> None:
+    """Delete a secret that no job names. With `version`, only while that is the secret's: else ChangedMeanwhile."""
     with transaction.atomic():
-        secret = Secret.objects.select_for_update().filter(name=name).first()
+        rows = Secret.objects.select_for_update(of=("self",)).select_related("updated_by")
+        secret = rows.filter(name=name).first()
         if secret is None:
             raise Refused(404, "not_found", f"There is no secret {name[:40]!r}.")
+        check_deletion(secret, version)
         if jobs := users_of().get(name):
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
             raise Refused(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
         retired.retire(name, secret.encrypted)
+        retire_version(KIND, name, secret.version)
         secret.delete()
 
 

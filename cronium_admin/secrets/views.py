@@ -52,8 +52,11 @@ def replace(request: HttpRequest, name: str) -> HttpResponse:
 @needs(May.ADMIN)
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     try:
-        delete_secret(name)
+        delete_secret(name, sent_version(request.POST.get("version", "")))
         messages.success(request, f"The secret {name} is deleted.")
+    except ChangedMeanwhile as error:
+        messages.error(request, error.message)
+        return _page(request, status=409)
     except Refused as error:
         messages.error(request, error.message)
     return redirect("secrets:list")
@@ -84,7 +87,11 @@ def _save(request: HttpRequest, form: SecretForm, key: str) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, wrong: str = "", form: SecretForm | None = None, conflict: ChangedMeanwhile | None = None
+    request: HttpRequest,
+    wrong: str = "",
+    form: SecretForm | None = None,
+    conflict: ChangedMeanwhile | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     """All rows; `wrong` is the one whose form came back with errors, "new" the one for another secret."""
     users, sent = users_of(), sent_version(request.POST.get("version", ""))
@@ -101,4 +108,4 @@ def _page(
         rows.append({**row, "form": form if is_wrong else known, "open": is_wrong})
     new = form if wrong == "new" else SecretForm()
     context = {"rows": rows, "new": new, "new_open": wrong == "new", "nav": "secrets"}
-    return render(request, "secrets/list.html", context, status=409 if conflict else 422 if wrong else 200)
+    return render(request, "secrets/list.html", context, status=409 if conflict else 422 if wrong else status)

@@ -50,19 +50,23 @@ FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
         ("PATCH", "/people/pat", {"role": "editor"}),
     ),
     "access:switch": ({"active": "off"}, "", ("PATCH", "/people/pat", {"role": "editor"})),
+    "jobs:delete": ({}, "", ("PATCH", "/jobs/report", {"script": "echo theirs"})),
+    "profiles:delete": ({}, "", ("PATCH", "/profiles/medium", {"memory_mb": 900})),
+    "secrets:delete": ({}, "", ("PUT", "/secrets/API_KEY", {"value": "theirs, newer"})),
+    "hosts:delete": ({}, "", ("PATCH", "/hosts/east", {"draining": True})),
+    "access:delete": ({}, "", ("PATCH", "/people/pat", {"role": "editor"})),
     "access:reset-password": ({}, "", ("POST", "/people/pat/reset-password", None)),
 }
 # Forms that edit nothing that another person may have edited in between.
 NO_EDIT = {
     "makes a row": {"jobs:new", "profiles:create", "secrets:create", "variables:new", "access:tokens", "access:add"},
-    "takes a row away": {"jobs:delete", "profiles:delete", "secrets:delete", "hosts:delete", "access:delete"},
     "acts on a run": {"runs:launch", "runs:cancel", "runs:rerun", "retention:one", "retention:many"},
     "is one's own, or ends sessions": {"access:end-sessions", "account:password", "account:end-others"},
 }
 
 
 def _counter(view: str) -> str:
-    return "revision" if view == "jobs:edit" else "version"
+    return "revision" if view.startswith("jobs:") else "version"
 
 
 @pytest.fixture
@@ -99,7 +103,11 @@ class TestForms:
         url = stored(view)
         lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
         lists |= {"images:override": "/images/", "images:reset": "/images/"}
-        lists |= dict.fromkeys(("access:switch", "access:reset-password"), "/".join(url.split("/")[:-2]) + "/")
+        lists |= {"profiles:delete": "/profiles/", "secrets:delete": "/secrets/", "hosts:delete": "/hosts/"}
+        lists |= {"jobs:delete": url.replace("/delete/", "/edit/")}
+        lists |= dict.fromkeys(
+            ("access:switch", "access:reset-password", "access:delete"), "/".join(url.split("/")[:-2]) + "/"
+        )
         html = browser.get(lists.get(view, url)).content.decode()
         own = view in ("jobs:edit", "variables:edit", "variables:delete", "access:person")
         forms = re.findall(r"<form[^>]*method=\"post\".*?</form>", html, re.DOTALL)
