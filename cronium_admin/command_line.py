@@ -1,5 +1,6 @@
 """What every command of manage.py does first: files are for their owner alone, and failures become a sentence."""
 
+import io
 import logging
 import os
 import sys
@@ -24,6 +25,8 @@ def run(arguments: list[str]) -> None:
     command = arguments[1] if len(arguments) > 1 else "help"
     if command not in FOR_OTHERS:
         os.umask(UMASK)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # `make up | tee FILE` shows progress and the address at once
     try:
         django.setup()
         if command not in FOR_OTHERS | CHANGES_NOTHING:
