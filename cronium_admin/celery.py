@@ -1,6 +1,7 @@
 """The Celery application: its configuration, and how a message reaches every worker of a queue."""
 
 import os
+from typing import Any
 
 from celery import Celery
 from kombu.common import Broadcast
@@ -8,7 +9,17 @@ from kombu.common import Broadcast
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronium_admin.settings")
 
 app = Celery("cronium")
-app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+def _settings() -> dict[str, Any]:
+    """Celery's own settings alone: what shows its configuration, such as `celery report`, shows no other's."""
+    from django.conf import settings
+
+    names = (name for name in dir(settings) if name.startswith("CELERY_"))
+    return {name.removeprefix("CELERY_").lower(): getattr(settings, name) for name in names}
+
+
+app.add_defaults(_settings)  # evaluated at first use, when Django's settings can be read
 app.autodiscover_tasks(["cronium_admin.hosts"])
 
 

@@ -1,6 +1,11 @@
 """Says in the dashboard's words what Django's own validators complain of."""
 
-from django.core.exceptions import ValidationError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 _WORDS = {
     "blank": "Fill this in.",
@@ -14,8 +19,11 @@ _WORDS = {
     "max_digits": "{max} digits at most.",
     "max_whole_digits": "{max} digits at most before the decimal point.",
     "invalid_choice": "{value!r} is not one of the choices.",
+    "null_characters_not_allowed": "Holds a NUL character. Remove it.",
+    "surrogate_characters_not_allowed": "Holds half a surrogate pair, which is no text. Remove it.",
 }
 _OF_FIELDS = {("script", "blank"): "Write a script.", ("name", "blank"): "Give it a name."}
+_OF_FIELDS |= {("username", "invalid"): "Letters, digits and @ . + - _ are allowed."}
 
 
 def reword(field: str, error: ValidationError) -> ValidationError:
@@ -23,7 +31,38 @@ def reword(field: str, error: ValidationError) -> ValidationError:
     words = _OF_FIELDS.get((field, error.code or "")) or _WORDS.get(error.code or "")
     if words is None or not _is_djangos(error):
         return error
-    return ValidationError(words.format(**(error.params or {})), code=error.code)
+    return ValidationError(words.format(**_shortened(error.params or {})), code=error.code)
+
+
+def reword_all(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
+    """The same for every complaint in `error`; `field` is where those stand that name none."""
+    if hasattr(error, "error_dict"):
+        found = {name: [reword(name, each) for each in errors] for name, errors in error.error_dict.items()}
+        return ValidationError(found)
+    return ValidationError([reword(field, each) for each in error.error_list])
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Around a model's own checks: their complaints leave in our words."""
+    try:
+        yield
+    except ValidationError as error:
+        raise reword_all(error) from None
+
+
+class PlainForm(forms.Form):
+    """A form whose fields complain in our words; a field's own `error_messages` are plain text and stay."""
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        if isinstance(error, ValidationError):
+            error = reword_all(error, field or NON_FIELD_ERRORS)
+        super().add_error(field, error)
+
+
+def _shortened(params: dict[str, Any]) -> dict[str, Any]:
+    """What was typed is quoted to its first characters."""
+    return {name: value[:40] if isinstance(value, str) else value for name, value in params.items()}
 
 
 def _is_djangos(error: ValidationError) -> bool:

@@ -7,6 +7,7 @@ characters (among them the ones that turn the direction of text), blanks other t
 import re
 import unicodedata
 
+LOOKED_AT = 10_000  # characters
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Unicode's Default_Ignorable_Code_Point and what is drawn blank, where the category doesn't tell; and noncharacters.
 _BLANK = re.compile(
@@ -29,7 +30,7 @@ def is_refused(character: str) -> bool:
 
 def line_problem(text: str) -> str | None:
     """Why `text` can't be a name or description of one line, in a sentence; None when it can."""
-    places = _refused_places(text)
+    places = _refused_places(text[:LOOKED_AT])  # a longer text is too long for any name or description
     if not places:
         return None
     place = places[0]

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "cronium_admin.retention",
     "cronium_admin.backup",
     "cronium_admin.hosts",
+    "cronium_admin.ops",
 ]
 MIDDLEWARE = [
     "cronium_admin.ops.middleware.around",
@@ -190,6 +191,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
+# Loggers of requests that Django refuses; each is named, as a logger's filter is not asked about its children.
+CLIENT_ERRORS = ("DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent", "SuspiciousSession")
 LOGGING_CONFIG = "cronium_admin.ops.log.configure"
 # Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
 LOGGING = {
@@ -199,13 +202,18 @@ LOGGING = {
         "rarely": {"()": "cronium_admin.edge.server_log.Rarely"},
         "unplanned": {"()": "cronium_admin.ops.log.Unplanned"},
         "about": {"()": "cronium_admin.ops.log.About"},
+        "client_errors": {"()": "cronium_admin.edge.server_log.ClientErrors"},
     },
     "formatters": {
         "text": {"()": "cronium_admin.ops.log.Text"},
         "json": {"()": "cronium_admin.ops.log.Json"},
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format, "filters": ["about"]},
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": CONFIG.log_format,
+            "filters": ["about", "client_errors"],
+        },
     },
     "root": {"handlers": ["console"], "level": "ERROR" if CONFIG.log_level == "ERROR" else "WARNING"},
     "loggers": {
@@ -213,6 +221,6 @@ LOGGING = {
         "django.request": {"level": "ERROR", "filters": ["unplanned"]},
         # What any request can cause, again and again.
         "uvicorn.error": {"filters": ["rarely"]},
-        "django.security.DisallowedHost": {"filters": ["rarely"]},
+        **{f"django.security.{name}": {"filters": ["rarely"]} for name in CLIENT_ERRORS},
     },
 }

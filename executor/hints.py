@@ -47,13 +47,19 @@ def _explain_refusal(found: re.Match[str], where: Surroundings) -> str:
     return words if where.network == "egress" else ""
 
 
+_NODE_PROXY = (
+    "node before version 24 does not read HTTPS_PROXY: choose a newer image, or set a proxy agent in the script."
+)
+
+
 def _explain_host(found: re.Match[str], where: Surroundings) -> str:
     groups = found.groupdict()
     host = groups.get("host") or ""
     port = groups.get("port") or _usual_port(found)
     if where.network == "egress":
-        listed = f" Check that the job lists {host}:{port}, and that" if host else " Check that"
-        return f"The job reaches its listed hosts through a proxy only.{listed} the program uses HTTPS_PROXY."
+        listed = f" Check that the job lists {host}:{port}." if host else ""
+        program = _NODE_PROXY if found[0].startswith("getaddrinfo") else "Check that the program uses HTTPS_PROXY."
+        return f"The job reaches its listed hosts through a proxy only.{listed} {program}"
     if where.network in ("isolated", "none"):
         mend = f"allow {host}:{port} as a listed host (network egress)" if host else "list the hosts it needs (egress)"
         return f"The job's network is {where.network}, so no name resolves. In the job's network, {mend}."
@@ -94,6 +100,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
     (rf"\blookup (?P<host>{_HOST})(?: on [\d.:]+)?: ", _explain_host),
     (r"Temporary failure in name resolution|Name or service not known|Name does not resolve", _explain_host),
     (r"HTTP code 403 from proxy|CONNECT tunnel failed, response 403|Tunnel connection failed: 403", _explain_refusal),
+    (r"Proxy tunneling failed: Forbidden|Proxy response \(403\)", _explain_refusal),  # GNU wget, node
     (r"Read-only file system|\bEROFS\b", _explain_read_only),
     (r"No space left on device|\bENOSPC\b", _say(_NO_SPACE)),
     (r"Permission denied|\bEACCES\b|are you root\?|must be root", _say(_NO_RIGHT)),

@@ -3,11 +3,12 @@
 from django import forms
 
 from cronium_admin.access.roles import Role
+from cronium_admin.plain_errors import PlainForm
 
 EXPIRES = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year", "never": "never"}
 
 
-class TokenForm(forms.Form):
+class TokenForm(PlainForm):
     name = forms.CharField(
         max_length=100,
         error_messages={
@@ -22,7 +23,7 @@ class TokenForm(forms.Form):
     )
 
 
-class PersonForm(forms.Form):
+class PersonForm(PlainForm):
     """Reads the types; `people` refuses what is wrong with them."""
 
     username = forms.CharField(
@@ -35,7 +36,7 @@ class PersonForm(forms.Form):
     password = forms.CharField(required=False, strip=False)
 
 
-class PasswordForm(forms.Form):
+class PasswordForm(PlainForm):
     """A person's own new password."""
 
     current = forms.CharField(strip=False, error_messages={"required": "Type your present password."})

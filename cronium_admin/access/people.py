@@ -20,6 +20,7 @@ from cronium_admin.access.roles import Role
 from cronium_admin.database_clock import Now, database_now
 from cronium_admin.edits import ChangedMeanwhile, check_deletion, check_version
 from cronium_admin.errors import Refused
+from cronium_admin.plain_errors import plain_errors
 from cronium_admin.plain_text import order_key
 
 log = logging.getLogger("cronium.people")
@@ -67,7 +68,8 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
     check_username(username)
     given = password or passwords.generate()
     person.set_password(given)
-    person.full_clean(exclude=["password"], validate_unique=False)
+    with plain_errors():
+        person.full_clean(exclude=["password"], validate_unique=False)
     if password:
         passwords.check(password, person)
     with _administrators_locked(by):

@@ -28,6 +28,15 @@ class LoopErrors:
         log.error(words, context.get("message"), error, left_out, exc_info=trace)
 
 
+class ClientErrors(logging.Filter):
+    """Drops the traceback of what Django says of a refused request: a stranger can cause it, and no code is wrong."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security"):
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class Rarely(logging.Filter):
     """Lets at most MOST records of one kind through in EVERY_SECONDS: what strangers can cause fills no disk."""
 

@@ -12,6 +12,7 @@ from cronium_admin.errors import Refused
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.plain_errors import PlainForm
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 from cronium_admin.strict_json import loads
 
@@ -48,7 +49,7 @@ _NUMBER = {"invalid": "Must be a number."}
 _WHOLE = {"invalid": "Must be a whole number."}
 
 
-class JobForm(forms.Form):
+class JobForm(PlainForm):
     """`values()` is for the service once the form is valid; `take()` puts the service's refusal beside the fields."""
 
     name = forms.CharField(error_messages={"required": "Give the job a name."})

@@ -2,10 +2,11 @@
 
 from django import forms
 
+from cronium_admin.plain_errors import PlainForm
 from cronium_admin.profiles.models import Profile
 
 
-class ProfileForm(forms.Form):
+class ProfileForm(PlainForm):
     """Reads the types; the profile itself refuses what is out of bounds."""
 
     name = forms.CharField(max_length=40)

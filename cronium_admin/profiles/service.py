@@ -12,6 +12,7 @@ from cronium_admin.access.models import User
 from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
+from cronium_admin.plain_errors import plain_errors
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
 KIND = "profile"
@@ -73,7 +74,8 @@ def _apply(profile: Profile, data: Mapping[str, Any]) -> None:
         setattr(profile, field, value)
     if profile.name in RESERVED_NAMES:
         raise ValidationError({"name": f"The name {profile.name!r} is taken by the dashboard itself."})
-    profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # its validators say the same
+    with plain_errors():
+        profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # its validators say the same
 
 
 @contextmanager

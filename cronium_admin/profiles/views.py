@@ -115,6 +115,7 @@ def _page(
                 "job_count": len(used_by),
                 "more_jobs": max(0, len(used_by) - _NAMED_JOBS),
                 "is_default": profile.name == DEFAULT_PROFILE,
+                "above": [b for b in (CPU, MEMORY_MB, PIDS) if getattr(profile, b.field) > b.high],
             }
         )
     ceilings = {bound.field: bound for bound in (CPU, MEMORY_MB, PIDS, LOG_LIMIT_MB)}

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.moments import Moment
 from cronium_admin.retention.deletion import MOST, Selection, delete_run, delete_selected
 from cronium_admin.runs.api import find_run, router
 from cronium_admin.runs.models import Status
@@ -38,7 +39,7 @@ def remove_runs(
     request: HttpRequest,
     job: Annotated[str, Query(max_length=80, description="A job's slug, also of a deleted job")] = "",
     status: Annotated[list[Status], Query(description="May be given several times; only of ended runs")] = [],  # noqa: B006
-    before: Annotated[AwareDatetime | None, Query(description="They ended before this time")] = None,
+    before: Annotated[Moment | None, Query(description="They ended before this time")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
 ) -> DeletedOut:
     """Ended runs that match all of what is given, which must be something; the oldest first."""

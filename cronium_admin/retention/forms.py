@@ -4,10 +4,11 @@ from datetime import UTC, datetime, time
 
 from django import forms
 
+from cronium_admin.plain_errors import PlainForm
 from cronium_admin.retention.deletion import ENDED, Selection
 
 
-class SelectionForm(forms.Form):
+class SelectionForm(PlainForm):
     """Which runs; empty fields narrow nothing down."""
 
     job = forms.CharField(required=False, max_length=80)

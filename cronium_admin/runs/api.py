@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
-from pydantic import AwareDatetime, WithJsonSchema
+from pydantic import WithJsonSchema
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
@@ -19,6 +19,7 @@ from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_tags
 from cronium_admin.json_text import stored_text
+from cronium_admin.moments import Moment
 from cronium_admin.paging import newest_first
 from cronium_admin.runs.filters import STATES, filter_runs
 from cronium_admin.runs.models import Run
@@ -75,7 +76,7 @@ def list_runs(
     job: Annotated[str | None, Query(max_length=80, description="A job's slug")] = None,
     status: Annotated[list[State], Query(description="Each may be given; live: waiting or running")] = [],  # noqa: B006
     tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that have this tag now")] = "",
-    since: Annotated[AwareDatetime | None, Query(description="Only runs made at this time or later")] = None,
+    since: Annotated[Moment | None, Query(description="Only runs made at this time or later")] = None,
     after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:

@@ -6,10 +6,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from cronium_admin.jobs.forms import parse_json
+from cronium_admin.plain_errors import PlainForm
 from cronium_admin.runs.overrides import UNSET, Overrides
 
 
-class LaunchForm(forms.Form):
+class LaunchForm(PlainForm):
     """Empty fields stay the job's; launch itself refuses what is out of bounds."""
 
     profile = forms.CharField(required=False)

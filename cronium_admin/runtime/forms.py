@@ -5,10 +5,11 @@ from typing import Any
 from django import forms
 
 from cronium_admin.jobs.forms import parse_json
+from cronium_admin.plain_errors import PlainForm
 from cronium_admin.runtime.variables import SHARED
 
 
-class VariableForm(forms.Form):
+class VariableForm(PlainForm):
     """`version` is the one that was looked at: 0 while there was no such variable."""
 
     scope = forms.CharField(required=False, initial=SHARED)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.edits import sent_version
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.json_text import pretty
@@ -123,7 +124,7 @@ def delete(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     if request.method == "POST":
         sent = request.POST.get("version", "")
         try:
-            variables.delete(place, Author(user=user_of(request)), int(sent) if sent.isdecimal() else -1)
+            variables.delete(place, Author(user=user_of(request)), sent_version(sent) or -1)
         except Refused:
             status = 409
         else:

@@ -2,8 +2,10 @@
 
 from django import forms
 
+from cronium_admin.plain_errors import PlainForm
 
-class SecretForm(forms.Form):
+
+class SecretForm(PlainForm):
     """Reads the types; the secret itself refuses what is wrong with them."""
 
     name = forms.CharField(error_messages={"required": "Give it a name, such as API_KEY."})

@@ -15,6 +15,7 @@ from cronium_admin.data_folder import DataFolderError
 from cronium_admin.database_clock import Now
 from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
+from cronium_admin.plain_errors import plain_errors
 from cronium_admin.plain_text import line_problem, order_key
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
@@ -109,7 +110,8 @@ def _locked(name: str, version: int | None) -> Secret | None:
 
 def _check(secret: Secret, problems: dict[str, list[str]]) -> None:
     try:
-        secret.clean_fields(exclude=["encrypted", "created_by", "updated_by", *problems])
+        with plain_errors():
+            secret.clean_fields(exclude=["encrypted", "created_by", "updated_by", *problems])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
     if problems:

@@ -133,3 +133,8 @@ def expect_complete(page: Page, count: int, seconds: float = 60) -> None:
 def expect_state(page: Page, word: str, seconds: float = 60) -> None:
     """The state in the page's head."""
     expect(page.locator("#run-facts .state").first).to_contain_text(word, timeout=seconds * 1000)
+
+
+def choose_times(page: Page, label: str) -> None:
+    page.locator('[data-log="times"] > summary').click()
+    page.get_by_role("button", name=label).click()

@@ -81,7 +81,7 @@ def photograph(browser: Browser, server: Server) -> None:
     expect(page).to_have_url(re.compile("/jobs/"))
     run_id = server.launch(slug)
     page.goto(f"/runs/{run_id}/")
-    page.get_by_role("button", name="since start").click()
+    logview.choose_times(page, "Since the start")
     with server.watch(run_id) as watch:
         watch.until_line("report written")
     expect(logview.row(page, len(watch.lines))).to_be_in_viewport()

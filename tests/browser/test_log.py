@@ -103,7 +103,7 @@ def test_times_since_the_start_are_the_servers_however_wrong_the_browsers_clock(
     run_id = narrow.run(python("print('at work')\ngate('end')"), "python", timeout_seconds=300)
     page.goto(f"/runs/{run_id}/")
     logview.expect_state(page, "Queued")
-    page.get_by_role("button", name="since start").click()
+    logview.choose_times(page, "Since the start")
     page.route(head, held)
     narrow.until(lambda: narrow.get(first)["status"] == "running", 90)
     open_gate(narrow, first)

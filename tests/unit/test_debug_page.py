@@ -3,6 +3,8 @@
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+import pytest
+
 from tests.unit.test_data_folder import manage
 
 SCRIPT = """
@@ -29,25 +31,30 @@ def marked(name: str) -> str:
     return f"marked-{name}-" + "x" * 32
 
 
+KEY = urlsafe_b64encode(b"marked-encryption-key-0123456789").decode()
+NAMES = ("database", "redis", "secret", "admin", "metrics", "access", "s3secret")
+CREDENTIALS = {name: marked(name) for name in NAMES}
+ENVIRONMENT = {
+    "CRONIUM_DEBUG": "true",
+    "CRONIUM_DATABASE_URL": f"postgres://me:{CREDENTIALS['database']}@127.0.0.1:9/name",
+    "CRONIUM_REDIS_URL": f"redis://:{CREDENTIALS['redis']}@127.0.0.1:9/0",
+    "CRONIUM_SECRET_KEY": CREDENTIALS["secret"],
+    "CRONIUM_ENCRYPTION_KEYS": KEY,
+    "CRONIUM_ADMIN_PASSWORD": CREDENTIALS["admin"],
+    "CRONIUM_METRICS_TOKEN": CREDENTIALS["metrics"],
+    "CRONIUM_LOG_S3_ACCESS_KEY": CREDENTIALS["access"],
+    "CRONIUM_LOG_S3_SECRET_KEY": CREDENTIALS["s3secret"],
+}
+
+
+def check_hidden(text: str) -> None:
+    for name, credential in {**CREDENTIALS, "encryption": KEY}.items():
+        assert credential not in text, name
+
+
 def test_no_credential_is_shown(tmp_path: Path) -> None:
-    key = urlsafe_b64encode(b"marked-encryption-key-0123456789").decode()
-    names = ("database", "redis", "secret", "admin", "metrics", "access", "s3secret")
-    database, redis, secret, admin, metrics, access, s3secret = map(marked, names)
-    done = manage(
-        tmp_path / "data",
-        *("shell", "-v0", "-c", SCRIPT),
-        CRONIUM_DEBUG="true",
-        CRONIUM_DATABASE_URL=f"postgres://me:{database}@127.0.0.1:9/name",
-        CRONIUM_REDIS_URL=f"redis://:{redis}@127.0.0.1:9/0",
-        CRONIUM_SECRET_KEY=secret,
-        CRONIUM_ENCRYPTION_KEYS=key,
-        CRONIUM_ADMIN_PASSWORD=admin,
-        CRONIUM_METRICS_TOKEN=metrics,
-        CRONIUM_LOG_S3_ACCESS_KEY=access,
-        CRONIUM_LOG_S3_SECRET_KEY=s3secret,
-    )
+    done = manage(tmp_path / "data", "shell", "-v0", "-c", SCRIPT, **ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    page = done.stdout
     for shown in (
         "text/html",
         "text/plain",
@@ -57,6 +64,33 @@ def test_no_credential_is_shown(tmp_path: Path) -> None:
         "DATABASES",
         "max_requests=",
     ):
-        assert shown in page
-    for credential in (database, redis, secret, admin, metrics, access, s3secret, key):
-        assert credential not in page, credential[:20]
+        assert shown in done.stdout
+    check_hidden(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "command", [("diffsettings",), ("diffsettings", "--all"), ("diffsettings", "--output=unified")]
+)
+def test_no_command_that_shows_settings_shows_a_credential(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = manage(tmp_path / "data", *command, **ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert "CELERY_BROKER_URL" in done.stdout
+    check_hidden(done.stdout + done.stderr)
+
+
+CELERY = """
+from celery.apps.worker import Worker
+from cronium_admin.celery import app
+print(Worker(app=app).startup_info(), app.bugreport(), app.connection())
+assert app.conf.broker_connection_retry_on_startup and not app.conf.worker_hijack_root_logger
+"""
+
+
+def test_celery_and_doctor_show_none(tmp_path: Path) -> None:
+    """Neither answers to the database or Redis, so their errors are told too."""
+    banner = manage(tmp_path / "data", "shell", "-v0", "-c", CELERY, **ENVIRONMENT)
+    assert "transport" in banner.stdout, banner.stderr
+    check_hidden(banner.stdout + banner.stderr)
+    doctor = manage(tmp_path / "data", "doctor", **ENVIRONMENT)
+    assert "redis" in doctor.stdout.lower()
+    check_hidden(doctor.stdout + doctor.stderr)

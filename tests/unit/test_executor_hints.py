@@ -89,6 +89,8 @@ def test_hostile_output_gives_no_more_than_a_plain_name(output: bytes) -> None:
         "curl: (56) Received HTTP code 403 from proxy after CONNECT",
         "curl: (56) CONNECT tunnel failed, response 403",
         "OSError('Tunnel connection failed: 403 Forbidden')",
+        "Proxy tunneling failed: ForbiddenUnable to establish SSL connection.",
+        "RequestAbortedError [AbortError]: Proxy response (403) !== 200 when HTTP Tunneling",
     ],
 )
 def test_a_refusal_of_the_proxy_is_told_where_there_is_one(line: str) -> None:
@@ -102,3 +104,10 @@ def test_a_refusal_of_the_proxy_is_told_where_there_is_one(line: str) -> None:
 def test_postgres_clients_connect_to_a_port_of_their_own() -> None:
     line = b'psql: error: could not translate host name "db.example.org" to address: Name or service not known'
     assert "db.example.org:5432" in find_hint(line, Surroundings("image", "isolated"))
+
+
+@pytest.mark.parametrize("code", ["ENOTFOUND", "EAI_AGAIN"])
+def test_node_is_told_that_older_versions_use_no_proxy(code: str) -> None:
+    hint = find_hint(f"Error: getaddrinfo {code} example.org".encode(), Surroundings("image", "egress"))
+    assert "lists example.org:443" in hint
+    assert "node before version 24 does not read HTTPS_PROXY" in hint

@@ -165,10 +165,20 @@ class TestCeilingsOfTheSettings:
             assert "7.5 CPU, 3 GB, 4" in text, url
 
     def test_a_profile_above_a_lowered_one_is_refused_and_named(
-        self, admin: Api, make_job: Callable[..., Job], put_ceilings: Callable[..., None]
+        self,
+        admin: Api,
+        client: Client,
+        people: dict[str, User],
+        make_job: Callable[..., Job],
+        put_ceilings: Callable[..., None],
     ) -> None:
+        client.force_login(people["admin"])
         make_job(slug="heavy", profile=Profile.objects.get(name="large"))
         put_ceilings(max_cpu=Decimal(1), max_memory_mb=1024, max_pids=250)
+        page = client.get("/profiles/").content.decode()
+        assert page.count("so its runs are refused") == 1
+        assert "maximum of 1 CPU, 1024 MB, 250 processes, so its runs are refused. Lower it here" in page
+        assert "CRONIUM_MAX_PIDS" in page
         answer = admin.post("/jobs/heavy/runs", {})
         assert answer.status_code == 422
         fields = answer.json()["fields"]

@@ -24,6 +24,8 @@ import django
 django.setup()
 logging.getLogger("cronium.test").warning("two\\nlines \\u2028 and a %s", "surrogate \\udcff")
 warnings.warn("beware", stacklevel=1)
+try: raise ValueError("bad host")
+except ValueError as error: logging.getLogger("django.security.DisallowedHost").error("refused", exc_info=error)
 def fail(): raise ValueError("in a thread")
 thread = threading.Thread(target=fail, name="worker-7")
 thread.start(); thread.join()
@@ -37,12 +39,14 @@ def test_what_python_writes_by_itself_is_a_line_of_json_too(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")
     lines = [json.loads(line) for line in done.stderr.decode().split("\n") if line]
-    assert [line["level"] for line in lines] == ["WARNING", "WARNING", "ERROR", "CRITICAL"]
+    assert [line["level"] for line in lines] == ["WARNING", "WARNING", "ERROR", "ERROR", "CRITICAL"]
     assert lines[0]["message"].startswith("two\nlines")
     assert "beware" in lines[1]["message"]
-    assert "worker-7" in lines[2]["message"]
-    assert "ValueError: in a thread" in lines[2]["exception"]
-    assert "KeyError" in lines[3]["exception"]
+    assert lines[2]["message"] == "refused"
+    assert "exception" not in lines[2]  # a stranger's bad request is no fault of the code
+    assert "worker-7" in lines[3]["message"]
+    assert "ValueError: in a thread" in lines[3]["exception"]
+    assert "KeyError" in lines[4]["exception"]
 
 
 def test_the_threads_of_a_run_and_the_database_threads_they_use_know_it(db: None) -> None:

@@ -6,18 +6,21 @@ export class Tools {
     this.panel = panel;
     const find = (name) => panel.querySelector(`[data-log="${name}"]`);
     this.parts = Object.fromEntries(["follow", "wrap", "full", "copy", "find", "help", "times", "pill", "download"].map((name) => [name, find(name)]));
-    for (const name of ["follow", "wrap", "full", "copy", "find", "help", "times"]) this.parts[name].addEventListener("click", () => acts[name]());
+    for (const name of ["follow", "wrap", "full", "copy", "find", "help"]) this.parts[name].addEventListener("click", () => acts[name]());
     this.parts.pill.addEventListener("click", () => acts.end());
     for (const kind of ["time", "stream"]) {
       for (const button of this.#choices(kind)) button.addEventListener("click", () => acts[kind](button.dataset[kind]));
     }
+    const { times } = this.parts;
+    for (const button of this.#choices("time")) button.addEventListener("click", () => { times.open = false; times.querySelector("summary").focus(); });
   }
 
   /** Show the state of things: follow, live, wrapped, full, time, stream, finding, and `copies`, what a copy takes. */
   show({ follow, live, wrapped, full, time, stream, finding, copies }) {
     const { parts, panel } = this;
-    for (const [name, on] of Object.entries({ follow, wrap: wrapped, full, find: finding, times: time !== "off" })) parts[name].setAttribute("aria-pressed", on);
+    for (const [name, on] of Object.entries({ follow, wrap: wrapped, full, find: finding })) parts[name].setAttribute("aria-pressed", on);
     parts.follow.hidden = !live;
+    parts.times.querySelector("summary").classList.toggle("on", time !== "off");
     panel.classList.toggle("wrap", wrapped);
     for (const button of this.#choices("time")) button.setAttribute("aria-pressed", button.dataset.time === time);
     for (const button of this.#choices("stream")) button.setAttribute("aria-pressed", button.dataset.stream === stream);

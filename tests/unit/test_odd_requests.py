@@ -1,0 +1,254 @@
+# ruff: noqa: F811 - a fixture of another module is asked for by its name
+"""No page and no route answers 5xx or logs a traceback, whatever is sent and wherever it is sent to."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import resolve
+from django.utils import timezone
+
+from cronium_admin.access.models import ApiToken, User
+from cronium_admin.api import api
+from cronium_admin.images.models import ImageOverride
+from cronium_admin.runs.models import Run
+from cronium_admin.runs.service import launch
+from cronium_admin.secrets.crypto import encrypt
+from cronium_admin.secrets.models import Secret
+from tests.unit import odd_requests as odd
+from tests.unit.log_storage import give_log
+from tests.unit.test_api_access import ROUTES
+from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
+
+Address = Callable[[str, str], str]
+Send = Callable[..., HttpResponse]
+# What a person types into what comes empty, so that the form gets past its own checks.
+TYPED = {
+    **{"name": "FRESH", "username": "fresh", "password": "a long new secret", "again": "a long new secret"},
+    **{"current": "the old secret", "value": "a value", "reference": "corp/bash:1", "cpu": "1", "memory_mb": "64"},
+    **{"pids": "20", "env_name": "A", "env_value": "b", "scope": "shared", "text": "1", "input": "{}"},
+    **{"egress_text": "api.example.com:443", "launch_env_text": "DAY", "before": "2026-01-01"},
+}
+
+
+@pytest.fixture
+def rows(run: Run, people: dict[str, User], address: Address) -> Address:
+    """Rows for every address, and whatever else shows a form."""
+    Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
+    ImageOverride.objects.create(language="bash", reference="corp/bash:1")
+    ended = launch(run.job, None)
+    Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
+    give_log(ended, b"one\ntwo\n")
+    ApiToken.mint(people["admin"], "old")
+    people["admin"].set_password("the old secret")
+    people["admin"].save()
+    return address
+
+
+@pytest.fixture
+def browser(people: dict[str, User], rows: Address) -> Client:
+    client = odd.PlainClient()
+    client.force_login(people["admin"])
+    return client
+
+
+@pytest.fixture
+def sweep() -> Iterator[odd.Sweep]:
+    with odd.sweep() as found:
+        yield found
+
+
+@pytest.fixture
+def call(people: dict[str, User], rows: Address) -> Send:
+    """One request to the API, by an administrator's token."""
+    client, token = odd.PlainClient(), ApiToken.mint(people["admin"], "tests")[1]
+
+    def send(
+        method: str,
+        path: str,
+        body: bytes = b"",
+        type_: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> HttpResponse:
+        named = {"Authorization": f"Bearer {token}", **(headers or {})}
+        return client.generic(method, "/api/v1" + path, body, content_type=type_, headers=named)
+
+    return send
+
+
+@pytest.fixture
+def get_urls(rows: Address) -> list[str]:
+    ended = Run.objects.get(number=2).pk
+    urls = {rows(view, kind) for method, view, kind, _ in PAGES if method == "get"}
+    return sorted(urls | {f"/runs/{ended}/", "/runs/delete/?job=report"})
+
+
+@pytest.fixture
+def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
+    """Every form that is posted, by its view, with what a browser would send."""
+    found: dict[str, odd.Form] = {}
+    for url in get_urls:
+        answer = browser.get(url)
+        is_page = answer["Content-Type"].startswith("text/html")
+        for form in odd.forms_of(url, answer.content) if is_page else ():
+            view = resolve(form.action.partition("?")[0]).view_name
+            if form.method == "post":
+                known = found.setdefault(view, form)
+                known.values = {**form.values, **known.values}
+    for form in found.values():
+        form.values = {name: text or TYPED.get(name, "") for name, text in form.values.items()}
+    found["profiles:create"].values["name"] = "fresh"
+    found["access:switch"].values["active"] = "on"
+    return found
+
+
+@pytest.fixture
+def post(browser: Client) -> Callable[..., HttpResponse]:
+    """A form with some of its fields changed."""
+
+    def send(form: odd.Form, changes: dict[str, str], without: str = "", upload: str = "") -> HttpResponse:
+        values = {name: text for name, text in {**form.values, **changes}.items() if name not in (without, upload)}
+        return browser.post(form.action, *odd.typed(values, upload))
+
+    return send
+
+
+def _paths() -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path and body of every route of the API, with rows behind them."""
+    run, ended = Run.objects.get(number=1).pk, Run.objects.get(number=2).pk
+    return [(method, path.format(run=run, ended=ended), body or {}) for method, path, body, *_ in ROUTES]
+
+
+@pytest.fixture(scope="module")
+def operations() -> list[odd.Operation]:
+    return odd.operations(api.get_openapi_schema())
+
+
+def test_every_form_is_found_and_taken_as_it_is(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    """What the other tests change one field of."""
+    posts = {view for method, view, *_ in PAGES if method == "post"}
+    assert posts - set(forms) <= {"account:end-others"}  # shown when there are others
+    for view, form in forms.items():
+        assert sweep.ask(post, form, {}) in (302, 307), view
+    sweep.check()
+
+
+def test_no_form_complains_in_djangos_words(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    answers: dict[str, str] = {}
+
+    def send(form: odd.Form, text: str) -> HttpResponse:
+        answer = post(form, dict.fromkeys(form.values, text))
+        answers[f"{form.action} {text[:5]}"] = answer.content.decode()
+        return answer
+
+    for form in forms.values():
+        for text in ("", "x" * 500, "9" * 30, "a\0b") if form.values else ():
+            sweep.ask(send, form, text)
+    for told, page in answers.items():
+        for words in ("Ensure ", "This field", "cannot be blank", "Null characters", "Enter a valid", "Select a valid"):
+            assert words not in page, (told, page[max(0, page.find(words) - 100) :][:250])
+
+
+def test_all_fields_of_every_form_at_once(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    for form in forms.values():
+        for text in odd.TEXTS if form.values else []:
+            sweep.ask(post, form, dict.fromkeys(form.values, text))
+    sweep.check()
+
+
+def test_each_field_of_every_form(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
+    for form in forms.values():
+        for name in form.values:
+            for text in odd.DEEP_TEXTS:
+                sweep.ask(post, form, {name: text})
+            sweep.ask(post, form, {}, name)
+            sweep.ask(post, form, {}, "", name)
+    sweep.check()
+
+
+def test_every_body_of_every_form(forms: dict[str, odd.Form], browser: Client, sweep: odd.Sweep) -> None:
+    for view, form in forms.items():
+        for body, type_ in odd.every_body() if view == "access:tokens" else odd.some_bodies():
+            sweep.ask(browser.generic, "POST", form.action, body, type_)
+    sweep.check()
+
+
+def test_every_field_of_every_route(operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
+    for method, path, given in _paths():
+        operation = next(one for one in operations if one.matches(method, path.partition("?")[0]))
+        assert set(given) <= set(operation.fields), path
+        for value in odd.VALUES if operation.fields else []:
+            sweep.ask(call, method, path, odd.body({}, dict.fromkeys(operation.fields, value)))
+        for name in operation.fields:
+            for value in odd.DEEP_VALUES:
+                sweep.ask(call, method, path, odd.body(given, {name: value}))
+    sweep.check()
+
+
+def test_every_body_of_every_route(call: Send, sweep: odd.Sweep) -> None:
+    for method, path, _ in _paths():
+        sent = odd.every_body() if (method, path) == ("POST", "/jobs") else odd.some_bodies()
+        for body, type_ in sent if method != "GET" else []:
+            sweep.ask(call, method, path, body, type_)
+    sweep.check()
+
+
+def test_every_parameter_of_every_route(operations: list[odd.Operation], call: Send, sweep: odd.Sweep) -> None:
+    for method, path, _ in _paths():
+        bare = path.partition("?")[0]
+        operation = next(one for one in operations if one.matches(method, bare))
+        for name in operation.queries:
+            for query in odd.queries(name, odd.TEXTS):
+                sweep.ask(call, method, f"{bare}?{query}")
+        for name in operation.headers:
+            for text in odd.HEADERS:
+                sweep.ask(call, method, path, b"", "application/json", {name: text})
+    sweep.check()
+
+
+def test_every_parameter_of_every_page(get_urls: list[str], browser: Client, sweep: odd.Sweep) -> None:
+    seen = 0
+    for url in get_urls:
+        with odd.names_read() as names:
+            browser.get(url)
+        seen += len(names)
+        for name in sorted(names):
+            for query in odd.queries(name, odd.DEEP_TEXTS):
+                sweep.ask(browser.generic, "GET", f"{url.partition('?')[0]}?{query}")
+    assert seen > 15
+    sweep.check()
+
+
+def test_every_part_of_every_address(
+    get_urls: list[str], forms: dict[str, odd.Form], browser: Client, call: Send, sweep: odd.Sweep
+) -> None:
+    sent = [(call, method, "/api/v1", path.partition("?")[0]) for method, path, _ in _paths()]
+    sent += [(browser.generic, "GET", "", url.partition("?")[0]) for url in get_urls]
+    sent += [(browser.generic, "POST", "", form.action) for form in forms.values()]
+    for send, method, before, path in sent:
+        for url in odd.odd_paths(before + path):
+            sweep.ask(send, method, url.removeprefix(before))
+    sweep.check()
+
+
+@pytest.mark.parametrize(("method", "url"), [("GET", "/jobs/"), ("GET", "/api/v1/jobs"), ("POST", "/sign-in/")])
+def test_every_header_and_cookie(
+    method: str, url: str, people: dict[str, User], rows: Address, sweep: odd.Sweep
+) -> None:
+    client = odd.PlainClient(enforce_csrf_checks=True)
+    client.force_login(people["viewer"])
+    session = client.cookies["sessionid"].value
+
+    def send(name: str, text: str) -> HttpResponse:
+        headers: dict[str, Any] = {"HTTP_COOKIE": f"sessionid={session}", name: text}
+        return client.generic(method, url, b"a=b", **headers)
+
+    for name in odd.HEADER_NAMES:
+        for text in odd.HEADERS:
+            sweep.ask(send, name, text)
+    for name in ("sessionid", "csrftoken", "messages", ""):
+        for text in (*odd.HEADERS, "a" * 32, "a" * 64):
+            sweep.ask(send, "HTTP_COOKIE", f"sessionid={session}; {name}={text}")
+    sweep.check()
