@@ -40,10 +40,10 @@ chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAO
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos
 
-attack: ## strangers attack a server on loopback; how it fares (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024)
+attack: ## strangers attack a server on loopback; how it fares (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
-	@.venv/bin/python -m tests.attack
+	@if [ -n "$$ATTACK_SCALED" ]; then eval "$$(scripts/services.sh ensure)"; fi; .venv/bin/python -m tests.attack
 
 clean: ## remove .venv, caches and the test services; your data stays
 	@scripts/services.sh stop

@@ -32,7 +32,7 @@ _edge = Edge(
     _django,
     SocketGuard(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), _SOCKETS),
     requests=CONFIG.max_requests,
-    streams=_connections.most // 2,
+    connections=_connections.most,
     version=VERSION,
 )
 HttpProtocol.connections_of_server = _connections

@@ -6,8 +6,8 @@ Who shows a valid session or token waits in another queue than strangers, and ha
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -49,38 +49,34 @@ class Streams:
 
 
 class Edge:
-    """Bounds what reaches `http` and `websocket`. `requests`: threads for members; strangers have a sixth of that."""
+    """Bounds what reaches `http` and `websocket`. `requests`: threads for members; strangers have a sixth of that.
 
-    def __init__(self, http: Application, websocket: Application, requests: int, streams: int, version: str) -> None:
+    Of `connections` two fifths may follow logs and a quarter wait for threads, so a new one always has room.
+    """
+
+    def __init__(
+        self, http: Application, websocket: Application, requests: int, connections: int, version: str
+    ) -> None:
         self._http, self._websocket = http, websocket
         self._bodies = {True: Bodies(), False: Bodies()}
         self.credentials = Credentials()
-        self.members = Gate(requests, 1000, 250, 30.0)
-        self.strangers = Gate(max(2, requests // 6), 64, 64, 5.0)
-        self._threads, self._streams = Threads("request"), Streams(streams)
+        requests = max(2, min(requests, connections // 8))
+        self.members = Gate(requests, waiting := min(1000, connections // 4), max(1, waiting // 4), 30.0)
+        self.strangers = Gate(max(2, requests // 6), waiting := min(64, connections // 16), waiting, 5.0)
+        self._threads, self._streams = Threads("request"), Streams(connections * 2 // 5)
         self._health = json.dumps({"status": "ok", "version": version}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection: Connection | None = scope.get("state", {}).get("connection")
-        if connection is None:
-            await self._serve(scope, receive, send, None)
-            return
-        connection.begin()
-        try:
-            await self._serve(scope, receive, send, connection)
-        finally:
-            connection.end()
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None) -> None:
         if scope["type"] == "http" and scope["path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._answer_health(send)
             return
         member = await self.credentials.member(dict(scope["headers"]))
-        if connection and member:
-            connection.is_member = True
+        if member and (connection := _connection(scope)):
+            connection.recognize(member)
         client = member or client_of(str((scope.get("client") or ["-"])[0]))
         if scope["type"] == "websocket" and member:
-            await self._serve_socket(scope, receive, send, client)
+            with _busy(scope):
+                await self._serve_socket(scope, receive, send, client)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)  # which refuses at once, so it counts for nothing
         else:
@@ -122,7 +118,8 @@ class Edge:
                 return
             try:
                 gate = self.members if is_member else self.strangers
-                await self._serve_in_turn(scope, receive, send, client, gate, body)
+                with _busy(scope):
+                    await self._serve_in_turn(scope, receive, send, client, gate, body, is_stream=is_stream)
             finally:
                 if is_stream:
                     self._streams.leave(client)
@@ -130,7 +127,7 @@ class Edge:
             bodies.forget(len(body))
 
     async def _serve_in_turn(
-        self, scope: Scope, receive: Receive, send: Send, client: str, gate: Gate, body: bytes
+        self, scope: Scope, receive: Receive, send: Send, client: str, gate: Gate, body: bytes, *, is_stream: bool
     ) -> None:
         leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is its client's leaving
         gone = threading.Event()  # for views that compute long, in their threads
@@ -142,20 +139,24 @@ class Edge:
             if not waiting.done():
                 return
             await waiting
-            await self._serve_in_thread(scope, _replayed(body, leaving), send, gate)
+            await self._serve_in_thread(scope, _replayed(body, leaving), send, gate, is_stream=is_stream)
         except Busy:
             await refuse(send, 503, "busy", BUSY)
         finally:
             await _cancel(waiting)
             await _cancel(leaving)
 
-    async def _serve_in_thread(self, scope: Scope, receive: Receive, send: Send, gate: Gate) -> None:
+    async def _serve_in_thread(
+        self, scope: Scope, receive: Receive, send: Send, gate: Gate, *, is_stream: bool
+    ) -> None:
         thread = LentThread(self._threads)
 
         async def send_and_part(message: Any) -> None:
             # A long answer is read at its client's pace: it holds neither slot nor thread meanwhile.
             if message["type"] == "http.response.body" and message.get("more_body") and thread.part():
                 gate.release()
+                if (connection := _connection(scope)) and not is_stream:
+                    connection.end()  # a client that reads slowly, or not at all, keeps no place from others
             await send(message)
 
         try:
@@ -164,6 +165,24 @@ class Edge:
         finally:
             if thread.part():
                 gate.release()
+
+
+def _connection(scope: Scope) -> Connection | None:
+    found: Connection | None = scope.get("state", {}).get("connection")
+    return found
+
+
+@contextmanager
+def _busy(scope: Scope) -> Iterator[None]:
+    """The request's connection makes no room meanwhile. Before, while its body comes, it may."""
+    connection = _connection(scope)
+    if connection:
+        connection.begin()
+    try:
+        yield
+    finally:
+        if connection:
+            connection.end()
 
 
 async def _cancel(future: "asyncio.Future[Any]") -> None:

@@ -23,58 +23,81 @@ def most_connections(wanted: int, descriptors: int) -> int:
 
 
 class Connection:
-    """One connection. While a request of it is served, or once its holder is known, it makes no room for others."""
+    """One connection. It makes room for others but while it waits for a thread, has one, or follows a log."""
 
     def __init__(self, connections: "Connections", transport: asyncio.Transport, client: str) -> None:
         self._connections, self.transport, self.client = connections, transport, client
         self.is_member = False
 
     def begin(self) -> None:
-        self._connections.forget_idle(self)
+        self._connections.idle_of(self).remove(self)
 
     def end(self) -> None:
-        if not self.is_member and self in self._connections.all:
-            self._connections.add_idle(self)
+        if self in self._connections.all:
+            self._connections.idle_of(self).add(self)
+
+    def recognize(self, member: str) -> None:
+        """Its requests show the valid credential of `member`."""
+        if not self.is_member:
+            self.begin()
+            self.client, self.is_member = member, True
+            self.end()
+
+
+class Idle:
+    """Connections that may make room, those first that have been idle longest."""
+
+    def __init__(self) -> None:
+        self.all: OrderedDict[Connection, None] = OrderedDict()
+        self.of_client: dict[str, OrderedDict[Connection, None]] = {}
+
+    def add(self, connection: Connection) -> None:
+        self.all[connection] = None
+        self.of_client.setdefault(connection.client, OrderedDict())[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        if connection in self.all:
+            del self.all[connection]
+            del self.of_client[connection.client][connection]
+            if not self.of_client[connection.client]:
+                del self.of_client[connection.client]
 
 
 class Connections:
-    """`most` at once. Beyond it the stranger's connection that has been idle longest makes room.
+    """`most` at once. Beyond it a stranger's idle one makes room, or else one of the member who has most idle ones.
 
-    A client with as many idle ones as its share of all makes room itself.
+    A stranger with as many idle ones as its share of all makes room itself; otherwise the one idle longest does.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.all: set[Connection] = set()
-        self.idle: OrderedDict[Connection, None] = OrderedDict()
-        self._of_client: dict[str, OrderedDict[Connection, None]] = {}
+        self.strangers, self.members = Idle(), Idle()
+
+    def idle_of(self, connection: Connection) -> Idle:
+        return self.members if connection.is_member else self.strangers
 
     def enter(self, transport: asyncio.Transport, client: str) -> Connection | None:
         """None when there is no room."""
         if len(self.all) >= self.most:
-            if not self.idle:
+            oldest = self._least_needed(client)
+            if oldest is None:
                 return None
-            own = self._of_client.get(client, OrderedDict())
-            is_over = len(own) >= max(1, self.most // (len(self._of_client) + 1))
-            oldest = next(iter(own if is_over else self.idle))
             self.leave(oldest)
             oldest.transport.abort()
         connection = Connection(self, transport, client)
         self.all.add(connection)
-        self.add_idle(connection)
+        self.strangers.add(connection)
         return connection
 
     def leave(self, connection: Connection) -> None:
         self.all.discard(connection)
-        self.forget_idle(connection)
+        self.idle_of(connection).remove(connection)
 
-    def add_idle(self, connection: Connection) -> None:
-        self.idle[connection] = None
-        self._of_client.setdefault(connection.client, OrderedDict())[connection] = None
-
-    def forget_idle(self, connection: Connection) -> None:
-        self.idle.pop(connection, None)
-        if own := self._of_client.get(connection.client):
-            own.pop(connection, None)
-            if not own:
-                del self._of_client[connection.client]
+    def _least_needed(self, client: str) -> Connection | None:
+        own = self.strangers.of_client.get(client, OrderedDict())
+        is_over = len(own) >= max(1, self.most // (len(self.strangers.of_client) + 1))
+        for_room = own if is_over else self.strangers.all
+        if not for_room and self.members.of_client:
+            for_room = max(self.members.of_client.values(), key=len)
+        return next(iter(for_room), None)

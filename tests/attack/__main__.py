@@ -1,8 +1,11 @@
 """`make attack`: strangers attack a server on loopback while somebody who is signed in uses it and a run writes a log.
 
-Prints a row an attack: how long pages took, what the attackers were told, how the server's files and log grew. Exits
-with 1 when a page took longer than a second, a line was lost, or the disk was filled. `ATTACK_DESCRIPTORS` limits the
-server's descriptors (1024, say); `ATTACK="requests heads"` chooses.
+Prints a row an attack: how long pages took (median, 95th percentile, worst; on a connection that stays open, and on a
+new one), how long the log did not grow, what the attackers were told, how the server's files grew, and its descriptors,
+threads and memory before and ten seconds after. Exits with 1 when a page took over a second, a line was lost, the
+disk was filled, or descriptors stayed. `ATTACK="requests heads"` chooses; `ATTACK_DESCRIPTORS` limits the server's
+descriptors (1024, say); `ATTACK_NICE` gives the attackers, who share this machine's cores with the server, a lower
+priority; `ATTACK_SCALED=1` attacks `web` beside a worker, over PostgreSQL and Redis.
 """
 
 import os
@@ -12,17 +15,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from tests.attack.strangers import ATTACKS
-from tests.engine.server import ROOT, Server, Template
+from tests.engine.scaled import Prepared, installation, new_database
+from tests.engine.server import ROOT, Server, Template, manage
 
 MOST_SECONDS = 1.0
 MOST_GROWTH_MB = 100
+MOST_DESCRIPTORS = 64  # that may be more afterwards: database connections of threads
 LINES_A_SECOND = 20
+SETTLE_SECONDS = 10
+PEOPLE = 4  # one person's credential follows a quarter of what all may
 
 
 def _signed_in(server: Server) -> httpx.Client:
@@ -49,32 +58,71 @@ def _disk(server: Server) -> float:
     return float(found.stdout.split()[0]) + held / 1e6
 
 
-def _attack(server: Server, client: httpx.Client, kind: str) -> bool:
+def _taken(server: Server) -> tuple[int, int, int]:
+    """The server's descriptors, threads, and memory in MB."""
+    assert server.process
+    process = Path(f"/proc/{server.process.pid}")
+    rows = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    return len(list((process / "fd").iterdir())), int(rows["Threads"]), int(rows["VmRSS"].split()[0]) // 1024
+
+
+@dataclass
+class Seen:
+    """What somebody who is signed in saw of the server while it was attacked."""
+
+    kept: list[float] = field(default_factory=list)
+    fresh: list[float] = field(default_factory=list)
+    still: float = 0.0  # the longest time in which the log did not grow
+    lines: int = 0
+    grew_at: float = field(default_factory=time.monotonic)
+
+    def ask(self, client: httpx.Client, times: list[float]) -> None:
+        began = time.monotonic()
+        try:
+            code = client.get("/jobs/").status_code
+            assert code == 200, code
+            times.append(time.monotonic() - began)
+        except httpx.TransportError as error:
+            sys.stdout.write(f"no page: {error!r}\n")
+            times.append(99.0)
+
+    def look(self, server: Server, run: str) -> None:
+        with suppress(httpx.TransportError):
+            lines = len(server.call("GET", f"/runs/{run}/logs?after={self.lines}")["lines"])
+            now = time.monotonic()
+            self.still = max(self.still, now - self.grew_at)
+            if lines:
+                self.lines, self.grew_at = self.lines + lines, now
+
+    @property
+    def worst(self) -> float:
+        return max(self.kept + self.fresh)
+
+
+def _words(times: list[float]) -> str:
+    times = sorted(times)
+    return "/".join(f"{times[int((len(times) - 1) * part)] * 1000:.0f}" for part in (0.5, 0.95, 1))
+
+
+def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) -> bool:
     script = f"for i in $(seq 1 {LINES_A_SECOND * 25}); do echo line $i; sleep {1 / LINES_A_SECOND}; done"
     run = server.run(script)
-    while server.get(run)["status"] != "running":
+    while server.get(run)["log_lines"] == 0:
         time.sleep(0.1)
-    before = _disk(server)
+    before, taken = _disk(server), _taken(server)
+    nice = ["nice", "-n", os.environ.get("ATTACK_NICE", "0")]
     attacker = subprocess.Popen(
-        [sys.executable, "-m", "tests.attack.strangers", kind, str(server.port)],
+        [*nice, sys.executable, "-m", "tests.attack.strangers", kind, str(server.port), run, *tokens],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
-    times, most = [], before
-    while attacker.poll() is None or len(times) < 10:
-        began = time.monotonic()
-        with suppress(httpx.TransportError):
-            assert client.get("/jobs/").status_code == 200
-        times.append(time.monotonic() - began)
-        with httpx.Client(base_url=server.url, timeout=60, cookies=client.cookies) as fresh:  # a new connection
-            began = time.monotonic()
-            try:
-                code = fresh.get("/jobs/").status_code
-                assert code == 200, code
-                times.append(time.monotonic() - began)
-            except httpx.TransportError:
-                times.append(99.0)
+    seen, most = Seen(), before
+    while attacker.poll() is None:
+        seen.ask(client, seen.kept)
+        with httpx.Client(base_url=server.url, timeout=60, cookies=client.cookies) as fresh:
+            seen.ask(fresh, seen.fresh)
+        seen.look(server, run)
         most = max(most, _disk(server))
         time.sleep(0.2)
     told = attacker.communicate()[0].strip()
@@ -82,35 +130,66 @@ def _attack(server: Server, client: httpx.Client, kind: str) -> bool:
     text = server.text(run).decode().split()
     lines = len(text) // 2
     is_whole = lines == LINES_A_SECOND * 25
-    times.sort()
-    grown = most - before
+    time.sleep(SETTLE_SECONDS)
+    after, grown = _taken(server), most - before
+    has_descriptors_back = after[0] <= taken[0] + MOST_DESCRIPTORS
     sys.stdout.write(
-        f"{kind:9} pages {len(times)}: median {times[len(times) // 2] * 1000:.0f} ms, worst {times[-1] * 1000:.0f} ms; "
-        f"log {'whole' if is_whole else f'{lines} lines'}; disk +{grown:.0f} MB; strangers {told}\n"
+        f"{kind:9} pages {len(seen.kept)}: {_words(seen.kept)} ms, on new connections {_words(seen.fresh)} ms; "
+        f"log {'whole' if is_whole else f'{lines} lines'}, still for {seen.still:.1f} s; disk +{grown:.0f} MB; "
+        f"descriptors {taken[0]} -> {after[0]}, threads {taken[1]} -> {after[1]}, MB {taken[2]} -> {after[2]}; "
+        f"load {os.getloadavg()[0]:.0f}; strangers {told}\n"
     )
     sys.stdout.flush()
-    return times[-1] <= MOST_SECONDS and is_whole and grown <= MOST_GROWTH_MB
+    return seen.worst <= MOST_SECONDS and is_whole and grown <= MOST_GROWTH_MB and has_descriptors_back
+
+
+@contextmanager
+def _limited_descriptors() -> Iterator[None]:
+    """What is started here has them, soft and hard. Only root may raise its own again."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE), int(os.environ.get("ATTACK_DESCRIPTORS", "0"))
+    if most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[Server]:
+    template = Template(folder / "template")
+    template.copy_to(folder / "server")
+    server = Server(folder / "server", template.token, TMPDIR=str(folder))
+    with _limited_descriptors():
+        server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        server.sweep()
+
+
+@contextmanager
+def _scaled(folder: Path) -> Iterator[Server]:
+    with new_database() as database:
+        prepared = Prepared(database, folder / "template")
+        with installation(prepared, folder, 9, TMPDIR=str(folder)) as made:
+            made.start_worker("one")
+            with _limited_descriptors():
+                made.start("web")
+            made.until_hosts("one")
+            yield made
 
 
 def main() -> int:
-    most = int(os.environ.get("ATTACK_DESCRIPTORS", "0"))
     with tempfile.TemporaryDirectory(prefix="cronium-attack-") as name:
-        template = Template(Path(name) / "template")
-        template.copy_to(Path(name) / "server")
-        server = Server(Path(name) / "server", template.token, TMPDIR=name)
-        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if most:  # the server inherits it, soft and hard; only root may raise its own again
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        server.start()
-        if most:
-            resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
-        try:
+        make = _scaled if os.environ.get("ATTACK_SCALED") else _embedded
+        with make(Path(name)) as server:
             client = _signed_in(server)
+            create = ("token", "create", "--user", "admin", "--name")
+            tokens = [manage(server.env, *create, f"attack {number}").strip() for number in range(PEOPLE)]
             chosen = os.environ.get("ATTACK", "").split() or list(ATTACKS)
-            results = [_attack(server, client, kind) for kind in chosen]
-        finally:
-            server.stop()
-            server.sweep()
+            results = [_attack(server, client, tokens, kind) for kind in chosen]
     return 0 if all(results) else 1
 
 

@@ -100,8 +100,8 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-def _edge(http: Any = _plain, requests: int = 2) -> Edge:
-    return Edge(http, _plain, requests, 8, "1")
+def _edge(http: Any = _plain, requests: int = 2, connections: int = 2000) -> Edge:
+    return Edge(http, _plain, requests, connections, "1")
 
 
 def _scope(path: str = "/jobs/", method: str = "POST", **headers: str) -> dict[str, Any]:
@@ -188,7 +188,10 @@ async def test_past_the_queue_strangers_are_told_to_come_again() -> None:
     edge = _edge(slow)
     asked = [Told(_piece(0, more=False)) for _ in range(100)]
     tasks = [asyncio.create_task(edge(_scope(), one.receive, one.send)) for one in asked]
-    await asyncio.sleep(0.1)
+    for _ in range(300):
+        if sum(bool(one.sent) for one in asked) == 100 - 2 - 64:
+            break
+        await asyncio.sleep(0.02)
     assert inside == 2
     refused = [one for one in asked if one.sent]
     assert {one.status for one in refused} == {503}
@@ -244,19 +247,82 @@ class Transport:
 
 async def test_the_connection_that_a_stranger_keeps_idle_longest_makes_room() -> None:
     connections = Connections(3)
-    transports: list[Any] = [Transport() for _ in range(5)]
+    transports: list[Any] = [Transport() for _ in range(6)]
     member, busy, idle = (connections.enter(one, "a") for one in transports[:3])
     assert member
     assert busy
     assert idle
-    member.begin()
-    member.is_member = True
-    member.end()
+    member.recognize("a person")
     busy.begin()
     assert connections.enter(transports[3], "b")
-    assert [one.is_aborted for one in transports] == [False, False, True, False, False]
-    connections.idle.clear()
-    assert connections.enter(transports[4], "b") is None
+    assert [one.is_aborted for one in transports] == [False, False, True, False, False, False]
+    assert connections.enter(transports[4], "b")
+    assert transports[3].is_aborted, "what a member keeps idle is closed last"
+    for one in [*connections.strangers.all, *connections.members.all]:
+        one.begin()
+    assert connections.enter(transports[5], "b") is None
+
+
+async def test_the_member_with_most_idle_connections_makes_room() -> None:
+    connections = Connections(4)
+    transports: list[Any] = [Transport() for _ in range(5)]
+    for one, name in zip(transports, ["first", "many", "many", "many"], strict=False):
+        entered = connections.enter(one, "a")
+        assert entered
+        entered.recognize(name)
+    assert connections.enter(transports[4], "a")
+    assert [one.is_aborted for one in transports] == [False, True, False, False, False]
+
+
+def _on(connections: Connections, scope: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    transport: Any = Transport()
+    return scope | {"state": {"connection": connections.enter(transport, "192.0.2.1")}}, transport
+
+
+async def test_a_body_that_comes_slowly_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections, edge = Connections(1), _edge()
+    told = Told(_piece(1))
+    scope, transport = _on(connections, _scope())
+    task = asyncio.create_task(edge(scope, told.receive, told.send))
+    await asyncio.sleep(0.01)
+    assert connections.enter(cast(Any, Transport()), "192.0.2.2")
+    assert transport.is_aborted
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> None:
+    """But who follows a log, which may say nothing for long, does."""
+    connections, blocked = Connections(1), asyncio.Event()
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async def send(message: Any) -> None:
+        if message.get("more_body"):
+            blocked.set()
+            await asyncio.sleep(30)
+
+    edge = _edge(stream)
+    edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    path = "/api/v1/runs/x/logs/follow" if is_followed else "/api/v1/runs/x/logs.txt"
+    scope, transport = _on(connections, _scope(path, "GET", authorization="Bearer good"))
+    task = asyncio.create_task(edge(scope, Told(_piece(0, more=False)).receive, send))
+    await blocked.wait()
+    assert (connections.enter(cast(Any, Transport()), "192.0.2.2") is None) == is_followed
+    assert transport.is_aborted != is_followed
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("most", [16, 512, 2000, 60_000])
+async def test_a_new_connection_always_has_room(most: int) -> None:
+    edge = _edge(requests=24, connections=most)
+    strangers = edge.strangers._free + edge.strangers._max_waiting
+    assert edge._streams.most + edge.members._max_waiting + edge.members._free + strangers < most
+    assert edge.members._per_client <= edge.members._max_waiting // 4
 
 
 async def test_half_of_the_descriptors_stay_for_runs_and_database() -> None:

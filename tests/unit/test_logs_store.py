@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.db.models import F
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import read, store
+from cronium_admin.logs import codec, read, store
 from cronium_admin.logs.codec import Entry, lines_of, pack_index, pack_text, unpack_index, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, RunLog, Write, commit
@@ -36,6 +36,15 @@ def batch(*parts: tuple[int, bytes], tail: bytes = b"", ns: int = 1_700_000_000_
 def test_text_comes_back(size: int) -> None:
     for given in (bytes(size), random.Random(1).randbytes(size), b"line\n" * (size // 5)):
         assert unpack_text(pack_text(given)) == given
+
+
+def test_a_text_that_would_unpack_to_more_than_a_chunk_may_hold_is_not_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed = pack_text(b"x" * 100_001)
+    monkeypatch.setattr(codec, "MAX_CHUNK_BYTES", 100_000)
+    with pytest.raises(codec.Damaged):
+        unpack_text(packed)
 
 
 def test_an_index_comes_back() -> None:

@@ -86,6 +86,7 @@ def run_server(application: Any = "cronium_admin.asgi:application") -> None:
             host=host,
             port=port,
             lifespan="on",
+            loop="asyncio",  # the same on every machine: uvicorn would take uvloop wherever it finds it
             log_config=None,  # as all else: see LOGGING
             log_level="warning",
             access_log=False,
