@@ -1,5 +1,6 @@
 """What every command of manage.py does first: files are for their owner alone, and failures become a sentence."""
 
+import errno
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ from cronium_admin.data_folder import UMASK, DataFolderError, close_to_others
 log = logging.getLogger("cronium.process")
 # Commands whose files are for others too: a developer's, or another server's such as nginx.
 FOR_OTHERS = frozenset({"collectstatic", "makemigrations", "makemessages", "compilemessages", "startapp", "test"})
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 CHANGES_NOTHING = frozenset({"doctor"})
 
 
@@ -40,6 +42,22 @@ def run(arguments: list[str]) -> None:
             raise
         sys.stderr.write(f"{described}\n")
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        sys.stderr.write(f"{describe_disk_error(error)}\n")
+        raise SystemExit(2) from None
+
+
+def describe_disk_error(error: OSError) -> str:
+    """A disk that is full or read-only, as a sentence with the mend."""
+    from django.conf import settings
+
+    where = f"{error.filename} can't be written" if error.filename else "A file can't be written"
+    return (
+        f"{where}: {error.strerror}. Free some space on its disk, or make the disk writable. "
+        f"The data folder is {settings.DATA_DIR}."
+    )
 
 
 def own_places() -> list[Path]:

@@ -1,7 +1,9 @@
 """A copied data folder is noticed before it acts, and takes an identity of its own or the original's."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
 from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
@@ -106,6 +108,33 @@ def test_a_read_only_database_is_told(original: Path, command: list[str]) -> Non
         file.chmod(0o400)
     said = refused(manage(original, *command, CRONIUM_PORT="39874"))
     assert "cronium.sqlite3" in said or "database" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize("command", [["migrate"], ["serve"]])
+def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path, command: list[str]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(
+        [
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=4m,mode=0700" if command == ["serve"] else "size=1m,mode=0700",
+            "tmpfs",
+            str(disk),
+        ],
+        check=True,
+    )
+    try:
+        if command == ["serve"]:  # the database has room, the static files have not
+            manage(tmp_path / "small", "migrate", "-v0")
+            shutil.copy(tmp_path / "small" / "cronium.sqlite3", disk)
+        said = refused(manage(disk, *command, CRONIUM_PORT="39875"))
+        assert "Free some space" in said
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_folder_that_can_be_none_is_told(tmp_path: Path) -> None:

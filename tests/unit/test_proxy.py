@@ -198,6 +198,28 @@ async def test_what_is_refused_is_told_and_not_connected(
     assert world.site.connections == 0
 
 
+async def test_a_name_that_is_pointed_elsewhere_between_two_looks_is_looked_up_once(
+    make: Callable[..., Awaitable[World]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: what was judged is what is connected, and the next request is judged anew."""
+    world = await make()
+    asked: list[bytes] = []
+    # Here 127.0.0.1 counts as public. Nothing may reach 127.0.0.2, which is loopback.
+    answers = ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
+
+    async def rebind(host: bytes, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[len(asked) - 1], port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebind)
+    for count, status in enumerate((200, 403, 200, 403), 1):
+        answer = await world.ask(f"GET http://{world.where}/")
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        assert len(asked) == count
+    assert world.site.connections == 2
+    assert [kind for kind, _ in world.told.events] == ["network_allowed", "network_refused"] * 2
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -11,14 +11,13 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access import standing
+from cronium_admin.access import sessions, standing
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.logs import read, tail
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from tests.conftest import Api
 from tests.unit.test_consumer import Viewer, World, connect, whole_run, world  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
@@ -46,6 +45,16 @@ def _take_role(world: World) -> None:  # noqa: F811
     assert User.objects.filter(pk=world.user.pk).update(role="")
 
 
+def _delete(world: World) -> None:  # noqa: F811
+    assert User.objects.filter(pk=world.user.pk).delete()
+
+
+def _end_session(world: World) -> None:  # noqa: F811
+    """As an administrator does, or the person from another browser."""
+    (row,) = sessions.of_person(world.user)
+    assert sessions.end_one(world.user, row.pk)
+
+
 def _change_password(world: World) -> None:  # noqa: F811
     world.user.set_password("quite another one")
     world.user.save()
@@ -61,7 +70,7 @@ async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
     await viewer.until(lambda seen: len(seen.seqs) == 6)
 
 
-@pytest.mark.parametrize("end", [_revoke, _expire, _switch_off, _take_role])
+@pytest.mark.parametrize("end", [_revoke, _expire, _switch_off, _take_role, _delete])
 async def test_a_socket_ends_with_the_right_that_its_token_gave(
     connect: Callable[..., Any],  # noqa: F811
     world: World,  # noqa: F811
@@ -89,7 +98,7 @@ async def test_a_socket_stays_with_a_lower_role_that_may_still_read(
     assert viewer.closed is None
 
 
-@pytest.mark.parametrize("end", [None, _switch_off, _change_password, _take_role])
+@pytest.mark.parametrize("end", [None, _switch_off, _change_password, _take_role, _end_session, _delete])
 async def test_a_socket_ends_with_its_session(
     connect: Callable[..., Any],  # noqa: F811
     world: World,  # noqa: F811
@@ -104,15 +113,30 @@ async def test_a_socket_ends_with_its_session(
     assert await viewer.until_closed() == 4403
 
 
-async def test_a_stream_that_is_followed_ends_with_the_right_to_it(viewer: Api, world: World) -> None:  # noqa: F811
+@pytest.mark.parametrize("by", ["token", "session"])
+@pytest.mark.parametrize("end", [_revoke, _switch_off, _take_role, _end_session])
+async def test_a_stream_that_is_followed_ends_with_the_right_to_it(
+    people: dict[str, User],
+    world: World,  # noqa: F811
+    by: str,
+    end: Callable[[World], None],
+) -> None:
+    if (by, end) in (("token", _end_session), ("session", _revoke)):
+        return  # the one has nothing to do with the other
     await world.begin()
     await world.write((1, b"one\n"))
-    answer = await sync_to_async(viewer.get)(f"/runs/{world.run.pk}/logs/follow")
+    client = Client()
+    if by == "session":
+        await sync_to_async(client.force_login)(world.user)
+    headers = {"Authorization": f"Bearer {world.token}"} if by == "token" else {}
+    answer = await sync_to_async(client.get)(f"/api/v1/runs/{world.run.pk}/logs/follow", headers=headers)
     assert answer.status_code == 200
-    rows = []
+    rows, is_over = [], False
     async for block in answer:
         rows += [json.loads(line) for line in block.splitlines() if line]
-        await sync_to_async(_revoke)(world)
+        if not is_over:
+            await sync_to_async(end)(world)
+            is_over = True
     assert rows[0]["text"] == "one"
     assert rows[1:] == [{"failed": {"code": "forbidden", "detail": "You may not read this any more."}}]
 
