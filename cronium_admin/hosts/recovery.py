@@ -129,7 +129,8 @@ class ClockSteps:
             if before is not None:
                 step = (row[0] - before[0]).total_seconds() - (self._last[1] - before[1])
                 if step > STEP_SECONDS:
-                    log.warning("the database's clock was set forward by %.0f s; leases are trusted again soon", step)
+                    words = "the database's clock was set forward by %.0f s, or this machine slept; no run is given up for %d s"
+                    log.warning(words, step, lease.LEASE.total_seconds())
                     self._steady_at = time.monotonic() + lease.LEASE.total_seconds()
             return time.monotonic() >= self._steady_at
 
