@@ -129,7 +129,7 @@ class ClockSteps:
             if before is not None:
                 step = (row[0] - before[0]).total_seconds() - (self._last[1] - before[1])
                 if step > STEP_SECONDS:
-                    words = "the database's clock was set forward by %.0f s, or this machine slept; no run is given up for %d s"
+                    words = "the database's clock was set forward by %.0f s, or we slept; no run is given up for %d s"
                     log.warning(words, step, lease.LEASE.total_seconds())
                     self._steady_at = time.monotonic() + lease.LEASE.total_seconds()
             return time.monotonic() >= self._steady_at
