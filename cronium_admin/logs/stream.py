@@ -1,5 +1,6 @@
 """Follows a run's log over HTTP, for scripts: JSON lines, or server-sent events where a client asks for those."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -41,7 +42,6 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
 async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stands) -> AsyncIterator[bytes]:
     quiet, state, asked_at = 0, None, time.monotonic()
     may = sync_to_async(stands, thread_sensitive=False, executor=tail.threads)
-    pack = sync_to_async(_packed, thread_sensitive=False, executor=tail.threads)
     try:
         async with aclosing(tail.follow(run_id, after)) as all_news:
             async for news in all_news:
@@ -52,7 +52,7 @@ async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stand
                 state = news.state
                 quiet = 0 if news.lines else quiet + 1
                 if news.lines:
-                    yield await pack(news.lines, events)
+                    yield await _pack_once(news, events)
                 elif quiet % KEEP_ALIVE_LOOKS == 0:
                     yield b": still there\n\n" if events else b"\n"
     except Exception as error:
@@ -63,6 +63,14 @@ async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stand
         return
     if state:
         yield _closing("end", _end(state), events)
+
+
+async def _pack_once(news: tail.News, events: bool) -> bytes:
+    """In a thread, and once for all who get these lines in this form."""
+    if events not in news.made:
+        loop = asyncio.get_running_loop()
+        news.made[events] = loop.run_in_executor(tail.threads, _packed, news.lines, events)
+    return await asyncio.shield(news.made[events])
 
 
 def _packed(lines: list[Line], events: bool) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
 
@@ -27,6 +27,8 @@ LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
 threads = DatabaseExecutor(4, "log-read")
 # What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
 slow_threads = DatabaseExecutor(4, "log-archive")
+# Beyond so many watchers in this process each more makes all rounds so much rarer, so that pages have their turn.
+UNPACED_WATCHERS, PACE_SECONDS, MOST_PACE_SECONDS = 50, 0.001, 1.0
 EMPTY_LOOKS = 5  # at an ended run that has lines, and gives none
 
 
@@ -36,6 +38,8 @@ class News:
 
     state: read.State | None
     lines: list[Line]
+    # What others made of the lines: once for all who get them.
+    made: dict[object, "asyncio.Future[bytes]"] = field(default_factory=dict, compare=False)
 
     @cached_property
     def message(self) -> str:
@@ -66,6 +70,8 @@ class Tail:
         self._waiting: dict[int, asyncio.Task[News]] = {}  # by `after`: asked for, and not begun
         self.wakes: set[asyncio.Event] = set()
         self.listener: asyncio.Task[None] | None = None
+        self._woken_at = 0.0
+        self._due: asyncio.TimerHandle | None = None
 
     async def news(self, after: int) -> News:
         """What is there now. Who asks for the same before the reading has begun shares it."""
@@ -105,11 +111,26 @@ class Tail:
                 await layer.group_discard(group, channel)
 
     def wake(self) -> None:
+        """All watchers read again: now, or soon where they have just done so and are many."""
+        loop = asyncio.get_running_loop()
+        wait = self._woken_at + _pace() - loop.time()
+        if wait <= 0:
+            self._wake_now()
+        elif self._due is None:
+            self._due = loop.call_later(wait, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._woken_at, self._due = asyncio.get_running_loop().time(), None
         for event in self.wakes:
             event.set()
 
 
 _tails: dict[tuple[asyncio.AbstractEventLoop, UUID], Tail] = {}
+
+
+def _pace() -> float:
+    watchers = sum(len(tail.wakes) for tail in _tails.values())
+    return min(MOST_PACE_SECONDS, max(0, watchers - UNPACED_WATCHERS) * PACE_SECONDS)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from cronium_admin.access import sessions, standing
 from cronium_admin.access.models import ApiToken, User
-from cronium_admin.logs import read, tail
+from cronium_admin.logs import read, stream, tail
+from cronium_admin.logs.codec import Line
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog
 from cronium_admin.runs.models import Run
@@ -204,3 +206,44 @@ async def test_begun_lines_are_told_anew_on_every_connection(
     second = await connect(world.run.pk, world.token, after="1")
     await second.until(lambda seen: seen.of("partial"))
     assert second.of("partial")[-1]["lines"] == []
+
+
+async def test_many_watchers_are_woken_more_rarely_and_no_nudge_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "PACE_SECONDS", 1000.0)
+    monkeypatch.setattr(tail, "MOST_PACE_SECONDS", 0.2)
+    watched = tail.Tail(uuid4())
+    monkeypatch.setattr(tail, "_tails", {(asyncio.get_running_loop(), uuid4()): watched})
+    watched.wakes = {asyncio.Event() for _ in range(tail.UNPACED_WATCHERS + 1)}
+    watched.wake()
+    assert all(event.is_set() for event in watched.wakes), "after quiet at once"
+    for event in watched.wakes:
+        event.clear()
+    for _ in range(10):
+        watched.wake()
+    assert not any(event.is_set() for event in watched.wakes)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(event.wait() for event in watched.wakes))
+
+
+async def test_few_watchers_are_woken_by_every_nudge() -> None:
+    watched = tail.Tail(uuid4())
+    watched.wakes = {asyncio.Event()}
+    for _ in range(3):
+        watched.wake()
+        (event,) = watched.wakes
+        assert event.is_set()
+        event.clear()
+
+
+async def test_lines_are_written_once_for_all_who_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+
+    def pack(lines: list[Line], events: bool) -> bytes:
+        made.append(events)
+        return b"packed"
+
+    monkeypatch.setattr(stream, "_packed", pack)
+    news = tail.News(None, [])
+    assert set(await asyncio.gather(*(stream._pack_once(news, False) for _ in range(5)))) == {b"packed"}
+    await stream._pack_once(news, True)
+    assert made == [False, True]
