@@ -81,6 +81,7 @@ class Sandbox:
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
         self.main = options.main_name(spec.run_id)
+        self._ids: dict[str, str] = {}  # of the containers that are known: somebody may give one another name
         self.output: Attachment | None = None
         self.image_id = ""
         self._image = NO_IMAGE
@@ -145,6 +146,10 @@ class Sandbox:
         except EngineError:
             return self.booted_at != 0.0  # one that never answered was not restarted
 
+    def id_of(self, name: str) -> str:
+        """What the engine finds a container by: its id, or its name as long as the id isn't known."""
+        return self._ids.get(name, name)
+
     @property
     def is_watched(self) -> bool:
         """Whether this process has seen main run, or what was left of it."""
@@ -153,7 +158,7 @@ class Sandbox:
     def inspect_main(self) -> ContainerState:
         """How main stands. SandboxGone when it is not there, SandboxTampered when somebody has started it again."""
         try:
-            state = self._engine.inspect(self.main)
+            state = self._engine.inspect(self.id_of(self.main))
         except NotFound as error:
             raise SandboxGone(f"The container {self.main} is not there any more.") from error
         if not is_container_of(self._engine, self._spec, state):
@@ -180,6 +185,7 @@ class Sandbox:
             if age < least - CLOCK_SECONDS:
                 raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
         self._started_at = state.started_at
+        self._ids[self.main] = state.id
         self._networks.adopt()
         if state.running:
             self.booted_at = booted_at
@@ -192,7 +198,7 @@ class Sandbox:
         try:
             if self._spec.network == "none":
                 return
-            state = self._engine.inspect(name)
+            state = self._engine.inspect(self.id_of(name))
             if not state.running or not is_container_of(self._engine, self._spec, state):
                 return
             attachment = self._attach_sidecar(state.id)
@@ -214,12 +220,13 @@ class Sandbox:
 
     def _create_container(self, name: str, body: dict[str, Any]) -> None:
         try:
-            self._engine.create_container(name, body)
+            container_id = self._engine.create_container(name, body)
         except Conflict:
             # An earlier attempt at this run has left it; a later one's is none of our business.
             if not self._remove_container(name, 0):
                 raise
-            self._engine.create_container(name, body)
+            container_id = self._engine.create_container(name, body)
+        self._ids[name] = container_id
         self.asked[name] = body
 
     def _start_sidecar(self) -> None:
@@ -303,7 +310,7 @@ class Sandbox:
     def may_run(self) -> bool:
         """Whether main may be at work: the engine has not said that it isn't."""
         try:
-            state = self._engine.inspect(self.main)
+            state = self._engine.inspect(self.id_of(self.main))
             return state.running and is_container_of(self._engine, self._spec, state)
         except NotFound:
             return False
@@ -313,7 +320,7 @@ class Sandbox:
     def stop_main(self) -> None:
         """SIGTERM, the grace, SIGKILL. Returns when it does not run; gone already is fine."""
         with suppress(NotFound):
-            state = self._engine.inspect(self.main)
+            state = self._engine.inspect(self.id_of(self.main))
             if is_container_of(self._engine, self._spec, state):
                 self._engine.stop(state.id, MAIN_GRACE)
 
@@ -334,7 +341,7 @@ class Sandbox:
 
     def _remove_container(self, name: str, grace: int) -> bool:
         try:
-            state = self._engine.inspect(name)
+            state = self._engine.inspect(self.id_of(name))
             if not is_container_of(self._engine, self._spec, state):
                 log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
                 return True

@@ -111,8 +111,8 @@ class Slot:
         """Take note of the memory used so far, and of a pause; called now and then while the script runs."""
         if self._began and self._stopped is None:
             try:
-                used = self._engine.memory_peak(self._sandbox.main)
-                status = self._engine.inspect(self._sandbox.main).status
+                main = self._sandbox.id_of(self._sandbox.main)
+                used, status = self._engine.memory_peak(main), self._engine.inspect(main).status
             except EngineError:
                 return
             self._peak = max(self._peak or 0, used) if used else self._peak

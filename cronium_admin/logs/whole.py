@@ -87,7 +87,6 @@ def _dressed(response: HttpResponseBase, state: read.State, tag: str) -> HttpRes
     response["X-Content-Type-Options"] = "nosniff"
     response["Accept-Ranges"] = "bytes"
     response["Vary"] = "Accept-Encoding, Authorization, Cookie"
-    response["Cache-Control"] = "private, no-cache"
     if tag:
         response["ETag"] = tag
     return response

@@ -18,6 +18,6 @@ class EveryAnswer(MiddlewareMixin):
             request.META["HTTP_HOST"] = "localhost"
 
     def process_response(self, request: HttpRequest, response: Any) -> HttpResponseBase:
-        if not request.path_info.startswith(settings.STATIC_URL):
+        if not request.path_info.startswith(settings.STATIC_URL) or response.status_code >= 400:
             response.headers.setdefault("Cache-Control", "no-store")
         return response  # type: ignore[no-any-return]

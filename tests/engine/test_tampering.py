@@ -50,6 +50,16 @@ def test_a_removed_container_is_a_run_that_is_lost(server: Server) -> None:
     server.cleaned(run_id)
 
 
+def test_a_renamed_container_is_still_the_runs(server: Server) -> None:
+    run_id, name = begun(server)
+    server.docker.rename(name, f"renamed-{run_id}")
+    server.cancel(run_id)
+    ended = server.ended(run_id)
+    assert (ended["status"], ended["reason"]) == ("cancelled", "cancelled"), ended["message"]
+    server.cleaned(run_id)
+    assert not server.docker.containers(all=True, filters={"name": f"renamed-{run_id}"})
+
+
 def test_a_killed_container_is_not_short_of_memory(server: Server) -> None:
     run_id, name = begun(server)
     server.docker.kill(name)

@@ -222,7 +222,7 @@ class FakeEngine:
             shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
             folder.mkdir()
             self.containers[name] = FakeContainer(name, body, folder)
-        return hashlib.sha256(name.encode()).hexdigest()
+        return name  # what `inspect` calls its id
 
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
         self._enter("attach")

@@ -1,10 +1,12 @@
 """What holds for every answer: HEAD where GET is, no storing, and probes by address."""
 
 import pytest
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 
 from cronium_admin.access.models import User
 from cronium_admin.ops import ready
+from cronium_admin.ops.headers import EveryAnswer
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
 
@@ -39,5 +41,7 @@ def test_pages_and_api_are_not_stored(people: dict[str, User], viewer: Api, run:
         assert "no-store" in client.get(path)["Cache-Control"], path
     for path in ("/jobs", f"/runs/{run.pk}", f"/runs/{run.pk}/logs", "/nowhere", "/metrics"):
         assert "no-store" in viewer.get(path)["Cache-Control"], path
-    assert "no-cache" in viewer.get(f"/runs/{run.pk}/logs.txt")["Cache-Control"]
-    assert "no-store" not in client.get("/static/cronium/app.css").get("Cache-Control", "")
+    assert "no-store" in viewer.get(f"/runs/{run.pk}/logs.txt")["Cache-Control"]
+    assert "no-store" in client.get("/static/not-there.js")["Cache-Control"]
+    of_a_file = EveryAnswer(lambda request: HttpResponse("file"))(RequestFactory().get("/static/cronium/app.css"))
+    assert "Cache-Control" not in of_a_file
