@@ -26,6 +26,9 @@ BEAT_SECONDS = 4.0  # checked after each read of the store, so a quiet log has a
 class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """`/ws/runs/{id}/logs?after=SEQ`; see docs/api.md for the messages."""
 
+    # None of its own: `tail` listens for all viewers of a run. The consumer would end when its layer fails.
+    channel_layer_alias = ""
+
     async def connect(self) -> None:
         await self.accept()
         self._pump: asyncio.Task[None] | None = None

@@ -23,6 +23,7 @@ from cronium_admin.runs import live
 log = logging.getLogger("cronium.live")
 LOOK_SECONDS = 2.0
 LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
+DISCARD_SECONDS = 1.0  # a subscription that is not ended expires in the layer
 # Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
 threads = DatabaseExecutor(4, "log-read")
 # What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
@@ -108,7 +109,8 @@ class Tail:
                 self.wake()
         finally:
             with suppress(Exception):
-                await layer.group_discard(group, channel)
+                async with asyncio.timeout(DISCARD_SECONDS):
+                    await layer.group_discard(group, channel)
 
     def wake(self) -> None:
         """All watchers read again: now, or soon where they have just done so and are many."""

@@ -30,6 +30,7 @@ router = Router(tags=["runs"], auth=needs(May.SEE))
 _LONG = ("env", "input", "output")
 _QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key gives the same run.")]
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -58,16 +59,18 @@ def launch_run(
     response: HttpResponse,
     slug: str,
     body: Annotated[LaunchIn | None, Body()] = None,
-    idempotency_key: Annotated[
-        str | None, Header(alias="Idempotency-Key", description="The same key gives the same run.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Answer[RunOut]:
     """The run waits in the queue when this answers."""
-    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
-        raise _invalid("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
+    key = _check_key(idempotency_key)
     overrides = (body or LaunchIn()).overrides()
-    run = launch(find_job(slug), caller(request), overrides, idempotency_key=idempotency_key or "")
-    return _accepted(response, run)
+    return _accepted(response, launch(find_job(slug), caller(request), overrides, idempotency_key=key))
+
+
+def _check_key(key: str | None) -> str:
+    if key is not None and not _KEY.fullmatch(key):
+        raise _invalid("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
+    return key or ""
 
 
 @router.get("/runs", response={200: RunPage, ERRORS: ErrorBody}, summary="Runs, newest first")
@@ -149,9 +152,12 @@ def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> An
 @router.post(
     "/runs/{uuid:run_id}/rerun", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Run it again"
 )
-def rerun_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
+def rerun_run(
+    request: HttpRequest, response: HttpResponse, run_id: UUID, idempotency_key: IdempotencyKey = None
+) -> Answer[RunOut]:
     """A new run of exactly what this one ran, with this one as its parent."""
-    return _accepted(response, rerun(find_run(run_id), caller(request)))
+    key = _check_key(idempotency_key)
+    return _accepted(response, rerun(find_run(run_id), caller(request), idempotency_key=key))
 
 
 def _accepted(response: HttpResponse, run: Run) -> Answer[RunOut]:

@@ -1,5 +1,6 @@
 """What people do with runs: launch, cancel, run again."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +66,11 @@ class Receipt:
     def columns(self) -> dict[str, Any]:
         return {"idempotency_key": self.key, "idempotency_by": self.by.pk if self.by else 0}
 
-    def find(self, job: Job) -> Run | None:
-        """The run that this key made of `job`; Refused (409) when it was another request that made it."""
+    def find(self, job: Job | None) -> Run | None:
+        """The run that this key made of `job`; Refused (409) when it was another request that made it.
+
+        None as the job stands for those that were deleted.
+        """
         earlier = Run.objects.filter(job=job, **self.columns).first()
         if earlier and earlier.request_digest not in ("", self.digest):
             text = (
@@ -77,15 +81,22 @@ class Receipt:
         return earlier
 
 
-def rerun(run: Run, by: User | None) -> Run:
+def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
     """A new run of exactly what `run` was, which becomes its parent; also of a job that is disabled or deleted.
 
-    Refuses as `repeat_of` does, whose cuts stand in the new run's first event.
+    Or the run that the same person made of `run` with this key before. Refuses as `repeat_of` does, whose cuts stand
+    in the new run's first event, and the key with another request as `launch` does.
     """
     repeat = repeat_of(run, by)
+    request = hashlib.sha256(f"rerun {run.pk}".encode()).hexdigest()
+    receipt = Receipt(idempotency_key, by, request) if idempotency_key else None
+    if receipt and (earlier := receipt.find(run.job)):
+        return earlier
     try:
-        return _queue(run.job, by, repeat.values, "rerun", parent=run, notes=repeat.notes)
+        return _queue(run.job, by, repeat.values, "rerun", receipt, parent=run, notes=repeat.notes)
     except IntegrityError:
+        if receipt and (earlier := receipt.find(run.job)):
+            return earlier
         if Run.objects.filter(pk=run.pk).exists():
             raise
         raise Refused(404, "not_found", f"The run {run} was deleted a moment ago.") from None
@@ -200,6 +211,9 @@ def _queue(
         else:
             assert parent is not None
             number = next_number_of_deleted(parent)
+            # No constraint keeps the keys of deleted jobs apart: the lock that the number holds does.
+            if receipt and (earlier := receipt.find(None)):
+                return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
         columns = {name: value for name, value in snapshot.items() if name != "script"}
         run = Run.objects.create(

@@ -1,7 +1,9 @@
+# ruff: noqa: F811 - a fixture of another module is asked for by its name
 """Running a run again: exactly what ran, within what its job still has and the caller may do today."""
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -10,11 +12,13 @@ from cronium_admin.access.models import User
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.egress import shared_patterns
 from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.service import delete_job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.service import launch, rerun
 from cronium_admin.secrets.service import save_secret
 from tests.conftest import Api
+from tests.unit.test_launch import _at_once, stored_job  # noqa: F401 - a fixture
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -126,6 +130,63 @@ class TestNetwork:
         Run.objects.update(network="open")
         Job.objects.get().delete()
         assert _again(Api(people[role]), ended)["network"] == gets
+
+
+class TestIdempotencyKey:
+    @pytest.fixture(params=["live", "deleted"])
+    def stored(self, request: pytest.FixtureRequest, ended: Run) -> Run:
+        if request.param == "deleted":
+            Job.objects.all().delete()
+        return Run.objects.get()
+
+    def _post(self, api: Api, run: Run, key: str) -> Any:
+        return api.post(f"/runs/{run.pk}/rerun", Idempotency_Key=key)
+
+    def test_the_same_key_gives_the_same_run(self, editor: Api, stored: Run) -> None:
+        first, again, other = (self._post(editor, stored, key) for key in ("a", "a", "b"))
+        assert [answer.status_code for answer in (first, again, other)] == [202, 202, 202]
+        assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+        assert RunEvent.objects.filter(kind="queued").count() == Run.objects.count() == 3
+
+    def test_of_another_run_it_is_refused(self, editor: Api, stored: Run) -> None:
+        second = _again(editor, stored)
+        self._post(editor, stored, "a")
+        answer = self._post(editor, Run.objects.get(pk=second["id"]), "a")
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+        assert Run.objects.count() == 3
+
+    def test_a_launch_and_a_rerun_share_the_keys_of_a_job(self, editor: Api, ended: Run) -> None:
+        assert editor.post("/jobs/report/runs", Idempotency_Key="a").status_code == 202
+        assert self._post(editor, ended, "a").status_code == 409
+        assert self._post(editor, ended, "b").status_code == 202
+        assert editor.post("/jobs/report/runs", Idempotency_Key="b").status_code == 409
+
+    def test_each_person_has_their_own(self, editor: Api, admin: Api, stored: Run) -> None:
+        ids = {self._post(api, stored, "a").json()["id"] for api in (editor, admin, editor)}
+        assert len(ids) == 2
+
+    def test_a_run_that_is_not_there_takes_no_key(self, editor: Api, run: Run) -> None:
+        assert editor.post(f"/runs/{uuid4()}/rerun", Idempotency_Key="a").status_code == 404
+        for key in ("", "a b", "x" * 201, "ä"):
+            assert self._post(editor, run, key).status_code == 422, key
+        assert Run.objects.count() == 1
+
+    def test_the_right_is_asked_before_the_key(self, editor: Api, operator: Api, ended: Run) -> None:
+        assert self._post(operator, ended, "a").status_code == 202
+        Job.objects.all().delete()
+        assert self._post(operator, ended, "a").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_one_key_at_once_makes_one_run(stored_job: Job, is_deleted: bool) -> None:
+    run = launch(stored_job, None)
+    Run.objects.update(status=Status.SUCCEEDED, finished_at=run.created_at)
+    if is_deleted:
+        delete_job(stored_job)
+    runs = _at_once(4, lambda: rerun(Run.objects.get(pk=run.pk), None, idempotency_key="k").pk)
+    assert len(set(runs)) == 1, runs
+    assert Run.objects.count() == 2
 
 
 def test_of_a_disabled_job_it_runs(operator: Api, ended: Run) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - a fixture of another module is asked for by its name
 """A Redis that takes connections and never answers, or takes none: nobody waits for it, and nothing grows."""
 
 import asyncio
@@ -6,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -25,32 +25,7 @@ from cronium_admin.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_a
 from cronium_admin.runs import live, wakeup
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
-
-
-def _fill(port: int) -> Iterator[socket.socket]:
-    """Connections until the port answers no further one; the last one is still waiting."""
-    for _ in range(20):
-        made = socket.socket()
-        made.settimeout(0.5)
-        yield made
-        try:
-            made.connect(("127.0.0.1", port))
-        except TimeoutError:
-            return
-    raise AssertionError("the port still takes connections")
-
-
-@pytest.fixture(params=["silent", "full"])
-def address(request: pytest.FixtureRequest) -> Iterator[RedisAddress]:
-    """A port that takes connections and never answers, or one that lets them wait."""
-    with ExitStack() as stack:
-        port = stack.enter_context(socket.socket())
-        port.bind(("127.0.0.1", 0))
-        port.listen(0 if request.param == "full" else 128)
-        number = port.getsockname()[1]
-        for waiting in _fill(number) if request.param == "full" else ():
-            stack.enter_context(waiting)
-        yield redis_address(f"redis://127.0.0.1:{number}/0")
+from tests.unit.silent_redis import address  # noqa: F401 - a fixture
 
 
 @pytest.fixture(autouse=True)

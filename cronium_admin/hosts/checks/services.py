@@ -95,12 +95,16 @@ def _channel_layer() -> str:
 
 
 async def layer_round_trip(seconds: float) -> None:
-    """Over a layer made for this: the process's own receives in one event loop only, where its viewers are served."""
+    """Over a layer made for this: the process's own receives in one event loop only, where its viewers are served.
+
+    TimeoutError when it takes longer than that in all.
+    """
     layer = channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
     try:
-        name = await layer.new_channel()
-        await layer.send(name, {"type": "check"})
-        await asyncio.wait_for(layer.receive(name), seconds)
+        async with asyncio.timeout(seconds):
+            name = await layer.new_channel()
+            await layer.send(name, {"type": "check"})
+            await layer.receive(name)
     finally:
         if hasattr(layer, "close_pools"):
             await layer.close_pools()

@@ -1,0 +1,35 @@
+"""A Redis that takes connections and never answers, or takes none; shared by the tests of what meets one."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from cronium_admin.redis_url import RedisAddress, redis_address
+
+
+def _fill(port: int) -> Iterator[socket.socket]:
+    """Connections until the port answers no further one; the last one is still waiting."""
+    for _ in range(20):
+        made = socket.socket()
+        made.settimeout(0.5)
+        yield made
+        try:
+            made.connect(("127.0.0.1", port))
+        except TimeoutError:
+            return
+    raise AssertionError("the port still takes connections")
+
+
+@pytest.fixture(params=["silent", "full"])
+def address(request: pytest.FixtureRequest) -> Iterator[RedisAddress]:
+    """A port that takes connections and never answers, or one that lets them wait."""
+    with ExitStack() as stack:
+        port = stack.enter_context(socket.socket())
+        port.bind(("127.0.0.1", 0))
+        port.listen(0 if request.param == "full" else 128)
+        number = port.getsockname()[1]
+        for waiting in _fill(number) if request.param == "full" else ():
+            stack.enter_context(waiting)
+        yield redis_address(f"redis://127.0.0.1:{number}/0")
