@@ -15,9 +15,10 @@ from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Sum, Va
 from django.db.models.functions import Coalesce, Length
 
 from cronium_admin.database_clock import Now
+from cronium_admin.jobs.models import Job
 from cronium_admin.logs import objects
 from cronium_admin.logs.depot import Unavailable, fingerprint, open_store
-from cronium_admin.logs.due import Due, kept, paged
+from cronium_admin.logs.due import Due, older, paged
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
 from cronium_admin.logs.upload import ClaimLost, NotWhole, Packed
@@ -30,9 +31,10 @@ _SIZE = Coalesce(F("object_length"), Length("data"))  # the same before and afte
 def due() -> Iterator[Due]:
     """Whose logs have been kept in the database for long enough; none where there is no archive."""
     if settings.CONFIG.log_storage:
-        hours = timedelta(hours=settings.CONFIG.log_archive_after)
-        runs = kept().filter(finished_at__lt=Now() - hours, log_head__archived_at=None)
-        yield from paged(runs, f"it ended more than {settings.CONFIG.log_archive_after} hours ago")
+        age = timedelta(hours=settings.CONFIG.log_archive_after)
+        why = f"it ended more than {settings.CONFIG.log_archive_after} hours ago"
+        for job_id in [None, *Job.objects.values_list("pk", flat=True)]:
+            yield from paged(older(age, job_id).filter(log_head__archived_at=None), why)
 
 
 def archive(pace: Pace) -> Iterator[Due]:

@@ -36,25 +36,25 @@ def due() -> Iterator[Due]:
     yield from _by_number()
 
 
-def kept() -> QuerySet[Run]:
-    """Runs that have ended and whose logs were not removed; as the indexes of Run have it, and no more conditions: by
-    its status SQLite would look at every run."""
-    return Run.objects.filter(finished_at__isnull=False, log_pruned_at__isnull=True)
+def kept(job_id: int | None) -> QuerySet[Run]:
+    """Runs of one job (None: of deleted jobs) that have ended and whose logs were not removed; as the index of Run has
+    it, and no more conditions: by its status SQLite would look at every run."""
+    of_job = Run.objects.filter(job_id=job_id) if job_id else Run.objects.filter(job__isnull=True)
+    return of_job.filter(finished_at__isnull=False, log_pruned_at__isnull=True)
+
+
+def older(age: timedelta, job_id: int | None) -> QuerySet[Run]:
+    return kept(job_id).filter(finished_at__lt=Now() - age)
 
 
 def _by_age() -> Iterator[Due]:
-    days = settings.CONFIG.log_keep_days
-    if days:
-        why = f"it ended more than {_count(days, 'day')} ago (CRONIUM_LOG_KEEP_DAYS)"
-        yield from paged(_older(days).filter(job__log_keep_days__isnull=True), why)
-    own = Job.objects.filter(log_keep_days__gt=0).values_list("log_keep_days", flat=True).distinct()
-    for days in filter(None, own):
-        why = f"it ended more than {_count(days, 'day')} ago (a setting of its job)"
-        yield from paged(_older(days).filter(job__log_keep_days=days), why)
-
-
-def _older(days: int) -> QuerySet[Run]:
-    return kept().filter(finished_at__lt=Now() - timedelta(days=days))
+    own = Job.objects.values_list("pk", "log_keep_days")
+    for job_id, own_days in [(None, None), *own]:
+        days = settings.CONFIG.log_keep_days if own_days is None else own_days
+        if days:
+            source = "CRONIUM_LOG_KEEP_DAYS" if own_days is None else "a setting of its job"
+            why = f"it ended more than {_count(days, 'day')} ago ({source})"
+            yield from paged(older(timedelta(days=days), job_id), why)
 
 
 def _by_number() -> Iterator[Due]:
@@ -62,7 +62,7 @@ def _by_number() -> Iterator[Due]:
     keep = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
     jobs = Job.objects.alias(keep=keep).filter(keep__gt=0)
     for job_id, number, own in list(jobs.values_list("pk", keep, "log_keep_runs")):
-        runs = kept().filter(job_id=job_id)
+        runs = kept(job_id)
         last_kept = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")[number - 1 : number].first()
         if last_kept:
             source = "CRONIUM_LOG_KEEP_RUNS" if own is None else "a setting of its job"

@@ -62,12 +62,12 @@ class Run(models.Model):
     """The truth about one execution. `status` changes in `transitions` only, by conditional UPDATE."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs")
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs", db_index=False)
     job_name = models.CharField(max_length=120)
     job_slug = models.CharField(max_length=80)
     job_revision = models.PositiveIntegerField()
     number = models.PositiveIntegerField()  # counts the job's runs from 1
-    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns")
+    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
@@ -139,7 +139,7 @@ class Run(models.Model):
     lease_expires_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
 
     class Meta:
@@ -153,9 +153,15 @@ class Run(models.Model):
                 name="run_live",
                 condition=models.Q(status__in=[s.value for s in LIVE]),
             ),
-            # Whose logs are there, by age and by job: what retention looks at.
-            models.Index(fields=["finished_at", "id"], name="run_log_by_age", condition=_LOG_KEPT),
+            # Whose logs are there: retention looks at each job's.
             models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
+            # Keys that few runs have. That of `job` begins other indexes.
+            models.Index(fields=["parent"], name="run_of_parent", condition=models.Q(parent__isnull=False)),
+            models.Index(
+                fields=["cancel_requested_by"],
+                name="run_cancelled_by",
+                condition=models.Q(cancel_requested_by__isnull=False),
+            ),
             # What timed work looks for among all runs; empty or short in a healthy installation.
             models.Index(fields=["created_at"], name="run_with_key", condition=models.Q(idempotency_key__isnull=False)),
             models.Index(

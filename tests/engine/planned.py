@@ -6,26 +6,31 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import django
 
 django.setup()
 
+from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
-from django.test import RequestFactory  # noqa: E402
+from django.test import RequestFactory, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from cronium_admin.hosts import recovery  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent import recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
-from cronium_admin.logs import due, late  # noqa: E402
+from cronium_admin.logs import archive, due, late  # noqa: E402
 from cronium_admin.logs.pace import Pace  # noqa: E402
+from cronium_admin.ops.metrics import Known  # noqa: E402
 from cronium_admin.paging import cursor, newest_first  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
+from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402
+from cronium_admin.retention.due import due_runs  # noqa: E402
+from cronium_admin.runs.filters import filter_runs  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
 from cronium_admin.runs.service import launch  # noqa: E402
 from cronium_admin.runs.views import _filtered  # noqa: E402
@@ -51,7 +56,7 @@ def fill(count: int) -> None:
     model = launch(jobs[0], None)
     columns = {field.column: f'm."{field.column}"' for field in Run._meta.concrete_fields}
     columns |= dict.fromkeys(("created_at", "claimed_at", "started_at", "finished_at", "cleaned_at"), WHEN)
-    columns |= {"id": ID, "number": "n", "job_id": f"{jobs[0].pk} + n % {JOBS}", "log_digest": "'x'"}
+    columns |= {"id": ID, "number": f"{count} + 3 - n", "job_id": f"{jobs[0].pk} + n % {JOBS}", "log_digest": "'x'"}
     columns |= {"status": "CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END", "host": "'local'"}
     names = ", ".join(f'"{name}"' for name in columns)
     with connection.cursor() as sql:
@@ -119,10 +124,58 @@ def watched() -> Iterator[Watch]:
         raw.set_progress_handler(None, 0)
 
 
+def _with(ask: Callable[[], Any], **settings_of_config: Any) -> Any:
+    with override_settings(CONFIG=settings.CONFIG.model_copy(update=settings_of_config)):
+        return ask()
+
+
+def _archived() -> Any:
+    return next(archive.due(), None)
+
+
+def _first_log() -> Any:
+    return next(due.due())
+
+
+def _first_runs() -> Any:
+    return [found.runs.first() for found in due_runs()]
+
+
+def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any]]:
+    """What the API and the page filter the list by, at its beginning and deep in it."""
+    tagged = Job.objects.last()
+    assert tagged is not None
+    Job.objects.filter(pk=tagged.pk).update(tags=["one"])
+    filters: dict[str, dict[str, Any]] = {
+        "job": {"job": job.pk},
+        "failed": {"states": ["failed"]},
+        "succeeded": {"states": ["succeeded"]},
+        "lost, of which there is none": {"states": ["lost"]},
+        "live": {"states": ["live"]},
+        "live or failed": {"states": ["live", "failed"]},
+        "failed or lost": {"states": ["failed", "lost"]},
+        "job, failed": {"job": job.pk, "states": ["failed"]},
+        "job, lost": {"job": job.pk, "states": ["lost"]},
+        "tag": {"tag": "one"},
+        "tag, failed": {"tag": "one", "states": ["failed"]},
+        "since": {"since": deep},
+        "since, failed": {"since": deep, "states": ["failed"]},
+        "since, job": {"since": deep, "job": job.pk},
+        "since, job, lost": {"since": deep, "job": job.pk, "states": ["lost"]},
+    }
+
+    def page(chosen: dict[str, Any], cursor_: str) -> Callable[[], Any]:
+        return lambda: newest_first(filter_runs(Run.objects.all(), **chosen), cursor_, 50)
+
+    found = {f"list: {name}": page(chosen, "") for name, chosen in filters.items()}
+    return found | {f"list, deep: {name}": page(chosen, after) for name, chosen in filters.items()}
+
+
 def asked(count: int) -> dict[str, Callable[[], Any]]:
     deep = timezone.now() - timedelta(seconds=30 * count * 0.9)
     after = cursor(deep.isoformat(), "00000000-0000-4000-8000-000000000000")
-    job = Job.objects.first()
+    job, metrics = Job.objects.first(), Known()
+    metrics.facts()
     assert job is not None
     return {
         "page: all": lambda: newest_first(Run.objects.all(), after, 50),
@@ -132,6 +185,7 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         ),
         "page: failed": lambda: newest_first(Run.objects.filter(status="failed"), after, 50),
         "page: live": lambda: newest_first(_filtered(RequestFactory().get("/runs/", {"status": "live"})), after, 50),
+        **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
         "timed: unsealed logs": late.seal_unread,
         "timed: runs to clean": lambda: recovery.note_clean("local", {str(job.pk)}, set(), None),
@@ -139,8 +193,16 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         "timed: abandoned runs": recovery.settle_abandoned,
         "retention: runs": lambda: ends.sweep(Pace()),
         "retention: logs": lambda: list(due.due()),
+        "retention: logs by number": lambda: _with(_first_log, log_keep_days=0, log_keep_runs=100),
+        "retention: runs by number": lambda: _with(_first_runs, run_keep_days=0, run_keep_runs=100),
+        "retention: logs to the archive": lambda: _with(_archived, log_storage="file:///nowhere"),
         "retention: keys": lambda: list(rows.remove_idempotency_keys(Pace())),
         "the list of jobs": lambda: recent_runs(Job.objects.all()),
+        "reruns of a run": lambda: list(job.runs.all()[0].reruns.order_by("number")[:10]),
+        "to delete: before a day": lambda: list(_batches(Selection(before=deep), 100)),
+        "to delete: failed ones of a job": lambda: list(_batches(Selection(job.slug, ("failed",)), 100)),
+        "to delete: of a deleted job": lambda: Selection("gone")._exists(),
+        "metrics": metrics._ask,  # the first time, before this, it counts all
     }
 
 

@@ -14,13 +14,19 @@ from tests.engine.server import ROOT
 
 COUNT = 100_000
 # Steps of SQLite's machine, and rows that PostgreSQL touched. To look at every run takes at least 500,000 and 100,000.
-MOST = {"sqlite": 60_000, "postgresql": 2_000}
+MOST = {"sqlite": 60_000, "postgresql": 4_000}
 # The index that each must use, and that it is sought in, not read from its beginning.
 SOUGHT = {
     "page: all": "run_newest",
     "page: of a job": "run_of_job_newest",
     "page: of a job by slug": "run_of_job_newest",
     "page: failed": "run_by_status_newest",
+    "list: failed": "run_by_status_newest",
+    "list: since": "run_newest",
+    "list, deep: job": "run_of_job_newest",
+    "list, deep: job, failed": "run_by_status_newest",
+    "reruns of a run": "run_of_parent",
+    "retention: logs by number": "run_log_of_job",
     "timed: unsealed logs": "run_log_unsealed",
     "timed: runs to clean": "run_not_clean",
     "timed: runs to clean, the last hour": "run_not_clean",
