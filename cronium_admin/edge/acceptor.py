@@ -37,7 +37,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 class Acceptor:
     """Accepts the connections of one listening socket in the running event loop, from `open` to `close`."""
 
-    def __init__(self, listener: socket.socket, guard: Guard, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, listener: socket.socket, guard: Guard, make_protocol: Callable[[str], asyncio.Protocol]) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener, self._guard, self._make_protocol = listener, guard, make_protocol
         self._opening: set[asyncio.Task[object]] = set()
@@ -68,31 +68,31 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._retry = self._loop.call_later(RETRY_SECONDS, self.open)
                 return
-            if not self._is_refused(connection, address[0]):
-                self._let_in(connection)
+            self._take(connection, address[0])
 
-    def _is_refused(self, connection: socket.socket, address: str) -> bool:
-        """Whether the connection was refused and closed, or its client has closed it."""
+    def _take(self, connection: socket.socket, address: str) -> None:
+        """Let it in, or refuse it; where its client has closed it, close it."""
         try:
             begun = connection.recv(PEEKED, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             if begun and not self._guard.refuses(begun, address):
-                return False
+                self._let_in(connection, self._guard.member(begun))
+                return
             if begun:
                 connection.recv(PEEKED, socket.MSG_DONTWAIT)  # closed with bytes unread, it would lose the answer
                 connection.send(answers.raw_busy(), socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return False  # nothing has come yet
+            self._let_in(connection, "")  # nothing has come yet
+            return
         except OSError:
             pass
         connection.close()
-        return True
 
-    def _let_in(self, connection: socket.socket) -> None:
+    def _let_in(self, connection: socket.socket, member: str) -> None:
         connection.setblocking(False)
-        task = self._loop.create_task(self._connect(connection))
+        task = self._loop.create_task(self._connect(connection, member))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _connect(self, connection: socket.socket, member: str) -> None:
         with suppress(OSError):  # its client has left
-            await self._loop.connect_accepted_socket(self._make_protocol, connection)
+            await self._loop.connect_accepted_socket(lambda: self._make_protocol(member), connection)

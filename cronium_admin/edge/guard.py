@@ -50,6 +50,11 @@ class Guard:
         self._strangers, self._credentials, self._proxies = strangers, credentials, proxies
         self._handshakes, self._lookups = RateLimit(*HANDSHAKES), RateLimit(*LOOKUPS)
 
+    def member(self, data: bytes) -> str:
+        """The holder of the valid credential that a request shows which begins with `data`, if that is remembered."""
+        head, end, _ = data.partition(b"\r\n\r\n")
+        return self._credentials.remembered_member(_parse(head)) if end else ""
+
     def refuses(self, data: bytes, address: str) -> bool:
         """Whether a request that begins with `data` is told to come again. What is no whole head yet may pass."""
         is_proxied = address in self._proxies

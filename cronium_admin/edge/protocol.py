@@ -19,6 +19,8 @@ class HttpProtocol(H11Protocol):
     connections_of_server: ClassVar[Connections]
     guard: ClassVar[Guard]
 
+    member = ""  # whose credential the first bytes show, where that is known
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
@@ -27,6 +29,8 @@ class HttpProtocol(H11Protocol):
         if self._entry is None:
             self._answer_and_close(503, "busy", answers.BUSY)
             return
+        if self.member:
+            self._entry.recognize(self.member)
         self.app_state = {**self.app_state, "connection": self._entry}
         self._start_head_timer()
 

@@ -10,7 +10,6 @@ priority; `ATTACK_SCALED=1` attacks `web` beside a worker, over PostgreSQL and R
 
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -105,8 +104,8 @@ def _words(times: list[float]) -> str:
 
 
 def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) -> bool:
-    script = f"for i in $(seq 1 {LINES_A_SECOND * 25}); do echo line $i; sleep {1 / LINES_A_SECOND}; done"
-    run = server.run(script)
+    script = f"while :; do i=$((i+1)); echo line $i; sleep {1 / LINES_A_SECOND}; done"
+    run = server.run(script, timeout_seconds=900)
     while server.get(run)["log_lines"] == 0:
         time.sleep(0.1)
     before, taken = _disk(server), _taken(server)
@@ -126,16 +125,17 @@ def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) 
         most = max(most, _disk(server))
         time.sleep(0.2)
     told = attacker.communicate()[0].strip()
+    server.cancel(run)
     server.ended(run)
-    text = server.text(run).decode().split()
-    lines = len(text) // 2
-    is_whole = lines == LINES_A_SECOND * 25
+    text = server.text(run).decode().splitlines()
+    is_whole = text == [f"line {number}" for number in range(1, len(text) + 1)]
     time.sleep(SETTLE_SECONDS)
     after, grown = _taken(server), most - before
     has_descriptors_back = after[0] <= taken[0] + MOST_DESCRIPTORS
     sys.stdout.write(
         f"{kind:9} pages {len(seen.kept)}: {_words(seen.kept)} ms, on new connections {_words(seen.fresh)} ms; "
-        f"log {'whole' if is_whole else f'{lines} lines'}, still for {seen.still:.1f} s; disk +{grown:.0f} MB; "
+        f"log of {len(text)} lines {'whole' if is_whole else 'lacks some'}, still for {seen.still:.1f} s; "
+        f"disk +{grown:.0f} MB; "
         f"descriptors {taken[0]} -> {after[0]}, threads {taken[1]} -> {after[1]}, MB {taken[2]} -> {after[2]}; "
         f"load {os.getloadavg()[0]:.0f}; strangers {told}\n"
     )
@@ -143,16 +143,10 @@ def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) 
     return seen.worst <= MOST_SECONDS and is_whole and grown <= MOST_GROWTH_MB and has_descriptors_back
 
 
-@contextmanager
-def _limited_descriptors() -> Iterator[None]:
-    """What is started here has them, soft and hard. Only root may raise its own again."""
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE), int(os.environ.get("ATTACK_DESCRIPTORS", "0"))
-    if most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+def _limit_descriptors(server: Server) -> None:
+    """Of the process that is started next, soft and hard."""
+    if most := int(os.environ.get("ATTACK_DESCRIPTORS", "0")):
+        server.prefix = ("sh", "-c", f'ulimit -n {most} && exec "$@"', "sh")
 
 
 @contextmanager
@@ -160,8 +154,8 @@ def _embedded(folder: Path) -> Iterator[Server]:
     template = Template(folder / "template")
     template.copy_to(folder / "server")
     server = Server(folder / "server", template.token, TMPDIR=str(folder))
-    with _limited_descriptors():
-        server.start()
+    _limit_descriptors(server)
+    server.start()
     try:
         yield server
     finally:
@@ -175,8 +169,8 @@ def _scaled(folder: Path) -> Iterator[Server]:
         prepared = Prepared(database, folder / "template")
         with installation(prepared, folder, 9, TMPDIR=str(folder)) as made:
             made.start_worker("one")
-            with _limited_descriptors():
-                made.start("web")
+            _limit_descriptors(made)
+            made.start("web")
             made.until_hosts("one")
             yield made
 

@@ -123,6 +123,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: tuple[str, ...] = ()  # a command that starts the process, `nice` for one
         self.engine_address = ""  # where the test sees the engine; the machine's where it is empty
         self.client = httpx.Client(
             base_url=self.url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30
@@ -148,7 +149,11 @@ class Server:
         """A process of this Cronium; its output goes to the log."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, stdout=log, stderr=log
+                [*self.prefix, sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=log,
             )
 
     def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 40) -> int:

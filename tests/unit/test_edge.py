@@ -365,8 +365,9 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     config.load()
     state = ServerState()
 
-    def make() -> HttpProtocol:
+    def make(member: str) -> HttpProtocol:
         protocols.append(HttpProtocol(config, state, {}))
+        protocols[-1].member = member
         return cast(HttpProtocol, protocols[-1])
 
     (listener,) = listen("127.0.0.1", 0)
@@ -426,6 +427,26 @@ async def test_under_a_flood_a_stranger_is_refused_before_it_has_a_transport(ser
     assert served.protocols == []
     assert b" 200 " in await _ask(served.port, HEAD % b"AUTHORIZATION: bearer good\r\n")
     assert b" 200 " in await _ask(served.port, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+
+async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_first_byte(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between here and its request's turn others come, for which it must not make room."""
+    begun: list[bool] = []
+    real = HttpProtocol.data_received
+
+    def see(self: HttpProtocol, data: bytes) -> None:
+        assert self._entry
+        begun.append(self._entry.is_member)
+        real(self, data)
+
+    monkeypatch.setattr(HttpProtocol, "data_received", see)
+    known = served.edge.credentials
+    known._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    assert b" 200 " in await _ask(served.port, HEAD % b"Authorization: Bearer good\r\n")
+    assert b" 200 " in await _ask(served.port, HEAD % b"")
+    assert begun == [True, False]
 
 
 async def test_under_a_flood_a_second_request_and_a_late_head_are_refused_too(served: Served) -> None:

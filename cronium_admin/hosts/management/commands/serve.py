@@ -57,8 +57,10 @@ class _Server(uvicorn.Server):
             acceptor.close()
         await super().shutdown([])
 
-    def _make_protocol(self) -> asyncio.Protocol:
-        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
+    def _make_protocol(self, member: str) -> asyncio.Protocol:
+        protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state)
+        protocol.member = member
+        return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         ended_by.append(sig)
