@@ -106,7 +106,7 @@ def _words(times: list[float]) -> str:
 def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) -> bool:
     script = f"while :; do i=$((i+1)); echo line $i; sleep {1 / LINES_A_SECOND}; done"
     run = server.run(script, timeout_seconds=900)
-    while server.get(run)["log_lines"] == 0:
+    while not server.call("GET", f"/runs/{run}/logs")["lines"]:
         time.sleep(0.1)
     before, taken = _disk(server), _taken(server)
     nice = ["nice", "-n", os.environ.get("ATTACK_NICE", "0")]
