@@ -17,10 +17,10 @@ GAPS = {
     ENGINE_LOST: "The engine had lost a part of its log when it was read again: lines are missing",
     ENGINE_RESTARTED: "The engine was away while the script ran: lines that it held in its memory may be missing",
     ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
-    UNCOUNTED: "While no worker read it the script may have written more, past its log's limit, that nobody counted",
+    UNCOUNTED: "While no worker read it the script may have written more past its log's limit, which was not counted",
 }
-PAUSED = "paused", "Somebody else paused the run's container: its script stands still, and its time limit goes on"
-CONTINUED = "continued", "The run's container goes on after a pause"
+PAUSED = "paused", "The run's container was paused from outside Cronium: the script stops, its timeout does not"
+CONTINUED = "continued", "The run's container was resumed"
 REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
@@ -79,8 +79,8 @@ def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: in
         limit = spec.log_limit_bytes
         message = (
             f"Stopped because its log passed its limit of {limit // MB} MB (or {limit // LEAST_LINE_BYTES:,} lines); "
-            f"{dropped_bytes:,} bytes after that were not kept. Write less, raise the limit, or let the job drop what "
-            "is too much."
+            f"{dropped_bytes:,} bytes after that were not kept. Write less, raise the limit, or let the job drop "
+            "further output."
         )
         return RunResult("failed", "output_limit", message, code)
     if stopped.why == SHUTDOWN:
@@ -96,32 +96,32 @@ def of_error(error: EngineError) -> RunResult:
 def of_unstoppable(result: RunResult, stopped: Stopped | None) -> RunResult:
     """The result of a run that failed as `result` says, after its script began, and whose container was not seen to
     have ended: no status may say then that it was stopped."""
-    wanted = " It was to be stopped." if stopped else ""
+    wanted = " A stop had been requested." if stopped else ""
     message = f"{result.message}{wanted} Its script may still run; it is removed once the engine answers."
     return RunResult("errored", result.reason, message)
 
 
 def of_nothing_sent(spec: RunSpec) -> RunResult:
     """The result of a run whose worker died while it handed the script over: none of it was run."""
-    message = f"The worker on host {spec.host} stopped while it handed the script over, and nothing of it was run."
+    message = f"The worker on host {spec.host} stopped before it had sent the script, so none of it ran."
     return RunResult("errored", "not_delivered", f"{message} Run it again.")
 
 
 def of_gone(spec: RunSpec, *, is_watched: bool) -> RunResult:
     """The result of a run whose container vanished after its script had begun, while a worker watched it or before."""
     what = (
-        f"Somebody else removed the run's container on host {spec.host} while the script ran"
+        f"The run's container on host {spec.host} was removed from outside Cronium while the script ran"
         if is_watched
-        else f"The worker on host {spec.host} stopped while the script ran, and its container is not there any more"
+        else f"The worker on host {spec.host} stopped while the script ran, and the run's container was removed since"
     )
-    return RunResult("lost", GONE, f"{what}, so nobody knows how it ended. Run it again if that is safe.")
+    return RunResult("lost", GONE, f"{what}, so its result is unknown. Run it again if that is safe.")
 
 
 def of_tampered(spec: RunSpec) -> RunResult:
     """The result of a run whose container somebody else has started again."""
     message = (
-        f"Somebody else restarted the run's container on host {spec.host}, which ended the script, so nobody knows how "
-        "far it came. Run it again if that is safe."
+        f"The run's container on host {spec.host} was restarted from outside Cronium, which ended the script. How far "
+        "the script came is unknown. Run it again if that is safe."
     )
     return RunResult("lost", SandboxTampered.reason, message)
 
@@ -152,8 +152,8 @@ def _exit_message(spec: RunSpec, code: int) -> str:
         )
     if code == 137:
         return (
-            "The script was ended by SIGKILL (exit code 137), sent by one of its own processes or by somebody else on "
-            f"host {spec.host}. The engine reports that it did not lack memory."
+            "The script was ended by SIGKILL (exit code 137), sent by one of its own processes or from outside on "
+            f"host {spec.host}. The engine reports no lack of memory."
         )
     if name := SIGNALS.get(code):
         return f"The script was ended by {name} (exit code {code})."

@@ -15,7 +15,7 @@ WORDS = {
     GONE: "The script's container was removed by somebody else: what it wrote after this is missing.",
     UNREAD: "Nobody could read on from here: what the script wrote after this is missing.",
     NOT_STORED: "What the script wrote after this could not be stored; Cronium's own log tells more.",
-    "uncounted": "While no worker read it, the script may have written more past the limit, which nobody counted.",
+    "uncounted": "While no worker read it, the script may have written more past the limit, which was not counted.",
 }
 
 

@@ -37,7 +37,7 @@ def test_a_restarted_container_is_a_run_that_is_lost(server: Server, grace: int)
     server.docker.restart(name, timeout=grace)
     ended = server.ended(run_id)
     assert (ended["status"], ended["reason"]) == ("lost", SandboxTampered.reason), ended["message"]
-    assert "restarted the run's container" in ended["message"]
+    assert "was restarted from outside Cronium" in ended["message"]
     server.cleaned(run_id)
 
 
@@ -46,7 +46,7 @@ def test_a_removed_container_is_a_run_that_is_lost(server: Server) -> None:
     server.docker.remove_container(name, force=True)
     ended = server.ended(run_id)
     assert (ended["status"], ended["reason"]) == ("lost", "container_gone"), ended["message"]
-    assert "Somebody else removed" in ended["message"]
+    assert "was removed from outside Cronium" in ended["message"]
     server.cleaned(run_id)
 
 
@@ -65,7 +65,7 @@ def test_a_killed_container_is_not_short_of_memory(server: Server) -> None:
     server.docker.kill(name)
     ended = server.ended(run_id)
     assert (ended["status"], ended["reason"], ended["exit_code"]) == ("failed", "exit_code", 137)
-    assert "did not lack memory" in ended["message"]
+    assert "no lack of memory" in ended["message"]
     server.cleaned(run_id)
 
 

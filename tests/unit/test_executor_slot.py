@@ -207,7 +207,7 @@ def test_a_container_that_somebody_restarts_is_a_run_that_is_lost(
     thread.join(20)
     assert ending(told) == ("lost", "tampered", None)
     assert told.result is not None
-    assert "restarted the run's container" in told.result.message
+    assert "was restarted from outside Cronium" in told.result.message
 
 
 def test_a_container_that_somebody_removes_is_a_run_that_is_lost(
@@ -220,7 +220,7 @@ def test_a_container_that_somebody_removes_is_a_run_that_is_lost(
     thread.join(20)
     assert ending(told) == ("lost", "container_gone", None)
     assert told.result is not None
-    assert "Somebody else removed" in told.result.message
+    assert "was removed from outside Cronium" in told.result.message
 
 
 def test_a_pause_is_told_once_and_so_is_its_end(

@@ -133,7 +133,7 @@ class TestStopped:
         assert told.result is not None
         assert (told.result.status, told.result.reason) == ("errored", error.reason)
         assert "may still run" in told.result.message
-        assert "It was to be stopped" in told.result.message
+        assert "A stop had been requested" in told.result.message
 
     def test_it_is_once_the_container_is_seen_not_to_run(self, engine: Stuck, supervisor: Supervisor) -> None:
         spec, told = make_spec(script=FOREVER), Remembering()
