@@ -1,10 +1,11 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""No page and no route answers 5xx or logs a traceback, whatever is sent and wherever it is sent to."""
+"""No page and no route answers 5xx or logs a traceback, whatever is sent, to whatever address, over whatever rows."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import resolve
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.api import api
+from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
@@ -20,6 +22,7 @@ from cronium_admin.secrets.models import Secret
 from tests.unit import odd_requests as odd
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES
+from tests.unit.test_odd_values import ODD
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
 
 Address = Callable[[str, str], str]
@@ -252,3 +255,43 @@ def test_every_header_and_cookie(
         for text in (*odd.HEADERS, "a" * 32, "a" * 64):
             sweep.ask(send, "HTTP_COOKIE", f"sessionid={session}; {name}={text}")
     sweep.check()
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_write_over_odd_rows(
+    part: int, run: Run, forms: dict[str, odd.Form], post: Send, call: Send, sweep: odd.Sweep
+) -> None:
+    """What older versions, other programs and damage may have stored."""
+    writes = [write for write in _paths() if write[0] != "GET"]
+    for what in list(ODD)[part::4]:
+        point, before = transaction.savepoint(), len(sweep.broken)
+        ODD[what](run)
+        for form in forms.values():
+            sweep.ask(post, form, {})
+        for method, path, body in writes:
+            sweep.ask(call, method, path, odd.body(body, {}))
+        transaction.savepoint_rollback(point)
+        sweep.broken[before:] = [f"{what}: {one}" for one in sweep.broken[before:]]
+    sweep.check()
+
+
+def test_draining_a_host_in_a_refused_state_says_why(
+    rows: Address, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page was older than another administrator's drain; or the host was deleted since the page was loaded."""
+    url = rows("hosts:drain", "host")
+    assert browser.post(url, {"draining": "on", "version": "1"}).status_code == 302
+    late = browser.post(url, {"draining": "off", "version": "1"})
+    assert late.status_code == 409
+    assert "admin saved version 2" in late.content.decode()
+    assert Host.objects.get(name="east").draining
+
+    def delete_first(model: Any, pk: int) -> Host:
+        row = Host.objects.get(pk=pk)
+        Host.objects.all().delete()
+        return row
+
+    monkeypatch.setattr("cronium_admin.hosts.views.get_object_or_404", delete_first)
+    gone = browser.post(url, {"draining": "on", "version": "2"})
+    assert gone.status_code == 404
+    assert "There is no host" in gone.content.decode()
