@@ -120,7 +120,7 @@ ODD: dict[str, Callable[[Run], None]] = {
     "a secret that no key opens": _rows(Secret, encrypted="no token", description=TURNED),
     "an image override of before": lambda run: ImageOverride.objects.create(language="ruby", reference="A b") and None,
     "an override that is no reference": lambda run: (
-        ImageOverride.objects.create(language="bash", reference="A b") and None
+        ImageOverride.objects.update_or_create(language="bash", defaults={"reference": "A b"}) and None
     ),
     "a built image of an odd name": lambda run: BuiltImage.objects.create(language="bash", reference="") and None,
     "a token with an odd name": _rows(ApiToken, name=TURNED, prefix=""),
