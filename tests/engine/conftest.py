@@ -115,3 +115,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.failed:
         for one in alive:
             report.sections.append((f"Cronium at {one.url}", one.report()))
+        # A server whose start failed was killed; it is no part of a later test's failure.
+        alive[:] = [one for one in alive if one.process is None or one.process.poll() is None]

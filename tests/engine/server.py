@@ -136,13 +136,22 @@ class Server:
         """Start `manage.py serve` (or `arguments`) and return when it answers."""
         self.process = self.spawn(*(arguments or ("serve",)))
         alive.append(self)
-        end = time.monotonic() + 60
+        try:
+            self._wait_until_it_answers(self.process)
+        except BaseException:  # its caller gets no server that it could stop
+            self.process.kill()
+            self.process.wait()
+            raise
+        return self
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
+        end = time.monotonic() + seconds
         while True:
-            assert self.process.poll() is None, f"ended at its start:\n{self.log.read_text()}"
+            assert process.poll() is None, f"ended at its start:\n{self.log.read_text()}"
             with suppress(httpx.TransportError):
                 if self.client.get("/health").status_code == 200:
-                    return self
-            assert time.monotonic() < end, "does not answer"
+                    return
+            assert time.monotonic() < end, f"does not answer after {seconds:.0f} s"
             time.sleep(0.05)
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
