@@ -26,9 +26,18 @@ def read_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
     except (ValueError, binascii.Error, RecursionError):
         key = None
     fits = isinstance(key, list) and len(key) == len(kinds)
-    if not fits or any(type(part) is not kind for part, kind in zip(key, kinds, strict=True)):
+    if not fits or not all(_is_stored(part, kind) for part, kind in zip(key, kinds, strict=True)):
         raise bad_cursor()
     return list(key)
+
+
+def _is_stored(part: object, kind: type[str] | type[int]) -> bool:
+    """Whether a row can hold it: PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits."""
+    if type(part) is not kind:
+        return False
+    if isinstance(part, str):
+        return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in part)
+    return isinstance(part, int) and -(2**63) <= part < 2**63
 
 
 def bad_cursor() -> Refused:

@@ -1,4 +1,4 @@
-"""What holds for every answer of Django's, whatever the view: not stored; and probes may name any host."""
+"""What holds for every request and answer of Django's: not stored; probes may name any host; an address has no NUL."""
 
 from typing import Any
 
@@ -16,6 +16,8 @@ class EveryAnswer(MiddlewareMixin):
         if request.path_info in PROBES:
             # Probes ask by address. These answers are the same for all, and name no host.
             request.META["HTTP_HOST"] = "localhost"
+        # No name holds a NUL, and PostgreSQL refuses to look for one; U+FFFD is looked for and not found.
+        request.path_info = request.path_info.replace("\0", "\ufffd")
 
     def process_response(self, request: HttpRequest, response: Any) -> HttpResponseBase:
         if not request.path_info.startswith(settings.STATIC_URL) or response.status_code >= 400:

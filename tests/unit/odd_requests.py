@@ -168,7 +168,11 @@ class Sweep:
         point = transaction.savepoint()
         try:
             status = int(send(*args).status_code)
+        except Exception as error:
+            self.broken.append(f"raised {' '.join(repr(part)[:80] for part in args)} {error!r}")
+            status = 0
         finally:
+            transaction.set_rollback(False)  # an inner block that failed marks the test's own transaction
             transaction.savepoint_rollback(point)
         tracebacks = self.watch.take()
         if status >= 500 or tracebacks:
