@@ -144,7 +144,7 @@ class TestCheckup:
         monkeypatch.setitem(doctor.CHECKS, "disk", lambda patient: 1 / 0)
         checkup.once()
         assert self.kept() == {"engine": "ok"}
-        assert "did not end" in caplog.text
+        assert "examination failed once" in caplog.text
 
     def test_what_fails_is_logged_once(self, checkup: Checkup, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.WARNING, "cronium.host")

@@ -62,7 +62,7 @@ def test_the_blank_editor_begins_with_a_starter_and_the_defaults(client: Client)
     [
         ("name", "", "Give the job a name."),
         ("script", " \n", "The script is empty"),
-        ("language", "perl", "perl is not one"),
+        ("language", "perl", "is not one of the choices"),
         ("profile", "huge", "There is no profile"),
         ("cpu", "3", "2 CPU at most"),
         ("cpu", "fast", "Must be a number."),
