@@ -1,4 +1,4 @@
-"""Accepts connections: what is refused by its first bytes gets its answer here, and costs no transport."""
+"""Accepts connections. A request that its first bytes refuse is answered here, without a transport."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from contextlib import suppress
 from cronium_admin.edge import answers
 from cronium_admin.edge.guard import Guard
 
-# The system keeps so many connections waiting, and accepts one when its first bytes are here or so many seconds passed.
+# Connections that wait in the kernel; seconds after which one that has sent nothing is accepted.
 BACKLOG, SILENT_SECONDS = 4096, 10
 TURN_SECONDS = 0.005  # of accepting; then the event loop serves open connections
 RETRY_SECONDS = 1.0  # after the system had no descriptor
@@ -71,7 +71,7 @@ class Acceptor:
             self._take(connection, address[0])
 
     def _take(self, connection: socket.socket, address: str) -> None:
-        """Let it in, or refuse it; where its client has closed it, close it."""
+        """Let the connection in or refuse it. One that its client has closed is closed."""
         try:
             begun = connection.recv(PEEKED, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             if begun and not self._guard.refuses(begun, address):

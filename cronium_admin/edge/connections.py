@@ -23,7 +23,8 @@ def most_connections(wanted: int, descriptors: int) -> int:
 
 
 class Connection:
-    """One connection. It makes room for others but while it waits for a thread, has one, or follows a log."""
+    """An open connection. It is closed to make room for a new one, except while its request waits for a thread, has a
+    thread, or follows a log."""
 
     def __init__(self, connections: "Connections", transport: asyncio.Transport, client: str) -> None:
         self._connections, self.transport, self.client = connections, transport, client
@@ -45,7 +46,7 @@ class Connection:
 
 
 class Idle:
-    """Connections that may make room, those first that have been idle longest."""
+    """Connections that may be closed to make room, the longest idle first."""
 
     def __init__(self) -> None:
         self.all: OrderedDict[Connection, None] = OrderedDict()
@@ -64,9 +65,10 @@ class Idle:
 
 
 class Connections:
-    """`most` at once. Beyond it a stranger's idle one makes room, or else one of the member who has most idle ones.
+    """At most `most` open connections. Beyond that a new one closes a stranger's idle connection, or, where there is
+    none, an idle connection of the member with most of them.
 
-    A stranger with as many idle ones as its share of all makes room itself; otherwise the one idle longest does.
+    A client that already has its share of the strangers' connections loses its own; otherwise the longest idle closes.
     """
 
     def __init__(self, most: int) -> None:

@@ -172,7 +172,7 @@ class Sweep:
             self.broken.append(f"raised {' '.join(repr(part)[:80] for part in args)} {error!r}")
             status = 0
         finally:
-            transaction.set_rollback(False)  # an inner block that failed marks the test's own transaction
+            transaction.set_rollback(False)  # a failed inner block marks the outer transaction as broken
             transaction.savepoint_rollback(point)
         tracebacks = self.watch.take()
         if status >= 500 or tracebacks:
