@@ -98,33 +98,22 @@ async def sockets(port: int, until: float) -> None:
 
 async def heads(port: int, until: float) -> None:
     """Heads that never end, a byte a second."""
-
-    async def send() -> None:
-        while time.monotonic() < until:
-            try:
-                _, writer = await _open(port)
-                writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-                while time.monotonic() < until:
-                    writer.write(b"x")
-                    await writer.drain()
-                    await asyncio.sleep(1)
-                writer.close()
-            except OSError:
-                seen["closed"] += 1
-                await asyncio.sleep(0.2)
-
-    await asyncio.gather(*(send() for _ in range(AT_ONCE)))
+    await _trickle(port, until, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
 
 
 async def posts(port: int, until: float) -> None:
     """Bodies that come a byte a second."""
-    head = b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
+    await _trickle(port, until, b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n")
+
+
+async def _trickle(port: int, until: float, begun: bytes) -> None:
+    """Send `begun` on each connection, and then a byte a second."""
 
     async def send() -> None:
         while time.monotonic() < until:
             try:
                 _, writer = await _open(port)
-                writer.write(head)
+                writer.write(begun)
                 while time.monotonic() < until:
                     writer.write(b"x")
                     await writer.drain()
