@@ -7,8 +7,8 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo, PGconn
 
 Settings = dict[str, Any]
 # WAL lets readers read beside the one writer; IMMEDIATE takes the write lock first, so that the 20 s wait applies to
@@ -119,6 +119,29 @@ _DJANGO_READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+_WHOLE_NUMBERS = (
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    "tcp_user_timeout",
+)
+_NO_SOCKET = "/dev/null/none"
+
+
+def _refuse_bad_values(given: dict[str, Any]) -> None:
+    """Asks libpq, which checks its options before it looks for the socket, which does not exist."""
+    for name in _WHOLE_NUMBERS:
+        if not str(given.get(name, 0)).strip().lstrip("-").isdigit():
+            raise ValueError(f"has an option {name} that is not a whole number")
+    hidden = {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
+    checked = {name: value for name, value in given.items() if name not in (*_CORE, *hidden, "hostaddr", "service")}
+    # With a password at hand libpq reads no file of passwords.
+    stand_in = {"host": _NO_SOCKET, "password": "none"}
+    connection = PGconn.connect_start(make_conninfo(**checked, **stand_in).encode())
+    message = connection.get_error_message()
+    connection.finish()
+    if _NO_SOCKET not in message:
+        raise ValueError(f"has an option that PostgreSQL's client library refuses: {message}")
+
+
 def _postgres(parts: SplitResult) -> Settings:
     options = _options(parts.query)
     sizes = _read(options, _POOL_READERS)
@@ -140,6 +163,7 @@ def _postgres(parts: SplitResult) -> Settings:
             )
     if not given.get("dbname") and not given.get("service"):
         raise ValueError("must name the database, such as postgres://user:password@host:5432/name")
+    _refuse_bad_values(given)
     if schema := own.pop("currentSchema", ""):
         given["options"] = f"{given.get('options', '')} -c search_path={schema}".strip()
     pool: Any = _pool(own.pop("pool", True), sizes)

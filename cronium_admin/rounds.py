@@ -38,5 +38,8 @@ class Rounds:
                 with database_work():
                     pause = self._once()
             except Exception as error:  # noqa: BLE001 - logged, and tried again
+                if self.over.is_set():  # what it uses is being closed
+                    log.info("%s stopped before its last round was done: %s", self.thread.name, error)
+                    return
                 log_failure(log, error, self.thread.name)
                 pause = max(self._first, 1.0)

@@ -25,6 +25,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
             listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
             listeners.append(listener)
             listener.setblocking(False)
+            # Accepted sockets inherit it. asyncio sets it only on sockets made with a protocol number, and without it
+            # the body of a page waits some 40 ms until the client has acknowledged the head.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_DEFER_ACCEPT"):
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
     except OSError:
@@ -84,7 +87,7 @@ class Acceptor:
             self._let_in(connection, "")  # nothing has come yet
             return
         except OSError:
-            pass
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.close()
 
     def _let_in(self, connection: socket.socket, member: str) -> None:

@@ -1,5 +1,6 @@
 """A thread that goes on whatever a round raises, and ends when it is told to."""
 
+import logging
 import threading
 
 import pytest
@@ -38,3 +39,19 @@ def test_it_is_stopped_while_it_waits_and_before_it_was_started() -> None:
     made.start()
     made.stop(10)
     assert not made.thread.is_alive()
+
+
+def test_what_fails_because_it_is_being_stopped_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cronium.rounds")
+    over = threading.Event()
+
+    def once() -> float:
+        over.set()
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    made = Rounds("inventory", once, 0.0, over)
+    made.start()
+    made.thread.join(10)
+    assert not made.thread.is_alive()
+    assert [(one.levelname, one.exc_info) for one in caplog.records] == [("INFO", None)]
+    assert "inventory stopped" in caplog.text

@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from channels_redis.core import RedisChannelLayer
@@ -33,9 +34,20 @@ def to_driver(url: str) -> dict[str, Any]:
     return to_wrapper(url).get_connection_params()
 
 
+# libpq refuses other values of these; 17 is a value of the rest.
+VALUES = {
+    **{"channel_binding": "require", "gssencmode": "disable", "load_balance_hosts": "random"},
+    **{"min_protocol_version": "3.0", "max_protocol_version": "latest", "require_auth": "scram-sha-256"},
+    **{"ssl_min_protocol_version": "TLSv1.2", "ssl_max_protocol_version": "TLSv1.3", "sslcertmode": "require"},
+    **{"sslmode": "verify-full", "sslnegotiation": "postgres", "target_session_attrs": "standby"},
+    **{"scram_client_key": "A" * 43 + "%3D", "scram_server_key": "A" * 43 + "%3D"},
+}
+
+
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_every_keyword_of_libpq_reaches_it(keyword: str) -> None:
-    assert to_driver(f"postgres://u:p@host/name?{keyword}=17")[keyword] == "17"
+    value = VALUES.get(keyword, "17")
+    assert to_driver(f"postgres://u:p@host/name?{keyword}={value}")[keyword] == unquote(value)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +113,13 @@ def test_a_data_folder_may_have_any_name() -> None:
         ("postgres://u:s3cr3t@[::1/d", "PostgreSQL URL"),
         ("postgres://u:s3cr3t@h/d?pool=maybe", "option pool"),
         ("postgres://u:s3cr3t@h/d?pool_max_size=0", "pool_max_size"),
+        ("postgres://u:s3cr3t@h/d?sslmode=bogus", "sslmode"),
+        ("postgres://u:s3cr3t@h/d?sslmode=prefer&sslnegotiation=direct", "sslmode"),
+        ("postgres://u:s3cr3t@h/d?channel_binding=perhaps&sslpassword=s3cr3t", "channel_binding"),
+        ("postgres://u:s3cr3t@h/d?ssl_min_protocol_version=TLSv9", "ssl_min_protocol_version"),
+        ("postgres://u:s3cr3t@h/d?target_session_attrs=some", "target_session_attrs"),
+        ("postgres://u:s3cr3t@h/d?connect_timeout=soon", "connect_timeout"),
+        ("postgres://u:s3cr3t@h/d?keepalives_idle=1.5", "keepalives_idle"),
         ("sqlite://:memory:", "file"),
         ("sqlite:///", "file"),
         ("sqlite:////x?mode=ro", "'mode'"),
