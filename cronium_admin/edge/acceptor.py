@@ -87,7 +87,7 @@ class Acceptor:
             self._let_in(connection, "")  # nothing has come yet
             return
         except OSError:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pass
         connection.close()
 
     def _let_in(self, connection: socket.socket, member: str) -> None:
