@@ -13,17 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from cronium_admin.backup.errors import BackupError
+from cronium_admin.backup.own_tables import APPLIED, list_made_tables, refuse_newer_database
 
-# Of the connection's own schema, which a search_path in the database's URL may have moved.
-_DROP_ALL = """DO $$ DECLARE one record; BEGIN
-FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'SCHEMA' LOOP
-EXECUTE format('DROP TABLE SCHEMA.%I CASCADE', one.tablename); END LOOP; END $$;
-"""
 _COUNTED = ("access_user", "jobs_job", "runs_run")
 
 
@@ -35,7 +31,9 @@ def dump(to: Path) -> None:
             copy.execute("PRAGMA journal_mode=DELETE")
             check_sqlite(to)
     else:
-        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={to}")
+        refuse_newer_database()
+        tables = [f"--table={name}" for name in _quote(_own_tables())]
+        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--strict-names", f"--file={to}", *tables)
 
 
 def _sqlite_path() -> str:
@@ -54,13 +52,63 @@ def check_sqlite(path: Path) -> None:
 
 
 def check_postgres(dumped: Path) -> None:
-    """Raises BackupError for a dump without Cronium's tables in the schema that this connection uses."""
+    """Raises BackupError for a dump without Cronium's tables in the schema that this connection uses, and where its
+    tables can't take the place of those that are there."""
     schema = _schema()
-    if f" TABLE {schema} runs_run " not in _run("pg_restore", "--list", str(dumped), connects=False):
+    listed = re.findall(f" TABLE {schema} (.+) [^ ]+$", _run("pg_restore", "--list", str(dumped), connects=False), re.M)
+    if "runs_run" not in listed:
         raise BackupError(
             f"The backup has no tables of Cronium in the schema {schema}, which this connection uses. Set the "
             "search_path of CRONIUM_DATABASE_URL as it was where the backup was made. Nothing was changed."
         )
+    refuse_newer_database()
+    own = _own_tables()
+    if taken := sorted(set(listed) & _relations() - set(own)):
+        raise BackupError(
+            f"The schema {schema} has tables that are not Cronium's under names that the backup holds: "
+            f"{', '.join(taken[:5])}. Restore into an empty database or schema. Nothing was changed."
+        )
+    if own:
+        _try_to_drop(own)
+
+
+def _try_to_drop(tables: Sequence[str]) -> None:
+    """In a transaction that is rolled back. Raises BackupError, such as where a view of others reads a table."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '10s'")
+            cursor.execute(_drop(tables))
+            transaction.set_rollback(True)
+    except DatabaseError as error:
+        diagnosis = getattr(error.__cause__, "diag", None)
+        detail = (getattr(diagnosis, "message_detail", None) or "").replace("\n", "; ")
+        words = getattr(diagnosis, "message_primary", None) or str(error)
+        raise BackupError(
+            f"Cronium's tables can't be replaced: {words}{f' ({detail})' if detail else ''}. Nothing was changed."
+        ) from error
+
+
+def _relations() -> set[str]:
+    """All names of tables, views, sequences and indexes in the connection's schema."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [_schema()])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _own_tables() -> list[str]:
+    """Cronium's tables in the connection's schema; others in it are never touched."""
+    there = _relations()
+    return sorted(list_made_tables(migrations()) & there) if APPLIED in there else []
+
+
+def _quote(tables: Sequence[str]) -> list[str]:
+    schema = _schema()
+    return [f'"{schema}"."{name}"' for name in tables]
+
+
+def _drop(tables: Sequence[str]) -> str:
+    """Without CASCADE: a view or key of others that needs a table makes it fail."""
+    return f"DROP TABLE {', '.join(_quote(tables))};\n" if tables else ""
 
 
 def _schema() -> str:
@@ -82,7 +130,7 @@ def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
 
 
 def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
-    """All in one transaction: the tables that are there go, those of the dump come, and what must end ends."""
+    """All in one transaction: Cronium's tables that are there go, those of the dump come, and what must end ends."""
     schema = _schema()
     script = dumped.with_suffix(".sql")
     _run(
@@ -96,7 +144,7 @@ def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
     )
     whole = dumped.with_suffix(".whole.sql")
     with whole.open("wb") as target:
-        target.write(_DROP_ALL.replace("SCHEMA", schema).encode())
+        target.write(_drop(_own_tables()).encode())
         with script.open("rb") as source:
             shutil.copyfileobj(source, target)
         target.write("".join(f"{statement};\n" for statement in (f"SET search_path = {schema}", *statements)).encode())

@@ -1,14 +1,19 @@
 """A restore drill: beside the original, which goes on with its runs on the same engine; and on PostgreSQL."""
 
+import json
 import os
 import shutil
+import subprocess
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from cronium_admin.backup import bundle
 from tests.engine.conftest import running
 from tests.engine.scaled import DATABASE, KEYS, new_database, url_of
 from tests.engine.server import GATE, Server, environment, manage
@@ -109,6 +114,64 @@ def test_the_schema_of_the_databases_url_is_saved_and_restored(tmp_path: Path) -
             assert database.execute("SELECT count(*) FROM public.of_others").fetchall() == [(0,)]
 
 
+@pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+def test_tables_of_others_in_the_schema_are_neither_saved_nor_dropped(tmp_path: Path) -> None:
+    with new_database() as first, new_database() as second:
+        for name in (first, second):
+            with psycopg.connect(url_of(name), autocommit=True) as database:
+                database.execute("CREATE TABLE of_others (n integer)")
+                database.execute("CREATE TABLE jobs_archive AS SELECT 1 AS n")  # a name such as Cronium's own
+        original = environment(tmp_path / "a", CRONIUM_DATABASE_URL=url_of(first), **KEYS)
+        copy = environment(tmp_path / "b", CRONIUM_DATABASE_URL=url_of(second), **KEYS)
+        saved = tmp_path / "saved"
+        manage(original, "migrate", "-v", "0")
+        manage(original, "bootstrap")
+        manage(original, "backup", str(saved))
+        for arguments in (["restore"], ["restore", "--replace"]):
+            with psycopg.connect(url_of(second), autocommit=True) as database:
+                database.execute("INSERT INTO of_others VALUES (1)")
+            manage(copy, *arguments, str(saved))
+        with psycopg.connect(url_of(second), autocommit=True) as database:
+            assert database.execute("SELECT count(*) FROM of_others").fetchall() == [(2,)]
+            assert database.execute("SELECT n FROM jobs_archive").fetchall() == [(1,)]
+            assert _columns(database) == _columns_of(url_of(first)), "all of Cronium's tables came"
+            database.execute("CREATE VIEW of_people AS SELECT username FROM access_user")
+        assert "view of_people depends on table access_user" in _refused(copy, "--replace", str(saved))
+        with psycopg.connect(url_of(second), autocommit=True) as database:
+            assert database.execute("SELECT username FROM of_people").fetchall() == [("admin",)]
+            database.execute("DROP VIEW of_people")
+        assert not (tmp_path / "b" / "restore.pending").exists()
+        _write_whole_dump(url_of(first), saved)
+        assert "not Cronium's under names that the backup holds: jobs_archive, of_others" in _refused(
+            copy, "--replace", str(saved)
+        )
+        manage(copy, "shell", "-v0", "-c", _NEWER)
+        assert "(it has runs.9999_later)" in _refused(copy, "--replace", str(saved))
+
+
+def _columns(database: Any) -> list[Any]:
+    query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+    return list(database.execute(query).fetchall())
+
+
+def _columns_of(url: str) -> list[Any]:
+    with psycopg.connect(url) as database:
+        return _columns(database)
+
+
+def _write_whole_dump(url: str, to: Path) -> None:
+    """A backup that holds all tables of the schema, as earlier versions made it."""
+    dumped = to.with_suffix(".dump")
+    subprocess.run(["pg_dump", "--format=custom", f"--file={dumped}", f"--dbname={url}"], check=True)
+    with tarfile.open(to) as tar:
+        facts = json.loads(tar.extractfile("manifest.json").read())  # type: ignore[union-attr]
+    bundle.write(to, {key: facts[key] for key in ("version", "vendor", "made_at", "migrations")}, {"database": dumped})
+
+
+_NEWER = """
+from django.db.migrations.recorder import MigrationRecorder
+MigrationRecorder.Migration.objects.create(app="runs", name="9999_later")
+"""
 _LIVE = """
 from cronium_admin.hosts.instance import instance
 from cronium_admin.jobs.models import Job
@@ -120,7 +183,7 @@ instance()
 """
 
 
-def _refused(env: dict[str, str], path: str) -> str:
+def _refused(env: dict[str, str], *arguments: str) -> str:
     with pytest.raises(AssertionError) as refused:
-        manage(env, "restore", path)
+        manage(env, "restore", *arguments)
     return str(refused.value)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from cronium_admin.backup.own_tables import list_made_tables
+
 ROOT = Path(__file__).parents[2]
 SEED = """
 from cronium_admin.access.models import User
@@ -135,6 +137,14 @@ def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path
     for name in ("cronium.sqlite3", "secret_key", "encryption_key", "instance_id"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     manage(tmp_path, "migrate", "--check")
+
+
+def test_the_tables_of_all_migrations_are_all_tables(original: Path) -> None:
+    applied = [f"{app}.{name}" for app, name in rows(original, "SELECT app, name FROM django_migrations")]
+    tables = rows(original, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    assert list_made_tables(applied) == {name for (name,) in tables}
+    assert list_made_tables(["jobs.0001_initial", "later.0001_initial"]) >= {"jobs_job", "django_migrations"}
+    assert "runs_run" not in list_made_tables(["jobs.0001_initial"])
 
 
 def test_taken_over_it_is_the_original_again(original: Path, saved: Path, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Which tables of a PostgreSQL schema are Cronium's: another program's tables may stand beside them."""
+
+from collections.abc import Iterable
+
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from cronium_admin.backup.errors import BackupError
+from cronium_admin.hosts.preflight import find_newer_migrations
+
+APPLIED = MigrationRecorder.Migration._meta.db_table  # Django's own table
+
+
+def list_made_tables(applied: Iterable[str]) -> set[str]:
+    """The tables that these migrations, as app.name, leave behind."""
+    # Without replacements the graph also knows each migration that a squashed one replaced.
+    loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
+    named = {(app, name) for app, _, name in (migration.partition(".") for migration in applied)}
+    nodes = sorted(named & set(loader.graph.nodes))
+    models = loader.project_state(nodes).apps.get_models(include_auto_created=True) if nodes else []
+    return {model._meta.db_table for model in models if model._meta.managed} | {APPLIED}
+
+
+def refuse_newer_database() -> None:
+    """Raises BackupError where a newer Cronium made tables of which this version does not know."""
+    if newer := find_newer_migrations(MigrationExecutor(connection)):
+        raise BackupError(
+            f"The database is of a newer Cronium (it has {newer[-1]}): this version does not know all of its tables. "
+            "Back it up with that version. To go back to this version, create an empty database or schema, name it in "
+            "CRONIUM_DATABASE_URL, and restore there."
+        )
