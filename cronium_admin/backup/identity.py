@@ -77,7 +77,7 @@ def take_new_identity() -> tuple[str, int]:
     """
     with hold_data_folder("give it a new identity"):
         if connection.vendor != "sqlite":
-            _refuse_live_hosts()
+            refuse_live_hosts("A copied database needs its new identity before its first worker starts.")
         identity, ended = make_identity(), 0
         with transaction.atomic(), connection.cursor() as cursor:
             for statement in settle_copy(identity, COPIED):
@@ -100,12 +100,12 @@ def take_over() -> None:
         bind(settings.DATA_DIR)
 
 
-def _refuse_live_hosts() -> None:
+def refuse_live_hosts(advice: str = "") -> None:
+    """Raises BackupError while a worker on any machine holds the lease of its host in this database."""
     names = list(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
     if names:
         raise BackupError(
-            f"Workers use this database: {', '.join(names[:5])}. Stop them, wait 20 seconds, then try again. A copied "
-            "database needs its new identity before its first worker starts."
+            f"Workers use this database: {', '.join(names[:5])}. Stop them, wait 20 seconds, then try again. {advice}"
         )
 
 

@@ -23,9 +23,10 @@ from django.db.migrations.loader import MigrationLoader
 from cronium_admin.backup import bundle, databases
 from cronium_admin.backup.create import DATABASE, KEYS
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, settle_copy
+from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, refuse_live_hosts, settle_copy
 from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts.instance import IDENTITY, bind
+from cronium_admin.hosts.models import Host
 
 PENDING = "restore.pending"
 
@@ -34,6 +35,7 @@ def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> di
     """Put the backup in the place of this installation; its manifest. Raises BackupError, and then nothing has changed,
     unless it says that the restoration is to be finished."""
     _refuse_pending()
+    _refuse_workers()
     if not replace and not databases.is_empty():
         raise BackupError(
             "This installation is not empty: it has people, jobs or runs. Choose another CRONIUM_DATA_DIR or database, "
@@ -57,6 +59,12 @@ def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> di
 def _refuse_pending() -> None:
     if (settings.DATA_DIR / PENDING).exists():
         raise BackupError("A restoration was interrupted here. Run `manage.py restore --finish` first.")
+
+
+def _refuse_workers() -> None:
+    """Workers on other machines share a PostgreSQL database; this data folder's locks do not show them."""
+    if connection.vendor == "postgresql" and Host._meta.db_table in connection.introspection.table_names():
+        refuse_live_hosts()
 
 
 def _check(manifest: dict[str, Any], staged: Path) -> None:
@@ -125,6 +133,7 @@ def finish() -> bool:
     if connection.vendor == "sqlite":
         targets[DATABASE] = Path(str(connection.settings_dict["NAME"]))
     elif (staged / DATABASE).exists():
+        _refuse_workers()
         databases.restore_postgres(staged / DATABASE, json.loads((staged / "settle.json").read_text()))
     for name, target in targets.items():
         if not (staged / name).exists():

@@ -149,6 +149,23 @@ def test_tables_of_others_in_the_schema_are_neither_saved_nor_dropped(tmp_path: 
         assert "(it has runs.9999_later)" in _refused(copy, "--replace", str(saved))
 
 
+@pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
+def test_live_workers_of_the_database_are_not_restored_under(tmp_path: Path) -> None:
+    with new_database() as name:
+        env = environment(tmp_path / "a", CRONIUM_DATABASE_URL=url_of(name), **KEYS)
+        elsewhere = environment(tmp_path / "b", CRONIUM_DATABASE_URL=url_of(name), **KEYS)
+        saved = tmp_path / "saved"
+        manage(env, "migrate", "-v", "0")
+        manage(env, "bootstrap")
+        manage(env, "backup", str(saved))
+        manage(env, "shell", "-v0", "-c", _LEASE)
+        assert "Workers use this database: far." in _refused(elsewhere, "--replace", str(saved))
+        with psycopg.connect(url_of(name), autocommit=True) as database:
+            assert database.execute("SELECT owner FROM hosts_host").fetchall() == [("x",)]
+            database.execute("UPDATE hosts_host SET lease_expires_at = now() - interval '1 second'")
+        manage(elsewhere, "restore", "--replace", str(saved))
+
+
 def _columns(database: Any) -> list[Any]:
     query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
     return list(database.execute(query).fetchall())
@@ -171,6 +188,12 @@ def _write_whole_dump(url: str, to: Path) -> None:
 _NEWER = """
 from django.db.migrations.recorder import MigrationRecorder
 MigrationRecorder.Migration.objects.create(app="runs", name="9999_later")
+"""
+_LEASE = """
+from datetime import timedelta
+from cronium_admin.database_clock import Now
+from cronium_admin.hosts.models import Host
+Host.objects.create(name="far", owner="x", lease_expires_at=Now() + timedelta(seconds=60))
 """
 _LIVE = """
 from cronium_admin.hosts.instance import instance
