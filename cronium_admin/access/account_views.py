@@ -3,7 +3,7 @@
 from math import ceil
 
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -22,10 +22,13 @@ from cronium_admin.access.service import working_tokens
 @never_cache
 @needs(May.SEE)
 def account(request: HttpRequest) -> HttpResponse:
-    user = user_of(request)
+    user, sign_ins = user_of(request), list(sessions.of_person(user_of(request)))
+    own = request.session.get(sessions.KEY)
+    if own not in [sign_in.pk for sign_in in sign_ins]:
+        return _sign_out(request)
     context = {
-        "sign_ins": list(sessions.of_person(user)),
-        "own": request.session.get(sessions.KEY),
+        "sign_ins": sign_ins,
+        "own": own,
         "token_count": working_tokens(user).count(),
         "duty": DUTIES[Role(user.role)],
         "nav": "account",
@@ -82,3 +85,9 @@ def end_one(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         messages.error(request, "This session has ended already.")
     return redirect("account:page")
+
+
+def _sign_out(request: HttpRequest) -> HttpResponse:
+    """The session has ended since the request began."""
+    logout(request)
+    return redirect("sign-in")

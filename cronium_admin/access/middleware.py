@@ -27,8 +27,8 @@ class SignedIn(MiddlewareMixin):
             logout(request)
         elif sessions.KEY not in request.session:
             sessions.begin(request, request.user)
-        else:
-            sessions.note_seen(request.session)
+        elif not sessions.note_seen(request.session):
+            logout(request)
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
-from cronium_admin.database_clock import Now
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.db_outage import is_outage
 
 
@@ -38,6 +38,13 @@ class SessionStore(DatabaseStore):
 
     async def _aget_session_from_db(self) -> Any:
         return await sync_to_async(self._get_session_from_db)()
+
+    def get_expiry_age(self, **facts: Any) -> int:
+        """Seconds until a fixed end by the database's clock, which also set that end."""
+        return super().get_expiry_age(**{"modification": database_now(), **facts})
+
+    async def aget_expiry_age(self, **facts: Any) -> int:
+        return await sync_to_async(self.get_expiry_age)(**facts)
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -13,7 +13,7 @@ from django.db.models.expressions import CombinedExpression
 from django.http import HttpRequest
 
 from cronium_admin.access.models import SignIn, User
-from cronium_admin.database_clock import Now
+from cronium_admin.database_clock import Now, database_now
 from cronium_admin.db_outage import outages
 
 KEY = "sign_in"  # the session's entry with the row's key
@@ -50,10 +50,12 @@ def describe_device(user_agent: str) -> str:
 
 
 def begin(request: HttpRequest, user: User) -> None:
-    """Note a sign-in, and forget the person's that have expired."""
+    """Note a sign-in, and forget the person's that have expired. The session ends with its row, however it is used."""
     SignIn.objects.filter(user=user, created_at__lt=_oldest()).delete()
     row = SignIn.objects.create(user=user, device=describe_device(request.headers.get("User-Agent", "")))
     request.session[KEY] = row.pk
+    # A session without a fixed end is prolonged by every change of what it holds.
+    request.session.set_expiry(database_now() + timedelta(seconds=settings.SESSION_COOKIE_AGE))
     _note(row.pk)
 
 
@@ -70,13 +72,15 @@ def is_ended(session: SessionBase, user: User) -> bool:
     return session.get(KEY) in user.ended_sign_ins
 
 
-def note_seen(session: SessionBase) -> None:
-    """Write when the session was used last, once a minute at most."""
+def note_seen(session: SessionBase) -> bool:
+    """Write when the session was used last, once a minute at most; False when its sign-in is listed no more."""
     key = session.get(KEY)
     if key is not None and time.monotonic() - _noted.get(key, -NOTED_EVERY_SECONDS) >= NOTED_EVERY_SECONDS:
-        _note(key)
         with outages.tolerate("noting when a session was used"):
-            SignIn.objects.filter(pk=key).update(seen_at=Now())
+            if not SignIn.objects.filter(pk=key, created_at__gte=_oldest()).update(seen_at=Now()):
+                return False
+        _note(key)
+    return True
 
 
 def of_person(user: User) -> QuerySet[SignIn]:

@@ -1,12 +1,18 @@
 """What is stored of a session signs nobody in."""
 
+from datetime import timedelta
+
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.access import sessions
+from cronium_admin.access.models import SignIn, User
 from cronium_admin.access.session_store import SessionStore
+from cronium_admin.database_clock import Now, database_now
+from cronium_admin.logs.pace import Pace
+from cronium_admin.retention.rows import remove_sessions
 
 COOKIE = settings.SESSION_COOKIE_NAME
 
@@ -63,3 +69,37 @@ def test_a_new_key_leaves_no_row_of_the_old_one(signed_in: Client) -> None:
     assert Session.objects.count() == 1
     assert not store.exists(old or "")
     assert store.exists(store.session_key or "")
+
+
+class TestTheEnd:
+    """A session ends a fixed time after the sign-in, and as long as it lasts it is on its person's list."""
+
+    def test_no_use_of_it_moves_it(self, signed_in: Client) -> None:
+        end = Session.objects.get().expire_date
+        assert abs(end - database_now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)) < timedelta(seconds=30)
+        store = SessionStore(signed_in.cookies[COOKIE].value)
+        soon = database_now() + timedelta(minutes=5)
+        store.set_expiry(soon)  # as if the sign-in were older
+        store.save()
+        assert signed_in.post("/access/", {"name": "laptop", "expires": "7d"}).status_code == 302
+        assert signed_in.post("/account/sessions/").status_code == 302  # this one goes on, under a new key
+        assert abs(Session.objects.get().expire_date - soon) < timedelta(seconds=5)
+        assert int(signed_in.cookies[COOKIE]["max-age"]) <= 300
+        assert signed_in.get("/api/v1/me").json()["expires_at"][:16] == f"{soon:%Y-%m-%dT%H:%M}"
+
+    @pytest.mark.parametrize("is_swept", [True, False])
+    def test_one_that_is_on_no_list_is_over(self, signed_in: Client, is_swept: bool) -> None:
+        """As of sessions that were made before they had a fixed end."""
+        signed_in.post("/access/", {"name": "laptop", "expires": "7d"})
+        SignIn.objects.update(created_at=Now() - timedelta(days=15))
+        if is_swept:
+            list(remove_sessions(Pace()))
+        if not is_swept:
+            sessions._noted.clear()  # a minute later
+            assert signed_in.get("/jobs/").status_code == 302
+        assert signed_in.get("/account/")["Location"].startswith("/sign-in/")
+        assert signed_in.get("/api/v1/me").status_code == 401
+        assert not Session.objects.exists()
+
+    def test_all_others_can_be_ended_where_no_other_is_listed(self, signed_in: Client) -> None:
+        assert 'action="/account/sessions/"' in signed_in.get("/account/").content.decode()
