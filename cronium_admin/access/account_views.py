@@ -53,14 +53,17 @@ def password(request: HttpRequest) -> HttpResponse:
             page["Retry-After"] = str(wait)
             return page
         try:
-            people.change_own_password(user, form.cleaned_data["current"], form.cleaned_data["password"])
+            people.change_own_password(
+                user, request.session, form.cleaned_data["current"], form.cleaned_data["password"]
+            )
+        except sessions.SessionEnded:
+            return _sign_out(request)
         except ValidationError as error:
             form.add_error(None, error)
             if "current" not in form.errors:
                 throttle.forget_of(user)
         else:
             throttle.forget_of(user)
-            sessions.end_others(user, request.session)
             update_session_auth_hash(request, user)
             messages.success(request, "Your password is changed. All other sessions of yours have ended.")
             return redirect("account:page")
@@ -71,7 +74,10 @@ def password(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def end_others(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
-    count = sessions.end_others(user, request.session)
+    try:
+        count = sessions.end_others(user, request.session)
+    except sessions.SessionEnded:
+        return _sign_out(request)
     update_session_auth_hash(request, user)
     messages.success(request, f"{count} other session{'' if count == 1 else 's'} ended.")
     return redirect("account:page")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -63,6 +64,17 @@ class User(AbstractUser, Edited):
         if update_fields is not None and "role" in update_fields:
             update_fields = {*update_fields, "is_staff", "is_superuser"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """As Django's, but a digest of an older kind is replaced only while it is the stored one."""
+        checked = self.password
+
+        def replace(password: str) -> None:
+            self.set_password(password)
+            self._password = None
+            User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
+
+        return check_password(raw_password, self.password, replace)
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """What a session must match: Django's digest of the password, and the epoch once sessions were ended."""

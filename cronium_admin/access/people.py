@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
@@ -180,16 +181,24 @@ def delete_person(by: User, person: User, version: int | None = None) -> None:
     log.info("%s deleted %s", by.get_username(), person.get_username())
 
 
-def change_own_password(user: User, current: str, new: str) -> None:
-    """ValidationError by field. The caller renews their session's hash: all others end."""
+def change_own_password(user: User, session: SessionBase, current: str, new: str) -> None:
+    """Also end all other sessions. ValidationError by field. The caller renews the hash of `session`.
+
+    Raises SessionEnded, and changes nothing, when the session was ended or the password replaced in the meantime.
+    """
     if not user.check_password(current):
         raise ValidationError({"current": "This is not your present password."})
     if new == current:
         raise ValidationError({"password": "Choose another one than the present password."})
     passwords.check(new, user)
+    checked = user.password
     user.set_password(new)
+    with transaction.atomic():
+        stored = User.objects.filter(pk=user.pk, password=checked)
+        if not stored.update(password=user.password, must_change_password=False):
+            raise sessions.SessionEnded
+        sessions.end_others(user, session)
     user.must_change_password = False
-    user.save(update_fields=["password", "must_change_password"])
     log.info("%s changed their own password", user.get_username())
 
 

@@ -40,6 +40,10 @@ _BROWSERS = (
 )
 
 
+class SessionEnded(Exception):
+    """The session that asks was ended by its person or an administrator since the request began."""
+
+
 def describe_device(user_agent: str) -> str:
     """A browser's header in words, such as "Firefox on Linux"; what is not known is cut short and shown as it is."""
     browser = next((word for sign, word in _BROWSERS if sign in user_agent), "")
@@ -97,20 +101,27 @@ def end_all(user: User) -> None:
 
 
 def end_others(user: User, session: SessionBase) -> int:
-    """End every session of `user` but this one; how many there were. The caller renews this session's hash."""
+    """End every session of `user` but this one; how many there were. The caller renews this session's hash.
+
+    Raises SessionEnded, and changes nothing, when this one was ended since the request began.
+    """
     key = session.get(KEY, 0)
     with transaction.atomic():
+        _lock(user)
+        if not of_person(user).filter(pk=key).exists():
+            raise SessionEnded
         User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
         others = of_person(user).exclude(pk=key).count()
         SignIn.objects.filter(user=user).exclude(pk=key).delete()
-    user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
+        # Under the lock: with a later epoch this session would outlive the act that made it.
+        user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
     return others
 
 
 def end_one(user: User, key: int) -> bool:
     """End one session of `user`; False where there is none with this key."""
     with transaction.atomic():
-        ended = list(User.objects.select_for_update().values_list("ended_sign_ins", flat=True).get(pk=user.pk))
+        ended = _lock(user)
         if not SignIn.objects.filter(user=user, pk=key).delete()[0]:
             return False
         if len(ended) < MAX_ENDED:
@@ -118,6 +129,12 @@ def end_one(user: User, key: int) -> bool:
             return True
     end_all(user)
     return True
+
+
+def _lock(user: User) -> list[int]:
+    """Whoever ends sessions of `user` waits for the others; the keys that were ended one by one."""
+    rows = User.objects.select_for_update().filter(pk=user.pk)
+    return list(rows.values_list("ended_sign_ins", flat=True).first() or [])
 
 
 def _note(key: int) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from django.contrib import admin as office
 from django.contrib.auth import authenticate
+from django.core.cache import caches
 from django.db import connections
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from cronium_admin.access import account_views, sessions, standing
 from cronium_admin.access import people as service
-from cronium_admin.access import sessions, standing
 from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.roles import May, Role
 from cronium_admin.errors import Refused
@@ -338,6 +339,87 @@ class TestAccount:
     )
     def test_a_device_in_words(self, agent: str, words: str) -> None:
         assert sessions.describe_device(agent) == words
+
+
+class TestEndedMeanwhile:
+    """An administrator or the person ends a session while a request of it is under way."""
+
+    def _act(self, page: Client, act: str) -> Any:
+        typed = {"current": "the first one 1", "password": GOOD, "again": GOOD}
+        return page.post(*{"end others": ("/account/sessions/",), "password": ("/account/password/", typed)}[act])
+
+    @pytest.fixture
+    def person(self, people: dict[str, User]) -> User:
+        caches["throttle"].clear()
+        people["viewer"].set_password("the first one 1")
+        people["viewer"].save()
+        return people["viewer"]
+
+    @pytest.mark.parametrize("act", ["end others", "password"])
+    @pytest.mark.parametrize("ending", ["by an administrator", "by the person", "one by one", "reset", "switched off"])
+    def test_it_stays_ended_and_changes_nothing(
+        self, people: dict[str, User], person: User, monkeypatch: Any, act: str, ending: str
+    ) -> None:
+        thief, own = browser(person), browser(person)
+        stolen, key = thief.session.session_key, thief.session[sessions.KEY]
+        ends: dict[str, Callable[[], Any]] = {
+            "by an administrator": lambda: service.end_sessions(people["admin"], fresh()),
+            "by the person": lambda: own.post("/account/sessions/"),
+            "one by one": lambda: own.post(f"/account/sessions/{key}/"),
+            "reset": lambda: service.reset_password(people["admin"], fresh(), "another good 42"),
+            "switched off": lambda: service.change_person(people["admin"], fresh(), is_active=False),
+        }
+
+        def fresh() -> User:
+            return User.objects.get(pk=person.pk)
+
+        def user_of(request: Any) -> User:
+            """The person as they were read before."""
+            user: User = request.user
+            user.get_username()
+            monkeypatch.undo()
+            ends[ending]()
+            return user
+
+        monkeypatch.setattr(account_views, "user_of", user_of)
+        assert self._act(thief, act)["Location"] == "/sign-in/"
+        assert thief.get("/account/").status_code == 302
+        assert not standing.of_session(stolen, May.SEE)()
+        assert not fresh().check_password(GOOD)
+        assert fresh().check_password("another good 42") == (ending == "reset")
+        if ending in ("by the person", "one by one"):
+            assert own.get("/account/").status_code == 200
+            assert SignIn.objects.filter(user=person).count() == 1
+
+    def test_a_password_that_was_reset_during_the_change_stays(
+        self, people: dict[str, User], person: User, monkeypatch: Any
+    ) -> None:
+        page = browser(person)
+
+        def check(user: User, password: str) -> bool:
+            monkeypatch.undo()
+            is_right = user.check_password(password)
+            service.reset_password(people["admin"], User.objects.get(pk=person.pk), "another good 42")
+            return is_right
+
+        monkeypatch.setattr(User, "check_password", check)
+        assert self._act(page, "password")["Location"] == "/sign-in/"
+        stored = User.objects.get(pk=person.pk)
+        assert (stored.check_password("another good 42"), stored.must_change_password) == (True, True)
+
+    def test_a_newer_kind_of_digest_replaces_the_checked_password_alone(
+        self, people: dict[str, User], person: User, settings: Any
+    ) -> None:
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher", *settings.PASSWORD_HASHERS]
+        stale = User.objects.get(pk=person.pk)
+        service.reset_password(people["admin"], User.objects.get(pk=person.pk), "another good 42")
+        assert stale.check_password("the first one 1")
+        assert User.objects.get(pk=person.pk).check_password("another good 42")
+        settings.PASSWORD_HASHERS = settings.PASSWORD_HASHERS[::-1]
+        fresh = User.objects.get(pk=person.pk)
+        assert fresh.check_password("another good 42")
+        assert User.objects.get(pk=person.pk).password == fresh.password
+        assert fresh.password.startswith("md5$")
 
 
 class TestBackOffice:
