@@ -86,7 +86,16 @@ def end_others(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs(May.SEE)
 def end_one(request: HttpRequest, pk: int) -> HttpResponse:
-    if sessions.end_one(user_of(request), pk):
+    user = user_of(request)
+    epoch = user.session_epoch
+    try:
+        has_ended = sessions.end_one(user, pk, request.session)
+    except sessions.SessionEnded:
+        return _sign_out(request)
+    if user.session_epoch != epoch and pk != request.session.get(sessions.KEY):
+        update_session_auth_hash(request, user)
+        messages.success(request, "The session has ended, and all your other sessions: you have ended very many.")
+    elif has_ended:
         messages.success(request, "The session has ended.")
     else:
         messages.error(request, "This session has ended already.")

@@ -118,16 +118,22 @@ def end_others(user: User, session: SessionBase) -> int:
     return others
 
 
-def end_one(user: User, key: int) -> bool:
-    """End one session of `user`; False where there is none with this key."""
+def end_one(user: User, key: int, own: SessionBase | None = None) -> bool:
+    """End one session of `user`; False where there is none with this key.
+
+    After MAX_ENDED of them all sessions but `own` end: the caller renews its hash, and gets SessionEnded as of
+    `end_others`.
+    """
     with transaction.atomic():
         ended = _lock(user)
         if not SignIn.objects.filter(user=user, pk=key).delete()[0]:
             return False
         if len(ended) < MAX_ENDED:
             User.objects.filter(pk=user.pk).update(ended_sign_ins=[*ended, key])
-            return True
-    end_all(user)
+        elif own is None or own.get(KEY) == key:
+            end_all(user)
+        else:
+            end_others(user, own)
     return True
 
 

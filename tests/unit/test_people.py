@@ -321,6 +321,24 @@ class TestAccount:
             sessions.end_one(User.objects.get(username="viewer"), row.pk)
         assert [page.get("/jobs/").status_code for page in pages[:3]] == [302] * 3
 
+    def test_very_many_ended_one_by_one_leave_this_one(self, people: dict[str, User], monkeypatch: Any) -> None:
+        monkeypatch.setattr(sessions, "MAX_ENDED", 2)
+        own, *pages = (browser(people["viewer"]) for _ in range(5))
+        for page in pages[:3]:
+            key = page.session[sessions.KEY]
+            answer = own.post(f"/account/sessions/{key}/", follow=True)
+            assert answer.redirect_chain == [("/account/", 302)]
+        assert "and all your other sessions" in answer.content.decode()
+        assert [page.get("/jobs/").status_code for page in pages] == [302] * 4
+        assert own.get("/jobs/").status_code == 200
+        assert User.objects.get(username="viewer").ended_sign_ins == []
+
+    def test_the_last_of_very_many_may_be_this_one(self, people: dict[str, User], monkeypatch: Any) -> None:
+        monkeypatch.setattr(sessions, "MAX_ENDED", 0)
+        own = browser(people["viewer"])
+        own.post(f"/account/sessions/{own.session[sessions.KEY]}/")
+        assert own.get("/jobs/").status_code == 302
+
     def test_signing_out_forgets_the_sign_in(self, people: dict[str, User]) -> None:
         page = browser(people["viewer"])
         assert SignIn.objects.filter(user=people["viewer"]).count() == 1
