@@ -1,10 +1,13 @@
 """The routes under /images."""
 
+from typing import Annotated
+
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
@@ -43,9 +46,11 @@ def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
     auth=needs(May.ADMIN),
     summary="Remove a language's override",
 )
-def delete_image(request: HttpRequest, language: str) -> HttpResponse:
+def delete_image(
+    request: HttpRequest, language: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
     """Done as well when there was none."""
-    clear_override(known_language(language), caller(request))
+    clear_override(known_language(language), caller(request), version)
     return HttpResponse(status=204)
 
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from cronium_admin.access.models import User
-from cronium_admin.edits import check_version, write_edit
+from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
@@ -92,7 +92,8 @@ def _write(language: Language, reference: str, by: User | None, version: int | N
             stored, is_new = rows.get_or_create(language=language.value, defaults=made)
             if is_new:
                 return True
-        check_version(stored, version)
+        check = check_version if reference else check_deletion
+        check(stored, version)
         if stored.reference == reference:
             return False
         write_edit(stored, {"reference": reference}, by)

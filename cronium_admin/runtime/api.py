@@ -1,10 +1,13 @@
 """The routes under /variables: `scope` is a job's slug, or `shared` for those of all jobs."""
 
+from typing import Annotated
+
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
+from cronium_admin.edits import DELETED_VERSION
 from cronium_admin.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.paging import cursor, read_cursor
 from cronium_admin.runtime import variables
@@ -54,9 +57,14 @@ def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) 
 @router.delete(
     "/{scope}/{name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a variable"
 )
-def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+def delete_variable(
+    request: HttpRequest,
+    scope: str,
+    name: str,
+    version: Annotated[int | None, Query(description=DELETED_VERSION)] = None,
+) -> HttpResponse:
     """Its history stays."""
-    if not variables.delete(place_at(scope, name), Author(user=caller(request))):
+    if not variables.delete(place_at(scope, name), Author(user=caller(request)), version):
         raise _missing(scope, name)
     return HttpResponse(status=204)
 

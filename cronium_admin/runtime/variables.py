@@ -198,7 +198,7 @@ def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: in
         if kind is Kind.DELETE and row.text is None:
             raise _NothingThere
         if expected is not None and expected != (0 if row.text is None else row.version):
-            raise _changed_meanwhile(row)
+            raise _changed_meanwhile(row, kind)
         row.text = to_text(row.text)
         row.version += 1
         row.changed_at, row.changed_by, row.changed_run = database_now(), author.label, author.run
@@ -207,12 +207,13 @@ def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: in
     return row
 
 
-def _changed_meanwhile(row: Variable) -> Refused:
+def _changed_meanwhile(row: Variable, kind: Kind) -> Refused:
     if not row.version:
         text = "There is no such variable any more. Your change was not saved. Save it as a new one, with version 0."
     else:
         did = "deleted it" if row.text is None else f"saved version {row.version}"
-        text = f"{row.changed_by} {did} at {utc(row.changed_at)}. Your change was not saved. Look at it, then decide."
+        kept = "Nothing was deleted." if kind is Kind.DELETE else "Your change was not saved."
+        text = f"{row.changed_by} {did} at {utc(row.changed_at)}. {kept} Look at it, then decide."
     return Refused(409, "changed_meanwhile", text, {"version": [text]})
 
 

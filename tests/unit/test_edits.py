@@ -173,6 +173,31 @@ class TestRoutes:
         assert _rows() == before
 
 
+# Deletions of what nobody edits: a run, a session.
+NO_VERSION = {"/runs/{ended}", "/runs?job=report", "/people/pat/sessions"}
+DELETIONS = [path for method, path, *_ in ROUTES if method == "DELETE" and path not in NO_VERSION]
+
+
+@pytest.mark.parametrize("path", DELETIONS)
+def test_a_deletion_of_another_version_is_refused(path: str, admin: Api, furnished: Run) -> None:
+    ImageOverride.objects.create(language="python", reference="corp/first:1", version=2)
+    Secret.objects.filter(name="API_KEY").update(encrypted=encrypt("API_KEY", "the first"))
+    counter = "revision" if path.startswith("/jobs") else "version"
+
+    def read() -> Any:
+        return admin.get(path).json() if not path.startswith("/hosts") else admin.get("/hosts").json()["items"][0]
+
+    before = read()
+    for stale in (before[counter] - 1, before[counter] + 1, 2**40):
+        answer = admin.delete(f"{path}?{counter}={stale}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile"), stale
+        assert list(answer.json()["fields"]) == [counter]
+        assert "Nothing was deleted" in answer.json()["detail"]
+        assert read() == before
+    assert admin.delete(f"{path}?{counter}=x").status_code == 422
+    assert admin.delete(f"{path}?{counter}={before[counter]}").status_code == 204
+
+
 class TestDeletedMeanwhile:
     def test_a_profile_that_is_gone_comes_back_as_a_new_one(
         self, stored: Callable[[str], str], browser: Client
