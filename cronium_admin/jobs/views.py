@@ -32,6 +32,7 @@ from cronium_admin.paging import Page, newest_or_first
 from cronium_admin.plain_text import fold
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
+from cronium_admin.profiles.service import profiles_for_launch
 from cronium_admin.secrets.models import Secret
 
 PAGE_SIZE = 50
@@ -80,7 +81,7 @@ def job_page(request: HttpRequest, slug: str) -> HttpResponse:
         "after": request.GET.get("after", "") if not page.is_first else "",
         "image": choice,
         "image_why": RULES[choice.rule],
-        "profiles": Profile.objects.all(),
+        "profiles": profiles_for_launch(job.profile, user_of(request)),
         "bound": BOUNDS["timeout_seconds"],
         "variable_count": job.variables.filter(text__isnull=False).count(),
         "nav": "jobs",

@@ -10,6 +10,7 @@ from django.db.models import Count, ProtectedError, QuerySet
 
 from cronium_admin.access.models import User
 from cronium_admin.access.remade import first_version, retire_version
+from cronium_admin.access.roles import May
 from cronium_admin.edits import check_deletion, check_version, write_edit
 from cronium_admin.errors import Refused
 from cronium_admin.plain_errors import plain_errors
@@ -24,6 +25,11 @@ def profiles_with_use() -> QuerySet[Profile, Any]:
     """All profiles, smallest first, each with `job_count`: how many jobs use it."""
     # Grouping drops the model's own order.
     return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
+
+
+def profiles_for_launch(own: Profile, by: User) -> QuerySet[Profile, Any]:
+    """Those that a launch by `by` may choose for a job with the profile `own`: its runtime isolates the script."""
+    return Profile.objects.all() if by.may(May.EDIT) else Profile.objects.filter(runtime=own.runtime)
 
 
 def find_profile(name: str) -> Profile:

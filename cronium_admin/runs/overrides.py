@@ -12,8 +12,9 @@ from cronium_admin.access.roles import May
 from cronium_admin.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
+from cronium_admin.profiles.models import Profile
 
-IMAGE = "image"
+IMAGE, RUNTIME = "image", "runtime"
 _ENV = "env."
 
 
@@ -38,10 +39,18 @@ class Overrides:
     pids: int | None = None
     log_limit_mb: int | None = None
 
-    def changed_fields(self, job: Job) -> list[str]:
-        """The overrides that decide which code runs: `image` and `env.NAME`, where they differ from the job's own."""
+    def changed_fields(self, job: Job, profile: Profile | None = None) -> list[str]:
+        """The overrides that decide which code runs, or what isolates it, where they differ from the job's own.
+
+        `env.NAME`, `image`, and `runtime` for that of `profile`, which is the one of this launch.
+        """
         names = [f"{_ENV}{name}" for name, value in self.env.items() if job.env.get(name) != value]
-        return sorted(names) + ([IMAGE] if self.image and self.image != job.image else [])
+        has_runtime = profile is not None and profile.runtime != job.profile.runtime
+        return (
+            sorted(names)
+            + ([IMAGE] if self.image and self.image != job.image else [])
+            + ([RUNTIME] if has_runtime else [])
+        )
 
     def digest(self) -> str:
         """SHA-256 of the request in one canonical form: requests that mean the same have the same digest."""
@@ -63,27 +72,39 @@ AS_IT_IS = Overrides()
 def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
     """Refuse (403) `changed` (as `changed_fields` names them) to `by` without the right to edit the job.
 
-    Image and environment decide which code runs with the job's secrets. The job may list names of variables that
-    every launch may set (`launch_env`). With the open network, the right is that to the open network.
+    Image and environment decide which code runs with the job's secrets, and the runtime isolates it. The job may list
+    names of variables that every launch may set (`launch_env`). With the open network, the right is that to the open
+    network.
     """
     listed = {f"{_ENV}{name}" for name in job.launch_env}
     restricted = [name for name in changed if name not in listed]
-    fields = sorted({name.split(".")[0] for name in restricted})
+    # The runtime is chosen by the profile.
+    fields = sorted({name.split(".")[0] if name != RUNTIME else "profile" for name in restricted})
     check_open(job, fields, by)
     if restricted and by is not None and not by.may(May.EDIT):
         text = (
             f"A launch that changes {_named(restricted)} of a job takes the role Editor or higher, because it decides "
-            "which code runs with the job's secrets. Leave it out, ask an editor to change the job, or to list the "
-            "variable's name in the job's launch_env."
+            f"{_why(restricted)}. Leave it out, {_mend(restricted)}."
         )
         raise Refused(403, "forbidden", text, {name: [text] for name in fields})
 
 
+def _why(restricted: list[str]) -> str:
+    reasons = ["which code runs with the job's secrets"] if set(restricted) - {RUNTIME} else []
+    return " and ".join([*reasons, *(["what isolates the script"] if RUNTIME in restricted else [])])
+
+
+def _mend(restricted: list[str]) -> str:
+    if restricted == [RUNTIME]:
+        return "choose a profile with the same runtime, or ask an editor"
+    return "ask an editor to change the job, or to list the variable's name in the job's launch_env"
+
+
 def _named(restricted: list[str]) -> str:
-    variables = [name.removeprefix(_ENV) for name in restricted if name != IMAGE]
+    variables = [name.removeprefix(_ENV) for name in restricted if name.startswith(_ENV)]
     parts = ["the image"] if IMAGE in restricted else []
     if variables:
         more = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
         shown = ", ".join(name[:40] for name in variables[:3])
         parts.append(f"the environment ({shown}{more})")
-    return " and ".join(parts)
+    return " and ".join([*parts, *(["the runtime, by its profile,"] if RUNTIME in restricted else [])])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
@@ -17,7 +17,7 @@ from cronium_admin.jobs.rules import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.overrides import Overrides, check_overrides
+from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import missing
 
 SNAPSHOT = (
@@ -59,7 +59,7 @@ def repeat_of(run: Run, by: User | None) -> Repeat:
     _cut_secrets(repeat, job)
     _cut_network(repeat, job, by)
     _cut_limits(repeat)
-    _take_runtime(repeat)
+    _take_runtime(repeat, job)
     return repeat
 
 
@@ -123,10 +123,17 @@ def _cut_limits(repeat: Repeat) -> None:
             repeat.values[name] = high
 
 
-def _take_runtime(repeat: Repeat) -> None:
-    """The runtime isolates: an administrator who changed it for the profile meant its old runs too."""
-    name = repeat.values["profile_name"]
-    runtime = Profile.objects.filter(name=name).values_list("runtime", flat=True).first()
-    if runtime is not None and runtime != repeat.values["runtime"]:
-        repeat.values["runtime"] = runtime
-        repeat.notes.append(f"With the runtime {runtime or 'that is the default'}, as the profile {name} has it today.")
+def _take_runtime(repeat: Repeat, job: Job | None) -> None:
+    """The runtime isolates: a change of it, for the profile or by another profile of the job, holds for old runs too.
+
+    The job's own profile counts where it names a runtime and the launch chose no other one; else the run's profile.
+    """
+    name, own = repeat.values["profile_name"], job.profile_id if job else 0
+    profiles = list(Profile.objects.filter(Q(name=name) | Q(pk=own)))
+    chosen = RUNTIME in repeat.values["overridden"]
+    counts = [each for each in profiles if each.pk == own and each.runtime and not chosen]
+    for profile in counts or [each for each in profiles if each.name == name]:
+        if profile.runtime != repeat.values["runtime"]:
+            repeat.values["runtime"] = profile.runtime
+            runtime = profile.runtime or "that is the default"
+            repeat.notes.append(f"With the runtime {runtime}, as the profile {profile.name} has it today.")

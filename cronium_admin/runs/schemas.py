@@ -102,7 +102,8 @@ class RunItem(BaseModel):
 class RunOut(RunItem):
     env: list[str] = Field(description="The names of its variables; values are not shown.")
     overridden: list[str] | None = Field(
-        description="What of the job's image and environment its launch changed: image, env.NAME; null: not recorded."
+        description="What its launch changed that decides which code runs or what isolates it: image, env.NAME, "
+        "runtime (by its profile); null: not recorded."
     )
     secrets: list[str] = Field(description="The names of its secrets.")
     egress: list[str] = Field(description="What it may reach, as host:port, with the network egress; else empty.")

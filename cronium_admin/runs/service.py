@@ -35,16 +35,17 @@ def launch(
 ) -> Run:
     """A new queued run of `job`, or the run that the same person made of it with this key and this request before.
 
-    Raises Refused for a disabled job (409), for the key with another request (409), and for another image or
-    environment without the right to it (403); ValidationError, by field, for what is out of bounds.
+    Raises Refused for a disabled job (409), for the key with another request (409), and for another image,
+    environment or runtime without the right to it (403); ValidationError, by field, for what is out of bounds.
     """
-    changed = overrides.changed_fields(job)
+    profile = _chosen_profile(job, overrides.profile)
+    changed = overrides.changed_fields(job, profile)
     check_overrides(job, changed, by)
     receipt = Receipt(idempotency_key, by, overrides.digest()) if idempotency_key else None
     if receipt and (earlier := receipt.find(job)):
         return earlier
     _refuse_disabled(job)
-    snapshot = _snapshot(job, overrides) | {"overridden": changed}
+    snapshot = _snapshot(job, overrides, profile) | {"overridden": changed}
     try:
         return _queue(job, by, snapshot, trigger, receipt)
     except IntegrityError:
@@ -126,16 +127,23 @@ def _refuse_disabled(job: Job) -> None:
         raise Refused(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
 
 
-def _snapshot(job: Job, overrides: Overrides) -> dict[str, Any]:
-    """All that decides the run, checked as a whole: an override may break a bound that the job kept."""
+def _chosen_profile(job: Job, name: str) -> Profile | None:
+    """The job's own where `name` is empty; None when there is none of that name."""
+    if name in ("", job.profile.name):
+        return job.profile
+    return Profile.objects.filter(name=name).first() if "\0" not in name else None
+
+
+def _snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[str, Any]:
+    """All that decides the run, checked as a whole: an override may break a bound that the job kept.
+
+    `profile` is None where the launch names one that is not there.
+    """
     problems: dict[str, list[str]] = {}
-    profile = job.profile
-    if overrides.profile and overrides.profile != profile.name:
-        found = Profile.objects.filter(name=overrides.profile).first()
-        if found is None:
-            known = ", ".join(Profile.objects.values_list("name", flat=True))
-            problems["profile"] = [f"There is no profile {overrides.profile[:40]!r}. There are: {known}."]
-        profile = found or profile
+    if profile is None:
+        known = ", ".join(Profile.objects.values_list("name", flat=True))
+        problems["profile"] = [f"There is no profile {overrides.profile[:40]!r}. There are: {known}."]
+        profile = job.profile
     limits = job.limits if profile is job.profile else profile.limits
     values: dict[str, Any] = {
         "cpu": overrides.cpu if overrides.cpu is not None else limits.cpu,

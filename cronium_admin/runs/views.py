@@ -22,7 +22,7 @@ from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
 from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
-from cronium_admin.profiles.models import Profile
+from cronium_admin.profiles.service import profiles_for_launch
 from cronium_admin.runs import filters, outcome, reasons
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.models import LIVE, Run, Status
@@ -107,8 +107,9 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
             return _launched(request, job, form.overrides())
         except ValidationError as error:
             form.take(error)
-    context = {"job": job, "form": form, "profiles": Profile.objects.all(), "bound": BOUNDS["timeout_seconds"]}
-    return render(request, "runs/launch.html", {**context, "nav": "jobs"}, status=422)
+    profiles = profiles_for_launch(job.profile, user_of(request))
+    context = {"job": job, "form": form, "profiles": profiles, "bound": BOUNDS["timeout_seconds"], "nav": "jobs"}
+    return render(request, "runs/launch.html", context, status=422)
 
 
 @require_POST

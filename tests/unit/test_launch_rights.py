@@ -9,6 +9,7 @@ from django.test import Client
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import Role
 from cronium_admin.jobs.models import Job, Network
+from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
 from cronium_admin.runs.service import launch
@@ -145,6 +146,65 @@ class TestRerun:
         run = launch(job, None)
         Run.objects.update(overridden=None, **changes)
         assert operator.post(f"/runs/{run.pk}/rerun").status_code == status
+
+
+class TestRuntime:
+    """The runtime isolates the script: a profile with another one takes the right to edit."""
+
+    @pytest.fixture(autouse=True)
+    def _isolated(self, job: Job) -> None:
+        Profile.objects.filter(name="large").update(runtime="runsc")
+        Job.objects.update(profile=Profile.objects.get(name="large"))
+
+    @pytest.mark.parametrize("network", ["isolated", "open"])
+    def test_an_operator_changes_it_neither_way(self, operator: Api, network: str) -> None:
+        Job.objects.update(network=network)
+        for own, other in (("large", "small"), ("small", "large")):
+            Job.objects.update(profile=Profile.objects.get(name=own))
+            answer = operator.post("/jobs/report/runs", {"profile": other})
+            assert (answer.status_code, list(answer.json()["fields"])) == (403, ["profile"])
+            assert network == "open" or "choose a profile with the same runtime" in answer.json()["detail"]
+        assert not Run.objects.exists()
+
+    def test_a_profile_with_the_same_one_is_chosen_by_who_may_run(self, operator: Api) -> None:
+        Profile.objects.filter(name="medium").update(runtime="runsc")
+        for name in ("medium", "large"):
+            answer = operator.post("/jobs/report/runs", {"profile": name}).json()
+            assert (answer["runtime"], answer["overridden"]) == ("runsc", [])
+
+    def test_the_page_offers_those_alone(self, people: dict[str, User]) -> None:
+        page = Client()
+        for role, offered in (("operator", False), ("editor", True)):
+            page.force_login(people[role])
+            form = {"with": "yes", "timeout_seconds": "x"}
+            for html in (page.get("/jobs/report/"), page.post("/runs/launch/report/", form)):
+                assert ('<option value="small"' in html.content.decode()) == offered
+        page.force_login(people["operator"])
+        html = page.post("/runs/launch/report/", {"with": "yes", "profile": "small"}, follow=True).content.decode()
+        assert "takes the role Editor" in html
+        assert not Run.objects.exists()
+
+    def test_an_editor_changes_it_and_the_run_says_so(self, operator: Api, editor: Api) -> None:
+        run = editor.post("/jobs/report/runs", {"profile": "small"}).json()
+        assert (run["runtime"], run["overridden"]) == ("", ["runtime"])
+        assert operator.post(f"/runs/{run['id']}/rerun").status_code == 403
+        assert editor.post(f"/runs/{run['id']}/rerun").json()["runtime"] == ""
+
+    def test_an_old_run_gets_the_runtime_that_its_job_has_now(self, operator: Api, job: Job) -> None:
+        Job.objects.update(profile=Profile.objects.get(name="small"))
+        run = launch(Job.objects.get(), None)
+        Job.objects.update(profile=Profile.objects.get(name="large"))
+        again = operator.post(f"/runs/{run.pk}/rerun").json()
+        assert (run.runtime, again["runtime"], again["profile"]) == ("", "runsc", "small")
+        Job.objects.update(profile=Profile.objects.get(name="small"))
+        assert operator.post(f"/runs/{launch_isolated(job).pk}/rerun").json()["runtime"] == "runsc"
+
+
+def launch_isolated(job: Job) -> Run:
+    """A run from when the job had the profile with a runtime."""
+    run = launch(Job.objects.get(pk=job.pk), None)
+    Run.objects.filter(pk=run.pk).update(profile_name="large", runtime="runsc")
+    return run
 
 
 def test_a_repeated_key_asks_for_the_right_of_today(editor: Api, job: Job, people: dict[str, User]) -> None:

@@ -187,12 +187,12 @@ class TestLaunch:
 
 
 class TestRuntime:
-    def test_a_run_asks_for_its_profiles(self, admin: Api, operator: Api, job: Job) -> None:
+    def test_a_run_asks_for_its_profiles(self, admin: Api, editor: Api, operator: Api, job: Job) -> None:
         assert operator.post("/jobs/report/runs").json()["runtime"] == ""
         changed = admin.patch("/profiles/small", {"runtime": "runsc"})
         assert changed.json()["runtime"] == "runsc"
         assert operator.post("/jobs/report/runs").json()["runtime"] == "runsc"
-        other = operator.post("/jobs/report/runs", {"profile": "large"}).json()
+        other = editor.post("/jobs/report/runs", {"profile": "large"}).json()
         assert other["runtime"] == ""
         assert {run["runtime"] for run in operator.get("/runs").json()["items"]} == {"", "runsc"}
 
