@@ -77,6 +77,6 @@ def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
 def remove_job(
     request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETED_VERSION)] = None
 ) -> HttpResponse:
-    """Its ended runs stay. 409 while a run of it waits or runs."""
+    """Its ended runs stay as many days as the job or the settings say. 409 while a run of it waits or runs."""
     delete_job(find_job(slug), revision)
     return HttpResponse(status=204)

@@ -115,7 +115,8 @@ def check_job(job: Job, data: Mapping[str, Any]) -> None:
 
 
 def delete_job(job: Job, revision: int | None = None) -> None:
-    """Delete the job; its ended runs stay readable without it. Refused while a run of it lives.
+    """Delete the job; its ended runs stay readable without it, as many days as the job said. Refused while
+    a run of it lives.
 
     With `revision`, only while that is the job's: else ChangedMeanwhile.
     """
@@ -136,6 +137,8 @@ def delete_job(job: Job, revision: int | None = None) -> None:
             )
         retire_slug(stored.slug, stored.last_run_number)
         retire_version(KIND, stored.slug, stored.revision)
+        if stored.run_keep_days is not None or stored.log_keep_days is not None:
+            stored.runs.update(run_keep_days=stored.run_keep_days, log_keep_days=stored.log_keep_days)
         stored.delete()
 
 

@@ -133,7 +133,10 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
     except Refused as error:
         messages.error(request, error.message)
         return redirect("jobs:edit", slug=slug)
-    messages.success(request, f"The job {job.name} is deleted. Its runs and their logs stay.")
+    messages.success(
+        request,
+        f"The job {job.name} is deleted. Its runs and logs stay for as many days as the job or the settings say.",
+    )
     return redirect("jobs:list")
 
 

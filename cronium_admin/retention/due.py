@@ -1,7 +1,7 @@
 """Which runs retention deletes: those past their age, and those that are not among their job's last. Looks only."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
@@ -24,8 +24,7 @@ class DueRuns:
 def due_runs() -> Iterator[DueRuns]:
     """Each rule of each job. Every query seeks in an index of the job's runs, however long the history is."""
     config = settings.CONFIG
-    if config.run_keep_days:
-        yield _by_age(None, "deleted jobs", config.run_keep_days, "CRONIUM_RUN_KEEP_DAYS")
+    yield from _of_deleted_jobs(config.run_keep_days)
     for pk, slug, days, number in Job.objects.values_list("pk", "slug", "run_keep_days", "run_keep_runs"):
         if keep := config.run_keep_days if days is None else days:
             yield _by_age(pk, slug, keep, "CRONIUM_RUN_KEEP_DAYS" if days is None else "a setting of the job")
@@ -33,6 +32,16 @@ def due_runs() -> Iterator[DueRuns]:
         source = "CRONIUM_RUN_KEEP_RUNS" if number is None else "a setting of the job"
         if keep and (found := _by_number(pk, slug, keep, source)):
             yield found
+
+
+def _of_deleted_jobs(default: int) -> Iterator[DueRuns]:
+    """The retention that a job had of its own goes on for its runs."""
+    own = Run.objects.filter(job__isnull=True, run_keep_days__isnull=False).order_by()
+    for days in (None, *own.values_list("run_keep_days", flat=True).distinct()):
+        if keep := default if days is None else days:
+            source = "CRONIUM_RUN_KEEP_DAYS" if days is None else "a setting of the job"
+            due = _by_age(None, "deleted jobs", keep, source)
+            yield replace(due, runs=due.runs.filter(run_keep_days=days))
 
 
 def _ended(job_id: int | None) -> QuerySet[Run]:

@@ -66,6 +66,9 @@ class Run(models.Model):
     job_name = models.CharField(max_length=120)
     job_slug = models.CharField(max_length=80)
     job_revision = models.PositiveIntegerField()
+    # Of a run whose job was deleted: the job's own retention; null where the settings decide.
+    run_keep_days = models.PositiveIntegerField(null=True)
+    log_keep_days = models.PositiveIntegerField(null=True)
     number = models.PositiveIntegerField()  # counts the job's runs from 1
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False)
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
@@ -155,6 +158,17 @@ class Run(models.Model):
             ),
             # Whose logs are there: retention looks at each job's.
             models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
+            # Runs of deleted jobs that had a retention of their own.
+            models.Index(
+                fields=["run_keep_days", "created_at"],
+                name="run_keeping_of_no_job",
+                condition=models.Q(job__isnull=True, run_keep_days__isnull=False),
+            ),
+            models.Index(
+                fields=["log_keep_days", "finished_at"],
+                name="run_log_of_no_job",
+                condition=_LOG_KEPT & models.Q(job__isnull=True, log_keep_days__isnull=False),
+            ),
             # Keys that few runs have. That of `job` begins other indexes.
             models.Index(fields=["parent"], name="run_of_parent", condition=models.Q(parent__isnull=False)),
             models.Index(

@@ -223,6 +223,7 @@ def _queue(
             if receipt and (earlier := receipt.find(None)):
                 return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
+            names |= {"run_keep_days": parent.run_keep_days, "log_keep_days": parent.log_keep_days}
         columns = {name: value for name, value in snapshot.items() if name != "script"}
         run = Run.objects.create(
             job=job,

@@ -16,6 +16,7 @@ from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent import SHOWN, recent_runs
 from cronium_admin.logs import archive, keeper, objects, prune
+from cronium_admin.logs import due as log_due
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention import deletion, ends
@@ -75,6 +76,25 @@ def test_runs_past_their_age_are_deleted_and_a_job_says_otherwise(keep: Any, end
     keep(run_keep_days=365)
     ends.sweep(Pace())
     assert left() == ["default #2", "ever #1", "ever #2"]
+
+
+def test_runs_of_a_deleted_job_and_their_logs_stay_as_long_as_the_job_said(
+    keep: Any, ended: Any, make_job: Any, editor: Api
+) -> None:
+    for slug, days in (("default", None), ("week", 7), ("ever", 0), ("long", 3650)):
+        job = make_job(slug=slug, run_keep_days=days, log_keep_days=days)
+        ended(job, 400), ended(job, 8)
+        assert editor.delete(f"/jobs/{slug}").status_code == 204
+    repeated = rerun(Run.objects.get(job_slug="week", number=2), None)
+    assert (repeated.run_keep_days, repeated.log_keep_days) == (7, 7)
+    repeated.delete()
+    assert sorted({one.name for one in log_due.due()}) == ["week #1", "week #2"]
+    ends.sweep(Pace())
+    assert left() == ["default #1", "default #2", "ever #1", "ever #2", "long #1", "long #2"]
+    keep(run_keep_days=365, log_keep_days=365)
+    assert [one.name for one in log_due.due()] == ["default #1"]
+    ends.sweep(Pace())
+    assert left() == ["default #2", "ever #1", "ever #2", "long #1", "long #2"]
 
 
 def test_only_the_last_runs_of_each_job_are_kept(keep: Any, ended: Any, make_job: Any) -> None:
