@@ -49,11 +49,18 @@ def _ended(job_id: int | None) -> QuerySet[Run]:
     return of_job.filter(finished_at__isnull=False, status__in=TERMINAL)
 
 
+def _without_young_keys(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """A run outlives its idempotency key: a repeated request is answered with it. A key without an end holds no run."""
+    if not (days := settings.CONFIG.idempotency_keep_days):
+        return runs
+    return runs.exclude(idempotency_key__isnull=False, created_at__gte=Now() - timedelta(days=days))
+
+
 def _by_age(job_id: int | None, job: str, days: int, source: str) -> DueRuns:
     """`created_at` is never later than the end, and has the index."""
     before = Now() - timedelta(days=days)
     runs = _ended(job_id).filter(created_at__lt=before, finished_at__lt=before).order_by("created_at", "id")
-    return DueRuns(job, f"ended more than {days} days ago ({source})", runs)
+    return DueRuns(job, f"ended more than {days} days ago ({source})", _without_young_keys(runs))
 
 
 def _by_number(job_id: int, job: str, keep: int, source: str) -> DueRuns | None:
@@ -64,4 +71,4 @@ def _by_number(job_id: int, job: str, keep: int, source: str) -> DueRuns | None:
         return None
     number, finished_at = oldest_kept
     runs = _ended(job_id).filter(number__lt=number, finished_at__lte=finished_at).order_by("number")
-    return DueRuns(job, f"not among the last {keep} of the job ({source})", runs)
+    return DueRuns(job, f"not among the last {keep} of the job ({source})", _without_young_keys(runs))

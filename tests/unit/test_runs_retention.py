@@ -107,6 +107,28 @@ def test_only_the_last_runs_of_each_job_are_kept(keep: Any, ended: Any, make_job
     assert left() == ["all #1", "all #2", "all #3", "default #2", "default #3", "one #3"]
 
 
+def test_a_run_stays_as_long_as_its_idempotency_key(keep: Any, ended: Any, job: Job, operator: Api) -> None:
+    made = operator.post("/jobs/report/runs", Idempotency_Key="a").json()["id"]
+    run = give_log(Run.objects.get(pk=made), text_of(1), 5, timedelta(days=2))
+    ended(job, 0.5)
+    for rules in ({"run_keep_runs": 1}, {"run_keep_days": 1}):
+        keep(**rules)
+        ends.sweep(Pace())
+        assert operator.post("/jobs/report/runs", Idempotency_Key="a").json()["id"] == made
+    Run.objects.filter(pk=run.pk).update(created_at=run.finished_at)
+    keep(run_keep_runs=1, idempotency_keep_days=1)
+    ends.sweep(Pace())
+    assert left() == ["report #2"]
+
+
+def test_a_key_that_has_no_end_goes_with_its_run(keep: Any, ended: Any, job: Job) -> None:
+    ended(job, 2), ended(job, 1)
+    Run.objects.filter(number=1).update(idempotency_key="a", idempotency_by=0)
+    keep(run_keep_runs=1, idempotency_keep_days=0)
+    ends.sweep(Pace())
+    assert left() == ["report #2"]
+
+
 def test_a_long_run_does_not_go_the_moment_it_ends(keep: Any, ended: Any, make_job: Any) -> None:
     job = make_job(slug="long", run_keep_runs=1)
     ended(job, 0.001), ended(job, 1)
