@@ -8,6 +8,7 @@ from typing import Any
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
 from cronium_admin.access.models import ApiToken, SignIn
@@ -24,12 +25,14 @@ ADMIN_LOG_KEPT = timedelta(days=365)
 
 
 def _delete(rows: "QuerySet[Any]", what: str, pace: Pace) -> Iterator[str]:
-    """Delete the rows, and say how many there were."""
+    """Delete the rows, and say how many there were. A row that changes meanwhile, so that it is to stay, stays."""
     model: type[Model] = rows.model
     deleted = 0
     while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        with pace.step():
-            deleted += rows.filter(pk__in=ids).delete()[1].get(model._meta.label, 0)
+        with pace.step(), transaction.atomic():
+            locked = rows.select_for_update(of=("self",)).filter(pk__in=ids).only("pk")
+            still_due = [row.pk for row in locked]
+            deleted += model._default_manager.filter(pk__in=still_due).delete()[1].get(model._meta.label, 0)
     if deleted:
         yield f"{deleted} {what}"
 

@@ -1,6 +1,7 @@
 """The ends of what else is stored, and the table of them."""
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.db.models import Model
+from django.db.models.deletion import Collector
 from django.test import Client
 from django.utils import timezone
 
@@ -109,6 +112,34 @@ def test_what_is_past_its_end_goes_and_the_rest_stays(
     assert all(before)
     sweep(Pace())
     assert [model._default_manager.count() for model in models] == ([0] * len(models) if old else before)
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _variables(run, old=True)
+    place, is_set, setters = variables.Place(run.job, "a"), threading.Event(), list[threading.Thread]()
+    collect = Collector.collect
+
+    def put() -> None:
+        try:
+            variables.put(place, 2, variables.Author())
+            is_set.set()
+        finally:
+            connection.close()
+
+    def collect_and_set(self: Collector, *given: Any, **named: Any) -> None:
+        collect(self, *given, **named)
+        if not setters:
+            setters.append(threading.Thread(target=put))
+            setters[0].start()
+            is_set.wait(1)  # in vain where the rows are locked
+
+    monkeypatch.setattr(Collector, "collect", collect_and_set)
+    list(rows.remove_variables(Pace()))
+    setters[0].join()
+    kept = variables.find(place)
+    assert kept is not None
+    assert kept.value == 2
 
 
 @pytest.mark.parametrize("make", [_events, _sign_ins, _tokens, _variables])
