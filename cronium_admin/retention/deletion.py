@@ -57,7 +57,13 @@ def delete_run(run: Run, by: User) -> None:
             "run_is_live",
             f"This run has not ended: it is {run.get_status_display().lower()}. Cancel it, then delete it.",
         )
-    if delete_runs([run.pk], Pace()):
+    try:
+        is_deleted = delete_runs([run.pk], Pace())
+    except BaseException:
+        text = "%s began to delete the run %s (%s), then an error stopped the deletion; its log may be lost"
+        log.warning(text, by.get_username(), run, run.pk, extra={"run_id": str(run.pk)})
+        raise
+    if is_deleted:
         log.info("%s deleted the run %s (%s)", by.get_username(), run, run.pk, extra={"run_id": str(run.pk)})
 
 
@@ -105,9 +111,14 @@ def delete_selected(selection: Selection, by: User, most: int = MOST) -> tuple[i
     """Delete up to `most` of the selected runs, the oldest first: how many were deleted, and how many are left."""
     selection.check()
     deleted = 0
-    for batch in _batches(selection, most):
-        deleted += delete_runs(batch, Pace())
-    left = selection.runs().count()
+    try:
+        for batch in _batches(selection, most):
+            deleted += delete_runs(batch, Pace())
+        left = selection.runs().count()
+    except BaseException:
+        text = "%s deleted %d runs (%s), then an error stopped the deletion; up to %d more runs may lack their logs"
+        log.warning(text, by.get_username(), deleted, selection, BATCH)
+        raise
     log.info("%s deleted %d runs (%s); %d are left", by.get_username(), deleted, selection, left)
     return deleted, left
 

@@ -28,13 +28,15 @@ def _delete(rows: "QuerySet[Any]", what: str, pace: Pace) -> Iterator[str]:
     """Delete the rows, and say how many there were. A row that changes meanwhile, so that it is to stay, stays."""
     model: type[Model] = rows.model
     deleted = 0
-    while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        with pace.step(), transaction.atomic():
-            locked = rows.select_for_update(of=("self",)).filter(pk__in=ids).only("pk")
-            still_due = [row.pk for row in locked]
-            deleted += model._default_manager.filter(pk__in=still_due).delete()[1].get(model._meta.label, 0)
-    if deleted:
-        yield f"{deleted} {what}"
+    try:
+        while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+            with pace.step(), transaction.atomic():
+                locked = rows.select_for_update(of=("self",)).filter(pk__in=ids).only("pk")
+                still_due = [row.pk for row in locked]
+                deleted += model._default_manager.filter(pk__in=still_due).delete()[1].get(model._meta.label, 0)
+    finally:
+        if deleted:
+            yield f"{deleted} {what}"
 
 
 def _days(number: int) -> timedelta | None:
@@ -45,15 +47,17 @@ def _days(number: int) -> timedelta | None:
 def remove_events(pace: Pace) -> Iterator[str]:
     """From the oldest on: their keys rise with the time, so a round reads no event that stays but the first."""
     kept, deleted = _days(settings.CONFIG.event_keep_days), 0
-    while kept:
-        oldest = list(RunEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH])
-        ids = [pk for pk, at in oldest if at < database_now() - kept]
-        if not ids:
-            break
-        with pace.step():
-            deleted += RunEvent.objects.filter(pk__in=ids).delete()[0]
-    if deleted:
-        yield f"{deleted} events of runs"
+    try:
+        while kept:
+            oldest = list(RunEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH])
+            ids = [pk for pk, at in oldest if at < database_now() - kept]
+            if not ids:
+                break
+            with pace.step():
+                deleted += RunEvent.objects.filter(pk__in=ids).delete()[0]
+    finally:
+        if deleted:
+            yield f"{deleted} events of runs"
 
 
 def remove_idempotency_keys(pace: Pace) -> Iterator[str]:
@@ -61,11 +65,13 @@ def remove_idempotency_keys(pace: Pace) -> Iterator[str]:
     if kept := _days(settings.CONFIG.idempotency_keep_days):
         used = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=Now() - kept)
         freed = 0
-        while ids := list(used.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
-            with pace.step():
-                freed += Run.objects.filter(pk__in=ids).update(**_NO_KEY)
-        if freed:
-            yield f"{freed} idempotency keys of launches"
+        try:
+            while ids := list(used.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
+                with pace.step():
+                    freed += Run.objects.filter(pk__in=ids).update(**_NO_KEY)
+        finally:
+            if freed:
+                yield f"{freed} idempotency keys of launches"
 
 
 def remove_receipts(pace: Pace) -> Iterator[str]:

@@ -21,7 +21,7 @@ from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.retention import rows
 from cronium_admin.retention.ends import ENDS, sweep
 from cronium_admin.runs.models import Run, RunEvent
@@ -58,6 +58,15 @@ def test_the_docs_have_the_table() -> None:
     assert [(end.what, end.setting, end.default) for end in ENDS] == [
         row for row in plain if row[0] in {end.what for end in ENDS}
     ]
+
+
+class StoppedAfterOneStep(Pace):
+    steps = 0
+
+    def check(self) -> None:
+        self.steps += 1
+        if self.steps > 1:
+            raise Stopped
 
 
 def _events(run: Run, old: bool) -> None:
@@ -140,6 +149,24 @@ def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkey
     kept = variables.find(place)
     assert kept is not None
     assert kept.value == 2
+
+
+def test_a_sweep_that_is_stopped_says_what_it_removed(run: Run) -> None:
+    for number in range(3):
+        RunEvent.objects.create(run=run, kind="x")
+        again = launch(run.job, None, idempotency_key=str(number))  # type: ignore[arg-type]
+        Run.objects.filter(pk=again.pk).update(created_at=ago(8))
+    _events(run, old=True)
+    _variables(run, old=True)
+    for remove, words in (
+        (rows.remove_events, "2 events of runs"),
+        (rows.remove_idempotency_keys, "2 idempotency keys of launches"),
+        (rows.remove_variables, "2 deleted variables with their history"),
+    ):
+        told = list[str]()
+        with pytest.raises(Stopped):
+            told.extend(remove(StoppedAfterOneStep()))
+        assert told == [words]
 
 
 @pytest.mark.parametrize("make", [_events, _sign_ins, _tokens, _variables])

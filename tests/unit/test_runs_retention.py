@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -329,6 +329,29 @@ def test_the_servers_log_says_who_deleted_what_and_how_many(
         "retention removed 1 runs of report: ended more than 365 days ago (CRONIUM_RUN_KEEP_DAYS)",
         "retention removed 1 scripts that no run has",
     ]
+
+
+def test_a_deletion_that_fails_on_the_way_is_in_the_servers_log(
+    keep: Any, ended: Any, job: Job, admin: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, delete_rows, calls = [ended(job) for _ in range(4)], deletion._delete_rows, list[int]()
+
+    def fail_later(run_ids: Any) -> int:
+        calls.append(1)
+        if len(calls) > 1:
+            raise OperationalError("the disk is full")
+        return delete_rows(run_ids)
+
+    monkeypatch.setattr(deletion, "BATCH", 2)
+    monkeypatch.setattr(deletion, "_delete_rows", fail_later)
+    assert admin.delete("/runs?job=report").status_code >= 500
+    assert admin.delete(f"/runs/{runs[3].pk}").status_code >= 500
+    told = [one.getMessage() for one in caplog.records if one.name == "cronium.retention"]
+    assert [words[:60] for words in told] == [
+        "admin deleted 2 runs (job report), then an error stopped the",
+        f"admin began to delete the run report #4 ({runs[3].pk})"[:60],
+    ]
+    assert left() == ["report #3", "report #4"]
 
 
 def test_the_pages(keep: Any, ended: Any, job: Job, people: dict[str, User]) -> None:
