@@ -74,6 +74,7 @@ class Selection:
     job: str = ""  # the slug of a job, or of one that was deleted
     status: tuple[str, ...] = ()
     before: datetime | None = None  # they ended before it
+    counted_at: datetime | None = None  # no run that ended after it was counted
 
     def __str__(self) -> str:
         parts = [f"job {self.job}"] if self.job else []
@@ -104,7 +105,9 @@ class Selection:
         if self.job:
             job = Job.objects.filter(slug=self.job).values_list("pk", flat=True).first()
             rows = rows.filter(job_id=job) if job else rows.filter(job__isnull=True, job_slug=self.job)
-        return rows.filter(finished_at__lt=self.before) if self.before else rows
+        for end in filter(None, (self.before, self.counted_at)):
+            rows = rows.filter(finished_at__lt=end)
+        return rows
 
 
 def delete_selected(selection: Selection, by: User, most: int = MOST) -> tuple[int, int]:

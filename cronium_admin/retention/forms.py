@@ -19,9 +19,17 @@ class SelectionForm(PlainForm):
     )
     before = forms.DateField(required=False, error_messages={"invalid": "Give a day such as 2026-01-31."})
 
-    def selection(self) -> Selection:
+    counted_at = forms.CharField(required=False, max_length=40)  # hidden: when the page counted the runs
+
+    def clean_counted_at(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC) if (text := self.cleaned_data["counted_at"]) else None
+        except (ValueError, OverflowError):
+            raise forms.ValidationError("Nothing was deleted: count the runs again.") from None
+
+    def selection(self, counted_at: datetime) -> Selection:
         """`before` is the beginning of that day in UTC."""
         data = self.cleaned_data
         day = data["before"]
         before = datetime.combine(day, time.min, UTC) if day else None
-        return Selection(data["job"], (data["status"],) if data["status"] else (), before)
+        return Selection(data["job"], (data["status"],) if data["status"] else (), before, counted_at)

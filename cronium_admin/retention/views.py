@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
+from cronium_admin.database_clock import database_now
 from cronium_admin.errors import Refused
 from cronium_admin.retention.deletion import MOST, delete_run, delete_selected
 from cronium_admin.retention.forms import SelectionForm
@@ -31,14 +32,16 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @needs(May.ADMIN)
 def delete_many(request: HttpRequest) -> HttpResponse:
-    """GET shows the form and, with a selection, how many runs it takes; POST deletes them."""
+    """GET shows the form and, with a selection, how many runs it takes; POST deletes those of the count."""
     data = request.POST if request.method == "POST" else request.GET
     is_asked = bool({"job", "status", "before"} & set(data))
     form = SelectionForm(data if is_asked else None)
-    count = None
+    count, counted_at = None, database_now()
     if is_asked and form.is_valid():
-        selection = form.selection()
         try:
+            if request.method == "POST":
+                counted_at = form.cleaned_data["counted_at"] or counted_at
+            selection = form.selection(counted_at)
             selection.check()
             if request.method == "POST":
                 deleted, left = delete_selected(selection, user_of(request))
@@ -50,5 +53,5 @@ def delete_many(request: HttpRequest) -> HttpResponse:
         except Refused as error:
             form.add_error(None, error.message)
     status = 422 if request.method == "POST" and count is None else 200
-    context = {"form": form, "count": count, "most": MOST, "nav": "runs"}
+    context = {"form": form, "count": count, "counted_at": counted_at.isoformat(), "most": MOST, "nav": "runs"}
     return render(request, "runs/delete.html", context, status=status)

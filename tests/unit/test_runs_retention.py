@@ -1,5 +1,6 @@
 """The end of runs: by age, by number, by hand; all that belongs to them goes, and nothing else."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -373,6 +374,30 @@ def test_the_pages(keep: Any, ended: Any, job: Job, people: dict[str, User]) -> 
     assert client.post("/runs/delete/", {"job": "report", "status": "", "before": ""})["Location"] == "/runs/"
     assert left() == ["report #2"]
     assert client.post("/runs/delete/", {"job": "", "status": "", "before": "x"}).status_code == 422
+
+
+def counted_at(client: Client) -> str:
+    page = client.get("/runs/delete/?job=report").content.decode()
+    found = re.search('name="counted_at" value="([^"]+)"', page)
+    assert found, page
+    return found[1]
+
+
+def test_the_page_deletes_no_run_that_ended_after_it_counted(
+    keep: Any, ended: Any, job: Job, people: dict[str, User]
+) -> None:
+    client = Client()
+    client.force_login(people["admin"])
+    ended(job, 1), ended(job, 1)
+    form = {"job": "report", "counted_at": counted_at(client)}
+    ended(job, 0)
+    assert client.post("/runs/delete/", form)["Location"] == "/runs/"
+    assert left() == ["report #3"]
+    for bad in ("x", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\0"):
+        answer = client.post("/runs/delete/", {**form, "counted_at": bad})
+        assert answer.status_code == 422, bad
+        assert 'class="err"' in answer.content.decode()
+    assert left() == ["report #3"]
 
 
 def test_a_job_takes_and_shows_how_long_its_runs_stay(editor: Api, job: Job) -> None:
