@@ -42,6 +42,7 @@ def run_list(request: HttpRequest) -> HttpResponse:
     asked = {name: request.GET.get(name, "") for name in ("status", "job", "tag", "since")}
     status, slug, after = asked["status"], asked["job"], request.GET.get("after", "")
     page = newest_or_first(_filtered(request), after, PAGE_SIZE)
+    jobs = list(Job.objects.only("name", "slug", "last_run_number"))
     query = urlencode({name: text for name, text in asked.items() if text})
     context = {
         "page": page,
@@ -54,7 +55,8 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "query_base": f"{query}&" if query else "",
         "tag": asked["tag"],
         "since": asked["since"],
-        "jobs": Job.objects.only("name", "slug"),
+        "jobs": jobs,
+        "has_run": any(job.last_run_number for job in jobs),
         "nav": "runs",
     }
     return render(request, "runs/list.html", context)

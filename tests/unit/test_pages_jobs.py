@@ -131,6 +131,15 @@ def test_a_job_that_never_ran(client: Client, job: Job) -> None:
     assert "cronium/runner:bash-alpine" in text
 
 
+def test_a_job_whose_runs_were_deleted_is_not_called_never_run(client: Client, run: Run) -> None:
+    Run.objects.all().delete()
+    for page in ("/jobs/", "/jobs/report/", "/runs/"):
+        text = client.get(page).content.decode()
+        assert "No runs kept" in text
+        assert "Never run" not in text
+    assert "Its 1 run was deleted" in client.get("/jobs/report/").content.decode()
+
+
 def test_a_jobs_runs_come_in_pages_by_cursor(client: Client, job: Job) -> None:
     for _ in range(30):
         _end(launch(job, None))
