@@ -39,7 +39,12 @@ _LONG = ("env", "input", "output", "sandbox")
 @needs(May.SEE)
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, newest first; `status` (a status or "live"), `job`, `tag` and `since` filter them, as in the API."""
-    asked = {name: request.GET.get(name, "") for name in ("status", "job", "tag", "since")}
+    asked = _asked(request)
+    unread_since = asked["since"] if _read_time(asked["since"]) is None else ""
+    if unread_since:
+        asked["since"] = ""
+    if asked["status"] not in filters.STATES:
+        asked["status"] = ""
     status, slug, after = asked["status"], asked["job"], request.GET.get("after", "")
     page = newest_or_first(_filtered(request), after, PAGE_SIZE)
     jobs = list(Job.objects.only("name", "slug", "last_run_number"))
@@ -55,7 +60,9 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "query_base": f"{query}&" if query else "",
         "tag": asked["tag"],
         "since": asked["since"],
+        "unread_since": unread_since[:40],
         "jobs": jobs,
+        "unknown_job": slug if all(job.slug != slug for job in jobs) else "",
         "has_run": any(job.last_run_number for job in jobs),
         "nav": "runs",
     }
@@ -159,9 +166,13 @@ def _words(error: Refused | ValidationError) -> str:
     return f"Not started: {summary(fields_of(error))}"
 
 
+def _asked(request: HttpRequest) -> dict[str, str]:
+    return {name: request.GET.get(name, "").replace("\x00", "") for name in ("status", "job", "tag", "since")}
+
+
 def _filtered(request: HttpRequest) -> QuerySet[Run]:
     """What can't be read filters nothing."""
-    asked = {name: request.GET.get(name, "").replace("\x00", "") for name in ("status", "job", "tag", "since")}
+    asked = _asked(request)
     # By its id: with a join to the slug PostgreSQL would read all jobs' runs.
     job = Job.objects.filter(slug=asked["job"]).values_list("pk", flat=True).first() or 0 if asked["job"] else None
     return filters.filter_runs(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.access.models import User
@@ -62,6 +63,16 @@ def test_filters_by_state_and_job(client: Client, run: Run, make_job: Any) -> No
     assert f"run-{other.pk}" not in live
     assert f"run-{other.pk}" in client.get("/runs/", {"job": "other", "status": "cancelled"}).content.decode()
     assert client.get("/runs/", {"job": "\x00", "status": "junk", "after": "junk"}).status_code == 200
+
+
+def test_what_filters_nothing_is_named_and_not_called_a_filter(client: Client, run: Run) -> None:
+    for bad in ("yesterday", "2026-13-01", "0001-01-01T00:00:00+14:00"):
+        text = client.get("/runs/", {"since": bad, "status": "junk"}).content.decode()
+        assert "is not a time such as" in text
+        assert "Since" not in text
+        assert f'hx-get="{reverse("runs:rows")}?"' in text, "nothing that filters nothing goes on to the next page"
+    assert "Since 2020-01-31" in client.get("/runs/", {"since": "2020-01-31"}).content.decode()
+    assert "No job gone" in client.get("/runs/", {"job": "gone"}).content.decode()
 
 
 def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
