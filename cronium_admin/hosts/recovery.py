@@ -85,16 +85,24 @@ def _spec(run: Run, instance: str, host: str, remove: Callable[[RunSpec], None],
     try:
         return spec_to_adopt(run, instance, host)
     except SecretUnavailable as error:
-        if not Run.objects.filter(acts, pk=run.pk, status=Status.RUNNING, lease_epoch=run.lease_epoch).exists():
-            return None
-        try:
-            remove(spec_to_remove(run, instance, host))
-        except EngineError as trouble:
-            log.warning("run %s could not be stopped yet: %s", run.pk, trouble, extra={"run_id": str(run.pk)})
-        else:
-            ending = Ending(Status.ERRORED, "secret_unavailable", str(error))
-            transitions.finish(run.pk, run.lease_epoch, ending, acts)
+        ending = Ending(Status.ERRORED, "secret_unavailable", str(error))
+        stop_and_end(spec_to_remove(run, instance, host), ending, remove, acts)
         return None
+
+
+def stop_and_end(spec: RunSpec, ending: Ending, remove: Callable[[RunSpec], None], acts: Q) -> None:
+    """Stop the script of a run that can't be resumed, then end the run.
+
+    While `remove` raises EngineError the run stays as it is, for the next sweep.
+    """
+    if not Run.objects.filter(acts, pk=spec.run_id, status=Status.RUNNING, lease_epoch=spec.epoch).exists():
+        return
+    try:
+        remove(spec)
+    except EngineError as error:
+        log.warning("run %s could not be stopped yet: %s", spec.run_id, error, extra={"run_id": spec.run_id})
+    else:
+        transitions.finish(UUID(spec.run_id), spec.epoch, ending, acts)
 
 
 def _adopted(run: Run, spec: RunSpec) -> Adopted:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 
 from cronium_admin import counters
+from cronium_admin.errors import Refused
 from cronium_admin.hosts import admission, canary, lease, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
@@ -27,6 +28,7 @@ from cronium_admin.hosts.inventory import Inventory
 from cronium_admin.hosts.leaving import HAND_OVER_SECONDS, LEAVE_SECONDS, STOP_SECONDS, left, within
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaping import Reaper
+from cronium_admin.hosts.recovery import Adopted
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.logs.store import LogWriter, RunLog
@@ -237,15 +239,34 @@ class Runner:
             recovery.take_over, self.host, self.owner, self.instance, self.supervisor.active(), self._remove
         )
         crash.point("adopting")
-        for one in adopted:
-            run_log = self.database.call(RunLog.resume, UUID(one.spec.run_id), one.epoch)
-            stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
-            handler = RowHandler(UUID(one.spec.run_id), one.epoch, self.database, self.writer, run_log)
-            rest = one.seconds_left, Dropped(*run_log.dropped), run_log.first_ns, one.begun_at, one.stopped
-            self.supervisor.start(one.spec, handler, Resumption(stdout, stderr, *rest))
-        if adopted:
-            counters.count("cronium_adoptions_total", len(adopted))
-            log.warning("took over %d runs that an earlier process left behind", len(adopted))
+        if resumed := sum(self._try_resume(run) for run in adopted):
+            counters.count("cronium_adoptions_total", resumed)
+            log.warning("took over %d runs that an earlier process left behind", resumed)
+
+    def _try_resume(self, run: Adopted) -> bool:
+        """False for a run that could not be resumed: it holds up no other, and the next sweep tries it again."""
+        try:
+            return self._resume(run)
+        except Exception:
+            log.exception("run %s was not resumed", run.spec.run_id, extra={"run_id": run.spec.run_id})
+            return False
+
+    def _resume(self, run: Adopted) -> bool:
+        """Go on with the run where its log ends; False where that log can't be read, so that the run was ended."""
+        run_id = UUID(run.spec.run_id)
+        try:
+            run_log = self.database.call(RunLog.resume, run_id, run.epoch)
+        except Refused as error:
+            words = f"The stored log of this run can't be read, so its script was stopped. {error.message}"
+            ending, acts = Ending(Status.ERRORED, "log_damaged", words), lease.held(self.host, self.owner)
+            log.error("run %s: %s", run_id, words, extra={"run_id": str(run_id)})
+            self.database.call(recovery.stop_and_end, run.spec, ending, self._remove, acts)
+            return False
+        stdout, stderr = Cursor(*run_log.stdout), Cursor(*run_log.stderr)
+        handler = RowHandler(run_id, run.epoch, self.database, self.writer, run_log)
+        rest = run.seconds_left, Dropped(*run_log.dropped), run_log.first_ns, run.begun_at, run.stopped
+        self.supervisor.start(run.spec, handler, Resumption(stdout, stderr, *rest))
+        return True
 
     def _remove(self, spec: RunSpec) -> None:
         """Stop a run's script at once; the reaper removes the rest."""

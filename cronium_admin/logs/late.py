@@ -24,9 +24,8 @@ BATCH = 100  # logs a call
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
 CLAIM = timedelta(minutes=5)  # one process reads a log at a time
 # An expression, not conditions: planners would look at all runs of these statuses instead of the unsealed ones.
-_UNREAD = Case(
-    When(Q(status=Status.LOST) | Q(status=Status.ERRORED, reason="secret_unavailable"), then=True), default=False
-)
+_NOT_RESUMED = Q(status=Status.ERRORED, reason__in=("secret_unavailable", "log_damaged"))
+_UNREAD = Case(When(Q(status=Status.LOST) | _NOT_RESUMED, then=True), default=False)
 
 
 def seal_unread() -> int:

@@ -15,6 +15,7 @@ WORDS = {
     "sandbox_drift": "sandbox not as promised",
     "container_gone": "container gone",
     "secret_unavailable": "secret unavailable",
+    "log_damaged": "stored log damaged",
     "internal_error": "internal error",
     "not_delivered": "script not delivered",
     "restored": "restored from a backup",

@@ -41,10 +41,11 @@ def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None
     assert late.seal_unread() == 0
 
 
-def test_so_does_one_that_could_not_be_adopted(run: Run) -> None:
+@pytest.mark.parametrize("reason", ["secret_unavailable", "log_damaged"])
+def test_so_does_one_that_could_not_be_adopted(run: Run, reason: str) -> None:
     put(run, Status.RUNNING, started_at=timezone.now())
     write(run, b"one\n")
-    Run.objects.filter(pk=run.pk).update(status=Status.ERRORED, reason="secret_unavailable", finished_at=timezone.now())
+    Run.objects.filter(pk=run.pk).update(status=Status.ERRORED, reason=reason, finished_at=timezone.now())
     assert late.seal_unread() == 1
     run.refresh_from_db()
     assert (run.log_lines, run.log_gaps, verify(run).problems) == (1, 1, [])

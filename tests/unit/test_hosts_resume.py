@@ -1,0 +1,104 @@
+"""What a worker does about adopted runs that it can't resume: they end, or are tried again, and hold up no other."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.utils import timezone
+
+from cronium_admin.hosts.instance import instance
+from cronium_admin.hosts.runner import Runner
+from cronium_admin.jobs.models import Job
+from cronium_admin.logs.models import LogChunk
+from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.runs.models import Run, Status
+from cronium_admin.runs.service import launch
+from executor import options
+from executor.errors import EngineUnreachable
+from tests.fakes.engine import FakeEngine
+from tests.unit.test_logs_gaps import text_batch
+from tests.unit.test_recovery import put
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runner(engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
+    made = Runner("east", engine)
+    yield made
+    made.close(1)
+
+
+@pytest.fixture
+def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the runs that got a slot."""
+    ids: list[str] = []
+    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler, resumption: ids.append(spec.run_id))
+    monkeypatch.setattr(runner.supervisor, "active", lambda: frozenset(ids))
+    return ids
+
+
+@pytest.fixture
+def left(engine: FakeEngine, transactional_db: None, make_job: Callable[..., Job]) -> list[Run]:
+    """Three runs of a process that is gone, each with a stored line and a container; the first log is damaged."""
+    runs = [launch(make_job(), None) for _ in range(3)]
+    for run in runs:
+        put(run, Status.RUNNING, host="east", started_at=timezone.now())
+        commit([RunLog(run.pk, 2).prepare(text_batch(b"one\n"))])
+        labels = {options.LABEL_INSTANCE: instance(), options.LABEL_RUN: str(run.pk), options.LABEL_ROLE: "main"}
+        engine.create_container(options.main_name(str(run.pk)), {"Image": "runner:bash", "Labels": labels})
+    LogChunk.objects.filter(run=runs[0]).update(data=b"\x01no zstd frame")
+    return runs
+
+
+def test_a_damaged_log_ends_its_run_and_neither_the_start_nor_another_run(
+    runner: Runner, engine: FakeEngine, resumed: list[str], left: list[Run]
+) -> None:
+    runner.start()
+    assert set(resumed) == {str(run.pk) for run in left[1:]}
+    left[0].refresh_from_db()
+    assert (left[0].status, left[0].reason) == (Status.ERRORED, "log_damaged")
+    assert "log of this run can't be read" in left[0].message
+    names = [options.main_name(str(run.pk)) for run in left]
+    assert [name in engine.containers for name in names] == [False, True, True]
+
+
+def test_its_script_is_stopped_before_the_run_ends(
+    runner: Runner, engine: FakeEngine, resumed: list[str], left: list[Run]
+) -> None:
+    """The row must not say that a run has ended while its script goes on."""
+    runner.acts = runner._acting.acquire()
+    engine.fail("inspect", EngineUnreachable("no answer"))
+    runner._take_over()
+    left[0].refresh_from_db()
+    assert (left[0].status, len(resumed)) == (Status.RUNNING, 2)
+    runner._take_over()
+    left[0].refresh_from_db()
+    assert (left[0].status, len(resumed)) == (Status.ERRORED, 2)
+
+
+def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(
+    runner: Runner, resumed: list[str], left: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.acts = runner._acting.acquire()
+    resume = RunLog.resume
+
+    def fail(run_id: object, epoch: int) -> RunLog:
+        if run_id == left[1].pk:
+            raise ValueError("unforeseen")
+        return resume(run_id, epoch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, "resume", fail)
+        runner._take_over()
+    assert resumed == [str(left[2].pk)]
+    runner._take_over()
+    assert resumed == [str(left[2].pk), str(left[1].pk)]
+    left[1].refresh_from_db()
+    assert left[1].status == Status.RUNNING
