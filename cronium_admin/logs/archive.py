@@ -19,6 +19,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs import objects
 from cronium_admin.logs.depot import Unavailable, fingerprint, open_store
 from cronium_admin.logs.due import Due, older, paged
+from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
 from cronium_admin.logs.upload import ClaimLost, NotWhole, Packed
@@ -38,17 +39,31 @@ def due() -> Iterator[Due]:
 
 
 def archive(pace: Pace) -> Iterator[Due]:
-    """Go on with what was begun, then move what is due; each as it is there. Raises Unavailable: then later."""
+    """Go on with what was begun, then move what is due; each as it is there. Raises Unavailable or Skipped at the end,
+    and Unavailable at once where the storage is away: then later."""
     objects.bury_dead()
+    failures = Failures("moved to the archive")
     for begun in _begun():
-        _point(begun, pace)
+        with failures.skip(f"run {begun.run_id}"):
+            _point(begun, pace)
     for one in due():
         pace.check()
-        if not _whole(one):
-            continue
-        if stored := _stored(one.run_id) or _upload(one.run_id, settings.CONFIG.log_storage, pace):
-            _point(stored, pace)
+        is_moved = False
+        with failures.skip(one.name):
+            is_moved = _move(one, pace)
+        if is_moved:
             yield one
+    failures.check()
+
+
+def _move(one: Due, pace: Pace) -> bool:
+    """False where the log is not whole, or another process is at it."""
+    if not _whole(one):
+        return False
+    stored = _stored(one.run_id) or _upload(one.run_id, settings.CONFIG.log_storage, pace)
+    if stored:
+        _point(stored, pace)
+    return stored is not None
 
 
 def _whole(one: Due) -> bool:

@@ -13,6 +13,7 @@ from cronium_admin.db_outage import log_failure
 from cronium_admin.logs import archive, objects, prune
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.due import Due
+from cronium_admin.logs.failures import Skipped
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.rounds import Rounds
 
@@ -42,6 +43,8 @@ class Keeper(Rounds):
         except Unavailable as error:
             log.warning("the archive is away, logs stay in the database meanwhile: %s", error.__cause__ or error)
             return False
+        except Skipped:
+            return False  # each was logged
         except Exception as error:  # noqa: BLE001 - logged, and tried again
             log_failure(log, error, "the removal of old logs")
             return False
@@ -49,12 +52,20 @@ class Keeper(Rounds):
 
 
 def once(pace: Pace) -> None:
-    """One round: what is to be removed is not archived first. Raises Unavailable where there is no use in archiving."""
-    _tell("removed %d logs, of %d lines", prune.prune(pace))
-    _, away = objects.discard(pace)
-    if settings.CONFIG.log_storage in away:
-        raise Unavailable  # each try would leave one more object to delete
+    """One round: what is to be removed is not archived first. Raises Unavailable where archiving makes no sense, and
+    Skipped at the end where logs failed."""
+    skipped: Skipped | None = None
+    try:
+        _tell("removed %d logs, of %d lines", prune.prune(pace))
+    except Skipped as error:
+        skipped = error
+    storage = settings.CONFIG.log_storage
+    _, failed = objects.discard(pace)
+    if storage in failed and objects.has_backlog(storage):
+        raise Unavailable
     _tell("archived %d logs, of %d lines", archive.archive(pace))
+    if skipped:
+        raise skipped
 
 
 def _tell(words: str, done: Iterable[Due]) -> None:

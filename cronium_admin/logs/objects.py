@@ -6,6 +6,7 @@ archive, whoever dies when.
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
@@ -15,6 +16,7 @@ from django.db.models import Q
 
 from cronium_admin.database_clock import Now
 from cronium_admin.logs.depot import Unavailable, open_store
+from cronium_admin.logs.failures import MOST_IN_A_ROW
 from cronium_admin.logs.models import LogObject
 from cronium_admin.logs.pace import Pace
 
@@ -67,21 +69,28 @@ def bury_dead() -> None:
 def discard(pace: Pace) -> tuple[int, set[str]]:
     """Delete what is unwanted, and what belongs to runs that were deleted: how many are gone, and which stores failed.
 
-    What lies in those waits for another time; it holds back nothing that lies elsewhere.
+    What failed waits for another time, and so does all else in a store that failed at MOST_IN_A_ROW.
     """
-    gone, away = 0, set[str]()
+    gone, failed, in_a_row = 0, set[str](), Counter[str]()
     unwanted = Q(state=State.UNWANTED) | Q(run=None, state=State.STORED)
     for one in list(LogObject.objects.filter(unwanted).order_by("pk")):
         pace.check()
-        if one.store in away:
+        if in_a_row[one.store] == MOST_IN_A_ROW:
             continue
         try:
             if not one.shared:
                 open_store(one.store).delete(one.name)
-        except Unavailable as error:
-            log.warning("%s could not be deleted (%s); it is tried again", one, error.__cause__)
-            away.add(one.store)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            why = error.__cause__ if isinstance(error, Unavailable) else repr(error)
+            log.warning("%s could not be deleted (%s); it is tried again", one, why)
+            failed.add(one.store)
+            in_a_row[one.store] += 1
         else:
             one.delete()
-            gone += 1
-    return gone, away
+            gone, in_a_row[one.store] = gone + 1, 0
+    return gone, failed
+
+
+def has_backlog(store: str) -> bool:
+    """Whether so many objects of the store wait for their deletion that each failed upload would only add to them."""
+    return LogObject.objects.filter(state=State.UNWANTED, store=store).count() >= MOST_IN_A_ROW

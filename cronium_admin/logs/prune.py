@@ -11,6 +11,7 @@ from django.db import transaction
 
 from cronium_admin.logs import objects
 from cronium_admin.logs.due import Due, due
+from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs import transitions
@@ -20,14 +21,21 @@ BATCH = 200  # chunks a transaction
 
 
 def prune(pace: Pace) -> Iterator[Due]:
-    """Go on with what was begun, then remove what is due; each as it is gone."""
+    """Go on with what was begun, then remove what is due; each as it is gone. Raises Skipped at the end."""
+    failures = Failures("removed")
     for run_id in list(LogHead.objects.filter(pruning=True).values_list("pk", flat=True)):
-        remove_stored([run_id], pace)
+        with failures.skip(f"run {run_id}"):
+            remove_stored([run_id], pace)
     for one in due():
         pace.check()
-        if _mark(one):
-            remove_stored([one.run_id], pace)
+        is_removed = False
+        with failures.skip(one.name):
+            if _mark(one):
+                remove_stored([one.run_id], pace)
+                is_removed = True
+        if is_removed:
             yield one
+    failures.check()
 
 
 def _mark(one: Due) -> bool:

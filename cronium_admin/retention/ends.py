@@ -5,8 +5,9 @@ work, at the start and every hour, in every process with pages. Each end is cond
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
-from cronium_admin.db_outage import log_failure
+from cronium_admin.db_outage import is_outage, log_failure
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.retention import deletion, rows
 from cronium_admin.retention.due import due_runs
@@ -27,16 +28,33 @@ class End:
 
 def _remove_runs(pace: Pace) -> Iterator[str]:
     for due in due_runs():
-        deleted = 0
+        deleted, failed = 0, list[UUID]()
         try:
-            while ids := list(due.runs.values_list("pk", flat=True)[: deletion.BATCH]):
+            while ids := list(due.runs.exclude(pk__in=failed).values_list("pk", flat=True)[: deletion.BATCH]):
                 pace.check()
-                if not (gone := deletion.delete_runs(ids, pace)):
+                gone, more = _delete(ids, pace)
+                if not gone and not more:
                     break
-                deleted += gone
+                deleted, failed = deleted + gone, failed + more
         finally:
             if deleted:
                 yield f"{deleted} runs of {due.job}: {due.why}"
+
+
+def _delete(ids: list[UUID], pace: Pace) -> tuple[int, list[UUID]]:
+    """How many were deleted, and those that failed: where the batch does, one run at a time."""
+    try:
+        return deletion.delete_runs(ids, pace), []
+    except Stopped:
+        raise
+    except Exception as error:
+        if is_outage(error):
+            raise
+        if len(ids) == 1:
+            log.error("run %s was not deleted; it is tried again", ids[0], exc_info=error)
+            return 0, ids
+    each = [_delete([run_id], pace) for run_id in ids]
+    return sum(gone for gone, _ in each), [run_id for _, failed in each for run_id in failed]
 
 
 def _remove_nothing(_: Pace) -> Iterator[str]:

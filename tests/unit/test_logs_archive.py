@@ -21,6 +21,7 @@ from cronium_admin.logs import archive, depot, keeper, objects, prune, read, sea
 from cronium_admin.logs.blocks import Blocks, Place, blocks
 from cronium_admin.logs.depot import Missing, Unavailable
 from cronium_admin.logs.depot_file import Folder
+from cronium_admin.logs.failures import MOST_IN_A_ROW, Skipped
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run
@@ -327,9 +328,86 @@ def test_while_the_storage_is_away_tries_do_not_pile_up(
         patched.setattr(Folder, "delete", fail)
         for _ in range(5):
             assert keeper.Keeper().round() is False
-        assert LogObject.objects.count() == 1
+        assert LogObject.objects.count() == MOST_IN_A_ROW
     assert keeper.Keeper().round() is True
     assert LogObject.objects.get().state == "stored"
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, method: str, *runs: Run) -> list[str]:
+    """Have the storage fail at the objects of these runs; gives the names that it was asked for."""
+    real, asked = getattr(Folder, method), []
+
+    def call(self: Folder, name: str, *more: Any) -> Any:
+        asked.append(name)
+        if any(str(run.pk) in name for run in runs):
+            raise Unavailable from OSError("refused")
+        return real(self, name, *more)
+
+    monkeypatch.setattr(Folder, method, call)
+    return asked
+
+
+def archived() -> set[Any]:
+    return set(LogHead.objects.filter(archived_at__isnull=False).values_list("pk", flat=True))
+
+
+def test_an_object_that_the_storage_refuses_holds_up_no_other_log(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [ended(hours=50 - number) for number in range(4)]
+    refuse(monkeypatch, "put", runs[0], runs[2])
+    assert keeper.Keeper().round() is False, "it comes again soon"
+    assert archived() == {runs[1].pk, runs[3].pk}
+
+
+def test_a_storage_that_fails_at_several_logs_in_a_row_is_asked_no_more(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [ended() for _ in range(6)]
+    asked = refuse(monkeypatch, "put", *runs)
+    with pytest.raises(Unavailable):
+        move()
+    assert len(asked) == MOST_IN_A_ROW
+
+
+def test_an_unforeseen_error_at_one_log_holds_up_no_other(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is to be uploaded, or its rows are to give up their text."""
+    begun, point, look = ended(hours=50), archive._point, archive._whole
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "_point", lambda *_: None)  # as a process that dies there
+        move()
+    due, last = ended(hours=40), ended(hours=30)
+
+    def fail_to_point(stored: LogObject, pace: Pace) -> None:
+        if stored.run_id == begun.pk:
+            raise ValueError("unforeseen")
+        point(stored, pace)
+
+    def fail_to_look(one: Any) -> bool:
+        if one.run_id == due.pk:
+            raise ValueError("unforeseen")
+        return look(one)
+
+    monkeypatch.setattr(archive, "_point", fail_to_point)
+    monkeypatch.setattr(archive, "_whole", fail_to_look)
+    with pytest.raises(Skipped):
+        move()
+    assert archived() == {last.pk}
+
+
+def test_an_object_that_can_not_be_deleted_holds_up_neither_others_nor_the_archiving(
+    folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = [ended(), ended()]
+    move()
+    Run.objects.filter(pk__in=[run.pk for run in gone]).delete()
+    fresh = ended()
+    refuse(monkeypatch, "delete", gone[0])
+    keeper.once(Pace())
+    assert archived() == {fresh.pk}
+    assert LogObject.objects.filter(run=None).count() == 1
 
 
 # A database or storage that is not as it should be.

@@ -9,12 +9,12 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import due, prune, read
+from cronium_admin.logs import due, keeper, prune, read
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.logs.store import RunLog, commit
@@ -264,6 +264,52 @@ def test_it_stops_between_two_batches_when_the_process_ends(
     assert LogChunk.objects.count() == 6
     list(prune.prune(Pace()))
     assert not LogChunk.objects.exists()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_log_that_can_not_be_removed_holds_up_no_other(
+    keep: Any, ended: Any, job: Job, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """Neither in this round nor in the next, which begins with it."""
+    bad, *others = (ended(job, days) for days in (120, 110, 100))
+    if begun:
+        prune.hide([bad.pk], "it is old")
+    remove = prune.remove_stored
+
+    def fail(run_ids: Any, pace: Pace) -> None:
+        if bad.pk in run_ids:
+            raise ValueError("unforeseen")
+        remove(run_ids, pace)
+
+    keep(log_keep_days=90)
+    with monkeypatch.context() as patched:
+        patched.setattr(prune, "remove_stored", fail)
+        assert keeper.Keeper().round() is False
+        assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
+        others.append(ended(job))
+        with pytest.raises(CommandError, match="1 logs were not removed"):
+            call_command("logs", "prune", stdout=StringIO())
+        assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
+    assert keeper.Keeper().round() is True
+    assert not LogHead.objects.exists()
+
+
+def test_a_database_that_is_away_ends_the_round_at_once(
+    keep: Any, ended: Any, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        ended(job)
+    keep(log_keep_days=90)
+    asked: list[Any] = []
+
+    def fail(run_ids: Any, pace: Pace) -> None:
+        asked.append(run_ids)
+        raise OperationalError("no route to host")
+
+    monkeypatch.setattr(prune, "remove_stored", fail)
+    with pytest.raises(OperationalError):
+        keeper.once(Pace())
+    assert len(asked) == 1
 
 
 # How long it holds the database.

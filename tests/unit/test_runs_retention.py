@@ -165,6 +165,26 @@ def test_more_than_a_batch(keep: Any, ended: Any, job: Job, monkeypatch: pytest.
     assert not Run.objects.exists()
 
 
+def test_a_run_that_can_not_be_deleted_holds_up_no_other(
+    keep: Any, ended: Any, make_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "BATCH", 3)
+    bad, job = ended(make_job(slug="bad"), 500), make_job(slug="good")
+    for one in [bad.job] * 4 + [job] * 2:
+        ended(one)
+    remove = prune.remove_stored
+
+    def fail(run_ids: Any, pace: Pace) -> None:
+        if bad.pk in run_ids:
+            raise ValueError("unforeseen")
+        remove(run_ids, pace)
+
+    monkeypatch.setattr(prune, "remove_stored", fail)
+    keep(run_keep_days=365)
+    ends.sweep(Pace())
+    assert left() == ["bad #1"]
+
+
 @committed
 def test_the_round_of_the_keeper_deletes_before_it_archives(keep: Any, ended: Any, job: Job) -> None:
     ended(job)

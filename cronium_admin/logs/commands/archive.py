@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from cronium_admin.logs import archive
 from cronium_admin.logs.commands.report import discard, report
 from cronium_admin.logs.depot import Unavailable
+from cronium_admin.logs.failures import Skipped
 from cronium_admin.logs.pace import Pace
 
 HELP = "moves the logs of runs that ended CRONIUM_LOG_ARCHIVE_AFTER hours ago to CRONIUM_LOG_STORAGE"
@@ -30,5 +31,7 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     except Unavailable as error:
         why = error.__cause__ or "it gives back other bytes than it was given"
         raise CommandError(f"The storage {store} fails: {why}. What was begun is gone on with next time.") from error
+    except Skipped as error:
+        raise CommandError(str(error)) from error
     finally:
         discard(command)

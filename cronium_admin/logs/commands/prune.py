@@ -3,10 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.logs import due, prune
 from cronium_admin.logs.commands.report import discard, report
+from cronium_admin.logs.failures import Skipped
 from cronium_admin.logs.pace import Pace
 
 HELP = "removes the logs that CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS and the jobs' own values no longer keep"
@@ -20,6 +21,10 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     if options["dry_run"]:
         once = {one.run_id: one for one in due.due()}  # two rules may name the same
         report(command, "would remove", once.values())
-    else:
+        return
+    try:
         report(command, "removed", prune.prune(Pace()))
+    except Skipped as error:
+        raise CommandError(str(error)) from error
+    finally:
         discard(command)

@@ -1,0 +1,58 @@
+"""How one log that fails holds up no other: it is logged and skipped, and the round raises at its end."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cronium_admin.db_outage import is_outage
+from cronium_admin.logs.depot import Unavailable
+from cronium_admin.logs.pace import Stopped
+
+log = logging.getLogger("cronium.archive")
+MOST_IN_A_ROW = 3  # logs, or objects, at which a storage fails before it is taken to be away
+
+
+class Skipped(Exception):
+    """Some logs failed, each of which was logged; all others are done."""
+
+
+class Failures:
+    """Those of one round. `done` is what was to be done to the logs, such as "removed"."""
+
+    def __init__(self, done: str) -> None:
+        self._done = done
+        self._count = self._in_a_row = 0
+        self._away: Unavailable | None = None
+
+    @contextmanager
+    def skip(self, name: str) -> Iterator[None]:
+        """Around the work on one log. Raises what is about more than that log: Stopped, an error of a database that is
+        away, and Unavailable of a storage that failed at MOST_IN_A_ROW."""
+        try:
+            yield
+        except Stopped:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            self._note(name, error)
+            if self._in_a_row == MOST_IN_A_ROW:
+                raise
+        else:
+            self._in_a_row = 0
+
+    def _note(self, name: str, error: Exception) -> None:
+        self._count += 1
+        if isinstance(error, Unavailable):
+            self._in_a_row, self._away = self._in_a_row + 1, error
+            log.warning("the log of %s was not %s: %s", name, self._done, error.__cause__ or error)
+        else:
+            self._in_a_row = 0
+            log.error("the log of %s was not %s", name, self._done, exc_info=error)
+
+    def check(self) -> None:
+        """At the end of the round. Raises Unavailable or Skipped where a log failed."""
+        if self._away:
+            raise self._away
+        if self._count:
+            raise Skipped(f"{self._count} logs were not {self._done}; Cronium's log tells why. They are tried again.")
