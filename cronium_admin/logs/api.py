@@ -133,6 +133,7 @@ def lines(
     else:
         found = read.window(run_id, after, limit, MAX_BYTES)
         last = found[-1].seq if found else after
+    read.refuse_hole(run_id, state, after, last)
     ended = state.ended and last >= state.lines
     gaps = [GapOut(**gap) for gap in state.gaps]
     return LinesOut(lines=[_out(line) for line in found], next=last, ended=ended, gaps=gaps)
@@ -152,6 +153,7 @@ def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After
             found = search.find(run_id, wanted.query(), after, MAX_RANGES, is_over=_is_gone(request))
     except search.BadQuery as error:
         raise _refused(error) from error
+    read.refuse_hole(run_id, state, after, found.looked)
     ended = state.ended and found.looked >= state.lines
     return FoundOut(ranges=found.ranges, count=found.count, next=found.looked, lines=state.lines, ended=ended)
 

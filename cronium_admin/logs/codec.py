@@ -35,7 +35,7 @@ class Damaged(Refused):
     """What is stored is not what was stored."""
 
     def __init__(self) -> None:
-        super().__init__(502, "log_damaged", "A part of this log can't be unpacked: what is stored of it was changed.")
+        super().__init__(502, "log_damaged", "A part of this log is missing, or was changed after it was stored.")
 
 
 def pack_index(entries: Iterable[Entry]) -> bytes:

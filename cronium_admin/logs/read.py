@@ -14,7 +14,7 @@ from django.db.models import Max
 from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.blocks import Place, blocks
-from cronium_admin.logs.codec import Line, lines_of, unpack_text
+from cronium_admin.logs.codec import Damaged, Line, lines_of, unpack_text
 from cronium_admin.logs.depot import Missing
 from cronium_admin.logs.models import LogChunk, LogObject
 from cronium_admin.runs import pruned
@@ -174,7 +174,8 @@ def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int =
 def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`.
 
-    Raises Pruned rather than give less, if it is removed meanwhile.
+    Raises Pruned rather than give less, if it is removed meanwhile, and Damaged where a part is missing before `stop`,
+    or is not as long as it was.
     """
     at = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
     reached = 0
@@ -182,9 +183,23 @@ def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[byte
         if stop is not None and chunk.byte_offset >= stop:
             return
         text = text_of(chunk)
+        if len(text) != chunk.bytes:
+            raise Damaged
         end = len(text) if stop is None else stop - chunk.byte_offset
         if part := text[max(0, start - chunk.byte_offset) : end]:
             yield part
         reached = chunk.byte_offset + len(text)
     if stop is None or reached < stop:
         refuse_pruned(run_id)
+    if stop is not None and reached < stop:
+        raise Damaged
+
+
+def refuse_hole(run_id: UUID, state: State, after: int, reached: int) -> None:
+    """For who read past line `after` and reached line `reached`: an ended log that has more lines must get further.
+
+    Raises Pruned or Damaged: else the reader would ask for the same lines for ever.
+    """
+    if state.ended and reached <= after < state.lines:
+        refuse_pruned(run_id)
+        raise Damaged

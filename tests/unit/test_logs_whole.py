@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from cronium_admin.logs import prune, read
+from cronium_admin.logs.codec import Damaged, pack_text
+from cronium_admin.logs.models import LogChunk
+from cronium_admin.logs.pace import Pace
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.whole import OutOfRange, Part, part_of
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.transitions import Ending
 from tests.conftest import Api
+from tests.unit.log_storage import give_log, text_of
 from tests.unit.test_logs_read import HOSTILE, write
 from tests.unit.test_logs_store import batch
 
@@ -108,6 +113,82 @@ def test_what_has_not_changed_is_not_sent_again(viewer: Api, ended: Run) -> None
     assert body_of(get(viewer, ended, Range="bytes=0-3", If_Range=tag)) == TEXT[:4]
     other = get(viewer, ended, Range="bytes=0-3", If_Range='"another"')
     assert (other.status_code, body_of(other)) == (200, TEXT)
+
+
+# A log that lacks a part, or whose part is shorter than it was.
+
+
+def lose(run: Run, how: str) -> None:
+    chunks = LogChunk.objects.filter(run=run).order_by("first_seq")
+    at = {"first": 0, "last": 3}.get(how, 1)
+    chunk = chunks[at]
+    if how == "shorter":
+        LogChunk.objects.filter(pk=chunk.pk).update(data=pack_text(b"1" * 5 + b"\n" * 5))
+    else:
+        chunk.delete()
+
+
+@pytest.fixture
+def parted(run: Run) -> Run:
+    """Forty lines in four chunks."""
+    return give_log(run, text_of(40), 10)
+
+
+@pytest.mark.parametrize("packing", ["", "gzip"])
+@pytest.mark.parametrize("how", ["middle", "last", "shorter"])
+def test_a_log_that_lacks_a_part_breaks_off_and_never_looks_whole(
+    viewer: Api, parted: Run, how: str, packing: str
+) -> None:
+    lose(parted, how)
+    answer = get(viewer, parted, Accept_Encoding=packing)
+    with pytest.raises(Damaged):
+        body_of(answer)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept_Encoding": "gzip"}, {"Range": "bytes=0-9"}])
+def test_one_that_lacks_its_beginning_is_refused_in_words(viewer: Api, parted: Run, headers: dict[str, str]) -> None:
+    lose(parted, "first")
+    answer = get(viewer, parted, **headers)
+    assert (answer.status_code, answer.json()["code"]) == (502, "log_damaged")
+
+
+def test_a_part_that_is_there_is_given_all_the_same(viewer: Api, parted: Run) -> None:
+    last = LogChunk.objects.order_by("first_seq").last()
+    assert last is not None
+    lose(parted, "middle")
+    answer = get(viewer, parted, Range=f"bytes={last.byte_offset}-")
+    assert body_of(answer) == text_of(40)[last.byte_offset :]
+
+
+@pytest.mark.parametrize("path", ["logs?limit=5", "logs?q=1&limit=5", "logs?stream=stdout", "logs/find?q=1"])
+@pytest.mark.parametrize("how", ["first", "middle", "last"])
+def test_who_asks_for_the_lines_that_follow_comes_to_an_end(viewer: Api, parted: Run, path: str, how: str) -> None:
+    lose(parted, how)
+    after = 0
+    for _ in range(20):
+        answer = viewer.get(f"/runs/{parted.pk}/{path}&after={after}")
+        if answer.status_code != 200:
+            break
+        assert answer.json()["ended"] is False
+        after = answer.json()["next"]
+    assert (answer.status_code, answer.json()["code"]) == (502, "log_damaged")
+
+
+@pytest.mark.parametrize("path", ["logs", "logs?q=1", "logs/find?q=1"])
+def test_a_log_that_is_removed_meanwhile_is_not_called_damaged(
+    viewer: Api, parted: Run, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = read.state
+
+    def state(run_id: Any) -> Any:
+        found = look(run_id)
+        prune.hide([run_id], "it is old")
+        prune.remove_stored([run_id], Pace())
+        return found
+
+    monkeypatch.setattr(read, "state", state)
+    answer = viewer.get(f"/runs/{parted.pk}/{path}")
+    assert (answer.status_code, answer.json()["code"]) == (410, "log_pruned")
 
 
 def test_it_comes_packed_to_who_asks(viewer: Api, ended: Run) -> None:
