@@ -148,17 +148,49 @@ def _checked(path: Path, name: str) -> str:
 
 def _make(path: Path, length: int) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    made = _write_beside(path, secrets.token_urlsafe(length))
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(length))
-            file.flush()
-            os.fsync(file.fileno())
         # The name appears with its content, or not at all: nobody reads half a secret.
         with suppress(FileExistsError):
             os.link(made, path)
+        sync(path.parent)
     finally:
         os.unlink(made)
+
+
+def sync(path: Path) -> None:
+    """After this the content of a file, or the names in a folder, outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace the text of a file, which is then for its owner alone. Also after a power cut the file has the old text
+    or the new one, whole."""
+    made = _write_beside(path, text)
+    try:
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise
+    sync(path.parent)
+
+
+def _write_beside(path: Path, text: str) -> str:
+    """The name of a new file in the same folder that has the text, also after a power cut."""
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(made)
+        raise
+    return made
 
 
 def unusable(error: OSError, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Collects the static files for a server that is about to start, if they have changed since the last time."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from django.conf import settings
@@ -29,4 +30,5 @@ def collect() -> None:
     if stamp.exists() and stamp.read_text() == now:
         return
     call_command("collectstatic", interactive=False, verbosity=0, clear=settings.STATIC_ROOT.exists())
+    os.sync()  # a stamp beside files that a power cut emptied would keep them empty
     stamp.write_text(now)

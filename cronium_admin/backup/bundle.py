@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cronium_admin.backup.errors import BackupError
+from cronium_admin.data_folder import sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -35,6 +36,7 @@ def write(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> 
             file.flush()
             os.fsync(file.fileno())
         os.replace(made, path)
+        sync(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(made)

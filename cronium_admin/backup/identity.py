@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from cronium_admin.backup.errors import BackupError
+from cronium_admin.data_folder import replace_text
 from cronium_admin.database_clock import Now
 from cronium_admin.hosts.instance import IDENTITY, bind
 from cronium_admin.hosts.models import Host
@@ -111,9 +112,5 @@ def refuse_live_hosts(advice: str = "") -> None:
 
 def _write_identity(identity: str) -> None:
     """Whole, under its name: between the two steps the folder is taken for a copy, and the command is repeated."""
-    made = settings.DATA_DIR / f".{IDENTITY}-new"
-    made.unlink(missing_ok=True)
-    made.touch(0o600)
-    made.write_text(identity)
-    made.replace(settings.DATA_DIR / IDENTITY)
+    replace_text(settings.DATA_DIR / IDENTITY, identity)
     bind(settings.DATA_DIR)

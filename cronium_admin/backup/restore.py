@@ -24,6 +24,7 @@ from cronium_admin.backup import bundle, databases
 from cronium_admin.backup.create import DATABASE, KEYS
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, refuse_live_hosts, settle_copy
+from cronium_admin.data_folder import replace_text, sync
 from cronium_admin.db_threads import close_connections
 from cronium_admin.hosts.instance import IDENTITY, bind
 from cronium_admin.hosts.models import Host
@@ -96,15 +97,14 @@ def _prepare(staged: Path, take_over: bool) -> None:
         (staged / "settle.json").write_text(json.dumps(statements))
     for file in staged.iterdir():
         file.chmod(0o600)
+        sync(file)
+    sync(staged)
 
 
 def _write_pending(staged: Path) -> None:
     """From here on the restoration is finished, whoever is killed."""
     before = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    pending = settings.DATA_DIR / PENDING
-    made = pending.with_suffix(".new")
-    made.write_text(json.dumps({"staged": staged.name, "before": before}))
-    os.replace(made, pending)
+    replace_text(settings.DATA_DIR / PENDING, json.dumps({"staged": staged.name, "before": before}))
 
 
 def _move(source: Path, target: Path) -> None:
@@ -116,7 +116,9 @@ def _move(source: Path, target: Path) -> None:
             raise
         near = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
         shutil.copy2(source, near)
+        sync(near)
         os.replace(near, target)
+        sync(target.parent)
         source.unlink()
 
 
@@ -142,6 +144,7 @@ def finish() -> bool:
             if old.exists():
                 _move(old, before / old.name)
         _move(staged / name, target)
+        sync(target.parent)
     if (settings.DATA_DIR / IDENTITY).exists():
         bind(settings.DATA_DIR)
     pending.unlink()

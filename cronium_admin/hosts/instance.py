@@ -5,16 +5,15 @@ On PostgreSQL it is a row that all machines share. On SQLite it is the file `ins
 """
 
 import json
-import os
 import secrets
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 
-from cronium_admin.data_folder import DataFolderError, stored_secret
+from cronium_admin.data_folder import DataFolderError, replace_text, stored_secret
 from cronium_admin.hosts.models import Installation
 
 IDENTITY, PLACE = "instance_id", "instance_place"
@@ -45,25 +44,15 @@ def instance() -> str:
 
 def bind(folder: Path) -> None:
     """Record that the identity of this folder belongs here."""
-    now = json.dumps(_read_place(folder))
-    path = folder / PLACE
-    if path.exists() and path.read_text() == now:
-        return
-    descriptor, made = tempfile.mkstemp(dir=folder, prefix=f".{PLACE}-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(now)
-    os.replace(made, path)
+    here = _read_place(folder)
+    if _read_record(folder) != here:
+        replace_text(folder / PLACE, json.dumps(here))
 
 
 def find_move(folder: Path) -> str | None:
     """What shows that the identity was copied here from elsewhere; None where it belongs here, or nothing is known."""
-    path = folder / PLACE
-    try:
-        recorded: Any = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None  # of a version before this record, or new
-    except ValueError:
-        recorded = {}
+    if (recorded := _read_record(folder)) is None:
+        return None
     here = _read_place(folder)
     machines = {str(recorded.get("machine", "")), here["machine"]}
     if len(machines - {""}) > 1:
@@ -71,6 +60,15 @@ def find_move(folder: Path) -> str | None:
     # Either is enough: some file systems number their files anew, and `chown` changes the time.
     is_same_file = recorded.get("files") == here["files"] or recorded.get("changed") == here["changed"]
     return None if is_same_file else "its identity belongs to another folder"
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """Where the identity belonged when it was last used. None in a new folder, in one of a version before this record,
+    and where a power cut left a file without its content."""
+    recorded: Any = None
+    with suppress(FileNotFoundError, ValueError):
+        recorded = json.loads((folder / PLACE).read_text())
+    return recorded if isinstance(recorded, dict) else None
 
 
 def _read_place(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Objects as files in a folder, through Django's own storage; web processes on several machines must all see it."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import IOBase
@@ -12,6 +11,7 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
 
+from cronium_admin.data_folder import sync
 from cronium_admin.logs.depot import Missing, Unavailable
 
 log = logging.getLogger("cronium.archive")
@@ -31,7 +31,7 @@ class Folder:
             path = Path(self._files.path(name))
             # The database's copy goes next: the file must outlive a power cut by then, and so must its name.
             for place in (path, *path.parents[: 1 + name.count("/")]):
-                _sync(place)
+                sync(place)
 
     def read(self, name: str, start: int, length: int) -> bytes:
         with _in_words(f"{name} can't be read"), open(self._files.path(name), "rb") as file:
@@ -57,11 +57,3 @@ def _in_words(what: str) -> Iterator[None]:
     except (OSError, SuspiciousFileOperation) as error:
         log.warning("the archive's file %s: %s", what, error)
         raise Unavailable from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,15 +1,21 @@
 """A copied data folder is noticed before it acts, and takes an identity of its own or the original's."""
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 from collections import namedtuple
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cronium_admin import static_files
+from cronium_admin.backup import identity, restore
+from cronium_admin.data_folder import replace_text, stored_secret
 from cronium_admin.hosts import instance as module
 from cronium_admin.ops import ready
 from tests.unit.test_backup import SEED, rows
@@ -78,8 +84,103 @@ def test_the_machine_counts_and_containers_have_none(tmp_path: Path, monkeypatch
     assert "another machine" in str(module.find_move(tmp_path))
     monkeypatch.setattr(module, "_MARKS_OF_CONTAINERS", (tmp_path,))
     assert module.find_move(tmp_path) is None
-    (tmp_path / module.PLACE).write_text("")
+
+
+def test_another_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "instance_id").write_text("abcdefgh")
+    (tmp_path / module.PLACE).write_text('{"files": [1, 2], "changed": 3}')
     assert "another folder" in str(module.find_move(tmp_path))
+    (tmp_path / module.PLACE).write_text("{}")
+    assert "another folder" in str(module.find_move(tmp_path))
+
+
+@pytest.mark.parametrize("record", [b"", b"\0" * 120, b"[]", b"null", b"7", b'"text"', b"{", b"\xff"])
+def test_a_record_without_its_content_stops_no_start(tmp_path: Path, record: bytes) -> None:
+    """As a power cut leaves it."""
+    (tmp_path / "instance_id").write_text("abcdefgh")
+    (tmp_path / module.PLACE).write_bytes(record)
+    assert module.find_move(tmp_path) is None
+    module.bind(tmp_path)
+    assert json.loads((tmp_path / module.PLACE).read_text()).keys() == {"machine", "files", "changed"}
+
+
+class PowerCut:
+    """Has `os.replace` and `os.link` refuse a file whose content would not outlast a power cut at that moment, and
+    notes the folders whose names would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._synced: set[tuple[int, int]] = set()
+        self.names: list[str] = []
+        self.folders: set[int] = set()
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self._note)
+        for name in ("replace", "link"):
+            monkeypatch.setattr(os, name, self._checked(getattr(os, name)))
+
+    def _note(self, file: int) -> None:
+        found = os.stat(file)
+        self._synced.add((found.st_ino, found.st_size))
+        self.folders.add(found.st_ino)
+        self._fsync(file)
+
+    def _checked(self, call: Callable[..., None]) -> Callable[..., None]:
+        def checked(source: str, target: Path) -> None:
+            found = os.stat(source)
+            assert (found.st_ino, found.st_size) in self._synced, target
+            self.folders.discard(Path(target).parent.stat().st_ino)
+            self.names.append(Path(target).name)
+            call(source, target)
+
+        return checked
+
+
+def test_what_is_read_later_outlasts_a_power_cut_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    cut, folder = PowerCut(monkeypatch), tmp_path.stat().st_ino
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("encryption_key", lambda: stored_secret(tmp_path, "encryption_key")),
+        ("instance_id", lambda: stored_secret(tmp_path, "instance_id")),
+        (module.PLACE, lambda: module.bind(tmp_path)),
+        ("instance_id", lambda: identity._write_identity("abcdefgh")),
+        (restore.PENDING, lambda: restore._write_pending(tmp_path / "staged")),
+    ]
+    for name, step in steps:
+        step()
+        assert name in cut.names
+        assert folder in cut.folders, f"the name of {name} lasts too"
+        cut.names.clear()
+        assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")], "and nothing else is left"
+
+
+def test_static_files_outlast_a_power_cut_before_they_count_as_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.STATIC_ROOT = tmp_path
+    synced: list[bool] = []
+    monkeypatch.setattr(static_files, "call_command", lambda *_, **__: None)
+    monkeypatch.setattr(os, "sync", lambda: synced.append((tmp_path / static_files.STAMP).exists()))
+    for _ in range(2):
+        static_files.collect()
+    assert synced == [False], "before the stamp, and only when files were written"
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_write_that_fails_leaves_the_old_text_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "file"
+    path.write_text("old")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fail)
+        with pytest.raises(OSError, match="No space left"):
+            replace_text(path, "new")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 
 def test_older_software_refuses_a_newer_database(original: Path) -> None:
