@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,6 +15,8 @@ BACKLOG, SILENT_SECONDS = 4096, 10
 TURN_SECONDS = 0.005  # of accepting; then the event loop serves open connections
 RETRY_SECONDS = 1.0  # after the system had no descriptor
 PEEKED = 16 * 1024
+# Strangers' connections that wait for a transport, and how many get one in a turn of the event loop.
+LOBBY, STRANGERS_A_TURN = 64, 8
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -38,24 +41,34 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 class Acceptor:
-    """Accepts the connections of one listening socket in the running event loop, from `open` to `close`."""
+    """Accepts the connections of one listening socket in the running event loop, from `open` to `close`.
+
+    Accepting is cheap, a transport is not. Members get theirs at once; strangers wait in the lobby for theirs, a few in
+    each turn of the event loop, so that members are found quickly behind thousands of strangers.
+    """
 
     def __init__(self, listener: socket.socket, guard: Guard, make_protocol: Callable[[str], asyncio.Protocol]) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener, self._guard, self._make_protocol = listener, guard, make_protocol
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
+        # Strangers: those whose first bytes are a whole head go before the others.
+        self._whole, self._partial = deque[socket.socket](), deque[socket.socket]()
+        self._turn: asyncio.Handle | None = None
 
     def open(self) -> None:
         self._retry = None
         self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        if self._retry:
-            self._retry.cancel()
+        for handle in (self._retry, self._turn):
+            if handle:
+                handle.cancel()
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
+        for connection in (*self._whole, *self._partial):
+            connection.close()
 
     def _accept(self) -> None:
         end = time.monotonic() + TURN_SECONDS
@@ -71,27 +84,48 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._retry = self._loop.call_later(RETRY_SECONDS, self.open)
                 return
+            connection.setblocking(False)
             self._take(connection, address[0])
 
     def _take(self, connection: socket.socket, address: str) -> None:
-        """Let the connection in or refuse it. One that its client has closed is closed."""
-        try:
-            begun = connection.recv(PEEKED, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            if begun and not self._guard.refuses(begun, address):
-                self._let_in(connection, self._guard.member(begun))
-                return
-            if begun:
-                connection.recv(PEEKED, socket.MSG_DONTWAIT)  # closed with bytes unread, it would lose the answer
-                connection.send(answers.raw_busy(), socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            self._let_in(connection, "")  # nothing has come yet
-            return
-        except OSError:
-            pass
-        connection.close()
+        begun = _peek(connection)
+        if begun and self._guard.refuses(begun, address):
+            _refuse(connection)
+        elif begun and (member := self._guard.member(begun)):
+            self._let_in(connection, member)
+        elif begun == b"":
+            connection.close()
+        else:
+            self._wait(connection, self._whole if begun and b"\r\n\r\n" in begun else self._partial)
+
+    def _wait(self, connection: socket.socket, queue: deque[socket.socket]) -> None:
+        """In the lobby. Where that is full, the stranger who has waited longest without a whole head leaves."""
+        queue.append(connection)
+        if len(self._whole) + len(self._partial) > LOBBY:
+            self._leave_or_enter((self._partial or self._whole).popleft())
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._let_strangers_in)
+
+    def _leave_or_enter(self, connection: socket.socket) -> None:
+        begun = _peek(connection)
+        if begun and (member := self._guard.member(begun)):
+            self._let_in(connection, member)
+        else:
+            _refuse(connection)
+
+    def _let_strangers_in(self) -> None:
+        for _ in range(STRANGERS_A_TURN):
+            if not (queue := self._whole or self._partial):
+                break
+            connection = queue.popleft()
+            begun = _peek(connection)
+            if begun == b"":
+                connection.close()
+            else:
+                self._let_in(connection, self._guard.member(begun or b""))
+        self._turn = self._loop.call_soon(self._let_strangers_in) if self._whole or self._partial else None
 
     def _let_in(self, connection: socket.socket, member: str) -> None:
-        connection.setblocking(False)
         task = self._loop.create_task(self._connect(connection, member))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -99,3 +133,21 @@ class Acceptor:
     async def _connect(self, connection: socket.socket, member: str) -> None:
         with suppress(OSError):  # its client has left
             await self._loop.connect_accepted_socket(lambda: self._make_protocol(member), connection)
+
+
+def _peek(connection: socket.socket) -> bytes | None:
+    """What has come and stays unread; None for nothing yet, empty for a connection that its client has closed."""
+    try:
+        return connection.recv(PEEKED, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def _refuse(connection: socket.socket) -> None:
+    with suppress(OSError):
+        with suppress(BlockingIOError):
+            connection.recv(PEEKED)  # closed with bytes unread, it would lose the answer
+        connection.send(answers.raw_busy())
+    connection.close()

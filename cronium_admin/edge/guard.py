@@ -11,8 +11,10 @@ from cronium_admin.edge.gate import Gate
 
 _PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
 _SOCKETS = b"GET /ws/"
-# Of one client, per second and at once: handshakes of sockets that show nothing valid, and look-ups of credentials.
-HANDSHAKES, LOOKUPS = (5.0, 20), (20.0, 40)
+_FOLLOW = b"/logs/follow"
+# Of one client, per second and at once: handshakes of sockets that show nothing valid, look-ups of credentials, and
+# logs that a member begins to follow.
+HANDSHAKES, LOOKUPS, STREAMS = (5.0, 20), (20.0, 40), (20.0, 100)
 MAX_CLIENTS = 4096
 
 
@@ -49,6 +51,7 @@ class Guard:
     def __init__(self, strangers: Gate, credentials: Credentials, proxies: Container[str] = ()) -> None:
         self._strangers, self._credentials, self._proxies = strangers, credentials, proxies
         self._handshakes, self._lookups = RateLimit(*HANDSHAKES), RateLimit(*LOOKUPS)
+        self._member_streams = RateLimit(*STREAMS)
 
     def member(self, data: bytes) -> str:
         """The holder of the valid credential that a request shows which begins with `data`, if that is remembered."""
@@ -59,12 +62,15 @@ class Guard:
         """Whether a request that begins with `data` is told to come again. What is no whole head yet may pass."""
         is_proxied = address in self._proxies
         is_socket = data.startswith(_SOCKETS)
-        if not is_proxied and not is_socket and self._strangers.has_room(client_of(address)):
+        is_stream = is_socket or _FOLLOW in data.partition(b"\r\n")[0]
+        if not is_proxied and not is_stream and self._strangers.has_room(client_of(address)):
             return False
         head, end, _ = data.partition(b"\r\n\r\n")
         if not end or head.startswith(_PROBES):
             return False
         headers = _parse(head)
+        if is_stream and (member := self._credentials.remembered_member(headers)):
+            return not self._member_streams.take(member)
         if is_proxied:
             address = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1") or address
         client = client_of(address)

@@ -24,6 +24,7 @@ class HttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_checked = bool(self.member)  # the acceptor has checked a whole head
         self._seen: Any = None  # the request whose head was received last
         self._entry = self.connections_of_server.enter(transport, client_of(self.client[0] if self.client else ""))
         if self._entry is None:
@@ -46,7 +47,8 @@ class HttpProtocol(H11Protocol):
         is_first = self.cycle is None or self.cycle.response_complete
         if is_first and self._head_timer is None:
             self._start_head_timer()
-        if is_first and self.client and self.guard.refuses(data, self.client[0]):
+        is_checked, self._is_checked = self._is_checked, False
+        if is_first and not is_checked and self.client and self.guard.refuses(data, self.client[0]):
             # The acceptor checks the first bytes of a connection. These may belong to a later request.
             self._answer_and_close(503, "busy", answers.BUSY)
             return

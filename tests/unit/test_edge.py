@@ -459,6 +459,53 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
     assert begun == [True, False]
 
 
+def _remember(served: Served) -> bytes:
+    """A header that shows the remembered credential of a member."""
+    served.edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    return b"Authorization: Bearer good\r\n"
+
+
+async def test_members_enter_before_the_strangers_who_came_first(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptor, "TURN_SECONDS", 60.0)
+    partial = b"GET / HTTP/1.1\r\nX-Slow: a"
+    heads = [partial] * (acceptor.LOBBY + 10) + [HEAD % b"", HEAD % _remember(served)]
+    clients = [socket.create_connection(("127.0.0.1", served.port)) for _ in heads]
+    for client, head in zip(clients, heads, strict=True):
+        client.sendall(head)
+    while len(served.protocols) < acceptor.LOBBY + 1:
+        await asyncio.sleep(0.01)
+    assert [bool(one.member) for one in served.protocols] == [True] + [False] * acceptor.LOBBY
+    ports = [client.getsockname()[1] for client in clients]
+    assert [one.client[1] for one in served.protocols[:2]] == [ports[-1], ports[-2]]
+    for client in clients[:11]:  # who have waited longest without a whole head
+        client.settimeout(5)
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+    for client in clients:
+        client.close()
+
+
+async def test_a_member_whose_head_comes_late_is_not_sent_away_for_room(served: Served) -> None:
+    client, connection = socket.socketpair()
+    connection.setblocking(False)
+    client.sendall(HEAD % _remember(served))
+    served.acceptor._leave_or_enter(connection)
+    assert b" 200 " in await asyncio.to_thread(client.recv, 100)
+    client.close()
+
+
+async def test_a_member_who_begins_to_follow_too_many_logs_at_once_is_told_to_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpProtocol.guard, "_member_streams", RateLimit(0.0001, 3))
+    shown = _remember(served)
+    for path in (b"/ws/runs/1/", b"/api/v1/runs/1/logs/follow?x", b"/ws/runs/1/"):
+        assert not (await _ask(served.port, HEAD.replace(b"/jobs/", path) % shown)).startswith(b"HTTP/1.1 503 ")
+    assert (await _ask(served.port, HEAD.replace(b"/jobs/", b"/ws/runs/1/") % shown)).startswith(b"HTTP/1.1 503 ")
+    assert b" 200 " in await _ask(served.port, HEAD % shown)
+
+
 async def test_under_a_flood_a_second_request_and_a_late_head_are_refused_too(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
