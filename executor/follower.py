@@ -46,6 +46,8 @@ class Follower:
         self._source: Source | None = None
         self._attachment: Attachment | None = None
         self._booted_at = 0.0
+        self._is_storing = False
+        self._checked: object = None  # how far the reading was at the last `restart_if_stalled`
         self.gaps: set[str] = set()  # why the engine has lost output, where it has
         self.replaced = False  # bytes that are not UTF-8 may have been replaced in what was read again
 
@@ -115,8 +117,25 @@ class Follower:
         if self._source:
             self._source.close()
 
+    def restart_if_stalled(self) -> None:
+        """Read from the engine's log instead when nothing has come since the last call; from any thread.
+
+        For a container that has exited: the connection may be dead, and a dead connection tells nothing. A slow
+        store is no stall.
+        """
+        source = self._source
+        progress = source, source and source.received
+        if source and progress == self._checked and not self._is_storing:
+            log.warning("%s: its output brings neither bytes nor an end; its log is read instead", self._name)
+            source.close()
+        self._checked = progress
+
     def _store(self, batch: Batch) -> None:
-        self._store_batch(batch)
+        self._is_storing = True
+        try:
+            self._store_batch(batch)
+        finally:
+            self._is_storing = False
         told = {gap.cause for gap in batch.gaps} - {SPLIT}
         self.gaps |= told
         known = self._stored

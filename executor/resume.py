@@ -68,6 +68,7 @@ class ResumedLog:
         self.gap = False  # the engine has lost output, and one of the pieces said where
         self.replaced = False  # bytes that are not UTF-8 may have been replaced: the log's driver can't keep them
         self.surplus: dict[int, Cursor] = {}
+        self.received = 0
 
     def read(self, timeout: float | None) -> list[Piece] | None:
         """See `stream.Source`. NotFound when there is no such container (any more)."""
@@ -77,6 +78,7 @@ class ResumedLog:
         block = connection.recv(BLOCK_BYTES, timeout)
         if block is None:
             return None
+        self.received += len(block)
         pieces = self._messages.feed(self._chunks.feed(block))
         if self._known.full and self._passes == 1:
             self._passes += 1

@@ -24,6 +24,7 @@ log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
 DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
 READER_SECONDS = 10.0  # for what was read before an error to be stored
+STALL_SECONDS = 60.0  # without a byte of the output of a container that has exited
 CLEAN_TRIES = 5
 
 
@@ -273,30 +274,42 @@ class Slot:
             self._signals.put(DRAINED)
 
     def _watch(self, deadline: float | None) -> None:
-        """Wait for the end of the stream; stop the container when the time is over or somebody asks.
+        """Wait until all output is stored; stop the container when its time is over or somebody asks.
 
-        The reader goes on while we stop: an engine whose output nobody reads can't stop a container.
+        The reader goes on while we stop: an engine whose output nobody reads can't stop a container. Without a
+        deadline main has exited already.
         """
-        while (signal := self._next_signal(deadline)) != DRAINED:
-            if self._released.is_set():
-                raise Superseded
-            if signal == RELEASE:
-                continue
-            assert self._stopped is not None
-            if not self._handler.stopping(self._stopped.why):
-                raise Superseded
-            crash.point("stopping")
-            patiently(self._sandbox.stop_main, self._released)
-            deadline = None  # further reasons to stop change nothing
-            while self._signals.get() != DRAINED:
-                if self._released.is_set():
-                    raise Superseded
-            break
-        if self._released.is_set():
-            raise Superseded
+        if deadline is None:
+            self._drain()
+        elif self._next_signal(deadline) != DRAINED:
+            self._stop_main()
+            self._drain()
+        self._refuse_released()
         crash.point("drained")
         if self._log_failed:
             raise self._log_failed
+
+    def _refuse_released(self) -> None:
+        if self._released.is_set():
+            raise Superseded
+
+    def _stop_main(self) -> None:
+        self._refuse_released()
+        assert self._stopped is not None
+        if not self._handler.stopping(self._stopped.why):
+            raise Superseded
+        crash.point("stopping")
+        patiently(self._sandbox.stop_main, self._released)
+
+    def _drain(self) -> None:
+        """Main has exited: wait until its output is stored. Further reasons to stop change nothing."""
+        while True:
+            try:
+                if self._signals.get(timeout=STALL_SECONDS) == DRAINED:
+                    return
+            except queue.Empty:
+                self._follower.restart_if_stalled()
+            self._refuse_released()
 
     def _next_signal(self, deadline: float | None) -> str:
         try:

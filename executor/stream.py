@@ -76,6 +76,7 @@ class Source(Protocol):
     """Where the bytes of a container's output come from. One reader; `close` from any thread."""
 
     surplus: dict[int, Cursor]  # by stream, told with a gap: what is stored and not in the engine's log any more
+    received: int  # bytes that came over the connection
 
     def read(self, timeout: float | None) -> list[Piece] | None:
         """What came, in order; None when `timeout` seconds brought nothing. An empty list is not the end.
@@ -106,11 +107,13 @@ class AttachedSource:
         self._frames = FrameParser()
         self._closed = False
         self.surplus: dict[int, Cursor] = {}
+        self.received = 0
 
     def read(self, timeout: float | None) -> list[Piece] | None:
         block = self._attachment.recv(BLOCK_BYTES, timeout)
         if block is None:
             return None
+        self.received += len(block)
         if block == b"":
             if self._closed or not self._exited():
                 raise LogCut("The reading of the script's output was cut off while it ran.")

@@ -87,6 +87,7 @@ class FakeEngine:
         self.sidecar = "ready"  # ready, silent, or ends
         self.clock_ahead = 0.0  # seconds
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
+        self.is_mute = False  # main's connections are dead: they bring nothing any more, and no end
         self.cut_log_after: int | None = None  # bytes, then the reading of a log breaks, once
         self.offered = ("runc",)
         self.booted = 0.0  # unix seconds
@@ -430,6 +431,8 @@ class FakeEngine:
         """To every attached reader; one that does not read holds the container back."""
         container.log.write(stream, data, int(self._time() * 1e9))
         block = frame(stream, data)
+        if self._is_dead(container):
+            return
         if self.cut_output_after is not None and container.role == "main":
             block = block[: max(0, self.cut_output_after - container.sent)]
             container.sent += len(block)
@@ -440,6 +443,9 @@ class FakeEngine:
                     if self.cut_output_after == container.sent and container.role == "main":
                         self.booted = self._time()  # an engine that ends a stream before its container was restarted
                         reader.shutdown(socket.SHUT_RDWR)
+
+    def _is_dead(self, container: FakeContainer) -> bool:
+        return self.is_mute and container.role == "main"
 
     def _run_sidecar(self, container: FakeContainer) -> None:
         if self.sidecar == "ends":
@@ -483,8 +489,8 @@ class FakeEngine:
         self._close_streams(container)
         container.gone.set()
 
-    @staticmethod
-    def _close_streams(container: FakeContainer) -> None:
-        for end in (*container.outputs, *container.inputs):
+    def _close_streams(self, container: FakeContainer) -> None:
+        outputs = [] if self._is_dead(container) else container.outputs
+        for end in (*outputs, *container.inputs):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

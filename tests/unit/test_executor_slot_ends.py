@@ -153,6 +153,48 @@ class TestStopped:
         assert told.result.status == "cancelled"
 
 
+class TestDeadConnections:
+    """A connection that breaks without a word brings no end."""
+
+    @pytest.fixture(autouse=True)
+    def _short_stalls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("executor.slot.STALL_SECONDS", 0.1)
+
+    @pytest.mark.parametrize(
+        ("seconds", "expected"), [(30.0, ("cancelled", "cancelled", 143)), (1.0, ("timed_out", "timeout", 143))]
+    )
+    def test_a_run_is_stopped_and_its_log_is_whole(
+        self, engine: FakeEngine, supervisor: Supervisor, seconds: float, expected: tuple[str, str, int]
+    ) -> None:
+        spec, told = (
+            make_spec(script=f"trap 'echo last; exit 143' TERM; {FOREVER}", timeout_seconds=seconds),
+            Remembering(),
+        )
+        supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+        engine.is_mute = True
+        if expected[0] == "cancelled":
+            supervisor.stop(spec.run_id, CANCEL)
+        told.wait_for("finish", 10)
+        assert told.result is not None
+        assert (told.result.status, told.result.reason, told.result.exit_code) == expected
+        assert told.log() == b"up\nlast\n"
+
+    def test_a_slow_store_is_no_dead_connection(self, engine: FakeEngine, supervisor: Supervisor) -> None:
+        class Slow(Remembering):
+            def append(self, batch: Any) -> None:
+                if b"last" in b"".join(part.text for part in batch.segments):
+                    time.sleep(0.6)
+                super().append(batch)
+
+        spec, told = make_spec(script=f"trap 'echo last; exit 143' TERM; {FOREVER}"), Slow()
+        supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+        supervisor.stop(spec.run_id, CANCEL)
+        told.wait_for("finish", 10)
+        assert (told.log(), engine.calls["logs"]) == (b"up\nlast\n", 0)
+
+
 class TestUntold:
     def test_a_result_that_cannot_be_told_keeps_the_container_for_who_comes_next(
         self, engine: FakeEngine, supervisor: Supervisor
