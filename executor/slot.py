@@ -54,12 +54,14 @@ class Slot:
         self._builds = builds
         self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._ends = threading.Lock()  # the next three
         self._stopped: Stopped | None = None
+        self._ended_alone = False
+        self._passed_limit = False
         self._released = threading.Event()
         self._masker = Masker((*spec.secrets.values(), *spec.masked, *_delivered_token(spec)))
         self._peak: int | None = None
         self._began = resumption is not None
-        self._ended_alone = False
         self._is_paused = False
         self._last_output = b""  # masked, as it is stored
         self._log_failed: Exception | None = None
@@ -92,10 +94,12 @@ class Slot:
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""
-        if self._ended_alone and why != LIMIT:
-            return
-        if self._stopped is None:
-            self._stopped = Stopped(why)
+        with self._ends:
+            if self._ended_alone and why != LIMIT:
+                return
+            self._passed_limit = self._passed_limit or why == LIMIT
+            if self._stopped is None:
+                self._stopped = Stopped(why)
         self._signals.put(why)
         if not self._began:
             self._sandbox.abort()
@@ -235,7 +239,7 @@ class Slot:
         if resumption.stopped:
             self.stop(resumption.stopped)
         elif not state.running:
-            self._ended_alone = self._stopped is None
+            self._note_own_end()
         known = Known(resumption.stdout, resumption.stderr, resumption.first_ns)
         self._follower.resume(known, resumption.dropped)
         if self._released.is_set():  # before there was anything for `release` to close
@@ -279,22 +283,42 @@ class Slot:
         The reader goes on while we stop: an engine whose output nobody reads can't stop a container. Without a
         deadline main has exited already.
         """
-        if deadline is None:
-            self._drain()
-        elif self._next_signal(deadline) != DRAINED:
-            self._stop_main()
+        signal = "" if deadline is None else self._next_signal(deadline)
+        self._refuse_released()
+        if signal != DRAINED:
+            if signal and (signal == LIMIT or not self._has_ended_alone()):
+                self._stop_main()
             self._drain()
         self._refuse_released()
         crash.point("drained")
         if self._log_failed:
             raise self._log_failed
+        if signal == DRAINED:
+            self._note_own_end()
+
+    def _has_ended_alone(self) -> bool:
+        """Whether main exited before anybody stopped it: its result is its own, however late its log is stored."""
+        if self._resumption and self._resumption.stopped:
+            return False  # an earlier process may have stopped it
+        try:
+            if self._sandbox.inspect_main().status != "exited":
+                return False
+        except EngineError:
+            return False
+        self._note_own_end()
+        return True
+
+    def _note_own_end(self) -> None:
+        """Reasons to stop it that came too late do not count; what it wrote does."""
+        with self._ends:
+            self._ended_alone = True
+            self._stopped = Stopped(LIMIT) if self._passed_limit else None
 
     def _refuse_released(self) -> None:
         if self._released.is_set():
             raise Superseded
 
     def _stop_main(self) -> None:
-        self._refuse_released()
         assert self._stopped is not None
         if not self._handler.stopping(self._stopped.why):
             raise Superseded

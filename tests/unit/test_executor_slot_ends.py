@@ -16,7 +16,7 @@ from executor.slot import Slot
 from executor.spec import Cursor, Reply, Resumption, RunSpec
 from executor.subnets import SubnetPool
 from executor.supervisor import Supervisor
-from executor.verdict import CANCEL
+from executor.verdict import CANCEL, SHUTDOWN
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -193,6 +193,107 @@ class TestDeadConnections:
         supervisor.stop(spec.run_id, CANCEL)
         told.wait_for("finish", 10)
         assert (told.log(), engine.calls["logs"]) == (b"up\nlast\n", 0)
+
+
+class TestOwnEnds:
+    """A script that has ended by itself has its own result, whatever comes while its log is stored."""
+
+    @pytest.mark.parametrize("why", ["", CANCEL, SHUTDOWN])
+    def test_the_storing_of_its_log_takes_longer_than_its_time(
+        self, engine: FakeEngine, supervisor: Supervisor, why: str
+    ) -> None:
+        entered, go_on = threading.Event(), threading.Event()
+
+        class Slow(Remembering):
+            def append(self, batch: Any) -> None:
+                entered.set()
+                go_on.wait(10)
+                super().append(batch)
+
+        spec, told = make_spec(script="echo done", timeout_seconds=30.0 if why else 0.5), Slow()
+        supervisor.start(spec, told)
+        assert entered.wait(10)
+        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        if why:
+            supervisor.stop(spec.run_id, why)
+        time.sleep(0.7)
+        supervisor.stop(spec.run_id, CANCEL)
+        go_on.set()
+        told.wait_for("finish")
+        assert told.result is not None
+        assert (told.result.status, told.result.exit_code, told.log()) == ("succeeded", 0, b"done\n")
+
+    def test_a_cancel_after_its_whole_log_is_stored(
+        self, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec, told = make_spec(script="echo done"), Remembering()
+        monkeypatch.setattr(
+            "executor.slot.crash.point", lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL)
+        )
+        supervisor.start(spec, told)
+        told.wait_for("finish")
+        assert told.result is not None
+        assert told.result.status == "succeeded"
+
+    def test_a_log_that_is_too_long_counts_all_the_same(self, engine: FakeEngine, supervisor: Supervisor) -> None:
+        """It is found to be while main is looked at because of a cancel."""
+        store, look, looked = threading.Event(), threading.Event(), threading.Event()
+
+        class Slow(Remembering):
+            def append(self, batch: Any) -> None:
+                store.wait(10)
+                super().append(batch)
+
+        def wait_to_look() -> None:
+            looked.set()
+            look.wait(10)
+
+        script = "echo first; sleep 0.3; head -c 1000 /dev/zero"
+        spec, told = make_spec(script=script, log_limit_bytes=100), Slow()
+        supervisor.start(spec, told)
+        told.wait_for("may_begin")
+        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        engine.before["inspect"] = wait_to_look
+        supervisor.stop(spec.run_id, CANCEL)
+        assert looked.wait(10)
+        store.set()
+        told.wait_for("append")
+        time.sleep(0.3)
+        look.set()
+        told.wait_for("finish")
+        assert told.result is not None
+        assert (told.result.status, told.result.reason) == ("failed", "output_limit")
+
+    @pytest.mark.parametrize("point", ["", "adopted"])  # it ends before, or while it is taken over
+    @pytest.mark.parametrize(("stopped", "status"), [("", "failed"), (CANCEL, "cancelled")])
+    def test_one_that_another_process_stopped_did_not_end_by_itself(
+        self,
+        engine: FakeEngine,
+        supervisor: Supervisor,
+        stopped: str,
+        status: str,
+        point: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        spec, first = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, first)
+        first.wait_for_text(b"up")
+        assert supervisor.drop(5)
+        if point:
+            monkeypatch.setattr(
+                "executor.slot.crash.point", lambda name: name == point and engine.stop(main_name(spec.run_id), 1)
+            )
+        else:
+            engine.stop(main_name(spec.run_id), 1)
+        told = Remembering()
+        slot = Slot(
+            *(engine, spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), threading.Semaphore(1)),
+            Resumption(Cursor(), Cursor(), 30.0, stopped=stopped),
+        )
+        slot.stop(CANCEL)  # asked for again, before it knows how main stands
+        slot.run()
+        assert told.result is not None
+        assert (told.result.status, told.result.exit_code) == (status, 143)
 
 
 class TestUntold:
