@@ -62,9 +62,13 @@ class Supervisor:
             with log_context.of_run(slot.spec.run_id):
                 slot.run()
         finally:
-            with self._lock:
-                self._slots.pop(slot.spec.run_id, None)
+            self._drop_slot(slot)
             self._on_free()
+
+    def _drop_slot(self, slot: Slot) -> None:
+        with self._lock:
+            if self._slots.get(slot.spec.run_id) is slot:  # not a later one of the same run
+                del self._slots[slot.spec.run_id]
 
     def stop(self, run_id: str, why: str = CANCEL) -> bool:
         """Stop one run; False when no slot here has it."""

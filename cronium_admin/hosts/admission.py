@@ -3,6 +3,7 @@
 Pure reading; the claim itself is a transition.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -80,8 +81,8 @@ def reserved(host: str | None = None) -> dict[str, Promise]:
     }
 
 
-def next_for(host: str, offer: Offer) -> UUID | None:
-    """The run that has waited longest of those that fit `host` now.
+def next_for(host: str, offer: Offer, active: Set[str] = frozenset()) -> UUID | None:
+    """The run that has waited longest of those that fit `host` now; none of `active`, which hold a slot there.
 
     One that fits the host but not beside its other runs is passed over for PASS_OVER; then the host waits for it,
     so that small runs never keep a large one waiting for ever. One that never fits this host is left to others.
@@ -89,6 +90,7 @@ def next_for(host: str, offer: Offer) -> UUID | None:
     """
     drained = Exists(Host.objects.filter(name=host, draining=True))
     waiting = Run.objects.filter(~drained, offer.ever_fits(), status=Status.QUEUED, queue__in=offer.queues)
+    waiting = waiting.exclude(pk__in=active)
     taken: Promise | None = None
     rows = waiting.order_by("created_at", "id").values_list(
         "pk", "cpu", "memory_mb", "network", Now() - F("created_at")

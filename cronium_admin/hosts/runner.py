@@ -190,7 +190,9 @@ class Runner:
         while self.supervisor.free() > 0 and not self._closing.is_set():
             if not (queues := self._open_queues()) or self._closing.is_set():
                 return
-            choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues))
+            # A run that waits again may hold its slot yet, which clears up after it.
+            active = self.supervisor.active()
+            choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues), active)
             acts = lease.held(self.host, self.owner)
             run = self.database.call(transitions.claim_next, self.host, self.owner, choose, acts)
             if run is None:

@@ -296,6 +296,28 @@ class TestOwnEnds:
         assert (told.result.status, told.result.exit_code) == (status, 143)
 
 
+class TestSlots:
+    def test_the_end_of_a_slot_leaves_a_later_one_of_the_same_run(
+        self, engine: FakeEngine, supervisor: Supervisor
+    ) -> None:
+        told, go_on = Remembering(begin=False), threading.Event()
+        told.on_event = lambda event: event == "finish" and go_on.wait(10) and None
+        spec = make_spec(script=FOREVER)
+        supervisor.start(spec, told)
+        told.wait_for("finish")
+        first = supervisor._slots[spec.run_id]
+        again = Remembering()
+        supervisor.start(spec, again)
+        again.wait_for_text(b"up")
+        go_on.set()
+        told.wait_for("cleaned")
+        supervisor._drop_slot(first)
+        assert supervisor.active() == {spec.run_id}
+        assert supervisor.stop(spec.run_id)
+        again.wait_for("cleaned")
+        assert gone(supervisor)
+
+
 class TestUntold:
     def test_a_result_that_cannot_be_told_keeps_the_container_for_who_comes_next(
         self, engine: FakeEngine, supervisor: Supervisor

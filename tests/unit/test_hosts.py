@@ -239,6 +239,17 @@ class TestRunner:
         runner._dispatch()
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
+    def test_a_run_that_waits_again_is_taken_once_its_slot_is_free(self, runner: Runner, waits: Run) -> None:
+        """Its old slot may still clear up after it."""
+        runner.supervisor.free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner.supervisor.active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
+        runner._dispatch()
+        waits.refresh_from_db()
+        assert waits.status == "queued"
+        runner.supervisor.active = frozenset  # type: ignore[method-assign]
+        runner._dispatch()
+        assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
+
     def test_the_heartbeat_brings_the_doctors_verdict_and_the_runtimes(
         self, runner: Runner, engine: FakeEngine
     ) -> None:

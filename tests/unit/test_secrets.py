@@ -373,6 +373,9 @@ class TestRun:
             def free(self) -> int:
                 return 1
 
+            def active(self) -> frozenset[str]:
+                return frozenset()
+
             def start(self, *_: Any) -> None:
                 raise AssertionError("something was started")
 
