@@ -55,7 +55,12 @@ class Supervisor:
                 slot.release()
             elif self._closing.is_set():
                 slot.stop(SHUTDOWN)
-        threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True).start()
+        thread = threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True)
+        try:
+            thread.start()
+        except BaseException:  # the system has no thread to give: the run is for the next look
+            self._drop_slot(slot)
+            raise
 
     def _hold(self, slot: Slot) -> None:
         try:

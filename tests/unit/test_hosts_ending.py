@@ -20,7 +20,9 @@ from cronium_admin.hosts import facts
 from cronium_admin.hosts.management.commands import serve
 from cronium_admin.hosts.management.commands import worker as command
 from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.runner import Runner
+from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
+from cronium_admin.jobs.models import Job
+from cronium_admin.runs.service import launch
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -105,6 +107,29 @@ class TestDatabaseAway:
         away(how)
         monkeypatch.setattr("cronium_admin.hosts.runner.LEAVE_SECONDS", 1.0)
         assert seconds_of(lambda: runner.close(0.5)) < 3
+
+
+def test_a_run_whose_thread_cannot_be_started_waits_again(
+    runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system allows no more threads."""
+    run, start = launch(job, None), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("slot-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    free = runner.supervisor.free()
+    with pytest.raises(RuntimeError, match="new thread"):
+        runner._dispatch()
+    assert (runner.supervisor.free(), runner.supervisor.active()) == (free, frozenset())
+    monkeypatch.undo()
+    runner._swept_at = -SETTLE_SECONDS
+    runner._sweep()
+    run.refresh_from_db()
+    assert run.status == "queued"
 
 
 class TestSignals:
