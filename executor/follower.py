@@ -17,7 +17,8 @@ from executor.spec import Batch, Dropped, RunSpec, Superseded
 from executor.stream import ENGINE_RESTARTED, SPLIT, AttachedSource, LineAssembler, Source, follow
 
 log = logging.getLogger("cronium.follower")
-AGAIN_SECONDS = 0.2
+AGAIN_SECONDS, LONGEST_PAUSE = 0.2, 2.0  # the first pause between two readings; it doubles while nothing comes
+FAILING_TRIES = 20  # readings without a new byte, after which the engine is taken to be unable to bring the rest
 EXIT_SECONDS = 5  # between the end of a container's output and the engine's word that it has exited
 
 
@@ -46,6 +47,7 @@ class Follower:
         self._source: Source | None = None
         self._attachment: Attachment | None = None
         self._booted_at = 0.0
+        self._pause, self._failures, self._reached = AGAIN_SECONDS, 0, 0
         self._is_storing = False
         self._checked: object = None  # how far the reading was at the last `restart_if_stalled`
         self.gaps: set[str] = set()  # why the engine has lost output, where it has
@@ -75,7 +77,7 @@ class Follower:
     def follow(self) -> None:
         """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container.
 
-        Raises what `reconnected` raises.
+        Raises what `reconnected` raises, and the engine's own error where reading fails again and again.
         """
         while True:
             assert self._source is not None
@@ -91,13 +93,32 @@ class Follower:
                     raise Superseded from error
                 if not isinstance(error, LogCut):
                     log.warning("%s: %s", self._name, error)
+                self._note_failure(error)
             self._note_losses()
             self._source.close()
-            self._released.wait(AGAIN_SECONDS)
+            self._released.wait(self._pause)
             away = self._is_away()
             patiently(self._engine.ping, self._released)
             patiently(self._reconnected, self._released)
             self.resume(replace(self._stored, cut_ns=cut_ns if away else self._stored.cut_ns), self._lines.dropped)
+
+    def _note_failure(self, error: EngineError) -> None:
+        """Raise it when too many readings have failed. A cut one counts once main has ended: until then its output may
+        be silent, and something on the way may end silent connections."""
+        reached = self.total_bytes + self.dropped.bytes
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        if reached > self._reached:
+            self._pause, self._failures, self._reached = AGAIN_SECONDS, 0, reached
+        if not isinstance(error, LogCut) or self._has_ended():
+            self._failures += 1
+        if self._failures >= FAILING_TRIES:
+            raise error
+
+    def _has_ended(self) -> bool:
+        try:
+            return not self._engine.inspect(self._name).running
+        except EngineError:
+            return False
 
     def _is_away(self) -> bool:
         """Whether it was the engine that went, with what it held in its memory, and not only the connection."""

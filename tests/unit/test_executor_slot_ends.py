@@ -296,6 +296,52 @@ class TestOwnEnds:
         assert (told.result.status, told.result.exit_code) == (status, 143)
 
 
+class TestUnreadable:
+    """The output's connection broke, and the engine's own log does not bring the rest."""
+
+    @pytest.fixture(autouse=True)
+    def _few_tries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("executor.follower.LONGEST_PAUSE", 0.01)
+        monkeypatch.setattr("executor.follower.FAILING_TRIES", 5)
+        monkeypatch.setattr("executor.follower.EXIT_SECONDS", 0)
+        monkeypatch.setattr("executor.resume.EXIT_SECONDS", 0)
+
+    @pytest.mark.parametrize("how", ["fails", "breaks"])
+    @pytest.mark.parametrize("script", ["echo up; echo down", FOREVER])
+    def test_it_is_given_up_after_a_while(
+        self, engine: FakeEngine, supervisor: Supervisor, script: str, how: str
+    ) -> None:
+        def refuse() -> None:
+            if how == "fails":
+                raise EngineError("the log is damaged.")
+            engine.cut_log_after = 0
+
+        engine.cut_output_after, engine.before["logs"] = 8 + 3, refuse
+        stopped = script == FOREVER and how == "breaks"  # it may have been silent, so it has its time
+        spec, told = make_spec(script=script, timeout_seconds=2.0 if stopped else 30.0), Remembering()
+        supervisor.start(spec, told)
+        told.wait_for("finish", 20)
+        assert told.result is not None
+        assert told.result.status == ("timed_out" if stopped else "errored")
+        assert told.log() == b"up\n"
+        assert gone(supervisor)
+        assert engine.left == []
+
+    def test_one_that_breaks_while_the_script_is_silent_is_read_again(
+        self, engine: FakeEngine, supervisor: Supervisor
+    ) -> None:
+        def break_often() -> None:
+            engine.cut_log_after = 0 if is_running(engine, spec) else None
+
+        engine.cut_output_after, engine.before["logs"] = 8 + 3, break_often
+        spec, told = make_spec(script="echo up; sleep 1; echo down"), Remembering()
+        supervisor.start(spec, told)
+        told.wait_for("finish", 20)
+        assert told.result is not None
+        assert (told.result.status, told.log()) == ("succeeded", b"up\ndown\n")
+        assert engine.calls["logs"] > 6, "it was hardly broken"
+
+
 class TestSlots:
     def test_the_end_of_a_slot_leaves_a_later_one_of_the_same_run(
         self, engine: FakeEngine, supervisor: Supervisor
