@@ -266,13 +266,18 @@ class Engine:
             self._control.stop(name, timeout=grace)
 
     def remove_container(self, name: str) -> None:
-        """Kill and remove it, with its anonymous volumes. Gone already is fine."""
+        """Kill and remove it, with its anonymous volumes. Gone already is fine.
+
+        Conflict when a removal is under way that does not end.
+        """
         with suppress(errors.NotFound):
             try:
                 with _typed(f"remove {name}"):
                     self._control.remove_container(name, force=True, v=True)
-            except errors.Conflict:  # a removal is under way: wait for its end
+            except errors.Conflict:
                 self.wait_gone(name)
+                self.inspect(name)
+                raise
 
     def wait_gone(self, name: str) -> None:
         with suppress(errors.EngineError), _typed(f"wait for the end of {name}"):
