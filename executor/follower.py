@@ -33,9 +33,12 @@ class Follower:
         store: Callable[[Batch], None],
         over_limit: Callable[[], None],
         reconnected: Callable[[], None],
+        find_main: Callable[[], str],
     ) -> None:
+        """`find_main` says what the engine finds the container by, once it is there."""
         self._engine = engine
         self._name = main_name(spec.run_id)
+        self._find_main = find_main
         self._limit = spec.log_limit_bytes
         self._masker = masker
         self._store_batch = store
@@ -72,7 +75,7 @@ class Follower:
         """Read what comes after what is known from the engine's own log."""
         self._stored = known
         self._lines = LineAssembler(self._limit, self._masker, known.stdout, known.stderr, dropped)
-        self._source = ResumedLog(self._engine, self._name, replace(known, full=self._lines.full))
+        self._source = ResumedLog(self._engine, self._find_main(), replace(known, full=self._lines.full))
 
     def follow(self) -> None:
         """Return when all is stored. Superseded after `release`; SandboxGone when there is no such container.
@@ -116,7 +119,7 @@ class Follower:
 
     def _has_ended(self) -> bool:
         try:
-            return not self._engine.inspect(self._name).running
+            return not self._engine.inspect(self._find_main()).running
         except EngineError:
             return False
 
@@ -175,11 +178,11 @@ class Follower:
             for _ in range(EXIT_SECONDS):
                 if self._released.is_set() or self._attachment.broken:
                     return False
-                if not (state := self._engine.inspect(self._name)).running:
+                if not (state := self._engine.inspect(self._find_main())).running:
                     return state.finished_at <= ended_at and self._engine.booted_at() == self._booted_at
                 if state.is_started_again:
                     return False
-                self._engine.wait(self._name, 1)
+                self._engine.wait(self._find_main(), 1)
         except EngineError:
             return False
         return False

@@ -135,7 +135,7 @@ class ResumedLog:
         self._connection.close()
         whole = self._exited() if self._following else self._chunks.ended
         if self._closed or not whole:
-            raise LogCut(f"The log of {self._name} was cut off while it was read.")
+            raise LogCut("The log of the run's container was cut off while it was read.")
         if self._following and not self._known.full:
             self._cursors = {stream: place.stands for stream, place in self._places.items()}
             self._following, self._connection = False, None

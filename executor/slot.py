@@ -67,7 +67,10 @@ class Slot:
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
-        self._follower = Follower(engine, spec, self._masker, self._append, self._log_is_full, self._sandbox.reconnect)
+        self._follower = Follower(
+            *(engine, spec, self._masker, self._append, self._log_is_full),
+            *(self._sandbox.reconnect, lambda: self._sandbox.id_of(self._sandbox.main)),
+        )
         self._reader = log_context.thread(spec.run_id, "log", self._read)
 
     def _request(self, operation: str, body: Any) -> Reply:

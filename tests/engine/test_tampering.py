@@ -60,6 +60,18 @@ def test_a_renamed_container_is_still_the_runs(server: Server) -> None:
     assert not server.docker.containers(all=True, filters={"name": f"renamed-{run_id}"})
 
 
+def test_a_renamed_container_keeps_its_result_and_its_log(server: Server) -> None:
+    run_id = server.run("echo up; sleep 3; echo down; exit 3", timeout_seconds=300)
+    with server.watch(run_id) as watch:
+        watch.until_line("up")
+    server.docker.rename(f"cronium-main-{run_id}", f"renamed-{run_id}")
+    ended = server.ended(run_id)
+    assert (ended["status"], ended["reason"], ended["exit_code"]) == ("failed", "exit_code", 3), ended["message"]
+    assert server.text(run_id).split() == [b"up", b"down"]
+    server.cleaned(run_id)
+    assert not server.docker.containers(all=True, filters={"name": f"renamed-{run_id}"})
+
+
 def test_a_killed_container_is_not_short_of_memory(server: Server) -> None:
     run_id, name = begun(server)
     server.docker.kill(name)

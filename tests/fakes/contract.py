@@ -126,6 +126,18 @@ def test_a_created_container_has_not_started(world: World) -> None:
     assert (state.status, state.ever_started, state.running) == ("created", False, False)
 
 
+def test_a_container_is_found_by_its_id_too(world: World) -> None:
+    spec = world.spec(network="none")
+    name = options.main_name(spec.run_id)
+    made = world.engine.create_container(name, options.main_container(spec, None, world.engine.log_driver))
+    assert made != name
+    assert world.engine.inspect(name).id == world.engine.inspect(made).id == made
+    assert [one.id for one in world.engine.find_ours(world.instance)] == [made]
+    world.engine.remove_container(made)
+    with pytest.raises(NotFound):
+        world.engine.inspect(name)
+
+
 def test_output_comes_whole_from_both_streams_and_ends(world: World) -> None:
     name, out, err = world.run("printf 'one\\n\\ntwo'; echo problem >&2; exit 7")
     assert (out, err) == (b"one\n\ntwo", b"problem\n")

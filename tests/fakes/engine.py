@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -49,6 +50,7 @@ class FakeContainer:
     name: str
     body: dict[str, Any]
     folder: Path
+    id: str = field(default_factory=lambda: secrets.token_hex(32))
     status: str = "created"
     exit_code: int = 0
     started: bool = False
@@ -124,6 +126,13 @@ class FakeEngine:
         container.status, container.exit_code, container.started_at = "running", 0, self._time()
         threading.Thread(target=self._run_main, args=(container,), daemon=True).start()
 
+    def rename(self, name: str, other: str) -> None:
+        """As `docker rename` does."""
+        with self._lock:
+            container = self.containers.pop(name)
+            container.name = other
+            self.containers[other] = container
+
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
         """Let a run's sidecar ask its worker something, and return the answer."""
         container = self.containers[options.sidecar_name(run_id)]
@@ -145,10 +154,14 @@ class FakeEngine:
             raise fault
 
     def _get(self, name: str) -> FakeContainer:
+        """By its name or id."""
         with self._lock:
-            if name not in self.containers:
-                raise NotFound(f"No such container: {name}")
-            return self.containers[name]
+            if name in self.containers:
+                return self.containers[name]
+            for container in self.containers.values():
+                if container.id == name:
+                    return container
+        raise NotFound(f"No such container: {name}")
 
     # EngineLike.
 
@@ -222,8 +235,8 @@ class FakeEngine:
             folder = self._folder / name
             shutil.rmtree(folder, ignore_errors=True)  # of one with this name that was removed
             folder.mkdir()
-            self.containers[name] = FakeContainer(name, body, folder)
-        return name  # what `inspect` calls its id
+            self.containers[name] = made = FakeContainer(name, body, folder)
+        return made.id
 
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
         self._enter("attach")
@@ -284,7 +297,7 @@ class FakeEngine:
             one.oom_killed,
             one.started,
             "",
-            one.name,
+            one.id,
             epoch,
             *times,
             inherited | labels,
@@ -348,7 +361,7 @@ class FakeEngine:
             self._close_streams(container)
             container.log.end()
             with self._lock:
-                self.containers.pop(name, None)
+                self.containers.pop(container.name, None)
 
     def memory_peak(self, name: str) -> int | None:
         self._enter("memory_peak")
@@ -358,13 +371,13 @@ class FakeEngine:
     def find_ours(self, instance: str) -> list[Found]:
         self._enter("find_ours")
         with self._lock:
-            states = [self._state(one) for one in self.containers.values()]
-            rows = [("container", one.id, one.labels, one.image_id) for one in states]
-            rows += [("network", name, body["Labels"], "") for name, body in self.networks.items()]
+            states = {one.name: self._state(one) for one in self.containers.values()}
+            rows = [("container", name, one.labels, one.id, one.image_id) for name, one in states.items()]
+            rows += [("network", name, body["Labels"], name, "") for name, body in self.networks.items()]
         wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
         listed = [
-            Found(kind, name, *(labels.get(label, "") for label in wanted), name, image)
-            for kind, name, labels, image in rows
+            Found(kind, name, *(labels.get(label, "") for label in wanted), container_id, image)
+            for kind, name, labels, container_id, image in rows
             if labels.get(options.LABEL_INSTANCE) == instance
         ]
         return only_ours(self, listed)

@@ -11,6 +11,7 @@ from executor.attachment import Attachment
 from executor.errors import SandboxGone
 from executor.follower import Follower
 from executor.mask import Masker
+from executor.options import main_name
 from executor.resume import Known
 from executor.spec import Batch, Cursor, Dropped, RunSpec, Superseded
 from executor.subnets import SubnetPool
@@ -56,7 +57,7 @@ class Stored:
         self.reconnected += 1
 
     def follower(self, engine: FakeEngine, spec: RunSpec) -> Follower:
-        return Follower(engine, spec, Masker(), self, lambda: None, self.again)
+        return Follower(engine, spec, Masker(), self, lambda: None, self.again, lambda: main_name(spec.run_id))
 
 
 def begin(world: World, script: str) -> tuple[RunSpec, str, Attachment, Callable[[], None]]:

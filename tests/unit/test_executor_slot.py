@@ -223,6 +223,20 @@ def test_a_container_that_somebody_removes_is_a_run_that_is_lost(
     assert "was removed from outside Cronium" in told.result.message
 
 
+@pytest.mark.parametrize("cut", [None, 8 + 3])
+def test_a_container_that_somebody_renames_keeps_its_result(
+    engine: FakeEngine, start: Callable[..., tuple[Slot, Remembering, threading.Thread]], cut: int | None
+) -> None:
+    engine.cut_output_after = cut
+    spec = make_spec(script="echo up; sleep 0.5; echo down; exit 3")
+    _, told, thread = start(spec)
+    told.wait_for("append")
+    engine.rename(main_name(spec.run_id), "another")
+    thread.join(20)
+    assert ending(told) == ("failed", "exit_code", 3)
+    assert told.log() == b"up\ndown\n"
+
+
 def test_a_pause_is_told_once_and_so_is_its_end(
     engine: FakeEngine, start: Callable[..., tuple[Slot, Remembering, threading.Thread]]
 ) -> None:
