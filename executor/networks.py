@@ -80,6 +80,9 @@ class Networks:
             except Conflict:
                 # An earlier attempt at this run, before any payload, left its things: clear them and go on.
                 self._drop(addresses.subnet)
+                refusals += 1
+                if refusals == REFUSAL_TRIES:
+                    raise
                 clear()
             except (Forbidden, Invalid):
                 # Perhaps an overlap with a network that is not in the engine's list yet, or not any more.

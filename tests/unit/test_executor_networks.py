@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from executor import errors, options, payload
-from executor.errors import AddressTaken, Conflict, EngineError, EngineUnreachable, Forbidden
+from executor.errors import AddressTaken, EngineError, EngineUnreachable, Forbidden
 from executor.events import MAX_EVENTS, EventTeller
 from executor.networks import Networks
 from executor.options import Addresses
@@ -389,12 +389,25 @@ def test_a_run_that_another_process_has_taken_over_is_not_held_here(engine: Fake
     assert free(pool) == 4
 
 
-def test_a_name_that_stays_taken_is_no_endless_loop(engine: FakeEngine, pool: SubnetPool) -> None:
-    spec = make_spec()
-    engine.create_network(options.network(spec, Addresses(IPv4Network("10.99.0.0/29"))))
-    with pytest.raises((AddressTaken, Conflict)):
-        Networks(engine, spec, pool).create(lambda: None)
-    engine.remove_network(options.network_name(spec.run_id))
+@pytest.mark.parametrize("name_of", [options.network_name, options.egress_network_name])
+def test_a_name_that_stays_taken_is_told_as_such(
+    engine: FakeEngine,
+    pool: SubnetPool,
+    start: Callable[[RunSpec], tuple[Remembering, threading.Thread]],
+    name_of: Callable[[str], str],
+) -> None:
+    """Somebody has made a network with the name of the run's."""
+    spec = make_spec(network="egress")
+    name, body = name_of(spec.run_id), options.network(spec, Addresses(IPv4Network("10.99.0.0/29")))
+    engine.create_network(body | {"Name": name, "Labels": {}})
+    told, thread = start(spec)
+    thread.join(20)
+    assert told.result is not None
+    assert (told.result.status, told.result.reason) == ("errored", "engine_error")
+    assert name in told.result.message
+    assert engine.calls["create_network"] <= 5
+    assert engine.left == [name]
+    engine.remove_network(name)
     assert free(pool) == 4
 
 
