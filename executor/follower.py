@@ -104,6 +104,8 @@ class Follower:
             patiently(self._engine.ping, self._released)
             patiently(self._reconnected, self._released)
             self.resume(replace(self._stored, cut_ns=cut_ns if away else self._stored.cut_ns), self._lines.dropped)
+            if self._released.is_set():  # while there was nothing for `release` to close
+                raise Superseded
 
     def _note_failure(self, error: EngineError) -> None:
         """Raise it when too many readings have failed. A cut one counts once main has ended: until then its output may

@@ -77,7 +77,9 @@ class Sandbox:
         self._tell = tell
         self._token_sha256 = sha256
         self._stdin: Attachment | None = None
+        self._lock = threading.Lock()  # the next two
         self._sidecar: SidecarChannel | None = None
+        self._is_detached = False
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
         self.main = options.main_name(spec.run_id)
@@ -201,11 +203,16 @@ class Sandbox:
             state = self._engine.inspect(self.id_of(name))
             if not state.running or not is_container_of(self._engine, self._spec, state):
                 return
-            attachment = self._attach_sidecar(state.id)
-            if self._sidecar:
-                self._sidecar.close()
-            self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
-            self._sidecar.reopen()
+            channel = SidecarChannel(self._attach_sidecar(state.id), self._spec, self._answer, self._tell)
+            with self._lock:
+                before, self._sidecar = self._sidecar, channel
+                is_detached = self._is_detached
+            if before:
+                before.close()
+            if is_detached:
+                channel.close()
+            else:
+                channel.reopen()
         except EngineError as error:
             log.warning("run %s: its sidecar can't be reached: %s", self._spec.run_id, error)
 
@@ -326,7 +333,10 @@ class Sandbox:
 
     def detach(self) -> None:
         """Let go of all connections and touch nothing: the run is another's, or will be."""
-        for attachment in (self._stdin, self.output, self._sidecar):
+        with self._lock:
+            self._is_detached = True  # for a reader that is about to connect again
+            attachments = self._stdin, self.output, self._sidecar
+        for attachment in attachments:
             if attachment:
                 attachment.close()
 

@@ -96,6 +96,36 @@ class TestHandedOver:
         assert (told.result, told.batches, engine.calls["logs"]) == (None, [], 0)
         assert is_running(engine, spec)
 
+    @pytest.mark.parametrize("method", ["ping", "attach"])
+    def test_a_release_while_it_connects_again_leaves_no_connection_behind(
+        self, engine: FakeEngine, supervisor: Supervisor, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("executor.follower.EXIT_SECONDS", 0)
+        connects, go_on = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            if threading.current_thread().name.startswith("log-"):
+                connects.set()
+                go_on.wait(10)
+
+        engine.before[method], engine.cut_output_after = wait, 8 + 3
+        spec, told = make_spec(script=FOREVER), Remembering()
+        supervisor.start(spec, told)
+        assert connects.wait(10)
+        assert supervisor.release(5)
+        go_on.set()
+        for thread in threading.enumerate():
+            if spec.run_id[:8] in thread.name:
+                thread.join(5)
+                assert not thread.is_alive(), thread.name
+        for container in engine.containers.values():
+            for end in (*container.outputs, *container.inputs):
+                end.settimeout(5)
+                while end.recv(1000):
+                    pass
+        assert engine.calls["logs"] == 0
+        assert is_running(engine, spec)
+
 
 class Stuck(FakeEngine):
     """Once `stuck`, it fails to stop and to remove anything; with `silent`, it says nothing at all."""
