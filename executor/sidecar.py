@@ -46,6 +46,7 @@ class SidecarChannel:
         self._events = EventTeller(tell, spec.run_id)
         self._ready = threading.Event()
         self._over = threading.Event()
+        self._closed = threading.Event()
         self._changed = threading.Condition()
         self._words = b""
         self._thread = log_context.thread(spec.run_id, "sidecar", self._read)
@@ -93,6 +94,7 @@ class SidecarChannel:
         raise SidecarUnhealthy(f"The runtime API's sidecar {what} {when}.{said}")
 
     def close(self) -> None:
+        self._closed.set()
         self._attachment.close()
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
@@ -129,7 +131,8 @@ class SidecarChannel:
 
     def _take(self, line: bytes) -> None:
         if len(line) > LARGE_BYTES:
-            self._over.wait(self._rate.seconds_to_wait(len(line)))  # the run waits for itself, and for no other
+            if self._closed.wait(self._rate.seconds_to_wait(len(line))):  # the run waits for itself, and for no other
+                return
             with one_at_a_time:
                 self._take_parsed(line)
         else:
@@ -156,7 +159,7 @@ class SidecarChannel:
         try:
             reply = self._answer(operation, body)
         except Superseded:
-            self._attachment.close()  # without a word: the run's new worker is asked the same, and answers
+            self.close()  # without a word: the run's new worker is asked the same, and answers
             return
         except Exception:
             log.exception("the request %s of a script could not be answered", operation)

@@ -1,6 +1,7 @@
 """Large values cost a bounded amount: a script's come one at a time and at a rate, and a page of them ends by bytes."""
 
 import json
+import socket
 import threading
 
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from cronium_admin.runtime.api import PAGE_BYTES
 from cronium_admin.runtime.models import Variable
 from executor import large_requests
+from executor.attachment import Attachment, TwoWays
 from executor.sidecar import SidecarChannel
 from executor.spec import Reply
+from executor.stream import STDOUT
 from tests.conftest import Api
+from tests.fakes.log import frame
 from tests.fakes.specs import make_spec
 
 
@@ -62,6 +66,36 @@ def test_one_run_has_a_burst_and_then_a_rate(monkeypatch: pytest.MonkeyPatch) ->
     assert rate.seconds_to_wait(100) == 0
     now = 1000.0
     assert rate.seconds_to_wait(five) == 0
+
+
+def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is answered what waited: the run is over, or another worker's."""
+    waits, asked = threading.Event(), list[str]()
+
+    def seconds_to_wait(self: large_requests.Rate, size: int) -> float:
+        waits.set()
+        return 30.0
+
+    monkeypatch.setattr(large_requests.Rate, "seconds_to_wait", seconds_to_wait)
+    ours, theirs = socket.socketpair()
+    attachment = TwoWays(Attachment(ours), Attachment(socket.socketpair()[0]))
+
+    def answer(operation: str, body: object) -> Reply:
+        asked.append(operation)
+        return Reply(data=None)
+
+    channel = SidecarChannel(attachment, make_spec(), answer, lambda *_: None)
+    channel._thread.start()
+    request = {"type": "request", "id": 1, "op": "output", "body": {"output": "x" * large_requests.LARGE_BYTES}}
+    sender = threading.Thread(target=theirs.sendall, args=[frame(STDOUT, json.dumps(request).encode() + b"\n")])
+    sender.start()
+    assert waits.wait(10)
+    channel.close()
+    channel._thread.join(10)
+    assert not channel._thread.is_alive()
+    assert asked == []
+    sender.join(10)
+    theirs.close()
 
 
 def test_a_page_of_variables_ends_by_bytes_and_all_come(viewer: Api) -> None:
