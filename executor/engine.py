@@ -3,10 +3,12 @@
 Every method may be called again after a failure; the removals treat "not found" as done.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -24,6 +26,7 @@ from executor.seen import ContainerState, Found, Image, found, image_of, ipv4_su
 from executor.ssh import TunnelDown
 from executor.subnets import overlaps_any
 
+log = logging.getLogger("cronium.engine")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
 
 
@@ -53,45 +56,60 @@ def _take_over(client: Any, response: Any) -> Attachment:
         raise
 
 
+@dataclass(frozen=True)
+class _Connected:
+    """Two clients of an engine, and what does not change until it is started anew."""
+
+    control: docker.APIClient
+    streams: docker.APIClient
+    api_version: str
+    info: dict[str, Any]
+
+
 class Engine:
     """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
 
     def __init__(self, url: str = "", pool: int = 64, certificates: str = "") -> None:
         self._reach, self._pool = Reach(url, certificates), pool
-        self._lock = threading.Lock()
-        self._clients: tuple[docker.APIClient, docker.APIClient] | None = None
-        self._facts: dict[str, Any] = {}
-        self._version = ""
+        self._lock = threading.Lock()  # the next two
+        self._connected: _Connected | None = None
+        self._booted_at = 0.0
 
-    def _connect(self) -> tuple[docker.APIClient, docker.APIClient]:
-        """The control and the streaming client, made at first use: an engine may come up later than we do."""
+    def _connect(self) -> _Connected:
+        """Ask for its version and facts at first use, and once it was replaced: an engine may come up later than we
+        do, and be upgraded under us."""
         with self._lock, _typed("say its version"):
             self._reach.ready()
-            if self._clients is None:
-                control = self._client(max_pool_size=self._pool)
-                self._version = str(control.api_version)
-                streams = self._client(max_pool_size=3 * self._pool)
-                self._facts = control.info()
-                self._clients = control, streams
-            return self._clients
+            if self._connected is None:
+                control = self._reach.client(timeout=CONTROL_SECONDS, max_pool_size=self._pool)
+                version = str(control.api_version)
+                streams = self._reach.client(timeout=CONTROL_SECONDS, version=version, max_pool_size=3 * self._pool)
+                self._connected = _Connected(control, streams, version, control.info())
+            return self._connected
 
-    def _client(self, **more: Any) -> docker.APIClient:
-        return self._reach.client(timeout=CONTROL_SECONDS, version=self._version or "auto", **more)
+    def _forget_replaced(self, api_version: str = "", booted_at: float = 0.0) -> None:
+        """Have all asked anew when the engine says other than before. Calls under way keep the old clients."""
+        with self._lock:
+            before = self._connected
+            another = before is not None and api_version not in ("", before.api_version)
+            if another or (booted_at and self._booted_at not in (0.0, booted_at)):
+                log.info("the engine was restarted or replaced; its version and settings are asked for again")
+                self._connected = None
+            self._booted_at = booted_at or self._booted_at
 
     @property
     def _control(self) -> docker.APIClient:
-        return self._connect()[0]
+        return self._connect().control
 
     @property
     def _streams(self) -> docker.APIClient:
-        return self._connect()[1]
+        return self._connect().streams
 
     @contextmanager
     def _anew(self) -> Iterator[docker.APIClient]:
         """Over a connection of its own: an engine that is being stopped takes no new ones, but goes on answering on
         those it has until its containers have ended."""
-        self._connect()
-        client = self._client()
+        client = self._reach.client(timeout=CONTROL_SECONDS, version=self._connect().api_version)
         try:
             yield client
         finally:
@@ -99,8 +117,7 @@ class Engine:
 
     @property
     def _info(self) -> dict[str, Any]:
-        self._connect()
-        return self._facts
+        return self._connect().info
 
     @property
     def version(self) -> str:
@@ -120,7 +137,9 @@ class Engine:
         """CPUs and bytes of memory that this engine's containers share."""
         with _typed("say what it has"):
             info = self._control.info()
-            return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
+        with self._lock:  # one whose containers lived on was restarted without another sign
+            self._connected = self._connected and replace(self._connected, info=info)
+        return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
 
     @property
     def log_driver(self) -> str:
@@ -130,8 +149,11 @@ class Engine:
 
     def ping(self) -> None:
         """Raise EngineUnreachable unless the engine answers now, and is not on its way out."""
-        with _typed("answer"), self._anew() as client:
-            client.ping()
+        with _typed("answer"), self._anew() as made:
+            client: Any = made  # its own way to ping names a version, which a newer engine may refuse
+            answer = client._get(client._url("/_ping", versioned_api=False))
+            client._raise_for_status(answer)
+        self._forget_replaced(api_version=answer.headers.get("Api-Version", ""))
 
     def list_images(self) -> list[Image]:
         """What this engine has; intermediate layers apart."""
@@ -312,9 +334,11 @@ class Engine:
 
         It makes its own bridge anew at every start, unless containers lived on.
         """
+        booted_at = 0.0
         with suppress(errors.NotFound), _typed("say when it was started"), self._anew() as client:
-            return unix(client.inspect_network("bridge").get("Created"))
-        return 0.0
+            booted_at = unix(client.inspect_network("bridge").get("Created"))
+        self._forget_replaced(booted_at=booted_at)
+        return booted_at
 
     def taken_subnets(self) -> frozenset[IPv4Network]:
         """The IPv4 subnets of all networks on this engine."""

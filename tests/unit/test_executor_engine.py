@@ -21,6 +21,7 @@ class Answers:
     def __init__(self) -> None:
         self.version, self.api, self.oldest_api = "20.10.24", "1.41", "1.24"
         self.created = "2026-01-01T00:00:00Z"  # its bridge
+        self.info: dict[str, Any] = {}
         self.is_there = True  # the container that is being removed
         self.leaves_on_wait = False
 
@@ -36,7 +37,7 @@ class Answers:
         return 200, {
             "/_ping": "OK",
             "/version": {"ApiVersion": self.api, "Version": self.version},
-            "/info": {"ServerVersion": self.version},
+            "/info": {"ServerVersion": self.version, **self.info},
             "/networks/bridge": {"Created": self.created},
         }[path]
 
@@ -89,3 +90,30 @@ def test_a_removal_under_way_is_waited_for(engine: Engine, answers: Answers) -> 
 def test_a_removal_that_does_not_end_is_none(engine: Engine, answers: Answers) -> None:
     with pytest.raises(Conflict, match="already in progress"):
         engine.remove_container("x")
+
+
+def test_an_engine_that_is_upgraded_under_us_is_asked_again(engine: Engine, answers: Answers) -> None:
+    """The newer one refuses the version of the API that the older one spoke."""
+    engine.ping()
+    assert engine.version == "20.10.24"
+    answers.version, answers.api, answers.oldest_api = "29.0.0", "1.52", "1.44"
+    engine.ping()
+    assert engine.version == "29.0.0"
+    assert engine.booted_at() > 0
+
+
+def test_one_that_is_restarted_with_other_settings_too(engine: Engine, answers: Answers) -> None:
+    engine.booted_at()
+    assert engine.log_driver == "json-file"
+    answers.info = {"Plugins": {"Log": ["local"]}}
+    assert engine.log_driver == "json-file", "it is asked for each run"
+    answers.created = "2026-01-02T00:00:00Z"
+    engine.booted_at()
+    assert engine.log_driver == "local"
+
+
+def test_one_whose_containers_lived_on_is_known_after_its_host_has_asked(engine: Engine, answers: Answers) -> None:
+    assert engine.version == "20.10.24"
+    answers.version = "20.10.25"
+    engine.resources()
+    assert engine.version == "20.10.25"
