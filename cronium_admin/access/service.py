@@ -22,14 +22,18 @@ def make_token(
     user: User, name: str, expires_at: datetime | None = None, parent: ApiToken | None = None
 ) -> tuple[ApiToken, str]:
     """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
-    name = name.strip()
-    problem = line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters.")
-    if problem:
-        raise Refused(422, "invalid", f"The token's name: {problem}", {"name": [problem]})
+    name = _check_name(name)
     if not user.is_active:
         raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
     check_expiry(expires_at)
     return ApiToken.mint(user, name, expires_at, parent)
+
+
+def _check_name(name: str) -> str:
+    name = name.strip()
+    if problem := line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters."):
+        raise Refused(422, "invalid", f"The token's name: {problem}", {"name": [problem]})
+    return name
 
 
 def make_named_token(
@@ -39,15 +43,16 @@ def make_named_token(
 
     `parent` is the token by which the caller came: the new one ends no later, and is revoked with it.
     """
+    name = _check_name(name)  # no database searches for every character
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # one at a time, and not beside a revocation
+        User.objects.select_for_update().filter(pk=user.pk).first()  # one at a time, and not beside a revocation
         if parent is not None:
             _check_within(parent, expires_at)
         if working_tokens(user).count() >= MAX_PER_PERSON:
             text = f"You have {MAX_PER_PERSON} tokens that work. Revoke those that nothing uses."
             raise Refused(409, "too_many", text)
-        if working_tokens(user).filter(name=name.strip()).exists():
-            taken = f"You have a token {name.strip()} already. Choose another name, or revoke that one first."
+        if working_tokens(user).filter(name=name).exists():
+            taken = f"You have a token {name} already. Choose another name, or revoke that one first."
             raise Refused(409, "name_taken", taken, {"name": [taken]})
         return make_token(user, name, expires_at, parent)
 

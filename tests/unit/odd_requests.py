@@ -9,14 +9,14 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import product
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from django.db import transaction
+from django.db import DataError, connection, transaction
 from django.http import HttpResponse, QueryDict
 from django.test import Client
 from django.urls import resolve
@@ -194,6 +194,18 @@ def sweep() -> Iterator[Sweep]:
     finally:
         logging.disable(logging.NOTSET)
         logging.getLogger().removeHandler(watch)
+
+
+def _refuse_nul(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    """As PostgreSQL does, for every text that a statement is given."""
+    rows = params if many else [params]
+    if any(isinstance(value, str) and "\0" in value for row in rows for value in row or ()):
+        raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return execute(sql, params, many, context)
+
+
+def as_strict_as_postgresql() -> AbstractContextManager[Any]:
+    return connection.execute_wrapper(_refuse_nul)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.service import launch
 from cronium_admin.runs.transitions import Ending
 from tests.conftest import Api
+from tests.unit.odd_requests import as_strict_as_postgresql
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown profile", {"profile": "huge"}, "profile"),
@@ -140,6 +141,13 @@ class TestLaunch:
         answer = operator.post("/jobs/report/runs", Idempotency_Key=key)
         assert answer.status_code == 422
         assert list(answer.json()["fields"]) == ["Idempotency-Key"]
+
+
+@pytest.mark.parametrize("profile", ["nowhere", "\0", "a\0b", "\ud800", "\u202e"])
+def test_a_profile_that_is_not_there_is_named(operator: Api, job: Job, profile: str, nothing_stored: None) -> None:
+    with as_strict_as_postgresql():
+        answer = operator.post("/jobs/report/runs", {"profile": profile})
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["profile"])
 
 
 def _numbers(api: Api, query: str) -> list[int]:

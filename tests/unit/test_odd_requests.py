@@ -57,6 +57,12 @@ def browser(people: dict[str, User], rows: Address) -> Client:
     return client
 
 
+@pytest.fixture(autouse=True)
+def _strict_database(db: None) -> Iterator[None]:
+    with odd.as_strict_as_postgresql():
+        yield
+
+
 @pytest.fixture
 def sweep() -> Iterator[odd.Sweep]:
     with odd.sweep() as found:
@@ -221,6 +227,15 @@ def test_every_parameter_of_every_page(get_urls: list[str], browser: Client, swe
             for query in odd.queries(name, odd.DEEP_TEXTS):
                 sweep.ask(browser.generic, "GET", f"{url.partition('?')[0]}?{query}")
     assert seen > 15
+    sweep.check()
+
+
+def test_filters_of_the_back_office(browser: Client, sweep: odd.Sweep) -> None:
+    """A filter is named after a column; a page reads it without asking for it by name."""
+    for model, column in {"access/user": "username", "jobs/job": "slug", "runs/run": "status"}.items():
+        for lookup in (column, f"{column}__exact", f"{column}__in", "q", "o", "nowhere"):
+            for query in odd.queries(lookup, odd.DEEP_TEXTS):
+                sweep.ask(browser.generic, "GET", f"/admin/{model}/?{query}")
     sweep.check()
 
 
