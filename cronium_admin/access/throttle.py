@@ -21,6 +21,7 @@ from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
 
 from cronium_admin.access.models import User
+from cronium_admin.plain_text import fold
 
 log = logging.getLogger("cronium.access")
 T = TypeVar("T")
@@ -42,6 +43,11 @@ def _address(request: HttpRequest) -> str:
     return address.exploded[:19] if address.version == 6 else given
 
 
+def _normal(username: str) -> str:
+    """One text for all that Django's form takes for one name, and for its capitals."""
+    return fold(username.strip())[:150]
+
+
 def _is_known(request: HttpRequest, name: str) -> bool:
     try:
         return bool(signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_SECONDS)[0] == name)
@@ -51,7 +57,7 @@ def _is_known(request: HttpRequest, name: str) -> bool:
 
 def _keys(request: HttpRequest, username: str) -> dict[str, int]:
     """What the attempt counts for, and how many attempts are free of waiting."""
-    name, address = username.casefold()[:150], _address(request)
+    name, address = _normal(username), _address(request)
     if _is_known(request, name):
         found = {f"browser {request.COOKIES[COOKIE]}": settings.SIGN_IN_FREE_ATTEMPTS}
     else:
@@ -123,7 +129,7 @@ def _forget(key: str) -> None:
 
 def remember_browser(response: HttpResponse, username: str) -> None:
     """Give the browser what shows next time that this person has signed in there."""
-    value = signing.dumps([username.casefold()[:150], time.time_ns()], salt=_SALT)
+    value = signing.dumps([_normal(username), time.time_ns()], salt=_SALT)
     is_secure = settings.SESSION_COOKIE_SECURE
     response.set_cookie(
         COOKIE, value, COOKIE_SECONDS, path="/sign-in/", secure=is_secure, httponly=True, samesite="Lax"

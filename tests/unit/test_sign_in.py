@@ -85,6 +85,21 @@ def test_who_knows_the_password_gets_in_after_the_wait_however_many_guesses_are_
     assert _guess(1) == [200], "the count ends"
 
 
+@pytest.mark.parametrize("spelling", ["ADMIN", " admin ", "\u2003admin\n", "ａｄｍｉｎ", "ⓐⓓⓜⓘⓝ", "ａdmin\t"])
+def test_all_spellings_of_a_name_count_for_it(clock: Clock, spelling: str) -> None:
+    assert _guess(7, name=spelling) == [200] * 5 + [429] * 2
+    assert _try(Client(), password=PASSWORD).status_code == 429
+    clock.now += 1.5
+    assert _guess(1, name=spelling) == [200]
+    clock.now += throttle.MAX_DELAY
+    right = Client()
+    if spelling != "ADMIN":
+        assert _try(right, name=spelling, password=PASSWORD).status_code == 302
+        right.post("/sign-out/")
+        _guess(100)
+        assert _try(right, password=PASSWORD).status_code == 302, "the browser is known by every spelling"
+
+
 def test_another_address_waits_for_nothing(clock: Clock) -> None:
     _guess(100)
     assert _try(Client(), password=PASSWORD, address="192.0.2.2").status_code == 302
