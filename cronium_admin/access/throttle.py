@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 from ipaddress import ip_address
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 from django.conf import settings
@@ -30,6 +30,8 @@ MAX_DELAY = 30.0
 COOKIE, COOKIE_SECONDS = "cronium_known", 365 * 86_400
 _SALT = "cronium.known-browser"
 PAUSE_SECONDS = 10.0  # between two attempts to reach a shared cache that failed
+# An attempt is entered within milliseconds. The lock of a process that died in between ends by itself.
+LOCK_SECONDS, LOCK_PAUSE, LOCK_TRIES = 2, 0.005, 100
 _shared_from = 0.0
 
 
@@ -82,17 +84,30 @@ def _use_cache(use: Callable[[BaseCache], T]) -> T:
 def seconds_to_wait(request: HttpRequest, username: str) -> float:
     """Enter an attempt to sign in; when it has to wait, it is not entered, and nobody's waiting gets longer."""
     keys = _keys(request, username)
-    return _use_cache(lambda cache: _enter(cache, keys))
+    return _use_cache(lambda cache: _enter_alone(cache, keys))
 
 
 def seconds_to_wait_of(user: User) -> float:
     """The same for the present password of a signed-in person."""
     keys = _keys_of(user)
-    return _use_cache(lambda cache: _enter(cache, keys))
+    return _use_cache(lambda cache: _enter_alone(cache, keys))
 
 
 def _keys_of(user: User) -> dict[str, int]:
     return {f"present-password.{user.pk}": settings.SIGN_IN_FREE_ATTEMPTS}
+
+
+def _enter_alone(cache: BaseCache, keys: dict[str, int]) -> float:
+    """One attempt of an address, browser or person at a time: those that come together would all find no wait."""
+    lock = f"{list(keys)[-1]}.lock"
+    for _ in range(LOCK_TRIES):
+        if cache.add(lock, 1, LOCK_SECONDS):
+            try:
+                return _enter(cache, keys)
+            finally:
+                cache.delete(lock)
+        sleep(LOCK_PAUSE)
+    return 1.0
 
 
 def _enter(cache: BaseCache, keys: dict[str, int]) -> float:

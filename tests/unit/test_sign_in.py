@@ -1,12 +1,15 @@
 """Guessing passwords is slowed, and nobody is kept out by it."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.http import HttpResponse
-from django.test import Client
+from django.core.cache.backends.locmem import LocMemCache
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 
 from cronium_admin.access import throttle
 from cronium_admin.access.models import User
@@ -62,6 +65,73 @@ def test_after_some_wrong_passwords_attempts_wait(clock: Clock) -> None:
         assert _try(Client()).status_code == 200
         waits.append(int(_try(Client())["Retry-After"]))
     assert waits == [2, 4, 8, 16, 30, 30, 30, 30]
+
+
+def _together(count: int, ask: Callable[[], float]) -> list[float]:
+    """How long each of `count` attempts has to wait that begin at the same moment."""
+    barrier, waits = threading.Barrier(count), list[float]()
+
+    def attempt() -> None:
+        barrier.wait(10)
+        waits.append(ask())
+
+    threads = [threading.Thread(target=attempt) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return waits
+
+
+@pytest.fixture
+def slow_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading and writing there is time for the other attempts."""
+    get = LocMemCache.get
+
+    def get_slowly(self: LocMemCache, *args: Any, **more: Any) -> Any:
+        found = get(self, *args, **more)
+        time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(LocMemCache, "get", get_slowly)
+
+
+@pytest.mark.parametrize("kind", ["a name", "many names", "a known browser", "a person's present password"])
+def test_attempts_that_come_together_pass_one_by_one(
+    clock: Clock, people: dict[str, User], slow_cache: None, kind: str
+) -> None:
+    request, names = RequestFactory().post("/sign-in/", REMOTE_ADDR="192.0.2.1"), iter(range(1000))
+    if kind == "a known browser":
+        answer = HttpResponse()
+        throttle.remember_browser(answer, "admin")
+        request.COOKIES[throttle.COOKIE] = answer.cookies[throttle.COOKIE].value
+    ask: dict[str, Callable[[], float]] = {
+        "many names": lambda: throttle.seconds_to_wait(request, f"person-{next(names)}"),
+        "a person's present password": lambda: throttle.seconds_to_wait_of(people["viewer"]),
+    }
+    free = 50 if kind == "many names" else 5
+    waits = [wait for _ in range(free // 5) for wait in _together(8 if free == 5 else 5, ask.get(kind, _name(request)))]
+    assert waits.count(0) == free
+    for _ in range(3):
+        clock.now += throttle.MAX_DELAY
+        waits = _together(8, ask.get(kind, _name(request)))
+        assert waits.count(0) == 1
+        assert max(waits) <= throttle.MAX_DELAY
+
+
+def _name(request: HttpRequest) -> Callable[[], float]:
+    return lambda: throttle.seconds_to_wait(request, "admin")
+
+
+def test_a_lock_that_nobody_releases_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttle, "LOCK_TRIES", 3)
+    request = RequestFactory().post("/sign-in/", REMOTE_ADDR="192.0.2.1")
+    address = list(throttle._keys(request, "admin"))[-1]
+    assert caches["throttle"].add(f"{address}.lock", 1, 0.05)
+    assert throttle.seconds_to_wait(request, "admin") == 1
+    time.sleep(0.06)
+    assert throttle.seconds_to_wait(request, "admin") == 0
+    assert throttle.seconds_to_wait(request, "admin") == 0, "an attempt releases it"
 
 
 def test_a_clock_that_is_put_back_makes_no_wait_longer(clock: Clock) -> None:
