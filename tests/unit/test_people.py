@@ -359,6 +359,25 @@ class TestAccount:
         assert sessions.describe_device(agent) == words
 
 
+@pytest.mark.parametrize("weak", ["8403517296", "abcdefg", "password1", "viewer12", "x" * 1001])
+def test_a_weak_password_is_refused_wherever_it_is_chosen(people: dict[str, User], admin: Api, weak: str) -> None:
+    """As the page says: 8 characters or more, not only digits, not a common one, not like the name."""
+    caches["throttle"].clear()
+    people["viewer"].set_password("the first one 1")
+    people["viewer"].save()
+    page = browser(people["viewer"])
+    typed = {"current": "the first one 1", "password": weak, "again": weak}
+    answer = page.post("/account/password/", typed)
+    assert answer.status_code == 422
+    assert "not only digits, not a common one, not like your user name" in answer.content.decode()
+    for made in (
+        admin.post("/people", {"username": "viewer12", "password": weak}),
+        admin.patch("/people/viewer", {"password": weak}),
+    ):
+        assert (made.status_code, list(made.json()["fields"])) == (422, ["password"])
+    assert User.objects.get(username="viewer").check_password("the first one 1")
+
+
 class TestEndedMeanwhile:
     """An administrator or the person ends a session while a request of it is under way."""
 
