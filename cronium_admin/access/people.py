@@ -111,7 +111,7 @@ def change_person(
             _update(by, stored, changes, is_spared=not is_administrator)
         if is_active is False:
             sessions.end_all(stored)
-    person.refresh_from_db(fields=["role", "is_staff", "is_superuser", "is_active", "version"])
+        person.refresh_from_db(fields=["role", "is_staff", "is_superuser", "is_active", "version"])
     if changes:
         log.info("%s changed %s: %s", by.get_username(), person.get_username(), _told(changes))
 
@@ -162,7 +162,7 @@ def check_new_password(by: User, person: User, password: str) -> None:
 def end_sessions(by: User, person: User) -> None:
     """Sign a person out everywhere. Their tokens go on."""
     with _administrators_locked(by):
-        sessions.end_all(person)
+        sessions.end_all(_stored(person, None))
     log.info("%s ended the sessions of %s", by.get_username(), person.get_username())
 
 

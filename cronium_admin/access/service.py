@@ -45,7 +45,9 @@ def make_named_token(
     """
     name = _check_name(name)  # no database searches for every character
     with transaction.atomic():
-        User.objects.select_for_update().filter(pk=user.pk).first()  # one at a time, and not beside a revocation
+        # One at a time, and not beside a revocation.
+        if not User.objects.select_for_update().filter(pk=user.pk).first():
+            raise Refused(401, "unauthenticated", f"The account {user.get_username()} was deleted a moment ago.")
         if parent is not None:
             _check_within(parent, expires_at)
         if working_tokens(user).count() >= MAX_PER_PERSON:

@@ -1,6 +1,7 @@
 """Creates, changes and deletes jobs, for the API and the pages alike. Runs nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -48,18 +49,39 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     """
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
-            with transaction.atomic():
+            with _references_kept(), transaction.atomic():
                 job = Job(created_by=by, updated_by=by)
                 _hold_secrets(data)
                 _apply(job, {"profile": DEFAULT_PROFILE, **data})
                 check_open(job, {"network"}, by)
                 job.revision = first_version(KIND, job.slug)
-                job.save()
+                with _slug_kept_apart():
+                    job.save()
                 return job
-        except IntegrityError:
-            if last or data.get("slug"):
-                raise Refused(409, "slug_taken", "Another job took this slug at the same moment. Try again.") from None
+        except Refused as error:
+            if error.code != "slug_taken" or last or data.get("slug"):
+                raise
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def _slug_kept_apart() -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        text = "Another job took this slug at the same moment. Choose another one."
+        raise Refused(409, "slug_taken", text, {"slug": [text]}) from None
+
+
+@contextmanager
+def _references_kept() -> Iterator[None]:
+    """Around the transaction: at its end the database refuses a job whose profile or author is gone."""
+    try:
+        yield
+    except IntegrityError:
+        text = "The profile (or your account) was deleted at the same moment. Choose another one."
+        raise Refused(409, "deleted_meanwhile", text, {"profile": [text]}) from None
 
 
 def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
@@ -69,7 +91,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
     writes only what was given: the run counter belongs to launch. With `revision`, only while that is the job's:
     else ChangedMeanwhile. Refuses as `create_job` does.
     """
-    with transaction.atomic():
+    with _references_kept(), transaction.atomic():
         rows = Job.objects.select_for_update(of=("self",)).select_related("profile", "updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:
@@ -102,7 +124,9 @@ def _update(stored: Job, changed: Collection[str], by: User | None, old_slug: st
         retire_slug(old_slug, stored.last_run_number)
         retire_version(KIND, old_slug, before)
         stored.revision = max(stored.revision, first_version(KIND, stored.slug))
-    if not Job.objects.filter(pk=stored.pk, revision=before).update(**values):
+    with _slug_kept_apart():
+        is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)
+    if not is_saved:
         raise ChangedMeanwhile(Job.objects.get(pk=stored.pk), "revision")
 
 

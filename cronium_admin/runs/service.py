@@ -100,14 +100,25 @@ def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
             return earlier
         if Run.objects.filter(pk=run.pk).exists():
             raise
-        raise Refused(404, "not_found", f"The run {run} was deleted a moment ago.") from None
+        raise _deleted(run) from None
+
+
+def _deleted(run: Run) -> Refused:
+    return Refused(404, "not_found", f"The run {run} was deleted a moment ago.")
 
 
 def cancel(run: Run, by: User | None) -> None:
     """End `run`: at once if it waits, else its host stops the container first. Asking twice does no harm.
 
-    Raises Refused (409) for a run that has ended already.
+    Raises Refused for a run that has ended already (409), and for one that was deleted since it was read (404).
     """
+    try:
+        _cancel(run, by)
+    except Run.DoesNotExist:
+        raise _deleted(run) from None
+
+
+def _cancel(run: Run, by: User | None) -> None:
     name = by.get_username() if by else "the system"
     while True:  # between two questions it may have been claimed, or have gone back to the queue
         if transitions.cancel_queued(run.pk, name):

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
@@ -127,6 +127,8 @@ def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         cancel(_run(pk), user_of(request))
     except Refused as error:
+        if error.status == 404:
+            raise Http404(error.message) from error
         messages.warning(request, error.message)
     return redirect("runs:run", pk=pk)
 
@@ -137,6 +139,8 @@ def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         return redirect("runs:run", pk=rerun(_run(pk), user_of(request)).pk)
     except (Refused, ValidationError) as error:
+        if isinstance(error, Refused) and error.status == 404:
+            raise Http404(error.message) from error
         messages.error(request, _words(error))
         return redirect("runs:run", pk=pk)
 

@@ -219,6 +219,9 @@ def _changed_meanwhile(row: Variable, kind: Kind) -> Refused:
 
 def _create(place: Place) -> Variable:
     """A row without a value, locked: ours, or the one that another made in the meantime."""
+    # Locked, so that nobody deletes the job before the row is stored.
+    if place.job and not Job.objects.select_for_update(no_key=True).only("pk").filter(pk=place.job.pk).first():
+        raise Refused(404, "not_found", f"The job {place.job.slug} was deleted in the meantime.")
     if Variable.objects.filter(job=place.job, text__isnull=False).count() >= MAX_PER_SCOPE:
         where = "This job has" if place.job else "There are"
         raise Refused(
