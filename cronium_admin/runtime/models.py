@@ -78,7 +78,7 @@ class Receipt(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=128)
-    what = models.CharField(max_length=200)  # the operation and what it was on
+    what = models.CharField(max_length=200)  # the operation, what it was on, and a digest of the value
     answer = models.TextField()
     at = models.DateTimeField(db_default=Now())
 

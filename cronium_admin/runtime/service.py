@@ -1,6 +1,7 @@
 """Answers what a script asks of the runtime API through its sidecar. The run's id is the caller's proof:
 a request comes over the control channel of that run's own sidecar, and over nothing else."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -105,8 +106,9 @@ def _write(run_id: UUID, operation: str, body: Body, epoch: int | None) -> Any:
     key = body.get("idempotency_key")
     if key is not None and not (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
         raise Refused(400, "bad_idempotency_key", "The Idempotency-Key is not 1 to 128 letters, digits, '.:_-'.")
-    _, write = WRITES[operation]
+    member, write = WRITES[operation]
     what = f"{operation} {str(body.get('key', ''))[:150]}".strip()
+    whole = f"{what} {_digest(body[member])}" if key is not None else what
     with transaction.atomic():
         run = _living(run_id, epoch, lock=True)
         if key is None:
@@ -114,13 +116,18 @@ def _write(run_id: UUID, operation: str, body: Body, epoch: int | None) -> Any:
         receipt = Receipt.objects.filter(run=run, key=key).first()
         if receipt is None:
             data = write(run, body)
-            _keep(Receipt.objects.create(run=run, key=key, what=what, answer=json.dumps(data)))
+            _keep(Receipt.objects.create(run=run, key=key, what=whole, answer=json.dumps(data)))
             return data
-        if receipt.what != what:
-            raise Refused(
-                409, "idempotency_key_reused", f"This Idempotency-Key was used for {receipt.what}. Make a new one."
-            )
+        if receipt.what not in (whole, what):  # an older version kept no digest
+            used = f"{what} with another value" if receipt.what.startswith(f"{what} ") else "something else"
+            text = f"This Idempotency-Key was used for {used}. Make a new one."
+            raise Refused(409, "idempotency_key_reused", text)
         return json.loads(receipt.answer)
+
+
+def _digest(value: Any) -> str:
+    """The same for values that mean the same: the order of keys makes no difference."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _keep(receipt: Receipt) -> None:

@@ -452,6 +452,41 @@ class TestService:
         service.forget(living.pk)
         assert not Receipt.objects.exists()
 
+    @pytest.mark.parametrize(
+        ("operation", "body", "member", "same", "others"),
+        [
+            (
+                "set_variable",
+                {"key": "k" * 128},
+                "value",
+                [{"a": 1, "b": 2}, {"b": 2, "a": 1}],
+                [None, {"a": 1}, "", 1],
+            ),
+            ("set_variable", {"key": "shared/k"}, "value", [1], [1.0, True, "1", [1]]),
+            ("increment_variable", {"key": "k"}, "amount", [1], [2, 1.0, -1]),
+            ("output", {}, "output", [["x"]], [["y"], "x", None]),
+            ("condition", {}, "condition", [True], [False]),
+        ],
+    )
+    def test_a_key_used_for_another_value_is_refused_and_nothing_is_stored(
+        self, living: Run, operation: str, body: Any, member: str, same: list[Any], others: list[Any]
+    ) -> None:
+        body = {**body, "idempotency_key": "once"}
+        answers = [service.answer(living.pk, operation, {**body, member: value}) for value in same * 2]
+        assert {answer.status for answer in answers} == {200}
+        stored = list(Variable.objects.values()), Run.objects.values("output", "condition").get(pk=living.pk)
+        for value in others:
+            made = service.answer(living.pk, operation, {**body, member: value})
+            assert (made.status, made.error) == (409, "IDEMPOTENCY_KEY_REUSED"), value
+            assert "with another value" in made.message
+        assert (list(Variable.objects.values()), Run.objects.values("output", "condition").get(pk=living.pk)) == stored
+
+    def test_a_receipt_of_before_is_answered(self, living: Run) -> None:
+        body = {"key": "a", "amount": 1, "idempotency_key": "once"}
+        assert service.answer(living.pk, "increment_variable", body).data == 1
+        Receipt.objects.update(what="increment_variable a")
+        assert service.answer(living.pk, "increment_variable", body).data == 1
+
     def test_history_says_who_and_is_bounded(self, living: Run) -> None:
         for _ in range(130):
             service.answer(living.pk, "increment_variable", {"key": "n", "amount": 1})
