@@ -17,7 +17,6 @@ from cronium_admin.database_clock import Now
 from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove
-from cronium_admin.logs import late
 from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
@@ -172,7 +171,6 @@ def settle_abandoned() -> int:
         else:
             words = f"Host {run.host} went away before the script began"
             settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
-    late.seal_unread()
     if RetiredSecret.objects.exists():
         retired.drop_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
     if settled:

@@ -31,6 +31,7 @@ from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.hosts.recovery import Adopted
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.logs.late import Sealer
 from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
@@ -93,6 +94,7 @@ class Runner:
         self._rounds = [
             self._reaper,
             Checkup(host, self.database, lambda: self.acts, self._closing),
+            Sealer(self._closing),
             Inventory(host, self.engine, self.database, lambda: self.acts, self._closing),
             *([self._trials] if settings.CONFIG.canary == "on" else ()),
         ]

@@ -5,6 +5,8 @@ processes: they do not read a damaged log again and again, and it does not hold 
 """
 
 import logging
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,11 +18,13 @@ from cronium_admin.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
+from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import UNSEALED, Run, Status
 
 log = logging.getLogger("cronium.logs")
 BATCH = 100  # logs a call
+SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
 CLAIM = timedelta(minutes=5)  # one process reads a log at a time
 # An expression, not conditions: planners would look at all runs of these statuses instead of the unsealed ones.
@@ -28,8 +32,19 @@ _NOT_RESUMED = Q(status=Status.ERRORED, reason__in=("secret_unavailable", "log_d
 _UNREAD = Case(When(Q(status=Status.LOST) | _NOT_RESUMED, then=True), default=False)
 
 
-def seal_unread() -> int:
-    """For anybody, as often as they like; returns how many were sealed.
+class Sealer(Rounds):
+    """A thread of its own: a log of gigabytes takes a minute to read, and neither claims nor recovery wait for it."""
+
+    def __init__(self, over: threading.Event | None = None) -> None:
+        super().__init__("log-sealer", self.round, SECONDS, over)
+
+    def round(self) -> float:
+        seal_unread(self.over.is_set)
+        return SECONDS
+
+
+def seal_unread(is_over: Callable[[], bool] = lambda: False) -> int:
+    """For anybody, as often as they like; returns how many were sealed before `is_over` said to stop.
 
     A run that has ended takes no more lines, so what is stored now is all there will be; what its script wrote after
     that is a gap.
@@ -40,7 +55,7 @@ def seal_unread() -> int:
     columns = ("pk", "lease_epoch", "log_seal_tries")
     due = list(new.values_list(*columns)[:BATCH])  # those that never failed come first
     due += list(again.values_list(*columns)[: BATCH - len(due)])
-    return sum(_try(*row) for row in due)
+    return sum(_try(*row) for row in due if not is_over())
 
 
 def _try(run_id: UUID, epoch: int, tries: int) -> bool:

@@ -1,13 +1,15 @@
 """What a worker does about adopted runs that it can't resume: they end, or are tried again, and hold up no other."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from django.utils import timezone
 
 from cronium_admin.hosts.instance import instance
-from cronium_admin.hosts.runner import Runner
+from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
+from cronium_admin.logs import late
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs.models import Run, Status
@@ -81,6 +83,36 @@ def test_its_script_is_stopped_before_the_run_ends(
     runner._take_over()
     left[0].refresh_from_db()
     assert (left[0].status, len(resumed)) == (Status.ERRORED, 2)
+
+
+def test_a_log_that_takes_long_to_seal_delays_no_claim(
+    runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread, waits = launch(job, None), launch(job, None)
+    put(unread, Status.LOST, started_at=timezone.now(), finished_at=timezone.now())
+    sealing, over, claimed = threading.Event(), threading.Event(), threading.Event()
+
+    def seal(run_id: object, epoch: int) -> bool:
+        sealing.set()
+        return over.wait(30)
+
+    monkeypatch.setattr(late, "SECONDS", 0.01)
+    sealer = late.Sealer()
+    monkeypatch.setattr(late, "_seal", seal)
+    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: claimed.set())
+    try:
+        sealer.start()
+        assert sealing.wait(10)
+        runner.acts = runner._acting.acquire()
+        runner._swept_at = -SETTLE_SECONDS
+        runner._dispatch()
+        assert claimed.is_set()
+        waits.refresh_from_db()
+        assert waits.status == Status.STARTING
+    finally:
+        over.set()
+        sealer.stop(10)
+    assert any(isinstance(one, late.Sealer) for one in runner._rounds)
 
 
 def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(

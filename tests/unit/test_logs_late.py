@@ -31,6 +31,7 @@ def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None
     if text:
         write(run, text)
     assert recovery.settle_abandoned() == 1
+    assert late.seal_unread() == 1
     run.refresh_from_db()
     lines = text.count(b"\n")
     assert (run.status, run.log_lines, run.log_bytes, run.log_gaps) == (Status.LOST, lines, len(text), 1)
@@ -148,6 +149,20 @@ def test_a_damaged_one_is_read_later_and_later_whichever_process_asks(
     LogHead.objects.all().delete()
     Run.objects.update(log_seal_after=timezone.now() - timedelta(seconds=1))
     assert late.seal_unread() == 1, "it was mended"
+
+
+def test_a_process_that_ends_begins_with_no_other_log(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        lost(job, damaged=False)
+    sealer, seal = late.Sealer(), late._seal
+
+    def last(*given: object) -> bool:
+        sealer.over.set()
+        return seal(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(late, "_seal", last)
+    sealer.round()
+    assert Run.objects.exclude(log_digest="").count() == 1
 
 
 def test_one_process_reads_a_log_at_a_time(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 from cronium_admin.hosts import lifespan, preflight, recovery
 from cronium_admin.hosts.management.commands.serve import run_server
 from cronium_admin.logs.keeper import Keeper
+from cronium_admin.logs.late import Sealer
 from cronium_admin.retention.ends import sweep
 
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for one in (recovery.Sweeper(), Keeper(sweep)):
+        for one in (recovery.Sweeper(), Sealer(), Keeper(sweep)):
             lifespan.on_start.append(one.start)
             lifespan.on_stop.append(one.stop)
         run_server()
