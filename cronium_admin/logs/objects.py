@@ -67,12 +67,15 @@ def bury_dead() -> None:
 
 
 def discard(pace: Pace) -> tuple[int, set[str]]:
-    """Delete what is unwanted, and what belongs to runs that were deleted: how many are gone, and which stores failed.
+    """Delete what is unwanted, and what belongs to runs that were deleted or whose log was removed: how many are gone,
+    and which stores failed.
 
     What failed waits for another time, and so does all else in a store that failed at MOST_IN_A_ROW.
     """
     gone, failed, in_a_row = 0, set[str](), Counter[str]()
-    unwanted = Q(state=State.UNWANTED) | Q(run=None, state=State.STORED)
+    # On PostgreSQL `store` may commit just after `give_up` has looked: the object of a removed log is then stored.
+    is_left = Q(run=None) | Q(run__log_pruned_at__isnull=False)
+    unwanted = Q(state=State.UNWANTED) | Q(is_left, state=State.STORED)
     for one in list(LogObject.objects.filter(unwanted).order_by("pk")):
         pace.check()
         if in_a_row[one.store] == MOST_IN_A_ROW:

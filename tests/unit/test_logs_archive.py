@@ -296,6 +296,20 @@ def test_the_object_of_a_run_that_was_deleted_goes(folder: Path, ended: Any) -> 
     assert files(folder) == []
 
 
+def test_an_object_that_was_stored_while_its_log_was_removed_goes(folder: Path, ended: Any) -> None:
+    """The removal looked for it a moment before it was stored."""
+    run, other = ended(), ended()
+    move()
+    stored = LogObject.objects.get(run=run)
+    prune.hide([run.pk], "it is old")
+    prune.remove_stored([run.pk], Pace())
+    LogObject.objects.filter(pk=stored.pk).update(state=LogObject.State.STORED)
+    assert objects.discard(Pace()) == (1, set())
+    assert list(LogObject.objects.values_list("run", flat=True)) == [other.pk]
+    assert [path.name.startswith(str(other.pk)) for path in files(folder)] == [True]
+    assert whole(other) == TEXT
+
+
 def test_a_store_that_is_gone_for_good_holds_nothing_else_back(
     folder: Path, ended: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
