@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from django.conf import settings
@@ -23,6 +23,7 @@ from executor.subnets import SubnetPool
 log = logging.getLogger("cronium.host")
 DELAY = 3.0  # a run that waits for the start gets the machine first
 SECONDS, AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
+LOOK_SECONDS = 5.0  # while this process stands by
 
 
 def make(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
@@ -51,13 +52,22 @@ def is_unsafe(host: str) -> bool:
 
 
 class Trials(Rounds):
-    """Tries the engine's isolation soon after the worker's start, and then daily; runs need not wait for it."""
+    """Tries the engine's isolation soon after this process begins to act for the host, and then daily; runs need not
+    wait for it. `cleared` is set once what an earlier process's trial left was removed."""
 
     def __init__(
-        self, engine: EngineLike, host: str, subnets: SubnetPool, database: DatabaseThreads, closing: threading.Event
+        self,
+        engine: EngineLike,
+        host: str,
+        subnets: SubnetPool,
+        database: DatabaseThreads,
+        acts: Callable[[], bool],
+        cleared: threading.Event,
+        closing: threading.Event,
     ) -> None:
-        super().__init__("canary", lambda: SECONDS if self.once() else AGAIN_SECONDS, DELAY, closing)
+        super().__init__("canary", self.round, DELAY, closing)
         self._engine, self._host, self._subnets, self._database = engine, host, subnets, database
+        self._acts, self._cleared = acts, cleared
         self._canary: Canary | None = None
 
     def cut(self) -> None:
@@ -65,13 +75,22 @@ class Trials(Rounds):
         if self._canary:
             self._canary.stop()
 
+    def round(self) -> float:
+        if not self._cleared.is_set():  # else the reaper would remove what this trial makes
+            return LOOK_SECONDS
+        return SECONDS if self.once() else AGAIN_SECONDS
+
     def once(self) -> bool:
-        """False when there was no verdict: the last one then stays."""
+        """False when there was no verdict: the last one then stays, as where another process acts for the host."""
+        if not self._acts():
+            return False
         try:
             self._canary = self._database.call(make, self._engine, self._host, self._subnets)
             if self.over.is_set():
                 return False
             probes = self._canary.run()
+            if not self._acts():  # any longer
+                return False
             unsafe = self._database.call(store, self._host, probes)
         except Exception as error:
             if not self.over.is_set():

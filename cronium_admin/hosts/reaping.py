@@ -17,7 +17,7 @@ from executor.sandbox import EngineLike
 from executor.seen import Found
 
 log = logging.getLogger("cronium.host")
-SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started
+SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started, and while we stand by
 # How far back it looks for runs that nobody has noted as cleaned up; all the way the first time.
 LOOKS_BACK = timedelta(hours=1)
 
@@ -39,15 +39,22 @@ class Reaper(Rounds):
         self._host, self._instance, self._engine, self._database = host, instance, engine, database
         self._active, self._acts = active, acts
         self._looks_back: timedelta | None = None
+        self.cleared = threading.Event()  # since this process acts: what an earlier one's trial left was removed
 
     def round(self) -> float:
-        if self._acts():
+        if not self._acts():
+            self.cleared.clear()
+            return SOON_SECONDS
+        if self.cleared.is_set():
             self.once()
+        else:
+            self.at_start()
         return SECONDS
 
     def at_start(self) -> None:
-        """Before this process takes work: also what a trial of the one before has left."""
+        """When this process begins to act: also what a trial of the one before has left."""
         if self._remove(host_label(self._host)) is not None:
+            self.cleared.set()
             self.once()
 
     def once(self) -> None:

@@ -87,9 +87,11 @@ class Runner:
             threading.Thread(target=self._loop, args=(step, every), name=step.__name__, daemon=True)
             for step, every in ((self._dispatch, SWEEP_SECONDS), (self._beat, HEARTBEAT_SECONDS))
         )
-        self._trials = canary.Trials(self.engine, host, self._subnets, self.database, self._closing)
         self._reaper = Reaper(
             *(host, self.instance, self.engine, self.database, self.supervisor.active, lambda: self.acts, self._closing)
+        )
+        self._trials = canary.Trials(
+            *(self.engine, host, self._subnets, self.database, lambda: self.acts, self._reaper.cleared, self._closing)
         )
         self._rounds = [
             self._reaper,

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.access.models import User
-from cronium_admin.hosts import canary, doctor
+from cronium_admin.hosts import canary, doctor, reaping
 from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.names import host_name
@@ -20,9 +20,12 @@ from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from executor.canary import CanaryFailed, Probe
+from executor.canary import CanaryFailed, Probe, host_label
+from executor.errors import EngineUnreachable
+from executor.options import main_container, main_name
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import make_spec
 
 HELD = Probe("host", True, "")
 THROUGH = Probe("vsock", False, "a <socket> was opened")
@@ -263,6 +266,46 @@ class TestRunner:
         canary.store("east", [HELD])
         runner._beat()
         assert runner.unsafe is False
+
+    def test_one_that_stands_by_tries_nothing_and_writes_no_verdict(
+        self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        canary.store("east", [THROUGH])
+        before = Host.objects.get()
+        runner.acts = False
+        engine.calls.clear()
+        assert not runner._trials.once()
+        assert runner._reaper.round() == reaping.SOON_SECONDS
+        assert runner._trials.round() == canary.LOOK_SECONDS
+        assert not engine.calls
+
+        def loses_the_lease(_: object) -> list[Probe]:
+            runner.acts = False
+            return [HELD]
+
+        monkeypatch.setattr("executor.canary.Canary.run", loses_the_lease)
+        runner.acts = True
+        assert not runner._trials.once()
+        after = Host.objects.get()
+        assert (after.unsafe, after.canary, after.canary_at) == (True, before.canary, before.canary_at)
+
+    def test_one_that_begins_to_act_removes_what_a_trial_left_before_it_makes_its_own(
+        self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = make_spec(host=host_label("east"), instance=runner.instance)
+        engine.create_container(main_name(spec.run_id), main_container(spec, None, "local"))
+        tried: list[list[str]] = []
+        monkeypatch.setattr("executor.canary.Canary.run", lambda _: tried.append(engine.left) or [HELD])
+        engine.fail("find_ours", EngineUnreachable("no answer"))
+        runner._reaper.round()
+        assert runner._trials.round() == canary.LOOK_SECONDS
+        assert (tried, len(engine.left)) == ([], 1)
+        runner._reaper.round()
+        assert runner._trials.round() == canary.SECONDS
+        assert tried == [[]]
+        runner.acts = False
+        runner._reaper.round()
+        assert not runner._reaper.cleared.is_set(), "another process may leave something meanwhile"
 
     def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH])
