@@ -96,9 +96,9 @@ class Follower:
                     raise Superseded from error
                 if not isinstance(error, LogCut):
                     log.warning("%s: %s", self._name, error)
+                self._source.close()  # first: an engine whose output nobody reads answers nothing about the container
                 self._note_failure(error)
             self._note_losses()
-            self._source.close()
             self._released.wait(self._pause)
             away = self._is_away()
             patiently(self._engine.ping, self._released)

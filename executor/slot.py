@@ -329,13 +329,16 @@ class Slot:
         patiently(self._sandbox.stop_main, self._released)
 
     def _drain(self) -> None:
-        """Main has exited: wait until its output is stored. Further reasons to stop change nothing."""
+        """Main has exited: wait until its output is stored. Further reasons to stop, which a cancel gives again and
+        again, change nothing."""
+        check_at = time.monotonic() + STALL_SECONDS
         while True:
             try:
-                if self._signals.get(timeout=STALL_SECONDS) == DRAINED:
+                if self._signals.get(timeout=max(0.0, check_at - time.monotonic())) == DRAINED:
                     return
             except queue.Empty:
                 self._follower.restart_if_stalled()
+                check_at = time.monotonic() + STALL_SECONDS
             self._refuse_released()
 
     def _next_signal(self, deadline: float | None) -> str:
