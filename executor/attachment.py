@@ -13,16 +13,6 @@ from executor.errors import EngineUnreachable
 
 T = TypeVar("T")
 SEND_SECONDS = 30
-# A peer that vanished without a word is noticed after 30 s; without these options never.
-KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    """Have the system probe a silent TCP connection, also under TLS; a broken one then ends for its reader."""
-    if connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE.items():
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Attachment:
@@ -41,7 +31,6 @@ class Attachment:
         self.broken = False  # the stream ended otherwise than by the other side's word
         self._socket: socket.socket = getattr(raw, "_sock", raw)
         self._socket.settimeout(None)
-        _keep_alive(self._socket)
 
     def recv(self, size: int, timeout: float | None) -> bytes | None:
         """Up to `size` bytes; b"" at the end of the stream; None when `timeout` seconds brought nothing."""

@@ -1,5 +1,6 @@
 """How an engine is reached: a client of docker-py for an address, over a socket, TCP, TLS or SSH."""
 
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import docker
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from executor.ssh import START_SECONDS, tunnel
 
@@ -20,9 +23,24 @@ STRICT_MEND = (
 )
 
 
+# Over TCP the system asks whether the other side is still there: one that vanished without a word is noticed after
+# 30 s by who reads a stream without a time limit, and no idle connection to it is used again. Without these never.
+KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+SOCKET_OPTIONS = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, option, value) for option, value in KEEPALIVE.items()),
+]
+
+
 class Client(docker.APIClient):
     """docker-py's, for an engine that is reached as its address says: this machine's proxies, and the authorities it
     trusts besides the engine's own, are for other things."""
+
+    def mount(self, prefix: Any, adapter: Any) -> None:
+        if isinstance(adapter, HTTPAdapter):
+            adapter.poolmanager.connection_pool_kw["socket_options"] = SOCKET_OPTIONS
+        super().mount(prefix, adapter)
 
     # typeshed has a type of its own for the answer, which nobody else can name.
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:

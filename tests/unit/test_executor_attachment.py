@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.attachment import KEEPALIVE, Attachment, TlsAttachment, TwoWays
+from executor.attachment import Attachment, TlsAttachment, TwoWays
 from executor.errors import EngineUnreachable
 from tests.fakes.certificates import Certificates
 
@@ -148,18 +148,6 @@ def test_a_close_leaves_the_descriptor_to_the_reader_until_it_has_left() -> None
     thread.join(10)
     assert (read, response.closed, ours.fileno()) == ([b""], 1, -1)
     theirs.close()
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_a_peer_that_vanished_is_noticed_over_tcp(family: socket.AddressFamily) -> None:
-    """The system probes it while nothing is said: a reader waits without a time limit."""
-    with socket.create_server(("", 0), family=family) as server:
-        ours = socket.create_connection(server.getsockname()[:2])
-        attachment = Attachment(ours)
-        kept = {option: ours.getsockopt(socket.IPPROTO_TCP, option) for option in KEEPALIVE}
-        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert kept == KEEPALIVE
-        attachment.close()
 
 
 def test_what_can_not_be_sent_leaves_what_can_be_read() -> None:

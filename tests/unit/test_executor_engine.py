@@ -1,6 +1,7 @@
 """What `Engine` makes of an engine's answers that the real one rarely gives; a small HTTP server gives them."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from executor import reach
 from executor.engine import Engine
 from executor.errors import Conflict
 
@@ -117,3 +119,17 @@ def test_one_whose_containers_lived_on_is_known_after_its_host_has_asked(engine:
     answers.version = "20.10.25"
     engine.resources()
     assert engine.version == "20.10.25"
+
+
+def test_a_peer_that_vanished_is_noticed_over_tcp(engine: Engine) -> None:
+    """By streams, which are read without a time limit, and by what waits for the next call."""
+    stream = engine.logs("x", follow=True)
+    control: Any = engine._control
+    answer = control._get(control._url("/_ping"), stream=True)
+    for connection in (stream._socket, answer.raw.connection.sock):
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        kept = {option: connection.getsockopt(socket.IPPROTO_TCP, option) for option in reach.KEEPALIVE}
+        assert kept == reach.KEEPALIVE
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    answer.close()
+    stream.close()
