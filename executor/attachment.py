@@ -1,5 +1,6 @@
 """A container's streams as one connection; knows nothing of what is said over them."""
 
+import errno
 import select
 import socket
 import ssl
@@ -40,11 +41,13 @@ class Attachment:
         try:
             with self._in_use():
                 return self._recv(size, timeout)
-        except (TimeoutError, BlockingIOError):
-            return None
+        except (TimeoutError, BlockingIOError) as error:
+            if error.errno != errno.ETIMEDOUT:  # the system's own word for a peer that is gone
+                return None
         except (OSError, ValueError):  # closed by another thread, or cut
-            self.broken = True
-            return b""
+            pass
+        self.broken = True
+        return b""
 
     def _recv(self, size: int, timeout: float | None) -> bytes:
         self._socket.settimeout(timeout)

@@ -1,5 +1,6 @@
 """A connection over TLS: its one state serves a reader and a writer at once, and each direction ends alone."""
 
+import errno
 import socket
 import ssl
 import threading
@@ -147,6 +148,25 @@ def test_a_close_leaves_the_descriptor_to_the_reader_until_it_has_left() -> None
     go_on.set()
     thread.join(10)
     assert (read, response.closed, ours.fileno()) == ([b""], 1, -1)
+    theirs.close()
+
+
+def test_a_peer_that_is_gone_is_no_silent_one() -> None:
+    """The system's word for it is a TimeoutError to Python, as is the end of our own patience."""
+
+    class Dead(Attachment):
+        def _recv(self, size: int, timeout: float | None) -> bytes:
+            raise OSError(errno.ETIMEDOUT, "Connection timed out")
+
+    ours, theirs = socket.socketpair()
+    attachment = Dead(ours)
+    assert (attachment.recv(10, None), attachment.broken) == (b"", True)
+    attachment.close()
+    theirs.close()
+    ours, theirs = socket.socketpair()
+    attachment = Attachment(ours)
+    assert (attachment.recv(10, 0.01), attachment.broken) == (None, False)
+    attachment.close()
     theirs.close()
 
 
