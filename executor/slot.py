@@ -304,9 +304,10 @@ class Slot:
         if self._resumption and self._resumption.stopped:
             return False  # an earlier process may have stopped it
         try:
-            if self._sandbox.inspect_main().status != "exited":
-                return False
-        except EngineError:
+            state = patiently(self._sandbox.inspect_main, self._released)
+        except (SandboxGone, SandboxTampered):
+            return False
+        if state.status != "exited":
             return False
         self._note_own_end()
         return True

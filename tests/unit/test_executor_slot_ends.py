@@ -165,6 +165,22 @@ class TestStopped:
         assert "may still run" in told.result.message
         assert "A stop had been requested" in told.result.message
 
+    def test_a_script_that_ended_while_the_engine_was_away_has_its_own_result(
+        self, engine: Stuck, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("executor.patience.AWAY_SECONDS", 20)
+        spec, told = make_spec(script="echo up; sleep 0.3; echo down; exit 3"), Remembering()
+        supervisor.start(spec, told)
+        told.wait_for_text(b"up")
+        engine.silent, engine.stuck = True, EngineUnreachable("no answer.")
+        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        supervisor.stop(spec.run_id, CANCEL)
+        time.sleep(0.3)
+        engine.stuck = None
+        told.wait_for("finish")
+        assert told.result is not None
+        assert (told.result.status, told.result.exit_code, told.log()) == ("failed", 3, b"up\ndown\n")
+
     def test_it_is_once_the_container_is_seen_not_to_run(self, engine: Stuck, supervisor: Supervisor) -> None:
         spec, told = make_spec(script=FOREVER), Remembering()
         supervisor.start(spec, told)
