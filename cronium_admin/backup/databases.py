@@ -32,7 +32,9 @@ def dump(to: Path) -> None:
             check_sqlite(to)
     else:
         refuse_newer_database()
-        tables = [f"--table={name}" for name in _quote(_own_tables())]
+        if not (own := _own_tables()):
+            raise BackupError(f"The schema {_schema()} has no tables of Cronium. Run `manage.py migrate` first.")
+        tables = [f"--table={name}" for name in _quote(own)]
         _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--strict-names", f"--file={to}", *tables)
 
 

@@ -124,6 +124,8 @@ def test_tables_of_others_in_the_schema_are_neither_saved_nor_dropped(tmp_path: 
         original = environment(tmp_path / "a", CRONIUM_DATABASE_URL=url_of(first), **KEYS)
         copy = environment(tmp_path / "b", CRONIUM_DATABASE_URL=url_of(second), **KEYS)
         saved = tmp_path / "saved"
+        with pytest.raises(AssertionError, match="has no tables of Cronium"):
+            manage(original, "backup", str(saved))
         manage(original, "migrate", "-v", "0")
         manage(original, "bootstrap")
         manage(original, "backup", str(saved))
