@@ -1,7 +1,11 @@
-"""Whether somebody who was let in a while ago still would be: for connections that stay open."""
+"""Re-checks permissions of connections that stay open."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections import OrderedDict
+from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from django.conf import settings
@@ -14,39 +18,71 @@ from cronium_admin.access.roles import May
 from cronium_admin.access.service import user_of_token
 from cronium_admin.errors import Refused
 
-AGAIN_SECONDS = 5.0  # how long an open connection may outlive a right, a token, a session, an account
-Stands = Callable[[], bool]  # asks the database
+AGAIN_SECONDS = 4.0  # between two checks; with SHARED_SECONDS how long an open connection may outlive a right
+SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # age of an answer that connections of one credential share
 
 
-def of_token(token: str, right: May) -> Stands:
+@dataclass(frozen=True)
+class Standing:
+    """A credential and the right that it has to give. Called, it asks the database."""
+
+    kind: str  # token or session
+    value: str | None = field(repr=False)
+    right: May
+
+    def __call__(self) -> bool:
+        user = _user_of_token(self.value or "") if self.kind == "token" else _user_of_session(self.value)
+        return user is not None and user.may(self.right)
+
+
+def of_token(token: str, right: May) -> Standing:
     """By the API token that was shown."""
-
-    def stands() -> bool:
-        with suppress(Refused):
-            return user_of_token(token).may(right)
-        return False
-
-    return stands
+    return Standing("token", token, right)
 
 
-def of_session(key: str | None, right: May) -> Stands:
+def of_session(key: str | None, right: May) -> Standing:
     """By the browser's session: signed in, with the same password, not switched off."""
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-
-    def stands() -> bool:
-        request = HttpRequest()
-        request.session = store(key)
-        user = get_user(request)
-        if not isinstance(user, User) or sessions.is_ended(request.session, user) or user.must_change_password:
-            return False
-        return user.may(right)
-
-    return stands
+    return Standing("session", key, right)
 
 
-def of_request(request: HttpRequest, right: May) -> Stands:
+def of_request(request: HttpRequest, right: May) -> Standing:
     """By whichever of the two let the request in."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return of_token(token.strip(), right)
     return of_session(request.session.session_key, right)
+
+
+def _user_of_token(token: str) -> User | None:
+    with suppress(Refused):
+        return user_of_token(token)
+    return None
+
+
+def _user_of_session(key: str | None) -> User | None:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user = get_user(request)
+    if not isinstance(user, User) or sessions.is_ended(request.session, user) or user.must_change_password:
+        return None
+    return user
+
+
+class SharedChecks:
+    """One query for all connections of a credential that are checked within SHARED_SECONDS. Of one event loop."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self._asked: OrderedDict[tuple[object, Standing], tuple[float, asyncio.Future[bool]]] = OrderedDict()
+
+    async def may(self, standing: Standing) -> bool:
+        """Raises what the database raises."""
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        at, answer = self._asked.get((loop, standing), (0.0, None))
+        if answer is None or now - at > SHARED_SECONDS:
+            answer = asyncio.ensure_future(loop.run_in_executor(self._threads, standing))
+            self._asked.pop((loop, standing), None)
+            self._asked[loop, standing] = now, answer
+            while len(self._asked) > MAX_SHARED:
+                self._asked.popitem(last=False)
+        return await asyncio.shield(answer)

@@ -32,10 +32,11 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         await self.accept()
         self._pump: asyncio.Task[None] | None = None
-        self._stands = self._standing()
+        self._credential = self._standing()
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         try:
-            may = await self._may()
+            self._asked_at = time.monotonic()
+            may = await sync_to_async(self._credential, thread_sensitive=False, executor=tail.threads)()
         except Exception as error:  # noqa: BLE001 - logged; the browser connects again
             await self._send_away(error)
             return
@@ -44,17 +45,16 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self._pump = asyncio.create_task(self._send_all())
 
-    def _standing(self) -> standing.Stands:
+    def _standing(self) -> standing.Standing:
         user = self.scope.get("user")
         if isinstance(user, User) and user.is_authenticated:
             return standing.of_session(self.scope["session"].session_key, May.SEE)
         scheme, _, token = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
         return standing.of_token(token.strip() if scheme.lower() == "bearer" else "", May.SEE)
 
-    async def _may(self) -> bool:
-        """Whether the viewer may read, asked of the database now."""
+    async def _may_still(self) -> bool:
         self._asked_at = time.monotonic()
-        return await sync_to_async(self._stands, thread_sensitive=False, executor=tail.threads)()
+        return await tail.checks.may(self._credential)
 
     def _after(self) -> int:
         given = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
@@ -94,7 +94,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         async with aclosing(tail.follow(self._run_id, self._after())) as all_news:
             async for news in all_news:
                 stale = time.monotonic() - self._asked_at >= standing.AGAIN_SECONDS
-                if news.state is None or (stale and not await self._may()):
+                if news.state is None or (stale and not await self._may_still()):
                     await self.close(REFUSED)
                     return
                 if news.lines:

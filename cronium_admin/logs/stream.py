@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.access import standing
@@ -29,9 +28,9 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     last = request.headers.get("Last-Event-ID", "")
     if events and last.isdecimal() and len(last) < 19:
         after = int(last)
-    stands = standing.of_request(request, May.SEE)
+    credential = standing.of_request(request, May.SEE)
     response = StreamingHttpResponse(
-        _stream(run_id, after, events, stands), content_type=SSE if events else "application/x-ndjson"
+        _stream(run_id, after, events, credential), content_type=SSE if events else "application/x-ndjson"
     )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # nginx would hold it back
@@ -39,14 +38,13 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     return response
 
 
-async def _stream(run_id: UUID, after: int, events: bool, stands: standing.Stands) -> AsyncIterator[bytes]:
+async def _stream(run_id: UUID, after: int, events: bool, credential: standing.Standing) -> AsyncIterator[bytes]:
     quiet, state, asked_at = 0, None, time.monotonic()
-    may = sync_to_async(stands, thread_sensitive=False, executor=tail.threads)
     try:
         async with aclosing(tail.follow(run_id, after)) as all_news:
             async for news in all_news:
                 if time.monotonic() - asked_at >= standing.AGAIN_SECONDS:
-                    if not await may():
+                    if not await tail.checks.may(credential):
                         raise Refused(403, "forbidden", "You may not read this any more.")
                     asked_at = time.monotonic()
                 state = news.state

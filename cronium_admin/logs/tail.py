@@ -6,15 +6,18 @@ Whoever reads slowly holds back only itself: it keeps one window, and reads on f
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 from channels.layers import get_channel_layer
 
+from cronium_admin.access.standing import SharedChecks
 from cronium_admin.db_threads import DatabaseExecutor
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Damaged, Line
@@ -26,10 +29,13 @@ LAYER_PAUSE = 1.0  # before the channel layer is asked again after it failed
 DISCARD_SECONDS = 1.0  # a subscription that is not ended expires in the layer
 # Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
 threads = DatabaseExecutor(4, "log-read")
+checks = SharedChecks(threads)
 # What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
 slow_threads = DatabaseExecutor(4, "log-archive")
 # Beyond so many watchers in this process each more makes all rounds so much rarer, so that pages have their turn.
 UNPACED_WATCHERS, PACE_SECONDS, MOST_PACE_SECONDS = 50, 0.001, 1.0
+# So many watchers are served in one pass of the event loop, and other connections have the next.
+SERVED_A_PASS = 16
 EMPTY_LOOKS = 5  # at an ended run that has lines, and gives none
 
 
@@ -127,6 +133,30 @@ class Tail:
             event.set()
 
 
+class Turns:
+    """Lets a few watchers a pass of the event loop go on, so that thousands who are woken together block nobody."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._next: asyncio.Handle | None = None
+
+    async def take(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        if self._next is None:
+            self._next = loop.call_soon(self._serve, loop)
+        await turn
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(SERVED_A_PASS, len(self._waiting))):
+            turn = self._waiting.popleft()
+            if not turn.done():  # a cancelled one has left
+                turn.set_result(None)
+        self._next = loop.call_soon(self._serve, loop) if self._waiting else None
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 _tails: dict[tuple[asyncio.AbstractEventLoop, UUID], Tail] = {}
 
 
@@ -157,11 +187,12 @@ async def follow(run_id: UUID, after: int) -> AsyncGenerator[News, None]:
     """News from `after` on, as soon as there are some and at least every LOOK_SECONDS, until the run has ended and
     all of it was given, its log is removed, or there is no such run. Raises Refused while the archive is away, and
     where the log has lines that are not there."""
-    empty = 0
+    empty, turns = 0, _turns.setdefault(asyncio.get_running_loop(), Turns())
     async with watching(run_id) as (tail, wake):
         while True:
             wake.clear()
             news = await tail.news(after)
+            await turns.take()
             if news.lines:
                 after = news.lines[-1].seq
             yield news

@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.access import sessions, standing
 from cronium_admin.access.models import ApiToken, User
+from cronium_admin.access.roles import May
 from cronium_admin.logs import read, stream, tail
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.models import LogChunk
@@ -28,6 +30,7 @@ pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True),
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(standing, "SHARED_SECONDS", 0.01)
     monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
 
 
@@ -247,3 +250,49 @@ async def test_lines_are_written_once_for_all_who_follow(monkeypatch: pytest.Mon
     assert set(await asyncio.gather(*(stream._pack_once(news, False) for _ in range(5)))) == {b"packed"}
     await stream._pack_once(news, True)
     assert made == [False, True]
+
+
+async def test_few_watchers_are_served_in_one_pass_of_the_event_loop() -> None:
+    loop, turns, passes, served = asyncio.get_running_loop(), tail.Turns(), [0], list[int]()
+
+    def count() -> None:
+        passes[0] += 1
+        loop.call_soon(count)
+
+    async def watch() -> None:
+        await turns.take()
+        served.append(passes[0])
+
+    watchers = [asyncio.create_task(watch()) for _ in range(5 * tail.SERVED_A_PASS)]
+    gone = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    gone.cancel()  # one that leaves takes no turn of another's
+    count()
+    await asyncio.gather(*watchers)
+    assert max(served.count(one) for one in served) <= tail.SERVED_A_PASS
+    assert len(served) == 5 * tail.SERVED_A_PASS
+
+
+async def test_connections_of_one_credential_share_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    answers = iter([True, False, OperationalError("away"), True])
+
+    def ask(self: standing.Standing) -> bool:
+        asked.append(self.value)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(standing.Standing, "__call__", ask)
+    monkeypatch.setattr(standing, "SHARED_SECONDS", 60.0)
+    checks = standing.SharedChecks(tail.threads)
+    one, other = standing.of_token("one", May.SEE), standing.of_session("other", May.SEE)
+    assert await asyncio.gather(*(checks.may(one) for _ in range(20))) == [True] * 20
+    assert [await checks.may(other), await checks.may(one)] == [False, True]
+    assert asked == ["one", "other"]
+    monkeypatch.setattr(standing, "SHARED_SECONDS", -1.0)
+    with pytest.raises(OperationalError):
+        await checks.may(one)
+    assert await checks.may(one)
+    assert "one" not in repr(one)
