@@ -71,7 +71,7 @@ ENDS = (
     End("idempotency keys of scripts", "the end of the run", "a day at most", rows.remove_receipts),
     End("deleted variables", "CRONIUM_VARIABLE_KEEP_DAYS", "90 days", rows.remove_variables),
     End("changes of a variable", "their number", "the last 100", _remove_nothing),
-    End("sessions", "their expiry", "14 days", rows.remove_sessions),
+    End("sessions", "their expiry, counted from the sign-in", "14 days", rows.remove_sessions),
     End("sign-in attempts", "CRONIUM_SIGN_IN_KEEP_DAYS", "30 days", rows.remove_sign_ins),
     End("revoked and expired tokens", "CRONIUM_TOKEN_KEEP_DAYS", "90 days", rows.remove_tokens),
     End("entries of the back office", "their age", "365 days", rows.remove_admin_log),
