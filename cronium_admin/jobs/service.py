@@ -66,9 +66,9 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
 
 @contextmanager
 def _slug_kept_apart() -> Iterator[None]:
+    """Within the transaction, which ends with the refusal."""
     try:
-        with transaction.atomic():
-            yield
+        yield
     except IntegrityError:
         text = "Another job took this slug at the same moment. Choose another one."
         raise Refused(409, "slug_taken", text, {"slug": [text]}) from None

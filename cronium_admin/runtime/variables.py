@@ -6,6 +6,8 @@ increments are never one.
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,7 +191,7 @@ def _sum(place: Place, text: str | None, amount: float) -> str:
 
 def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: int | None = None) -> Variable:
     """Lock the row (or make it), change it, and note that in its history."""
-    with transaction.atomic():
+    with _job_kept(place), transaction.atomic():
         row = Variable.objects.select_for_update().filter(place.rows).first()
         if row is None:
             if kind is Kind.DELETE:
@@ -207,6 +209,17 @@ def _change(place: Place, author: Author, kind: Kind, to_text: Any, expected: in
     return row
 
 
+@contextmanager
+def _job_kept(place: Place) -> Iterator[None]:
+    """Around the transaction: at its end the database refuses a variable whose job is gone."""
+    try:
+        yield
+    except IntegrityError:
+        if place.job is None:
+            raise
+        raise Refused(404, "not_found", f"The job {place.job.slug} was deleted in the meantime.") from None
+
+
 def _changed_meanwhile(row: Variable, kind: Kind) -> Refused:
     if not row.version:
         text = "There is no such variable any more. Your change was not saved. Save it as a new one, with version 0."
@@ -219,9 +232,6 @@ def _changed_meanwhile(row: Variable, kind: Kind) -> Refused:
 
 def _create(place: Place) -> Variable:
     """A row without a value, locked: ours, or the one that another made in the meantime."""
-    # Locked, so that nobody deletes the job before the row is stored.
-    if place.job and not Job.objects.select_for_update(no_key=True).only("pk").filter(pk=place.job.pk).first():
-        raise Refused(404, "not_found", f"The job {place.job.slug} was deleted in the meantime.")
     if Variable.objects.filter(job=place.job, text__isnull=False).count() >= MAX_PER_SCOPE:
         where = "This job has" if place.job else "There are"
         raise Refused(
