@@ -380,5 +380,6 @@ def test_a_round_with_nothing_to_do_asks_as_much_for_many_runs_as_for_few(
     for _ in range(jobs):
         ended(job, 5)
     keep(log_keep_days=90)
-    with django_assert_num_queries(5):  # begun, the days of jobs, by age: of deleted jobs and of the job; by number
+    # Begun, the days of jobs and of deleted jobs, by age: of deleted jobs and of the job; by number.
+    with django_assert_num_queries(6):
         assert list(prune.prune(Pace())) == []
