@@ -152,8 +152,10 @@ class Edge:
         thread = LentThread(self._threads)
 
         async def send_and_part(message: Any) -> None:
-            # A long answer is read at its client's pace: it holds neither slot nor thread meanwhile.
-            if message["type"] == "http.response.body" and message.get("more_body") and thread.part():
+            # A long answer is read at its client's pace: it holds neither slot nor thread, and no connection of the
+            # database, meanwhile. A log that is followed may have nothing to send for long: its view is done here.
+            is_begun = message["type"] == "http.response.body" and message.get("more_body")
+            if (is_begun or is_stream) and thread.part():
                 gate.release()
                 if (connection := _connection(scope)) and not is_stream:
                     connection.end()  # a client that reads slowly, or not at all, keeps no place from others

@@ -292,6 +292,34 @@ async def test_a_body_that_comes_slowly_keeps_no_place(monkeypatch: pytest.Monke
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_logs_that_say_nothing_are_followed_without_slots_and_threads() -> None:
+    line = asyncio.Event()
+
+    async def follow(scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].endswith("/follow"):
+            await _plain(scope, receive, send)
+            return
+        await sync_to_async(lambda: None)()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await line.wait()
+        await send({"type": "http.response.body", "body": b"line", "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    edge = _edge(follow)
+    edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    shown = {"authorization": "Bearer good"}
+    quiet = [Told({"type": "http.request", "body": b""}) for _ in range(5)]
+    path = "/api/v1/runs/x/logs/follow"
+    streams = [asyncio.create_task(edge(_scope(path, "GET", **shown), one.receive, one.send)) for one in quiet]
+    page = Told({"type": "http.request", "body": b""})
+    await asyncio.wait_for(edge(_scope("/jobs/", "GET", **shown), page.receive, page.send), 5)
+    assert page.status == 200
+    line.set()
+    await asyncio.wait_for(asyncio.gather(*streams), 5)
+    assert [b"".join(part.get("body", b"") for part in one.sent) for one in quiet] == [b"line"] * 5
+    assert edge.members._free == 2
+
+
 @pytest.mark.parametrize("is_followed", [False, True])
 async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> None:
     """But who follows a log, which may say nothing for long, does."""
