@@ -48,9 +48,9 @@ def older(age: timedelta, job_id: int | None) -> QuerySet[Run]:
 
 
 def _by_age() -> Iterator[Due]:
-    of_jobs = Job.objects.values_list("pk", "log_keep_days")
+    of_jobs = Job.objects.order_by().values_list("pk", "log_keep_days")
     of_deleted_jobs = kept(None).filter(log_keep_days__isnull=False).order_by().values_list("job_id", "log_keep_days")
-    for job_id, own_days in [(None, None), *of_deleted_jobs.distinct(), *of_jobs]:
+    for job_id, own_days in [(None, None), *of_jobs.union(of_deleted_jobs)]:
         days = settings.CONFIG.log_keep_days if own_days is None else own_days
         if days:
             source = "CRONIUM_LOG_KEEP_DAYS" if own_days is None else "a setting of its job"

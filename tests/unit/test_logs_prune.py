@@ -380,6 +380,6 @@ def test_a_round_with_nothing_to_do_asks_as_much_for_many_runs_as_for_few(
     for _ in range(jobs):
         ended(job, 5)
     keep(log_keep_days=90)
-    # Begun, the days of jobs and of deleted jobs, by age: of deleted jobs and of the job; by number.
-    with django_assert_num_queries(6):
+    # Begun, the days of jobs and of deleted jobs together, by age: of deleted jobs and of the job; by number.
+    with django_assert_num_queries(5):
         assert list(prune.prune(Pace())) == []
