@@ -169,7 +169,7 @@ def _postgres(parts: SplitResult) -> Settings:
     pool: Any = _pool(own.pop("pool", True), sizes)
     settings: Settings = {django: given.pop(libpq, "") for libpq, django in _CORE.items()}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "cronium_admin.postgres",
         **settings,
         "OPTIONS": {**POSTGRES_OPTIONS, **given, **own, "pool": pool},
         "CONN_MAX_AGE": 0,

@@ -1,5 +1,6 @@
 """Threads that live on, and a PostgreSQL server that ends all connections, as its restart does."""
 
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -19,7 +20,7 @@ END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applicat
 @pytest.fixture
 def pooled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The alias of the services' PostgreSQL with a pool of its own."""
-    given = database_settings(f"{DATABASE}?application_name=threads of a test")
+    given = database_settings(f"{DATABASE}?application_name=threads of a test&pool_timeout=5")
     connections.databases[ALIAS] = connections.configure_settings({"default": {}, ALIAS: given})[ALIAS]
     with django_db_blocker.unblock():
         yield ALIAS
@@ -39,3 +40,21 @@ def test_work_after_a_restart_finds_a_connection_that_works(pooled: str) -> None
         with psycopg.connect(DATABASE, autocommit=True) as other:
             assert other.execute(END_ALL).rowcount >= 1
         assert [threads.submit(ask).result() for _ in range(4)] == [1] * 4
+
+
+def test_a_restart_that_broke_many_connections_costs_the_next_request_none_of_its_time(pooled: str) -> None:
+    """psycopg's pool finds broken connections one by one and waits longer after each: eight take over a minute."""
+    together = threading.Barrier(8)
+
+    def hold() -> None:
+        with connections[pooled].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            together.wait(30)
+
+    with DatabaseExecutor(8) as threads:
+        for future in [threads.submit(hold) for _ in range(8)]:
+            future.result()
+    with psycopg.connect(DATABASE, autocommit=True) as other:
+        assert other.execute(END_ALL).rowcount == 8
+    with connections[pooled].cursor() as cursor:
+        cursor.execute("SELECT 1")

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 import pytest
 from channels_redis.core import RedisChannelLayer
 from django.core.cache.backends.redis import RedisCache
-from django.db.backends.postgresql.base import DatabaseWrapper as Postgres
 from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
@@ -17,6 +16,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.database_url import database_settings, sqlite_settings
+from cronium_admin.postgres.base import DatabaseWrapper as Postgres
 from cronium_admin.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
 
 # Django sets the encoding; a service's file is not there; an URL carries the rest as what stands before its query.
