@@ -16,7 +16,8 @@ Settings = dict[str, Any]
 SQLITE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
 POSTGRES_OPTIONS = {"connect_timeout": "5"}
-POOL = {"min_size": 1, "max_size": 20}
+# `timeout`: how long a request waits for a connection, and so how soon it says that the database is away.
+POOL = {"min_size": 1, "max_size": 20, "timeout": 10.0}
 _MODES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
 _CORE = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT", "dbname": "NAME"}
 _EXAMPLE = "PostgreSQL URL such as postgres://user:password@host:5432/name"

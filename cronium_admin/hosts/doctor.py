@@ -32,6 +32,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {
     "clock": engine.clock,
 }
 _NEED_ENGINE = frozenset({"images", "address pool", "clock"})
+NOT_CHECKED = "Could not be checked"
 
 
 def examine(ask: Ask = directly) -> list[Row]:
@@ -47,11 +48,19 @@ def _rows(name: str, check: Callable[[Patient], Iterator[Row]], patient: Patient
     if name in _NEED_ENGINE and patient.client is None:
         return [Row(name, "warning", "Not checked: there is no engine to ask.", "Mend the engine first.")]
     rows: list[Row] = []
+    was_away = patient.is_database_away
     try:
         rows.extend(check(patient))
-    except (DockerException, requests.RequestException, DatabaseError, OSError) as error:
-        rows.append(Row(name, "failed", f"Could not be checked: {error}", "Mend what the message names."))
+    except DatabaseError as error:
+        mend = "Mend the database first." if was_away else "Mend what the message names."
+        rows.append(Row(name, "failed", f"{NOT_CHECKED}: {error}", mend))
+    except (DockerException, requests.RequestException, OSError) as error:
+        rows.append(Row(name, "failed", f"{NOT_CHECKED}: {error}", "Mend what the message names."))
     return rows
+
+
+def is_database_away(rows: list[Row]) -> bool:
+    return any(row.name == "database" and row.found.startswith(NOT_CHECKED) for row in rows)
 
 
 def isolation(host: str) -> list[Row]:
@@ -63,7 +72,7 @@ def isolation(host: str) -> list[Row]:
         again = "Mend what the message names, and run doctor again: nothing is known of this host's isolation."
         return [Row("isolation", "warning", str(error), again)]
     except DatabaseError as error:
-        return [Row("isolation", "failed", f"Could not be checked: {error}", "Mend the database first.")]
+        return [Row("isolation", "failed", f"{NOT_CHECKED}: {error}", "Mend the database first.")]
     return [_probe(probe) for probe in probes]
 
 

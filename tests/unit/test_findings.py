@@ -244,3 +244,24 @@ def test_a_check_that_breaks_off_keeps_the_rows_it_has(db: None) -> None:
     patient = Patient.__new__(Patient)
     patient.client = object()
     assert [row.state for row in doctor._rows("engine", breaks, patient)] == ["ok", "failed"]
+
+
+def test_a_database_that_is_away_is_asked_once() -> None:
+    asked: list[object] = []
+
+    def ask(function: object) -> Any:
+        asked.append(function)
+        raise OperationalError("couldn't get a connection after 10.00 sec")
+
+    def check(patient: Patient) -> Iterator[Row]:
+        yield patient.ask(lambda: WELL)
+
+    patient = Patient.__new__(Patient)
+    patient._ask = ask
+    rows = [row for name in ("database", "ceilings", "proxies") for row in doctor._rows(name, check, patient)]
+    assert [(row.state, row.mend) for row in rows] == [
+        ("failed", "Mend what the message names."),
+        *[("failed", "Mend the database first.")] * 2,
+    ]
+    assert len(asked) == 1
+    assert doctor.is_database_away(rows)

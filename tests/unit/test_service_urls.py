@@ -75,9 +75,9 @@ def test_options_reach_postgresql(url: str, sent: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("query", "pool"),
     [
-        ("", {"min_size": 1, "max_size": 20}),
+        ("", {"min_size": 1, "max_size": 20, "timeout": 10.0}),
         ("?pool_max_size=5&pool_timeout=2.5", {"min_size": 1, "max_size": 5, "timeout": 2.5}),
-        ("?pool_min_size=0&sslmode=require", {"min_size": 0, "max_size": 20}),
+        ("?pool_min_size=0&sslmode=require", {"min_size": 0, "max_size": 20, "timeout": 10.0}),
         ("?pool=false", False),
     ],
 )

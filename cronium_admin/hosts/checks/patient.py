@@ -6,8 +6,10 @@ from typing import Any, Protocol, TypeVar
 
 import docker
 import requests
+from django.db import DatabaseError
 from docker.errors import DockerException
 
+from cronium_admin.db_outage import is_outage
 from cronium_admin.errors import Refused
 from cronium_admin.images.engine import connect
 
@@ -29,8 +31,10 @@ def directly(function: Callable[[], T], /) -> T:
 class Patient:
     """`client` is None where no engine answers, and `why` then says why. To be closed."""
 
+    is_database_away = False
+
     def __init__(self, ask: Ask = directly) -> None:
-        self.ask = ask
+        self._ask = ask
         self.why = ""
         self.client: docker.APIClient | None = None
         self.info: dict[str, Any] = {}
@@ -44,6 +48,16 @@ class Patient:
         except (DockerException, requests.RequestException) as error:
             self.why = f"The Docker Engine does not answer: {error}"
             self.close()
+
+    def ask(self, function: Callable[[], T], /) -> T:
+        """Raises DatabaseError; at once where the database could not be used before, since each try takes long."""
+        if self.is_database_away:
+            raise DatabaseError("the database can't be used")
+        try:
+            return self._ask(function)
+        except DatabaseError as error:
+            self.is_database_away = is_outage(error)
+            raise
 
     def close(self) -> None:
         if self.client is not None:

@@ -29,10 +29,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host = options["host"]
         rows = doctor.examine()
-        tried = doctor.isolation(host)  # makes the row of a host that has none yet
-        with suppress(DatabaseError):  # one of the rows says so
-            findings.keep(host, rows)
-        rows += tried
+        if doctor.is_database_away(rows):
+            found = "Not tried: the verdict could not be stored."
+            rows.append(findings.Row("isolation", "warning", found, "Mend the database first."))
+        else:
+            tried = doctor.isolation(host)  # makes the row of a host that has none yet
+            with suppress(DatabaseError):  # one of the rows says so
+                findings.keep(host, rows)
+            rows += tried
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))
