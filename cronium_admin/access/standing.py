@@ -69,7 +69,7 @@ def _user_of_session(key: str | None) -> User | None:
 
 
 class SharedChecks:
-    """One query for all connections of a credential that are checked within SHARED_SECONDS. Of one event loop."""
+    """One query for all connections of a credential, in one event loop, that are checked within SHARED_SECONDS."""
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeAlias
 
 from cronium_admin.edge import answers
 from cronium_admin.edge.guard import Guard
@@ -17,6 +18,8 @@ RETRY_SECONDS = 1.0  # after the system had no descriptor
 PEEKED = 16 * 1024
 # Strangers' connections that wait for a transport, and how many get one in a turn of the event loop.
 LOBBY, STRANGERS_A_TURN = 64, 8
+
+Accepted: TypeAlias = tuple[socket.socket, str]  # a connection and its client's address
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -53,7 +56,7 @@ class Acceptor:
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
         # Strangers: those whose first bytes are a whole head go before the others.
-        self._whole, self._partial = deque[socket.socket](), deque[socket.socket]()
+        self._whole, self._partial = deque[Accepted](), deque[Accepted]()
         self._turn: asyncio.Handle | None = None
 
     def open(self) -> None:
@@ -67,7 +70,7 @@ class Acceptor:
         if self._listener.fileno() >= 0:
             self._loop.remove_reader(self._listener)
             self._listener.close()
-        for connection in (*self._whole, *self._partial):
+        for connection, _ in (*self._whole, *self._partial):
             connection.close()
 
     def _accept(self) -> None:
@@ -96,19 +99,20 @@ class Acceptor:
         elif begun == b"":
             connection.close()
         else:
-            self._wait(connection, self._whole if begun and b"\r\n\r\n" in begun else self._partial)
+            self._wait((connection, address), self._whole if begun and b"\r\n\r\n" in begun else self._partial)
 
-    def _wait(self, connection: socket.socket, queue: deque[socket.socket]) -> None:
+    def _wait(self, accepted: Accepted, queue: deque[Accepted]) -> None:
         """In the lobby. Where that is full, the stranger who has waited longest without a whole head leaves."""
-        queue.append(connection)
+        queue.append(accepted)
         if len(self._whole) + len(self._partial) > LOBBY:
-            self._leave_or_enter((self._partial or self._whole).popleft())
+            self._leave_or_enter(*(self._partial or self._whole).popleft())
         if self._turn is None:
             self._turn = self._loop.call_soon(self._let_strangers_in)
 
-    def _leave_or_enter(self, connection: socket.socket) -> None:
+    def _leave_or_enter(self, connection: socket.socket, address: str) -> None:
         begun = _peek(connection)
-        if begun and (member := self._guard.member(begun)):
+        member = self._guard.member(begun) if begun else ""
+        if begun and member and not self._guard.refuses(begun, address):
             self._let_in(connection, member)
         else:
             _refuse(connection)
@@ -117,10 +121,13 @@ class Acceptor:
         for _ in range(STRANGERS_A_TURN):
             if not (queue := self._whole or self._partial):
                 break
-            connection = queue.popleft()
+            is_checked = queue is self._whole
+            connection, address = queue.popleft()
             begun = _peek(connection)
             if begun == b"":
                 connection.close()
+            elif begun and not is_checked and self._guard.refuses(begun, address):
+                _refuse(connection)
             else:
                 self._let_in(connection, self._guard.member(begun or b""))
         self._turn = self._loop.call_soon(self._let_strangers_in) if self._whole or self._partial else None

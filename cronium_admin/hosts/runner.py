@@ -162,7 +162,7 @@ class Runner:
         self._trials.cut()
 
     def _join(self, end: float) -> None:
-        for thread in (self._dispatcher, self._pulse, self._trials.thread, *(one.thread for one in self._rounds)):
+        for thread in (self._dispatcher, self._pulse, *(rounds.thread for rounds in self._rounds)):
             if thread.is_alive():
                 thread.join(left(end))
 

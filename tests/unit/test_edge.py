@@ -518,9 +518,27 @@ async def test_a_member_whose_head_comes_late_is_not_sent_away_for_room(served: 
     client, connection = socket.socketpair()
     connection.setblocking(False)
     client.sendall(HEAD % _remember(served))
-    served.acceptor._leave_or_enter(connection)
+    served.acceptor._leave_or_enter(connection, "192.0.2.1")
     assert b" 200 " in await asyncio.to_thread(client.recv, 100)
     client.close()
+
+
+async def test_a_head_that_comes_late_is_checked_as_one_that_came_at_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpProtocol.guard, "_member_streams", RateLimit(0.0001, 0))
+    head = HEAD.replace(b"/jobs/", b"/ws/runs/1/") % _remember(served)
+    for enter in (
+        lambda accepted: served.acceptor._leave_or_enter(*accepted),
+        lambda accepted: served.acceptor._wait(accepted, served.acceptor._partial),
+    ):
+        client, connection = socket.socketpair()
+        connection.setblocking(False)
+        client.sendall(head)
+        enter((connection, "192.0.2.1"))
+        assert (await asyncio.to_thread(client.recv, 100)).startswith(b"HTTP/1.1 503 ")
+        client.close()
+    assert served.protocols == []
 
 
 async def test_a_member_who_begins_to_follow_too_many_logs_at_once_is_told_to_wait(
