@@ -22,7 +22,10 @@ const ELEMENTS = (
 ).split(" ");
 
 // The script of the head blocks the first paint, so it stays a file of its own; the rest is a bundle a page.
-const SCRIPTS = { early: "early.js", app: "app.js", editor: "editor.js", variable: "variable.js", run: "run/page.js", seek: "run/seek.js" };
+const SCRIPTS = {
+  theme_init: "theme_init.js", app: "app.js", job_editor: "job_editor.js", variable_editor: "variable_editor.js", run_page: "run/run_page.js",
+  "match.worker": "run/match.worker.js",
+};
 
 async function scripts() {
   await build({

@@ -1,11 +1,11 @@
 // What every page has: htmx's settings, theme, navigation, dialogs, times that tick.
 import htmx from "htmx.org";
 import { copyOf } from "./clipboard.js";
-import { settleDrafts } from "./draft.js";
-import { watchFilters } from "./filters.js";
-import { isSilent, watchServer } from "./heartbeat.js";
-import { watchSession } from "./session.js";
-import { ago, duration, since } from "./times.js";
+import { settleDrafts } from "./drafts.js";
+import { watchFilters } from "./list_filters.js";
+import { isSilent, watchServer } from "./connection_monitor.js";
+import { watchSession } from "./session_expiry.js";
+import { ago, duration, since } from "./durations.js";
 
 window.htmx = htmx;
 Object.assign(htmx.config, {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytes, day, formatHash, fullTime, lines, parseHash, sinceStart } from "../../../frontend/src/run/format.js";
-import { ago, duration } from "../../../frontend/src/times.js";
+import { ago, duration } from "../../../frontend/src/durations.js";
 
 test("line links", () => {
   assert.deepEqual(parseHash("#L12"), [12, 12]);

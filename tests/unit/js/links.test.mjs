@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { linksIn } from "../../../frontend/src/run/links.js";
-import { clip, cut, flat } from "../../../frontend/src/run/pieces.js";
+import { clip, cut, flat } from "../../../frontend/src/run/segments.js";
 import { parse } from "../../../frontend/src/run/ansi.js";
 
 const texts = (line) => linksIn(line).map(({ from, to }) => line.slice(from, to));

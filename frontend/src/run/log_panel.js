@@ -1,15 +1,15 @@
 // The log viewer: binds what comes in, what is shown and what the reader does to the panel of the run page.
-import { Finder } from "./find.js";
+import { Finder } from "./find_bar.js";
 import { readGaps, same, tally } from "./gaps.js";
-import { Incoming } from "./incoming.js";
-import { Marks } from "./marks.js";
-import { Reader } from "./reader.js";
-import { drawGap, drawLine, stamp } from "./row.js";
-import { Source } from "./source.js";
-import { Stage } from "./stage.js";
-import { SILENCE_MS, SILENT, statusLine } from "./status.js";
-import { StreamCounts } from "./streams.js";
-import { Voice } from "./voice.js";
+import { Incoming } from "./live_batcher.js";
+import { Marks } from "./line_anchor.js";
+import { Reader } from "./controls.js";
+import { drawGap, drawLine, stamp } from "./row_renderer.js";
+import { Source } from "./http_source.js";
+import { Stage } from "./log_view.js";
+import { SILENCE_MS, SILENT, statusLine } from "./status_line.js";
+import { StreamCounts } from "./stream_counts.js";
+import { Voice } from "./announcer.js";
 
 const NONE = () => [];
 const NARROW = matchMedia("(max-width: 991.98px)");
@@ -78,7 +78,7 @@ export class Viewer {
   }
 
   #finder(bar) {
-    return new Finder(bar, this.source, this.data.seek, {
+    return new Finder(bar, this.source, this.data.matchWorker, {
       total: () => this.stage.total, stream: () => this.stage.stream, here: () => this.stage.here(),
       show: (seq) => { this.reader.setFollow(false); this.stage.point(seq); },
       redraw: () => { this.redraw(); this.reader.looks(); },
@@ -123,7 +123,7 @@ export class Viewer {
 
   // ---- what comes in
 
-  /** How the connection stands, in a word of feed.js. */
+  /** How the connection stands, in a word of live_socket.js. */
   #stands(word) {
     if (word === this.log.state) return;
     if (word === "live") this.log.trouble = "";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gapWords, readGaps, tally } from "../../../frontend/src/run/gaps.js";
-import { SILENT, statusLine } from "../../../frontend/src/run/status.js";
+import { SILENT, statusLine } from "../../../frontend/src/run/status_line.js";
 
 const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clip } from "../../../frontend/src/run/pieces.js";
+import { clip } from "../../../frontend/src/run/segments.js";
 
 test("no character of two units is cut in half", () => {
   const piece = (text) => [{ text, style: { cls: "" } }];

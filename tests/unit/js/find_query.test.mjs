@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Marker } from "../../../frontend/src/run/marker.js";
-import { asked, pattern, spans } from "../../../frontend/src/run/query.js";
+import { Marker } from "../../../frontend/src/run/match_highlighter.js";
+import { asked, pattern, spans } from "../../../frontend/src/run/find_query.js";
 
 /** What the server would find: its expressions without their few own ways are JavaScript's too. */
 const finds = (query, line) => {

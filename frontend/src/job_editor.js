@@ -7,9 +7,9 @@ import { shell } from "@codemirror/legacy-modes/mode/shell";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
-import { isDark, looks, typeOver } from "./code.js";
-import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
-import { ago } from "./times.js";
+import { isDark, looks, typeOver } from "./code_editor.js";
+import { dropDraft, loadDraft, markSent, saveDraft } from "./drafts.js";
+import { ago } from "./durations.js";
 
 const form = document.getElementById("job-form");
 const path = location.pathname;

@@ -1,5 +1,5 @@
 // The run page: starts the viewer, and keeps head, phases and details as new as the log.
-import { Viewer } from "./viewer.js";
+import { Viewer } from "./log_panel.js";
 
 const panel = document.querySelector("[data-run]");
 

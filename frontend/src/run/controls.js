@@ -1,9 +1,9 @@
 // What the reader does to the log by pointer and keyboard, and how it is looked at: following, wrapped, with times.
-import { Copier } from "./copy.js";
-import { actOf, listKeys, reachesLog } from "./keys.js";
-import { keepFlag, recallFlag } from "./prefs.js";
-import { Times } from "./times.js";
-import { Tools } from "./tools.js";
+import { Copier } from "./line_copier.js";
+import { actOf, listKeys, reachesLog } from "./shortcuts.js";
+import { keepFlag, recallFlag } from "./preferences.js";
+import { Times } from "./time_column.js";
+import { Tools } from "./toolbar.js";
 
 const STREAMS = ["", "stdout", "stderr"];
 const next = (list, value) => list[(list.indexOf(value) + 1) % list.length];

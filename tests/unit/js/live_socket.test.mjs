@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Feed } from "../../../frontend/src/run/feed.js";
+import { Feed } from "../../../frontend/src/run/live_socket.js";
 
 /** A feed with sockets the test speaks for. */
 function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {

@@ -4,9 +4,9 @@ import { json } from "@codemirror/lang-json";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
-import { isDark, looks, typeOver } from "./code.js";
-import { dropDraft, loadDraft, markSent, saveDraft } from "./draft.js";
-import { ago } from "./times.js";
+import { isDark, looks, typeOver } from "./code_editor.js";
+import { dropDraft, loadDraft, markSent, saveDraft } from "./drafts.js";
+import { ago } from "./durations.js";
 
 const HINT_AFTER_MS = 300;
 const form = document.getElementById("variable-form");

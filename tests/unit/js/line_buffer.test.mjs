@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LineStore } from "../../../frontend/src/run/store.js";
+import { LineStore } from "../../../frontend/src/run/line_buffer.js";
 
 const line = (seq) => ({ seq, ms: seq, stream: "stdout", text: `line ${seq}` });
 const range = (after, limit) => Array.from({ length: limit }, (_, at) => line(after + 1 + at));

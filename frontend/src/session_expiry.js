@@ -1,7 +1,7 @@
 // A session that ends under an open page. A page with nothing typed is loaded anew, which leads to the sign-in page; one
 // with unsaved text stays as it is, says so, and sends nothing until somebody has signed in again.
 
-import { raise } from "./bars.js";
+import { raise } from "./notice_bar.js";
 
 let isSignedOut = false;
 let person = "";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Ranges } from "../../../frontend/src/run/ranges.js";
-import { Search } from "../../../frontend/src/run/search.js";
-import { StreamLines } from "../../../frontend/src/run/shown.js";
+import { Ranges } from "../../../frontend/src/run/line_set.js";
+import { Search } from "../../../frontend/src/run/server_search.js";
+import { StreamLines } from "../../../frontend/src/run/line_view.js";
 
 const soon = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,13 +1,13 @@
 // Where the match lies within the lines on the screen. Texts are looked for at once; an expression in a worker that
 // is ended when it takes too long, and then only whole rows are marked.
-import { pattern, spans } from "./query.js";
+import { pattern, spans } from "./find_query.js";
 
 const PATIENCE_MS = 1000;
 const KEEP = 2000; // lines
 const NONE = [];
 
 export class Marker {
-  /** `workerUrl` is that of seek.js; `onFound()` hears when lines have matches that had none before. */
+  /** `workerUrl` is that of match.worker.js; `onFound()` hears when lines have matches that had none before. */
   constructor(workerUrl, onFound, Work = globalThis.Worker) {
     Object.assign(this, { workerUrl, onFound, Work });
     this.known = new Map(); // line -> its matches

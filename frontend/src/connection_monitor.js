@@ -1,7 +1,7 @@
 // Whether the server still answers this page. The frame asks it every four seconds; after ten without an answer a bar
 // says so, and what ticks or turns stands still: the page no longer knows.
 
-import { raise } from "./bars.js";
+import { raise } from "./notice_bar.js";
 
 const SILENCE_MS = 10_000;
 const root = document.documentElement;

@@ -1,5 +1,5 @@
 // What comes of a live log, gathered: drawing each message would cost more than it tells. Knows no DOM.
-import { Feed } from "./feed.js";
+import { Feed } from "./live_socket.js";
 
 const FLUSH_MS = 100;
 const FETCH_MS = 10_000; // a request that hangs would hold one of the few connections that a browser opens
@@ -8,7 +8,7 @@ const TAIL = 1000; // lines the socket sends of a log that is already long
 export class Incoming {
   /**
    * `address` is that of the socket, `total` how many lines are known already. `on` has flush(lines, partials), at
-   * most ten times a second; the rest goes to it at once: gaps, error, status, end, state (see feed.js).
+   * most ten times a second; the rest goes to it at once: gaps, error, status, end, state (see live_socket.js).
    */
   constructor({ address, source, total, on }) {
     this.on = on;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Voice } from "../../../frontend/src/run/voice.js";
+import { Voice } from "../../../frontend/src/run/announcer.js";
 
 /** A voice whose words are gathered as they are said. */
 function rig(t) {

@@ -1,7 +1,7 @@
 // Which lines are shown, in which rows, and which of them are in view. Draws nothing itself.
-import { Rows } from "./rows.js";
-import { Scroller } from "./scroller.js";
-import { AllLines, StreamLines } from "./shown.js";
+import { Rows } from "./row_index.js";
+import { Scroller } from "./virtual_scroller.js";
+import { AllLines, StreamLines } from "./line_view.js";
 
 export class Stage {
   /**

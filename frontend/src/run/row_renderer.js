@@ -4,7 +4,7 @@ import { inkOn, legible } from "./colour.js";
 import { fullTime } from "./format.js";
 import { gapWords } from "./gaps.js";
 import { linksIn } from "./links.js";
-import { clip, cut, flat } from "./pieces.js";
+import { clip, cut, flat } from "./segments.js";
 
 export const CLIP = 16_384; // characters shown of one line before "show all"
 const PIECES = 2000; // and differently coloured pieces

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { StreamCounts } from "../../../frontend/src/run/streams.js";
+import { StreamCounts } from "../../../frontend/src/run/stream_counts.js";
 
 const of = (first, ...streams) => streams.map((stream, at) => ({ seq: first + at, stream }));
 

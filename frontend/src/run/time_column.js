@@ -1,7 +1,7 @@
 // The times before the lines: which of them the reader chose, how they are written, and that some of them pass.
-import { ago } from "../times.js";
+import { ago } from "../durations.js";
 import { clock, day, sinceStart } from "./format.js";
-import { keep, recall } from "./prefs.js";
+import { keep, recall } from "./preferences.js";
 
 const KINDS = ["off", "start", "ago", "clock"];
 const PASS_MS = 1000;

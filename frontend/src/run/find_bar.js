@@ -1,18 +1,18 @@
 // The field that looks through the whole log: the server finds the lines, this shows the count and steps from match
 // to match. What is within a row is the marker's.
 import { number } from "./format.js";
-import { Marker } from "./marker.js";
-import { keepFlag, recallFlag } from "./prefs.js";
-import { asked } from "./query.js";
-import { Ranges } from "./ranges.js";
-import { Search } from "./search.js";
+import { Marker } from "./match_highlighter.js";
+import { keepFlag, recallFlag } from "./preferences.js";
+import { asked } from "./find_query.js";
+import { Ranges } from "./line_set.js";
+import { Search } from "./server_search.js";
 
 const TYPING_MS = 200;
 const MOST = 200_000; // runs of neighbouring matches that are kept
 
 export class Finder {
   /**
-   * `bar` is the element, `workerUrl` the address of seek.js. `log` is who shows the lines: total(), stream(),
+   * `bar` is the element, `workerUrl` the address of match.worker.js. `log` is who shows the lines: total(), stream(),
    * here() (the first line in view), show(seq), redraw(), focus(), voice.
    */
   constructor(bar, source, workerUrl, log) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Times } from "../../../frontend/src/run/times.js";
+import { Times } from "../../../frontend/src/run/time_column.js";
 
 const NOON = new Date(2026, 0, 31, 12).getTime();
 

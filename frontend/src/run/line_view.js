@@ -2,9 +2,9 @@
 //
 // Both count places from 1: of all lines a line's place is its number, of one stream it comes from what the server
 // found. Both have count, reach (the last line they know the place of), and the same questions.
-import { Ranges } from "./ranges.js";
-import { Search } from "./search.js";
-import { LineStore } from "./store.js";
+import { Ranges } from "./line_set.js";
+import { Search } from "./server_search.js";
+import { LineStore } from "./line_buffer.js";
 
 export class AllLines {
   constructor(source, total, hooks) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Ranges } from "../../../frontend/src/run/ranges.js";
+import { Ranges } from "../../../frontend/src/run/line_set.js";
 
 const made = (...pairs) => {
   const ranges = new Ranges();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Copier } from "../../../frontend/src/run/copy.js";
+import { Copier } from "../../../frontend/src/run/line_copier.js";
 
 /** A copier of a log of ten lines whose rows 4 to 6 are selected by hand; `loading` are lines that are not there yet. */
 function rig({ loading = [], clipboard, command = () => true } = {}) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gapWords, readGaps, tally } from "../../../frontend/src/run/gaps.js";
-import { Rows } from "../../../frontend/src/run/rows.js";
+import { Rows } from "../../../frontend/src/run/row_index.js";
 
 const gap = (after, more = {}) => ({ after, cause: "engine_lost", lines: null, bytes: null, message: "Lost.", ...more });
 
