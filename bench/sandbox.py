@@ -5,8 +5,8 @@ from typing import Any
 
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.runs.models import Run
-from executor import options, report
-from executor.options import Addresses
+from executor.sandbox import inspection, options
+from executor.sandbox.options import Addresses
 from tests.fakes.engine import FakeEngine
 
 NETWORKS = list(IPv4Network("10.213.0.0/16").subnets(new_prefix=29))
@@ -26,8 +26,8 @@ def reported_sandbox(run: Run) -> Any:
     for name, body in containers.items():
         engine.create_container(name, body)
         found[name] = engine.describe_container(name)
-    rows = report.rows(
+    rows = inspection.rows(
         spec, {network["Name"]: network, **containers}, found, "runc", found[next(iter(containers))]["Image"]
     )
     engine.close()
-    return report.as_json(rows)
+    return inspection.as_json(rows)

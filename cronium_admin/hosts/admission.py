@@ -15,7 +15,7 @@ from cronium_admin.database_clock import Now
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
-from executor.options import SIDECAR_LIMITS
+from executor.sandbox.options import SIDECAR_LIMITS
 
 MB = 1024 * 1024
 # How long smaller runs may go before one that fits the host, but not beside what runs there now.

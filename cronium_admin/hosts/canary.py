@@ -15,10 +15,10 @@ from cronium_admin.hosts.specs import SIDECAR_IMAGE
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import resolve
 from cronium_admin.rounds import Rounds
-from executor.canary import Canary, Probe
-from executor.errors import EngineError
-from executor.sandbox import EngineLike
-from executor.subnets import SubnetPool
+from executor.checks.isolation import Canary, Probe
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
 
 log = logging.getLogger("cronium.host")
 DELAY = 3.0  # a run that waits for the start gets the machine first

@@ -13,8 +13,8 @@ from cronium_admin.hosts.checks.log_storage import log_storage
 from cronium_admin.hosts.checks.patient import Ask, Patient, directly
 from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.findings import Row
-from executor.canary import Probe, mend
-from executor.errors import EngineError
+from executor.checks.isolation import Probe, mend
+from executor.docker.errors import EngineError
 
 # In the order in which a newcomer would mend them. Each takes milliseconds where all is well.
 CHECKS: dict[str, Callable[[Patient], Iterator[Row]]] = {

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from executor.engine import Engine
+from executor.docker.client import Engine
 
 
 def own_engine(pool: int = 64) -> Engine:

@@ -3,8 +3,8 @@
 import time
 
 from cronium_admin.hosts.service import all_hosts
-from executor.errors import EngineError
-from executor.sandbox import EngineLike
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
 
 PATIENCE_SECONDS = 20.0  # a restart of an engine takes less; its runs wait, and another host may take them
 

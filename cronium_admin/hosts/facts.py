@@ -12,8 +12,8 @@ from django.db import connection
 
 from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.rounds import Rounds
-from executor.errors import EngineError
-from executor.sandbox import EngineLike
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
 
 SECONDS = 2.0
 SILENT_SECONDS = 10.0  # a request may take three times as long before it fails

@@ -18,9 +18,9 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
-from executor.errors import EngineUnreachable
+from executor.docker.errors import EngineUnreachable
+from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, Reply, RunResult, Superseded
-from executor.verdict import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 
 log = logging.getLogger("cronium.host")
 STOPPING = {

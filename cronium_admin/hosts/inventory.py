@@ -6,8 +6,8 @@ from collections.abc import Callable
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.images import inventory
 from cronium_admin.rounds import Rounds
-from executor.errors import EngineError
-from executor.sandbox import EngineLike
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
 
 SECONDS = 10.0
 

@@ -8,8 +8,8 @@ from django.db import transaction
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.recovery import is_uuid
 from cronium_admin.runs.models import Run
-from executor.canary import host_label
-from executor.seen import Found
+from executor.checks.isolation import host_label
+from executor.docker.models import Found
 
 KEPT = 20
 LONGEST_NAME = 200

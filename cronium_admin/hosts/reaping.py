@@ -10,11 +10,11 @@ from cronium_admin.database_clock import database_now
 from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.rounds import Rounds
-from executor.canary import host_label
-from executor.errors import EngineError
-from executor.reaper import reap
-from executor.sandbox import EngineLike
-from executor.seen import Found
+from executor.checks.gc import reap
+from executor.checks.isolation import host_label
+from executor.docker.errors import EngineError
+from executor.docker.models import Found
+from executor.sandbox.sandbox import EngineLike
 
 log = logging.getLogger("cronium.host")
 SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started, and while we stand by

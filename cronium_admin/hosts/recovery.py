@@ -25,8 +25,8 @@ from cronium_admin.runtime import service as runtime
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.models import RetiredSecret
 from cronium_admin.secrets.retired import SecretUnavailable
-from executor.canary import is_canary
-from executor.errors import EngineError
+from executor.checks.isolation import is_canary
+from executor.docker.errors import EngineError
 from executor.spec import RunSpec
 
 log = logging.getLogger("cronium.recovery")

@@ -37,13 +37,14 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.secrets.retired import SecretUnavailable
-from executor import crash, options
-from executor.errors import NotFound
-from executor.ownership import is_container_of
-from executor.sandbox import EngineLike
+from executor import failpoints
+from executor.docker.errors import NotFound
+from executor.run.supervisor import Supervisor
+from executor.sandbox import options
+from executor.sandbox.ownership import is_container_of
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, Dropped, Resumption, RunSpec
-from executor.subnets import SubnetPool
-from executor.supervisor import Supervisor
 
 log = logging.getLogger("cronium.host")
 HEARTBEAT_SECONDS = 2.0
@@ -201,7 +202,7 @@ class Runner:
             run = self.database.call(transitions.claim_next, self.host, self.owner, choose, acts)
             if run is None:
                 return
-            crash.point("claimed")
+            failpoints.point("claimed")
             self._begin(run)
 
     def _open_queues(self) -> tuple[str, ...]:
@@ -244,7 +245,7 @@ class Runner:
         adopted = self.database.call(
             recovery.take_over, self.host, self.owner, self.instance, self.supervisor.active(), self._remove
         )
-        crash.point("adopting")
+        failpoints.point("adopting")
         if resumed := sum(self._try_resume(run) for run in adopted):
             counters.count("cronium_adoptions_total", resumed)
             log.warning("took over %d runs that an earlier process left behind", resumed)

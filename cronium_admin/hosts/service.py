@@ -21,7 +21,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.plain_text import order_key
 from cronium_admin.runs.models import ON_HOST, Run
-from executor.canary import mend
+from executor.checks.isolation import mend
 
 log = logging.getLogger("cronium.host")
 ALIVE = timedelta(seconds=30)

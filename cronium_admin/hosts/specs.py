@@ -12,7 +12,7 @@ from cronium_admin.runtime.helpers import helpers
 from cronium_admin.runtime.service import context
 from cronium_admin.secrets.retired import values_to_mask
 from cronium_admin.secrets.service import open_for_run
-from executor import tokens
+from executor.run import tokens
 from executor.spec import MB, Limits, RunSpec
 
 SIDECAR_IMAGE = "cronium/runtime-api:latest"

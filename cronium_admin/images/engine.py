@@ -5,8 +5,8 @@ from django.conf import settings
 from docker.errors import DockerException
 
 from cronium_admin.errors import Refused
-from executor.reach import Reach
-from executor.ssh import TunnelDown
+from executor.docker.connection import Reach
+from executor.docker.ssh import TunnelDown
 
 
 def client(seconds: int) -> docker.APIClient:

@@ -11,7 +11,7 @@ from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
 from cronium_admin.env_names import env_name_problem, env_size_problem
 from cronium_admin.json_text import JsonText
 from cronium_admin.profiles.limits import Bound
-from executor.script import find_problem
+from executor.run.script import find_problem
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 1024 * 1024

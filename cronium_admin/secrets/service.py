@@ -21,7 +21,7 @@ from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.retired import SecretUnavailable
-from executor.mask import SHORTEST, is_masked
+from executor.output.masking import SHORTEST, is_masked
 
 KIND = "secret"
 MAX_VALUE_BYTES = 32 * 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from executor.crash import POINTS
+from executor.failpoints import POINTS
 from tests.chaos.cancels import Cancels
 from tests.chaos.check import TERMINAL, Asked, script
 from tests.chaos.cluster import Cluster

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from executor.crash import POINTS
+from executor.failpoints import POINTS
 from tests.chaos.check import ENGINE, Harm
 from tests.chaos.cluster import Cluster
 

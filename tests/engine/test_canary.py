@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from executor import options
-from executor.canary import Canary, Probe
-from executor.engine import Engine
-from executor.slot import Slot
+from executor.checks.isolation import Canary, Probe
+from executor.docker.client import Engine
+from executor.run.slot import Slot
+from executor.sandbox import options
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from executor.subnets import SubnetPool
 from tests.engine.server import ROOT, SUBNET_POOL, Server
 from tests.fakes.specs import Remembering, make_spec
 
@@ -27,7 +27,7 @@ SIDECAR = "cronium/runtime-api:latest"
 WEAKENED = """
 from cronium_admin.hosts import canary
 from executor import options, slot
-from executor.engine import Engine
+from executor.docker.client import Engine
 right = options._hardened
 weak = {"SecurityOpt": ["no-new-privileges:true", "seccomp=unconfined"]}
 options._hardened = lambda *arguments, **named: right(*arguments, **named) | weak

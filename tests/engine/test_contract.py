@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from executor.engine import Engine
-from executor.errors import NotFound
-from executor.subnets import SubnetPool
+from executor.docker.client import Engine
+from executor.docker.errors import NotFound
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.contract import *  # noqa: F403 - the tests themselves
 from tests.fakes.contract import World
 

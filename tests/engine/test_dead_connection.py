@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from executor.engine import Engine
-from executor.slot import Slot
-from executor.subnets import SubnetPool
+from executor.docker.client import Engine
+from executor.run.slot import Slot
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.contract import World
 from tests.fakes.specs import Remembering
 
@@ -78,7 +78,7 @@ def world(relay: Relay, bash_image: str) -> Iterator[World]:
 def test_a_run_is_stopped_and_its_log_is_whole(
     world: World, relay: Relay, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.slot.STALL_SECONDS", 1.0)
+    monkeypatch.setattr("executor.run.slot.STALL_SECONDS", 1.0)
     spec, told = world.spec(script=SCRIPT, timeout_seconds=300.0 if why == "cancel" else 5.0), Remembering()
     slot = Slot(world.engine, spec, told, world.pool, threading.Semaphore(2))
     thread = threading.Thread(target=slot.run, daemon=True)

@@ -13,11 +13,11 @@ from typing import Any
 import docker
 import pytest
 
-from executor import options
-from executor.engine import Engine
-from executor.slot import Slot
+from executor.docker.client import Engine
+from executor.run.slot import Slot
+from executor.sandbox import options
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, RunSpec
-from executor.subnets import SubnetPool
 from tests.engine.outside import Outside
 from tests.engine.outside import outside as piece_of_internet
 from tests.engine.server import Server

@@ -10,10 +10,10 @@ from ipaddress import IPv4Network
 import docker
 import pytest
 
-from executor.engine import Engine
-from executor.payload import NOT_RECEIVED_WORDS
-from executor.subnets import SubnetPool
-from executor.supervisor import Supervisor
+from executor.docker.client import Engine
+from executor.run.payload import NOT_RECEIVED_WORDS
+from executor.run.supervisor import Supervisor
+from executor.sandbox.subnets import SubnetPool
 from tests.engine.conftest import running
 from tests.engine.server import GATE, SUBNET_POOL, Server
 from tests.fakes.specs import Remembering, make_spec

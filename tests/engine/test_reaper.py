@@ -11,14 +11,14 @@ from pathlib import Path
 import docker
 import pytest
 
-from executor import options
-from executor.engine import Engine
-from executor.errors import SandboxGone
-from executor.options import Addresses
-from executor.reaper import reap
-from executor.sandbox import Sandbox
+from executor.checks.gc import reap
+from executor.docker.client import Engine
+from executor.docker.errors import SandboxGone
+from executor.sandbox import options
+from executor.sandbox.options import Addresses
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec
-from executor.subnets import SubnetPool
 from tests.engine.server import Template, environment, manage
 from tests.fakes.contract import World
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from executor import options
-from executor.engine import Engine
-from executor.sandbox import Sandbox
+from executor.docker.client import Engine
+from executor.sandbox import options
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec, Superseded
-from executor.subnets import SubnetPool
 from tests.fakes.contract import World
 
 # The last one without a key of its own.

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from executor.crash import POINTS
+from executor.failpoints import POINTS
 from tests.engine.server import GATE, Server
 
 # Its first act is counted where no log is: how often it began is not for the log to say.

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from executor import options, payload
-from executor.attachment import Attachment
-from executor.engine import Engine
-from executor.errors import LogCut
-from executor.resume import Known, ResumedLog
+from executor.docker.attachment import Attachment
+from executor.docker.client import Engine
+from executor.docker.errors import LogCut
+from executor.output.resume import Known, ResumedLog
+from executor.output.stream import AttachedSource, LineAssembler, Source, follow
+from executor.run import payload
+from executor.sandbox import options
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Batch, Cursor
-from executor.stream import AttachedSource, LineAssembler, Source, follow
-from executor.subnets import SubnetPool
 from tests.fakes.contract import World
 
 SIZES = (0, 1, 2, 70, 1000, 16_370, 16_383, 16_384, 16_385, 32_768, 40_000, 200_000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from executor.seccomp import security_option
+from executor.sandbox.seccomp import security_option
 from executor.spec import MB
 from tests.engine.server import SUBNET_POOL, Server
 

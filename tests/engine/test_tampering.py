@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from executor.errors import SandboxTampered
+from executor.docker.errors import SandboxTampered
 from tests.engine.server import Server
 
 SCRIPT = "echo up; while :; do sleep 0.1; done"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from executor import options
-from executor.engine import Engine
-from executor.errors import EngineUnreachable
+from executor.docker.client import Engine
+from executor.docker.errors import EngineUnreachable
+from executor.sandbox import options
 from tests.engine.conftest import running
 from tests.engine.second import RUNNER, SecondEngine
 from tests.engine.server import Server, free_port

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from executor import options, payload, report
-from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.options import Addresses
-from executor.resume import Known, ResumedLog
-from executor.sandbox import EngineLike
+from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.output.resume import Known, ResumedLog
+from executor.output.stream import FrameParser
+from executor.run import payload
+from executor.sandbox import inspection, options
+from executor.sandbox.options import Addresses
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, RunSpec
-from executor.stream import FrameParser
-from executor.subnets import SubnetPool
 from tests.fakes.specs import make_spec
 
 BORDERS = (16_383, 16_384, 16_385, 40_000)  # the engine keeps a longer line in parts of 16 KiB
@@ -389,7 +390,7 @@ def test_what_it_says_of_what_it_made_is_what_was_asked(world: World) -> None:
         name: options.main_container(spec, addresses, world.engine.log_driver),
     }
     found = {network: world.engine.describe_network(network), name: world.engine.describe_container(name)}
-    rows = report.rows(spec, asked, found, world.engine.default_runtime, world.engine.describe_image(spec.image).id)
+    rows = inspection.rows(spec, asked, found, world.engine.default_runtime, world.engine.describe_image(spec.image).id)
     assert [row for row in rows if row.drift] == []
     assert {row.of for row in rows} == {"main", "network"}
     assert world.engine.default_runtime in world.engine.runtimes()

@@ -25,13 +25,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from executor import options
-from executor.attachment import Attachment
-from executor.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.image import ImageFacts
-from executor.ownership import only_ours
-from executor.seen import ContainerState, Found, Image, ipv4_subnets
-from executor.subnets import overlaps_any
+from executor.docker.attachment import Attachment
+from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.docker.models import ContainerState, Found, Image, ipv4_subnets
+from executor.sandbox import options
+from executor.sandbox.image_facts import ImageFacts
+from executor.sandbox.ownership import only_ours
+from executor.sandbox.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
 
 BRIDGE = "com.docker.network.bridge.name"

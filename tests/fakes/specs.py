@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from executor import tokens
+from executor.run import tokens
 from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
 
 SECRET = "a secret for tests that is long enough"

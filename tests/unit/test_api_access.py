@@ -19,7 +19,7 @@ from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
-from executor import tokens
+from executor.run import tokens
 from tests.conftest import ROLES, Api
 
 JOB = {"name": "New", "language": "bash", "script": "true"}

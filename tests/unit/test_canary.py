@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from executor import canary, canary_probe
-from executor.canary import Canary, CanaryFailed, Probe
-from executor.subnets import SubnetPool
+from executor.checks import isolation, isolation_probe
+from executor.checks.isolation import Canary, CanaryFailed, Probe
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 
 ROWS = [{"name": "host", "held": True, "found": ""}, {"name": "vsock", "held": False, "found": "a socket was opened"}]
@@ -31,7 +31,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands in for the probes, which are never made on this machine itself."""
     path = tmp_path / "probe.py"
     path.write_text(f"print({json.dumps(ROWS)!r})")
-    monkeypatch.setattr(canary, "SCRIPT", path)
+    monkeypatch.setattr(isolation, "SCRIPT", path)
     return path
 
 
@@ -103,7 +103,7 @@ def test_it_can_be_stopped(engine: FakeEngine, script: Path) -> None:
 
 @pytest.mark.parametrize("name", ["host", "neighbour", "DNS", "vsock", "setuid", "root file system", "sandbox"])
 def test_each_probe_has_a_mend(name: str) -> None:
-    assert canary.mend(name).endswith(".")
+    assert isolation.mend(name).endswith(".")
 
 
 def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) -> None:
@@ -117,20 +117,20 @@ def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) ->
         "fd000000000000000000000000000002 02 40 00 80     eth0\n"
         "fe800000000000000000000000000002 02 40 20 80     eth0\n"
     )
-    assert canary.host_addresses(tmp_path) == ["10.1.2.3", "fd00::2"]
-    assert canary.host_addresses(tmp_path / "none") == []
+    assert isolation.host_addresses(tmp_path) == ["10.1.2.3", "fd00::2"]
+    assert isolation.host_addresses(tmp_path / "none") == []
 
 
 class TestProbe:
     def test_a_listener_is_reached_and_so_is_who_refuses(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            assert canary_probe.reached("127.0.0.1", port) == "connected"
-            assert canary_probe.anybody([("127.0.0.1", port)]) == f"127.0.0.1 port {port}: connected"
-        assert "refused" in canary_probe.reached("127.0.0.1", port)
+            assert isolation_probe.reached("127.0.0.1", port) == "connected"
+            assert isolation_probe.anybody([("127.0.0.1", port)]) == f"127.0.0.1 port {port}: connected"
+        assert "refused" in isolation_probe.reached("127.0.0.1", port)
 
     def test_silence_is_not_reached(self) -> None:
-        assert canary_probe.anybody([("255.255.255.255", 9)]) == ""
+        assert isolation_probe.anybody([("255.255.255.255", 9)]) == ""
 
     @pytest.mark.parametrize(
         ("number", "arguments", "found"),
@@ -140,15 +140,15 @@ class TestProbe:
         self, number: tuple[int, int], arguments: tuple[int, ...], found: str
     ) -> None:
         """getpid; a number that no kernel has; close(-1)."""
-        assert canary_probe.call(number, *arguments) == found
+        assert isolation_probe.call(number, *arguments) == found
 
     def test_a_probe_that_breaks_is_no_verdict(self) -> None:
-        assert canary_probe.tried(lambda: str(1 / 0))["held"] is None
-        assert canary_probe.tried(lambda: "") == {"held": True, "found": ""}
-        assert canary_probe.tried(lambda: "through") == {"held": False, "found": "through"}
+        assert isolation_probe.tried(lambda: str(1 / 0))["held"] is None
+        assert isolation_probe.tried(lambda: "") == {"held": True, "found": ""}
+        assert isolation_probe.tried(lambda: "through") == {"held": False, "found": "through"}
 
     def test_it_can_be_sent_to_any_python(self) -> None:
         """It travels as a script: nothing of ours is there, and nothing but Python's library."""
-        text = canary.SCRIPT.read_text()
+        text = isolation.SCRIPT.read_text()
         assert "executor" not in text
         assert "cronium_admin" not in text

@@ -15,7 +15,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from executor.errors import EngineUnreachable
+from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
 

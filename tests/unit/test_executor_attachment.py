@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.attachment import Attachment, TlsAttachment, TwoWays
-from executor.errors import EngineUnreachable
+from executor.docker.attachment import Attachment, TlsAttachment, TwoWays
+from executor.docker.errors import EngineUnreachable
 from tests.fakes.certificates import Certificates
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from executor import reach
-from executor.engine import Engine
-from executor.errors import Conflict
+from executor.docker import connection
+from executor.docker.client import Engine
+from executor.docker.errors import Conflict
 
 STATE = {"Status": "removing", "ExitCode": 137, "OOMKilled": False, "StartedAt": "0001-", "FinishedAt": "0001-"}
 
@@ -126,10 +126,10 @@ def test_a_peer_that_vanished_is_noticed_over_tcp(engine: Engine) -> None:
     stream = engine.logs("x", follow=True)
     control: Any = engine._control
     answer = control._get(control._url("/_ping"), stream=True)
-    for connection in (stream._socket, answer.raw.connection.sock):
-        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        kept = {option: connection.getsockopt(socket.IPPROTO_TCP, option) for option in reach.KEEPALIVE}
-        assert kept == reach.KEEPALIVE
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    for sock in (stream._socket, answer.raw.connection.sock):
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        kept = {option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in connection.KEEPALIVE}
+        assert kept == connection.KEEPALIVE
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     answer.close()
     stream.close()

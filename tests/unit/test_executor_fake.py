@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from executor.subnets import SubnetPool
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.contract import *  # noqa: F403 - the tests themselves
 from tests.fakes.contract import World
 from tests.fakes.engine import FakeEngine

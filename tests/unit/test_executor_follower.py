@@ -6,15 +6,15 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from executor import payload
-from executor.attachment import Attachment
-from executor.errors import SandboxGone
-from executor.follower import Follower
-from executor.mask import Masker
-from executor.options import main_name
-from executor.resume import Known
+from executor.docker.attachment import Attachment
+from executor.docker.errors import SandboxGone
+from executor.output.follower import Follower
+from executor.output.masking import Masker
+from executor.output.resume import Known
+from executor.run import payload
+from executor.sandbox.options import main_name
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Batch, Cursor, Dropped, RunSpec, Superseded
-from executor.subnets import SubnetPool
 from tests.fakes.contract import World
 from tests.fakes.engine import FakeEngine
 

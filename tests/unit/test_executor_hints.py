@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor.hints import Surroundings, find_hint
+from executor.output.hints import Surroundings, find_hint
 
 HERE = Surroundings("runner:1", "isolated")
 COMMANDS = [

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from executor import options
-from executor.errors import ImageUnusable
-from executor.image import MOST_VOLUMES, ImageFacts, image_facts, paths_to_cover
-from executor.options import Addresses
-from executor.slot import Slot
+from executor.docker.errors import ImageUnusable
+from executor.run.slot import Slot
+from executor.sandbox import options
+from executor.sandbox.image_facts import MOST_VOLUMES, ImageFacts, image_facts, paths_to_cover
+from executor.sandbox.options import Addresses
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from executor.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 

@@ -16,12 +16,12 @@ from xml.sax import saxutils
 
 import pytest
 
-from executor import payload
-from executor.mask import HIDDEN, Masker, is_masked
-from executor.slot import Slot
+from executor.output.masking import HIDDEN, Masker, is_masked
+from executor.output.stream import MAX_LINE_BYTES, TAIL_SHOWN_BYTES, LineAssembler
+from executor.run import payload
+from executor.run.slot import Slot
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB
-from executor.stream import MAX_LINE_BYTES, TAIL_SHOWN_BYTES, LineAssembler
-from executor.subnets import SubnetPool
 from tests.fakes.specs import make_spec
 
 ODD = 'p@ss/w+rd?~é "quo\'te" \\ <&> 100%'

@@ -5,8 +5,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from executor import supervisor
-from executor.subnets import SubnetPool
+from executor.run import supervisor
+from executor.sandbox.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 
 

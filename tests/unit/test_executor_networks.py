@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from executor import errors, options, payload
-from executor.errors import AddressTaken, EngineError, EngineUnreachable, Forbidden
-from executor.events import MAX_EVENTS, EventTeller
-from executor.networks import Networks
-from executor.options import Addresses
-from executor.reaper import reap
-from executor.slot import Slot
+from executor.checks.gc import reap
+from executor.docker import errors
+from executor.docker.errors import AddressTaken, EngineError, EngineUnreachable, Forbidden
+from executor.run import payload
+from executor.run.slot import Slot
+from executor.sandbox import options
+from executor.sandbox.connection_events import MAX_EVENTS, EventTeller
+from executor.sandbox.networks import Networks
+from executor.sandbox.options import Addresses
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from executor.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -311,7 +313,7 @@ def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: Fake
 def test_a_pool_that_an_engine_which_was_away_used_up_is_found_free_again(
     engine: FakeEngine, pool: SubnetPool, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr("executor.slot.CLEAN_TRIES", 1)
+    monkeypatch.setattr("executor.run.slot.CLEAN_TRIES", 1)
     for _ in range(4):
         engine.fail("create_network", EngineUnreachable("no answer"), 1)
         engine.fail("describe_network", EngineUnreachable("no answer"), 1)  # nor while it is cleared up

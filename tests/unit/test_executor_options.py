@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from executor import options, seccomp
-from executor.options import Addresses
+from executor.sandbox import options, seccomp
+from executor.sandbox.options import Addresses
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Limits, RunSpec
-from executor.subnets import SubnetPool
 from tests.fakes.specs import make_spec
 
 ADDRESSES = Addresses(IPv4Network("10.215.0.8/29"))

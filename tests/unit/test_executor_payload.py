@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import payload
+from executor.run import payload
 from tests.fakes.specs import make_spec
 
 _FOUND = {

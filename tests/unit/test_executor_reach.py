@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from executor import reach, ssh
-from executor.reach import Reach
-from executor.ssh import Tunnel, TunnelDown
+from executor.docker import connection, ssh
+from executor.docker.connection import Reach
+from executor.docker.ssh import Tunnel, TunnelDown
 from tests.fakes.certificates import Certificates
 
 
@@ -94,5 +94,5 @@ def test_certificates_that_a_strict_check_refuses_are_named_with_the_mend(
         return
     with pytest.raises(ssl.SSLError) as caught:
         shake_hands()
-    assert "Missing Authority Key Identifier" in (reason := reach.why(caught.value))
+    assert "Missing Authority Key Identifier" in (reason := connection.why(caught.value))
     assert "Make the engine's certificates again" in reason

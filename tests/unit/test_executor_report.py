@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from executor import options, report
-from executor.options import Addresses
-from executor.report import Row
-from executor.slot import Slot
+from executor.run.slot import Slot
+from executor.sandbox import inspection, options
+from executor.sandbox.inspection import Row
+from executor.sandbox.options import Addresses
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, RunSpec
-from executor.subnets import SubnetPool
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -53,7 +53,7 @@ def rows_after(engine: FakeEngine, part: str, twist: Twist, **changes: Any) -> l
     names = {"main": options.main_name, "sidecar": options.sidecar_name, "network": options.network_name}
     image = found[options.main_name(spec.run_id)]["Image"]
     twist(found[names[part](spec.run_id)])
-    return report.rows(spec, asked, found, "runc", image)
+    return inspection.rows(spec, asked, found, "runc", image)
 
 
 def drifted(rows: list[Row]) -> set[tuple[str, str]]:
@@ -63,14 +63,14 @@ def drifted(rows: list[Row]) -> set[tuple[str, str]]:
 def test_an_engine_that_obeys_shows_no_drift(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: None)
     assert drifted(rows) == set()
-    assert report.broken(rows) == ""
+    assert inspection.broken(rows) == ""
     shown = {(row.of, row.what): row.reported for row in rows}
     assert shown["main", "memory"] == "512 MB"
     assert shown["sidecar", "memory"] == "256 MB"
     assert shown["main", "CPU"] == "0.5"
     assert "size=100MB" in shown["main", "memory file systems"]
     assert shown["network", "address of the host"] == "none"
-    assert report.as_json(rows) == {"rows": [row.__dict__ for row in rows], "count": len(rows), "drifted": 0}
+    assert inspection.as_json(rows) == {"rows": [row.__dict__ for row in rows], "count": len(rows), "drifted": 0}
 
 
 def host(**changes: Any) -> Twist:
@@ -112,25 +112,25 @@ BROKEN: list[tuple[str, Twist, str]] = [
 def test_a_broken_promise_is_named_and_stops_the_run(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert (part, what) in drifted(rows)
-    assert f"{part}'s {what} is" in report.broken(rows)
+    assert f"{part}'s {what} is" in inspection.broken(rows)
 
 
 @pytest.mark.parametrize("key", ["Privileged", "CapDrop", "SecurityOpt", "ReadonlyRootfs", "PublishAllPorts"])
 def test_a_promise_that_the_engine_does_not_report_stops_the_run(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
-    assert "not reported" in report.broken(rows)
+    assert "not reported" in inspection.broken(rows)
 
 
 @pytest.mark.parametrize("key", ["CapAdd", "Binds", "PidMode"])
 def test_what_is_empty_and_left_out_is_drift_and_stops_nothing(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
     assert [row.reported for row in rows if row.drift] == ["not reported"]
-    assert not report.broken(rows)
+    assert not inspection.broken(rows)
 
 
 def test_nothing_reported_at_all_breaks_every_promise(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", dict.clear)
-    assert {what for of, what in drifted(rows) if of == "main"} >= {one.what for one in report.PROMISES}
+    assert {what for of, what in drifted(rows) if of == "main"} >= {one.what for one in inspection.PROMISES}
 
 
 DRIFT: list[tuple[str, Twist, str]] = [
@@ -153,7 +153,7 @@ DRIFT: list[tuple[str, Twist, str]] = [
 def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert drifted(rows) == {(part, what)}
-    assert report.broken(rows) == ""
+    assert inspection.broken(rows) == ""
 
 
 def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pyt
     rows = rows_after(engine, "main", lambda told: None)
     assert {("main", "privileged"), ("sidecar", "privileged"), ("main", "memory")} <= drifted(rows)
     assert {("main", "seccomp profile"), ("main", "no new privileges")} <= drifted(rows)
-    assert "unconfined" in report.broken(rows)
+    assert "unconfined" in inspection.broken(rows)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_another_network_breaks_a_promise_whatever_the_job_asked_for(network: st
     mine = {} if network == "none" else {options.network_name(spec.run_id): {}}
     out = {options.egress_network_name(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
     told: dict[str, Any] = {"NetworkSettings": {"Networks": mine | out}}
-    assert not [row for row in report._networks(part, spec, told) if row.drift]
+    assert not [row for row in inspection._networks(part, spec, told) if row.drift]
     told["NetworkSettings"]["Networks"]["bridge"] = {}
-    (row,) = report._networks(part, spec, told)
+    (row,) = inspection._networks(part, spec, told)
     assert row.drift
     assert row.promise
 
@@ -193,7 +193,7 @@ def test_a_root_that_may_be_written_is_no_drift_for_a_job_that_asked(engine: Fak
 
 def test_nothing_private_and_no_profile_is_in_a_report(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: told["Config"]["Env"].append("KEY=private"), env={"A": "private"})
-    text = json.dumps(report.as_json(rows))
+    text = json.dumps(inspection.as_json(rows))
     assert "private" not in text
     assert "CRONIUM_" not in text
     assert "SCMP_" not in text

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from executor.attachment import Attachment
-from executor.engine_log import Chunks, Messages, Place, unix_ns
-from executor.errors import LogCut, NotFound
-from executor.mask import HIDDEN, Masker
-from executor.resume import START, Known, ResumedLog
-from executor.seen import ContainerState
+from executor.docker.attachment import Attachment
+from executor.docker.errors import LogCut, NotFound
+from executor.docker.models import ContainerState
+from executor.output.docker_log import Chunks, Messages, Place, unix_ns
+from executor.output.masking import HIDDEN, Masker
+from executor.output.resume import START, Known, ResumedLog
+from executor.output.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow
 from executor.spec import MB, Batch, Cursor, Dropped
-from executor.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow
 from tests.fakes.log import SIZE, FakeLog, chunk, frame, stamped
 
 NS = 1_700_000_000_123_456_789

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import payload
-from executor.script import Shebang, find_problem, is_module, make_text, parse_shebang
+from executor.run import payload
+from executor.run.script import Shebang, find_problem, is_module, make_text, parse_shebang
 from tests.fakes.specs import make_spec
 
 SHEBANGS = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from executor import seccomp
-from executor.seccomp.__main__ import rows
-from executor.seccomp.table import ALLOWED, REFUSED
+from executor.sandbox import seccomp
+from executor.sandbox.seccomp.__main__ import rows
+from executor.sandbox.seccomp.table import ALLOWED, REFUSED
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "security.md"
 RULES: list[dict[str, Any]] = seccomp.profile()["syscalls"]
@@ -110,5 +110,5 @@ def test_only_rules_that_old_engines_obey() -> None:
 
 def test_the_documentation_is_the_table() -> None:
     text = DOCUMENT.read_text()
-    assert rows(ALLOWED) in text, "copy the output of `python -m executor.seccomp` into docs/security.md"
+    assert rows(ALLOWED) in text, "copy the output of `python -m executor.sandbox.seccomp` into docs/security.md"
     assert rows(REFUSED) in text

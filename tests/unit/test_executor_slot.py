@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from executor import options
-from executor.errors import AddressTaken, EngineError, EngineUnreachable, ImageUnusable
-from executor.options import main_name
-from executor.sandbox import Sandbox
-from executor.slot import Slot
+from executor.docker.errors import AddressTaken, EngineError, EngineUnreachable, ImageUnusable
+from executor.output.stream import LEAST_LINE_BYTES
+from executor.run.outcome import SHUTDOWN
+from executor.run.slot import Slot
+from executor.run.supervisor import Supervisor
+from executor.sandbox import options
+from executor.sandbox.options import main_name
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Dropped, Reply, RunSpec
-from executor.stream import LEAST_LINE_BYTES
-from executor.subnets import SubnetPool
-from executor.supervisor import Supervisor
-from executor.verdict import SHUTDOWN
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -44,8 +44,8 @@ def pool() -> SubnetPool:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graces and budgets that a test can wait for."""
-    monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
-    monkeypatch.setattr("executor.sidecar.SidecarChannel.wait_ready.__defaults__", (0.3,))
+    monkeypatch.setattr("executor.sandbox.sandbox.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.sandbox.sidecar_channel.SidecarChannel.wait_ready.__defaults__", (0.3,))
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_the_time_limit_begins_with_the_script(
     """A slow build-up costs the script nothing: ten minutes of it, on the slot's clock."""
     ahead, asked = [0.0], list[float]()
     clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: asked.append(ahead[0]) or time.monotonic() + ahead[0])
-    monkeypatch.setattr("executor.slot.time", clock)
+    monkeypatch.setattr("executor.run.slot.time", clock)
     engine.before["create_network"] = lambda: ahead.append(ahead.pop() + 600)
     told = run(make_spec(script="echo done", timeout_seconds=5.0))
     assert (ending(told)[0], told.log()) == ("succeeded", b"done\n")

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from executor.errors import EngineError, EngineUnreachable
-from executor.options import main_name
-from executor.payload import NOT_RECEIVED_WORDS
-from executor.sandbox import Sandbox
-from executor.slot import Slot
+from executor.docker.errors import EngineError, EngineUnreachable
+from executor.run.outcome import CANCEL, SHUTDOWN
+from executor.run.payload import NOT_RECEIVED_WORDS
+from executor.run.slot import Slot
+from executor.run.supervisor import Supervisor
+from executor.sandbox.options import main_name
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, Reply, Resumption, RunSpec
-from executor.subnets import SubnetPool
-from executor.supervisor import Supervisor
-from executor.verdict import CANCEL, SHUTDOWN
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -40,11 +40,11 @@ def supervisor(engine: FakeEngine) -> Iterator[Supervisor]:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("executor.sandbox.MAIN_GRACE", 1)
-    monkeypatch.setattr("executor.slot.CLEAN_TRIES", 1)
-    monkeypatch.setattr("executor.slot.READER_SECONDS", 0.1)
-    monkeypatch.setattr("executor.patience.AWAY_SECONDS", 0.2)
-    monkeypatch.setattr("executor.patience.FAILING_SECONDS", 0.2)
+    monkeypatch.setattr("executor.sandbox.sandbox.MAIN_GRACE", 1)
+    monkeypatch.setattr("executor.run.slot.CLEAN_TRIES", 1)
+    monkeypatch.setattr("executor.run.slot.READER_SECONDS", 0.1)
+    monkeypatch.setattr("executor.docker.retry.AWAY_SECONDS", 0.2)
+    monkeypatch.setattr("executor.docker.retry.FAILING_SECONDS", 0.2)
 
 
 def gone(supervisor: Supervisor) -> bool:
@@ -100,7 +100,7 @@ class TestHandedOver:
     def test_a_release_while_it_connects_again_leaves_no_connection_behind(
         self, engine: FakeEngine, supervisor: Supervisor, method: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("executor.follower.EXIT_SECONDS", 0)
+        monkeypatch.setattr("executor.output.follower.EXIT_SECONDS", 0)
         connects, go_on = threading.Event(), threading.Event()
 
         def wait() -> None:
@@ -168,7 +168,7 @@ class TestStopped:
     def test_a_script_that_ended_while_the_engine_was_away_has_its_own_result(
         self, engine: Stuck, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("executor.patience.AWAY_SECONDS", 20)
+        monkeypatch.setattr("executor.docker.retry.AWAY_SECONDS", 20)
         spec, told = make_spec(script="echo up; sleep 0.3; echo down; exit 3"), Remembering()
         supervisor.start(spec, told)
         told.wait_for_text(b"up")
@@ -204,7 +204,7 @@ class TestDeadConnections:
 
     @pytest.fixture(autouse=True)
     def _short_stalls(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("executor.slot.STALL_SECONDS", 0.1)
+        monkeypatch.setattr("executor.run.slot.STALL_SECONDS", 0.1)
 
     @pytest.mark.parametrize(
         ("seconds", "expected"), [(30.0, ("cancelled", "cancelled", 143)), (1.0, ("timed_out", "timeout", 143))]
@@ -276,7 +276,7 @@ class TestOwnEnds:
     ) -> None:
         spec, told = make_spec(script="echo done"), Remembering()
         monkeypatch.setattr(
-            "executor.slot.crash.point", lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL)
+            "executor.run.slot.crash.point", lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL)
         )
         supervisor.start(spec, told)
         told.wait_for("finish")
@@ -329,7 +329,7 @@ class TestOwnEnds:
         assert supervisor.drop(5)
         if point:
             monkeypatch.setattr(
-                "executor.slot.crash.point", lambda name: name == point and engine.stop(main_name(spec.run_id), 1)
+                "executor.run.slot.crash.point", lambda name: name == point and engine.stop(main_name(spec.run_id), 1)
             )
         else:
             engine.stop(main_name(spec.run_id), 1)
@@ -349,10 +349,10 @@ class TestUnreadable:
 
     @pytest.fixture(autouse=True)
     def _few_tries(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("executor.follower.LONGEST_PAUSE", 0.01)
-        monkeypatch.setattr("executor.follower.FAILING_TRIES", 5)
-        monkeypatch.setattr("executor.follower.EXIT_SECONDS", 0)
-        monkeypatch.setattr("executor.resume.EXIT_SECONDS", 0)
+        monkeypatch.setattr("executor.output.follower.LONGEST_PAUSE", 0.01)
+        monkeypatch.setattr("executor.output.follower.FAILING_TRIES", 5)
+        monkeypatch.setattr("executor.output.follower.EXIT_SECONDS", 0)
+        monkeypatch.setattr("executor.output.resume.EXIT_SECONDS", 0)
 
     @pytest.mark.parametrize("how", ["fails", "breaks"])
     @pytest.mark.parametrize("script", ["echo up; echo down", FOREVER])

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor.attachment import Attachment
-from executor.errors import LogCut
-from executor.spec import MB, Batch, Cursor, Segment
-from executor.stream import (
+from executor.docker.attachment import Attachment
+from executor.docker.errors import LogCut
+from executor.output.stream import (
     FLUSH_BYTES,
     MAX_LINE_BYTES,
     SPLIT,
@@ -20,6 +19,7 @@ from executor.stream import (
     LineAssembler,
     follow,
 )
+from executor.spec import MB, Batch, Cursor, Segment
 from tests.fakes.log import frame
 
 

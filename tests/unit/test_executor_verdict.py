@@ -8,12 +8,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from executor import errors, options, tokens, verdict
-from executor.errors import EngineError
-from executor.reaper import leftovers, reap
-from executor.seen import ContainerState
+from executor.checks.gc import leftovers, reap
+from executor.docker import errors
+from executor.docker.errors import EngineError
+from executor.docker.models import ContainerState
+from executor.run import outcome, tokens
+from executor.run.outcome import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, Stopped
+from executor.sandbox import options
 from executor.spec import MB
-from executor.verdict import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, Stopped
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
 
@@ -48,7 +50,7 @@ EXITS: list[tuple[int, bool, str | None, str, str, str]] = [
 
 @pytest.mark.parametrize(("code", "oom", "stopped", "status", "reason", "words"), EXITS)
 def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reason: str, words: str) -> None:
-    result = verdict.of_exit(SPEC, state(code, oom), Stopped(stopped) if stopped else None, 1234)
+    result = outcome.of_exit(SPEC, state(code, oom), Stopped(stopped) if stopped else None, 1234)
     assert (result.status, result.reason, result.exit_code) == (status, reason, code)
     assert words in result.message
 
@@ -71,10 +73,10 @@ def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
     code: int, started: float, finished: float, booted: float, watched: float, reason: str
 ) -> None:
     seen = ContainerState("exited", code, False, True, "", started_at=started, finished_at=finished)
-    result = verdict.of_exit(SPEC, seen, None, 0, booted, watched)
+    result = outcome.of_exit(SPEC, seen, None, 0, booted, watched)
     assert result.reason == reason
     assert (result.status == "errored") == (reason == "engine_restarted")
-    assert verdict.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted, watched).status == "cancelled"
+    assert outcome.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted, watched).status == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_a_removal_by_others_is_told_from_a_kill(
     status: str, code: int, stopped: Stopped | None, expected: bool
 ) -> None:
     seen = ContainerState(status, code, False, True, "")
-    assert verdict.is_removed_by_others(seen, stopped) is expected
+    assert outcome.is_removed_by_others(seen, stopped) is expected
 
 
 @pytest.mark.parametrize(
@@ -103,18 +105,18 @@ def test_what_runs_after_it_has_ended_was_started_again(status: str, finished: f
 
 
 def test_dropped_bytes_are_told() -> None:
-    assert "1,234 bytes" in verdict.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
+    assert "1,234 bytes" in outcome.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
 
 
 @pytest.mark.parametrize("why", [CANCEL, SHUTDOWN])
 def test_a_stop_before_the_script_has_no_exit_code(why: str) -> None:
-    result = verdict.of_stop(SPEC, Stopped(why), None)
+    result = outcome.of_stop(SPEC, Stopped(why), None)
     assert (result.status, result.exit_code) == ("cancelled", None)
 
 
 @pytest.mark.parametrize("kind", [one for one in vars(errors).values() if isinstance(one, type)])
 def test_every_error_of_the_engine_is_ours_and_has_a_reason(kind: type[EngineError]) -> None:
-    result = verdict.of_error(kind("what, and the mend"))
+    result = outcome.of_error(kind("what, and the mend"))
     assert (result.status, result.message) == ("errored", "what, and the mend")
     assert result.reason == kind.reason
     assert result.reason.replace("_", "").isalpha()

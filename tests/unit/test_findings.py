@@ -22,7 +22,7 @@ from cronium_admin.hosts.checkup import Checkup
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.findings import Row
 from cronium_admin.hosts.models import Host
-from executor.canary import CanaryFailed
+from executor.checks.isolation import CanaryFailed
 from tests.conftest import Api
 
 WELL = Row("engine", "ok", "Docker Engine 1")
@@ -221,7 +221,7 @@ class TestTerminal:
             raise CanaryFailed("no image")
 
         monkeypatch.setattr(findings, "keep", away)
-        monkeypatch.setattr("executor.canary.Canary.run", no_verdict)
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", no_verdict)
         monkeypatch.setattr(doctor, "CHECKS", {"engine": lambda patient: iter([WELL])})
         out = StringIO()
         call_command("doctor", "--json", stdout=out)

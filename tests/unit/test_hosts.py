@@ -20,9 +20,9 @@ from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from executor.canary import CanaryFailed, Probe, host_label
-from executor.errors import EngineUnreachable
-from executor.options import main_container, main_name
+from executor.checks.isolation import CanaryFailed, Probe, host_label
+from executor.docker.errors import EngineUnreachable
+from executor.sandbox.options import main_container, main_name
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
@@ -283,7 +283,7 @@ class TestRunner:
             runner.acts = False
             return [HELD]
 
-        monkeypatch.setattr("executor.canary.Canary.run", loses_the_lease)
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", loses_the_lease)
         runner.acts = True
         assert not runner._trials.once()
         after = Host.objects.get()
@@ -295,7 +295,7 @@ class TestRunner:
         spec = make_spec(host=host_label("east"), instance=runner.instance)
         engine.create_container(main_name(spec.run_id), main_container(spec, None, "local"))
         tried: list[list[str]] = []
-        monkeypatch.setattr("executor.canary.Canary.run", lambda _: tried.append(engine.left) or [HELD])
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda _: tried.append(engine.left) or [HELD])
         engine.fail("find_ours", EngineUnreachable("no answer"))
         runner._reaper.round()
         assert runner._trials.round() == canary.LOOK_SECONDS
@@ -308,7 +308,7 @@ class TestRunner:
         assert not runner._reaper.cleared.is_set(), "another process may leave something meanwhile"
 
     def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH])
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD, THROUGH])
         assert runner._trials.once()
         assert Host.objects.get().unsafe is True
 
@@ -318,7 +318,7 @@ class TestRunner:
         def fails(self: Any) -> list[Probe]:
             raise CanaryFailed("no image")
 
-        monkeypatch.setattr("executor.canary.Canary.run", fails)
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
         canary.store("east", [HELD])
         assert not runner._trials.once()
         assert Host.objects.get().unsafe is False
@@ -330,7 +330,7 @@ class TestDoctor:
         monkeypatch.setattr(doctor, "CHECKS", {})
 
     def test_a_row_each_and_the_verdict_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD, THROUGH, UNTRIED])
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD, THROUGH, UNTRIED])
         out = StringIO()
         with pytest.raises(SystemExit):
             call_command("doctor", "--json", "--host", "east", stdout=out)
@@ -346,7 +346,7 @@ class TestDoctor:
         assert Host.objects.get(name="east").unsafe is True
 
     def test_the_host_of_this_machine_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("executor.canary.Canary.run", lambda self: [HELD])
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD])
         call_command("doctor", stdout=StringIO())
         assert Host.objects.get().name == own_name()
 
@@ -354,7 +354,7 @@ class TestDoctor:
         def fails(self: Any) -> list[Probe]:
             raise CanaryFailed("There is no image.")
 
-        monkeypatch.setattr("executor.canary.Canary.run", fails)
+        monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
         (row,) = doctor.isolation("local")
         assert (row.state, row.found) == ("warning", "There is no image.")
         assert row.mend

@@ -16,8 +16,8 @@ from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from executor.errors import EngineUnreachable
-from executor.options import main_container, main_name
+from executor.docker.errors import EngineUnreachable
+from executor.sandbox.options import main_container, main_name
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
 

@@ -14,8 +14,8 @@ from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.service import launch
-from executor import options
-from executor.errors import EngineUnreachable
+from executor.docker.errors import EngineUnreachable
+from executor.sandbox import options
 from tests.fakes.engine import FakeEngine
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import put

@@ -12,8 +12,8 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.service import delete_host
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import HostImage, HostInventory
-from executor.errors import EngineUnreachable
-from executor.seen import image_of
+from executor.docker.errors import EngineUnreachable
+from executor.docker.models import image_of
 from tests.fakes.engine import FakeEngine
 
 

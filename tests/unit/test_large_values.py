@@ -8,11 +8,11 @@ import pytest
 
 from cronium_admin.runtime.api import PAGE_BYTES
 from cronium_admin.runtime.models import Variable
-from executor import large_requests
-from executor.attachment import Attachment, TwoWays
-from executor.sidecar import SidecarChannel
+from executor.docker.attachment import Attachment, TwoWays
+from executor.output.stream import STDOUT
+from executor.sandbox import request_rate
+from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.spec import Reply
-from executor.stream import STDOUT
 from tests.conftest import Api
 from tests.fakes.log import frame
 from tests.fakes.specs import make_spec
@@ -54,14 +54,14 @@ class Channels:
 
 
 def test_large_requests_are_served_one_at_a_time_and_small_ones_side_by_side() -> None:
-    assert Channels(large_requests.LARGE_BYTES + 1, 4).ask() == 1
+    assert Channels(request_rate.LARGE_BYTES + 1, 4).ask() == 1
     assert Channels(10, 4).ask() > 1
 
 
 def test_one_run_has_a_burst_and_then_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(large_requests.time, "monotonic", lambda: now)
-    rate, five = large_requests.Rate(), 5 * 1024 * 1024
+    monkeypatch.setattr(request_rate.time, "monotonic", lambda: now)
+    rate, five = request_rate.Rate(), 5 * 1024 * 1024
     assert [rate.seconds_to_wait(five) for _ in range(5)] == [0, 0, 0, 4, 9]
     assert rate.seconds_to_wait(100) == 0
     now = 1000.0
@@ -72,11 +72,11 @@ def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyP
     """Nor is answered what waited: the run is over, or another worker's."""
     waits, asked = threading.Event(), list[str]()
 
-    def seconds_to_wait(self: large_requests.Rate, size: int) -> float:
+    def seconds_to_wait(self: request_rate.Rate, size: int) -> float:
         waits.set()
         return 30.0
 
-    monkeypatch.setattr(large_requests.Rate, "seconds_to_wait", seconds_to_wait)
+    monkeypatch.setattr(request_rate.Rate, "seconds_to_wait", seconds_to_wait)
     ours, theirs = socket.socketpair()
     attachment = TwoWays(Attachment(ours), Attachment(socket.socketpair()[0]))
 
@@ -86,7 +86,7 @@ def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyP
 
     channel = SidecarChannel(attachment, make_spec(), answer, lambda *_: None)
     channel._thread.start()
-    request = {"type": "request", "id": 1, "op": "output", "body": {"output": "x" * large_requests.LARGE_BYTES}}
+    request = {"type": "request", "id": 1, "op": "output", "body": {"output": "x" * request_rate.LARGE_BYTES}}
     sender = threading.Thread(target=theirs.sendall, args=[frame(STDOUT, json.dumps(request).encode() + b"\n")])
     sender.start()
     assert waits.wait(10)

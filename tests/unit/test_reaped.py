@@ -16,8 +16,8 @@ from cronium_admin.hosts.management.commands import reap as command
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.runs.models import Run
-from executor.canary import host_label
-from executor.seen import Found
+from executor.checks.isolation import host_label
+from executor.docker.models import Found
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 

@@ -18,7 +18,7 @@ from cronium_admin.runs.service import launch
 from cronium_admin.runs.transitions import LEASE
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.service import delete_secret, rotate, save_secret
-from executor.errors import EngineUnreachable
+from executor.docker.errors import EngineUnreachable
 from executor.spec import RunSpec
 
 pytestmark = pytest.mark.django_db

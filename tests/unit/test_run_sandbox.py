@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from cronium_admin.access.models import User
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run
-from executor.report import Row, as_json
+from executor.sandbox.inspection import Row, as_json
 from tests.conftest import Api
 
 FINE = Row("main", "memory", "512 MB", "512 MB", False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cronium_admin.runtime.helpers import FILES, helpers
-from executor import payload
+from executor.run import payload
 from tests.fakes.specs import make_spec
 
 SCRIPTS = {

@@ -17,7 +17,7 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, SandboxTable, ScriptText
 from cronium_admin.runs.sandbox_report import pack, unpack
 from cronium_admin.runs.service import launch, rerun
-from executor.report import Row, as_json
+from executor.sandbox.inspection import Row, as_json
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
@@ -28,14 +28,14 @@ RUN = "0a1b2c3d-0000-4000-8000-000000000001"
 
 
 def report_of(run_id: str, *more: Row) -> dict[str, Any]:
-    """As `executor.report` makes it of an engine that obeys, and `more` rows."""
-    from executor import options, report
+    """As `executor.sandbox.inspection` makes it of an engine that obeys, and `more` rows."""
+    from executor.sandbox import inspection, options
 
     engine, spec = FakeEngine(), make_spec(run_id=run_id)
     asked, found = found_for(spec, engine)
     engine.close()
     image = found[options.main_name(run_id)]["Image"]
-    return as_json([*report.rows(spec, asked, found, "runc", image), *more])
+    return as_json([*inspection.rows(spec, asked, found, "runc", image), *more])
 
 
 STRANGE = [

@@ -15,7 +15,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogHead
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
-from executor import payload
+from executor.run import payload
 from tests.conftest import Api
 from tests.fakes.specs import make_spec
 

@@ -11,7 +11,7 @@ from cronium_admin.command_line import own_places
 from cronium_admin.data_folder import find_open
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row, State
-from executor.reverse_path import REVERSE_PATH
+from executor.sandbox.reverse_path import REVERSE_PATH
 
 GB = 1024**3
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from executor import tokens
+from executor.run import tokens
 from executor.spec import MB
 from tests.engine.hostile import probes
 from tests.engine.server import ROOT, Server

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from executor.options import SIDECAR_LIMITS
+from executor.sandbox.options import SIDECAR_LIMITS
 from tests.engine.scaled import HELD, PASSWORD, Scaled, seconds_between
 
 SOON = 2.0  # seconds: with its message, not with the sweep, which comes every five

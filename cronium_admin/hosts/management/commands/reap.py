@@ -11,8 +11,8 @@ from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.instance import instance
-from executor.errors import EngineError
-from executor.reaper import leftovers, reap
+from executor.checks.gc import leftovers, reap
+from executor.docker.errors import EngineError
 
 
 class Command(BaseCommand):

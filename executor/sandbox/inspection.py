@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from executor import options, seccomp
-from executor.image import normalize
+from executor.sandbox import options, seccomp
+from executor.sandbox.image_facts import normalize
 from executor.spec import MB, RunSpec
 
 USER = "1000:1000"

@@ -6,13 +6,13 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
 
-from executor import options
-from executor.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
-from executor.options import Addresses
-from executor.ownership import is_network_of
-from executor.seen import ipv4_subnets
+from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
+from executor.docker.models import ipv4_subnets
+from executor.sandbox import options
+from executor.sandbox.options import Addresses
+from executor.sandbox.ownership import is_network_of
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
-from executor.subnets import SubnetPool
 
 log = logging.getLogger("cronium.networks")
 SUBNET_TRIES = 20

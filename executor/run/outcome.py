@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from executor.errors import EngineError, SandboxTampered
-from executor.payload import NOT_RECEIVED
-from executor.seen import ContainerState
+from executor.docker.errors import EngineError, SandboxTampered
+from executor.docker.models import ContainerState
+from executor.output.stream import ENGINE_LOST, ENGINE_RESTARTED, LEAST_LINE_BYTES, ROTATED, UNCOUNTED
+from executor.run.payload import NOT_RECEIVED
 from executor.spec import MB, RunResult, RunSpec
-from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, LEAST_LINE_BYTES, ROTATED, UNCOUNTED
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
 GONE = "container_gone"

@@ -7,18 +7,20 @@ import threading
 import time
 from typing import Any
 
-from executor import crash, log_context, report, verdict
-from executor.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
-from executor.follower import Follower
-from executor.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, Surroundings, find_hint
-from executor.mask import Masker
-from executor.patience import patiently
-from executor.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
-from executor.resume import Known
-from executor.sandbox import EngineLike, Sandbox
+from executor import failpoints, log_context
+from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
+from executor.docker.retry import patiently
+from executor.output.follower import Follower
+from executor.output.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, Surroundings, find_hint
+from executor.output.masking import Masker
+from executor.output.resume import Known
+from executor.run import outcome
+from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, Stopped
+from executor.run.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
+from executor.sandbox import inspection
+from executor.sandbox.sandbox import EngineLike, Sandbox
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Batch, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
-from executor.subnets import SubnetPool
-from executor.verdict import CANCEL, LIMIT, TIMEOUT, Stopped
 
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
@@ -87,7 +89,7 @@ class Slot:
         self._handler.append(batch)
         for segment in batch.segments[-LOOKED_AT_LINES:]:
             self._last_output = (self._last_output + segment.text[-LOOKED_AT_BYTES:])[-LOOKED_AT_BYTES:]
-        crash.point("line-stored")
+        failpoints.point("line-stored")
 
     def _log_is_full(self) -> None:
         if not self.spec.drop_past_limit:
@@ -131,7 +133,7 @@ class Slot:
             return
         self._is_paused = is_paused
         try:
-            self._handler.event(*(verdict.PAUSED if is_paused else verdict.CONTINUED))
+            self._handler.event(*(outcome.PAUSED if is_paused else outcome.CONTINUED))
         except Exception:
             log.exception("run %s: that its container was paused or goes on could not be told", self.spec.run_id)
 
@@ -152,13 +154,13 @@ class Slot:
 
     def _result_of(self, error: EngineError) -> RunResult:
         if isinstance(error, SandboxGone):
-            return verdict.of_gone(self.spec, is_watched=self._sandbox.is_watched)
+            return outcome.of_gone(self.spec, is_watched=self._sandbox.is_watched)
         if isinstance(error, SandboxTampered):
-            return verdict.of_tampered(self.spec)
+            return outcome.of_tampered(self.spec)
         if not self._began and self._sandbox.restarted():
             words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was built."
             error = EngineUnreachable(f"{words} Run it again.")
-        return verdict.of_error(error)
+        return outcome.of_error(error)
 
     def _fail(self, result: RunResult) -> None:
         """It could not be carried out: a status that says "stopped" must be true when it is written."""
@@ -167,16 +169,16 @@ class Slot:
                 raise Superseded
             if not self._handler.holds():
                 raise Superseded
-            gone = self._sandbox.take_down() or result.reason == verdict.GONE
+            gone = self._sandbox.take_down() or result.reason == outcome.GONE
             if self._released.is_set():
                 self._handler.requeue("Its worker was stopped before the script began")
                 return
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
             if not gone and self._began and self._sandbox.may_run():
-                result = verdict.of_unstoppable(result, self._stopped)
+                result = outcome.of_unstoppable(result, self._stopped)
             elif self._stopped:
-                result = verdict.of_stop(self.spec, self._stopped, None)
+                result = outcome.of_stop(self.spec, self._stopped, None)
             self._end(result)
         except Superseded:
             self._sandbox.detach()
@@ -193,14 +195,14 @@ class Slot:
             # The container stays: it is what the next one to hold the run can tell the result from.
             log.exception("run %s: its result could not be told", self.spec.run_id)
             return self._sandbox.detach()
-        crash.point("finished")
+        failpoints.point("finished")
         self._clean_up()
 
     def _clean_up(self) -> None:
         for attempt in range(CLEAN_TRIES):
             if self._sandbox.take_down():
                 self._handler.cleaned()
-                crash.point("cleaned")
+                failpoints.point("cleaned")
                 return
             time.sleep(0.2 * 2**attempt)
         log.error("run %s: something is left on the engine; the reaper goes on", self.spec.run_id)
@@ -210,19 +212,19 @@ class Slot:
             if self._released.is_set():
                 return self._not_begun()
             if self._stopped:
-                return verdict.of_stop(self.spec, self._stopped, None)
+                return outcome.of_stop(self.spec, self._stopped, None)
             self._sandbox.build()
-        crash.point("built")
+        failpoints.point("built")
         self._refuse_drift()
         if self._stopped or self._released.is_set() or not self._handler.may_begin(self._sandbox.image_id):
             return self._not_begun()
         self._began = True
-        crash.point("begun")
+        failpoints.point("begun")
         assert self._sandbox.output is not None
         self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
         self._reader.start()
         self._sandbox.send_payload()
-        crash.point("payload-sent")
+        failpoints.point("payload-sent")
         self._watch(time.monotonic() + self.spec.timeout_seconds)
         return self._conclude()
 
@@ -231,14 +233,14 @@ class Slot:
         if self._released.is_set() or not self._handler.holds():
             raise EngineUnreachable("The run was given up before its script began.")
         self._sandbox.take_down()
-        return verdict.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
+        return outcome.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
 
     def _resume(self, resumption: Resumption) -> RunResult:
         """Go on with a script that another process began."""
         if self._released.is_set():
             raise Superseded
         state = patiently(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
-        crash.point("adopted")
+        failpoints.point("adopted")
         if resumption.stopped:
             self.stop(resumption.stopped)
         elif not state.running:
@@ -255,15 +257,15 @@ class Slot:
         # A process between may have stored that line and died before it told the end.
         nothing = resumption.stdout == Cursor() and resumption.stderr in (Cursor(), Cursor(1, size))
         if result.exit_code == NOT_RECEIVED and nothing and self._follower.total_bytes == size:
-            return verdict.of_nothing_sent(self.spec)
+            return outcome.of_nothing_sent(self.spec)
         return result
 
     def _refuse_drift(self) -> None:
         """Tell what the engine says of the sandbox; SandboxDrift when it did not keep a promise."""
         sandbox = self._sandbox
-        rows = report.rows(self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id)
-        self._handler.built(report.as_json(rows))
-        if broken := report.broken(rows):
+        rows = inspection.rows(self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id)
+        self._handler.built(inspection.as_json(rows))
+        if broken := inspection.broken(rows):
             raise SandboxDrift(broken)
 
     def _read(self) -> None:
@@ -293,7 +295,7 @@ class Slot:
                 self._stop_main()
             self._drain()
         self._refuse_released()
-        crash.point("drained")
+        failpoints.point("drained")
         if self._log_failed:
             raise self._log_failed
         if signal == DRAINED:
@@ -326,7 +328,7 @@ class Slot:
         assert self._stopped is not None
         if not self._handler.stopping(self._stopped.why):
             raise Superseded
-        crash.point("stopping")
+        failpoints.point("stopping")
         patiently(self._sandbox.stop_main, self._released)
 
     def _drain(self) -> None:
@@ -352,22 +354,22 @@ class Slot:
     def _conclude(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
         state = patiently(self._sandbox.inspect_main, self._released)
-        if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
+        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
             # A removal or a restart by somebody else kills first, and shows as one a moment later.
             time.sleep(SETTLE_SECONDS)
             state = patiently(self._sandbox.inspect_main, self._released)
-        if verdict.is_removed_by_others(state, self._stopped):
+        if outcome.is_removed_by_others(state, self._stopped):
             raise SandboxGone(f"The container {self._sandbox.main} is being removed.")
         for cause in sorted(self._follower.gaps):
-            self._handler.event("log_gap", verdict.GAPS[cause])
+            self._handler.event("log_gap", outcome.GAPS[cause])
         if self._follower.replaced:
-            self._handler.event("log_replaced", verdict.REPLACED)
+            self._handler.event("log_replaced", outcome.REPLACED)
         booted_at = 0.0
-        if state.exit_code in verdict.ENGINE_STOP_CODES and not self._stopped:
+        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
             booted_at = patiently(self._engine.booted_at, self._released)  # one that is being stopped is waited for
         dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
-        result = verdict.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
-        crash.point("concluded")
+        result = outcome.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
+        failpoints.point("concluded")
         message = result.message
         if result.reason == "exit_code" and result.status == "failed":
             where = Surroundings(self.spec.image, self.spec.network, self.spec.read_only_root)

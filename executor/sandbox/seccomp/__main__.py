@@ -3,8 +3,8 @@
 import json
 import sys
 
-from executor.seccomp import profile
-from executor.seccomp.table import ALLOWED, REFUSED, Group
+from executor.sandbox.seccomp import profile
+from executor.sandbox.seccomp.table import ALLOWED, REFUSED, Group
 
 
 def rows(groups: tuple[Group, ...]) -> str:

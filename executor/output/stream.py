@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from executor.attachment import Attachment
-from executor.errors import EngineError, LogCut
-from executor.mask import Masker
+from executor.docker.attachment import Attachment
+from executor.docker.errors import EngineError, LogCut
+from executor.output.masking import Masker
 from executor.spec import MB, Batch, Cursor, Dropped, Gap, Segment
 
 GAP, STDOUT, STDERR = 0, 1, 2

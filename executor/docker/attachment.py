@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from executor.errors import EngineUnreachable
+from executor.docker.errors import EngineUnreachable
 
 T = TypeVar("T")
 SEND_SECONDS = 30

@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 from executor import log_context
-from executor.attachment import Attachment, TwoWays
-from executor.errors import EngineUnreachable, SidecarUnhealthy
-from executor.events import EventTeller
-from executor.large_requests import LARGE_BYTES, Rate, one_at_a_time
-from executor.networks import Networks
+from executor.docker.attachment import Attachment, TwoWays
+from executor.docker.errors import EngineUnreachable, SidecarUnhealthy
+from executor.output.stream import STDOUT, FrameParser
+from executor.sandbox.connection_events import EventTeller
+from executor.sandbox.networks import Networks
+from executor.sandbox.request_rate import LARGE_BYTES, Rate, one_at_a_time
 from executor.spec import MB, Reply, RunSpec, Superseded
-from executor.stream import STDOUT, FrameParser
 
 log = logging.getLogger("cronium.sidecar")
 HEALTH_SECONDS = 30.0

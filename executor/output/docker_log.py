@@ -7,8 +7,8 @@ Three layers: HTTP's chunks, in them the engine's frames (one a message), in the
 import re
 from datetime import UTC, datetime
 
+from executor.output.stream import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
 from executor.spec import MB, Cursor
-from executor.stream import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
 
 MESSAGE_BYTES = 16 * 1024  # a longer line comes in messages of this size and a shorter last one
 KEPT_BYTES = MB  # how much of a begun line is remembered of what is skipped

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from executor.attachment import Attachment
-from executor.engine_log import Chunks, Messages, Place
-from executor.errors import LogCut
-from executor.seen import ContainerState
+from executor.docker.attachment import Attachment
+from executor.docker.errors import LogCut
+from executor.docker.models import ContainerState
+from executor.output.docker_log import Chunks, Messages, Place
+from executor.output.stream import BLOCK_BYTES, ENGINE_LOST, GAP, STDERR, STDOUT, UNCOUNTED, Piece
 from executor.spec import Cursor
-from executor.stream import BLOCK_BYTES, ENGINE_LOST, GAP, STDERR, STDOUT, UNCOUNTED, Piece
 
 TOLERANCE_NS = 500_000_000  # between two clocks that were compared a moment ago
 EXIT_SECONDS = 10  # between the end of a followed log and the engine's word that the container has exited

@@ -6,10 +6,10 @@ Labels alone prove nothing: anybody may copy them, and an image that was made of
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from executor import options
-from executor.errors import ImageMissing
-from executor.image import ImageFacts
-from executor.seen import ContainerState, Found
+from executor.docker.errors import ImageMissing
+from executor.docker.models import ContainerState, Found
+from executor.sandbox import options
+from executor.sandbox.image_facts import ImageFacts
 from executor.spec import RunSpec
 
 

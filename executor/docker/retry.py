@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from executor.errors import Conflict, EngineError, EngineUnreachable, NotFound
+from executor.docker.errors import Conflict, EngineError, EngineUnreachable, NotFound
 from executor.spec import Superseded
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import re
 import secrets
 import shlex
 
-from executor.script import INTERPRETERS, is_module, make_text, parse_shebang
+from executor.run.script import INTERPRETERS, is_module, make_text, parse_shebang
 from executor.spec import RunSpec
 
 NOT_RECEIVED = 125  # the exit code when the payload did not arrive whole

@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from executor import options
+from executor.sandbox import options
 
 
 @dataclass(frozen=True)

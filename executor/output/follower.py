@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from executor.attachment import Attachment
-from executor.errors import EngineError, LogCut, NotFound, SandboxGone
-from executor.mask import Masker
-from executor.options import main_name
-from executor.patience import patiently
-from executor.resume import Known, ResumedLog
-from executor.sandbox import EngineLike
+from executor.docker.attachment import Attachment
+from executor.docker.errors import EngineError, LogCut, NotFound, SandboxGone
+from executor.docker.retry import patiently
+from executor.output.masking import Masker
+from executor.output.resume import Known, ResumedLog
+from executor.output.stream import ENGINE_RESTARTED, SPLIT, AttachedSource, LineAssembler, Source, follow
+from executor.sandbox.options import main_name
+from executor.sandbox.sandbox import EngineLike
 from executor.spec import Batch, Dropped, RunSpec, Superseded
-from executor.stream import ENGINE_RESTARTED, SPLIT, AttachedSource, LineAssembler, Source, follow
 
 log = logging.getLogger("cronium.follower")
 AGAIN_SECONDS, LONGEST_PAUSE = 0.2, 2.0  # the first pause between two readings; it doubles while nothing comes

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 from executor import log_context
-from executor.sandbox import EngineLike
-from executor.slot import Slot
+from executor.run.outcome import CANCEL, SHUTDOWN
+from executor.run.slot import Slot
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Resumption, RunHandler, RunSpec
-from executor.subnets import SubnetPool
-from executor.verdict import CANCEL, SHUTDOWN
 
 log = logging.getLogger("cronium.supervisor")
 MEASURE_SECONDS = 2.0

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from executor import options
-from executor.errors import EngineError, SandboxDrift
-from executor.sandbox import EngineLike
-from executor.slot import Slot
+from executor.docker.errors import EngineError, SandboxDrift
+from executor.run.slot import Slot
+from executor.sandbox import options
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
-from executor.subnets import SubnetPool
 
 SECONDS = 20.0
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=256 * MB, pids=100)
 NEIGHBOUR_PORT = 9000
 NAME = "example.com"  # a name that resolves wherever names are resolved
-SCRIPT = Path(__file__).with_name("canary_probe.py")
+SCRIPT = Path(__file__).with_name("isolation_probe.py")
 NEIGHBOUR = f"""
 import socket, time
 listener = socket.create_server(("0.0.0.0", {NEIGHBOUR_PORT}))

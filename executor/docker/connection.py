@@ -12,7 +12,7 @@ from docker.utils import kwargs_from_env
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-from executor.ssh import START_SECONDS, tunnel
+from executor.docker.ssh import START_SECONDS, tunnel
 
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 # What OpenSSL reports only under VERIFY_X509_STRICT (x509_vfy.h), which Python sets from 3.13 on.

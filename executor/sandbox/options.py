@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from executor import seccomp
-from executor.image import NO_IMAGE, ImageFacts, paths_to_cover
-from executor.payload import BOOTSTRAP
+from executor.run.payload import BOOTSTRAP
+from executor.sandbox import seccomp
+from executor.sandbox.image_facts import NO_IMAGE, ImageFacts, paths_to_cover
 from executor.spec import MB, Limits, RunSpec
 
 USER = "1000:1000"

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Set
 
-from executor import errors
-from executor.sandbox import EngineLike
-from executor.seen import Found
+from executor.docker import errors
+from executor.docker.models import Found
+from executor.sandbox.sandbox import EngineLike
 
 log = logging.getLogger("cronium.reaper")
 

@@ -16,15 +16,16 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from executor import errors, options, reach
-from executor.attachment import Attachment, taken_over
-from executor.image import ImageFacts, image_facts
-from executor.ownership import only_ours
-from executor.reach import Reach
-from executor.reverse_path import drop_unanswerable
-from executor.seen import ContainerState, Found, Image, found, image_of, ipv4_subnets, state_of, unix
-from executor.ssh import TunnelDown
-from executor.subnets import overlaps_any
+from executor.docker import connection, errors
+from executor.docker.attachment import Attachment, taken_over
+from executor.docker.connection import Reach
+from executor.docker.models import ContainerState, Found, Image, found, image_of, ipv4_subnets, state_of, unix
+from executor.docker.ssh import TunnelDown
+from executor.sandbox import options
+from executor.sandbox.image_facts import ImageFacts, image_facts
+from executor.sandbox.ownership import only_ours
+from executor.sandbox.reverse_path import drop_unanswerable
+from executor.sandbox.subnets import overlaps_any
 
 log = logging.getLogger("cronium.engine")
 CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
@@ -42,7 +43,7 @@ def _typed(what: str) -> Iterator[None]:
     except TunnelDown as error:
         raise errors.EngineUnreachable(str(error)) from error
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
-        tls = f" (TLS: {said})" if (said := reach.why(error)) else ""
+        tls = f" (TLS: {said})" if (said := connection.why(error)) else ""
         raise errors.EngineUnreachable(
             f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? `manage.py doctor` tells more."
         ) from error

@@ -13,16 +13,26 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from executor import crash, options, payload
-from executor.attachment import Attachment, TwoWays
-from executor.errors import Conflict, EngineError, ImageMissing, NotFound, RuntimeMissing, SandboxGone, SandboxTampered
-from executor.image import NO_IMAGE, ImageFacts
-from executor.networks import NetworkEngine, Networks
-from executor.ownership import is_container_of
-from executor.seen import ContainerState, Found, Image, unix
-from executor.sidecar import SidecarChannel
+from executor import failpoints
+from executor.docker.attachment import Attachment, TwoWays
+from executor.docker.errors import (
+    Conflict,
+    EngineError,
+    ImageMissing,
+    NotFound,
+    RuntimeMissing,
+    SandboxGone,
+    SandboxTampered,
+)
+from executor.docker.models import ContainerState, Found, Image, unix
+from executor.run import payload
+from executor.sandbox import options
+from executor.sandbox.image_facts import NO_IMAGE, ImageFacts
+from executor.sandbox.networks import NetworkEngine, Networks
+from executor.sandbox.ownership import is_container_of
+from executor.sandbox.sidecar_channel import SidecarChannel
+from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec
-from executor.subnets import SubnetPool
 
 log = logging.getLogger("cronium.sandbox")
 SAME_SECONDS = 0.001  # between two readings of one moment
@@ -105,7 +115,7 @@ class Sandbox:
         options.covered_volumes(self._spec, self._image)  # refuses an image before anything is made
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
-        crash.point("network-created")
+        failpoints.point("network-created")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
             wait([pool.submit(self._step, step) for step in steps])
@@ -242,13 +252,13 @@ class Sandbox:
         image = self._engine.describe_image(self._spec.sidecar_image)
         body = options.sidecar_container(self._spec, self._networks.inside, image)
         self._create_container(name, body)
-        crash.point("sidecar-created")
+        failpoints.point("sidecar-created")
         body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
         attachment = self._attach_sidecar(name)
         self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
         self._refuse_aborted()
         self._engine.start(name)
-        crash.point("sidecar-started")
+        failpoints.point("sidecar-started")
         self._sidecar.open(self._token_sha256, self._networks)
         self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
@@ -264,13 +274,13 @@ class Sandbox:
     def _start_main(self) -> None:
         body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
         self._create_container(self.main, body)
-        crash.point("main-created")
+        failpoints.point("main-created")
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)
         self._refuse_aborted()
         self._engine.start(self.main)
-        crash.point("main-started")
+        failpoints.point("main-started")
         self.found[self.main] = self._engine.describe_container(self.main)
         self._started_at = unix(self.found[self.main]["State"]["StartedAt"])
         for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
@@ -292,7 +302,7 @@ class Sandbox:
         whole = payload.build(self._spec)
         half = len(whole) // 2
         self._stdin.send(whole[:half])
-        crash.point("payload-half")
+        failpoints.point("payload-half")
         self._stdin.send(whole[half:])
         self._stdin.close_write()
         self._stdin.close()
@@ -344,9 +354,9 @@ class Sandbox:
         containers = (self.main, MAIN_GRACE), (options.sidecar_name(self._spec.run_id), SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
             gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
-        crash.point("main-removed")
+        failpoints.point("main-removed")
         without_networks = self._networks.remove()
-        crash.point("network-removed")
+        failpoints.point("network-removed")
         return without_networks and all(gone)
 
     def _remove_container(self, name: str, grace: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from executor.errors import ImageUnusable
+from executor.docker.errors import ImageUnusable
 
 MOST_VOLUMES = 32
 # A run needs what the image has there, or the engine itself puts something there.

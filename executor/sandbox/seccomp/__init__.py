@@ -8,7 +8,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from executor.seccomp.table import ALLOWED
+from executor.sandbox.seccomp.table import ALLOWED
 
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 STREAM, DGRAM = 1, 2
