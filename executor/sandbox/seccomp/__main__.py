@@ -9,7 +9,7 @@ from executor.sandbox.seccomp.table import ALLOWED, REFUSED, Group
 
 def rows(groups: tuple[Group, ...]) -> str:
     """A Markdown table of these groups."""
-    lines = ["| for | because | calls |", "| --- | --- | --- |"]
+    lines = ["| purpose | reason | calls |", "| --- | --- | --- |"]
     lines += [
         f"| {group.purpose} | {group.why} | {' '.join(f'`{call}`' for call in group.calls)} |" for group in groups
     ]

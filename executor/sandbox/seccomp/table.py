@@ -1,11 +1,11 @@
-"""The system calls a script may make, by purpose, and why: pure data. What is not here is refused."""
+"""The allow-list of system calls by purpose, with the reason: pure data. Every other call is refused."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Group:
-    """Calls that are allowed for one purpose, without a look at their arguments."""
+    """Calls that are allowed for one purpose, whatever their arguments."""
 
     purpose: str
     why: str
@@ -27,7 +27,7 @@ ALLOWED = (
     ),
     _group(
         "names, modes and times of files",
-        "ls, cp, tar, package managers; what they may touch is decided by user and mounts",
+        "ls, cp, tar, package managers; the user and the mounts limit which files they can change",
         """stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64 access
         faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir rename
         renameat renameat2 link linkat symlink symlinkat unlink unlinkat chmod fchmod fchmodat fchmodat2 chown chown32
@@ -37,7 +37,7 @@ ALLOWED = (
     ),
     _group(
         "named pipes",
-        "mkfifo; a device needs a capability that nobody has",
+        "mkfifo; creating a device needs a capability that no process has",
         "mknod mknodat",
     ),
     _group(
@@ -48,7 +48,7 @@ ALLOWED = (
     ),
     _group(
         "processes and threads",
-        "subprocess, multiprocessing, workers, shells; `clone` stands below, with its flags",
+        "subprocess, multiprocessing, workers, shells; see below for `clone` and its flags",
         """fork vfork execve execveat exit exit_group wait4 waitpid waitid set_tid_address set_robust_list
         get_robust_list rseq futex futex_time64 futex_waitv arch_prctl set_thread_area get_thread_area prctl
         setpgid getpgid getpgrp setsid getsid getpid getppid gettid pidfd_open pidfd_send_signal restart_syscall""",
@@ -69,15 +69,15 @@ ALLOWED = (
     ),
     _group(
         "clocks and timers",
-        "reading and waiting; setting the clock is not here",
+        "reading clocks and waiting; setting the clock is refused",
         """time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep
         clock_nanosleep_time64 nanosleep getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime
         timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
         timerfd_settime64 times""",
     ),
     _group(
-        "who am I",
-        "reading; the setters change nothing without capabilities, and programs call them to be sure",
+        "user and group ids",
+        "reading ids; the setters change nothing without capabilities, but many programs call them",
         """getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid
         getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
         setresuid setresuid32 setresgid setresgid32 setgroups setgroups32 setfsuid setfsuid32 setfsgid setfsgid32
@@ -85,7 +85,7 @@ ALLOWED = (
     ),
     _group(
         "scheduling and own limits",
-        "os.cpu_count, nice, ulimit; only downwards without capabilities",
+        "os.cpu_count, nice, ulimit; without capabilities a process can only lower its own limits",
         """sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler
         sched_setscheduler sched_getattr sched_setattr sched_get_priority_max sched_get_priority_min
         sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getrlimit
@@ -93,13 +93,13 @@ ALLOWED = (
     ),
     _group(
         "using a socket",
-        "the runtime API; which sockets can be made stands below",
+        "the runtime API; see below for the sockets that can be created",
         """bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt send sendto
         sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64""",
     ),
     _group(
         "shared memory and semaphores",
-        "numerical libraries and databases in tests; the namespace is the container's own",
+        "numerical libraries, databases in tests; the IPC namespace is the container's own",
         "shmget shmat shmdt shmctl semget semop semtimedop semtimedop_time64 semctl",
     ),
 )
@@ -108,37 +108,37 @@ ALLOWED = (
 REFUSED = (
     _group(
         "io_uring",
-        "a second way to most calls, with a long record of holes",
+        "bypasses the filter for most calls; many known vulnerabilities",
         "io_uring_setup io_uring_enter io_uring_register",
     ),
     _group(
-        "looking into other processes",
-        "no debugger in a job",
+        "access to other processes",
+        "jobs run no debugger",
         "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise process_mrelease",
     ),
-    _group("keys of the kernel", "shared with the host's other users of the same number", "add_key request_key keyctl"),
+    _group("kernel keyrings", "shared with the host's processes of the same user id", "add_key request_key keyctl"),
     _group(
-        "programs in the kernel and watching it",
-        "never a script's business",
+        "kernel programs and tracing",
+        "no script needs them",
         "bpf perf_event_open userfaultfd fanotify_init fanotify_mark syslog lookup_dcookie",
     ),
     _group(
         "namespaces and mounts",
-        "a sandbox is not made inside this one",
+        "no nested sandboxes",
         "unshare setns mount umount umount2 "
         "pivot_root chroot fsopen fsconfig fsmount fspick move_mount open_tree mount_setattr statmount listmount",
     ),
     _group(
-        "the host itself",
-        "clock, swap, modules, boot, names",
+        "settings of the host",
+        "clock, swap, kernel modules, reboot, host name",
         "kexec_load kexec_file_load init_module "
         "finit_module delete_module create_module reboot swapon swapoff settimeofday clock_settime clock_settime64 "
         "clock_adjtime adjtimex stime sethostname setdomainname acct quotactl quotactl_fd iopl ioperm vhangup "
         "nfsservctl _sysctl sysfs uselib ustat",
     ),
-    _group("files by handle", "a way around the mounts", "name_to_handle_at open_by_handle_at"),
+    _group("files by handle", "bypasses the mounts", "name_to_handle_at open_by_handle_at"),
     _group(
-        "memory of other kinds",
+        "unusual memory calls",
         "rare in scripts, common in exploits",
         "vmsplice remap_file_pages modify_ldt "
         "memfd_secret mbind set_mempolicy get_mempolicy migrate_pages move_pages map_shadow_stack",
@@ -149,8 +149,8 @@ REFUSED = (
         "msgget msgsnd msgrcv msgctl mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr",
     ),
     _group(
-        "filters and rights of its own",
-        "they are set before the script begins",
+        "own filters and capabilities",
+        "both are set before the script starts",
         "seccomp capset landlock_create_ruleset landlock_add_rule landlock_restrict_self",
     ),
 )
