@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Finds a Docker Engine that answers, or installs and starts one where it may (root on Debian or Ubuntu).
-#   scripts/engine.sh ensure    an engine answers afterwards, or exit 1 with what to install
+# Finds a running Docker Engine. As root on Debian or Ubuntu, installs and starts an engine if there is none.
+#   scripts/engine.sh ensure    exit 0: an engine answers; exit 1: the message says what to install
 #   scripts/engine.sh stop      stops the engine only if `ensure` started it
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,29 +13,29 @@ socket=unix:///var/run/docker.sock
 
 ping_engine() { python3 scripts/engine_ping.py "$1"; }
 
-# The address the user chose, or nothing.
-chosen_address() { printf '%s' "${CRONIUM_DOCKER_HOST:-${DOCKER_HOST:-}}"; }
+# Prints the configured address, or nothing.
+print_configured_address() { printf '%s' "${CRONIUM_DOCKER_HOST:-${DOCKER_HOST:-}}"; }
 
 wait_for_engine() {
-  local pid=$1 left=$2
+  local pid=$1 attempts=$2
   until ping_engine "$socket"; do
-    [ "$left" -gt 0 ] || return 1
+    [ "$attempts" -gt 0 ] || return 1
     if [ -n "$pid" ] && [ ! -d "/proc/$pid" ]; then return 1; fi
-    left=$((left - 1))
+    attempts=$((attempts - 1))
     sleep 0.25
   done
 }
 
 install_engine() {
-  say "no Docker Engine on this machine: installing docker.io, iptables and iproute2 (a minute or two) ..."
-  apt_install "$data/engine-install.log" docker.io iptables iproute2
+  say "this machine has no Docker Engine: installing docker.io, iptables and iproute2 (1 to 2 minutes) ..."
+  install_apt_packages "$data/engine-install.log" docker.io iptables iproute2
 }
 
-# A pid file of an engine that died with its machine keeps a new one from starting when the number is in use again.
-clear_stale_pid() {
-  local old
-  old=$(cat /var/run/docker.pid 2>/dev/null || true)
-  if [ -n "$old" ] && ! process_is "$old" dockerd; then rm -f /var/run/docker.pid; fi
+# After a reboot, another process may have the pid in docker.pid; dockerd then refuses to start.
+remove_stale_pid_file() {
+  local pid
+  pid=$(cat /var/run/docker.pid 2>/dev/null || true)
+  if [ -n "$pid" ] && ! is_process "$pid" dockerd; then rm -f /var/run/docker.pid; fi
 }
 
 start_engine() {
@@ -46,7 +46,7 @@ start_engine() {
     return
   fi
   say "starting the Docker Engine (its log: $log_file) ..."
-  clear_stale_pid
+  remove_stale_pid_file
   (umask 022; exec setsid dockerd) </dev/null >>"$log_file" 2>&1 9>&- &
   local pid=$!
   disown "$pid" 2>/dev/null || true
@@ -55,12 +55,12 @@ start_engine() {
     tail -n 5 "$log_file" >&2
     die "the Docker Engine did not start; its log is $log_file"
   fi
-  say "the Docker Engine runs (process $pid); scripts/engine.sh stop ends it"
+  say "the Docker Engine is running (process $pid); to stop it: scripts/engine.sh stop"
 }
 
-ensure() {
+ensure_engine() {
   local address status=0
-  address=$(chosen_address)
+  address=$(print_configured_address)
   ping_engine "${address:-$socket}" || status=$?
   [ "$status" -ne 0 ] || return 0
   if [ "$status" -eq 2 ]; then
@@ -71,10 +71,10 @@ ensure() {
     die "no Docker Engine answers at $address: start it, or unset CRONIUM_DOCKER_HOST and DOCKER_HOST."
   fi
   if ! is_root || ! is_debian_like; then
-    die "Cronium needs a Docker Engine, and none answers at $socket: install one" \
+    die "Cronium needs a Docker Engine, and no engine answers at $socket: install Docker" \
       "(Debian/Ubuntu: sudo apt-get install docker.io; others: https://docs.docker.com/engine/install/), start it and retry."
   fi
-  umask 077 # the data folder is for its owner alone
+  umask 077 # only the owner may read the data folder
   mkdir -p "$data"
   exec 9>"$data/engine.lock"
   flock 9
@@ -83,12 +83,12 @@ ensure() {
   ping_engine "$socket" || start_engine
 }
 
-stop() {
+stop_engine() {
   [ -f "$pid_file" ] || return 0
   local pid
   pid=$(cat "$pid_file")
-  if process_is "$pid" dockerd; then
-    say "stopping the Docker Engine that was started here (process $pid) ..."
+  if is_process "$pid" dockerd; then
+    say "stopping the Docker Engine that this script started (process $pid) ..."
     stop_process "$pid" dockerd 60
   fi
   rm -f "$pid_file"
@@ -96,7 +96,7 @@ stop() {
 
 command -v python3 >/dev/null || die "python3 is missing: install Python 3.11 or newer."
 case ${1:-} in
-  ensure) ensure ;;
-  stop) stop ;;
+  ensure) ensure_engine ;;
+  stop) stop_engine ;;
   *) die "usage: scripts/engine.sh ensure|stop" ;;
 esac

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Runs the unit tests on every other supported Python that is installed, each in an environment of its own.
-#   scripts/pythons.sh            looks for python3.N on PATH and in pyenv; names the versions it did not find
-#   scripts/pythons.sh compile    only has each of them compile all files: seconds, and no packages
+# Runs the unit tests on every other supported Python that is installed, each in its own virtual environment.
+#   scripts/pythons.sh            searches python3.N on PATH and in pyenv; prints the missing versions
+#   scripts/pythons.sh compile    only compiles all files with each Python: takes seconds, installs no packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 supported=(3.11 3.12 3.13)
 folder=${CRONIUM_TEST_PYTHONS_DIR:-.test-pythons}
-what=${1:-test}
+action=${1:-test}
 scripts/venv.sh dev
-own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+current=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 find_python() {
   local candidate
@@ -43,13 +43,13 @@ test_on() {
 
 failed=() missing=()
 for version in "${supported[@]}"; do
-  if [ "$version" = "$own" ]; then continue; fi
+  if [ "$version" = "$current" ]; then continue; fi
   if ! python=$(find_python "$version"); then
     missing+=("$version")
     continue
   fi
-  "${what}_on" "$version" "$python" || failed+=("$version")
+  "${action}_on" "$version" "$python" || failed+=("$version")
 done
-if [ "${#missing[@]}" -gt 0 ]; then say "not installed, so not tried: Python ${missing[*]}"; fi
-if [ "${#failed[@]}" -gt 0 ]; then die "$what: fails on Python ${failed[*]}"; fi
-say "$what: passes on every supported Python that is installed"
+if [ "${#missing[@]}" -gt 0 ]; then say "skipped, not installed: Python ${missing[*]}"; fi
+if [ "${#failed[@]}" -gt 0 ]; then die "$action: fails on Python ${failed[*]}"; fi
+say "$action: passes on every supported Python that is installed"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. What they need is installed and started first, and what was started here is stopped at the end.
+# Runs all tests. Installs and starts the services they need, and stops at the end those that this script started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -13,7 +13,7 @@ clean_up() {
   local status=$?
   trap - EXIT INT TERM
   [ -n "$services_before" ] || scripts/services.sh stop || status=1
-  # An engine that `make up` had started earlier is somebody's.
+  # Does not stop an engine that `make up` started earlier.
   if [ "$(cat "$engine_pid" 2>/dev/null || true)" != "$engine_before" ]; then scripts/engine.sh stop || status=1; fi
   exit "$status"
 }
@@ -27,18 +27,18 @@ exports=$(scripts/services.sh ensure)
 eval "$exports"
 .venv/bin/python manage.py images build
 
-# Sessions of their own: a browser test starts a real server, and one that fails must not hide the others' result.
+# Each suite is a separate pytest session: browser tests start a real server, and a failed suite does not stop the rest.
 failed=()
 for part in unit engine browser chaos; do
   say "tests/$part"
-  # Unit tests wait more than they work, and share nothing. Engine and browser tests run two files at a time, each
-  # process with its own servers, subnets and further engine; chaos fills the machine alone.
-  side_by_side=()
+  # Unit tests are independent and mostly wait. Engine and browser tests run two files at a time; each process has its
+  # own servers, subnets and second engine. Chaos uses the whole machine.
+  parallel=()
   case $part in
-    unit) side_by_side=(-n 3) ;;
-    engine | browser) side_by_side=(-n 2 --dist loadfile) ;;
+    unit) parallel=(-n 3) ;;
+    engine | browser) parallel=(-n 2 --dist loadfile) ;;
   esac
-  .venv/bin/python -m pytest "${side_by_side[@]}" "tests/$part" </dev/null || failed+=("tests/$part")
+  .venv/bin/python -m pytest "${parallel[@]}" "tests/$part" </dev/null || failed+=("tests/$part")
 done
 if [ "${#failed[@]}" -gt 0 ]; then die "failed: ${failed[*]}"; fi
 say "all tests passed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the suites of the sandbox, of hostile scripts, of networks and of recovery on a newer Docker Engine.
-#   scripts/test_engines.sh [PYTEST ARGUMENT ...]    other tests than these, or options
+# Runs the tests of sandbox, hostile scripts, networks and recovery on a newer Docker Engine.
+#   scripts/test_engines.sh [PYTEST ARGUMENT ...]    arguments replace the default list of tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

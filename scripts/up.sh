@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh checkout to a dashboard in the foreground; running it again takes seconds.
+# Sets up a fresh checkout and serves the dashboard in the foreground. A second call takes seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
