@@ -1,11 +1,11 @@
-# `make help` lists the targets. Anything longer than a line is a script in scripts/.
+# `make help` lists the targets. Recipes of several lines are scripts in scripts/.
 .DEFAULT_GOAL := help
 .PHONY: help up test test-fast test-pythons test-engines lint images bench chaos attack clean
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-up: ## everything from a fresh checkout to a dashboard on http://127.0.0.1:8000
+up: ## set up a fresh checkout and serve the dashboard on http://127.0.0.1:8000
 	@exec scripts/up.sh
 
 test: ## all tests: unit, real engine, real browser
@@ -21,7 +21,7 @@ test-pythons: ## the unit tests on every other supported Python that is installe
 test-engines: ## sandbox, hostile scripts, networks and recovery on a newer Docker Engine (root on Debian)
 	@exec scripts/test_engines.sh
 
-lint: ## style, types, floors of the house, missing migrations
+lint: ## style, types, import layers, missing migrations
 	@exec scripts/lint.sh
 
 images: ## build the runner and sidecar images
@@ -29,7 +29,7 @@ images: ## build the runner and sidecar images
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
 
-bench: ## measurements, side by side with what they are compared to (BENCH="first_line many ...")
+bench: ## benchmarks, compared with docker in the same run (BENCH="first_line many ...")
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@.venv/bin/python manage.py images build
@@ -40,12 +40,12 @@ chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAO
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos
 
-attack: ## strangers attack a server on loopback; how it fares (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)
+attack: ## attack a server on loopback and measure its pages, log and resources (ATTACK="requests heads", ATTACK_DESCRIPTORS=1024, ATTACK_SCALED=1)
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@if [ -n "$$ATTACK_SCALED" ]; then eval "$$(scripts/services.sh ensure)"; fi; .venv/bin/python -m tests.attack
 
-clean: ## remove .venv, caches and the test services; your data stays
+clean: ## remove .venv, caches and the test services; keeps your data
 	@scripts/services.sh stop
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .test-engine test-results
 	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""Measurements: ratios of things measured side by side in one run. Timings are never asserted in tests."""
+"""Benchmarks. Values that are compared are measured in the same run. Tests never assert timings."""

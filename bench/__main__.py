@@ -1,11 +1,11 @@
-"""`python -m bench [NAME ...]`: the named measurements, or all, one after the other."""
+"""`python -m bench [NAME ...]` runs the named benchmarks in sequence; without a name, all of them."""
 
 import shutil
 import sys
 
 from bench import first_line, growth, log_depth, log_flow, many, recovery
 
-ALL = {
+BENCHMARKS = {
     "first_line": first_line.measure,
     "log_flow": log_flow.measure,
     "log_depth": log_depth.measure,
@@ -16,11 +16,11 @@ ALL = {
 
 COMPARED_WITH_DOCKER_RUN = {"first_line", "log_flow"}
 
-names = sys.argv[1:] or list(ALL)
+names = sys.argv[1:] or list(BENCHMARKS)
 for name in names:
-    if name not in ALL:
-        sys.exit(f"bench: there is no measurement {name!r}; there are {', '.join(ALL)}")
+    if name not in BENCHMARKS:
+        sys.exit(f"bench: unknown benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}")
 if COMPARED_WITH_DOCKER_RUN.intersection(names) and not shutil.which("docker"):
     sys.exit("bench: the program `docker` is missing; install it (Debian 13: apt-get install docker-cli) and retry.")
 for name in names:
-    ALL[name]()
+    BENCHMARKS[name]()

@@ -1,9 +1,9 @@
-"""Puts rows straight into a server's database, for measurements that need many. Runs in a process of its own.
+"""Writes rows directly into a server's database, for benchmarks that need many. Runs as a separate process.
 
-python -m bench.fill log RUN LINES     a sealed log of so many lines of 100 bytes
-python -m bench.fill runs JOB NUMBER   so many runs that have ended, each with a line of log
-python -m bench.fill trivial JOB NUMBER  so many runs, each by the steps of a real one, of a script that writes a line
-python -m bench.fill windows RUN       prints, as JSON, how long windows of the store take at random places
+python -m bench.fill log RUN LINES       writes a sealed log of LINES lines of 100 bytes
+python -m bench.fill runs JOB NUMBER     inserts NUMBER finished runs, each with one log line
+python -m bench.fill trivial JOB NUMBER  makes NUMBER runs of a one-line script, through all steps of a real run
+python -m bench.fill windows RUN         prints a JSON array: milliseconds to read 200 lines at random places
 """
 
 import json
@@ -22,7 +22,7 @@ from django.db import transaction  # noqa: E402
 from django.db.models import Max  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench.sandbox import reported_sandbox  # noqa: E402
+from bench.sandbox import create_sandbox_report  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.logs import read  # noqa: E402
 from cronium_admin.logs.models import LogHead  # noqa: E402
@@ -36,88 +36,89 @@ WORDS = [
     *("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"),
     *("india", "juliet", "kilo", "lima", "mike", "november", "oscar", "papa"),
 ]
-BATCH = 2500  # lines: 250 kB, as a flood's are
+BATCH = 2500  # lines: 250 kB, the batch size of a busy log
 
 
-def _text(first: int, last: int, rng: random.Random) -> bytes:
-    """Lines of 100 bytes: a number, and words that don't repeat from line to line."""
+def _generate_lines(first: int, last: int, rng: random.Random) -> bytes:
+    """Lines of 100 bytes, each a number and random words."""
     rows = (f"{n:>9} {' '.join(rng.choices(WORDS, k=16))}"[:99].ljust(99) for n in range(first, last + 1))
     return ("\n".join(rows) + "\n").encode()
 
 
-def _batch(text: bytes, lines: int, at: int) -> Batch:
-    return Batch((Segment(1, lines, time.time_ns(), text),), Cursor(at, at * 100), Cursor())
+def _create_batch(text: bytes, lines: int, last_line: int) -> Batch:
+    return Batch((Segment(1, lines, time.time_ns(), text),), Cursor(last_line, last_line * 100), Cursor())
 
 
-def log(run_id: str, lines: int) -> None:
+def write_log(run_id: str, lines: int) -> None:
     run, rng = Run.objects.get(pk=run_id), random.Random(1)
     Run.objects.filter(pk=run_id).update(status=Status.RUNNING)
-    written = RunLog(run.pk, run.lease_epoch)
-    texts = [_text(n, n + BATCH - 1, rng) for n in range(1, 20 * BATCH, BATCH)]  # the same few again and again
-    for at in range(0, lines, BATCH):
-        count = min(BATCH, lines - at)
-        text = texts[at // BATCH % len(texts)][: count * 100]
-        commit([written.prepare(_batch(text, count, at + count))])
-    commit([written.seal()])
-    facts = {"log_lines": written.lines, "log_bytes": written.bytes, "log_digest": written.digest}
+    run_log = RunLog(run.pk, run.lease_epoch)
+    texts = [_generate_lines(n, n + BATCH - 1, rng) for n in range(1, 20 * BATCH, BATCH)]  # repeated
+    for offset in range(0, lines, BATCH):
+        count = min(BATCH, lines - offset)
+        text = texts[offset // BATCH % len(texts)][: count * 100]
+        commit([run_log.prepare(_create_batch(text, count, offset + count))])
+    commit([run_log.seal()])
+    facts = {"log_lines": run_log.lines, "log_bytes": run_log.bytes, "log_digest": run_log.digest}
     Run.objects.filter(pk=run_id).update(status=Status.SUCCEEDED, finished_at=timezone.now(), **facts)
 
 
-def runs(slug: str, number: int) -> None:
+def insert_runs(slug: str, number: int) -> None:
     job = Job.objects.get(slug=slug)
-    model = launch(job, None)
+    template = launch(job, None)
     first = Run.objects.aggregate(n=Max("number"))["n"] + 1
-    ends = [Status.SUCCEEDED] * 8 + [Status.FAILED, Status.TIMED_OUT]
-    fields = {field.attname: getattr(model, field.attname) for field in Run._meta.concrete_fields}
+    statuses = [Status.SUCCEEDED] * 8 + [Status.FAILED, Status.TIMED_OUT]
+    fields = {field.attname: getattr(template, field.attname) for field in Run._meta.concrete_fields}
     del fields["id"]
-    for at in range(0, number, 2000):
-        made = []
-        for n in range(at, min(at + 2000, number)):
-            when = timezone.now() - timedelta(seconds=30 * (number - n))
-            times = {"created_at": when, "claimed_at": when, "started_at": when, "finished_at": when}
-            end = {"status": ends[n % 10], "reason": "exit_code", "exit_code": 0, "log_lines": 1}
-            made.append(Run(**{**fields, "number": first + n, "idempotency_key": None, **times, **end}))
+    for offset in range(0, number, 2000):
+        batch = []
+        for n in range(offset, min(offset + 2000, number)):
+            run_time = timezone.now() - timedelta(seconds=30 * (number - n))
+            times = dict.fromkeys(("created_at", "claimed_at", "started_at", "finished_at"), run_time)
+            outcome = {"status": statuses[n % 10], "reason": "exit_code", "exit_code": 0, "log_lines": 1}
+            batch.append(Run(**{**fields, "number": first + n, "idempotency_key": None, **times, **outcome}))
         with transaction.atomic():
-            Run.objects.bulk_create(made)
-            LogHead.objects.bulk_create(LogHead(run_id=run.pk, lines=1, bytes=6, sealed=True) for run in made)
+            Run.objects.bulk_create(batch)
+            LogHead.objects.bulk_create(LogHead(run_id=run.pk, lines=1, bytes=6, sealed=True) for run in batch)
     Job.objects.filter(pk=job.pk).update(last_run_number=first + number - 1)
-    Run.objects.filter(pk=model.pk).update(status=Status.CANCELLED, reason="cancelled", finished_at=timezone.now())
+    Run.objects.filter(pk=template.pk).update(status=Status.CANCELLED, reason="cancelled", finished_at=timezone.now())
 
 
-def trivial(slug: str, number: int) -> None:
-    """All rows that a run leaves; only the engine is not there: it is said to report a sandbox as asked."""
+def make_trivial_runs(slug: str, number: int) -> None:
+    """Writes all rows of a run. Uses no engine: the recorded sandbox report is made from the requested options."""
     job = Job.objects.get(slug=slug)
     for _ in range(number):
         launch(job, job.created_by)
         run = transitions.claim_next("local", "local:1:bench")
         assert run is not None
-        transitions.record_sandbox(run.pk, run.lease_epoch, reported_sandbox(run))
+        transitions.record_sandbox(run.pk, run.lease_epoch, create_sandbox_report(run))
         transitions.begin(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
-        written = RunLog(run.pk, run.lease_epoch)
+        run_log = RunLog(run.pk, run.lease_epoch)
         line = b"Hello from Cronium\n"
         segment = Segment(1, 1, time.time_ns(), line)
-        commit([written.prepare(Batch((segment,), Cursor(1, len(line)), Cursor()))])
-        commit([written.seal()])
-        facts = {**written.facts, "peak_memory_bytes": 4_200_000}
+        commit([run_log.prepare(Batch((segment,), Cursor(1, len(line)), Cursor()))])
+        commit([run_log.seal()])
+        facts = {**run_log.facts, "peak_memory_bytes": 4_200_000}
         ending = transitions.Ending(Status.SUCCEEDED, "", "The script ended with exit code 0.", 0, facts)
         assert transitions.finish(run.pk, run.lease_epoch, ending)
         transitions.mark_clean(run.pk)
 
 
-def windows(run_id: str) -> None:
+def time_windows(run_id: str) -> None:
     run, rng = Run.objects.get(pk=run_id), random.Random(2)
     times = []
     for _ in range(200):
         after = rng.randrange(max(1, run.log_lines - 200))
-        began = time.perf_counter()
-        found = read.window(run.pk, after, 200)
-        times.append((time.perf_counter() - began) * 1000)
-        assert found[0].seq == after + 1
+        started_at = time.perf_counter()
+        lines = read.window(run.pk, after, 200)
+        times.append((time.perf_counter() - started_at) * 1000)
+        assert lines[0].seq == after + 1
     print(json.dumps(times))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "windows":
-        windows(sys.argv[2])
+        time_windows(sys.argv[2])
     else:
-        {"log": log, "runs": runs, "trivial": trivial}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+        fill = {"log": write_log, "runs": insert_runs, "trivial": make_trivial_runs}[sys.argv[1]]
+        fill(sys.argv[2], int(sys.argv[3]))

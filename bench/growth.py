@@ -1,5 +1,7 @@
-"""Bytes that a trivial run leaves in the database, its log included: on SQLite, and on the PostgreSQL server of
-CRONIUM_BENCH_DATABASE_URL, in a database of its own that is dropped afterwards."""
+"""Database growth in bytes per trivial run, including its log.
+
+Measures SQLite, and PostgreSQL if CRONIUM_BENCH_DATABASE_URL names a server. Creates and drops a database there.
+"""
 
 import os
 import sqlite3
@@ -19,18 +21,18 @@ RUNS = 2000
 NAME = "cronium_bench_growth"
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
+def _run_command(environment: dict[str, str], *arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def _environment(folder: str, url: str = "") -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
-    own = {"CRONIUM_DATA_DIR": folder, "CRONIUM_ADMIN_PASSWORD": PASSWORD, "CRONIUM_LOG_LEVEL": "ERROR"}
-    return {**plain, **own, **({"CRONIUM_DATABASE_URL": url} if url else {})}
+def _create_environment(folder: str, url: str = "") -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")}
+    settings = {"CRONIUM_DATA_DIR": folder, "CRONIUM_ADMIN_PASSWORD": PASSWORD, "CRONIUM_LOG_LEVEL": "ERROR"}
+    return {**inherited, **settings, **({"CRONIUM_DATABASE_URL": url} if url else {})}
 
 
-def _fill(environment: dict[str, str], number: int) -> None:
-    _manage(environment, "-m", "bench.fill", "trivial", "hello", str(number))
+def _make_runs(environment: dict[str, str], number: int) -> None:
+    _run_command(environment, "-m", "bench.fill", "trivial", "hello", str(number))
 
 
 JOB = """
@@ -42,14 +44,14 @@ create_job(values, User.objects.get())
 
 
 def _prepare(environment: dict[str, str]) -> None:
-    _manage(environment, "manage.py", "migrate", "-v0")
-    _manage(environment, "manage.py", "bootstrap")
-    _manage(environment, "manage.py", "shell", "-v0", "-c", JOB)
-    _fill(environment, 20)  # what comes once: pages of empty tables, texts that runs share
+    _run_command(environment, "manage.py", "migrate", "-v0")
+    _run_command(environment, "manage.py", "bootstrap")
+    _run_command(environment, "manage.py", "shell", "-v0", "-c", JOB)
+    _make_runs(environment, 20)  # excludes one-time costs: first pages of tables, texts shared by runs
 
 
-def _sqlite_tables(path: Path) -> dict[str, int]:
-    """Bytes of each table with its indexes."""
+def _measure_sqlite_tables(path: Path) -> dict[str, int]:
+    """Bytes of each table, including its indexes."""
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.execute("VACUUM")
@@ -60,7 +62,7 @@ def _sqlite_tables(path: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _own_database(url: str) -> Iterator[str]:
+def _create_temporary_database(url: str) -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {NAME}")
         server.execute(f"CREATE DATABASE {NAME}")
@@ -70,32 +72,32 @@ def _own_database(url: str) -> Iterator[str]:
             server.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
 
 
-def _postgres_tables(url: str) -> dict[str, int]:
+def _measure_postgres_tables(url: str) -> dict[str, int]:
     with psycopg.connect(url, autocommit=True) as database:
         database.execute("VACUUM FULL")
         query = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s"
         return dict(database.execute(query + "::regnamespace", ("public",)).fetchall())
 
 
-def _say(engine: str, before: dict[str, int], after: dict[str, int], number: int) -> None:
-    grown = {name: (size - before.get(name, 0)) / number for name, size in after.items()}
-    print(f"{engine}: a trivial run leaves {sum(grown.values()):.0f} bytes, its log included ({number} runs)")
-    for name, size in sorted(grown.items(), key=lambda item: -item[1]):
+def _print_growth(engine: str, before: dict[str, int], after: dict[str, int], number: int) -> None:
+    growth = {name: (size - before.get(name, 0)) / number for name, size in after.items()}
+    print(f"{engine}: a trivial run adds {sum(growth.values()):.0f} bytes, including its log ({number} runs)")
+    for name, size in sorted(growth.items(), key=lambda item: -item[1]):
         if size >= 1:
             print(f"  {name:32} {size:.0f}")
 
 
 def measure(number: int = RUNS) -> None:
     with tempfile.TemporaryDirectory(prefix="cronium-bench-") as folder:
-        environment, path = _environment(folder), Path(folder) / "cronium.sqlite3"
+        environment, path = _create_environment(folder), Path(folder) / "cronium.sqlite3"
         _prepare(environment)
-        before = _sqlite_tables(path)
-        _fill(environment, number)
-        _say("SQLite", before, _sqlite_tables(path), number)
+        before = _measure_sqlite_tables(path)
+        _make_runs(environment, number)
+        _print_growth("SQLite", before, _measure_sqlite_tables(path), number)
         if server := os.environ.get("CRONIUM_BENCH_DATABASE_URL", ""):
-            with _own_database(server) as url:
-                environment = _environment(folder, url)
+            with _create_temporary_database(server) as url:
+                environment = _create_environment(folder, url)
                 _prepare(environment)
-                before = _postgres_tables(url)
-                _fill(environment, number)
-                _say("PostgreSQL", before, _postgres_tables(url), number)
+                before = _measure_postgres_tables(url)
+                _make_runs(environment, number)
+                _print_growth("PostgreSQL", before, _measure_postgres_tables(url), number)

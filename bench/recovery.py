@@ -1,4 +1,4 @@
-"""How soon a killed server's runs have a new owner, and how soon a cancel has stopped a script."""
+"""Time until a restarted server adopts its runs after a kill, and time until a cancel has stopped a script."""
 
 import os
 import signal
@@ -6,56 +6,56 @@ import statistics
 import time
 from typing import Any
 
-from bench.server import Server, serving
+from bench.server import Server, run_server
 
-UP = "echo up; exec sleep 300"
+OBEDIENT = "echo up; exec sleep 300"
 STUBBORN = "trap '' TERM; echo up; while true; do sleep 1; done"
 POLL_SECONDS = 0.05
 
 
-def _until(server: Server, run_id: str, seen: str) -> dict[str, Any]:
-    """The run, once its status or one of its events is `seen`."""
+def _wait_for(server: Server, run_id: str, kind: str) -> dict[str, Any]:
+    """Returns the run as soon as its status is `kind` or it has an event of that kind."""
     while True:
-        run: dict[str, Any] = server.ask("GET", f"/runs/{run_id}")
-        if run["status"] == seen or any(event["kind"] == seen for event in run["events"]):
+        run: dict[str, Any] = server.call_api("GET", f"/runs/{run_id}")
+        if run["status"] == kind or any(event["kind"] == kind for event in run["events"]):
             return run
         time.sleep(POLL_SECONDS)
 
 
-def _begin(server: Server, slug: str) -> str:
-    run_id = str(server.ask("POST", f"/jobs/{slug}/runs")["id"])
-    while not server.ask("GET", f"/runs/{run_id}/logs")["lines"]:
+def _start_run(server: Server, slug: str) -> str:
+    run_id = str(server.call_api("POST", f"/jobs/{slug}/runs")["id"])
+    while not server.call_api("GET", f"/runs/{run_id}/logs")["lines"]:
         time.sleep(POLL_SECONDS)
     return run_id
 
 
-def _cancelled_after(server: Server, slug: str) -> float:
-    run_id = _begin(server, slug)
-    began = time.monotonic()
-    server.ask("POST", f"/runs/{run_id}/cancel")
-    _until(server, run_id, "cancelled")
-    return time.monotonic() - began
+def _time_cancel(server: Server, slug: str) -> float:
+    run_id = _start_run(server, slug)
+    started_at = time.monotonic()
+    server.call_api("POST", f"/runs/{run_id}/cancel")
+    _wait_for(server, run_id, "cancelled")
+    return time.monotonic() - started_at
 
 
 def measure(rounds: int = 5) -> None:
-    with serving() as server:
-        for slug, script in (("obeys", UP), ("stubborn", STUBBORN)):
-            server.ask("POST", "/jobs", {"name": slug, "slug": slug, "language": "bash", "script": script})
+    with run_server() as server:
+        for slug, script in (("obeys", OBEDIENT), ("stubborn", STUBBORN)):
+            server.call_api("POST", "/jobs", {"name": slug, "slug": slug, "language": "bash", "script": script})
         for slug in ("obeys", "stubborn"):
-            times = [_cancelled_after(server, slug) for _ in range(rounds)]
-            print(f"cancel, a script that {slug:10} median {statistics.median(times):.2f} s   max {max(times):.2f} s")
+            times = [_time_cancel(server, slug) for _ in range(rounds)]
+            print(f"cancel, script {slug:18} median {statistics.median(times):.2f} s   max {max(times):.2f} s")
         times = []
         for _ in range(rounds):
-            run_id = _begin(server, "obeys")
+            run_id = _start_run(server, "obeys")
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
-            began = time.monotonic()
-            server.start_again()
-            _until(server, run_id, "adopted")
-            times.append(time.monotonic() - began)
-            server.ask("POST", f"/runs/{run_id}/cancel")
-            _until(server, run_id, "cancelled")
+            started_at = time.monotonic()
+            server.restart()
+            _wait_for(server, run_id, "adopted")
+            times.append(time.monotonic() - started_at)
+            server.call_api("POST", f"/runs/{run_id}/cancel")
+            _wait_for(server, run_id, "cancelled")
         print(
             f"killed, started again, adopted   median {statistics.median(times):.2f} s   max {max(times):.2f} s, "
-            "the start of the server included"
+            "including the server's start"
         )

@@ -1,4 +1,4 @@
-"""What an engine reports of a sandbox that is as asked, made without an engine."""
+"""The inspection report of a correct sandbox, made with the fake engine."""
 
 from ipaddress import IPv4Network
 from typing import Any
@@ -12,7 +12,7 @@ from tests.fakes.engine import FakeEngine
 NETWORKS = list(IPv4Network("10.213.0.0/16").subnets(new_prefix=29))
 
 
-def reported_sandbox(run: Run) -> Any:
+def create_sandbox_report(run: Run) -> Any:
     spec, engine = spec_of(run, "bench", "local"), FakeEngine()
     engine.images |= {spec.image, spec.sidecar_image}
     addresses = Addresses(NETWORKS[run.number % len(NETWORKS)])
@@ -22,12 +22,12 @@ def reported_sandbox(run: Run) -> Any:
         options.sidecar_name(spec.run_id): options.sidecar_container(spec, addresses),
     }
     engine.create_network(network)
-    found = {network["Name"]: engine.describe_network(network["Name"])}
+    inspected = {network["Name"]: engine.describe_network(network["Name"])}
     for name, body in containers.items():
         engine.create_container(name, body)
-        found[name] = engine.describe_container(name)
+        inspected[name] = engine.describe_container(name)
     rows = inspection.rows(
-        spec, {network["Name"]: network, **containers}, found, "runc", found[next(iter(containers))]["Image"]
+        spec, {network["Name"]: network, **containers}, inspected, "runc", inspected[next(iter(containers))]["Image"]
     )
     engine.close()
     return inspection.as_json(rows)

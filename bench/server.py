@@ -1,4 +1,4 @@
-"""A Cronium of its own for a measurement: own data folder, port and subnets, gone afterwards."""
+"""A temporary Cronium server for a benchmark, with its own data folder, port and subnets."""
 
 import json
 import os
@@ -34,23 +34,22 @@ class Server:
 
     @classmethod
     def start(cls, port: int, token: str, environment: dict[str, str]) -> "Server":
-        server = cls(port, token, environment, _serve(environment))
+        server = cls(port, token, environment, _start_process(environment))
         server.wait_until_up()
         return server
 
-    def start_again(self) -> None:
-        """After it was killed."""
-        self.process = _serve(self.environment)
+    def restart(self) -> None:
+        self.process = _start_process(self.environment)
         self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        give_up = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                self.ask("GET", "/health")
+                self.call_api("GET", "/health")
                 return
             except (urllib.error.URLError, ConnectionError):
-                if self.process.poll() is not None or time.monotonic() > give_up:
+                if self.process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("the server did not start") from None
                 time.sleep(0.05)
 
@@ -58,17 +57,17 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api/v1"
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer of the REST API; an error status raises."""
+    def call_api(self, method: str, path: str, body: Any = None) -> Any:
+        """Returns the JSON response. Raises urllib.error.HTTPError on an error status."""
         request = urllib.request.Request(self.url + path, method=method)
         request.add_header("Authorization", f"Bearer {self.token}")
         request.add_header("Content-Type", "application/json")
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, data, timeout=30) as response:
+            return json.load(response)
 
-    def browser(self) -> httpx.Client:
-        """Signed in as the administrator, for pages."""
+    def sign_in(self) -> httpx.Client:
+        """A client for pages, signed in as the administrator."""
         client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, timeout=30)
         client.get("/sign-in/")
         form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
@@ -77,26 +76,26 @@ class Server:
         return client
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _serve(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _start_process(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "serve"], env=environment)
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> str:
+def _run_manage(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextmanager
-def serving(**settings: str) -> Iterator[Server]:
-    """Start one, wait until it answers, and end it with SIGINT, as Ctrl-C does."""
+def run_server(**settings: str) -> Iterator[Server]:
+    """Starts a server, waits until it answers, and stops it with SIGINT, like Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="cronium-bench-") as folder:
-        port = _free_port()
+        port = _find_free_port()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CRONIUM_")},
             **{name: value for name, value in os.environ.items() if name == "CRONIUM_DOCKER_HOST"},
@@ -107,10 +106,10 @@ def serving(**settings: str) -> Iterator[Server]:
             "CRONIUM_ADMIN_PASSWORD": PASSWORD,
             **settings,
         }
-        _manage(environment, "migrate", "-v0")
-        _manage(environment, "images", "build")
-        _manage(environment, "bootstrap")
-        token = _manage(environment, "token", "create", "--user", "admin", "--name", "bench")
+        _run_manage(environment, "migrate", "-v0")
+        _run_manage(environment, "images", "build")
+        _run_manage(environment, "bootstrap")
+        token = _run_manage(environment, "token", "create", "--user", "admin", "--name", "bench")
         server = Server.start(port, token, environment)
         try:
             yield server

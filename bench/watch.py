@@ -1,6 +1,6 @@
-"""A WebSocket client of a run's log that counts and times what comes, in a process of its own.
+"""A WebSocket client that counts and times the lines of a run's log. Runs as a separate process.
 
-python -m bench.watch ADDRESS TOKEN        prints one JSON object when the run has ended
+python -m bench.watch ADDRESS TOKEN        prints one JSON object after the run has ended
 """
 
 import json
@@ -12,9 +12,8 @@ import orjson
 from websockets.sync.client import connect
 
 
-def watch(address: str, token: str) -> dict[str, Any]:
-    """`lines`, `bytes`, seconds from the first to the last message, and of lines that are a time in nanoseconds how
-    long each was under way."""
+def watch_log(address: str, token: str) -> dict[str, Any]:
+    """`seconds` is the time from the first to the last message. A line that is a time in nanoseconds gives a delay."""
     lines = size = 0
     first, delays, expected = 0.0, [], 1
     with connect(address, additional_headers={"Authorization": f"Bearer {token}"}, max_size=None) as socket:
@@ -25,7 +24,7 @@ def watch(address: str, token: str) -> dict[str, Any]:
             now = time.time_ns()
             first = first or time.monotonic()
             rows = message["lines"]
-            assert rows[0][0] == expected, f"line {rows[0][0]} came where {expected} was due"
+            assert rows[0][0] == expected, f"line {rows[0][0]} received, expected {expected}"
             expected = rows[-1][0] + 1
             lines += len(rows)
             size += len(text)
@@ -35,4 +34,4 @@ def watch(address: str, token: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(watch(*sys.argv[1:3])))
+    print(json.dumps(watch_log(*sys.argv[1:3])))

@@ -1,11 +1,13 @@
-"""`make attack`: strangers attack a server on loopback while somebody who is signed in uses it and a run writes a log.
+"""`make attack` attacks a server on loopback while a signed-in user loads pages and a run writes a log.
 
-Prints a row an attack: how long pages took (median, 95th percentile, worst; on a connection that stays open, and on a
-new one), how long the log did not grow, what the attackers were told, how the server's files grew, and its descriptors,
-threads and memory before and ten seconds after. Exits with 1 when a page took over a second, a line was lost, the
-disk was filled, or descriptors stayed. `ATTACK="requests heads"` chooses; `ATTACK_DESCRIPTORS` limits the server's
-descriptors (1024, say); `ATTACK_NICE` gives the attackers, who share this machine's cores with the server, a lower
-priority; `ATTACK_SCALED=1` attacks `web` beside a worker, over PostgreSQL and Redis.
+Prints one row per attack: page response times (median, 95th percentile, maximum; on a kept-alive connection and on a
+new connection), the longest time without a new log line, the responses to the attackers, the growth of the server's
+files, and the server's descriptors, threads and memory before the attack and ten seconds after it. Exits with 1 if a
+page took over a second, a log line was lost, the disk grew over the limit, or descriptors leaked.
+
+`ATTACK="requests heads"` selects attacks. `ATTACK_DESCRIPTORS` limits the server's descriptors (for example 1024).
+`ATTACK_NICE` lowers the priority of the attackers, which share the machine's cores with the server. `ATTACK_SCALED=1`
+attacks `web` with a separate worker, PostgreSQL and Redis.
 """
 
 import os
@@ -25,39 +27,39 @@ from tests.attack.strangers import ATTACKS
 from tests.engine.scaled import Prepared, installation, new_database
 from tests.engine.server import ROOT, Server, Template, manage
 
-MOST_SECONDS = 1.0
-MOST_GROWTH_MB = 100
-MOST_DESCRIPTORS = 64  # that may be more afterwards: database connections of threads
+MAX_SECONDS = 1.0
+MAX_GROWTH_MB = 100
+MAX_DESCRIPTORS = 64  # allowed increase: database connections of threads
 LINES_A_SECOND = 20
 SETTLE_SECONDS = 10
-PEOPLE = 4  # one person's credential follows a quarter of what all may
+TOKEN_COUNT = 4  # one token may open a quarter of all log streams
 
 
-def _signed_in(server: Server) -> httpx.Client:
+def _sign_in(server: Server) -> httpx.Client:
     client = httpx.Client(base_url=server.url, timeout=60)
     page = client.get("/sign-in/").text
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-    assert token
-    form = {"username": "admin", "password": "for tests only 1", "csrfmiddlewaretoken": token[1]}
+    csrf_token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    assert csrf_token
+    form = {"username": "admin", "password": "for tests only 1", "csrfmiddlewaretoken": csrf_token[1]}
     assert client.post("/sign-in/", data=form).status_code == 302
     assert client.get("/jobs/").status_code == 200
     return client
 
 
-def _disk(server: Server) -> float:
-    """MB in the folder that the server may fill: its data, its temporary files, its own log."""
-    found = subprocess.run(["du", "-sm", str(server.folder)], capture_output=True, text=True, check=False)
-    # Spooled bodies have no name: they are seen as deleted files that the process holds.
-    held = 0
+def _measure_disk(server: Server) -> float:
+    """MB that the server uses in its folder: data, temporary files, its own log."""
+    usage = subprocess.run(["du", "-sm", str(server.folder)], capture_output=True, text=True, check=False)
+    # Spooled request bodies are open files without a name.
+    unnamed = 0
     assert server.process
     for file in Path(f"/proc/{server.process.pid}/fd").iterdir():
         with suppress(OSError):
             if "(deleted)" in os.readlink(file):
-                held += file.stat().st_size
-    return float(found.stdout.split()[0]) + held / 1e6
+                unnamed += file.stat().st_size
+    return float(usage.stdout.split()[0]) + unnamed / 1e6
 
 
-def _taken(server: Server) -> tuple[int, int, int]:
+def _read_process(server: Server) -> tuple[int, int, int]:
     """The server's descriptors, threads, and memory in MB."""
     assert server.process
     process = Path(f"/proc/{server.process.pid}")
@@ -66,49 +68,49 @@ def _taken(server: Server) -> tuple[int, int, int]:
 
 
 @dataclass
-class Seen:
-    """What somebody who is signed in saw of the server while it was attacked."""
+class UserView:
+    """Measurements of a signed-in user during the attack."""
 
-    kept: list[float] = field(default_factory=list)
-    fresh: list[float] = field(default_factory=list)
-    still: float = 0.0  # the longest time in which the log did not grow
+    kept_alive: list[float] = field(default_factory=list)
+    new_connections: list[float] = field(default_factory=list)
+    longest_pause: float = 0.0  # seconds without a new log line
     lines: int = 0
-    grew_at: float = field(default_factory=time.monotonic)
+    last_line_at: float = field(default_factory=time.monotonic)
 
-    def ask(self, client: httpx.Client, times: list[float]) -> None:
-        began = time.monotonic()
+    def load_page(self, client: httpx.Client, times: list[float]) -> None:
+        started_at = time.monotonic()
         try:
             code = client.get("/jobs/").status_code
             assert code == 200, code
-            times.append(time.monotonic() - began)
+            times.append(time.monotonic() - started_at)
         except httpx.TransportError as error:
             sys.stdout.write(f"no page: {error!r}\n")
             times.append(99.0)
 
-    def look(self, server: Server, run: str) -> None:
+    def read_log(self, server: Server, run: str) -> None:
         with suppress(httpx.TransportError):
             lines = len(server.call("GET", f"/runs/{run}/logs?after={self.lines}")["lines"])
             now = time.monotonic()
-            self.still = max(self.still, now - self.grew_at)
+            self.longest_pause = max(self.longest_pause, now - self.last_line_at)
             if lines:
-                self.lines, self.grew_at = self.lines + lines, now
+                self.lines, self.last_line_at = self.lines + lines, now
 
     @property
-    def worst(self) -> float:
-        return max(self.kept + self.fresh)
+    def slowest(self) -> float:
+        return max(self.kept_alive + self.new_connections)
 
 
-def _words(times: list[float]) -> str:
+def _format_times(times: list[float]) -> str:
     times = sorted(times)
     return "/".join(f"{times[int((len(times) - 1) * part)] * 1000:.0f}" for part in (0.5, 0.95, 1))
 
 
-def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) -> bool:
+def _run_attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) -> bool:
     script = f"while :; do i=$((i+1)); echo line $i; sleep {1 / LINES_A_SECOND}; done"
     run = server.run(script, timeout_seconds=900)
     while not server.call("GET", f"/runs/{run}/logs")["lines"]:
         time.sleep(0.1)
-    before, taken = _disk(server), _taken(server)
+    before, process_before = _measure_disk(server), _read_process(server)
     nice = ["nice", "-n", os.environ.get("ATTACK_NICE", "0")]
     attacker = subprocess.Popen(
         [*nice, sys.executable, "-m", "tests.attack.strangers", kind, str(server.port), run, *tokens],
@@ -116,41 +118,46 @@ def _attack(server: Server, client: httpx.Client, tokens: list[str], kind: str) 
         stdout=subprocess.PIPE,
         text=True,
     )
-    seen, most = Seen(), before
+    user, peak = UserView(), before
     while attacker.poll() is None:
-        seen.ask(client, seen.kept)
+        user.load_page(client, user.kept_alive)
         with httpx.Client(base_url=server.url, timeout=60, cookies=client.cookies) as fresh:
-            seen.ask(fresh, seen.fresh)
-        seen.look(server, run)
-        most = max(most, _disk(server))
+            user.load_page(fresh, user.new_connections)
+        user.read_log(server, run)
+        peak = max(peak, _measure_disk(server))
         time.sleep(0.2)
-    told = attacker.communicate()[0].strip()
+    responses = attacker.communicate()[0].strip()
     server.cancel(run)
     server.ended(run)
     text = server.text(run).decode().splitlines()
-    is_whole = text == [f"line {number}" for number in range(1, len(text) + 1)]
+    is_complete = text == [f"line {number}" for number in range(1, len(text) + 1)]
     time.sleep(SETTLE_SECONDS)
-    after, grown = _taken(server), most - before
-    has_descriptors_back = after[0] <= taken[0] + MOST_DESCRIPTORS
+    process_after, growth = _read_process(server), peak - before
+    resources = ", ".join(
+        f"{name} {process_before[i]} -> {process_after[i]}" for i, name in enumerate(("descriptors", "threads", "MB"))
+    )
+    has_freed_descriptors = process_after[0] <= process_before[0] + MAX_DESCRIPTORS
     sys.stdout.write(
-        f"{kind:9} pages {len(seen.kept)}: {_words(seen.kept)} ms, on new connections {_words(seen.fresh)} ms; "
-        f"log of {len(text)} lines {'whole' if is_whole else 'lacks some'}, still for {seen.still:.1f} s; "
-        f"disk +{grown:.0f} MB; "
-        f"descriptors {taken[0]} -> {after[0]}, threads {taken[1]} -> {after[1]}, MB {taken[2]} -> {after[2]}; "
-        f"load {os.getloadavg()[0]:.0f}; strangers {told}\n"
+        f"{kind:9} pages {len(user.kept_alive)}: {_format_times(user.kept_alive)} ms, "
+        f"on new connections {_format_times(user.new_connections)} ms; "
+        f"log of {len(text)} lines {'complete' if is_complete else 'INCOMPLETE'}, "
+        f"longest pause {user.longest_pause:.1f} s; "
+        f"disk +{growth:.0f} MB; "
+        f"{resources}; "
+        f"load {os.getloadavg()[0]:.0f}; responses {responses}\n"
     )
     sys.stdout.flush()
-    return seen.worst <= MOST_SECONDS and is_whole and grown <= MOST_GROWTH_MB and has_descriptors_back
+    return user.slowest <= MAX_SECONDS and is_complete and growth <= MAX_GROWTH_MB and has_freed_descriptors
 
 
 def _limit_descriptors(server: Server) -> None:
-    """Of the process that is started next, soft and hard."""
-    if most := int(os.environ.get("ATTACK_DESCRIPTORS", "0")):
-        server.prefix = ("sh", "-c", f'ulimit -n {most} && exec "$@"', "sh")
+    """Sets the soft and the hard limit of the next process that `server` starts."""
+    if limit := int(os.environ.get("ATTACK_DESCRIPTORS", "0")):
+        server.prefix = ("sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh")
 
 
 @contextmanager
-def _embedded(folder: Path) -> Iterator[Server]:
+def _run_embedded(folder: Path) -> Iterator[Server]:
     template = Template(folder / "template")
     template.copy_to(folder / "server")
     server = Server(folder / "server", template.token, TMPDIR=str(folder))
@@ -164,26 +171,26 @@ def _embedded(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def _scaled(folder: Path) -> Iterator[Server]:
+def _run_scaled(folder: Path) -> Iterator[Server]:
     with new_database() as database:
         prepared = Prepared(database, folder / "template")
-        with installation(prepared, folder, 9, TMPDIR=str(folder)) as made:
-            made.start_worker("one")
-            _limit_descriptors(made)
-            made.start("web")
-            made.until_hosts("one")
-            yield made
+        with installation(prepared, folder, 9, TMPDIR=str(folder)) as server:
+            server.start_worker("one")
+            _limit_descriptors(server)
+            server.start("web")
+            server.until_hosts("one")
+            yield server
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cronium-attack-") as name:
-        make = _scaled if os.environ.get("ATTACK_SCALED") else _embedded
-        with make(Path(name)) as server:
-            client = _signed_in(server)
+        run_server = _run_scaled if os.environ.get("ATTACK_SCALED") else _run_embedded
+        with run_server(Path(name)) as server:
+            client = _sign_in(server)
             create = ("token", "create", "--user", "admin", "--name")
-            tokens = [manage(server.env, *create, f"attack {number}").strip() for number in range(PEOPLE)]
-            chosen = os.environ.get("ATTACK", "").split() or list(ATTACKS)
-            results = [_attack(server, client, tokens, kind) for kind in chosen]
+            tokens = [manage(server.env, *create, f"attack {number}").strip() for number in range(TOKEN_COUNT)]
+            kinds = os.environ.get("ATTACK", "").split() or list(ATTACKS)
+            results = [_run_attack(server, client, tokens, kind) for kind in kinds]
     return 0 if all(results) else 1
 
 

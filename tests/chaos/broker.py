@@ -1,4 +1,4 @@
-"""A Redis of the trial's own, to be killed, frozen and started again. What it holds dies with it."""
+"""A Redis server for the trial, without persistence, that the nemesis kills, freezes and restarts."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.engine.server import Server, free_port
 
 
 class Broker:
-    """`start` again after `kill`, on the same port."""
+    """`start` after `kill` uses the same port."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -30,14 +30,14 @@ class Broker:
             ["redis-server", *options, "--dir", str(self._folder), "--logfile", "redis.log"],
             env=os.environ | {"PATH": path},
         )
-        Server.until(self._answers, 20)
+        Server.until(self._is_ready, 20)
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         with suppress(redis.RedisError):
             return bool(self.client.ping())
         return False
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -46,8 +46,8 @@ class Broker:
             self._process.kill()
             self._process.wait()
 
-    def cut(self) -> None:
-        """Every connection broken, and every message that waits lost."""
+    def drop_connections(self) -> None:
+        """Closes all connections and deletes all pending messages."""
         self.client.flushdb()
         for row in self.client.client_list():
             with suppress(redis.ResponseError):

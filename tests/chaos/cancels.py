@@ -1,4 +1,4 @@
-"""Asks for each cancel some time after its run, so that it meets runs at every step, and keeps what was answered."""
+"""Requests each cancel a random time after its run, so that cancels reach runs in every step. Keeps the responses."""
 
 import random
 import time
@@ -6,50 +6,49 @@ from contextlib import suppress
 
 import httpx
 
-from tests.chaos.check import TERMINAL, Asked, Cancel
+from tests.chaos.check import TERMINAL, Cancel, Request
 from tests.engine.server import Server
 
-AFTER_SECONDS = 6.0  # at most, from when its run was asked for
+MAX_DELAY_SECONDS = 6.0  # after the request of the run
 
 
 class Cancels:
-    """`answers` by the run's number. A request that gave no answer is repeated; asking twice does no harm."""
+    """`results` is keyed by the run's number. A request without a response is repeated; a cancel is idempotent."""
 
     def __init__(self, server: Server, rng: random.Random) -> None:
-        self.answers: dict[int, Cancel] = {}
+        self.results: dict[int, Cancel] = {}
         self._server, self._rng = server, rng
-        self._due: list[tuple[float, Asked]] = []
+        self._due: list[tuple[float, Request]] = []
 
-    def plan(self, one: Asked) -> None:
-        self.answers[one.number] = Cancel()
-        self._due.append((time.monotonic() + self._rng.uniform(0, AFTER_SECONDS), one))
+    def schedule(self, request: Request) -> None:
+        self.results[request.number] = Cancel()
+        self._due.append((time.monotonic() + self._rng.uniform(0, MAX_DELAY_SECONDS), request))
 
-    def go(self) -> None:
-        """Ask for what is due."""
+    def send_due(self) -> None:
         for pair in [pair for pair in self._due if pair[0] <= time.monotonic()]:
-            if self._is_answered(pair[1]):
+            if self._has_response(pair[1]):
                 self._due.remove(pair)
 
-    def go_on(self, seconds: float) -> list[str]:
-        """Ask for all that was planned until it is answered; what was not within that time."""
-        end = time.monotonic() + seconds
-        while self._due and time.monotonic() < end:
-            self.go()
+    def send_all(self, seconds: float) -> list[str]:
+        """Sends all scheduled cancels; returns a message for each that got no response within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self._due and time.monotonic() < deadline:
+            self.send_due()
             time.sleep(0.2)
-        return [f"run {one.number} {one.run_id}: its cancel was not answered" for _, one in self._due]
+        return [f"run {request.number} {request.run_id}: the cancel got no response" for _, request in self._due]
 
-    def _is_answered(self, one: Asked) -> bool:
-        kept = self.answers[one.number]
-        kept.asked = True
+    def _has_response(self, request: Request) -> bool:
+        cancel = self.results[request.number]
+        cancel.is_requested = True
         with suppress(httpx.TransportError):
-            answer = self._server.client.post(f"/runs/{one.run_id}/cancel")
-            if answer.status_code == 409:  # it has ended
+            response = self._server.client.post(f"/runs/{request.run_id}/cancel")
+            if response.status_code == 409:  # the run has ended
                 return True
-            if answer.status_code == 202:
-                told = answer.json()["status"]
-                if told not in TERMINAL or told == "cancelled":
-                    kept.accepted_at = time.time()
+            if response.status_code == 202:
+                status = response.json()["status"]
+                if status not in TERMINAL or status == "cancelled":
+                    cancel.accepted_at = time.time()
                 return True
-            if answer.status_code < 500:
-                raise AssertionError(f"a cancel was answered {answer.status_code} {answer.text}")
+            if response.status_code < 500:
+                raise AssertionError(f"a cancel got the response {response.status_code} {response.text}")
         return False

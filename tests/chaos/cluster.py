@@ -1,4 +1,4 @@
-"""What the nemesis plays with: web and two workers, each with an engine of its own, a database and Redis."""
+"""The system under test: web, two workers with an engine each, a database and Redis."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ import docker
 import psycopg
 
 from tests.chaos.broker import Broker
-from tests.chaos.check import script
-from tests.chaos.evidence import variable
+from tests.chaos.check import create_script
+from tests.chaos.evidence import read_variable
 from tests.chaos.witness import Witness
 from tests.engine.second import load_images
 from tests.engine.server import ROOT, Server, manage
@@ -23,9 +23,9 @@ POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
 
 
 class Cluster(Server):
-    """`parts` are its processes by name: web, a and b. Only the engine of b is its own to kill.
+    """`processes` has the keys web, a and b. Faults go only to the engine of b.
 
-    `proof` is the run that was started before the trial.
+    `setup_run_id` is the run that `check_setup` started before the trial.
     """
 
     def __init__(self, folder: Path, database: str) -> None:
@@ -33,9 +33,9 @@ class Cluster(Server):
         self.name = f"cronium_chaos_{uuid.uuid4().hex[:8]}"
         self.broker = Broker(folder)
         self.engine_folder = folder / "engine"
-        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.witness = Witness(self.name)
-        self.proof = ""
+        self.setup_run_id = ""
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self.name}"')  # type: ignore[arg-type]
         super().__init__(
@@ -52,10 +52,10 @@ class Cluster(Server):
         return f"unix://{self.engine_folder}/docker.sock"
 
     def prepare(self) -> None:
-        """Engine, images, database and token; then all processes."""
+        """Starts the engine, loads the images, creates the database and the token, then starts all processes."""
         self.witness.start()
         self.broker.start()
-        self.engine("start")
+        self.control_engine("start")
         manage(self.env, "migrate", "-v", "0")
         manage(self.env, "images", "build")
         images = [tag for row in self.docker.images() for tag in row["RepoTags"] or [] if tag.startswith("cronium/r")]
@@ -65,43 +65,42 @@ class Cluster(Server):
         self.client.headers["Authorization"] = f"Bearer {self.token}"
         self.start("web")
         assert self.process is not None
-        self.parts["web"] = self.process
-        self.start_part("b")
-        self.prove()
-        self.start_part("a")
+        self.processes["web"] = self.process
+        self.start_process("b")
+        self.check_setup()
+        self.start_process("a")
 
-    def prove(self) -> None:
-        """A script on the second engine reaches its sidecar, and both counters count it; if not, every trial would
-        blame Cronium for it."""
-        self.proof = self.run(script(self.name, 0, 1, 0, 0), timeout_seconds=90)
-        ended = self.ended(self.proof, 120)
-        counted = len(self.witness.starts(0)), variable(self, 0)
-        if (ended["status"], counted) != ("succeeded", (1, 1)):
-            words = f"{ended['status']}, {ended['message']}; counted {counted}; {self.witness.failed}"
-            raise RuntimeError(f"a script on the second engine does not run as it must: {words}")
+    def check_setup(self) -> None:
+        """Raises RuntimeError unless a script on the second engine reaches its sidecar and both counters count it."""
+        self.setup_run_id = self.run(create_script(self.name, 0, 1, 0, 0), timeout_seconds=90)
+        run = self.ended(self.setup_run_id, 120)
+        counts = len(self.witness.get_starts(0)), read_variable(self, 0)
+        if (run["status"], counts) != ("succeeded", (1, 1)):
+            details = f"{run['status']}, {run['message']}; counts {counts}; {self.witness.failure}"
+            raise RuntimeError(f"a script on the second engine failed before the trial: {details}")
 
-    def start_part(self, part: str, crash_at: str = "") -> None:
+    def start_process(self, name: str, crash_at: str = "") -> None:
         env = dict(self.env)
         if crash_at:
             env["CRONIUM_CRASH_AT"] = crash_at
-        if part == "b":
+        if name == "b":
             env["CRONIUM_DOCKER_HOST"] = self.address_b
-        if part in POOLS:
-            env["CRONIUM_SUBNET_POOL"] = POOLS[part]
-        arguments = ["web"] if part == "web" else ["worker", "--host", part]
-        with (self.folder / f"{part}.log").open("ab") as log:
-            self.parts[part] = subprocess.Popen(
+        if name in POOLS:
+            env["CRONIUM_SUBNET_POOL"] = POOLS[name]
+        arguments = ["web"] if name == "web" else ["worker", "--host", name]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, stdout=log, stderr=log
             )
 
-    def signal_part(self, part: str, number: signal.Signals) -> None:
+    def signal_process(self, name: str, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            self.parts[part].send_signal(number)
+            self.processes[name].send_signal(number)
 
-    def engine(self, what: str) -> None:
-        """Start or stop the second engine."""
-        script = [str(ROOT / "scripts" / "second_engine.sh"), what, str(self.engine_folder)]
-        subprocess.run(script, check=True, timeout=120)
+    def control_engine(self, action: str) -> None:
+        """`start` or `stop` of the second engine."""
+        command = [str(ROOT / "scripts" / "second_engine.sh"), action, str(self.engine_folder)]
+        subprocess.run(command, check=True, timeout=120)
 
     def signal_engine(self, number: signal.Signals) -> None:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -112,26 +111,26 @@ class Cluster(Server):
             query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
             connection.execute(query, (self.name,))
 
-    def engines(self) -> list[docker.APIClient]:
+    def connect_engines(self) -> list[docker.APIClient]:
         return [self.docker, docker.APIClient(base_url=self.address_b, version="auto")]
 
-    def runs_on_b(self) -> bool:
-        """Whether a script's container runs on the second engine, which must answer."""
-        wanted = {"label": [f"cronium.instance={self.instance}", "cronium.role=main"], "status": ["running"]}
-        return bool(self.engines()[1].containers(filters=wanted))
+    def has_run_on_b(self) -> bool:
+        """True if a main container is running on the second engine. Raises if the engine does not answer."""
+        filters = {"label": [f"cronium.instance={self.instance}", "cronium.role=main"], "status": ["running"]}
+        return bool(self.connect_engines()[1].containers(filters=filters))
 
-    def left_on_engines(self) -> list[str]:
-        wanted = {"label": [f"cronium.instance={self.instance}"]}
+    def list_leftovers(self) -> list[str]:
+        filters = {"label": [f"cronium.instance={self.instance}"]}
         names: list[str] = []
-        for engine in self.engines():
-            names += [row["Names"][0] for row in engine.containers(all=True, filters=wanted)]
-            names += [row["Name"] for row in engine.networks(filters=wanted)]
+        for engine in self.connect_engines():
+            names += [row["Names"][0] for row in engine.containers(all=True, filters=filters)]
+            names += [row["Name"] for row in engine.networks(filters=filters)]
         return names
 
-    def end(self) -> None:
-        """Nothing of it stays: processes, second engine, containers, database."""
-        self.witness.close()
-        for process in self.parts.values():
+    def remove(self) -> None:
+        """Removes processes, second engine, containers and database."""
+        self.witness.stop()
+        for process in self.processes.values():
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
                 process.kill()
@@ -139,7 +138,7 @@ class Cluster(Server):
         with suppress(Exception):
             self.sweep()
         self.signal_engine(signal.SIGCONT)
-        self.engine("stop")
+        self.control_engine("stop")
         with psycopg.connect(self.server_database, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')  # type: ignore[arg-type]
         self.broker.kill()

@@ -1,6 +1,6 @@
-"""Reads what the checker judges: rows, logs and variables through the API, starts from the witness. Changes nothing.
+"""Collects the evidence for the checker: rows, logs and variables from the API, starts from the witness. Read-only.
 
-What can't be read is a violation of its own: an answer that was not understood must not pass for a good one.
+An unexpected response is a violation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,69 +8,70 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.check import Asked, Cancel, Evidence, Harm, of_all, of_run
+from tests.chaos.check import Cancel, Evidence, Fault, Request, check_run, check_runs
 from tests.chaos.witness import Witness
 from tests.engine.server import Server
 
 
-class Unreadable(Exception):
-    """The API gave another answer than it must."""
+class UnexpectedResponse(Exception):
+    pass
 
 
-def _read(server: Server, path: str, missing: Any = None, **query: Any) -> Any:
-    """The JSON of a 200; `missing` for a 404 where one is expected."""
+def _get_json(server: Server, path: str, default: Any = None, **query: Any) -> Any:
+    """Returns the JSON of a 200, or `default`, if given, on a 404."""
     try:
-        answer = server.client.get(path, params=query)
-        if answer.status_code == 404 and missing is not None and answer.json()["code"] == "not_found":
-            return missing
-        if answer.status_code != 200:
-            raise Unreadable(f"GET {path}: {answer.status_code} {answer.text[:200]}")
-        return answer.json()
+        response = server.client.get(path, params=query)
+        if response.status_code == 404 and default is not None and response.json()["code"] == "not_found":
+            return default
+        if response.status_code != 200:
+            raise UnexpectedResponse(f"GET {path}: {response.status_code} {response.text[:200]}")
+        return response.json()
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise Unreadable(f"GET {path}: {error!r}") from error
+        raise UnexpectedResponse(f"GET {path}: {error!r}") from error
 
 
-def variable(server: Server, number: int) -> int:
-    """How often the script of this number was counted by Cronium itself."""
-    return int(_read(server, f"/variables/shared/starts-{number}", {"value": 0})["value"])
+def read_variable(server: Server, number: int) -> int:
+    """The start counter of this script in Cronium."""
+    return int(_get_json(server, f"/variables/shared/starts-{number}", {"value": 0})["value"])
 
 
-def every_run(server: Server) -> list[dict[str, Any]]:
-    """All that there are."""
+def list_runs(server: Server) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     after = ""
     while True:
-        page = _read(server, "/runs", limit=200, after=after)
+        page = _get_json(server, "/runs", limit=200, after=after)
         rows += page["items"]
         if not (after := page["next"] or ""):
             return rows
 
 
-def violations(
+def find_violations(
     server: Server,
     witness: Witness,
-    asked: Sequence[Asked],
+    requests: Sequence[Request],
     cancels: Mapping[int, Cancel],
-    harm: Sequence[Harm],
-    others: Sequence[str],
+    faults: Sequence[Fault],
+    other_ids: Sequence[str],
 ) -> list[str]:
-    """One sentence for each promise that was broken; `others` are the ids of runs that were started besides."""
-    found: list[str] = []
+    """Returns a message for each violation. `other_ids` are runs that exist beside the requested runs."""
+    violations: list[str] = []
     try:
-        found += of_all(asked, every_run(server), others)
-    except Unreadable as error:
-        found.append(f"could not be read: {error}")
-    for one in asked:
-        name = f"run {one.number} {one.run_id}"
+        violations += check_runs(requests, list_runs(server), other_ids)
+    except UnexpectedResponse as error:
+        violations.append(f"unexpected response: {error}")
+    for request in requests:
+        name = f"run {request.number} {request.run_id}"
         try:
-            run = _read(server, f"/runs/{one.run_id}")
-            log = server.client.get(f"/runs/{one.run_id}/logs.txt")
+            run = _get_json(server, f"/runs/{request.run_id}")
+            log = server.client.get(f"/runs/{request.run_id}/logs.txt")
             if log.status_code != 200:
-                raise Unreadable(f"its log: {log.status_code} {log.text[:200]}")
-            counted, starts = variable(server, one.number), witness.starts(one.number)
-        except (Unreadable, httpx.HTTPError) as error:
-            found.append(f"{name}: could not be read: {error!r}")
+                raise UnexpectedResponse(f"its log: {log.status_code} {log.text[:200]}")
+            variable, starts = read_variable(server, request.number), witness.get_starts(request.number)
+        except (UnexpectedResponse, httpx.HTTPError) as error:
+            violations.append(f"{name}: unexpected response: {error!r}")
             continue
-        evidence = Evidence(run, log.content, counted, starts, cancels.get(one.number, Cancel()), harm)
-        found += [f"{name} ({run['status']}/{run['reason']}): {words}" for words in of_run(one, evidence)]
-    return found
+        evidence = Evidence(run, log.content, variable, starts, cancels.get(request.number, Cancel()), faults)
+        violations += [
+            f"{name} ({run['status']}/{run['reason']}): {message}" for message in check_run(request, evidence)
+        ]
+    return violations

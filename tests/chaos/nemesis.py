@@ -1,4 +1,4 @@
-"""Does harm at random moments, and notes what it did. The same seed does the same in the same order."""
+"""Injects faults at random times and records them. A seed determines the faults and their order."""
 
 import random
 import signal
@@ -12,21 +12,22 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from executor.failpoints import POINTS
-from tests.chaos.check import ENGINE, Harm
+from tests.chaos.check import ENGINE, Fault
 from tests.chaos.cluster import Cluster
 
-PAUSES = 1.0, 4.0  # seconds between two acts
-FREEZE = 5.0, 40.0  # of a worker; beyond its lease another takes its place
-AWAY = 1.0, 8.0  # of Redis and of an engine
-LATER = 0.0, 2.0  # than a script's start on the engine that is hurt
-REACHED_SECONDS = 20.0  # within which a point is reached, and an engine has work
+# Ranges in seconds.
+PAUSES = 1.0, 4.0  # between two faults
+FREEZE = 5.0, 40.0  # of a worker; when the lease expires, another worker takes over
+OUTAGE = 1.0, 8.0  # of Redis and of an engine
+ENGINE_DELAY = 0.0, 2.0  # from the start of a script to the fault of its engine
+MAX_WAIT_SECONDS = 20.0  # for a crash point to be reached, and for an engine to get a run
 
 
 T = TypeVar("T")
 
 
 class Deck(Generic[T]):
-    """Drawn at random, each card once before any comes again: a short trial does something of everything."""
+    """Draws cards at random; each card once before any card repeats. A short trial thus draws every kind of fault."""
 
     def __init__(self, rng: random.Random, *cards: T) -> None:
         self._rng, self._cards = rng, cards
@@ -39,152 +40,153 @@ class Deck(Generic[T]):
 
 
 class Nemesis:
-    """`run` until `over`; then everything is up again. `points` are the crash points not reached so far.
+    """Injects faults until `stopped` is set, then restores everything. `points` are the crash points not reached yet.
 
-    `harm` is what was hurt and when; `unasked` tells of processes that ended though nothing was done to them.
+    `unexpected_exits` lists processes that ended without a fault.
     """
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self.cluster, self.rng = cluster, random.Random(seed)
-        self.did: Counter[str] = Counter()
-        self.harm: list[Harm] = []
-        self.unasked: list[str] = []
-        self.slowest_end = 0.0  # of what was sent SIGTERM, in seconds
-        self.over = threading.Event()
-        self.ended_well = False
+        self.counts: Counter[str] = Counter()
+        self.faults: list[Fault] = []
+        self.unexpected_exits: list[str] = []
+        self.slowest_exit = 0.0  # after SIGTERM, in seconds
+        self.stopped = threading.Event()
+        self.is_finished = False
         self.points = list(POINTS)
         self.rng.shuffle(self.points)
-        self._ended: set[subprocess.Popen[bytes]] = set()  # by us
-        self._acts = Deck[Callable[[], None]](
+        self._ended: set[subprocess.Popen[bytes]] = set()  # ended by a fault, or reported
+        self._faults = Deck[Callable[[], None]](
             self.rng,
-            *(self._kill, self._freeze, self._restart, self._crash_point, self._crash_point, self._crash_point),
-            *(self._database, self._redis, self._engine),
+            *(self._kill_process, self._freeze_process, self._restart_process),
+            *(self._crash_at_point, self._crash_at_point, self._crash_at_point),
+            *(self._break_database, self._break_redis, self._break_engine),
         )
-        self._to_engine = Deck(self.rng, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
-        self._to_redis = Deck(self.rng, "cut", "frozen", "killed")
+        self._engine_signals = Deck(self.rng, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
+        self._redis_faults = Deck(self.rng, "cut", "frozen", "killed")
 
     def run(self) -> None:
         try:
-            while not self.over.wait(self.rng.uniform(*PAUSES)):
-                self._revive()
-                self._acts.draw()()
-            self._heal()
-            self.ended_well = True
-        except Exception:  # noqa: BLE001 - a nemesis that stumbled is a failed trial, said by ended_well
+            while not self.stopped.wait(self.rng.uniform(*PAUSES)):
+                self._restart_ended()
+                self._faults.draw()()
+            self._restore_all()
+            self.is_finished = True
+        except Exception:  # noqa: BLE001 - is_finished stays False, which fails the trial
             traceback.print_exc()
 
-    def look(self) -> None:
-        """Note which processes have ended by themselves."""
-        for part, process in self.cluster.parts.items():
+    def record_exits(self) -> None:
+        """Records the processes that ended without a fault."""
+        for name, process in self.cluster.processes.items():
             if process.poll() is not None and process not in self._ended:
                 self._ended.add(process)
-                self.unasked.append(f"{part} ended by itself with {process.returncode}")
+                self.unexpected_exits.append(f"{name} ended without a fault, with exit code {process.returncode}")
 
-    def _note(self, what: str) -> None:
-        self.did[what] += 1
-        print(f"{time.strftime('%H:%M:%S')} nemesis: {what}", flush=True)
+    def _log_fault(self, fault: str) -> None:
+        self.counts[fault] += 1
+        print(f"{time.strftime('%H:%M:%S')} nemesis: {fault}", flush=True)
 
     @contextmanager
-    def _hurts(self, what: str) -> Iterator[None]:
+    def _record_fault(self, target: str) -> Iterator[None]:
         begin = time.time()
         try:
             yield
         finally:
-            self.harm.append(Harm(what, begin, time.time()))
+            self.faults.append(Fault(target, begin, time.time()))
 
-    def _part(self, *parts: str) -> str:
-        return self.rng.choice(parts or ("web", "a", "b"))
+    def _choose_process(self, *names: str) -> str:
+        return self.rng.choice(names or ("web", "a", "b"))
 
-    def _revive(self) -> None:
-        self.look()
-        for part, process in self.cluster.parts.items():
+    def _restart_ended(self) -> None:
+        self.record_exits()
+        for name, process in self.cluster.processes.items():
             if process.poll() is not None:
-                self.cluster.start_part(part)
+                self.cluster.start_process(name)
 
-    def _end(self, part: str, number: signal.Signals) -> None:
-        process = self.cluster.parts[part]
+    def _end_process(self, name: str, number: signal.Signals) -> None:
+        process = self.cluster.processes[name]
         self._ended.add(process)
-        self.cluster.signal_part(part, number)
+        self.cluster.signal_process(name, number)
         process.wait(60)
 
-    def _kill(self) -> None:
-        part = self._part("web", "a", "b", "a", "b")
-        self._note(f"SIGKILL {part}")
-        with self._hurts(part):
-            self._end(part, signal.SIGKILL)
+    def _kill_process(self) -> None:
+        name = self._choose_process("web", "a", "b", "a", "b")
+        self._log_fault(f"SIGKILL {name}")
+        with self._record_fault(name):
+            self._end_process(name, signal.SIGKILL)
 
-    def _restart(self) -> None:
-        part = self._part()
-        self._note(f"SIGTERM {part}")
-        began = time.monotonic()
-        with self._hurts(part):
-            self._end(part, signal.SIGTERM)
-        self.slowest_end = max(self.slowest_end, time.monotonic() - began)
+    def _restart_process(self) -> None:
+        name = self._choose_process()
+        self._log_fault(f"SIGTERM {name}")
+        started_at = time.monotonic()
+        with self._record_fault(name):
+            self._end_process(name, signal.SIGTERM)
+        self.slowest_exit = max(self.slowest_exit, time.monotonic() - started_at)
 
-    def _freeze(self) -> None:
-        part, seconds = self._part(), self.rng.uniform(*FREEZE)
-        self._note(f"SIGSTOP {part}")
-        with self._hurts(part):
-            self.cluster.signal_part(part, signal.SIGSTOP)
-            frozen = self.cluster.parts[part]
-            if part != "web" and seconds > 15:
-                self.cluster.start_part(part)  # a second one of the same name, which takes over
-            self.over.wait(seconds)
+    def _freeze_process(self) -> None:
+        name, seconds = self._choose_process(), self.rng.uniform(*FREEZE)
+        self._log_fault(f"SIGSTOP {name}")
+        with self._record_fault(name):
+            self.cluster.signal_process(name, signal.SIGSTOP)
+            frozen = self.cluster.processes[name]
+            if name != "web" and seconds > 15:
+                self.cluster.start_process(name)  # a second worker of the same name takes over
+            self.stopped.wait(seconds)
             frozen.send_signal(signal.SIGCONT)
-            if frozen is not self.cluster.parts[part]:
-                self.over.wait(2)  # time for it to do its worst
+            if frozen is not self.cluster.processes[name]:
+                self.stopped.wait(2)  # gives the fenced worker time to act
                 frozen.kill()
                 frozen.wait()
 
-    def _crash_point(self) -> None:
-        """A worker that dies where it is told to; a point that its runs did not come to is tried again later."""
+    def _crash_at_point(self) -> None:
+        """Starts a worker that crashes at a point. A point that was not reached is tried again later."""
         if not self.points:
-            return self._kill()
-        point, part = self.points.pop(0), self._part("a", "b")
-        with self._hurts(part):
-            self._end(part, signal.SIGKILL)
-            self.cluster.start_part(part, point)
-            dies = self.cluster.parts[part]
-            end = time.monotonic() + REACHED_SECONDS
-            while dies.poll() is None and time.monotonic() < end and not self.over.wait(0.1):
+            return self._kill_process()
+        point, name = self.points.pop(0), self._choose_process("a", "b")
+        with self._record_fault(name):
+            self._end_process(name, signal.SIGKILL)
+            self.cluster.start_process(name, point)
+            worker = self.cluster.processes[name]
+            deadline = time.monotonic() + MAX_WAIT_SECONDS
+            while worker.poll() is None and time.monotonic() < deadline and not self.stopped.wait(0.1):
                 pass
-            reached = dies.poll() is not None
-            self._note(f"crash at {point}" if reached else "crash point not reached")
-            if reached and dies.returncode == -signal.SIGKILL:
-                self._ended.add(dies)
-            if not reached:
+            is_reached = worker.poll() is not None
+            self._log_fault(f"crash at {point}" if is_reached else "crash point not reached")
+            if is_reached and worker.returncode == -signal.SIGKILL:
+                self._ended.add(worker)
+            if not is_reached:
                 self.points.append(point)
-                self._end(part, signal.SIGKILL)
+                self._end_process(name, signal.SIGKILL)
 
-    def _database(self) -> None:
-        self._note("PostgreSQL connections")
+    def _break_database(self) -> None:
+        self._log_fault("PostgreSQL connections")
         self.cluster.break_connections()
 
-    def _redis(self) -> None:
-        broker, how = self.cluster.broker, self._to_redis.draw()
-        self._note(f"Redis {how}")
-        if how == "cut":
-            return broker.cut()
-        broker.signal(signal.SIGSTOP) if how == "frozen" else broker.kill()
-        self.over.wait(self.rng.uniform(*AWAY))
-        broker.signal(signal.SIGCONT) if how == "frozen" else broker.start()
+    def _break_redis(self) -> None:
+        broker, fault = self.cluster.broker, self._redis_faults.draw()
+        self._log_fault(f"Redis {fault}")
+        if fault == "cut":
+            return broker.drop_connections()
+        broker.send_signal(signal.SIGSTOP) if fault == "frozen" else broker.kill()
+        self.stopped.wait(self.rng.uniform(*OUTAGE))
+        broker.send_signal(signal.SIGCONT) if fault == "frozen" else broker.start()
         return None
 
-    def _engine(self) -> None:
-        """While it has work, if it gets some in time."""
-        number = self._to_engine.draw()
-        end = time.monotonic() + REACHED_SECONDS
-        while not self.cluster.runs_on_b() and time.monotonic() < end and not self.over.wait(0.2):
+    def _break_engine(self) -> None:
+        """Waits until the engine has a run, at most MAX_WAIT_SECONDS."""
+        number = self._engine_signals.draw()
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        while not self.cluster.has_run_on_b() and time.monotonic() < deadline and not self.stopped.wait(0.2):
             pass
-        self.over.wait(self.rng.uniform(*LATER))
-        self._note(f"dockerd b {number.name}")
-        with self._hurts(ENGINE):
+        self.stopped.wait(self.rng.uniform(*ENGINE_DELAY))
+        self._log_fault(f"dockerd b {number.name}")
+        with self._record_fault(ENGINE):
             self.cluster.signal_engine(number)
-            self.over.wait(self.rng.uniform(*AWAY))
+            self.stopped.wait(self.rng.uniform(*OUTAGE))
             self.cluster.signal_engine(signal.SIGCONT)
-            self.cluster.engine("start")
+            self.cluster.control_engine("start")
 
-    def _heal(self) -> None:
+    def _restore_all(self) -> None:
         self.cluster.broker.start()
-        self.cluster.engine("start")
-        self._revive()
+        self.cluster.control_engine("start")
+        self._restart_ended()

@@ -1,4 +1,4 @@
-"""Chaos in two or three minutes: needs root for the engine of its own."""
+"""A chaos trial of two or three minutes. Needs root to start the second engine."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.__main__ import trial
+from tests.chaos.__main__ import run_trial
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not os.environ.get("CRONIUM_TEST_DATABASE_URL"),
@@ -16,6 +16,6 @@ pytestmark = pytest.mark.skipif(
 
 def test_nothing_is_lost_stuck_or_started_twice() -> None:
     seed = int(os.environ.get("CHAOS_SEED") or int.from_bytes(os.urandom(2), "big"))
-    # A short path: an engine's sockets lie in it, and the kernel takes no more than 107 characters.
+    # A short path: it holds the engine's sockets, and a socket path is limited to 107 bytes.
     with tempfile.TemporaryDirectory(prefix="cronium-chaos-", ignore_cleanup_errors=True) as folder:
-        assert trial(40, seed, 75, Path(folder)) == 0
+        assert run_trial(40, seed, 75, Path(folder)) == 0

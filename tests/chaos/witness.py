@@ -1,9 +1,9 @@
-"""Counts how often each script starts, by the kernel alone: no part of Cronium, no engine and no network is asked.
+"""Counts the starts of each script in /proc, independently of Cronium, the engines and the network.
 
-A script begins with a process that carries its mark as its name and waits. Containers' processes are seen from the
-machine that they run on, so whoever looks through /proc finds it, counts it, and lets it go on with a signal. A script
-that nobody has counted does not go on, so none is missed. Costs it up to 0.1 s at its start, and the machine about a
-hundredth of one core. Needs root, and engines on this machine.
+A script starts a process that has the mark in its name and waits. The processes of containers are visible in the
+machine's /proc: the witness finds the process, counts it, and sends it a signal to continue. A script that is not
+counted does not continue, so every start is counted. This delays a script by up to 0.1 s and uses about 1 % of a core.
+Needs root and engines on this machine.
 """
 
 import os
@@ -14,92 +14,91 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 
-LOOK_SECONDS = 0.1
-PATIENCE_SECONDS = 60  # of a script that is not counted
-NOT_COUNTED = 91  # its exit code then
+SCAN_SECONDS = 0.1
+WAIT_SECONDS = 60  # a script waits that long to be counted
+NOT_COUNTED = 91  # exit code of a script that was not counted
 _COUNTED = 128 + signal.SIGUSR1
 
 
-def first_words(mark: str, number: int) -> str:
-    """What a bash script of this number must begin with."""
+def create_preamble(mark: str, number: int) -> str:
+    """The first lines of the bash script with this number."""
     return (
-        f"{{ ( exec -a {mark}/{number} sleep {PATIENCE_SECONDS} ); }} 2>/dev/null\n"
+        f"{{ ( exec -a {mark}/{number} sleep {WAIT_SECONDS} ); }} 2>/dev/null\n"
         f"[ $? = {_COUNTED} ] || exit {NOT_COUNTED}\n"
     )
 
 
 @dataclass(frozen=True)
 class Start:
-    """One process that showed itself: `at` unix seconds; `container` as the kernel has it, empty where it died."""
+    """A counted start: `at` in unix seconds; `container` from the process's cgroup, empty if the process had ended."""
 
     at: float
     container: str
 
 
 class Witness:
-    """Looks from `start` until `close`. `failed` says why it stopped before; `longest_pause` how long it once did not
-    look, in seconds."""
+    """Scans /proc in a thread. `failure` is the traceback of a failed scan; `longest_pause` is in seconds."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark
-        self.failed = ""
+        self.failure = ""
         self.longest_pause = 0.0
         self._starts: dict[int, list[Start]] = {}
-        self._known: set[tuple[int, bytes]] = set()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
+        self._counted: set[tuple[int, bytes]] = set()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._scan_repeatedly, name="witness", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
-        self._over.set()
+    def stop(self) -> None:
+        self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(10)
 
-    def starts(self, number: int) -> tuple[Start, ...]:
-        """All that were seen of the script of this number."""
+    def get_starts(self, number: int) -> tuple[Start, ...]:
         return tuple(self._starts.get(number, ()))
 
-    def total(self) -> int:
+    def count_starts(self) -> int:
         return sum(len(starts) for starts in self._starts.values())
 
-    def _watch(self) -> None:
-        looked = time.monotonic()
+    def _scan_repeatedly(self) -> None:
+        scanned_at = time.monotonic()
         try:
-            while not self._over.wait(LOOK_SECONDS):
-                self._look()
-                self.longest_pause, looked = max(self.longest_pause, time.monotonic() - looked), time.monotonic()
-        except Exception:  # noqa: BLE001 - without its witness the trial proves nothing, which `failed` says
-            self.failed = traceback.format_exc()
+            while not self._stopped.wait(SCAN_SECONDS):
+                self._scan()
+                now = time.monotonic()
+                self.longest_pause, scanned_at = max(self.longest_pause, now - scanned_at), now
+        except Exception:  # noqa: BLE001 - reported through `failure`: the trial is invalid
+            self.failure = traceback.format_exc()
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
                 with suppress(FileNotFoundError, ProcessLookupError):
-                    if name := self._name(int(entry.name)):
+                    if name := self._read_name(int(entry.name)):
                         self._count(int(entry.name), name)
 
-    def _name(self, pid: int) -> str:
-        """The process's name, if it is one that waits to be counted."""
-        name = _read(pid, "cmdline").partition(b"\0")[0].decode(errors="replace")
+    def _read_name(self, pid: int) -> str:
+        """The process's name if it has the mark, else an empty string."""
+        name = _read_file(pid, "cmdline").partition(b"\0")[0].decode(errors="replace")
         return name if name.startswith(self.mark + "/") else ""
 
     def _count(self, pid: int, name: str) -> None:
-        handle = os.pidfd_open(pid)  # from here on the number can't become another process's
+        handle = os.pidfd_open(pid)  # keeps the pid from being reused
         try:
-            if self._name(pid) != name:
+            if self._read_name(pid) != name:
                 return
-            began = _read(pid, "stat").rpartition(b")")[2].split()[19]
-            if (pid, began) not in self._known:
-                self._known.add((pid, began))
-                container = _read(pid, "cgroup").decode().strip().rpartition("/")[2]
+            started_at = _read_file(pid, "stat").rpartition(b")")[2].split()[19]
+            if (pid, started_at) not in self._counted:
+                self._counted.add((pid, started_at))
+                container = _read_file(pid, "cgroup").decode().strip().rpartition("/")[2]
                 self._starts.setdefault(int(name.rpartition("/")[2]), []).append(Start(time.time(), container))
             signal.pidfd_send_signal(handle, signal.SIGUSR1)
         finally:
             os.close(handle)
 
 
-def _read(pid: int, file: str) -> bytes:
+def _read_file(pid: int, file: str) -> bytes:
     with open(f"/proc/{pid}/{file}", "rb") as opened:
         return opened.read()

@@ -43,7 +43,7 @@ def test_runs_go_on_while_redis_does_not_answer(broker: Broker, prepared: Prepar
         made.until_hosts("one")
         slug = made.job("echo done")
         assert made.ended(made.launch(slug))["status"] == "succeeded"  # all connections are there
-        broker.signal(signal.SIGSTOP)
+        broker.send_signal(signal.SIGSTOP)
         try:
             launched = [_launch_timed(made, slug) for _ in range(4)]
             print("POST /runs answered after", *(f"{seconds:.2f} s" for _, seconds in launched))
@@ -53,5 +53,5 @@ def test_runs_go_on_while_redis_does_not_answer(broker: Broker, prepared: Prepar
             dropped = [line for line in made.client.get("/metrics").text.splitlines() if "wakeups_dropped" in line]
             print(*dropped, sep="\n")
         finally:
-            broker.signal(signal.SIGCONT)
+            broker.send_signal(signal.SIGCONT)
         assert made.ended(made.launch(slug))["status"] == "succeeded"

@@ -1,4 +1,4 @@
-"""`python -m bench`: what it refuses before it measures anything."""
+"""`python -m bench` checks its arguments and the docker program before it measures."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def refuse(tmp_path: Path, *names: str) -> str:
-    """What it says on a machine that has none of the programs on PATH."""
+def run_bench(tmp_path: Path, *names: str) -> str:
+    """The error message with no programs on PATH."""
     result = subprocess.run(
         [sys.executable, "-m", "bench", *names],
         cwd=ROOT,
@@ -26,12 +26,12 @@ def refuse(tmp_path: Path, *names: str) -> str:
 
 @pytest.mark.parametrize("names", [(), ("first_line",), ("growth", "log_flow")])
 def test_a_missing_docker_program_is_named_with_its_package(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """Debian 13 has it in a package of its own."""
-    message = refuse(tmp_path, *names)
+    # Debian 13 has the program in a separate package.
+    message = run_bench(tmp_path, *names)
     assert "`docker`" in message
     assert "docker-cli" in message
     assert len(message.splitlines()) == 1
 
 
-def test_an_unknown_measurement_is_named(tmp_path: Path) -> None:
-    assert refuse(tmp_path, "growth", "nothing").startswith("bench: there is no measurement 'nothing'")
+def test_an_unknown_benchmark_is_named(tmp_path: Path) -> None:
+    assert run_bench(tmp_path, "growth", "nothing").startswith("bench: unknown benchmark 'nothing'")
