@@ -197,20 +197,20 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever, at most 30 s apart; aft
 
 # Loggers of requests that Django refuses; each is named, as a logger's filter is not asked about its children.
 CLIENT_ERRORS = ("DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent", "SuspiciousSession")
-LOGGING_CONFIG = "cronium_admin.ops.log.configure"
+LOGGING_CONFIG = "cronium_admin.ops.log_format.configure"
 # Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
         "rarely": {"()": "cronium_admin.edge.server_log.Rarely"},
-        "unplanned": {"()": "cronium_admin.ops.log.Unplanned"},
-        "about": {"()": "cronium_admin.ops.log.About"},
+        "unplanned": {"()": "cronium_admin.ops.log_format.Unplanned"},
+        "about": {"()": "cronium_admin.ops.log_format.About"},
         "client_errors": {"()": "cronium_admin.edge.server_log.ClientErrors"},
     },
     "formatters": {
-        "text": {"()": "cronium_admin.ops.log.Text"},
-        "json": {"()": "cronium_admin.ops.log.Json"},
+        "text": {"()": "cronium_admin.ops.log_format.Text"},
+        "json": {"()": "cronium_admin.ops.log_format.Json"},
     },
     "handlers": {
         "console": {

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.errors import ERRORS, ErrorBody
-from cronium_admin.ops import metrics
-from cronium_admin.ops.ready import readiness
+from cronium_admin.ops import metrics_endpoint
+from cronium_admin.ops.readiness import readiness
 
 router = Router(tags=["operations"])
 AT_THE_ROOT = frozenset({"metrics", "health", "ready"})  # names of the routes that are there too
@@ -46,7 +46,7 @@ class ReadyOut(BaseModel):
 )
 def read_metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format. Takes an API token, a session, or CRONIUM_METRICS_TOKEN as bearer."""
-    return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return HttpResponse(metrics_endpoint.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.get("/health", auth=None, response=HealthOut, url_name="health", summary="Is it up?")

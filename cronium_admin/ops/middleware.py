@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
 from cronium_admin import counters
-from cronium_admin.ops.log import request_id
+from cronium_admin.ops.log_format import request_id
 
 log = logging.getLogger("cronium.access")
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")

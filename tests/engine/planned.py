@@ -25,7 +25,7 @@ from cronium_admin.jobs.recent import recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
 from cronium_admin.logs import archive, due, late  # noqa: E402
 from cronium_admin.logs.pace import Pace  # noqa: E402
-from cronium_admin.ops.metrics import Known  # noqa: E402
+from cronium_admin.ops.metrics_endpoint import Known  # noqa: E402
 from cronium_admin.paging import cursor, newest_first  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
 from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402

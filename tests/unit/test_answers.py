@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from cronium_admin.access.models import User
-from cronium_admin.ops import ready
+from cronium_admin.ops import readiness
 from cronium_admin.ops.headers import EveryAnswer
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -15,7 +15,7 @@ from tests.conftest import Api
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("host", ["10.42.0.7:8000", "[fd00::7]:8000", "anything.test"])
 def test_probes_answer(db: None, path: str, method: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready, "PARTS", {"database": lambda: True})
+    monkeypatch.setattr(readiness, "PARTS", {"database": lambda: True})
     assert Client().generic(method, path, HTTP_HOST=host).status_code == 200
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cronium_admin import counters
 from cronium_admin.hosts.models import Host
-from cronium_admin.ops import metrics
+from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run, Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,9 +52,9 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     for name, metric in counters.METRICS.items():
         labels = dict.fromkeys(metric.labels, "x")
         counters.observe(name, 0.1, **labels) if metric.buckets else counters.count(name, **labels)
-    monkeypatch.setattr(metrics, "known", metrics.Known())
-    monkeypatch.setattr(metrics.worker, "current", lambda: None)
-    families = text_string_to_metric_families(metrics.text().decode())
+    monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
+    monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
+    families = text_string_to_metric_families(metrics_endpoint.text().decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, set()).update(sample.labels)

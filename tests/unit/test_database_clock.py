@@ -30,7 +30,7 @@ from cronium_admin.images.inventory import Reported
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import due
 from cronium_admin.logs.pace import Pace
-from cronium_admin.ops import metrics, ready
+from cronium_admin.ops import metrics_endpoint, readiness
 from cronium_admin.retention import rows
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, Status
@@ -194,17 +194,17 @@ def test_a_host_is_alive_and_its_images_are_fresh(wrong: Wrong, hours: int, monk
         assert all_hosts()[0].alive
         assert inventory.find_presence(["some:1"])["some:1"].is_everywhere
         own = type("Own", (), {"runner": type("Runner", (), {"host": "east"})})
-        monkeypatch.setattr("cronium_admin.ops.ready.worker.current", lambda: own)
-        assert ready._runner()
+        monkeypatch.setattr("cronium_admin.ops.readiness.worker.current", lambda: own)
+        assert readiness._runner()
     Host.objects.update(heartbeat_at=Now() - timedelta(minutes=5))
     with wrong(hours=-hours):
         assert not all_hosts()[0].alive
-        assert not ready._runner()
+        assert not readiness._runner()
 
 
 def test_the_metrics_count_runs_that_end_later(wrong: Wrong, job: Job) -> None:
     """A process that is ahead holds no run for settled that other processes will still make."""
-    known = metrics.Known()
+    known = metrics_endpoint.Known()
     with wrong(hours=1):
         known._ask()
         Run.objects.filter(pk=launch(job, None).pk).update(status=Status.SUCCEEDED, finished_at=Now())

@@ -22,7 +22,7 @@ from cronium_admin.access.session_store import SessionStore
 from cronium_admin.db_outage import find_outage
 from cronium_admin.edge.sockets import SocketGuard
 from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.ops import ready
+from cronium_admin.ops import readiness
 from cronium_admin.rounds import Rounds
 from tests.conftest import Api
 
@@ -249,7 +249,7 @@ def test_a_handshake_is_answered_while_the_database_is_away(settings: Any, failu
 
 
 def test_ready_wants_a_database_that_takes_writes(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ready._database()
+    assert readiness._database()
     refused = {str(connection.settings_dict["NAME"])}
-    monkeypatch.setattr(ready.os, "access", lambda path, mode: str(path) not in refused)
-    assert not ready._database()
+    monkeypatch.setattr(readiness.os, "access", lambda path, mode: str(path) not in refused)
+    assert not readiness._database()

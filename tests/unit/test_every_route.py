@@ -19,7 +19,7 @@ from cronium_admin.access.models import ApiToken, User
 from cronium_admin.api import api
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.urls import websocket_urlpatterns
-from cronium_admin.ops import ready
+from cronium_admin.ops import readiness
 from cronium_admin.runs.models import Run
 from tests.conftest import ROLES
 from tests.unit.test_api_access import ROUTES
@@ -107,7 +107,7 @@ def test_what_is_open_says_the_same_to_everybody(
     method: str, url: str, stranger: int, person: int, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "get_openapi_schema", lambda **_: {})  # who gets it is asked here; to make it is slow
-    monkeypatch.setattr(ready, "PARTS", {"database": lambda: True})  # test_ops asks the real ones
+    monkeypatch.setattr(readiness, "PARTS", {"database": lambda: True})  # test_ops asks the real ones
     assert Client().generic(method, url).status_code == stranger
     for role in ROLES:
         client = Client()

@@ -17,7 +17,7 @@ from cronium_admin import static_files
 from cronium_admin.backup import identity, restore
 from cronium_admin.data_folder import replace_text, stored_secret
 from cronium_admin.hosts import instance as module
-from cronium_admin.ops import ready
+from cronium_admin.ops import readiness
 from tests.unit.test_backup import SEED, rows
 from tests.unit.test_data_folder import manage, refused
 
@@ -301,5 +301,5 @@ Found = namedtuple("Found", "f_bavail f_frsize f_blocks f_files f_favail")
     ],
 )
 def test_a_full_disk_is_not_ready(found: Found, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready.os, "statvfs", lambda place: found)
-    assert ready.PARTS["disk"]() is fits
+    monkeypatch.setattr(readiness.os, "statvfs", lambda place: found)
+    assert readiness.PARTS["disk"]() is fits

@@ -7,21 +7,21 @@ from django.utils import timezone
 
 from cronium_admin import counters
 from cronium_admin.hosts.models import Host
-from cronium_admin.ops import metrics
+from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(metrics, "known", metrics.Known())
-    monkeypatch.setattr(metrics.worker, "current", lambda: None)
+    monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
+    monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
     counters.reset()
     yield
     counters.reset()
 
 
 def told() -> list[str]:
-    return metrics.text().decode().splitlines()
+    return metrics_endpoint.text().decode().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cronium_admin.celery import app
 from cronium_admin.hosts.checks import services
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.logs import tail
-from cronium_admin.ops import ready
+from cronium_admin.ops import readiness
 from cronium_admin.redis_url import RedisAddress
 from tests.unit.silent_redis import address
 from tests.unit.test_consumer import World, connect, world
@@ -37,12 +37,12 @@ def silent(address: RedisAddress, settings: Any) -> RedisAddress:
 
 @pytest.mark.django_db
 def test_readiness_says_so_within_its_bound(silent: RedisAddress) -> None:
-    readiness, began = ready.Readiness(), time.monotonic()
-    parts = readiness.parts()
+    checks, began = readiness.Readiness(), time.monotonic()
+    parts = checks.parts()
     assert not parts["broker"]
     assert not parts["channel_layer"]
     assert parts["disk"]
-    assert time.monotonic() - began < ready.PART_SECONDS + 8  # the machine may be busy
+    assert time.monotonic() - began < readiness.PART_SECONDS + 8  # the machine may be busy
     readiness._pool.shutdown()  # nothing of it hangs
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from cronium_admin.access.models import User
 from cronium_admin.hosts import lease, recovery
 from cronium_admin.hosts.models import Host
-from cronium_admin.ops.log import About, Json
+from cronium_admin.ops.log_format import About, Json
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.transitions import Ending
