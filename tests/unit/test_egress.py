@@ -11,7 +11,7 @@ from cronium_admin.jobs.egress import MAX_EGRESS, normal_egress, normal_pattern,
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "runtime-api"))
 
-from sidecar.destinations import AllowList, parse_destination, refusal
+from sidecar.destinations import AllowList, find_refusal_reason, parse_destination
 
 TAKEN = [
     ("example.com:443", "example.com:443"),
@@ -155,8 +155,8 @@ def test_the_proxy_knows_what_is_kept(kept: str) -> None:
     """The two ends of a pattern's way: what was saved lets through what it says."""
     host, _, port = kept.rpartition(":")
     wanted = parse_destination(f"{host.replace('*', 'a.b')}:{port.replace('*', '9')}")
-    assert AllowList([kept]).allows(wanted)
-    assert not AllowList([kept]).allows(parse_destination("other.invalid:9"))
+    assert AllowList([kept]).is_allowed(wanted)
+    assert not AllowList([kept]).is_allowed(parse_destination("other.invalid:9"))
 
 
 ADDRESSES = [
@@ -175,4 +175,4 @@ def test_an_address_is_refused_here_when_the_proxy_would_refuse_it(address: str)
         taken = True
     except ValidationError:
         taken = False
-    assert taken == (not refusal(ip_address(address)))
+    assert taken == (not find_refusal_reason(ip_address(address)))

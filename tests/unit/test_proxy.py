@@ -36,7 +36,7 @@ class Told:
     events: list[tuple[str, str]] = field(default_factory=list)
     gone: bool = False
 
-    async def event(self, kind: str, message: str) -> None:
+    async def send_event(self, kind: str, message: str) -> None:
         if self.gone:
             raise BackendUnavailableError
         self.events.append((kind, message))
@@ -102,10 +102,10 @@ class World:
 @pytest.fixture
 async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Awaitable[World]]]:
     """A proxy for which loopback counts as public and `*.example` resolves to it."""
-    judged = proxy.refusal
+    judged = proxy.find_refusal_reason
     listeners: list[asyncio.Server] = []
     monkeypatch.setattr(
-        proxy, "refusal", lambda address, own: "" if str(address) == "127.0.0.1" else judged(address, own)
+        proxy, "find_refusal_reason", lambda address, own: "" if str(address) == "127.0.0.1" else judged(address, own)
     )
 
     async def build(bounds: Bounds | None = None, allow: tuple[str, ...] = ("site.example:*",), **more: Any) -> World:

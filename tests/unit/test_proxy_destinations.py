@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "runtime-api"))
 
-from sidecar.destinations import AllowList, parse_destination, refusal
+from sidecar.destinations import AllowList, find_refusal_reason, parse_destination
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from sidecar.destinations import AllowList, parse_destination, refusal
     ],
 )
 def test_what_a_pattern_allows(pattern: str, wanted: str) -> None:
-    assert AllowList([pattern]).allows(parse_destination(wanted))
+    assert AllowList([pattern]).is_allowed(parse_destination(wanted))
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_what_a_pattern_allows(pattern: str, wanted: str) -> None:
     ],
 )
 def test_what_a_pattern_does_not_allow(pattern: str, wanted: str) -> None:
-    assert not AllowList([pattern]).allows(parse_destination(wanted))
+    assert not AllowList([pattern]).is_allowed(parse_destination(wanted))
 
 
 def test_no_pattern_allows_nothing_and_one_of_several_is_enough() -> None:
     wanted = parse_destination("b.example:80")
-    assert not AllowList([]).allows(wanted)
-    assert AllowList(["a.example:80", "b.example:80"]).allows(wanted)
+    assert not AllowList([]).is_allowed(wanted)
+    assert AllowList(["a.example:80", "b.example:80"]).is_allowed(wanted)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_is_no_pattern(text: str) -> None:
     ],
 )
 def test_whom_nobody_is_let_out_to(address: str, why: str) -> None:
-    assert why in refusal(ip_address(address))
+    assert why in find_refusal_reason(ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_whom_nobody_is_let_out_to(address: str, why: str) -> None:
     ],
 )
 def test_who_is_public(address: str) -> None:
-    assert refusal(ip_address(address)) == ""
+    assert find_refusal_reason(ip_address(address)) == ""
 
 
 def test_the_runs_own_networks_are_refused_whatever_they_are() -> None:
     own = [IPv4Network("11.22.33.40/29"), IPv4Network("10.213.0.8/29")]
-    assert refusal(ip_address("11.22.33.44"), own) == "the run's own network"
-    assert refusal(ip_address("::ffff:11.22.33.44"), own) == "the run's own network"
-    assert refusal(ip_address("11.22.33.48"), own) == ""
+    assert find_refusal_reason(ip_address("11.22.33.44"), own) == "the run's own network"
+    assert find_refusal_reason(ip_address("::ffff:11.22.33.44"), own) == "the run's own network"
+    assert find_refusal_reason(ip_address("11.22.33.48"), own) == ""

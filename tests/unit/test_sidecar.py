@@ -96,7 +96,7 @@ async def start(bounds: Bounds | None = None, answer_seconds: float = 5, **confi
     reader = asyncio.StreamReader()
     worker = Worker(reader)
     channel = Channel(reader, worker, answer_seconds)
-    listening = asyncio.create_task(channel.listen())
+    listening = asyncio.create_task(channel.receive_answers())
     server = Server(Api(parse_config(config_line(**config)), channel), bounds)
     listener = await server.start("127.0.0.1", 0)
     started = Sidecar(listener.sockets[0].getsockname()[1], worker, server)

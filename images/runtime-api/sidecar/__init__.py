@@ -1,1 +1,1 @@
-"""The runtime API of one run: HTTP for the job on one side, a control channel to its worker on the other."""
+"""The runtime API of one run: an HTTP server for the job and a control channel to the worker."""

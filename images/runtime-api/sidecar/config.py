@@ -1,4 +1,4 @@
-"""What the worker says in its first line: whose sidecar this is. It checks that line and holds no credential."""
+"""The configuration: the first line that the worker sends. Holds no credential, only the token's digest."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 class ConfigError(Exception):
-    """The first line is not a configuration; the message says what is wrong with it."""
+    """The first line is not a valid configuration."""
 
 
 @dataclass(frozen=True)
 class Egress:
-    """What a run may be let out to: on which address to listen, `host:port` patterns, and the run's own subnets."""
+    """`address` to listen on, allowed `host:port` patterns, and the subnets of the run itself."""
 
     address: str
     allow: tuple[str, ...]
@@ -24,19 +24,19 @@ class Egress:
 
 @dataclass(frozen=True)
 class Config:
-    """One run's facts. `context` and `input` are kept as the JSON text that is sent to the job."""
+    """`context_json` and `input_json` are the texts that the job receives."""
 
     run_id: str
     token_sha256: str
-    token_ends: float  # by time.monotonic, which no correction of the time of day changes
+    token_deadline: float  # time.monotonic(), which clock changes do not affect
     context: dict[str, Any]
     context_json: bytes
     input_json: bytes
     egress: Egress | None = None
 
 
-def dump(value: Any) -> bytes:
-    """JSON as UTF-8; half a surrogate pair, which UTF-8 can't carry, stays an escape."""
+def dump_json(value: Any) -> bytes:
+    """JSON in UTF-8. Text with a lone surrogate is written in ASCII with escapes."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
@@ -44,7 +44,7 @@ def dump(value: Any) -> bytes:
 
 
 def parse_config(line: bytes) -> Config:
-    """Raise ConfigError unless every field is there and makes sense."""
+    """Raises ConfigError if a field is missing or invalid."""
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -70,20 +70,20 @@ def parse_config(line: bytes) -> Config:
             digest,
             time.monotonic() + seconds,
             context,
-            dump(context),
-            dump(raw.get("input")),
+            dump_json(context),
+            dump_json(raw.get("input")),
             parse_egress(raw.get("egress")),
         )
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"context or input can't be passed on: {error}") from None
+        raise ConfigError(f"context or input cannot be written as JSON: {error}") from None
 
 
 def parse_egress(raw: Any) -> Egress | None:
-    """Raise ConfigError unless it is missing or whole; what stands in the texts, its user checks."""
+    """Raises ConfigError on a wrong structure. The proxy checks the patterns and the networks."""
     if raw is None:
         return None
     lists = [raw.get("allow"), raw.get("networks")] if isinstance(raw, dict) else [None]
-    texts = [one for one in lists if isinstance(one, list) and all(isinstance(text, str) for text in one)]
-    if len(texts) != 2 or not isinstance(raw.get("address"), str):
+    valid_lists = [items for items in lists if isinstance(items, list) and all(isinstance(text, str) for text in items)]
+    if len(valid_lists) != 2 or not isinstance(raw.get("address"), str):
         raise ConfigError("egress is not an address and two lists of texts")
-    return Egress(raw["address"], tuple(texts[0]), tuple(texts[1]))
+    return Egress(raw["address"], tuple(valid_lists[0]), tuple(valid_lists[1]))

@@ -1,4 +1,4 @@
-"""The control channel: JSON lines to and from the worker. It knows requests and answers, and no HTTP."""
+"""The control channel: JSON lines between the sidecar and the worker."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-ANSWER_SECONDS = 60.0  # a worker that died is replaced within 45
+ANSWER_SECONDS = 60.0  # a dead worker is replaced within 45 s
 EVENT_SECONDS = 10.0
 
 
 class BackendUnavailableError(Exception):
-    """The worker is not there, or did not answer in time."""
+    """There is no worker, or it did not answer in time."""
 
 
 class BackendRefusedError(Exception):
-    """The worker answered that it won't: `status`, `code` and `message` are for the job."""
+    """The worker refused the request. The job receives `status`, `code` and `message`."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -25,17 +25,15 @@ class BackendRefusedError(Exception):
 
 
 class LineWriter(Protocol):
-    """The half of asyncio.StreamWriter that the channel uses."""
+    """The methods of asyncio.StreamWriter that the channel uses."""
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes."""
+    def write(self, data: bytes) -> None: ...
 
-    async def drain(self) -> None:
-        """Wait until the queue is short again."""
+    async def drain(self) -> None: ...
 
 
-def refusal(answer: dict[str, Any]) -> BackendRefusedError:
-    """What a refusing answer says; a status that is no HTTP error becomes 502."""
+def create_refused_error(answer: dict[str, Any]) -> BackendRefusedError:
+    """A status that is not an HTTP error becomes 502."""
     status = answer.get("status")
     if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
         status = 502
@@ -48,41 +46,40 @@ def refusal(answer: dict[str, Any]) -> BackendRefusedError:
 
 
 @dataclass
-class Waiting:
-    """A request without an answer yet: its line in parts, and whether it was sent once already."""
+class PendingRequest:
+    """A request without an answer; `line` is in parts."""
 
     line: tuple[bytes, ...]
     answer: asyncio.Future[Any]
-    sent: bool = False
+    is_sent: bool = False
 
 
 class Channel:
-    """Many requests at once over one pair of pipes; answers may come in any order, and from another worker than
-    the one that was asked. How many wait, and how large they are, HTTP bounds: one a connection."""
+    """Concurrent requests over one pair of pipes. Answers arrive in any order; a new worker may answer requests that
+    its predecessor received. The HTTP server limits their number (one per connection) and their size."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: LineWriter, answer_seconds: float = ANSWER_SECONDS
     ) -> None:
         self._reader, self._writer, self._answer_seconds = reader, writer, answer_seconds
-        self._waiting: dict[int, Waiting] = {}
+        self._pending: dict[int, PendingRequest] = {}
         self._last_id = 0
-        self._ready = False
-        self._resending: asyncio.Task[None] | None = None
-        self._gone = False
-        self._sending = asyncio.Lock()
+        self._is_ready = False
+        self._resend_task: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._send_lock = asyncio.Lock()
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send a message that has no answer."""
+    def send_message(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode("ascii") + b"\n")
 
-    def ready(self) -> None:
-        """Say that all is well: now, and to every worker that attaches later."""
-        self._ready = True
-        self.tell({"type": "ready"})
+    def announce_ready(self) -> None:
+        """Sends "ready" now, and again to every worker that attaches later."""
+        self._is_ready = True
+        self.send_message({"type": "ready"})
 
-    async def event(self, kind: str, message: str) -> None:
-        """Tell of something that happened to the run. Raises BackendUnavailableError when nobody takes it."""
-        if self._gone:
+    async def send_event(self, kind: str, message: str) -> None:
+        """Sends an event of the run. Raises BackendUnavailableError if no worker reads it in time."""
+        if self._is_closed:
             raise BackendUnavailableError
         line = json.dumps({"type": "event", "kind": kind, "message": message}).encode("ascii")
         try:
@@ -91,61 +88,61 @@ class Channel:
         except (TimeoutError, OSError):
             raise BackendUnavailableError from None
 
-    async def request(self, op: str, body: tuple[bytes, ...]) -> Any:
-        """Send `body` (one JSON value as text, in parts, checked by the caller) and wait for the answer's data.
+    async def send_request(self, op: str, body: tuple[bytes, ...]) -> Any:
+        """Sends `body` (valid JSON text, in parts) and returns the data of the answer.
 
         Raises BackendUnavailableError or BackendRefusedError.
         """
-        if self._gone:
+        if self._is_closed:
             raise BackendUnavailableError
         self._last_id += 1
-        number = self._last_id
-        head = json.dumps({"type": "request", "id": number, "op": op}).encode("ascii")[:-1]
-        asked = Waiting((head, b', "body": ', *body, b"}"), asyncio.get_running_loop().create_future())
-        self._waiting[number] = asked
+        request_id = self._last_id
+        head = json.dumps({"type": "request", "id": request_id, "op": op}).encode("ascii")[:-1]
+        pending = PendingRequest((head, b', "body": ', *body, b"}"), asyncio.get_running_loop().create_future())
+        self._pending[request_id] = pending
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await self._send(asked.line, asked)
-                return await asked.answer
+                await self._send(pending.line, pending)
+                return await pending.answer
         except (TimeoutError, OSError):
             raise BackendUnavailableError from None
         finally:
-            self._waiting.pop(number, None)
+            self._pending.pop(request_id, None)
 
     async def _resend(self) -> None:
-        """Ask a new worker what the one before has not answered, by the same numbers."""
-        for asked in list(self._waiting.values()):
-            if asked.sent and not asked.answer.done():
-                await self._send(asked.line, asked)
+        """Sends all unanswered requests to a new worker, with the same ids."""
+        for pending in list(self._pending.values()):
+            if pending.is_sent and not pending.answer.done():
+                await self._send(pending.line, pending)
 
-    async def _send(self, parts: tuple[bytes, ...], asked: Waiting | None = None) -> None:
-        """One line at a time, each after the last has left: a worker that stops reading costs one body, not all."""
-        async with self._sending:
+    async def _send(self, parts: tuple[bytes, ...], pending: PendingRequest | None = None) -> None:
+        """Sends lines one by one. If the worker stops reading, only one body is copied into the write buffer."""
+        async with self._send_lock:
             await self._writer.drain()
-            if asked:
-                if asked.answer.done():
+            if pending:
+                if pending.answer.done():
                     return
-                asked.sent = True
-            # Line ends can stand only between the tokens of a checked JSON text, where a space means the same.
-            flat = (part.replace(b"\n", b" ").replace(b"\r", b" ") for part in parts)
-            self._writer.write(b"".join((*flat, b"\n")))
+                pending.is_sent = True
+            # In valid JSON a line break occurs only between tokens, so a space may replace it.
+            single_line = (part.replace(b"\n", b" ").replace(b"\r", b" ") for part in parts)
+            self._writer.write(b"".join((*single_line, b"\n")))
             await self._writer.drain()
 
-    async def listen(self) -> None:
-        """Take answers until the worker closes its end; who still waits then is told at once."""
+    async def receive_answers(self) -> None:
+        """Reads answers until standard input ends; then all pending requests fail."""
         try:
             while line := await self._reader.readline():
-                self._take(line)
+                self._handle_line(line)
         except (ValueError, OSError) as error:
             print(f"control channel: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        self._gone = True
-        for asked in self._waiting.values():
-            if not asked.answer.done():
-                asked.answer.set_exception(BackendUnavailableError())
+        self._is_closed = True
+        for pending in self._pending.values():
+            if not pending.answer.done():
+                pending.answer.set_exception(BackendUnavailableError())
 
-    def _take(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         if not line.strip():
-            return  # a new worker's first word: it ends what the one before left half-written
+            return  # a new worker starts with a line break, which ends a partial line of its predecessor
         try:
             message = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -154,20 +151,20 @@ class Channel:
         if not isinstance(message, dict):
             return
         if message.get("type") == "attached":
-            self._attached()
+            self._on_attached()
             return
-        number = message.get("id")
-        asked = self._waiting.get(number) if isinstance(number, int) else None
-        if asked is None or asked.answer.done():
-            return  # too late, answered by another already, or not for us
+        request_id = message.get("id")
+        pending = self._pending.get(request_id) if isinstance(request_id, int) else None
+        if pending is None or pending.answer.done():
+            return  # timed out, already answered, or unknown
         if message.get("ok") is True:
-            asked.answer.set_result(message.get("data"))
+            pending.answer.set_result(message.get("data"))
         else:
-            asked.answer.set_exception(refusal(message))
+            pending.answer.set_exception(create_refused_error(message))
 
-    def _attached(self) -> None:
-        if self._ready:
-            self.tell({"type": "ready"})
-        if self._resending:
-            self._resending.cancel()  # it spoke to the worker before
-        self._resending = asyncio.create_task(self._resend())
+    def _on_attached(self) -> None:
+        if self._is_ready:
+            self.send_message({"type": "ready"})
+        if self._resend_task:
+            self._resend_task.cancel()  # it writes for the previous worker
+        self._resend_task = asyncio.create_task(self._resend())

@@ -1,4 +1,4 @@
-"""Pure: which hosts and ports a run may be let out to, and which addresses nobody is. Resolves and connects nothing."""
+"""Decides which hosts, ports and addresses a run may connect to. Pure functions without network access."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 AUTHORITY = re.compile(rf"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>{NAME})\.?)(?::(?P<port>[0-9]{{1,5}}))?")
 PATTERN = re.compile(rf"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?{NAME})\.?:(?P<port>[0-9]{{1,5}}|\*)")
 
-# Special ranges by what to tell of them, the first that fits: the registries of special-purpose addresses, and the one
-# public address that a cloud keeps for its own machines.
+# Refused ranges with their reason; the first match counts. From the IANA registries of special-purpose addresses, plus
+# one public address that a cloud provider uses for its own services.
 REFUSED_V4 = [
     ("metadata address", "169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"),
     ("unspecified address", "0.0.0.0/8"),
@@ -33,11 +33,11 @@ REFUSED_V6 = [
     ("multicast address", "ff00::/8"),
     ("reserved address", "2001::/23", "2001:db8::/32", "3fff::/20"),
 ]
-V4 = [(told, IPv4Network(text)) for told, *texts in REFUSED_V4 for text in texts]
-V6 = [(told, IPv6Network(text)) for told, *texts in REFUSED_V6 for text in texts]
-UNICAST_V6 = IPv6Network("2000::/3")  # all else of IPv6 is nobody's yet
-# Networks whose addresses hold one of IPv4, by where in the number it stands.
-HOLDS_V4 = [
+V4 = [(reason, IPv4Network(text)) for reason, *texts in REFUSED_V4 for text in texts]
+V6 = [(reason, IPv6Network(text)) for reason, *texts in REFUSED_V6 for text in texts]
+UNICAST_V6 = IPv6Network("2000::/3")  # the rest of IPv6 is not assigned
+# IPv6 networks whose addresses contain an IPv4 address, with its bit offset.
+EMBEDDED_V4 = [
     (IPv6Network("::ffff:0:0/96"), 0),
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("2002::/16"), 80),
@@ -46,7 +46,7 @@ HOLDS_V4 = [
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a request wants to go: a name in lower case, or an address."""
+    """`host` is a name in lower case or an address."""
 
     host: str | Address
     port: int
@@ -57,15 +57,15 @@ class Destination:
 
 
 def parse_destination(authority: str, port: int | None = None) -> Destination:
-    """`host:port` of a request; `port` is what an authority without one means. ValueError tells what is wrong."""
-    found = AUTHORITY.fullmatch(authority.lower())
-    number = int(found["port"]) if found and found["port"] else port
-    if found is None or number is None or not 0 < number < 65536 or len(authority) > 300:
+    """Parses `host:port`; `port` is the default. Raises ValueError with a message for the job."""
+    match = AUTHORITY.fullmatch(authority.lower())
+    number = int(match["port"]) if match and match["port"] else port
+    if match is None or number is None or not 0 < number < 65536 or len(authority) > 300:
         raise ValueError("The destination must be host:port.")
-    return Destination(IPv6Address(found["v6"]) if found["v6"] else _host(found["name"]), number)
+    return Destination(IPv6Address(match["v6"]) if match["v6"] else _parse_host(match["name"]), number)
 
 
-def _host(text: str) -> str | IPv4Address:
+def _parse_host(text: str) -> str | IPv4Address:
     try:
         return IPv4Address(text)
     except ValueError:
@@ -73,43 +73,47 @@ def _host(text: str) -> str | IPv4Address:
 
 
 class AllowList:
-    """The patterns of one run."""
+    """The destination patterns of one run."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._rules: list[tuple[str | Address, str]] = [self._parse(pattern) for pattern in patterns]
 
     @staticmethod
     def _parse(pattern: str) -> tuple[str | Address, str]:
-        """ValueError unless it is `host:port`."""
-        found = PATTERN.fullmatch(pattern.lower())
-        if found is None:
-            raise ValueError(f"{pattern[:100]!r} is not host:port, such as api.example.com:443 or *.example.com:*")
-        host = found["host"]
-        return ip_address(host.strip("[]")) if host[0] == "[" else _host(host), found["port"]
+        """Raises ValueError unless the pattern is `host:port`."""
+        match = PATTERN.fullmatch(pattern.lower())
+        if match is None:
+            raise ValueError(f"{pattern[:100]!r} is not host:port, for example api.example.com:443 or *.example.com:*")
+        host = match["host"]
+        return ip_address(host.strip("[]")) if host[0] == "[" else _parse_host(host), match["port"]
 
-    def allows(self, wanted: Destination) -> bool:
-        """Whether one pattern names it. `*.` stands for one label or more, and never for an address."""
-        return any(self._fits(host, wanted.host) and port in ("*", str(wanted.port)) for host, port in self._rules)
+    def is_allowed(self, destination: Destination) -> bool:
+        """True if a pattern matches. `*.` matches one or more labels of a name, and no address."""
+        port = str(destination.port)
+        return any(
+            self._matches_host(allowed, destination.host) and allowed_port in ("*", port)
+            for allowed, allowed_port in self._rules
+        )
 
     @staticmethod
-    def _fits(allowed: str | Address, wanted: str | Address) -> bool:
-        if isinstance(allowed, str) and isinstance(wanted, str) and allowed.startswith("*."):
-            return wanted.endswith(allowed[1:])
-        return allowed == wanted
+    def _matches_host(allowed: str | Address, host: str | Address) -> bool:
+        if isinstance(allowed, str) and isinstance(host, str) and allowed.startswith("*."):
+            return host.endswith(allowed[1:])
+        return allowed == host
 
 
-def refusal(address: Address, own: Iterable[IPv4Network] = ()) -> str:
-    """Why nobody may be let out to `address`, in words; empty for a public one. `own` are the run's networks."""
+def find_refusal_reason(address: Address, run_networks: Iterable[IPv4Network] = ()) -> str:
+    """Returns the reason why no run may connect to `address`, or an empty string for a public address."""
     if isinstance(address, IPv6Address):
-        return _refusal_v6(address, own)
-    if any(address in network for network in own):
+        return _find_refusal_reason_v6(address, run_networks)
+    if any(address in network for network in run_networks):
         return "the run's own network"
-    return next((told for told, network in V4 if address in network), "")
+    return next((reason for reason, network in V4 if address in network), "")
 
 
-def _refusal_v6(address: IPv6Address, own: Iterable[IPv4Network]) -> str:
-    for network, shift in HOLDS_V4:
+def _find_refusal_reason_v6(address: IPv6Address, run_networks: Iterable[IPv4Network]) -> str:
+    for network, shift in EMBEDDED_V4:
         if address in network:
-            return refusal(IPv4Address(int(address) >> shift & 0xFFFFFFFF), own)
-    special = next((told for told, network in V6 if address in network), "")
-    return special or ("" if address in UNICAST_V6 else "reserved address")
+            return find_refusal_reason(IPv4Address(int(address) >> shift & 0xFFFFFFFF), run_networks)
+    reason = next((reason for reason, network in V6 if address in network), "")
+    return reason or ("" if address in UNICAST_V6 else "reserved address")

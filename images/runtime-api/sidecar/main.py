@@ -1,4 +1,4 @@
-"""From the first line on standard input to "ready" and on until the end. It wires the parts and holds no rule."""
+"""Starts the sidecar: reads the configuration from standard input, starts the servers and reports "ready"."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sidecar.http import MIB, Server
 
 NAME = "runtime-api"
 PORT = 8081
-# The first line carries the run's input; an answer may be as large as a variable.
+# The first line holds the run's input; an answer of the worker may hold a variable.
 MAX_LINE_BYTES = 64 * MIB
 
 
 class StartError(Exception):
-    """The sidecar can't do its work; the message says why."""
+    """The sidecar cannot start; the message gives the reason."""
 
 
 async def open_pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Standard input and output as streams."""
+    """Opens standard input and standard output as streams."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
@@ -31,7 +31,7 @@ async def open_pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 
 async def read_config(reader: asyncio.StreamReader) -> Config:
-    """The first line; raises StartError when there is none or it is not a configuration."""
+    """Parses the first line; raises StartError if it is missing or invalid."""
     try:
         line = await reader.readline()
         if not line.endswith(b"\n"):
@@ -41,8 +41,8 @@ async def read_config(reader: asyncio.StreamReader) -> Config:
         raise StartError(str(error)) from None
 
 
-async def check_self(name: str, port: int) -> None:
-    """Ask for our own health by the name the job will use: ready means that this works."""
+async def check_health(name: str, port: int) -> None:
+    """Requests the sidecar's own /health under the name that the job uses; raises StartError if that fails."""
     try:
         address = socket.gethostbyname(name)
         reader, writer = await asyncio.open_connection(address, port)
@@ -56,22 +56,20 @@ async def check_self(name: str, port: int) -> None:
 
 
 async def start_proxy(config: Config, egress: Egress, channel: Channel) -> asyncio.Server:
-    """The way out of a run that has one; ValueError when its list has a pattern that is none.
-
-    Loaded here, because every run waits for the start and few have a way out.
-    """
+    """Starts the egress proxy. Raises ValueError on an invalid pattern."""
+    # Imported here: it would delay the start of every run, and few runs have egress.
     from sidecar.proxy import PROXY_PORT, Proxy
 
     return await Proxy(config, egress, channel).start(egress.address, PROXY_PORT)
 
 
-async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - one leg, one net
-    """Run until the process is ended; raises StartError."""
+async def run_sidecar(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - only the job's network
+    """Runs until the process ends. Raises StartError."""
     reader, writer = await open_pipes()
     config = await read_config(reader)
     channel = Channel(reader, writer)
-    listening = asyncio.create_task(channel.listen())
-    # With a second leg, which leads outside, both servers listen on the job's alone.
+    receive_task = asyncio.create_task(channel.receive_answers())
+    # With egress, the sidecar also has an external network: both servers then listen on the job's network only.
     host, name = (config.egress.address, config.egress.address) if config.egress else (host, name)
     try:
         server = await Server(Api(config, channel)).start(host, port)
@@ -80,21 +78,21 @@ async def serve(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> No
     except (OSError, ValueError) as error:
         raise StartError(f"can't listen on {host}: {error}") from None
     async with server:
-        await check_self(name, port)
-        channel.ready()
-        await listening
-        # Standard input has ended, so no worker can attach again. What needs none goes on.
+        await check_health(name, port)
+        channel.announce_ready()
+        await receive_task
+        # Standard input has ended: no worker can attach again. Routes that need no worker stay available.
         await asyncio.Event().wait()
 
 
 def main(arguments: list[str]) -> int:
-    """`--check` only proves that everything loads; otherwise serve."""
+    """`--check` only imports all modules; otherwise runs the sidecar."""
     if arguments == ["--check"]:
-        import sidecar.proxy  # noqa: F401 - loaded only by the runs that need it, but always there
+        import sidecar.proxy  # noqa: F401 - checks that the import works
 
         return 0
     try:
-        asyncio.run(serve())
+        asyncio.run(run_sidecar())
     except StartError as error:
         print(f"runtime-api: {error}", file=sys.stderr, flush=True)  # noqa: T201
         return 1
