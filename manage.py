@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronium_admin.settings")
-    from cronium_admin import command_line
+    from cronium_admin.core import command_line
 
     command_line.run(sys.argv)
 

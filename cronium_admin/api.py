@@ -24,7 +24,8 @@ from cronium_admin.access.api import router as people
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
 from cronium_admin.access.tokens_api import router as tokens
-from cronium_admin.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
+from cronium_admin.core.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
+from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.hosts.api import of_runs as waiting
 from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
@@ -37,7 +38,6 @@ from cronium_admin.retention.api import router as runs
 from cronium_admin.runtime.api import router as variables
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
-from cronium_admin.strict_json import StrictParser
 
 log = logging.getLogger("cronium.api")
 View = Callable[..., Any]

@@ -6,10 +6,10 @@ from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
 
-from cronium_admin.config import ROOT, config
-from cronium_admin.data_folder import DataFolderError, stored_secret
-from cronium_admin.database_url import database_settings, sqlite_settings
-from cronium_admin.redis_url import LAYER_READ_SECONDS, THROTTLE_READ_SECONDS
+from cronium_admin.core.config import ROOT, config
+from cronium_admin.core.data_folder import DataFolderError, stored_secret
+from cronium_admin.core.database.url import database_settings, sqlite_settings
+from cronium_admin.core.redis_url import LAYER_READ_SECONDS, THROTTLE_READ_SECONDS
 
 CONFIG = config()
 BASE_DIR = ROOT
@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "ninja",
+    "cronium_admin.core",
     "cronium_admin.access",
     "cronium_admin.images",
     "cronium_admin.profiles",

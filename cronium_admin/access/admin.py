@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from cronium_admin.access.backoffice import ReadOnly
 from cronium_admin.access.models import ApiToken, SignIn, User
-from cronium_admin.plain_text import fold
+from cronium_admin.core.line_text import fold
 
 admin.site.unregister(Group)  # the role decides; a group would mean nothing
 

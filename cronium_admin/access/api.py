@@ -11,8 +11,8 @@ from cronium_admin.access import people
 from cronium_admin.access.auth import caller, needs, token_of
 from cronium_admin.access.roles import May
 from cronium_admin.access.schemas import MeOut, PasswordOut, PersonCreated, PersonIn, PersonList, PersonOut, PersonPatch
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody
 
 router = Router(tags=["people"], auth=needs(May.ADMIN))
 me = Router(tags=["people"], auth=needs(May.SEE))

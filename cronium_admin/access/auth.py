@@ -13,7 +13,7 @@ from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.refusal import refusal
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import find_token
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 
 def _allow(user: User, right: May) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils.dateparse import parse_datetime
 
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused
 
 NEVER = "never"
 LONGEST = timedelta(days=3660)

@@ -3,7 +3,7 @@
 from django import forms
 
 from cronium_admin.access.roles import Role
-from cronium_admin.plain_errors import PlainForm
+from cronium_admin.core.form_errors import PlainForm
 
 EXPIRES = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year", "never": "never"}
 

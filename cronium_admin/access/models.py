@@ -13,9 +13,9 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 
 from cronium_admin.access.roles import RANK, May, Role
-from cronium_admin.database_clock import Now
-from cronium_admin.edits import Edited
-from cronium_admin.plain_text import line_problem
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.edit_versions import Edited
+from cronium_admin.core.line_text import line_problem
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
 

@@ -18,11 +18,11 @@ from cronium_admin.access import passwords, sessions
 from cronium_admin.access.models import ApiToken, SignIn, User, check_username
 from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.access.roles import Role
-from cronium_admin.database_clock import Now, database_now
-from cronium_admin.edits import ChangedMeanwhile, check_deletion, check_version
-from cronium_admin.errors import Refused
-from cronium_admin.plain_errors import plain_errors
-from cronium_admin.plain_text import order_key
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.edit_versions import ChangedMeanwhile, check_deletion, check_version
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.form_errors import plain_errors
+from cronium_admin.core.line_text import order_key
 
 log = logging.getLogger("cronium.people")
 KIND = "person"

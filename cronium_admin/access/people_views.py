@@ -15,8 +15,8 @@ from cronium_admin.access.forms import PersonForm
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import DUTIES, May, Role
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
 
 
 @require_safe

@@ -2,7 +2,7 @@
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import RANK, May, Role
-from cronium_admin.plain_text import order_key
+from cronium_admin.core.line_text import order_key
 
 _NAMED = 3
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from cronium_admin.access import people
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.roles import RANK, May, Role
-from cronium_admin.edits import VERSION
+from cronium_admin.core.edit_versions import VERSION
 
 # For PATCH: only what was given is looked at, so this value is never seen.
 OMITTED: Any = Field(default_factory=lambda: None)

@@ -8,10 +8,10 @@ from django.db.models import Q, QuerySet
 from cronium_admin.access.expiry import check_expiry
 from cronium_admin.access.models import TOKEN_PREFIX, ApiToken, User, digest
 from cronium_admin.access.roles import May
-from cronium_admin.database_clock import Now
-from cronium_admin.db_outage import outages
-from cronium_admin.errors import Refused
-from cronium_admin.plain_text import line_problem
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.outage import outages
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import line_problem
 
 MAX_PER_PERSON = 200  # tokens that work
 # `last_used_at` is for people, so a minute's precision does, and reads stay reads.

@@ -11,8 +11,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
-from cronium_admin.database_clock import Now, database_now
-from cronium_admin.db_outage import is_outage
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.database.outage import is_outage
 
 
 def digest_of(key: str) -> str:

@@ -13,8 +13,8 @@ from django.db.models.expressions import CombinedExpression
 from django.http import HttpRequest
 
 from cronium_admin.access.models import SignIn, User
-from cronium_admin.database_clock import Now, database_now
-from cronium_admin.db_outage import outages
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.database.outage import outages
 
 KEY = "sign_in"  # the session's entry with the row's key
 NOTED_EVERY_SECONDS = 60.0

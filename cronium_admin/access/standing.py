@@ -16,7 +16,7 @@ from cronium_admin.access import sessions
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import user_of_token
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 AGAIN_SECONDS = 4.0  # between two checks; with SHARED_SECONDS how long an open connection may outlive a right
 SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # age of an answer that connections of one credential share

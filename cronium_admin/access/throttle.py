@@ -21,7 +21,7 @@ from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
 
 from cronium_admin.access.models import User
-from cronium_admin.plain_text import fold
+from cronium_admin.core.line_text import fold
 
 log = logging.getLogger("cronium.access")
 T = TypeVar("T")

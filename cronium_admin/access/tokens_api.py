@@ -13,8 +13,8 @@ from cronium_admin.access.roles import May
 from cronium_admin.access.schemas import TokenIn, TokenItem, TokenList, TokenMade
 from cronium_admin.access.service import find_own_token, make_named_token, revoke
 from cronium_admin.access.service import list_tokens as rows
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import ERRORS, ErrorBody
 
 router = Router(tags=["tokens"], auth=needs(May.SEE))
 DEFAULT_LIFETIME = timedelta(days=30)

@@ -13,8 +13,8 @@ from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.models import ApiToken
 from cronium_admin.access.roles import May
 from cronium_admin.access.service import make_named_token, revoke
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused
 
 
 @require_http_methods(["GET", "POST"])

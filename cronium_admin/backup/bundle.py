@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.data_folder import sync
+from cronium_admin.core.data_folder import sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.data_folder import replace_text
-from cronium_admin.database_clock import Now
+from cronium_admin.core.data_folder import replace_text
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.instance import IDENTITY, bind
 from cronium_admin.hosts.models import Host
 

@@ -12,7 +12,7 @@ from django.http import parse_cookie
 
 from cronium_admin.access import standing
 from cronium_admin.access.roles import May
-from cronium_admin.db_threads import DatabaseExecutor
+from cronium_admin.core.database.threads import DatabaseExecutor
 
 KNOWN_SECONDS, UNKNOWN_SECONDS = 1800.0, 10.0
 MAX_REMEMBERED = 4096

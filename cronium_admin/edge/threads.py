@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from cronium_admin.db_threads import renew_connections
+from cronium_admin.core.database.threads import renew_connections
 
 
 class Threads:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, F, Q, Sum
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status

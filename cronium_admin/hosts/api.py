@@ -8,8 +8,8 @@ from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.hosts.service import all_hosts, delete_host, drain
 from cronium_admin.hosts.waiting import unserved, why

@@ -7,14 +7,14 @@ from dataclasses import asdict
 
 from django.conf import settings
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import SIDECAR_IMAGE
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import resolve
-from cronium_admin.rounds import Rounds
 from executor.checks.isolation import Canary, Probe
 from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import EngineLike

@@ -4,10 +4,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from cronium_admin.db_outage import log_failure
+from cronium_admin.core.database.outage import log_failure
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts import doctor, findings
 from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.rounds import Rounds
 
 log = logging.getLogger("cronium.host")
 DELAY = 5.0  # a run that waits for the start gets the machine first

@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError
 
-from cronium_admin.db_outage import is_outage, outages
-from cronium_admin.db_threads import close_connections, database_work
+from cronium_admin.core.database.outage import is_outage, outages
+from cronium_admin.core.database.threads import close_connections, database_work
 from cronium_admin.hosts.leaving import within
 
 CLOSE_SECONDS = 10.0

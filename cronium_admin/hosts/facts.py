@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts.models import EMBEDDED
-from cronium_admin.rounds import Rounds
 from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import EngineLike
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from cronium_admin import counters
-from cronium_admin.db_outage import is_outage
+from cronium_admin.core import metrics
+from cronium_admin.core.database.outage import is_outage
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.recovery import clean
 from cronium_admin.logs import gaps
@@ -64,7 +64,7 @@ class RowHandler:
         """The end of a phase of the start; what another process began is not measured."""
         if self._since is not None:
             began, self._since = self._since, time.monotonic()
-            counters.observe("cronium_run_phase_seconds", self._since - began, phase=phase)
+            metrics.observe("cronium_run_phase_seconds", self._since - began, phase=phase)
 
     def _begin(self, image_id: str) -> bool:
         if transitions.begin(self._run_id, self._epoch, image_id):
@@ -78,14 +78,14 @@ class RowHandler:
         self._write(self._log.prepare(batch))
         if not lines:
             self._measured("first_log")
-        counters.count("cronium_log_lines_total", self._log.lines - lines)
-        counters.count("cronium_log_bytes_total", self._log.bytes - size)
+        metrics.count("cronium_log_lines_total", self._log.lines - lines)
+        metrics.count("cronium_log_bytes_total", self._log.bytes - size)
 
     def _write(self, write: Write) -> None:
         try:
             self._writer.write(write)
         except LeaseLost as error:
-            counters.count("cronium_lease_losses_total", kind="run")
+            metrics.count("cronium_lease_losses_total", kind="run")
             raise Superseded from error
         except Exception:  # what was prepared is not stored: the log is what the rows say
             self._log, self._missing = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED

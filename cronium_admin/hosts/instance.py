@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from cronium_admin.data_folder import DataFolderError, replace_text, stored_secret
+from cronium_admin.core.data_folder import DataFolderError, replace_text, stored_secret
 from cronium_admin.hosts.models import Installation
 
 IDENTITY, PLACE = "instance_id", "instance_place"

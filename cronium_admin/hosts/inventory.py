@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable
 
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.images import inventory
-from cronium_admin.rounds import Rounds
 from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import EngineLike
 

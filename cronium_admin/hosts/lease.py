@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Exists, Q
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.models import Host
 
 LEASE = timedelta(seconds=20)

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from cronium_admin.db_threads import close_connections
-from cronium_admin.runs import live
+from cronium_admin.core import notify
+from cronium_admin.core.database.threads import close_connections
 
 log = logging.getLogger("cronium.process")
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -30,7 +30,7 @@ async def run(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            live.bind(asyncio.get_running_loop())
+            notify.bind(asyncio.get_running_loop())
             try:
                 for hook in on_start:
                     await asyncio.to_thread(_call, hook)
@@ -44,6 +44,6 @@ async def run(receive: Receive, send: Send) -> None:
                     await asyncio.to_thread(_call, hook)
                 except Exception:
                     log.exception("a part of the server did not end as it should; the others end all the same")
-            live.bind(None)
+            notify.bind(None)
             await send({"type": "lifespan.shutdown.complete"})
             return

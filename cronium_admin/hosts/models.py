@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from cronium_admin.edits import Edited
+from cronium_admin.core.edit_versions import Edited
 
 EMBEDDED = "local"  # the name of the host inside `manage.py serve`, unless it is given another
 

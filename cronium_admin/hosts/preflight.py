@@ -8,8 +8,8 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from cronium_admin.db_outage import describe_database_error
-from cronium_admin.db_threads import close_connections
+from cronium_admin.core.database.outage import describe_database_error
+from cronium_admin.core.database.threads import close_connections
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Installation
 from cronium_admin.secrets.crypto import check_keys

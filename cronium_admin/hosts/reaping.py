@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Set
 from datetime import timedelta
 
-from cronium_admin import counters
-from cronium_admin.database_clock import database_now
+from cronium_admin.core import metrics
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.rounds import Rounds
 from executor.checks.gc import reap
 from executor.checks.isolation import host_label
 from executor.docker.errors import EngineError
@@ -78,7 +78,7 @@ class Reaper(Rounds):
             log.error("%s", error)
             return None
         for one in gone:
-            counters.count("cronium_reaped_total", kind=one.kind)
+            metrics.count("cronium_reaped_total", kind=one.kind)
         if gone:
             self._database.call(reaped.keep, self._host, gone, database_now())
         return gone

@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import DateTimeField, Q
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove
-from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
 from cronium_admin.runs.transitions import Ending

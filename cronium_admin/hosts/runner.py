@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from cronium_admin import counters
-from cronium_admin.errors import Refused
+from cronium_admin.core import metrics
+from cronium_admin.core.errors import Refused
 from cronium_admin.hosts import admission, canary, lease, recovery
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.admission import Offer
@@ -214,7 +214,7 @@ class Runner:
     def _begin(self, run: Run) -> None:
         if run.claimed_at:
             waited = max(0.0, (run.claimed_at - run.created_at).total_seconds())  # a clock may be set back
-            counters.observe("cronium_run_phase_seconds", waited, phase="queued")
+            metrics.observe("cronium_run_phase_seconds", waited, phase="queued")
         try:
             spec = self.database.call(spec_of, run, self.instance, self.host)
         except SecretUnavailable as error:
@@ -230,7 +230,7 @@ class Runner:
             overcommit = settings.CONFIG.cpu_overcommit
             self._offer = Offer(self.queues, facts["cpus"], facts["memory_bytes"], overcommit)
         facts |= {"capacity": self.supervisor.capacity, "running": len(self.supervisor.active())}
-        return facts | {"queues": list(self.queues), "counters": counters.snapshot()}
+        return facts | {"queues": list(self.queues), "counters": metrics.snapshot()}
 
     def _sweep(self) -> None:
         """Now and then: runs that nobody sees to, of this host or of one that is away."""
@@ -247,7 +247,7 @@ class Runner:
         )
         failpoints.point("adopting")
         if resumed := sum(self._try_resume(run) for run in adopted):
-            counters.count("cronium_adoptions_total", resumed)
+            metrics.count("cronium_adoptions_total", resumed)
             log.warning("took over %d runs that an earlier process left behind", resumed)
 
     def _try_resume(self, run: Adopted) -> bool:
@@ -289,7 +289,7 @@ class Runner:
         self._obey_cancels()
         if not self.database.call(self._acting.renew, self._tell()):
             self.acts = False
-            counters.count("cronium_lease_losses_total", kind="host")
+            metrics.count("cronium_lease_losses_total", kind="host")
             self.supervisor.drop(DROP_SECONDS)
             return
         row = self.database.call(Host.objects.get, name=self.host)

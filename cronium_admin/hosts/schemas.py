@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from cronium_admin.edits import VERSION
+from cronium_admin.core.edit_versions import VERSION
 from cronium_admin.hosts.findings import State
 from cronium_admin.hosts.service import HostView
 

@@ -10,16 +10,16 @@ from django.db import transaction
 from django.db.models import Count, Exists, Q
 
 from cronium_admin.access.models import User
-from cronium_admin.database_clock import Now, database_now
-from cronium_admin.edits import check_deletion, check_version, write_edit
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import order_key
 from cronium_admin.hosts import findings
 from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
 from cronium_admin.images import inventory
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
-from cronium_admin.plain_text import order_key
 from cronium_admin.runs.models import ON_HOST, Run
 from executor.checks.isolation import mend
 

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
+from cronium_admin.core.wakeup import LOOK
 from cronium_admin.hosts import worker
-from cronium_admin.runs.wakeup import LOOK
 
 
 @shared_task(name=LOOK)  # type: ignore[untyped-decorator]

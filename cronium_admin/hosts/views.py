@@ -9,8 +9,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaped import there
 from cronium_admin.hosts.service import all_hosts, count_jobs_by_queue, delete_host, drain, find_sole_queues

@@ -7,8 +7,8 @@ from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut

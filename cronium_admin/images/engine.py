@@ -4,7 +4,7 @@ import docker
 from django.conf import settings
 from docker.errors import DockerException
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from executor.docker.connection import Reach
 from executor.docker.ssh import TunnelDown
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import F
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.images.models import HostImage, HostInventory
 from cronium_admin.images.reference import canonical
 

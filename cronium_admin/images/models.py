@@ -2,8 +2,8 @@
 
 from django.db import models
 
-from cronium_admin.database_clock import database_now
-from cronium_admin.edits import Edited
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.edit_versions import Edited
 
 
 class Language(models.TextChoices):

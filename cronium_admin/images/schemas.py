@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from cronium_admin.edits import VERSION
+from cronium_admin.core.edit_versions import VERSION
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.service import ImageFacts
 

@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from cronium_admin.access.models import User
-from cronium_admin.edits import check_deletion, check_version, write_edit
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import Refused
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
 from cronium_admin.images.reference import other_family, validate_reference

@@ -10,8 +10,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference

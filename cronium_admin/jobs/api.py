@@ -9,13 +9,13 @@ from ninja.responses import Status
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.line_text import fold
+from cronium_admin.core.paging import bad_cursor, beyond, cursor, read_cursor
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
-from cronium_admin.paging import bad_cursor, beyond, cursor, read_cursor
-from cronium_admin.plain_text import fold
 
 router = Router(tags=["jobs"], auth=needs(May.SEE))
 _LONG = ("script", "env", "input")

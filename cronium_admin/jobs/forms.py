@@ -8,13 +8,13 @@ from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.form_errors import PlainForm
+from cronium_admin.core.strict_json import loads
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
-from cronium_admin.plain_errors import PlainForm
 from cronium_admin.profiles.models import DEFAULT_PROFILE
-from cronium_admin.strict_json import loads
 
 # Where a job's field is typed under another name.
 _TYPED_AS = {

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from cronium_admin.database_clock import database_now
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.json_text import JsonTextField
+from cronium_admin.core.line_text import fold, order_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress import validate_egress
@@ -24,8 +26,6 @@ from cronium_admin.jobs.rules import (
     validate_secrets,
     validate_tags,
 )
-from cronium_admin.json_text import JsonTextField
-from cronium_admin.plain_text import fold, order_key
 from cronium_admin.profiles.limits import (
     CPU,
     LOG_LIMIT_MB,

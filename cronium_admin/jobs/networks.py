@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job, Network
 
 EXPLAINED = {

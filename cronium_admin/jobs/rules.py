@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from cronium_admin.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
-from cronium_admin.env_names import env_name_problem, env_size_problem
-from cronium_admin.json_text import JsonText
+from cronium_admin.core.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
+from cronium_admin.core.env_names import env_name_problem, env_size_problem
+from cronium_admin.core.json_text import JsonText
 from cronium_admin.profiles.limits import Bound
 from executor.run.script import find_problem
 

@@ -18,8 +18,10 @@ from django_htmx.http import replace_url
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import fold
+from cronium_admin.core.paging import Page, newest_or_first
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolve import RULES, resolve
 from cronium_admin.jobs.forms import LABELS, JobForm
@@ -28,8 +30,6 @@ from cronium_admin.jobs.networks import choices
 from cronium_admin.jobs.recent import recent_runs
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.jobs.starters import STARTERS
-from cronium_admin.paging import Page, newest_or_first
-from cronium_admin.plain_text import fold
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.profiles.service import profiles_for_launch

@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema
 
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
-from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.logs import read, search, stream, whole
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.search_slots import search_slot

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Sum, Value, When
 from django.db.models.functions import Coalesce, Length
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import objects
 from cronium_admin.logs.depot import Unavailable, fingerprint, open_store

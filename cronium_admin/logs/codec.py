@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import zstandard
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 _ENTRY = struct.Struct("<BIq")  # stream 1 or 2, lines, unix nanoseconds
 _RAW, _ZSTD = b"\x00", b"\x01"

@@ -15,7 +15,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from cronium_admin.access import standing
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused, refuse_outage
+from cronium_admin.core.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 
 log = logging.getLogger("cronium.live")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from django.conf import settings
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 log = logging.getLogger("cronium.archive")
 CODE = "log_storage_unavailable"

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.paging import beyond
 from cronium_admin.jobs.models import Job
-from cronium_admin.paging import beyond
 from cronium_admin.runs.models import Run
 
 PAGE = 200

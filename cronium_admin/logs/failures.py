@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cronium_admin.db_outage import is_outage
+from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.pace import Stopped
 

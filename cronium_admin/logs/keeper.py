@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 
 from django.conf import settings
 
-from cronium_admin.db_outage import log_failure
+from cronium_admin.core.database.outage import log_failure
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.logs import archive, objects, prune
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.due import Due
 from cronium_admin.logs.failures import Skipped
 from cronium_admin.logs.pace import Pace, Stopped
-from cronium_admin.rounds import Rounds
 
 log = logging.getLogger("cronium.archive")
 DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after one that failed

@@ -13,12 +13,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Case, F, Q, When
 
-from cronium_admin.database_clock import Now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
-from cronium_admin.rounds import Rounds
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import UNSEALED, Run, Status
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.logs.depot import Unavailable, open_store
 from cronium_admin.logs.failures import MOST_IN_A_ROW
 from cronium_admin.logs.models import LogObject

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Max
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.logs import gaps
 from cronium_admin.logs.blocks import Place, blocks
 from cronium_admin.logs.codec import Damaged, Line, lines_of, unpack_text

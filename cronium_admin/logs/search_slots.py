@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 AT_ONCE, WAITING, SECONDS = 3, 6, 3.0
 _admitted = threading.BoundedSemaphore(AT_ONCE + WAITING)

@@ -17,14 +17,14 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, transaction
 
-from cronium_admin.db_outage import is_outage, outages
-from cronium_admin.db_threads import close_connections, database_work
+from cronium_admin.core import notify
+from cronium_admin.core.database.outage import is_outage, outages
+from cronium_admin.core.database.threads import close_connections, database_work
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.shapes import BatchLike, SegmentLike
-from cronium_admin.runs import live
 from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.logs")
@@ -192,7 +192,7 @@ def commit(writes: list[Write]) -> set[Write]:
             LogGap.objects.bulk_create(gaps, ignore_conflicts=True)
         heads = [write.head for write in kept]
         LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
-    live.nudge(write.run_id for write in kept)
+    notify.nudge(write.run_id for write in kept)
     return refused
 
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.access import standing
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused, refuse_outage
+from cronium_admin.core.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 from cronium_admin.logs.codec import Line
 

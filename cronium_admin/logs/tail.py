@@ -18,10 +18,10 @@ import orjson
 from channels.layers import get_channel_layer
 
 from cronium_admin.access.standing import SharedChecks
-from cronium_admin.db_threads import DatabaseExecutor
+from cronium_admin.core import notify
+from cronium_admin.core.database.threads import DatabaseExecutor
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Damaged, Line
-from cronium_admin.runs import live
 
 log = logging.getLogger("cronium.live")
 LOOK_SECONDS = 2.0
@@ -105,7 +105,7 @@ class Tail:
                 await asyncio.sleep(LAYER_PAUSE)
 
     async def _listen(self) -> None:
-        layer, group = get_channel_layer(), live.group(self._run_id)
+        layer, group = get_channel_layer(), notify.group(self._run_id)
         channel = await layer.new_channel()  # named as a consumer's own: of a process's names Redis' layer reads one
         await layer.group_add(group, channel)
         self.wake()  # what was stored before we were subscribed

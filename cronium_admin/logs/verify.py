@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import unpack_index
 from cronium_admin.logs.gaps import SPLIT

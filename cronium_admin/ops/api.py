@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from cronium_admin.access.auth import needs
 from cronium_admin.access.roles import May
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.ops.readiness import readiness
 

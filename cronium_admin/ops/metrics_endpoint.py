@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from cronium_admin import counters
-from cronium_admin.database_clock import database_now
+from cronium_admin.core import metrics
+from cronium_admin.core.database.clock import database_now
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.service import HostView, all_hosts
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
@@ -99,7 +99,7 @@ class _Cronium(Collector):
         yield build
         yield from _runs(self._found)
         yield from _hosts(self._found.hosts)
-        yield from _counted("web", [((), counters.snapshot("web"))])
+        yield from _counted("web", [((), metrics.snapshot("web"))])
         yield from _counted("worker", _of_workers(self._found.hosts))
 
 
@@ -140,13 +140,13 @@ def _of_workers(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each living worker's numbers with its host; and what this process has of their kind, if it is no worker."""
     yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
     if not worker.current():
-        yield ("",), counters.snapshot()
+        yield ("",), metrics.snapshot()
 
 
 def _counted(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
     """The metrics of `counters`; what another version of a worker wrote in another form is left out."""
     taken = list(sources)
-    for name, metric in counters.METRICS.items():
+    for name, metric in metrics.METRICS.items():
         if metric.of != of:
             continue
         labels = [*(["host"] if of == "worker" else []), *metric.labels]

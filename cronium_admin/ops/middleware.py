@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
-from cronium_admin import counters
+from cronium_admin.core import metrics
 from cronium_admin.ops.log_format import request_id
 
 log = logging.getLogger("cronium.access")
@@ -55,7 +55,7 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: 
     seconds = time.perf_counter() - began
     route = _route(request)
     method = request.method if request.method in _METHODS else "OTHER"
-    counters.observe(
+    metrics.observe(
         "cronium_http_request_seconds",
         seconds,
         route=route,

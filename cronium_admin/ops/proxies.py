@@ -10,8 +10,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
-from cronium_admin.database_clock import Now
-from cronium_admin.db_outage import outages
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.outage import outages
 from cronium_admin.hosts.models import Installation
 
 log = logging.getLogger("cronium.access")

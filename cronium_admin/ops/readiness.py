@@ -18,9 +18,9 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from cronium_admin.command_line import own_places
-from cronium_admin.database_clock import Now
-from cronium_admin.db_threads import close_connections
+from cronium_admin.core.command_line import own_places
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.threads import close_connections
 from cronium_admin.hosts import worker
 from cronium_admin.hosts.checks.services import layer_round_trip
 from cronium_admin.hosts.models import Host

@@ -8,8 +8,8 @@ from ninja.responses import Status
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.profiles.schemas import ProfileChange, ProfileIn, ProfileList, ProfileOut
 from cronium_admin.profiles.service import (
     add_profile,

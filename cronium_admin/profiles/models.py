@@ -3,7 +3,7 @@
 from django.core.validators import RegexValidator
 from django.db import models
 
-from cronium_admin.edits import Edited
+from cronium_admin.core.edit_versions import Edited
 from cronium_admin.profiles.limits import (
     CPU,
     LOG_LIMIT_MB,

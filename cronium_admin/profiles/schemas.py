@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
-from cronium_admin.edits import VERSION
+from cronium_admin.core.edit_versions import VERSION
 from cronium_admin.profiles.limits import Limits
 from cronium_admin.profiles.models import Profile
 

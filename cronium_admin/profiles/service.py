@@ -11,9 +11,9 @@ from django.db.models import Count, ProtectedError, QuerySet
 from cronium_admin.access.models import User
 from cronium_admin.access.remade import first_version, retire_version
 from cronium_admin.access.roles import May
-from cronium_admin.edits import check_deletion, check_version, write_edit
-from cronium_admin.errors import Refused
-from cronium_admin.plain_errors import plain_errors
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.form_errors import plain_errors
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
 KIND = "profile"

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
 from cronium_admin.profiles.forms import ProfileForm
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, default_log_limit_mb
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.moments import Moment
+from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.timestamps import Moment
 from cronium_admin.retention.deletion import MOST, Selection, delete_run, delete_selected
 from cronium_admin.runs.api import find_run, router
 from cronium_admin.runs.models import Status

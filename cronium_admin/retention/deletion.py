@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cronium_admin.access.models import User
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import prune
 from cronium_admin.logs.pace import Pace

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import QuerySet
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import TERMINAL, Run
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time
 
 from django import forms
 
-from cronium_admin.plain_errors import PlainForm
+from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.retention.deletion import ENDED, Selection
 
 

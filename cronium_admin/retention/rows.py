@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
 from cronium_admin.access.models import ApiToken, SignIn
-from cronium_admin.database_clock import Now, database_now
+from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared import sweep_unused

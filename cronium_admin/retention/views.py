@@ -9,8 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused
 from cronium_admin.retention.deletion import MOST, delete_run, delete_selected
 from cronium_admin.retention.forms import SelectionForm
 from cronium_admin.runs.models import Run

@@ -14,13 +14,13 @@ from pydantic import WithJsonSchema
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.json_text import stored_text
+from cronium_admin.core.paging import newest_first
+from cronium_admin.core.timestamps import Moment
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_tags
-from cronium_admin.json_text import stored_text
-from cronium_admin.moments import Moment
-from cronium_admin.paging import newest_first
 from cronium_admin.runs.filters import STATES, filter_runs
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut

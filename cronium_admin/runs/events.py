@@ -5,8 +5,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cronium_admin.database_clock import Now
-from cronium_admin.runs import live
+from cronium_admin.core import notify
+from cronium_admin.core.database.clock import Now
 from cronium_admin.runs.models import RunEvent
 
 log = logging.getLogger("cronium.runs")
@@ -29,4 +29,4 @@ def announce(run_id: UUID, kind: str) -> None:
 def _told(run_id: UUID, kind: str) -> None:
     """Its words stay out of the log: they may be the script's."""
     log.info("run %s: %s", run_id, kind, extra={"run_id": str(run_id)})
-    live.nudge([run_id])
+    notify.nudge([run_id])

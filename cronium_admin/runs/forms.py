@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.jobs.forms import parse_json
-from cronium_admin.plain_errors import PlainForm
 from cronium_admin.runs.overrides import UNSET, Overrides
 
 

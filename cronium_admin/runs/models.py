@@ -8,11 +8,11 @@ from django.conf import settings
 from django.db import models
 from django.utils.functional import cached_property
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit, Streams
 from cronium_admin.jobs.rules import DEFAULT_QUEUE
-from cronium_admin.json_text import JsonTextField
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import pruned, sandbox_report
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cronium_admin.json_text import parse_stored, pretty, stored_text
+from cronium_admin.core.json_text import parse_stored, pretty, stored_text
 from cronium_admin.runs.models import Run
 
 SHORT = 4000  # characters up to which an output stands open on the page

@@ -9,7 +9,7 @@ from typing import Any
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open
 from cronium_admin.profiles.models import Profile

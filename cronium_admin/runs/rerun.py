@@ -8,7 +8,7 @@ from django.db.models import Max, Q
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.egress import shared_patterns
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.networks import may_open

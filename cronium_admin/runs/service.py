@@ -10,7 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from cronium_admin.access.models import User
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.images.resolve import resolve
 from cronium_admin.jobs.models import Job, Network
@@ -22,7 +23,6 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
 from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
 from cronium_admin.runs.shared import keep_script
-from cronium_admin.runs.wakeup import wake_workers
 
 
 def launch(

@@ -15,12 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.access.templatetags.ui import STATES
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused, fields_of, summary
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused, fields_of, summary
+from cronium_admin.core.paging import newest_or_first
+from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.images.resolve import RULES
 from cronium_admin.jobs.models import Job
-from cronium_admin.paging import newest_or_first
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import profiles_for_launch
 from cronium_admin.runs import filters, outcome, reasons

@@ -7,9 +7,9 @@ from ninja import Query, Router
 
 from cronium_admin.access.auth import caller, needs
 from cronium_admin.access.roles import May
-from cronium_admin.edits import DELETED_VERSION
-from cronium_admin.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.paging import cursor, read_cursor
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.core.paging import cursor, read_cursor
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.models import Variable
 from cronium_admin.runtime.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage

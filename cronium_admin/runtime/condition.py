@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.runs.models import Run
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from django import forms
 
+from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.jobs.forms import parse_json
-from cronium_admin.plain_errors import PlainForm
 from cronium_admin.runtime.variables import SHARED
 
 

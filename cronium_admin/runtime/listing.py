@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 from django.db.models.functions import Length, Substr
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.paging import Page, cursor, read_cursor
 from cronium_admin.jobs.models import Job
-from cronium_admin.paging import Page, cursor, read_cursor
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.models import Change, Variable
 from cronium_admin.runtime.variables import Place

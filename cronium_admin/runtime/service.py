@@ -11,9 +11,9 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cronium_admin.database_clock import Now
-from cronium_admin.errors import Refused
-from cronium_admin.runs import live
+from cronium_admin.core import notify
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.errors import Refused
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.condition import set_condition
@@ -66,12 +66,12 @@ def _increment_variable(run: Run, body: Body) -> Any:
 
 def _set_output(run: Run, body: Body) -> None:
     set_output(run, body["output"])
-    transaction.on_commit(lambda: live.nudge([run.pk]))
+    transaction.on_commit(lambda: notify.nudge([run.pk]))
 
 
 def _set_condition(run: Run, body: Body) -> None:
     set_condition(run, body["condition"])
-    transaction.on_commit(lambda: live.nudge([run.pk]))
+    transaction.on_commit(lambda: notify.nudge([run.pk]))
 
 
 WRITES: dict[str, tuple[str, Callable[[Run, Body], Any]]] = {

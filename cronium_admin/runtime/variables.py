@@ -17,12 +17,12 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 
 from cronium_admin.access.models import User
-from cronium_admin.database_clock import database_now
-from cronium_admin.edits import utc
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.edit_versions import utc
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.paging import beyond
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.rules import validate_json
-from cronium_admin.paging import beyond
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.models import Change, Kind, Variable
 

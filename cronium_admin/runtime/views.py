@@ -13,10 +13,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import sent_version
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.json_text import pretty
 from cronium_admin.jobs.models import Job
-from cronium_admin.json_text import pretty
 from cronium_admin.runtime import listing, variables
 from cronium_admin.runtime.forms import VariableForm
 from cronium_admin.runtime.models import Variable

@@ -5,7 +5,7 @@ import os
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from cronium_admin.data_folder import DataFolderError, fernet_key, stored_secret
+from cronium_admin.core.data_folder import DataFolderError, fernet_key, stored_secret
 from cronium_admin.secrets.models import Secret
 
 KEY_FILE = "encryption_key"

@@ -2,7 +2,7 @@
 
 from django import forms
 
-from cronium_admin.plain_errors import PlainForm
+from cronium_admin.core.form_errors import PlainForm
 
 
 class SecretForm(PlainForm):

@@ -4,9 +4,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from cronium_admin.database_clock import Now, database_now
-from cronium_admin.edits import Edited
-from cronium_admin.env_names import env_name_problem
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.edit_versions import Edited
+from cronium_admin.core.env_names import env_name_problem
 
 
 def validate_name(value: str) -> None:

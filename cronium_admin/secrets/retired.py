@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.secrets.crypto import Unreadable, decrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 

@@ -11,12 +11,12 @@ from django.db.models import QuerySet
 
 from cronium_admin.access.models import User
 from cronium_admin.access.remade import first_version, retire_version
-from cronium_admin.data_folder import DataFolderError
-from cronium_admin.database_clock import Now
-from cronium_admin.edits import check_deletion, check_version, write_edit
-from cronium_admin.errors import Refused
-from cronium_admin.plain_errors import plain_errors
-from cronium_admin.plain_text import line_problem, order_key
+from cronium_admin.core.data_folder import DataFolderError
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.form_errors import plain_errors
+from cronium_admin.core.line_text import line_problem, order_key
 from cronium_admin.secrets import retired
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
 from cronium_admin.secrets.models import RetiredSecret, Secret

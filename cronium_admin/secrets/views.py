@@ -11,8 +11,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.access.guard import needs, user_of
 from cronium_admin.access.roles import May
-from cronium_admin.edits import ChangedMeanwhile, sent_version
-from cronium_admin.errors import Refused
+from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
+from cronium_admin.core.errors import Refused
 from cronium_admin.secrets.forms import SecretForm
 from cronium_admin.secrets.service import all_secrets, delete_secret, save_secret, secrets_by_name, users_of
 

@@ -19,6 +19,7 @@ from django.db import connection  # noqa: E402
 from django.test import RequestFactory, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from cronium_admin.core.paging import cursor, newest_first  # noqa: E402
 from cronium_admin.hosts import recovery  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent import recent_runs  # noqa: E402
@@ -26,7 +27,6 @@ from cronium_admin.jobs.service import create_job  # noqa: E402
 from cronium_admin.logs import archive, due, late  # noqa: E402
 from cronium_admin.logs.pace import Pace  # noqa: E402
 from cronium_admin.ops.metrics_endpoint import Known  # noqa: E402
-from cronium_admin.paging import cursor, newest_first  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
 from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402
 from cronium_admin.retention.due import due_runs  # noqa: E402

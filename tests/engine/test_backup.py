@@ -193,7 +193,7 @@ MigrationRecorder.Migration.objects.create(app="runs", name="9999_later")
 """
 _LEASE = """
 from datetime import timedelta
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.models import Host
 Host.objects.create(name="far", owner="x", lease_expires_at=Now() + timedelta(seconds=60))
 """

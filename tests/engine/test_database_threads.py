@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from cronium_admin.database_url import database_settings
-from cronium_admin.db_threads import DatabaseExecutor
+from cronium_admin.core.database.threads import DatabaseExecutor
+from cronium_admin.core.database.url import database_settings
 from tests.engine.scaled import DATABASE, needs_services
 
 pytestmark = needs_services

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.redis_url import READ_SECONDS
+from cronium_admin.core.redis_url import READ_SECONDS
 from tests.chaos.broker import Broker
 from tests.engine.scaled import Prepared, Scaled, installation, needs_services
 from tests.engine.server import TERMINAL

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from cronium_admin.redis_url import RedisAddress, redis_address
+from cronium_admin.core.redis_url import RedisAddress, redis_address
 
 
 def _fill(port: int) -> Iterator[socket.socket]:

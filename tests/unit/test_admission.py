@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from cronium_admin import counters
+from cronium_admin.core import metrics
 from cronium_admin.hosts import admission
 from cronium_admin.hosts.admission import MB, Offer, Promise
 from cronium_admin.hosts.models import Host
@@ -178,7 +178,7 @@ def test_a_worker_refuses_queues_that_are_none(queues: str) -> None:
 def test_the_heartbeat_tells_of_the_host() -> None:
     runner = Runner("east", FakeEngine(), ("default", "night"))
     try:
-        counters.count("cronium_adoptions_total")
+        metrics.count("cronium_adoptions_total")
         runner._facts.round()
         runner._beat()  # begins to act, and knows what it has to offer before it takes anything
         assert runner._offer.memory_bytes

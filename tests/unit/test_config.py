@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.http.request import split_domain_port, validate_host
 
-from cronium_admin.config import Config, config
+from cronium_admin.core.config import Config, config
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.access.models import ApiToken, User
+from cronium_admin.core import notify
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read, tail
 from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.runs import live, transitions
+from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 from cronium_admin.runs.transitions import Ending
@@ -81,7 +82,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
     """Opens a viewer of a run; keywords: token, cookie, origin, after (as written)."""
     from cronium_admin.asgi import application
 
-    live.bind(asyncio.get_running_loop())
+    notify.bind(asyncio.get_running_loop())
     opened: list[Viewer] = []
 
     async def open_one(
@@ -103,7 +104,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
     yield open_one
     for viewer in opened:
         await viewer.leave()
-    live.bind(None)
+    notify.bind(None)
 
 
 class World:
@@ -222,7 +223,7 @@ async def test_a_lost_nudge_costs_delay_and_no_line(
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
-    monkeypatch.setattr(live, "nudge", lambda run_ids: None)
+    monkeypatch.setattr(notify, "nudge", lambda run_ids: None)
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     await world.finish()
@@ -370,7 +371,7 @@ async def test_a_run_that_is_deleted_meanwhile_ends_the_view(connect: Callable[.
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
     await sync_to_async(lambda: Run.objects.all().delete())()
-    live.nudge([world.run.pk])
+    notify.nudge([world.run.pk])
     assert await viewer.until_closed() == 4403
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from cronium_admin import counters
+from cronium_admin.core import metrics
 from cronium_admin.hosts.models import Host
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run, Status
@@ -48,10 +48,10 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     ended.save()
     facts = {"cpus": 2.0, "load": 0.5, "memory_bytes": 10, "memory_used_bytes": 5}
     Host.objects.create(name="east", heartbeat_at=timezone.now(), **facts)
-    counters.reset()
-    for name, metric in counters.METRICS.items():
+    metrics.reset()
+    for name, metric in metrics.METRICS.items():
         labels = dict.fromkeys(metric.labels, "x")
-        counters.observe(name, 0.1, **labels) if metric.buckets else counters.count(name, **labels)
+        metrics.observe(name, 0.1, **labels) if metric.buckets else metrics.count(name, **labels)
     monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
     monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
     families = text_string_to_metric_families(metrics_endpoint.text().decode())
@@ -59,7 +59,7 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, set()).update(sample.labels)
     yield found
-    counters.reset()
+    metrics.reset()
 
 
 def names(expression: str) -> list[tuple[str, str]]:

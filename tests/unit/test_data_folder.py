@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.config import Config
-from cronium_admin.data_folder import DataFolderError, close_to_others, find_open, stored_secret
+from cronium_admin.core.config import Config
+from cronium_admin.core.data_folder import DataFolderError, close_to_others, find_open, stored_secret
 from cronium_admin.hosts.checks import machine
 from cronium_admin.hosts.checks.machine import data_folder
 
@@ -113,7 +113,7 @@ def test_what_belongs_to_another_user_is_told() -> None:
         folder.chmod(0o755)
         os.chown(folder, 12345, 12345)
         script = (
-            "import os, sys; from pathlib import Path; from cronium_admin.data_folder import close_to_others;"
+            "import os, sys; from pathlib import Path; from cronium_admin.core.data_folder import close_to_others;"
             "os.setuid(23456); print(close_to_others(Path(sys.argv[1])))"
         )
         command = [sys.executable, "-c", script, made]

@@ -19,8 +19,8 @@ from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.service import make_token, user_of_token
 from cronium_admin.access.session_store import SessionStore
 from cronium_admin.access.sessions import of_person
-from cronium_admin.database_clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
+from cronium_admin.core.errors import Refused
 from cronium_admin.hosts import admission
 from cronium_admin.hosts.admission import Offer
 from cronium_admin.hosts.models import Host
@@ -223,7 +223,7 @@ def test_times_that_people_see_follow_the_database(wrong: Wrong, make_job: Any, 
 
 def test_the_clock_is_measured_again_with_a_new_connection(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
     uptime = [100.0]
-    monkeypatch.setattr("cronium_admin.database_clock._uptime", lambda: uptime[0])
+    monkeypatch.setattr("cronium_admin.core.database.clock._uptime", lambda: uptime[0])
     clock = _Clock()
     assert clock.read() is None
     clock.measure(connection)
@@ -239,7 +239,7 @@ def test_the_clock_is_measured_again_with_a_new_connection(wrong: Wrong, monkeyp
 
 
 def test_a_page_about_a_database_that_is_away_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.database_clock._clock", clock := _Clock())
+    monkeypatch.setattr("cronium_admin.core.database.clock._clock", clock := _Clock())
 
     def fail(_: Any) -> None:
         raise OperationalError("no route to host")

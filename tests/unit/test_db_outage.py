@@ -15,15 +15,15 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError, IntegrityError, InternalError, OperationalError, connection
 from django.test import Client
 
-from cronium_admin import db_outage
 from cronium_admin.access import sessions
 from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.session_store import SessionStore
-from cronium_admin.db_outage import find_outage
+from cronium_admin.core.database import outage
+from cronium_admin.core.database.outage import find_outage
+from cronium_admin.core.periodic import Rounds
 from cronium_admin.edge.sockets import SocketGuard
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.ops import readiness
-from cronium_admin.rounds import Rounds
 from tests.conftest import Api
 
 # As in production, no transaction is around a request.
@@ -63,9 +63,9 @@ ERRORS: dict[str, tuple[Callable[[], DatabaseError], str]] = {
 
 @pytest.fixture(autouse=True)
 def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db_outage.outages, "_told_at", -db_outage.EVERY_SECONDS)
-    monkeypatch.setattr(db_outage.outages, "_began_at", None)
-    monkeypatch.setattr(db_outage.outages, "_left_out", 0)
+    monkeypatch.setattr(outage.outages, "_told_at", -outage.EVERY_SECONDS)
+    monkeypatch.setattr(outage.outages, "_began_at", None)
+    monkeypatch.setattr(outage.outages, "_left_out", 0)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from cronium_admin.db_threads import DatabaseExecutor, database_work
+from cronium_admin.core.database.threads import DatabaseExecutor, database_work
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.config import Config
+from cronium_admin.core.config import Config
 from cronium_admin.runs import transitions
 
 ROOT = Path(__file__).resolve().parents[2]

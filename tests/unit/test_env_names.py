@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cronium_admin.env_names import env_name_problem
+from cronium_admin.core.env_names import env_name_problem
 
 VALUES = ("text", "7")
 # What a shell shows of itself, and what its manual names as set, read or unset by it.

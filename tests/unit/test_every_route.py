@@ -160,9 +160,9 @@ def test_every_socket_is_in_the_table() -> None:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 async def test_each_role_at_the_socket_of_a_log(run: Run, people: dict[str, User]) -> None:
     from cronium_admin.asgi import application
-    from cronium_admin.runs import live
+    from cronium_admin.core import notify
 
-    live.bind(asyncio.get_running_loop())
+    notify.bind(asyncio.get_running_loop())
     for role in (None, *ROLES):
         headers = [(b"host", b"testserver")]
         if role:

@@ -15,7 +15,7 @@ import pytest
 
 from cronium_admin import static_files
 from cronium_admin.backup import identity, restore
-from cronium_admin.data_folder import replace_text, stored_secret
+from cronium_admin.core.data_folder import replace_text, stored_secret
 from cronium_admin.hosts import instance as module
 from cronium_admin.ops import readiness
 from tests.unit.test_backup import SEED, rows

@@ -10,9 +10,9 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
 
+from cronium_admin.core.json_text import JsonText, compact
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
-from cronium_admin.json_text import JsonText, compact
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.service import launch, rerun
 from cronium_admin.runtime import output as outputs
@@ -74,7 +74,7 @@ def test_an_output_is_checked_once_and_served_as_it_is_kept(
 
     def count(*args: Any) -> JsonText:
         checked.append(check(*args))
-        monkeypatch.setattr("cronium_admin.json_text.compact", None)  # nothing writes the value a second time
+        monkeypatch.setattr("cronium_admin.core.json_text.compact", None)  # nothing writes the value a second time
         return JsonText(checked[-1])
 
     monkeypatch.setattr(outputs, "validate_json", count)

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from cronium_admin.access.models import User
-from cronium_admin.config import Config, config
-from cronium_admin.errors import Refused
+from cronium_admin.core.config import Config, config
+from cronium_admin.core.errors import Refused
 from cronium_admin.hosts.checks import ceilings
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job

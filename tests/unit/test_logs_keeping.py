@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from cronium_admin.access.models import User
-from cronium_admin.config import Config, config
+from cronium_admin.core.config import Config, config
 from cronium_admin.jobs.models import Job
 from tests.conftest import Api
 from tests.unit.test_pages_editor import GOOD

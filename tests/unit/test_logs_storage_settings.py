@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cronium_admin.config import Config, config
+from cronium_admin.core.config import Config, config
 from cronium_admin.hosts.checks.log_storage import log_storage
 
 

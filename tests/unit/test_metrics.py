@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.utils import timezone
 
-from cronium_admin import counters
+from cronium_admin.core import metrics
 from cronium_admin.hosts.models import Host
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run
@@ -15,9 +15,9 @@ from cronium_admin.runs.models import Run
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
     monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
-    counters.reset()
+    metrics.reset()
     yield
-    counters.reset()
+    metrics.reset()
 
 
 def told() -> list[str]:
@@ -43,7 +43,7 @@ def test_a_counter_begins_at_zero(db: None, line: str) -> None:
 
 
 def test_and_counts_from_there(db: None) -> None:
-    counters.count("cronium_reaped_total", kind="network")
+    metrics.count("cronium_reaped_total", kind="network")
     assert 'cronium_reaped_total{host="",kind="network"} 1.0' in told()
 
 

@@ -7,9 +7,9 @@ from django.test import Client
 
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.service import make_token
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import line_problem, show_line
 from cronium_admin.jobs.models import Job
-from cronium_admin.plain_text import line_problem, show_line
 from cronium_admin.runs.service import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 
 from cronium_admin.access.models import User
 from cronium_admin.access.roles import May
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import DECIDES_THE_RUN, create_job, save_job
 from cronium_admin.profiles.models import Profile

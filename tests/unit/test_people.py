@@ -16,7 +16,7 @@ from cronium_admin.access import account_views, sessions, standing
 from cronium_admin.access import people as service
 from cronium_admin.access.models import ApiToken, SignIn, User
 from cronium_admin.access.roles import May, Role
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 from cronium_admin.profiles.models import Profile
 from tests.conftest import ROLES, Api
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cronium_admin.rounds import Rounds
+from cronium_admin.core.periodic import Rounds
 
 
 def test_it_goes_on_after_an_error_and_tells_of_it(

@@ -17,9 +17,9 @@ from django.db import connection
 from django.test import Client
 
 from cronium_admin.access.models import User
-from cronium_admin.config import Config
-from cronium_admin.data_folder import fernet_key, stored_secret
-from cronium_admin.errors import Refused
+from cronium_admin.core.config import Config
+from cronium_admin.core.data_folder import fernet_key, stored_secret
+from cronium_admin.core.errors import Refused
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import transitions
@@ -89,7 +89,7 @@ class TestKeys:
     def test_a_wrong_one_stops_the_start_and_is_not_shown(
         self, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from cronium_admin import config
+        from cronium_admin.core import config
 
         good = new_key()
         monkeypatch.setenv("CRONIUM_ENCRYPTION_KEYS", given.format(good=good))

@@ -15,9 +15,9 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 
 from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.database_url import database_settings, sqlite_settings
-from cronium_admin.postgres.base import DatabaseWrapper as Postgres
-from cronium_admin.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
+from cronium_admin.core.database.postgres.base import DatabaseWrapper as Postgres
+from cronium_admin.core.database.url import database_settings, sqlite_settings
+from cronium_admin.core.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
 
 # Django sets the encoding; a service's file is not there; an URL carries the rest as what stands before its query.
 ELSEWHERE = {"client_encoding", "service", "user", "password", "host", "port", "dbname"}

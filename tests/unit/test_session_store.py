@@ -10,7 +10,7 @@ from django.test import Client
 from cronium_admin.access import sessions
 from cronium_admin.access.models import SignIn, User
 from cronium_admin.access.session_store import SessionStore
-from cronium_admin.database_clock import Now, database_now
+from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention.rows import remove_sessions
 

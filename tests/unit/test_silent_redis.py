@@ -17,12 +17,11 @@ from django.test import Client
 from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
 
-from cronium_admin import counters
 from cronium_admin.access import throttle
 from cronium_admin.access.models import User
+from cronium_admin.core import metrics, notify, wakeup
+from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_address
 from cronium_admin.jobs.models import Job
-from cronium_admin.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_address
-from cronium_admin.runs import live, wakeup
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
 from tests.unit.silent_redis import address  # noqa: F401 - a fixture
@@ -30,14 +29,14 @@ from tests.unit.silent_redis import address  # noqa: F401 - a fixture
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    counters.reset()
+    metrics.reset()
     monkeypatch.setattr(throttle, "_shared_from", 0.0)
     yield
-    counters.reset()
+    metrics.reset()
 
 
 def _dropped(kind: str) -> float:
-    return float(counters.snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
+    return float(metrics.snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
 
 
 def _until(reached: Callable[[], object], seconds: float = 30) -> None:
@@ -159,9 +158,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made = asyncio.new_event_loop()
     thread = threading.Thread(target=made.run_forever)
     thread.start()
-    live.bind(made)
+    notify.bind(made)
     yield made
-    live.bind(None)
+    notify.bind(None)
     made.call_soon_threadsafe(made.stop)
     thread.join(10)
     made.close()
@@ -182,7 +181,7 @@ def test_nudges_are_sent_by_one_task_however_many_there_are(
         "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config},
     }
     for _ in range(200):
-        live.nudge([uuid.uuid4()])
+        notify.nudge([uuid.uuid4()])
     assert _tasks(loop) == 1
     assert _dropped("nudges") == 0, "the first one still waits for its answer"
     _until(lambda: _dropped("nudges") == 200)
@@ -192,7 +191,7 @@ def test_nudges_are_sent_by_one_task_however_many_there_are(
 def test_what_waits_to_be_nudged_is_bounded_and_each_run_waits_once(
     monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
 ) -> None:
-    monkeypatch.setattr(live, "MAX_PENDING", 10)
+    monkeypatch.setattr(notify, "MAX_PENDING", 10)
     gate, began, sent = threading.Event(), threading.Event(), []
 
     class Layer:
@@ -201,14 +200,14 @@ def test_what_waits_to_be_nudged_is_bounded_and_each_run_waits_once(
             await asyncio.to_thread(gate.wait, 20)
             sent.append(name)
 
-    monkeypatch.setattr(live, "get_channel_layer", Layer)
-    monkeypatch.setattr(live, "SEND_SECONDS", 30.0)
-    live.nudge(["first"])
+    monkeypatch.setattr(notify, "get_channel_layer", Layer)
+    monkeypatch.setattr(notify, "SEND_SECONDS", 30.0)
+    notify.nudge(["first"])
     assert began.wait(10)
     for _ in range(5):
-        live.nudge(["first", *map(str, range(9))])
+        notify.nudge(["first", *map(str, range(9))])
     assert _dropped("nudges") == 0
-    live.nudge(["one too many"])
+    notify.nudge(["one too many"])
     assert _dropped("nudges") == 1
     gate.set()
     _until(lambda: len(sent) == 11)
@@ -220,7 +219,7 @@ def test_a_task_that_is_cancelled_with_its_loop_leaves_sending_to_the_next(loop:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 
-    sender, began, sent = live.Sender(loop), threading.Event(), []
+    sender, began, sent = notify.Sender(loop), threading.Event(), []
 
     async def hang(name: str) -> None:
         began.set()

@@ -11,11 +11,11 @@ from channels.layers import channel_layers
 from kombu.exceptions import OperationalError
 
 from cronium_admin.celery import app
+from cronium_admin.core.redis_url import RedisAddress
 from cronium_admin.hosts.checks import services
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.logs import tail
 from cronium_admin.ops import readiness
-from cronium_admin.redis_url import RedisAddress
 from tests.unit.silent_redis import address
 from tests.unit.test_consumer import World, connect, world
 
@@ -43,7 +43,7 @@ def test_readiness_says_so_within_its_bound(silent: RedisAddress) -> None:
     assert not parts["channel_layer"]
     assert parts["disk"]
     assert time.monotonic() - began < readiness.PART_SECONDS + 8  # the machine may be busy
-    readiness._pool.shutdown()  # nothing of it hangs
+    checks._pool.shutdown()  # nothing of it hangs
 
 
 @pytest.mark.django_db

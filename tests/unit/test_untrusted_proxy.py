@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.checks import services
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.models import Installation

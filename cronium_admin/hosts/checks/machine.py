@@ -7,8 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from cronium_admin.command_line import own_places
-from cronium_admin.data_folder import find_open
+from cronium_admin.core.command_line import own_places
+from cronium_admin.core.data_folder import find_open
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row, State
 from executor.sandbox.reverse_path import REVERSE_PATH

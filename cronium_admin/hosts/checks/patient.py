@@ -9,8 +9,8 @@ import requests
 from django.db import DatabaseError
 from docker.errors import DockerException
 
-from cronium_admin.db_outage import is_outage
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.outage import is_outage
+from cronium_admin.core.errors import Refused
 from cronium_admin.images.engine import connect
 
 SECONDS = 5  # for each answer of the engine or the broker

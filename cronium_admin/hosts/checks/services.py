@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from cronium_admin.database_clock import Now
+from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.checks.patient import SECONDS, Patient
 from cronium_admin.hosts.findings import Row
 from cronium_admin.hosts.models import Installation

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from cronium_admin.plain_text import fold, order_key
+from cronium_admin.core.line_text import fold, order_key
 
 
 def fill(apps, schema_editor):

@@ -4,7 +4,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cronium_admin.access.templatetags.ui import icon
+from cronium_admin.core.templatetags.ui import icon
 
 register = template.Library()
 

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from cronium_admin.access.templatetags.ui import STATES, duration, state_of
+from cronium_admin.core.templatetags.ui import STATES, duration, state_of
 
 register = template.Library()
 SLOTS, STEP, HEIGHT = 20, 8, 20

@@ -4,7 +4,7 @@ import pytest
 from celery import Celery
 
 from cronium_admin.celery import everybody
-from cronium_admin.runs.wakeup import LOOK
+from cronium_admin.core.wakeup import LOOK
 from tests.engine.scaled import HELD, Scaled, seconds_between
 
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from cronium_admin.access.expiry import NEVER, parse_expiry
 from cronium_admin.access.models import ApiToken, User
 from cronium_admin.access.service import make_token, revoke
-from cronium_admin.errors import Refused
-from cronium_admin.plain_text import show_line
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import show_line
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.database_clock import database_now
+from cronium_admin.core.database.clock import database_now
 from cronium_admin.hosts import reaped, recovery
 from cronium_admin.hosts.engine import own_engine
 from cronium_admin.hosts.facts import own_name

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused
 from cronium_admin.images import build
 from cronium_admin.images.engine import connect
 from cronium_admin.images.errors import ImageBuildError

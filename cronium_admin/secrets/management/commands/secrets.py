@@ -8,8 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.errors import Refused
-from cronium_admin.plain_text import show_line
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import show_line
 from cronium_admin.secrets.crypto import make_key
 from cronium_admin.secrets.service import rotate, save_secret, secrets_by_name
 

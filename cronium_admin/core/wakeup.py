@@ -10,8 +10,8 @@ import time
 
 from kombu.exceptions import OperationalError
 
-from cronium_admin import counters
 from cronium_admin.celery import app, everybody
+from cronium_admin.core import metrics
 
 log = logging.getLogger("cronium.runs")
 LOOK = "cronium.look"  # the task of a host: "look at run X"
@@ -37,7 +37,7 @@ class Publisher:
                 raise queue.Full
             self._waiting.put_nowait((run_id, queue_name))
         except queue.Full:
-            counters.count("cronium_wakeups_dropped_total")
+            metrics.count("cronium_wakeups_dropped_total")
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
@@ -55,7 +55,7 @@ class Publisher:
                 words = "the broker did not take the message for run %s (%s); the workers' sweep finds it"
                 reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
                 log.warning(words, run_id, reason, extra={"run_id": run_id})
-                counters.count("cronium_wakeups_dropped_total", dropped)
+                metrics.count("cronium_wakeups_dropped_total", dropped)
 
     def _drop_waiting(self) -> int:
         dropped = 0

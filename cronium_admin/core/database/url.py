@@ -170,7 +170,7 @@ def _postgres(parts: SplitResult) -> Settings:
     pool: Any = _pool(own.pop("pool", True), sizes)
     settings: Settings = {django: given.pop(libpq, "") for libpq, django in _CORE.items()}
     return {
-        "ENGINE": "cronium_admin.postgres",
+        "ENGINE": "cronium_admin.core.database.postgres",
         **settings,
         "OPTIONS": {**POSTGRES_OPTIONS, **given, **own, "pool": pool},
         "CONN_MAX_AGE": 0,

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from pydantic import BaseModel
 
-from cronium_admin.db_outage import describe_for_people, find_outage, outages
+from cronium_admin.core.database.outage import describe_for_people, find_outage, outages
 
 
 class Refused(Exception):

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from cronium_admin.data_folder import UMASK, DataFolderError, close_to_others
+from cronium_admin.core.data_folder import UMASK, DataFolderError, close_to_others
 
 log = logging.getLogger("cronium.process")
 # Commands whose files are for others too: a developer's, or another server's such as nginx.
@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> None:
     import django.db
     from django.core.management import execute_from_command_line
 
-    from cronium_admin.db_outage import describe_database_error
+    from cronium_admin.core.database.outage import describe_database_error
 
     command = arguments[1] if len(arguments) > 1 else "help"
     if command not in FOR_OTHERS:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 
-from cronium_admin import counters
+from cronium_admin.core import metrics
 
 log = logging.getLogger("cronium.live")
 MAX_PENDING = 1000
@@ -39,7 +39,7 @@ class Sender:
                 if name in self._pending or len(self._pending) < MAX_PENDING:
                     self._pending[name] = None
                 else:
-                    counters.count("cronium_nudges_dropped_total")
+                    metrics.count("cronium_nudges_dropped_total")
             if self._is_sending:
                 return
             self._is_sending = True
@@ -76,7 +76,7 @@ class Sender:
             with self._lock:
                 dropped = 1 + len(self._pending)
                 self._pending.clear()
-            counters.count("cronium_nudges_dropped_total", dropped)
+            metrics.count("cronium_nudges_dropped_total", dropped)
             about = {"run_id": name.removeprefix(group(""))}
             log.warning("a nudge was not sent (%s); its readers look by themselves", type(error).__name__, extra=about)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -8,9 +8,9 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cronium_admin import json_text
-from cronium_admin.database_clock import database_now
-from cronium_admin.plain_text import show_line
+from cronium_admin.core import json_text
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.line_text import show_line
 
 register = template.Library()
 

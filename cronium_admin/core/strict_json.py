@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja.parser import Parser
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 MAX_DEPTH = 100
 

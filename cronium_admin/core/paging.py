@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from cronium_admin.errors import Refused
+from cronium_admin.core.errors import Refused
 
 
 def cursor(*key: str | int) -> str:

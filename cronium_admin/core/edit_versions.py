@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 
-from cronium_admin.database_clock import database_now
-from cronium_admin.errors import Refused
+from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.errors import Refused
 
 DELETED_VERSION = "Delete it only while this is its version; else 409 `changed_meanwhile`."
 VERSION = "Change it only while this is its version; else 409 `changed_meanwhile`."

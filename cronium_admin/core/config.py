@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cronium_admin.data_folder import SYSTEM_FOLDERS, wrong_encryption_key
-from cronium_admin.database_url import database_settings
-from cronium_admin.redis_url import RedisAddress, redis_address
+from cronium_admin.core.data_folder import SYSTEM_FOLDERS, wrong_encryption_key
+from cronium_admin.core.database.url import database_settings
+from cronium_admin.core.redis_url import RedisAddress, redis_address
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Of the settings and of a job's own values alike.
 MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
 # The widest range that the database stores for a limit; the settings set the ceilings within it.

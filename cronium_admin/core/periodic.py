@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from cronium_admin.db_outage import log_failure
-from cronium_admin.db_threads import database_work
+from cronium_admin.core.database.outage import log_failure
+from cronium_admin.core.database.threads import database_work
 
 log = logging.getLogger("cronium.rounds")
 
