@@ -36,7 +36,7 @@ def _make_runs(environment: dict[str, str], number: int) -> None:
 
 
 JOB = """
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.service import create_job
 values = {"name": "Hello", "slug": "hello", "language": "bash", "script": "echo Hello from Cronium"}
 create_job(values, User.objects.get())

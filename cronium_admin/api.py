@@ -19,11 +19,11 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as SchemaError
 from ninja.operation import Operation
 
-from cronium_admin.access.api import me
-from cronium_admin.access.api import router as people
-from cronium_admin.access.auth import needs
-from cronium_admin.access.roles import May
-from cronium_admin.access.tokens_api import router as tokens
+from cronium_admin.accounts.api import me
+from cronium_admin.accounts.api import router as people
+from cronium_admin.accounts.api_auth import needs
+from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.tokens_api import router as tokens
 from cronium_admin.core.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.hosts.api import of_runs as waiting

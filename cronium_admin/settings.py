@@ -30,7 +30,7 @@ SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
 INSTALLED_APPS = [
-    "cronium_admin.access.backoffice.BackOfficeConfig",
+    "cronium_admin.accounts.backoffice.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -44,7 +44,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "ninja",
     "cronium_admin.core",
-    "cronium_admin.access",
+    "cronium_admin.accounts",
     "cronium_admin.images",
     "cronium_admin.profiles",
     "cronium_admin.secrets",
@@ -69,7 +69,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "cronium_admin.access.middleware.SignedIn",
+    "cronium_admin.accounts.middleware.SignedIn",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -126,7 +126,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_ENGINE = "cronium_admin.access.session_store"
+SESSION_ENGINE = "cronium_admin.accounts.session_store"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

@@ -12,7 +12,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     *api.root_urls,
     path("", RedirectView.as_view(pattern_name="jobs:list", http_method_names=["get", "head"]), name="home"),
-    path("", include("cronium_admin.access.urls")),
+    path("", include("cronium_admin.accounts.urls")),
     path("", include("cronium_admin.images.urls")),
     path("", include("cronium_admin.profiles.urls")),
     path("", include("cronium_admin.secrets.urls")),

@@ -15,7 +15,7 @@ from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 from django.views.defaults import server_error
 
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import BROKEN, ErrorBody, refuse_outage
 from cronium_admin.runs.models import LIVE, Run
 

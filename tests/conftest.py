@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.test import Client
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run

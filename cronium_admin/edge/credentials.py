@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.http import parse_cookie
 
-from cronium_admin.access import standing
-from cronium_admin.access.roles import May
+from cronium_admin.accounts import session_guard
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.database.threads import DatabaseExecutor
 
 KNOWN_SECONDS, UNKNOWN_SECONDS = 1800.0, 10.0
@@ -78,7 +78,7 @@ class Credentials:
         if kind == "token" and own and hmac.compare_digest(value.encode(), own.encode()):
             is_valid = True
         else:
-            check: Any = standing.of_token if kind == "token" else standing.of_session
+            check: Any = session_guard.of_token if kind == "token" else session_guard.of_session
             loop = asyncio.get_running_loop()
             try:
                 is_valid = await loop.run_in_executor(self._threads, check(value, May.SEE))

@@ -6,8 +6,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from cronium_admin.access.auth import caller, needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import caller, needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import DELETED_VERSION
 from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut

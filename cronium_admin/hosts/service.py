@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, Q
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import Refused

@@ -5,8 +5,8 @@ from typing import Annotated
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from cronium_admin.access.auth import caller, needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import caller, needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import DELETED_VERSION
 from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.images.inventory import find_presence

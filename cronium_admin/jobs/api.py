@@ -7,8 +7,8 @@ from django.urls import reverse
 from ninja import Query, Router
 from ninja.responses import Status
 
-from cronium_admin.access.auth import caller, needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import caller, needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import DELETED_VERSION
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.core.line_text import fold

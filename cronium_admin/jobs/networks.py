@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job, Network
 

@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from cronium_admin.access.models import User
-from cronium_admin.access.remade import first_version, retire_version
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import ChangedMeanwhile, check_deletion
 from cronium_admin.core.errors import Refused

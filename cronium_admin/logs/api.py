@@ -8,8 +8,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Query, Router, Schema
 
-from cronium_admin.access.auth import needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.logs import read, search, stream, whole
 from cronium_admin.logs.codec import Line

@@ -12,9 +12,9 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from cronium_admin.access import standing
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts import session_guard
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 
@@ -45,12 +45,12 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self._pump = asyncio.create_task(self._send_all())
 
-    def _standing(self) -> standing.Standing:
+    def _standing(self) -> session_guard.Standing:
         user = self.scope.get("user")
         if isinstance(user, User) and user.is_authenticated:
-            return standing.of_session(self.scope["session"].session_key, May.SEE)
+            return session_guard.of_session(self.scope["session"].session_key, May.SEE)
         scheme, _, token = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        return standing.of_token(token.strip() if scheme.lower() == "bearer" else "", May.SEE)
+        return session_guard.of_token(token.strip() if scheme.lower() == "bearer" else "", May.SEE)
 
     async def _may_still(self) -> bool:
         self._asked_at = time.monotonic()
@@ -93,7 +93,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         beat_at = time.monotonic()
         async with aclosing(tail.follow(self._run_id, self._after())) as all_news:
             async for news in all_news:
-                stale = time.monotonic() - self._asked_at >= standing.AGAIN_SECONDS
+                stale = time.monotonic() - self._asked_at >= session_guard.AGAIN_SECONDS
                 if news.state is None or (stale and not await self._may_still()):
                     await self.close(REFUSED)
                     return

@@ -11,8 +11,8 @@ from uuid import UUID
 import orjson
 from django.http import HttpRequest, StreamingHttpResponse
 
-from cronium_admin.access import standing
-from cronium_admin.access.roles import May
+from cronium_admin.accounts import session_guard
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused, refuse_outage
 from cronium_admin.logs import gaps, read, tail
 from cronium_admin.logs.codec import Line
@@ -28,7 +28,7 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     last = request.headers.get("Last-Event-ID", "")
     if events and last.isdecimal() and len(last) < 19:
         after = int(last)
-    credential = standing.of_request(request, May.SEE)
+    credential = session_guard.of_request(request, May.SEE)
     response = StreamingHttpResponse(
         _stream(run_id, after, events, credential), content_type=SSE if events else "application/x-ndjson"
     )
@@ -38,12 +38,12 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     return response
 
 
-async def _stream(run_id: UUID, after: int, events: bool, credential: standing.Standing) -> AsyncIterator[bytes]:
+async def _stream(run_id: UUID, after: int, events: bool, credential: session_guard.Standing) -> AsyncIterator[bytes]:
     quiet, state, asked_at = 0, None, time.monotonic()
     try:
         async with aclosing(tail.follow(run_id, after)) as all_news:
             async for news in all_news:
-                if time.monotonic() - asked_at >= standing.AGAIN_SECONDS:
+                if time.monotonic() - asked_at >= session_guard.AGAIN_SECONDS:
                     if not await tail.checks.may(credential):
                         raise Refused(403, "forbidden", "You may not read this any more.")
                     asked_at = time.monotonic()

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import orjson
 from channels.layers import get_channel_layer
 
-from cronium_admin.access.standing import SharedChecks
+from cronium_admin.accounts.session_guard import SharedChecks
 from cronium_admin.core import notify
 from cronium_admin.core.database.threads import DatabaseExecutor
 from cronium_admin.logs import read

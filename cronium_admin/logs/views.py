@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from cronium_admin.access.guard import needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.page_permissions import needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.logs.lastline import MOST_RUNS, last_lines
 
 

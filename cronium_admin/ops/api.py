@@ -9,8 +9,8 @@ from ninja.security import HttpBearer
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
-from cronium_admin.access.auth import needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import ERRORS, ErrorBody
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.ops.readiness import readiness

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from cronium_admin.access.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnly
 from cronium_admin.profiles.models import Profile
 
 

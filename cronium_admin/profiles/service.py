@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
-from cronium_admin.access.models import User
-from cronium_admin.access.remade import first_version, retire_version
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.form_errors import plain_errors

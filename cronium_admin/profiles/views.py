@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.access.guard import needs, user_of
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.page_permissions import needs, user_of
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
 from cronium_admin.core.errors import Refused
 from cronium_admin.profiles.forms import ProfileForm

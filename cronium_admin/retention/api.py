@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query
 from pydantic import BaseModel, Field
 
-from cronium_admin.access.auth import caller, needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import caller, needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.core.timestamps import Moment
 from cronium_admin.retention.deletion import MOST, Selection, delete_run, delete_selected

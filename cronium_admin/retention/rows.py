@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
-from cronium_admin.access.models import ApiToken, SignIn
+from cronium_admin.accounts.models import ApiToken, SignIn
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent

@@ -12,8 +12,8 @@ from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
 from pydantic import WithJsonSchema
 
-from cronium_admin.access.auth import caller, needs
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.api_auth import caller, needs
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.core.json_text import stored_text
 from cronium_admin.core.paging import newest_first

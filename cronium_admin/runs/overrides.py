@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.networks import check_open

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Max, Q
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.egress import shared_patterns
 from cronium_admin.jobs.models import Job, Network

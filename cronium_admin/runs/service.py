@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.images.reference import validate_reference

@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.access.guard import needs, user_of
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.page_permissions import needs, user_of
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import Refused, fields_of, summary
 from cronium_admin.core.paging import newest_or_first

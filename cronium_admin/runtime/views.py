@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cronium_admin.access.guard import needs, user_of
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.page_permissions import needs, user_of
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import sent_version
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.json_text import pretty

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictInt, StrictStr
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import VERSION
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import Saved

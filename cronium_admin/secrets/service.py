@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from cronium_admin.access.models import User
-from cronium_admin.access.remade import first_version, retire_version
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.data_folder import DataFolderError
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit

@@ -17,7 +17,7 @@ FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 PEOPLE = {"vera": "viewer", "edwin": "editor"}
 expect.set_options(timeout=20_000)  # a machine may be slow, and busy with something else
-_MAKE_PEOPLE = "from cronium_admin.access.models import User\n" + "\n".join(
+_MAKE_PEOPLE = "from cronium_admin.accounts.models import User\n" + "\n".join(
     f"User.objects.create_user({name!r}, password={PASSWORD!r}, role={role!r})" for name, role in PEOPLE.items()
 )
 

@@ -11,7 +11,7 @@ from tests.browser.visitor import PASSWORD, Visitor, sign_in
 from tests.engine.server import ROOT, Server, manage
 
 NEW = "a fine long one 42"
-GONE = """from cronium_admin.access.models import User
+GONE = """from cronium_admin.accounts.models import User
 User.objects.filter(username__in=["bob", "zoe"]).delete()"""
 NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined })"  # as over plain http
 REFUSES = NO_CLIPBOARD + "; document.execCommand = () => false"

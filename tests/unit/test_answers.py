@@ -4,7 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.ops import readiness
 from cronium_admin.ops.headers import EveryAnswer
 from cronium_admin.runs.models import Run

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import transitions

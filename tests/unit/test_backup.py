@@ -18,7 +18,7 @@ from cronium_admin.backup.own_tables import list_made_tables
 
 ROOT = Path(__file__).parents[2]
 SEED = """
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.service import create_job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
@@ -42,7 +42,7 @@ django.setup()
 from pathlib import Path
 from django.conf import settings
 from django.db import connection
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.backup import restore as module
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.hosts import doctor
 from cronium_admin.hosts.checks import engine as engine_checks
 from cronium_admin.hosts.checks import machine

@@ -14,7 +14,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.core import notify
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read, tail

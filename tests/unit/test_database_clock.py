@@ -15,10 +15,10 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, SignIn, User
-from cronium_admin.access.service import make_token, user_of_token
-from cronium_admin.access.session_store import SessionStore
-from cronium_admin.access.sessions import of_person
+from cronium_admin.accounts.models import ApiToken, SignIn, User
+from cronium_admin.accounts.session_store import SessionStore
+from cronium_admin.accounts.sessions import of_person
+from cronium_admin.accounts.tokens import make_token, user_of_token
 from cronium_admin.core.database.clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
 from cronium_admin.core.errors import Refused
 from cronium_admin.hosts import admission

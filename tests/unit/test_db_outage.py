@@ -15,9 +15,9 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError, IntegrityError, InternalError, OperationalError, connection
 from django.test import Client
 
-from cronium_admin.access import sessions
-from cronium_admin.access.models import ApiToken, SignIn, User
-from cronium_admin.access.session_store import SessionStore
+from cronium_admin.accounts import sessions
+from cronium_admin.accounts.models import ApiToken, SignIn, User
+from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database import outage
 from cronium_admin.core.database.outage import find_outage
 from cronium_admin.core.periodic import Rounds

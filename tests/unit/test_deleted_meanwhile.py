@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.access import people as persons
-from cronium_admin.access.models import User
-from cronium_admin.access.service import make_named_token
+from cronium_admin.accounts import people as persons
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.tokens import make_named_token
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs import service as jobs
 from cronium_admin.jobs.models import Job

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job

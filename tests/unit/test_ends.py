@@ -17,7 +17,7 @@ from django.db.models.deletion import Collector
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, SignIn, User
+from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job

@@ -15,7 +15,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.api import api
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.urls import websocket_urlpatterns

@@ -276,7 +276,8 @@ class TestOwnEnds:
     ) -> None:
         spec, told = make_spec(script="echo done"), Remembering()
         monkeypatch.setattr(
-            "executor.run.slot.failpoints.point", lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL)
+            "executor.run.slot.failpoints.point",
+            lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL),
         )
         supervisor.start(spec, told)
         told.wait_for("finish")
@@ -329,7 +330,8 @@ class TestOwnEnds:
         assert supervisor.drop(5)
         if point:
             monkeypatch.setattr(
-                "executor.run.slot.failpoints.point", lambda name: name == point and engine.stop(main_name(spec.run_id), 1)
+                "executor.run.slot.failpoints.point",
+                lambda name: name == point and engine.stop(main_name(spec.run_id), 1),
             )
         else:
             engine.stop(main_name(spec.run_id), 1)

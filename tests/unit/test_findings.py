@@ -14,7 +14,7 @@ from django.db import OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts import doctor, findings
 from cronium_admin.hosts.checks import engine, services
 from cronium_admin.hosts.checks.patient import Patient

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts import canary, doctor, reaping
 from cronium_admin.hosts.facts import own_name
 from cronium_admin.hosts.models import Host

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import Role
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Role
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run

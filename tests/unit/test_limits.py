@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config, config
 from cronium_admin.core.errors import Refused
 from cronium_admin.hosts.checks import ceilings

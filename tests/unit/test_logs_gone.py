@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.logs import prune, read, tail
 from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.pace import Pace

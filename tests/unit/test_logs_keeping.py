@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config, config
 from cronium_admin.jobs.models import Job
 from tests.conftest import Api

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import ChangedMeanwhile
 from cronium_admin.jobs import service
 from cronium_admin.jobs.models import Job

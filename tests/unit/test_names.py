@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import ApiToken, User
-from cronium_admin.access.service import make_token
+from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.accounts.tokens import make_token
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.line_text import line_problem, show_line
 from cronium_admin.jobs.models import Job

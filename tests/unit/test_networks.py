@@ -7,8 +7,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import DECIDES_THE_RUN, create_job, save_job

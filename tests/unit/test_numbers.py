@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job, RetiredSlug
 from cronium_admin.jobs.service import delete_job, save_job
 from cronium_admin.logs.pace import Pace

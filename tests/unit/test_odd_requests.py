@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.api import api
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride

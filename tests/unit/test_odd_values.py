@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import BuiltImage, ImageOverride
 from cronium_admin.jobs.models import Job

@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runtime import api as runtime_api

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.images import inventory
 from cronium_admin.images.models import HostImage, HostInventory, ImageOverride
 from cronium_admin.images.resolve import resolve

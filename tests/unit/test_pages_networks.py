@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.templatetags.networks import NETWORKS
 from cronium_admin.runs.models import Run

@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime import listing, variables, views

@@ -12,10 +12,10 @@ from django.db import connections
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from cronium_admin.access import account_views, sessions, standing
-from cronium_admin.access import people as service
-from cronium_admin.access.models import ApiToken, SignIn, User
-from cronium_admin.access.roles import May, Role
+from cronium_admin.accounts import account_views, session_guard, sessions
+from cronium_admin.accounts import people as service
+from cronium_admin.accounts.models import ApiToken, SignIn, User
+from cronium_admin.accounts.permissions import May, Role
 from cronium_admin.core.errors import Refused
 from cronium_admin.profiles.models import Profile
 from tests.conftest import ROLES, Api
@@ -84,8 +84,8 @@ class TestApi:
         theirs, page = Api(people["editor"]), browser(people["editor"])
         token = theirs.headers["Authorization"].split()[1]
         open_sockets = [
-            standing.of_token(token, May.SEE),
-            standing.of_session(page.session.session_key, May.SEE),
+            session_guard.of_token(token, May.SEE),
+            session_guard.of_session(page.session.session_key, May.SEE),
         ]
         assert [stands() for stands in open_sockets] == [True, True]
         assert admin.patch("/people/editor", {"active": False}).json()["active"] is False
@@ -104,7 +104,7 @@ class TestApi:
         assert fresh.post("/sign-in/", {"username": "editor", "password": given}).status_code == 302
         assert fresh.get("/jobs/")["Location"] == "/account/password/"
         assert fresh.get("/api/v1/jobs").json()["code"] == "password_change_required"
-        assert not standing.of_session(fresh.session.session_key, May.SEE)()
+        assert not session_guard.of_session(fresh.session.session_key, May.SEE)()
         typed = {"current": given, "password": GOOD, "again": GOOD}
         assert fresh.post("/account/password/", typed)["Location"] == "/account/"
         assert fresh.get("/jobs/").status_code == fresh.get("/api/v1/jobs").status_code == 200
@@ -301,7 +301,7 @@ class TestAccount:
         stranger = browser(people["operator"])
         stranger.post(f"/account/sessions/{row.pk}/")
         assert two.get("/jobs/").status_code == 200
-        stands = standing.of_session(two.session.session_key, May.SEE)
+        stands = session_guard.of_session(two.session.session_key, May.SEE)
         assert stands()
         one.post(f"/account/sessions/{row.pk}/")
         assert not stands()
@@ -421,7 +421,7 @@ class TestEndedMeanwhile:
         monkeypatch.setattr(account_views, "user_of", user_of)
         assert self._act(thief, act)["Location"] == "/sign-in/"
         assert thief.get("/account/").status_code == 302
-        assert not standing.of_session(stolen, May.SEE)()
+        assert not session_guard.of_session(stolen, May.SEE)()
         assert not fresh().check_password(GOOD)
         assert fresh().check_password("another good 42") == (ending == "reset")
         if ending in ("by the person", "one by one"):

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts import reaped
 from cronium_admin.hosts.management.commands import reap as command
 from cronium_admin.hosts.models import Host

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.egress import shared_patterns
 from cronium_admin.jobs.models import Job

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import Run
 from executor.sandbox.inspection import Row, as_json

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent import SHOWN, recent_runs

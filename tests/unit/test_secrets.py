@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import fernet_key, stored_secret
 from cronium_admin.core.errors import Refused

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from cronium_admin.access import sessions
-from cronium_admin.access.models import SignIn, User
-from cronium_admin.access.session_store import SessionStore
+from cronium_admin.accounts import sessions
+from cronium_admin.accounts.models import SignIn, User
+from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention.rows import remove_sessions

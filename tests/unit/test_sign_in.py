@@ -11,8 +11,8 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from cronium_admin.access import throttle
-from cronium_admin.access.models import User
+from cronium_admin.accounts import sign_in_throttle
+from cronium_admin.accounts.models import User
 from tests.conftest import Api
 
 PASSWORD = "a long secret"
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(throttle, "time", made)
+    monkeypatch.setattr(sign_in_throttle, "time", made)
     return made
 
 
@@ -61,7 +61,7 @@ def test_after_some_wrong_passwords_attempts_wait(clock: Clock) -> None:
     assert "Wait a moment" in answer.content.decode()
     waits = []
     for _ in range(8):
-        clock.now += throttle.MAX_DELAY
+        clock.now += sign_in_throttle.MAX_DELAY
         assert _try(Client()).status_code == 200
         waits.append(int(_try(Client())["Retry-After"]))
     assert waits == [2, 4, 8, 16, 30, 30, 30, 30]
@@ -103,42 +103,42 @@ def test_attempts_that_come_together_pass_one_by_one(
     request, names = RequestFactory().post("/sign-in/", REMOTE_ADDR="192.0.2.1"), iter(range(1000))
     if kind == "a known browser":
         answer = HttpResponse()
-        throttle.remember_browser(answer, "admin")
-        request.COOKIES[throttle.COOKIE] = answer.cookies[throttle.COOKIE].value
+        sign_in_throttle.remember_browser(answer, "admin")
+        request.COOKIES[sign_in_throttle.COOKIE] = answer.cookies[sign_in_throttle.COOKIE].value
     ask: dict[str, Callable[[], float]] = {
-        "many names": lambda: throttle.seconds_to_wait(request, f"person-{next(names)}"),
-        "a person's present password": lambda: throttle.seconds_to_wait_of(people["viewer"]),
+        "many names": lambda: sign_in_throttle.seconds_to_wait(request, f"person-{next(names)}"),
+        "a person's present password": lambda: sign_in_throttle.seconds_to_wait_of(people["viewer"]),
     }
     free = 50 if kind == "many names" else 5
     waits = [wait for _ in range(free // 5) for wait in _together(8 if free == 5 else 5, ask.get(kind, _name(request)))]
     assert waits.count(0) == free
     for _ in range(3):
-        clock.now += throttle.MAX_DELAY
+        clock.now += sign_in_throttle.MAX_DELAY
         waits = _together(8, ask.get(kind, _name(request)))
         assert waits.count(0) == 1
-        assert max(waits) <= throttle.MAX_DELAY
+        assert max(waits) <= sign_in_throttle.MAX_DELAY
 
 
 def _name(request: HttpRequest) -> Callable[[], float]:
-    return lambda: throttle.seconds_to_wait(request, "admin")
+    return lambda: sign_in_throttle.seconds_to_wait(request, "admin")
 
 
 def test_a_lock_that_nobody_releases_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "LOCK_TRIES", 3)
+    monkeypatch.setattr(sign_in_throttle, "LOCK_TRIES", 3)
     request = RequestFactory().post("/sign-in/", REMOTE_ADDR="192.0.2.1")
-    address = list(throttle._keys(request, "admin"))[-1]
+    address = list(sign_in_throttle._keys(request, "admin"))[-1]
     assert caches["throttle"].add(f"{address}.lock", 1, 0.05)
-    assert throttle.seconds_to_wait(request, "admin") == 1
+    assert sign_in_throttle.seconds_to_wait(request, "admin") == 1
     time.sleep(0.06)
-    assert throttle.seconds_to_wait(request, "admin") == 0
-    assert throttle.seconds_to_wait(request, "admin") == 0, "an attempt releases it"
+    assert sign_in_throttle.seconds_to_wait(request, "admin") == 0
+    assert sign_in_throttle.seconds_to_wait(request, "admin") == 0, "an attempt releases it"
 
 
 def test_a_clock_that_is_put_back_makes_no_wait_longer(clock: Clock) -> None:
     _guess(20)
     clock.now -= 3600
     assert _try(Client()).status_code == 200
-    assert int(_guess_until_refused(clock)) <= throttle.MAX_DELAY
+    assert int(_guess_until_refused(clock)) <= sign_in_throttle.MAX_DELAY
 
 
 def _guess_until_refused(clock: Clock) -> str:
@@ -161,7 +161,7 @@ def test_all_spellings_of_a_name_count_for_it(clock: Clock, spelling: str) -> No
     assert _try(Client(), password=PASSWORD).status_code == 429
     clock.now += 1.5
     assert _guess(1, name=spelling) == [200]
-    clock.now += throttle.MAX_DELAY
+    clock.now += sign_in_throttle.MAX_DELAY
     right = Client()
     if spelling != "ADMIN":
         assert _try(right, name=spelling, password=PASSWORD).status_code == 302
@@ -185,7 +185,7 @@ def test_a_browser_that_was_signed_in_is_not_kept_out_from_the_same_address(cloc
     codes = [_try(known).status_code for _ in range(7)]
     assert codes[-1] == 429, "and can't guess without end itself"
     other = Client()
-    other.cookies[throttle.COOKIE] = known.cookies[throttle.COOKIE].value
+    other.cookies[sign_in_throttle.COOKIE] = known.cookies[sign_in_throttle.COOKIE].value
     assert _try(other, name="viewer").status_code == 200
 
 

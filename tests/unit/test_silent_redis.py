@@ -17,8 +17,8 @@ from django.test import Client
 from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
 
-from cronium_admin.access import throttle
-from cronium_admin.access.models import User
+from cronium_admin.accounts import sign_in_throttle
+from cronium_admin.accounts.models import User
 from cronium_admin.core import metrics, notify, wakeup
 from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_address
 from cronium_admin.jobs.models import Job
@@ -30,7 +30,7 @@ from tests.unit.silent_redis import address  # noqa: F401 - a fixture
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     metrics.reset()
-    monkeypatch.setattr(throttle, "_shared_from", 0.0)
+    monkeypatch.setattr(sign_in_throttle, "_shared_from", 0.0)
     yield
     metrics.reset()
 
@@ -287,15 +287,15 @@ def test_the_process_counts_guesses_while_the_cache_refuses(
 def test_the_shared_cache_is_asked_once_and_again_after_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     now = [1000.0]
-    monkeypatch.setattr(throttle, "monotonic", lambda: now[0])
-    monkeypatch.setattr(throttle, "caches", {"throttle": "shared", "throttle_own": "own"})
+    monkeypatch.setattr(sign_in_throttle, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sign_in_throttle, "caches", {"throttle": "shared", "throttle_own": "own"})
 
     def fail_once(cache: Any) -> None:
         asked.append(cache)
         if asked == ["shared"]:
             raise ConnectionError
 
-    for later in (0.0, throttle.PAUSE_SECONDS - 1, 1.0):
+    for later in (0.0, sign_in_throttle.PAUSE_SECONDS - 1, 1.0):
         now[0] += later
-        throttle._use_cache(fail_once)
+        sign_in_throttle._use_cache(fail_once)
     assert asked == ["shared", "own", "own", "shared"]

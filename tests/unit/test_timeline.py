@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.hosts import lease, recovery
 from cronium_admin.hosts.models import Host
 from cronium_admin.ops.log_format import About, Json

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access.models import ApiToken, User
+from cronium_admin.accounts.models import ApiToken, User
 from tests.conftest import Api
 from tests.unit.odd_requests import as_strict_as_postgresql
 
@@ -121,6 +121,6 @@ def test_nonsense_is_refused_by_field(viewer: Api, body: dict[str, Any]) -> None
 
 def test_no_name_twice_and_no_endless_number(viewer: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert viewer.post("/tokens", {"name": "tests"}).json()["code"] == "name_taken"
-    monkeypatch.setattr("cronium_admin.access.service.MAX_PER_PERSON", 2)
+    monkeypatch.setattr("cronium_admin.accounts.tokens.MAX_PER_PERSON", 2)
     assert viewer.post("/tokens", {"name": "second"}).status_code == 201
     assert viewer.post("/tokens", {"name": "third"}).json()["code"] == "too_many"

@@ -13,9 +13,9 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.access import sessions, standing
-from cronium_admin.access.models import ApiToken, User
-from cronium_admin.access.roles import May
+from cronium_admin.accounts import session_guard, sessions
+from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.accounts.permissions import May
 from cronium_admin.logs import read, stream, tail
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.models import LogChunk
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True),
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "AGAIN_SECONDS", 0.05)
-    monkeypatch.setattr(standing, "SHARED_SECONDS", 0.01)
+    monkeypatch.setattr(session_guard, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(session_guard, "SHARED_SECONDS", 0.01)
     monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
 
 
@@ -70,7 +70,7 @@ async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     for _ in range(5):  # it goes on while nothing has changed
-        await asyncio.sleep(standing.AGAIN_SECONDS)
+        await asyncio.sleep(session_guard.AGAIN_SECONDS)
         await world.write((2, b"more\n"))
     await viewer.until(lambda seen: len(seen.seqs) == 6)
 
@@ -97,7 +97,7 @@ async def test_a_socket_stays_with_a_lower_role_that_may_still_read(
     viewer = await connect(world.run.pk, world.token)
     await world.begin()
     await sync_to_async(User.objects.filter(pk=world.user.pk).update)(role="viewer")
-    await asyncio.sleep(4 * standing.AGAIN_SECONDS)
+    await asyncio.sleep(4 * session_guard.AGAIN_SECONDS)
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     assert viewer.closed is None
@@ -277,21 +277,21 @@ async def test_connections_of_one_credential_share_a_check(monkeypatch: pytest.M
     asked: list[str | None] = []
     answers = iter([True, False, OperationalError("away"), True])
 
-    def ask(self: standing.Standing) -> bool:
+    def ask(self: session_guard.Standing) -> bool:
         asked.append(self.value)
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(standing.Standing, "__call__", ask)
-    monkeypatch.setattr(standing, "SHARED_SECONDS", 60.0)
-    checks = standing.SharedChecks(tail.threads)
-    one, other = standing.of_token("one", May.SEE), standing.of_session("other", May.SEE)
+    monkeypatch.setattr(session_guard.Standing, "__call__", ask)
+    monkeypatch.setattr(session_guard, "SHARED_SECONDS", 60.0)
+    checks = session_guard.SharedChecks(tail.threads)
+    one, other = session_guard.of_token("one", May.SEE), session_guard.of_session("other", May.SEE)
     assert await asyncio.gather(*(checks.may(one) for _ in range(20))) == [True] * 20
     assert [await checks.may(other), await checks.may(one)] == [False, True]
     assert asked == ["one", "other"]
-    monkeypatch.setattr(standing, "SHARED_SECONDS", -1.0)
+    monkeypatch.setattr(session_guard, "SHARED_SECONDS", -1.0)
     with pytest.raises(OperationalError):
         await checks.may(one)
     assert await checks.may(one)

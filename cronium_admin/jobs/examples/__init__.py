@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from cronium_admin.access.models import User
+from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job
 

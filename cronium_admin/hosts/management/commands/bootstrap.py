@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
-from cronium_admin.access.models import User
-from cronium_admin.access.roles import Role
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Role
 from cronium_admin.jobs.examples import load_examples
 
 

@@ -1,0 +1,108 @@
+"""A person's own account: password, sessions, and the way to their tokens."""
+
+from math import ceil
+
+from django.contrib import messages
+from django.contrib.auth import logout, update_session_auth_hash
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from cronium_admin.accounts import people, sessions, sign_in_throttle
+from cronium_admin.accounts.forms import PasswordForm
+from cronium_admin.accounts.page_permissions import needs, user_of
+from cronium_admin.accounts.permissions import DUTIES, May, Role
+from cronium_admin.accounts.tokens import working_tokens
+
+
+@require_safe
+@never_cache
+@needs(May.SEE)
+def account(request: HttpRequest) -> HttpResponse:
+    user, sign_ins = user_of(request), list(sessions.of_person(user_of(request)))
+    own = request.session.get(sessions.KEY)
+    if own not in [sign_in.pk for sign_in in sign_ins]:
+        return _sign_out(request)
+    context = {
+        "sign_ins": sign_ins,
+        "own": own,
+        "token_count": working_tokens(user).count(),
+        "duty": DUTIES[Role(user.role)],
+        "nav": "account",
+    }
+    return render(request, "accounts/account.html", context)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+@never_cache
+@needs(May.SEE)
+def password(request: HttpRequest) -> HttpResponse:
+    """A page of its own, as a person who has to choose a password gets no other."""
+    user = user_of(request)
+    form = PasswordForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if wait := ceil(sign_in_throttle.seconds_to_wait_of(user)):
+            form.add_error(
+                "current", f"Too many wrong passwords. Try again in {wait} second{'' if wait == 1 else 's'}."
+            )
+            page = render(request, "accounts/password.html", {"form": form}, status=429)
+            page["Retry-After"] = str(wait)
+            return page
+        try:
+            people.change_own_password(
+                user, request.session, form.cleaned_data["current"], form.cleaned_data["password"]
+            )
+        except sessions.SessionEnded:
+            return _sign_out(request)
+        except ValidationError as error:
+            form.add_error(None, error)
+            if "current" not in form.errors:
+                sign_in_throttle.forget_of(user)
+        else:
+            sign_in_throttle.forget_of(user)
+            update_session_auth_hash(request, user)
+            messages.success(request, "Your password is changed. All other sessions of yours have ended.")
+            return redirect("account:page")
+    return render(request, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_POST
+@needs(May.SEE)
+def end_others(request: HttpRequest) -> HttpResponse:
+    user = user_of(request)
+    try:
+        count = sessions.end_others(user, request.session)
+    except sessions.SessionEnded:
+        return _sign_out(request)
+    update_session_auth_hash(request, user)
+    messages.success(request, f"{count} other session{'' if count == 1 else 's'} ended.")
+    return redirect("account:page")
+
+
+@require_POST
+@needs(May.SEE)
+def end_one(request: HttpRequest, pk: int) -> HttpResponse:
+    user = user_of(request)
+    epoch = user.session_epoch
+    try:
+        has_ended = sessions.end_one(user, pk, request.session)
+    except sessions.SessionEnded:
+        return _sign_out(request)
+    if user.session_epoch != epoch and pk != request.session.get(sessions.KEY):
+        update_session_auth_hash(request, user)
+        messages.success(request, "The session has ended, and all your other sessions: you have ended very many.")
+    elif has_ended:
+        messages.success(request, "The session has ended.")
+    else:
+        messages.error(request, "This session has ended already.")
+    return redirect("account:page")
+
+
+def _sign_out(request: HttpRequest) -> HttpResponse:
+    """The session has ended since the request began."""
+    logout(request)
+    return redirect("sign-in")

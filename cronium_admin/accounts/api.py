@@ -1,0 +1,90 @@
+"""The routes under /people, and /me."""
+
+from typing import Annotated
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+from ninja.responses import Status
+
+from cronium_admin.accounts import people
+from cronium_admin.accounts.api_auth import caller, needs, token_of
+from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.schemas import (
+    MeOut,
+    PasswordOut,
+    PersonCreated,
+    PersonIn,
+    PersonList,
+    PersonOut,
+    PersonPatch,
+)
+from cronium_admin.core.edit_versions import DELETED_VERSION
+from cronium_admin.core.errors import ERRORS, ErrorBody
+
+router = Router(tags=["people"], auth=needs(May.ADMIN))
+me = Router(tags=["people"], auth=needs(May.SEE))
+
+
+@me.get("/me", response={200: MeOut, ERRORS: ErrorBody}, summary="Who you are")
+def who_am_i(request: HttpRequest) -> MeOut:
+    """Whose the token or session is, what it may do, and when it ends."""
+    token = token_of(request)
+    expires_at = token.expires_at if token else request.session.get_expiry_date()
+    return MeOut.of(caller(request), token, expires_at)
+
+
+@router.get("", response={200: PersonList, ERRORS: ErrorBody}, summary="All people")
+def list_people(request: HttpRequest) -> PersonList:
+    return PersonList(items=[PersonOut.of(person) for person in people.people_by_name()])
+
+
+@router.post("", response={201: PersonCreated, ERRORS: ErrorBody}, summary="Add a person")
+def add_person(request: HttpRequest, body: PersonIn) -> Status[PersonCreated]:
+    """They choose another password at their first sign-in."""
+    person, password = people.add_person(caller(request), body.username, body.role, body.password)
+    return Status(201, PersonCreated.made(person, password))
+
+
+@router.get("/{str:username}", response={200: PersonOut, ERRORS: ErrorBody}, summary="One person")
+def get_person(request: HttpRequest, username: str) -> PersonOut:
+    return PersonOut.of(people.find_person(username))
+
+
+@router.patch("/{str:username}", response={200: PersonOut, ERRORS: ErrorBody}, summary="Change a person")
+def change_person(request: HttpRequest, username: str, body: PersonPatch) -> PersonOut:
+    """Role, state, password. The last active administrator can't be changed or switched off (409)."""
+    by, person = caller(request), people.find_person(username)
+    given = body.model_dump(exclude_unset=True)
+    password = given.pop("password", "")
+    if password:
+        people.check_new_password(by, person, password)
+    with transaction.atomic():
+        people.change_person(by, person, role=given.get("role"), is_active=given.get("active"), version=body.version)
+        if password:
+            people.reset_password(by, person, password, None if body.version is None else person.version)
+    return PersonOut.of(people.find_person(username))
+
+
+@router.delete("/{str:username}", response={204: None, ERRORS: ErrorBody}, summary="Delete a person")
+def delete_person(
+    request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+) -> HttpResponse:
+    """With their tokens. Jobs, runs and secrets that they made stay."""
+    people.delete_person(caller(request), people.find_person(username), version)
+    return HttpResponse(status=204)
+
+
+@router.post(
+    "/{str:username}/reset-password", response={200: PasswordOut, ERRORS: ErrorBody}, summary="Generate a password"
+)
+def reset_password(request: HttpRequest, username: str) -> PasswordOut:
+    """It ends the person's sessions; they choose another one when they sign in next."""
+    return PasswordOut(password=people.reset_password(caller(request), people.find_person(username)))
+
+
+@router.delete("/{str:username}/sessions", response={204: None, ERRORS: ErrorBody}, summary="End a person's sessions")
+def end_sessions(request: HttpRequest, username: str) -> HttpResponse:
+    """Signs them out everywhere. Their tokens go on."""
+    people.end_sessions(caller(request), people.find_person(username))
+    return HttpResponse(status=204)

@@ -1,0 +1,50 @@
+"""What people type on the access pages."""
+
+from django import forms
+
+from cronium_admin.accounts.permissions import Role
+from cronium_admin.core.form_errors import PlainForm
+
+EXPIRES = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year", "never": "never"}
+
+
+class TokenForm(PlainForm):
+    name = forms.CharField(
+        max_length=100,
+        error_messages={
+            "required": "Give the token a name, such as what will use it.",
+            "max_length": "100 characters at most.",
+        },
+    )
+    expires = forms.ChoiceField(
+        choices=list(EXPIRES.items()),
+        initial="30d",
+        error_messages={"required": "Choose when it ends.", "invalid_choice": "Choose when it ends."},
+    )
+
+
+class PersonForm(PlainForm):
+    """Reads the types; `people` refuses what is wrong with them."""
+
+    username = forms.CharField(
+        max_length=150,
+        error_messages={"required": "Write the name to sign in with.", "max_length": "150 characters at most."},
+    )
+    role = forms.ChoiceField(
+        choices=Role.choices, error_messages={"required": "Choose a role.", "invalid_choice": "Choose a role."}
+    )
+    password = forms.CharField(required=False, strip=False)
+
+
+class PasswordForm(PlainForm):
+    """A person's own new password."""
+
+    current = forms.CharField(strip=False, error_messages={"required": "Type your present password."})
+    password = forms.CharField(strip=False, error_messages={"required": "Choose a new password."})
+    again = forms.CharField(strip=False, error_messages={"required": "Type the new password once more."})
+
+    def clean_again(self) -> str:
+        again = str(self.cleaned_data["again"])
+        if again != self.cleaned_data.get("password", again):
+            raise forms.ValidationError("The two new passwords differ.")
+        return again

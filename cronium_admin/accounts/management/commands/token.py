@@ -1,0 +1,64 @@
+"""`manage.py token`: makes, lists and revokes API tokens."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.accounts.token_expiry import NEVER, parse_expiry
+from cronium_admin.accounts.tokens import make_token, revoke
+from cronium_admin.core.errors import Refused
+from cronium_admin.core.line_text import show_line
+
+
+class Command(BaseCommand):
+    help = "API tokens: create (prints the token, once), list, revoke."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        create = actions.add_parser("create", help="print a new token on one line, and nothing else")
+        create.add_argument("--user", required=True, help="whose token: it may do what this person may")
+        create.add_argument("--name", required=True, help="what it is for")
+        create.add_argument("--expires", default=NEVER, help="30d, 12h, 2027-01-31, a time, or never (the default)")
+        listing = actions.add_parser("list", help="all tokens, one a line")
+        listing.add_argument("--user", help="only this person's")
+        ending = actions.add_parser("revoke", help="make a token useless")
+        ending.add_argument("prefix", help="the beginning of the token, as `token list` shows it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        {"create": self.create, "list": self.list, "revoke": self.revoke}[options["action"]](options)
+
+    def create(self, options: dict[str, Any]) -> None:
+        try:
+            _, token = make_token(self.person(options["user"]), options["name"], parse_expiry(options["expires"]))
+        except Refused as error:
+            raise CommandError(error.message) from error
+        self.stdout.write(token)
+
+    def list(self, options: dict[str, Any]) -> None:
+        tokens = ApiToken.objects.select_related("user")
+        if options["user"]:
+            tokens = tokens.filter(user=self.person(options["user"]))
+        for token in tokens:
+            used = f"used {token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never used"
+            state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else used
+            ends = f"expires {token.expires_at:%Y-%m-%d %H:%M}" if token.expires_at else "never expires"
+            self.stdout.write(
+                f"{token.prefix}  {show_line(token.user.get_username())}  {show_line(token.name)}  {state}  {ends}"
+            )
+
+    def revoke(self, options: dict[str, Any]) -> None:
+        prefix = options["prefix"]
+        # A whole token is taken too; its beginning is all that is kept in clear.
+        found = list(ApiToken.objects.filter(prefix=prefix[:10])) if len(prefix) >= 10 else []
+        if len(found) != 1:
+            raise CommandError(f"{len(found)} tokens begin with {prefix[:10]!r}. See `manage.py token list`.")
+        self.stdout.write("Revoked." if revoke(found[0]) else "It was revoked before.")
+
+    def person(self, name: str) -> User:
+        user = User.objects.filter(username=name).first()
+        if user is None:
+            known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:10]) or "nobody yet"
+            raise CommandError(f"There is no user {name!r}. There are: {known}.")
+        return user

@@ -1,0 +1,42 @@
+"""What is asked of a signed-in browser at each request: whether its session was ended, whether a password is due."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.deprecation import MiddlewareMixin
+
+from cronium_admin.accounts import sessions
+from cronium_admin.accounts.models import User
+
+# Open to a person who has to choose a password first.
+_ALWAYS_OPEN = frozenset({"account:password", "sign-out"})
+
+
+class SignedIn(MiddlewareMixin):
+    """Stands after Django's authentication. Asks the database nothing but for the person, whom every page needs."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+        if not has_session or not isinstance(request.user, User):
+            return
+        if sessions.is_ended(request.session, request.user):
+            logout(request)
+        elif sessions.KEY not in request.session:
+            sessions.begin(request, request.user)
+        elif not sessions.note_seen(request.session):
+            logout(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        if not getattr(view, "login_required", True):  # the API answers by itself
+            return None
+        user = request.user
+        if not isinstance(user, User) or not user.must_change_password:
+            return None
+        is_open = request.resolver_match is not None and request.resolver_match.view_name in _ALWAYS_OPEN
+        return None if is_open else redirect("account:password")

@@ -1,0 +1,151 @@
+"""People, their sign-ins and their API tokens."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.hashers import check_password
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.crypto import salted_hmac
+
+from cronium_admin.accounts.permissions import RANK, May, Role
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.edit_versions import Edited
+from cronium_admin.core.line_text import line_problem
+
+TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
+
+
+def check_username(username: str) -> None:
+    """ValidationError when `username` can't be a person's name, beside what Django's field checks itself."""
+    if username and not username[0].isalnum():
+        raise ValidationError({"username": "A name begins with a letter or a digit."})
+    if problem := line_problem(username):
+        raise ValidationError({"username": problem})
+
+
+class PeopleManager(UserManager["User"]):
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra: Any
+    ) -> "User":
+        """For `manage.py createsuperuser` and `bootstrap`: an administrator. ValidationError for a bad name."""
+        name = self.model.normalize_username(username or "")
+        check_username(name)
+        if name:
+            self.model._meta.get_field("username").run_validators(name)
+        if self.filter(username__iexact=name).exclude(username=name).exists():
+            raise ValidationError({"username": f"There is a person {name} already, in other capitals."})
+        return super().create_superuser(username, email, password, **{**extra, "role": Role.ADMIN})
+
+
+class User(AbstractUser, Edited):
+    """A person. The role alone decides; Django's own flags follow it.
+
+    `version`, `updated_by` and `updated_at` are of what administrators change: role, state, password.
+    """
+
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    must_change_password = models.BooleanField(default=False)  # somebody else chose it
+    session_epoch = models.PositiveIntegerField(default=0)  # adding one ends all sessions
+    ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended one by one
+
+    objects = PeopleManager()  # type: ignore[misc]
+
+    def may(self, right: May) -> bool:
+        """Whether this person has `right`; an account that is switched off has none."""
+        return self.is_active and self.role in Role.values and RANK[Role(self.role)] >= right
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        self.is_staff = self.is_superuser = self.role == Role.ADMIN
+        if update_fields is not None and "role" in update_fields:
+            update_fields = {*update_fields, "is_staff", "is_superuser"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """As Django's, but a digest of an older kind is replaced only while it is the stored one."""
+        checked = self.password
+
+        def replace(password: str) -> None:
+            self.set_password(password)
+            self._password = None
+            User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
+
+        return check_password(raw_password, self.password, replace)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must match: Django's digest of the password, and the epoch once sessions were ended."""
+        own: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not self.session_epoch:
+            return own
+        salt = "cronium_admin.access.session_epoch"
+        return salted_hmac(salt, f"{own}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+
+
+class RetiredVersion(models.Model):
+    """The last version of a row that was deleted or renamed; `remade` reads and writes it."""
+
+    kind = models.CharField(max_length=16)
+    name = models.CharField(max_length=150)
+    version = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="retired_version_once_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class SignIn(models.Model):
+    """A browser that is signed in; the session holds the row's key, so that a person can list and end theirs."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
+    device = models.CharField(max_length=80, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-seen_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.device or "Unknown browser"
+
+
+def digest(token: str) -> str:
+    """SHA-256 in hex: a token is 256 random bits, so a slow hash would protect nothing more."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class ApiToken(models.Model):
+    """A bearer token. Only its digest is kept; the token is shown once, when it is made."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    # The token that asked for this one; it ends with that one.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @classmethod
+    def mint(
+        cls, user: User, name: str, expires_at: datetime | None = None, parent: "ApiToken | None" = None
+    ) -> tuple["ApiToken", str]:
+        """A new token for `user`: the row, and the token itself, which nothing can show again."""
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        row = cls.objects.create(
+            user=user, name=name, prefix=token[:10], digest=digest(token), expires_at=expires_at, parent=parent
+        )
+        return row, token

@@ -1,0 +1,146 @@
+"""People as the API says them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from cronium_admin.accounts import people
+from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.accounts.permissions import RANK, May, Role
+from cronium_admin.core.edit_versions import VERSION
+
+# For PATCH: only what was given is looked at, so this value is never seen.
+OMITTED: Any = Field(default_factory=lambda: None)
+RoleName = Literal["viewer", "operator", "editor", "admin"]
+ROLE = "viewer, operator, editor or admin: each may do what those before it may."
+
+
+class PersonOut(BaseModel):
+    username: str
+    role: RoleName = Field(description=ROLE)
+    active: bool = Field(description="false: switched off. No sign-in, no session, and no token works.")
+    must_change_password: bool = Field(description="Somebody else chose the password; the next sign-in asks for one.")
+    tokens: int = Field(description="API tokens that work.")
+    version: int = Field(description="Counts the changes by administrators.")
+    created_at: datetime
+    seen_at: datetime | None = Field(description="The last use of the dashboard or of a token; null: never.")
+
+    @classmethod
+    def of(cls, person: User) -> "PersonOut":
+        return cls(**_facts(person))
+
+
+class PersonCreated(PersonOut):
+    password: str = Field(description="The generated password, shown this once; empty when one was given.")
+
+    @classmethod
+    def made(cls, person: User, password: str) -> "PersonCreated":
+        return cls(**_facts(person), password=password)
+
+
+class PersonIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    username: Annotated[StrictStr, Field(max_length=150, description="Letters, digits and @ . + - _")]
+    role: Annotated[RoleName, Field(description=ROLE)] = "viewer"
+    password: Annotated[StrictStr, Field(description="Left out or empty: one is generated and shown once.")] = ""
+
+
+class PersonPatch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Annotated[RoleName, Field(description=ROLE)] = OMITTED
+    active: Annotated[StrictBool, Field(description="false ends all sessions and refuses all tokens.")] = OMITTED
+    password: Annotated[
+        StrictStr, Field(min_length=1, description="Ends all sessions; must be changed at the next sign-in.")
+    ] = OMITTED
+    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
+
+
+class PersonList(BaseModel):
+    items: list[PersonOut]
+    next: None = None
+
+
+class PasswordOut(BaseModel):
+    password: str = Field(description="Shown this once; must be changed at the next sign-in.")
+
+
+class TokenOut(BaseModel):
+    name: str
+    prefix: str
+
+
+class TokenItem(BaseModel):
+    id: int
+    username: str = Field(description="Whose it is: it may do what this person may.")
+    name: str
+    prefix: str = Field(description="How the token begins.")
+    created_at: datetime
+    last_used_at: datetime | None = Field(description="To the minute; null: never.")
+    expires_at: datetime | None = Field(description="null: never.")
+    parent: int | None = Field(description="The id of the token through which it was made, and with which it ends.")
+
+    @classmethod
+    def of(cls, token: ApiToken) -> "TokenItem":
+        return cls(**_token_facts(token))
+
+
+class TokenMade(TokenItem):
+    token: str = Field(description="The token itself, shown this once.")
+
+    @classmethod
+    def made(cls, token: ApiToken, value: str) -> "TokenMade":
+        return cls(**_token_facts(token), token=value)
+
+
+class TokenIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: StrictStr = Field(examples=["laptop"])
+    expires_at: Annotated[
+        StrictStr | None,
+        Field(description="A lifetime (30d), a date, a time, or never; left out: in 30 days. null is never."),
+    ] = None
+
+
+class TokenList(BaseModel):
+    items: list[TokenItem]
+    next: None = None
+
+
+class MeOut(BaseModel):
+    username: str
+    role: RoleName
+    scopes: list[str] = Field(description="What the caller may do: see, run, edit, open_network, admin.")
+    by: Literal["token", "session"]
+    token: TokenOut | None = Field(description="null for a session.")
+    expires_at: datetime | None = Field(description="When the token or session ends; null: never.")
+
+    @classmethod
+    def of(cls, user: User, token: ApiToken | None, expires_at: datetime | None) -> "MeOut":
+        return cls(
+            username=user.get_username(),
+            role=user.role,  # type: ignore[arg-type]
+            scopes=[right.name.lower() for right in May if RANK[Role(user.role)] >= right],
+            by="token" if token else "session",
+            token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
+            expires_at=expires_at,
+        )
+
+
+def _token_facts(token: ApiToken) -> dict[str, Any]:
+    same = ("name", "prefix", "created_at", "last_used_at", "expires_at")
+    facts = {name: getattr(token, name) for name in same}
+    return {**facts, "id": token.pk, "username": token.user.get_username(), "parent": token.parent_id}
+
+
+def _facts(person: User) -> dict[str, Any]:
+    return {
+        "username": person.get_username(),
+        "role": person.role,
+        "active": person.is_active,
+        "must_change_password": person.must_change_password,
+        "tokens": getattr(person, "token_count", 0),
+        "version": person.version,
+        "created_at": person.date_joined,
+        "seen_at": people.seen_at(person),
+    }

@@ -1,0 +1,154 @@
+"""Who is signed in, where: one row a sign-in, listed and ended by its person or an administrator."""
+
+import re
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import CombinedExpression
+from django.http import HttpRequest
+
+from cronium_admin.accounts.models import SignIn, User
+from cronium_admin.core.database.clock import Now, database_now
+from cronium_admin.core.database.outage import outages
+
+KEY = "sign_in"  # the session's entry with the row's key
+NOTED_EVERY_SECONDS = 60.0
+MAX_ENDED = 50  # more than so many ended one by one end them all
+_noted: dict[int, float] = {}  # when this process wrote `seen_at` last, by row
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("CriOS/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+
+
+class SessionEnded(Exception):
+    """The session that asks was ended by its person or an administrator since the request began."""
+
+
+def describe_device(user_agent: str) -> str:
+    """A browser's header in words, such as "Firefox on Linux"; what is not known is cut short and shown as it is."""
+    browser = next((word for sign, word in _BROWSERS if sign in user_agent), "")
+    system = next((word for sign, word in _SYSTEMS if sign in user_agent), "")
+    if browser or system:
+        return f"{browser or 'A browser'} on {system}" if system else browser
+    return re.sub(r"[^\x20-\x7e]+", "?", user_agent)[:80].strip() or "Unknown browser"
+
+
+def begin(request: HttpRequest, user: User) -> None:
+    """Note a sign-in, and forget the person's that have expired. The session ends with its row, however it is used."""
+    SignIn.objects.filter(user=user, created_at__lt=_oldest()).delete()
+    row = SignIn.objects.create(user=user, device=describe_device(request.headers.get("User-Agent", "")))
+    request.session[KEY] = row.pk
+    # A session without a fixed end is prolonged by every change of what it holds.
+    request.session.set_expiry(database_now() + timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    _note(row.pk)
+
+
+def on_signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    begin(request, user)
+
+
+def on_signed_out(sender: Any, request: HttpRequest, **_: Any) -> None:
+    SignIn.objects.filter(pk=request.session.get(KEY, 0)).delete()
+
+
+def is_ended(session: SessionBase, user: User) -> bool:
+    """Whether this one session of `user` was ended; asks no database."""
+    return session.get(KEY) in user.ended_sign_ins
+
+
+def note_seen(session: SessionBase) -> bool:
+    """Write when the session was used last, once a minute at most; False when its sign-in is listed no more."""
+    key = session.get(KEY)
+    if key is not None and time.monotonic() - _noted.get(key, -NOTED_EVERY_SECONDS) >= NOTED_EVERY_SECONDS:
+        with outages.tolerate("noting when a session was used"):
+            if not SignIn.objects.filter(pk=key, created_at__gte=_oldest()).update(seen_at=Now()):
+                return False
+        _note(key)
+    return True
+
+
+def of_person(user: User) -> QuerySet[SignIn]:
+    """The sign-ins that still count, the one used last first."""
+    return SignIn.objects.filter(user=user, created_at__gte=_oldest())
+
+
+def end_all(user: User) -> None:
+    """End every session of `user`. The caller's own goes on after `update_session_auth_hash` only."""
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
+        SignIn.objects.filter(user=user).delete()
+    user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
+
+
+def end_others(user: User, session: SessionBase) -> int:
+    """End every session of `user` but this one; how many there were. The caller renews this session's hash.
+
+    Raises SessionEnded, and changes nothing, when this one was ended since the request began.
+    """
+    key = session.get(KEY, 0)
+    with transaction.atomic():
+        _lock(user)
+        if not of_person(user).filter(pk=key).exists():
+            raise SessionEnded
+        User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
+        others = of_person(user).exclude(pk=key).count()
+        SignIn.objects.filter(user=user).exclude(pk=key).delete()
+        # Under the lock: with a later epoch this session would outlive the act that made it.
+        user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
+    return others
+
+
+def end_one(user: User, key: int, own: SessionBase | None = None) -> bool:
+    """End one session of `user`; False where there is none with this key.
+
+    After MAX_ENDED of them all sessions but `own` end: the caller renews its hash, and gets SessionEnded as of
+    `end_others`.
+    """
+    with transaction.atomic():
+        ended = _lock(user)
+        if not SignIn.objects.filter(user=user, pk=key).delete()[0]:
+            return False
+        if len(ended) < MAX_ENDED:
+            User.objects.filter(pk=user.pk).update(ended_sign_ins=[*ended, key])
+        elif own is None or own.get(KEY) == key:
+            end_all(user)
+        else:
+            end_others(user, own)
+    return True
+
+
+def _lock(user: User) -> list[int]:
+    """Whoever ends sessions of `user` waits for the others; the keys that were ended one by one."""
+    rows = User.objects.select_for_update().filter(pk=user.pk)
+    return list(rows.values_list("ended_sign_ins", flat=True).first() or [])
+
+
+def _note(key: int) -> None:
+    if len(_noted) > 10_000:
+        _noted.clear()
+    _noted[key] = time.monotonic()
+
+
+def _oldest() -> CombinedExpression:
+    """Sessions from before this have expired."""
+    return Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)
