@@ -56,12 +56,13 @@ INSTALLED_APPS = [
     "cronium_admin.backup",
     "cronium_admin.hosts",
     "cronium_admin.ops",
+    "cronium_admin.web",
 ]
 MIDDLEWARE = [
     "cronium_admin.ops.middleware.around",
     "cronium_admin.ops.headers.EveryAnswer",
     "cronium_admin.ops.proxies.NoteUntrustedProxy",
-    "cronium_admin.web.HtmlGzip",
+    "cronium_admin.web.frame.HtmlGzip",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -74,11 +75,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "cronium_admin.web.fragments",
+    "cronium_admin.web.frame.fragments",
     "axes.middleware.AxesMiddleware",
 ]
-ROOT_URLCONF = "cronium_admin.urls"
-ASGI_APPLICATION = "cronium_admin.asgi.application"
+ROOT_URLCONF = "cronium_admin.web.urls"
+ASGI_APPLICATION = "cronium_admin.web.asgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -90,7 +91,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
-                "cronium_admin.web.context",
+                "cronium_admin.web.frame.context",
             ]
         },
     }
@@ -204,10 +205,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "rarely": {"()": "cronium_admin.edge.server_log.Rarely"},
+        "rarely": {"()": "cronium_admin.web.edge.server_log.Rarely"},
         "unplanned": {"()": "cronium_admin.ops.log_format.Unplanned"},
         "about": {"()": "cronium_admin.ops.log_format.About"},
-        "client_errors": {"()": "cronium_admin.edge.server_log.ClientErrors"},
+        "client_errors": {"()": "cronium_admin.web.edge.server_log.ClientErrors"},
     },
     "formatters": {
         "text": {"()": "cronium_admin.ops.log_format.Text"},

@@ -21,7 +21,7 @@ from django.http import HttpResponse, QueryDict
 from django.test import Client
 from django.urls import resolve
 
-from cronium_admin.edge.server_log import ClientErrors
+from cronium_admin.web.edge.server_log import ClientErrors
 
 MEGABYTE = 1_000_000
 # Those that get past a form's own fields, to what reads or keeps them.

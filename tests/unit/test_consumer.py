@@ -80,7 +80,7 @@ class Viewer:
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., Any]]:
     """Opens a viewer of a run; keywords: token, cookie, origin, after (as written)."""
-    from cronium_admin.asgi import application
+    from cronium_admin.web.asgi import application
 
     notify.bind(asyncio.get_running_loop())
     opened: list[Viewer] = []
@@ -467,7 +467,7 @@ async def test_behind_a_proxy_that_drops_the_port_our_own_page_may_look(
 async def test_a_wrong_path_or_host_ends_the_handshake_without_a_complaint(
     world: World, caplog: pytest.LogCaptureFixture, path: str, host: str, status: int, has_answers: bool
 ) -> None:
-    from cronium_admin.asgi import application
+    from cronium_admin.web.asgi import application
 
     extensions = {"websocket.http.response": {}} if has_answers else {}
     headers = [(b"host", host.encode()), (b"authorization", f"Bearer {world.token}".encode())]

@@ -17,15 +17,15 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from uvicorn.server import ServerState
 
-from cronium_admin.edge import acceptor, bodies, credentials, protocol
-from cronium_admin.edge.acceptor import Acceptor, listen
-from cronium_admin.edge.application import Edge, Streams
-from cronium_admin.edge.bodies import MAX_BYTES
-from cronium_admin.edge.connections import Connections, most_connections
-from cronium_admin.edge.gate import Busy, Gate
-from cronium_admin.edge.guard import MAX_CLIENTS, Guard, RateLimit, client_of
-from cronium_admin.edge.protocol import HttpProtocol, WebSocketProtocol
-from cronium_admin.edge.server_log import LoopErrors, Rarely
+from cronium_admin.web.edge import acceptor, bodies, credentials, protocol
+from cronium_admin.web.edge.acceptor import Acceptor, listen
+from cronium_admin.web.edge.application import Edge, Streams
+from cronium_admin.web.edge.bodies import MAX_BYTES
+from cronium_admin.web.edge.connections import Connections, most_connections
+from cronium_admin.web.edge.gate import Busy, Gate
+from cronium_admin.web.edge.guard import MAX_CLIENTS, Guard, RateLimit, client_of
+from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
+from cronium_admin.web.edge.server_log import LoopErrors, Rarely
 
 pytestmark = pytest.mark.asyncio
 
@@ -151,7 +151,7 @@ async def test_packed_bodies_are_refused() -> None:
 
 async def test_a_body_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "QUIET_SECONDS", 0.01)
-    monkeypatch.setattr("cronium_admin.edge.answers.LINGER_SECONDS", 0.01)
+    monkeypatch.setattr("cronium_admin.web.edge.answers.LINGER_SECONDS", 0.01)
     told = Told(_piece(1))
     await _edge()(_scope(), told.receive, told.send)
     assert told.status == 408

@@ -16,11 +16,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.api import api
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.urls import websocket_urlpatterns
 from cronium_admin.ops import readiness
 from cronium_admin.runs.models import Run
+from cronium_admin.web.api import api
 from tests.conftest import ROLES
 from tests.unit.test_api_access import ROUTES
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
@@ -159,8 +159,8 @@ def test_every_socket_is_in_the_table() -> None:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 async def test_each_role_at_the_socket_of_a_log(run: Run, people: dict[str, User]) -> None:
-    from cronium_admin.asgi import application
     from cronium_admin.core import notify
+    from cronium_admin.web.asgi import application
 
     notify.bind(asyncio.get_running_loop())
     for role in (None, *ROLES):

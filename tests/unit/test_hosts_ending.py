@@ -17,12 +17,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from cronium_admin.hosts import facts
-from cronium_admin.hosts.management.commands import serve
-from cronium_admin.hosts.management.commands import worker as command
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.service import launch
+from cronium_admin.web.management.commands import serve
+from cronium_admin.web.management.commands import worker as command
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -167,7 +167,7 @@ class TestSignals:
         hurried = threading.Event()
         monkeypatch.setattr(serve, "ended_by", [])
         monkeypatch.setattr(serve, "current", lambda: SimpleNamespace(hurry=hurried.set))
-        server = serve._Server(uvicorn.Config("cronium_admin.asgi:application", log_config=None))
+        server = serve._Server(uvicorn.Config("cronium_admin.web.asgi:application", log_config=None))
         server.handle_exit(signal.SIGINT, None)
         assert not hurried.wait(0.1)
         server.handle_exit(signal.SIGINT, None)

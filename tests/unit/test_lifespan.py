@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from cronium_admin.hosts import lifespan
+from cronium_admin.web import lifespan
 
 
 async def test_what_starts_and_ends_the_server_leaves_no_connection_open(

@@ -12,13 +12,13 @@ from django.urls import resolve
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.api import api
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.service import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
+from cronium_admin.web.api import api
 from tests.unit import odd_requests as odd
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES

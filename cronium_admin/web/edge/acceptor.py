@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from cronium_admin.edge import answers
-from cronium_admin.edge.guard import Guard
+from cronium_admin.web.edge import answers
+from cronium_admin.web.edge.guard import Guard
 
 # Connections that wait in the kernel; seconds after which one that has sent nothing is accepted.
 BACKLOG, SILENT_SECONDS = 4096, 10

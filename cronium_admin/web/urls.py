@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from cronium_admin import api
+from cronium_admin.web import api
 
-handler500 = "cronium_admin.web.answer_server_error"
+handler500 = "cronium_admin.web.frame.answer_server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),

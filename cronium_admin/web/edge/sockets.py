@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from cronium_admin.core.errors import refuse_outage
-from cronium_admin.edge.credentials import shown
+from cronium_admin.web.edge.credentials import shown
 
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]

@@ -4,11 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts import lifespan, preflight, recovery
-from cronium_admin.hosts.management.commands.serve import run_server
+from cronium_admin.hosts import preflight, recovery
 from cronium_admin.logs.keeper import Keeper
 from cronium_admin.logs.late import Sealer
 from cronium_admin.retention.ends import sweep
+from cronium_admin.web import lifespan
+from cronium_admin.web.management.commands.serve import run_server
 
 
 class Command(BaseCommand):

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from asgiref.sync import ThreadSensitiveContext
 
-from cronium_admin.edge.answers import BUSY, Receive, Send, refuse
-from cronium_admin.edge.bodies import Bodies, ClientGone, Refusal
-from cronium_admin.edge.connections import Connection
-from cronium_admin.edge.credentials import Credentials
-from cronium_admin.edge.gate import Busy, Gate
-from cronium_admin.edge.guard import client_of
-from cronium_admin.edge.threads import LentThread, Threads
+from cronium_admin.web.edge.answers import BUSY, Receive, Send, refuse
+from cronium_admin.web.edge.bodies import Bodies, ClientGone, Refusal
+from cronium_admin.web.edge.connections import Connection
+from cronium_admin.web.edge.credentials import Credentials
+from cronium_admin.web.edge.gate import Busy, Gate
+from cronium_admin.web.edge.guard import client_of
+from cronium_admin.web.edge.threads import LentThread, Threads
 
 Scope: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -13,14 +13,14 @@ _django = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402 - after Django is set up
 from channels.routing import URLRouter  # noqa: E402 - after Django is set up
 
-from cronium_admin.edge.application import Edge  # noqa: E402 - after Django is set up
-from cronium_admin.edge.connections import Connections, most_connections, raise_descriptor_limit  # noqa: E402
-from cronium_admin.edge.guard import Guard  # noqa: E402
-from cronium_admin.edge.protocol import HttpProtocol  # noqa: E402
-from cronium_admin.edge.sockets import SocketGuard  # noqa: E402
-from cronium_admin.hosts import lifespan  # noqa: E402 - after Django is set up
 from cronium_admin.logs.urls import websocket_urlpatterns  # noqa: E402 - after Django is set up
 from cronium_admin.settings import CONFIG, VERSION  # noqa: E402
+from cronium_admin.web import lifespan  # noqa: E402 - after Django is set up
+from cronium_admin.web.edge.application import Edge  # noqa: E402 - after Django is set up
+from cronium_admin.web.edge.connections import Connections, most_connections, raise_descriptor_limit  # noqa: E402
+from cronium_admin.web.edge.guard import Guard  # noqa: E402
+from cronium_admin.web.edge.protocol import HttpProtocol  # noqa: E402
+from cronium_admin.web.edge.sockets import SocketGuard  # noqa: E402
 
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]

@@ -6,8 +6,8 @@ from collections.abc import Container
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 
-from cronium_admin.edge.credentials import Credentials
-from cronium_admin.edge.gate import Gate
+from cronium_admin.web.edge.credentials import Credentials
+from cronium_admin.web.edge.gate import Gate
 
 _PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
 _SOCKETS = b"GET /ws/"

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from cronium_admin.edge import answers
-from cronium_admin.edge.connections import Connection, Connections
-from cronium_admin.edge.guard import Guard, client_of
+from cronium_admin.web.edge import answers
+from cronium_admin.web.edge.connections import Connection, Connections
+from cronium_admin.web.edge.guard import Guard, client_of
 
 HEAD_SECONDS = 10.0
 

@@ -16,17 +16,18 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from cronium_admin.edge.acceptor import Acceptor, listen
-from cronium_admin.edge.protocol import HttpProtocol, WebSocketProtocol
-from cronium_admin.edge.server_log import LoopErrors
-from cronium_admin.hosts import lifespan, preflight
+from cronium_admin.hosts import preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker, current
 from cronium_admin.logs.keeper import Keeper
 from cronium_admin.retention.ends import sweep
-from cronium_admin.static_files import collect
+from cronium_admin.web import lifespan
+from cronium_admin.web.edge.acceptor import Acceptor, listen
+from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
+from cronium_admin.web.edge.server_log import LoopErrors
+from cronium_admin.web.static_files import collect
 
 log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
@@ -77,7 +78,7 @@ def announce(command: BaseCommand, words: str) -> None:
         command.stdout.write(words)
 
 
-def run_server(application: Any = "cronium_admin.asgi:application") -> None:
+def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
     """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
     preflight.refuse_taken(host, port)
