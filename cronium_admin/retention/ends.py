@@ -64,7 +64,7 @@ def _remove_nothing(_: Pace) -> Iterator[str]:
 
 ENDS = (
     End("runs with their logs and events", "CRONIUM_RUN_KEEP_DAYS, CRONIUM_RUN_KEEP_RUNS", "365 days", _remove_runs),
-    End("scripts of runs, kinds of sandboxes", "the last run that has them", "within the hour", rows.remove_unused),
+    End("scripts and sandbox reports of runs", "deletion of their last run", "within the hour", rows.remove_unused),
     End("logs", "CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS", "90 days", _remove_nothing),
     End("events of runs", "CRONIUM_EVENT_KEEP_DAYS", "90 days", rows.remove_events),
     End("idempotency keys of launches", "CRONIUM_IDEMPOTENCY_KEEP_DAYS", "7 days", rows.remove_idempotency_keys),
@@ -74,7 +74,7 @@ ENDS = (
     End("sessions", "their expiry, counted from the sign-in", "14 days", rows.remove_sessions),
     End("sign-in attempts", "CRONIUM_SIGN_IN_KEEP_DAYS", "30 days", rows.remove_sign_ins),
     End("revoked and expired tokens", "CRONIUM_TOKEN_KEEP_DAYS", "90 days", rows.remove_tokens),
-    End("entries of the back office", "their age", "365 days", rows.remove_admin_log),
+    End("log entries of the admin site", "their age", "365 days", rows.remove_admin_log),
     End("hosts", "the Hosts page, DELETE /hosts/{name}", "by hand", _remove_nothing),
 )
 

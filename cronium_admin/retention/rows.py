@@ -108,7 +108,7 @@ def remove_tokens(pace: Pace) -> Iterator[str]:
 
 def remove_admin_log(pace: Pace) -> Iterator[str]:
     old = LogEntry.objects.filter(action_time__lt=Now() - ADMIN_LOG_KEPT)
-    yield from _delete(old, "entries of the back office's log", pace)
+    yield from _delete(old, "log entries of the admin site", pace)
 
 
 def remove_unused(pace: Pace) -> Iterator[str]:
