@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, F, Q, Sum
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.hosts.models import Host
-from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from executor.sandbox.options import SIDECAR_LIMITS
 

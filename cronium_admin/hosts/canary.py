@@ -14,7 +14,7 @@ from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import SIDECAR_IMAGE
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolve import resolve
+from cronium_admin.images.resolution import resolve
 from executor.checks.isolation import Canary, Probe
 from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import EngineLike

@@ -22,9 +22,9 @@ from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
 from cronium_admin.runs.transitions import Ending
 from cronium_admin.runtime import service as runtime
-from cronium_admin.secrets import retired
+from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.models import RetiredSecret
-from cronium_admin.secrets.retired import SecretUnavailable
+from cronium_admin.secrets.retired_values import SecretUnavailable
 from executor.checks.isolation import is_canary
 from executor.docker.errors import EngineError
 from executor.spec import RunSpec
@@ -172,7 +172,7 @@ def settle_abandoned() -> int:
             words = f"Host {run.host} went away before the script began"
             settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
     if RetiredSecret.objects.exists():
-        retired.drop_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
+        retired_values.drop_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

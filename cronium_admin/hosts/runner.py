@@ -30,13 +30,13 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.hosts.recovery import Adopted
 from cronium_admin.hosts.specs import spec_of
-from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.logs.late import Sealer
 from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import transitions
 from cronium_admin.runs.models import ON_HOST, Run, Status
 from cronium_admin.runs.transitions import Ending
-from cronium_admin.secrets.retired import SecretUnavailable
+from cronium_admin.secrets.retired_values import SecretUnavailable
 from executor import failpoints
 from executor.docker.errors import NotFound
 from executor.run.supervisor import Supervisor

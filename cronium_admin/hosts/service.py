@@ -19,7 +19,7 @@ from cronium_admin.hosts.admission import Promise, reserved
 from cronium_admin.hosts.models import Host
 from cronium_admin.images import inventory
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
 from executor.checks.isolation import mend
 

@@ -14,7 +14,7 @@ from cronium_admin.core.errors import Refused
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
 from cronium_admin.images.reference import other_family, validate_reference
-from cronium_admin.images.resolve import RULES, default_reference, resolve
+from cronium_admin.images.resolution import RULES, default_reference, resolve
 
 
 @dataclass(frozen=True)

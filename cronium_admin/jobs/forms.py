@@ -13,7 +13,7 @@ from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.strict_json import loads
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
-from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 
 # Where a job's field is typed under another name.

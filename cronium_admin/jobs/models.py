@@ -11,8 +11,8 @@ from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.core.line_text import fold, order_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.jobs.egress import validate_egress
-from cronium_admin.jobs.rules import (
+from cronium_admin.jobs.egress_rules import validate_egress
+from cronium_admin.jobs.validation import (
     DEFAULT_QUEUE,
     validate_env,
     validate_input,

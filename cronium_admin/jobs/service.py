@@ -17,11 +17,11 @@ from cronium_admin.core.errors import Refused
 from cronium_admin.core.form_errors import reword
 from cronium_admin.core.json_text import compact
 from cronium_admin.core.line_text import line_problem
-from cronium_admin.jobs.egress import normal_egress
+from cronium_admin.jobs.egress_rules import normal_egress
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.networks import check_open
-from cronium_admin.jobs.numbers import retire_slug
-from cronium_admin.jobs.rules import validate_apart, validate_first_line, validate_secrets
+from cronium_admin.jobs.network_policy import check_open
+from cronium_admin.jobs.run_numbers import retire_slug
+from cronium_admin.jobs.validation import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import missing
 

@@ -23,13 +23,13 @@ from cronium_admin.core.errors import Refused
 from cronium_admin.core.line_text import fold
 from cronium_admin.core.paging import Page, newest_or_first
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolve import RULES, resolve
+from cronium_admin.images.resolution import RULES, resolve
 from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.networks import choices
-from cronium_admin.jobs.recent import recent_runs
+from cronium_admin.jobs.network_policy import choices
+from cronium_admin.jobs.recent_runs import recent_runs
+from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
-from cronium_admin.jobs.starters import STARTERS
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.profiles.service import profiles_for_launch

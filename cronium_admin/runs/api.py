@@ -20,7 +20,7 @@ from cronium_admin.core.paging import newest_first
 from cronium_admin.core.timestamps import Moment
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.rules import validate_tags
+from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.filters import STATES, filter_runs
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut

@@ -12,7 +12,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit, Streams
-from cronium_admin.jobs.rules import DEFAULT_QUEUE
+from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import pruned, sandbox_report
 

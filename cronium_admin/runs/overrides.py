@@ -11,7 +11,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.networks import check_open
+from cronium_admin.jobs.network_policy import check_open
 from cronium_admin.profiles.models import Profile
 
 IMAGE, RUNTIME = "image", "runtime"

@@ -9,11 +9,11 @@ from django.db.models import Max, Q
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused
-from cronium_admin.jobs.egress import shared_patterns
+from cronium_admin.jobs.egress_rules import shared_patterns
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.networks import may_open
-from cronium_admin.jobs.numbers import take_number
-from cronium_admin.jobs.rules import validate_env
+from cronium_admin.jobs.network_policy import may_open
+from cronium_admin.jobs.run_numbers import take_number
+from cronium_admin.jobs.validation import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from cronium_admin.images.resolve import RULES
+from cronium_admin.images.resolution import RULES
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import UNSET, Overrides

@@ -13,9 +13,9 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.images.resolve import resolve
+from cronium_admin.images.resolution import resolve
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.rules import validate_apart, validate_env, validate_input
+from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import events, transitions

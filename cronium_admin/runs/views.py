@@ -19,7 +19,7 @@ from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import Refused, fields_of, summary
 from cronium_admin.core.paging import newest_or_first
 from cronium_admin.core.templatetags.ui import STATES
-from cronium_admin.images.resolve import RULES
+from cronium_admin.images.resolution import RULES
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import profiles_for_launch

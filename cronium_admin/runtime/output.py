@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.errors import Refused
-from cronium_admin.jobs.rules import validate_json
+from cronium_admin.jobs.validation import validate_json
 from cronium_admin.runs.models import Run
 from executor.spec import MB
 

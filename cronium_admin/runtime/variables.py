@@ -22,7 +22,7 @@ from cronium_admin.core.edit_versions import utc
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.paging import beyond
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.rules import validate_json
+from cronium_admin.jobs.validation import validate_json
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.models import Change, Kind, Variable
 

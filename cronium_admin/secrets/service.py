@@ -17,10 +17,10 @@ from cronium_admin.core.edit_versions import check_deletion, check_version, writ
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.form_errors import plain_errors
 from cronium_admin.core.line_text import line_problem, order_key
-from cronium_admin.secrets import retired
+from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
 from cronium_admin.secrets.models import RetiredSecret, Secret
-from cronium_admin.secrets.retired import SecretUnavailable
+from cronium_admin.secrets.retired_values import SecretUnavailable
 from executor.output.masking import SHORTEST, is_masked
 
 KIND = "secret"
@@ -83,7 +83,7 @@ def save_secret(
             secret.updated_by, secret.version = by, first_version(KIND, name)
             secret = _insert(secret)
         elif value is not None:
-            retired.retire(name, stored)
+            retired_values.retire(name, stored)
             new = {"encrypted": secret.encrypted, "value_changed_at": Now(), "description": secret.description}
             write_edit(secret, new, by)
         elif secret.description != before:
@@ -162,7 +162,7 @@ def delete_secret(name: str, version: int | None = None) -> None:
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
             raise Refused(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
-        retired.retire(name, secret.encrypted)
+        retired_values.retire(name, secret.encrypted)
         retire_version(KIND, name, secret.version)
         secret.delete()
 

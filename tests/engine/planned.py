@@ -22,7 +22,7 @@ from django.utils import timezone  # noqa: E402
 from cronium_admin.core.paging import cursor, newest_first  # noqa: E402
 from cronium_admin.hosts import recovery  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
-from cronium_admin.jobs.recent import recent_runs  # noqa: E402
+from cronium_admin.jobs.recent_runs import recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
 from cronium_admin.logs import archive, due, late  # noqa: E402
 from cronium_admin.logs.pace import Pace  # noqa: E402

@@ -17,8 +17,8 @@ import docker
 import pytest
 
 from cronium_admin.images.build import BuiltImage, Progress, build_all
+from cronium_admin.images.build_context import SOURCES, sources_digest
 from cronium_admin.images.errors import ImageBuildError
-from cronium_admin.images.sources import SOURCES, sources_digest
 
 RUN, TOKEN = "11111111-2222-3333-4444-555555555555", "the.run.token"
 RUNNERS = ("bash", "python", "node")

@@ -20,7 +20,7 @@ from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.management.commands import images as images_command
 from cronium_admin.images.models import BuiltImage
-from cronium_admin.images.resolve import resolve
+from cronium_admin.images.resolution import resolve
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.service import launch
 from tests.conftest import Api

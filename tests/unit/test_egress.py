@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 
-from cronium_admin.jobs.egress import MAX_EGRESS, normal_egress, normal_pattern, validate_egress
+from cronium_admin.jobs.egress_rules import MAX_EGRESS, normal_egress, normal_pattern, validate_egress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "runtime-api"))
 

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from cronium_admin.images.build import RECIPES, Progress, build_all
+from cronium_admin.images.build_context import SOURCES, context_tar, sources_digest
 from cronium_admin.images.errors import ImageBuildError
-from cronium_admin.images.sources import SOURCES, context_tar, sources_digest
 
 
 class Engine:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.images.models import BuiltImage, ImageOverride
-from cronium_admin.images.resolve import Choice, resolve
+from cronium_admin.images.resolution import Choice, resolve
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.overrides import Overrides
 from cronium_admin.runs.service import launch

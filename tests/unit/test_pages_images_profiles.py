@@ -10,7 +10,7 @@ from django.utils import timezone
 from cronium_admin.accounts.models import User
 from cronium_admin.images import inventory
 from cronium_admin.images.models import HostImage, HostInventory, ImageOverride
-from cronium_admin.images.resolve import resolve
+from cronium_admin.images.resolution import resolve
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.hosts.specs import spec_of
-from cronium_admin.jobs.egress import shared_patterns
+from cronium_admin.jobs.egress_rules import shared_patterns
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import delete_job
 from cronium_admin.profiles.models import Profile

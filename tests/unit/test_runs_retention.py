@@ -15,7 +15,7 @@ from django.utils import timezone
 from cronium_admin.accounts.models import User
 from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.recent import SHOWN, recent_runs
+from cronium_admin.jobs.recent_runs import SHOWN, recent_runs
 from cronium_admin.logs import archive, keeper, objects, prune
 from cronium_admin.logs import due as log_due
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject

@@ -13,7 +13,7 @@ from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row, State
 from cronium_admin.hosts.specs import SIDECAR_IMAGE as SIDECAR
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolve import RULES, Choice, resolve
+from cronium_admin.images.resolution import RULES, Choice, resolve
 from executor.sandbox.options import LABEL_INSTANCE
 
 TLS = "Set CRONIUM_DOCKER_CERT_PATH, or reach it over SSH: see docs/deploy.md."

@@ -11,7 +11,7 @@ from docker.errors import DockerException
 
 from cronium_admin.core.database.outage import is_outage
 from cronium_admin.core.errors import Refused
-from cronium_admin.images.engine import connect
+from cronium_admin.images.engine_connection import connect
 
 SECONDS = 5  # for each answer of the engine or the broker
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import Refused
 from cronium_admin.images import build
-from cronium_admin.images.engine import connect
+from cronium_admin.images.engine_connection import connect
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.models import BuiltImage, Language
 

@@ -14,7 +14,7 @@ from cronium_admin.hosts import preflight
 from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker
-from cronium_admin.jobs.rules import DEFAULT_QUEUE, validate_queue
+from cronium_admin.jobs.validation import DEFAULT_QUEUE, validate_queue
 from cronium_admin.web.edge.connections import raise_descriptor_limit
 from cronium_admin.web.management.commands.serve import announce
 
