@@ -1,4 +1,5 @@
-// Builds static/cronium from src and the pinned packages; with --check it only compares and exits 1 on a difference.
+// Builds static/cronium from src and the pinned packages. With --check it builds elsewhere, compares, and exits with 1 if
+// a file differs.
 import { build, transform } from "esbuild";
 import { PurgeCSS } from "purgecss";
 import { createHash } from "node:crypto";
@@ -10,24 +11,24 @@ import { ICONS } from "./src/icons.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const committed = join(here, "..", "static", "cronium");
-const checking = process.argv.includes("--check");
-const out = checking ? mkdtempSync(join(tmpdir(), "cronium-build-")) : committed;
+const isCheck = process.argv.includes("--check");
+const out = isCheck ? mkdtempSync(join(tmpdir(), "cronium-build-")) : committed;
 
-// Of the vendor's styles the pages take those of plain elements and of these classes. The rest would hold up the first
-// paint of every page: 633 KB. Who uses another of its classes adds it here.
+// The vendor's styles (633 KB) would delay the first paint of every page. The bundle keeps the styles of plain elements
+// and of these classes; add a class here before a template uses it.
 const VENDOR_CLASSES = ["btn", "empty", "tag"];
 const ELEMENTS = (
   "html body main nav header aside section h1 h2 h3 p a b strong small code pre kbd samp ul ol li dl dt dd table caption thead tbody " +
   "tr th td form fieldset legend label input textarea select option button details summary dialog progress svg img hr br span div time mark"
 ).split(" ");
 
-// The script of the head blocks the first paint, so it stays a file of its own; the rest is a bundle a page.
+// theme_init blocks the first paint, so it is a separate file; the others are one bundle a page, and a Web Worker.
 const SCRIPTS = {
   theme_init: "theme_init.js", app: "app.js", job_editor: "job_editor.js", variable_editor: "variable_editor.js", run_page: "run/run_page.js",
   "match.worker": "run/match.worker.js",
 };
 
-async function scripts() {
+async function buildScripts() {
   await build({
     entryPoints: Object.fromEntries(Object.entries(SCRIPTS).map(([name, path]) => [name, join(here, "src", path)])),
     outdir: out,
@@ -40,7 +41,7 @@ async function scripts() {
   });
 }
 
-async function styles() {
+async function buildStyles() {
   await build({
     entryPoints: { vendor: join(here, "src/css/vendor.css"), app: join(here, "src/css/app.css") },
     outdir: out,
@@ -51,15 +52,16 @@ async function styles() {
     legalComments: "none",
     absWorkingDir: here,
   });
-  await purge(join(out, "vendor.css"));
-  // Shares of a bar as classes: the policy forbids style attributes, and bars must be right without a script.
+  await purgeStyles(join(out, "vendor.css"));
+  // The parts of a bar get their width from classes: the content security policy forbids style attributes, and bars must
+  // work without JavaScript.
   let rules = "";
   for (let share = 0; share <= 100; share++) rules += `.grow-${share}{flex-grow:${share}}.w-p${share}{width:${share}%}`;
   const app = join(out, "app.css");
   writeFileSync(app, readFileSync(app, "utf8").trimEnd() + rules + "\n");
 }
 
-async function purge(file) {
+async function purgeStyles(file) {
   const content = [{ raw: [...ELEMENTS, ...VENDOR_CLASSES].join(" "), extension: "html" }];
   const safelist = { greedy: [/data-bs-theme/], keyframes: [] };
   const [{ css }] = await new PurgeCSS().purge({
@@ -70,25 +72,25 @@ async function purge(file) {
   writeFileSync(file, code);
 }
 
-function sprite() {
+function buildSprite() {
   const symbols = ICONS.map((name) => {
     const svg = readFileSync(join(here, "node_modules/@tabler/icons/icons/outline", `${name}.svg`), "utf8");
     const paths = [...svg.matchAll(/<(path|circle|rect|line)[^>]*\/>/g)].map((m) => m[0].replace(/\s+/g, " "));
-    const drawn = paths.filter((path) => !path.includes('d="M0 0h24v24H0z"'));
+    const visible = paths.filter((path) => !path.includes('d="M0 0h24v24H0z"'));
     return `<symbol id="${name}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" ` +
-      `stroke-linecap="round" stroke-linejoin="round">${drawn.join("")}</symbol>`;
+      `stroke-linecap="round" stroke-linejoin="round">${visible.join("")}</symbol>`;
   });
   writeFileSync(join(out, "sprite.svg"), `<svg xmlns="http://www.w3.org/2000/svg">${symbols.join("\n")}</svg>\n`);
 }
 
-function copies() {
+function copyFiles() {
   mkdirSync(join(out, "fonts"), { recursive: true });
   for (const weight of [400, 700]) {
     const file = `jetbrains-mono-latin-${weight}-normal.woff2`;
     copyFileSync(join(here, "node_modules/@fontsource/jetbrains-mono/files", file), join(out, "fonts", file));
   }
   copyFileSync(join(here, "src/favicon.svg"), join(out, "favicon.svg"));
-  // The licences of what is bundled go with the bundles.
+  // The licences of the bundled packages.
   const notices = ["@tabler/core", "@tabler/icons", "htmx.org", "codemirror", "@fontsource/jetbrains-mono"].map((name) => {
     const folder = join(here, "node_modules", name);
     const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
@@ -98,7 +100,8 @@ function copies() {
   writeFileSync(join(out, "NOTICES.txt"), notices.join("\n----\n\n"));
 }
 
-function listing(folder) {
+/** A map from relative path to SHA-256. */
+function hashFiles(folder) {
   if (!existsSync(folder)) return new Map();
   const files = readdirSync(folder, { recursive: true }).map((name) => join(folder, name));
   return new Map(files.filter((file) => statSync(file).isFile()).map((file) => [
@@ -107,17 +110,17 @@ function listing(folder) {
 }
 
 mkdirSync(out, { recursive: true });
-await scripts();
-await styles();
-sprite();
-copies();
-if (checking) {
-  const [fresh, stored] = [listing(out), listing(committed)];
-  const differing = [...new Set([...fresh.keys(), ...stored.keys()])].filter((name) => fresh.get(name) !== stored.get(name));
+await buildScripts();
+await buildStyles();
+buildSprite();
+copyFiles();
+if (isCheck) {
+  const [built, existing] = [hashFiles(out), hashFiles(committed)];
+  const differing = [...new Set([...built.keys(), ...existing.keys()])].filter((name) => built.get(name) !== existing.get(name));
   rmSync(out, { recursive: true });
   if (differing.length) {
     console.error(`static/cronium differs from its sources: ${differing.sort().join(", ")}. Run: npm ci && npm run build`);
     process.exit(1);
   }
-  console.log(`static/cronium matches its sources (${fresh.size} files)`);
+  console.log(`static/cronium matches its sources (${built.size} files)`);
 }

@@ -1,118 +1,118 @@
-// What every page has: htmx's settings, theme, navigation, dialogs, times that tick.
+// Runs on every page: htmx settings, theme, navigation, dialogs, ticking times.
 import htmx from "htmx.org";
-import { copyOf } from "./clipboard.js";
-import { settleDrafts } from "./drafts.js";
-import { watchFilters } from "./list_filters.js";
-import { isSilent, watchServer } from "./connection_monitor.js";
-import { watchSession } from "./session_expiry.js";
-import { ago, duration, since } from "./durations.js";
+import { copyFromButton } from "./clipboard.js";
+import { removeSentDrafts } from "./drafts.js";
+import { startListFilters } from "./list_filters.js";
+import { isServerSilent, monitorConnection } from "./connection_monitor.js";
+import { monitorSession } from "./session_expiry.js";
+import { formatAge, formatAgo, formatDuration } from "./durations.js";
 
 window.htmx = htmx;
 Object.assign(htmx.config, {
   allowEval: false, includeIndicatorStyles: false, selfRequestsOnly: true, historyCacheSize: 0, refreshOnHistoryMiss: true, timeout: 9000,
-  // An answer that refuses is a page of its own; only what succeeded is put in place.
+  // Error responses are whole pages; only successful responses are swapped in.
   responseHandling: [{ code: "204", swap: false }, { code: "[23]..", swap: true }, { code: "...", swap: false, error: true }],
 });
 
 const root = document.documentElement;
-const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+const findAll = (selector, from = document) => [...from.querySelectorAll(selector)];
 
 // ---- theme
-const system = matchMedia("(prefers-color-scheme: dark)");
-function showTheme(choice) {
-  const dark = choice === "dark" || (choice === "auto" && system.matches);
-  root.setAttribute("data-bs-theme", dark ? "dark" : "light");
+const systemTheme = matchMedia("(prefers-color-scheme: dark)");
+function applyTheme(choice) {
+  const isDark = choice === "dark" || (choice === "auto" && systemTheme.matches);
+  root.setAttribute("data-bs-theme", isDark ? "dark" : "light");
   root.setAttribute("data-theme-choice", choice);
-  for (const button of all("[data-theme-set]")) button.setAttribute("aria-checked", button.dataset.themeSet === choice);
-  document.dispatchEvent(new CustomEvent("cronium:theme", { detail: { dark } }));
+  for (const button of findAll("[data-theme-set]")) button.setAttribute("aria-checked", button.dataset.themeSet === choice);
+  document.dispatchEvent(new CustomEvent("cronium:theme", { detail: { dark: isDark } }));
 }
-system.addEventListener("change", () => showTheme(root.getAttribute("data-theme-choice")));
+systemTheme.addEventListener("change", () => applyTheme(root.getAttribute("data-theme-choice")));
 
 // ---- times and clocks
 const skew = Number(root.dataset.now) ? Number(root.dataset.now) - Date.now() : 0;
-const stamp = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
-const utc = (at) => `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
-const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1, hourCycle: "h23" });
-function tick() {
+const fullFormat = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+const formatUtc = (at) => `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1, hourCycle: "h23" });
+function updateTimes() {
   const now = Date.now() + skew;
-  for (const time of all("time[data-rel]")) {
-    const text = ago(now - Date.parse(time.dateTime));
+  for (const time of findAll("time[data-rel]")) {
+    const text = formatAgo(now - Date.parse(time.dateTime));
     if (time.textContent !== text) time.textContent = text;
   }
-  if (isSilent()) return;
-  for (const waiting of all("[data-since]")) {
-    const text = since(now - Number(waiting.dataset.since));
-    if (waiting.textContent !== text) waiting.textContent = text;
+  if (isServerSilent()) return;
+  for (const age of findAll("[data-since]")) {
+    const text = formatAge(now - Number(age.dataset.since));
+    if (age.textContent !== text) age.textContent = text;
   }
-  for (const clock of all("[data-clock]")) {
-    const text = duration(Math.max(0, now - Number(clock.dataset.clock)), true);
+  for (const clock of findAll("[data-clock]")) {
+    const text = formatDuration(Math.max(0, now - Number(clock.dataset.clock)), true);
     if (clock.textContent !== text) clock.textContent = text;
   }
-  grow(now);
+  updatePhases(now);
 }
-/** The phases of a live run stay to scale: the last one grows. */
-function grow(now) {
-  for (const bar of all("[data-phases-live]")) {
-    const items = all("li", bar);
-    items.forEach((item, at) => {
-      const end = at + 1 < items.length ? Number(items[at + 1].dataset.start) : now;
+/** The last phase of a live run grows; all widths are in proportion to the durations. */
+function updatePhases(now) {
+  for (const bar of findAll("[data-phases-live]")) {
+    const items = findAll("li", bar);
+    items.forEach((item, index) => {
+      const end = index + 1 < items.length ? Number(items[index + 1].dataset.start) : now;
       item.style.flexGrow = Math.max(1, end - Number(item.dataset.start));
     });
   }
 }
-function localise(from) {
-  for (const time of all("time[datetime]", from)) {
+function formatTimes(from) {
+  for (const time of findAll("time[datetime]", from)) {
     const at = new Date(time.dateTime);
-    if (time.hasAttribute("data-hour")) time.textContent = hour.format(at);
-    time.title ||= `${stamp.format(at)} · ${utc(at)}`;
+    if (time.hasAttribute("data-hour")) time.textContent = clockFormat.format(at);
+    time.title ||= `${fullFormat.format(at)} · ${formatUtc(at)}`;
   }
-  tick();
+  updateTimes();
 }
-setInterval(tick, 1000);
+setInterval(updateTimes, 1000);
 
 // ---- navigation, menus, dialogs
-function nav(open) {
-  document.body.classList.toggle("nav-open", open);
-  document.querySelector(".nav-toggle")?.setAttribute("aria-expanded", open);
-  if (open) document.querySelector(".side a")?.focus();
+function setNavigationOpen(isOpen) {
+  document.body.classList.toggle("nav-open", isOpen);
+  document.querySelector(".nav-toggle")?.setAttribute("aria-expanded", isOpen);
+  if (isOpen) document.querySelector(".side a")?.focus();
 }
 document.addEventListener("click", (event) => {
-  const on = (selector) => event.target.closest(selector);
-  if (on(".nav-toggle")) nav(!document.body.classList.contains("nav-open"));
-  else if (on(".scrim")) nav(false);
-  const theme = on("[data-theme-set]");
+  const findTarget = (selector) => event.target.closest(selector);
+  if (findTarget(".nav-toggle")) setNavigationOpen(!document.body.classList.contains("nav-open"));
+  else if (findTarget(".scrim")) setNavigationOpen(false);
+  const theme = findTarget("[data-theme-set]");
   if (theme) {
-    try { localStorage.setItem("cronium-theme", theme.dataset.themeSet); } catch { /* for this page only */ }
-    showTheme(theme.dataset.themeSet);
+    try { localStorage.setItem("cronium-theme", theme.dataset.themeSet); } catch { /* the choice applies to this page only */ }
+    applyTheme(theme.dataset.themeSet);
   }
-  const opener = on("[data-dialog]");
+  const opener = findTarget("[data-dialog]");
   if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
-  const closer = on("[data-close]");
+  const closer = findTarget("[data-close]");
   if (closer) (closer.closest("dialog") ? closer.closest("dialog").close() : closer.closest(".note")?.remove());
-  const copier = on("[data-copy]");
-  if (copier) copyOf(copier);
-  for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  const copier = findTarget("[data-copy]");
+  if (copier) copyFromButton(copier);
+  for (const menu of findAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
-    for (const menu of all("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
-    if (document.body.classList.contains("nav-open")) { nav(false); document.querySelector(".nav-toggle").focus(); }
+    for (const menu of findAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+    if (document.body.classList.contains("nav-open")) { setNavigationOpen(false); document.querySelector(".nav-toggle").focus(); }
   }
-  if (asksForSearch(event)) {
-    const finder = document.querySelector("#top-search");
-    if (finder) { event.preventDefault(); finder.focus(); finder.select(); }
+  if (isSearchShortcut(event)) {
+    const search = document.querySelector("#top-search");
+    if (search) { event.preventDefault(); search.focus(); search.select(); }
   }
 });
 
-/** Ctrl-K everywhere but in code; "/" where nothing is typed and no log takes it. */
-function asksForSearch({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
+/** Ctrl-K except in a code editor; "/" except in a field and on the run page, whose log uses it. */
+function isSearchShortcut({ key, ctrlKey, metaKey, altKey, shiftKey, target }) {
   if (altKey) return false;
   if (key.toLowerCase() === "k" && (ctrlKey || metaKey) && !shiftKey) return !target.closest("[contenteditable]");
-  const typing = target.closest("input, textarea, select, [contenteditable]");
-  return key === "/" && !ctrlKey && !metaKey && !typing && !document.querySelector("[data-run]");
+  const field = target.closest("input, textarea, select, [contenteditable]");
+  return key === "/" && !ctrlKey && !metaKey && !field && !document.querySelector("[data-run]");
 }
 
-// A row of a list leads where its title does; what in it leads elsewhere, and text that is being marked, come first.
+// A click on a row opens its title's link, unless it hits another control or selects text.
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-row]");
   if (!row || event.target.closest("a, button, input, label, summary, form, time[tabindex]") || String(getSelection())) return;
@@ -121,27 +121,27 @@ document.addEventListener("click", (event) => {
   else link.click();
 });
 
-// A form is sent once; a second press while the first is on its way does nothing.
+// A form is submitted once; another submit before the response is ignored.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();
   else event.target.dataset.sent = "yes";
 });
-addEventListener("pageshow", () => { for (const form of all("form[data-sent]")) delete form.dataset.sent; });
+addEventListener("pageshow", () => { for (const form of findAll("form[data-sent]")) delete form.dataset.sent; });
 
 // ---- htmx: no polling for a hidden page
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && /\bevery\b/.test(event.target.getAttribute("hx-trigger"))) event.preventDefault();
 });
-document.body.addEventListener("htmx:load", (event) => localise(event.target));
-document.body.addEventListener("htmx:oobAfterSwap", (event) => localise(event.target));
+document.body.addEventListener("htmx:load", (event) => formatTimes(event.target));
+document.body.addEventListener("htmx:oobAfterSwap", (event) => formatTimes(event.target));
 
-// A form that came back with errors stands in its dialog again.
-for (const dialog of all("dialog[data-reopen]")) dialog.showModal();
+// A form with errors reopens its dialog.
+for (const dialog of findAll("dialog[data-reopen]")) dialog.showModal();
 
-showTheme(root.getAttribute("data-theme-choice") || "auto");
-localise(document);
-watchServer();
-watchFilters();
-watchSession();
-settleDrafts(location.pathname);
+applyTheme(root.getAttribute("data-theme-choice") || "auto");
+formatTimes(document);
+monitorConnection();
+startListFilters();
+monitorSession();
+removeSentDrafts(location.pathname);

@@ -1,36 +1,35 @@
-// Copies text. The browser's clipboard takes it over https and on localhost only; elsewhere it goes the older way.
+// Copies text. Browsers allow the Clipboard API over https and on localhost only; elsewhere it uses execCommand.
 
-/** A copy as by the keyboard, of a field that is there for it alone. */
-function copyOfField(text) {
-  const [focus, field] = [document.activeElement, document.createElement("textarea")];
+function copyWithExecCommand(text) {
+  const [focused, field] = [document.activeElement, document.createElement("textarea")];
   field.className = "vh";
-  field.value = "-"; // something that can be selected; long texts would have to be laid out
+  field.value = "-"; // any text that can be selected; the browser would have to lay out a long one
   field.addEventListener("copy", (event) => { event.preventDefault(); event.clipboardData.setData("text/plain", text); });
-  (focus?.closest("dialog[open]") ?? document.body).append(field); // outside of an open dialog nothing can be selected
+  (focused?.closest("dialog[open]") ?? document.body).append(field); // nothing outside an open dialog can be selected
   field.select();
-  const done = document.execCommand("copy");
+  const isCopied = document.execCommand("copy");
   field.remove();
-  focus?.focus({ preventScroll: true });
-  if (!done) throw new Error("the browser refused");
+  focused?.focus({ preventScroll: true });
+  if (!isCopied) throw new Error("the browser refused");
 }
 
-/** Rejects when the browser lets nothing be copied. */
+/** Rejects if the browser does not allow a copy. */
 export async function copyText(text) {
   try {
     if (navigator.clipboard) return await navigator.clipboard.writeText(text);
-  } catch { /* not allowed: the older way may be */ }
-  copyOfField(text);
+  } catch { /* not allowed: try execCommand */ }
+  copyWithExecCommand(text);
 }
 
-/** What a button with data-copy does: says in the button's own words whether it worked. */
-export async function copyOf(button) {
-  const [source, words] = [document.getElementById(button.dataset.copy), button.querySelector("span")];
-  words.setAttribute("aria-live", "polite"); // a role would take the button its name
+/** For a button with data-copy: copy the text of that element, and show the result in the button. */
+export async function copyFromButton(button) {
+  const [source, label] = [document.getElementById(button.dataset.copy), button.querySelector("span")];
+  label.setAttribute("aria-live", "polite"); // a role would replace the button's name
   try {
     await copyText(source.textContent.trim());
-    words.textContent = "Copied";
+    label.textContent = "Copied";
   } catch {
     getSelection().selectAllChildren(source);
-    words.textContent = "Not copied: press Ctrl+C";
+    label.textContent = "Not copied: press Ctrl+C";
   }
 }

@@ -1,4 +1,5 @@
-// How code looks and types in CodeMirror: the dashboard's colours, and what the content policy asks of it.
+// CodeMirror settings shared by the editors: the dashboard's colours and labels, and workarounds for the content security
+// policy.
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
@@ -13,7 +14,7 @@ const highlight = HighlightStyle.define([
   { tag: [tags.propertyName, tags.meta, tags.typeName], color: "var(--c-cyan)" },
   { tag: [tags.invalid], color: "var(--c-red)" },
 ]);
-const look = EditorView.theme({
+const theme = EditorView.theme({
   "&": { color: "var(--c-text)", backgroundColor: "var(--c-log)", height: "100%" },
   "&.cm-focused": { outline: "2px solid var(--c-accent)", outlineOffset: "-2px" },
   ".cm-gutters": { backgroundColor: "var(--c-log)", color: "var(--c-no)", border: "0", borderRight: "1px solid var(--c-line)" },
@@ -33,8 +34,9 @@ const look = EditorView.theme({
   ".cm-tooltip": { backgroundColor: "var(--c-surface)", borderColor: "var(--c-line)", color: "var(--c-text)" },
 });
 
-// Typing over several lines: left to itself, the browser joins them with inline styles, which the policy refuses.
-export const typeOver = EditorView.domEventHandlers({
+// When the user types over a selection of several lines, the browser would join them with inline styles, which the
+// policy blocks.
+export const selectionTyping = EditorView.domEventHandlers({
   beforeinput(event, editor) {
     const { from, to } = editor.state.selection.main;
     if (event.inputType !== "insertText" || !event.data || from === to || editor.composing) return false;
@@ -46,13 +48,13 @@ export const typeOver = EditorView.domEventHandlers({
   },
 });
 
-// The words of the log's find, where CodeMirror has its own.
+// The same labels as in the log's find bar.
 const phrases = EditorState.phrases.of({
   "next": "Next", "previous": "Previous", "all": "Select all", "match case": "Match case", "regexp": "Regular expression",
   "by word": "Whole words", "replace": "Replace", "replace all": "Replace all", "close": "Close find",
 });
 
-export const looks = [look, phrases, syntaxHighlighting(highlight)];
+export const appearance = [theme, phrases, syntaxHighlighting(highlight)];
 
-/** For a compartment that follows the theme. */
-export const isDark = () => EditorView.darkTheme.of(document.documentElement.getAttribute("data-bs-theme") === "dark");
+/** The value of a compartment that follows the page's theme. */
+export const getThemeExtension = () => EditorView.darkTheme.of(document.documentElement.getAttribute("data-bs-theme") === "dark");

@@ -1,9 +1,9 @@
-// Keeps what is typed into the job editor in this tab until it is saved, so that an ended session loses nothing.
+// Keeps unsaved text of an editor in the tab's sessionStorage, so that the end of a session loses nothing.
 
 const PREFIX = "cronium-draft:";
 
 export function saveDraft(path, fields) {
-  write(path, { fields, at: Date.now(), sent: false });
+  writeDraft(path, { fields, at: Date.now(), sent: false });
 }
 
 export function loadDraft(path) {
@@ -14,13 +14,13 @@ export function loadDraft(path) {
   }
 }
 
-/** The form is on its way: when another page than this one answers, the draft has been saved. */
+/** The form was submitted: the draft is removed when the next page is another one than the editor. */
 export function markSent(path) {
   const draft = loadDraft(path);
-  if (draft) write(path, { ...draft, sent: true });
+  if (draft) writeDraft(path, { ...draft, sent: true });
 }
 
-export function dropDraft(path) {
+export function removeDraft(path) {
   try {
     sessionStorage.removeItem(PREFIX + path);
   } catch {
@@ -28,8 +28,8 @@ export function dropDraft(path) {
   }
 }
 
-/** Called on every page: a sent draft is done with unless we are at its editor, at the sign-in page or at an error. */
-export function settleDrafts(path) {
+/** Called on every page: removes sent drafts, except the draft of this editor, on the sign-in page and on error pages. */
+export function removeSentDrafts(path) {
   try {
     if (path.startsWith("/sign-in") || document.body.dataset.page === "error") return;
     for (const key of Object.keys(sessionStorage)) {
@@ -41,10 +41,10 @@ export function settleDrafts(path) {
   }
 }
 
-function write(path, draft) {
+function writeDraft(path, draft) {
   try {
     sessionStorage.setItem(PREFIX + path, JSON.stringify(draft));
   } catch {
-    // full or refused: the form itself still holds the text
+    // full or not allowed: the form itself still holds the text
   }
 }

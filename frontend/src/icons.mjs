@@ -1,4 +1,4 @@
-// The icons the templates use; each becomes a symbol of sprite.svg.
+// The icons that templates use; each becomes a symbol in sprite.svg.
 export const ICONS = [
   "adjustments", "alert-triangle", "arrow-back-up", "arrow-bar-to-down", "arrow-down", "ban", "bolt", "braces", "brand-nodejs",
   "brand-python", "check", "chevron-down", "chevron-left", "chevron-right", "chevron-up", "circle-check", "circle-x", "clock", "clock-exclamation",

@@ -1,4 +1,4 @@
-// The job editor: code with highlighting, rows of variables, drafts and short cuts. Without it the form still works.
+// The job editor: syntax highlighting, rows of environment variables, drafts and shortcuts. The form works without it.
 import { indentWithTab } from "@codemirror/commands";
 import { javascript } from "@codemirror/lang-javascript";
 import { python } from "@codemirror/lang-python";
@@ -7,83 +7,83 @@ import { shell } from "@codemirror/legacy-modes/mode/shell";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
-import { isDark, looks, typeOver } from "./code_editor.js";
-import { dropDraft, loadDraft, markSent, saveDraft } from "./drafts.js";
-import { ago } from "./durations.js";
+import { appearance, getThemeExtension, selectionTyping } from "./code_editor.js";
+import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
+import { formatAgo } from "./durations.js";
 
 const form = document.getElementById("job-form");
 const path = location.pathname;
 const LANGUAGES = { bash: () => StreamLanguage.define(shell), python, node: () => javascript() };
 
-let clean = "";
-let leaving = false;
+let savedFields = ""; // of getFields(), as JSON
+let isLeaving = false;
 let view = null;
 const area = form?.elements.script;
-const fieldsNow = () => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
-const chosen = () => form.elements.language.value;
-const dirty = () => JSON.stringify(fieldsNow()) !== clean;
+const getFields = () => [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
+const getLanguage = () => form.elements.language.value;
+const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
 
 function startEditor() {
-  const language = new Compartment();
-  const dark = new Compartment();
-  const speak = () => LANGUAGES[chosen()]();
-  const indent = () => indentUnit.of(chosen() === "python" ? "    " : "  ");
+  const languageCompartment = new Compartment();
+  const themeCompartment = new Compartment();
+  const createLanguage = () => LANGUAGES[getLanguage()]();
+  const createIndent = () => indentUnit.of(getLanguage() === "python" ? "    " : "  ");
   view = new EditorView({
     state: EditorState.create({
       doc: area.value,
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
-        keymap.of([{ key: "Mod-Enter", run: () => (send("run"), true) }, { key: "Mod-s", run: () => (send("save"), true) }]),
-        typeOver, basicSetup, keymap.of([indentWithTab]), language.of([speak(), indent()]), dark.of(isDark()), looks,
+        keymap.of([{ key: "Mod-Enter", run: () => (submitForm("run"), true) }, { key: "Mod-s", run: () => (submitForm("save"), true) }]),
+        selectionTyping, basicSetup, keymap.of([indentWithTab]), languageCompartment.of([createLanguage(), createIndent()]), themeCompartment.of(getThemeExtension()), appearance,
         EditorView.contentAttributes.of({
           "aria-label": "Script", tabindex: "0", "aria-describedby": "script-hint", ...(area.getAttribute("aria-invalid") ? { "aria-invalid": "true" } : {}),
         }),
-        EditorView.updateListener.of((update) => { if (update.docChanged) { area.value = view.state.doc.toString(); changed(); } }),
+        EditorView.updateListener.of((update) => { if (update.docChanged) { area.value = view.state.doc.toString(); onChange(); } }),
       ],
     }),
   });
   area.after(view.dom);
   area.parentElement.classList.add("has-cm");
-  document.addEventListener("cronium:theme", () => view.dispatch({ effects: dark.reconfigure(isDark()) }));
+  document.addEventListener("cronium:theme", () => view.dispatch({ effects: themeCompartment.reconfigure(getThemeExtension()) }));
   for (const radio of form.elements.language) {
     radio.addEventListener("change", () => {
-      view.dispatch({ effects: language.reconfigure([speak(), indent()]) });
+      view.dispatch({ effects: languageCompartment.reconfigure([createLanguage(), createIndent()]) });
       offerStarter();
-      showImage();
+      showImageNote();
     });
   }
 }
 
-/** Another language keeps the text and offers its example; a starter that nobody touched gives way to it at once. */
+/** After a change of language: replaces an unchanged starter script; for another script, offers the new starter. */
 function offerStarter() {
   const starters = JSON.parse(document.getElementById("starters").textContent);
   const text = area.value.trim();
-  const isOwn = text && !Object.values(starters).some((starter) => starter.trim() === text);
+  const isEdited = text && !Object.values(starters).some((starter) => starter.trim() === text);
   const offer = document.getElementById("starter-offer");
-  offer.hidden = !isOwn;
+  offer.hidden = !isEdited;
   offer.querySelector("[data-language]").textContent = form.querySelector('[name="language"]:checked').closest("label").textContent.trim();
-  if (!isOwn) takeStarter();
+  if (!isEdited) insertStarter();
 }
 
-function takeStarter() {
+function insertStarter() {
   const starters = JSON.parse(document.getElementById("starters").textContent);
   document.getElementById("starter-offer").hidden = true;
-  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: starters[chosen()] } });
+  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: starters[getLanguage()] } });
 }
 
-function showImage() {
-  for (const note of form.querySelectorAll("[data-image-for]")) note.hidden = note.dataset.imageFor !== chosen();
+function showImageNote() {
+  for (const note of form.querySelectorAll("[data-image-for]")) note.hidden = note.dataset.imageFor !== getLanguage();
 }
 
-// ---- variables: rows that can be added and taken away
-function rows() {
+// ---- rows of environment variables
+function startRows() {
   const list = document.getElementById("env-rows");
   const template = document.getElementById("env-row");
   form.addEventListener("click", (event) => {
     if (event.target.closest("[data-env-add]")) {
       list.append(template.content.cloneNode(true));
       list.lastElementChild.querySelector("input").focus();
-      changed();
+      onChange();
     }
     const remove = event.target.closest("[data-env-remove]");
     if (!remove) return;
@@ -91,95 +91,96 @@ function rows() {
     const next = row.nextElementSibling || row.previousElementSibling;
     row.remove();
     (next?.querySelector("input") || form.querySelector("[data-env-add]")).focus();
-    changed();
+    onChange();
   });
 }
 
-// ---- hints while typing; the server decides
-function jsonHint() {
+// ---- a hint about the JSON input while typing; the server validates
+function startJsonHint() {
   const field = form.elements.input_text;
   const hint = document.getElementById("input-hint");
-  const say = () => {
-    let words = "Any JSON value. Empty: none.";
+  const updateHint = () => {
+    let text = "Any JSON value. Empty: none.";
     if (field.value.trim()) {
       try {
         JSON.parse(field.value);
-        words = "Valid JSON.";
+        text = "Valid JSON.";
       } catch (error) {
-        words = `Not valid JSON yet: ${error.message}`;
+        text = `Not valid JSON yet: ${error.message}`;
       }
     }
-    if (hint.textContent !== words) hint.textContent = words;
+    if (hint.textContent !== text) hint.textContent = text;
   };
-  field.addEventListener("input", say);
-  if (field.value.trim()) say();
+  field.addEventListener("input", updateHint);
+  if (field.value.trim()) updateHint();
 }
 
-// ---- drafts, sending, leaving
+// ---- drafts, submit, leaving the page
 let draftTimer = null;
-function changed() {
+function onChange() {
   clearTimeout(draftTimer);
-  draftTimer = setTimeout(() => (dirty() ? saveDraft(path, fieldsNow()) : dropDraft(path)), 400);
-  form.dataset.dirty = dirty();
-  document.getElementById("unsaved").hidden = !dirty();
+  draftTimer = setTimeout(() => (hasChanges() ? saveDraft(path, getFields()) : removeDraft(path)), 400);
+  form.dataset.dirty = hasChanges();
+  document.getElementById("unsaved").hidden = !hasChanges();
 }
 
-function send(then) {
-  form.requestSubmit(form.querySelector(`button[name="then"][value="${then}"]`));
+/** `action`: save or run. */
+function submitForm(action) {
+  form.requestSubmit(form.querySelector(`button[name="then"][value="${action}"]`));
 }
 
-function restore(fields) {
-  const values = (name) => fields.filter(([key]) => key === name).map(([, value]) => value);
-  const [names, texts] = [values("env_name"), values("env_value")];
+function restoreDraft(fields) {
+  const getValues = (name) => fields.filter(([key]) => key === name).map(([, value]) => value);
+  const [names, texts] = [getValues("env_name"), getValues("env_value")];
   const list = document.getElementById("env-rows");
   list.replaceChildren();
-  names.forEach((name, at) => {
+  names.forEach((name, index) => {
     list.append(document.getElementById("env-row").content.cloneNode(true));
     list.lastElementChild.querySelector("input").value = name;
-    list.lastElementChild.querySelector("textarea").value = texts[at];
+    list.lastElementChild.querySelector("textarea").value = texts[index];
   });
   for (const element of form.elements) {
     if (!element.name || element.name.startsWith("env_") || element.type === "hidden" || element.type === "submit") continue;
-    if (element.type === "radio" || element.type === "checkbox") element.checked = values(element.name).includes(element.value);
-    else element.value = values(element.name)[0] ?? "";
+    if (element.type === "radio" || element.type === "checkbox") element.checked = getValues(element.name).includes(element.value);
+    else element.value = getValues(element.name)[0] ?? "";
   }
   view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: area.value } });
   form.elements.language.forEach?.((radio) => radio.checked && radio.dispatchEvent(new Event("change")));
-  changed();
+  onChange();
 }
 
 function offerDraft() {
   const draft = loadDraft(path);
-  if (!draft || JSON.stringify(draft.fields) === clean || form.dataset.bound === "true") return;
+  if (!draft || JSON.stringify(draft.fields) === savedFields || form.dataset.bound === "true") return;
   const bar = document.getElementById("draft");
   bar.hidden = false;
-  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${ago(Date.now() - draft.at)}` : "";
-  bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restore(draft.fields); bar.hidden = true; view.focus(); });
-  bar.querySelector("[data-draft-drop]").addEventListener("click", () => { dropDraft(path); bar.hidden = true; view.focus(); });
+  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${formatAgo(Date.now() - draft.at)}` : "";
+  bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restoreDraft(draft.fields); bar.hidden = true; view.focus(); });
+  bar.querySelector("[data-draft-drop]").addEventListener("click", () => { removeDraft(path); bar.hidden = true; view.focus(); });
 }
 
 if (form) {
   startEditor();
-  document.querySelector("[data-starter]").addEventListener("click", () => { takeStarter(); view.focus(); });
-  rows();
-  jsonHint();
-  showImage();
-  clean = JSON.stringify(fieldsNow());
+  document.querySelector("[data-starter]").addEventListener("click", () => { insertStarter(); view.focus(); });
+  startRows();
+  startJsonHint();
+  showImageNote();
+  savedFields = JSON.stringify(getFields());
   offerDraft();
-  if (form.dataset.bound === "true") { // what came back with errors is not saved yet
-    clean = "";
-    changed();
+  if (form.dataset.bound === "true") { // the form came back with errors: nothing is saved
+    savedFields = "";
+    onChange();
   }
-  form.addEventListener("input", changed);
-  form.addEventListener("change", changed);
-  form.addEventListener("submit", () => { saveDraft(path, fieldsNow()); markSent(path); leaving = true; });
-  addEventListener("pageshow", () => { leaving = false; });
-  addEventListener("pagehide", () => { if (!leaving && dirty()) saveDraft(path, fieldsNow()); }); // the timer comes too late
-  addEventListener("beforeunload", (event) => { if (!leaving && dirty()) event.preventDefault(); });
+  form.addEventListener("input", onChange);
+  form.addEventListener("change", onChange);
+  form.addEventListener("submit", () => { saveDraft(path, getFields()); markSent(path); isLeaving = true; });
+  addEventListener("pageshow", () => { isLeaving = false; });
+  addEventListener("pagehide", () => { if (!isLeaving && hasChanges()) saveDraft(path, getFields()); }); // the timer would fire too late
+  addEventListener("beforeunload", (event) => { if (!isLeaving && hasChanges()) event.preventDefault(); });
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || !(event.ctrlKey || event.metaKey)) return;
-    if (event.key === "s") { event.preventDefault(); send("save"); }
-    if (event.key === "Enter" && form.querySelector('button[value="run"]')) { event.preventDefault(); send("run"); }
+    if (event.key === "s") { event.preventDefault(); submitForm("save"); }
+    if (event.key === "Enter" && form.querySelector('button[value="run"]')) { event.preventDefault(); submitForm("run"); }
   });
   for (const link of document.querySelectorAll("[data-focus-script]")) link.addEventListener("click", (event) => { event.preventDefault(); view.focus(); });
 }

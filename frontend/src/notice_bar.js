@@ -1,7 +1,7 @@
-// The bars that tell of server and session stand at the top of the page, or of the dialog that covers it.
+// The notice bars for a lost connection and an ended session.
 
-/** Put a bar where it can be seen and reached: behind a modal dialog nothing can. */
-export function raise(bar) {
-  const home = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.getElementById("main");
-  if (bar.parentElement !== home) home.prepend(bar);
+/** Move `bar` to the top of the open modal dialog, or else of the page: behind a modal dialog nothing can be reached. */
+export function moveToFront(bar) {
+  const container = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.getElementById("main");
+  if (bar.parentElement !== container) container.prepend(bar);
 }

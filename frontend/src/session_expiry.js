@@ -1,16 +1,16 @@
-// A session that ends under an open page. A page with nothing typed is loaded anew, which leads to the sign-in page; one
-// with unsaved text stays as it is, says so, and sends nothing until somebody has signed in again.
+// Handles a session that ends while a page is open. A page without unsaved text reloads, which leads to the sign-in
+// page. A page with unsaved text stays, shows a bar, and submits nothing until the user has signed in again.
 
-import { raise } from "./notice_bar.js";
+import { moveToFront } from "./notice_bar.js";
 
 let isSignedOut = false;
-let person = "";
+let userName = "";
 
-const bar = () => document.getElementById("signed-out");
-const nameIn = (page) => page.querySelector(".menu .who strong")?.textContent ?? "";
+const getBar = () => document.getElementById("signed-out");
+const getUserName = (page) => page.querySelector(".menu .who strong")?.textContent ?? "";
 
-/** Whether any form of the page holds what its server has not seen. */
-function hasUnsaved() {
+/** Whether a form of the page holds changes that are not on the server. */
+function hasUnsavedText() {
   return [...document.forms].some((form) => form.method === "post" && (
     form.dataset.bound === "true" || form.dataset.dirty === "true" || [...form.elements].some(isChanged)));
 }
@@ -22,56 +22,56 @@ function isChanged(field) {
   return field.defaultValue !== undefined && field.value !== field.defaultValue;
 }
 
-export function watchSession() {
-  person = nameIn(document);
+export function monitorSession() {
+  userName = getUserName(document);
   document.body.addEventListener("htmx:beforeSwap", (event) => {
-    const led = event.detail.xhr.responseURL.includes("/sign-in/");
-    if (led) event.detail.shouldSwap = false;
-    if (led && !isSignedOut) end();
-    if (!led && isSignedOut && event.detail.xhr.status < 400) resume();
+    const isSignInPage = event.detail.xhr.responseURL.includes("/sign-in/");
+    if (isSignInPage) event.detail.shouldSwap = false;
+    if (isSignInPage && !isSignedOut) onSessionEnd();
+    if (!isSignInPage && isSignedOut && event.detail.xhr.status < 400) resumeSession();
   });
-  document.addEventListener("visibilitychange", () => { if (isSignedOut && !document.hidden) resume(); });
-  document.addEventListener("submit", hold, { capture: true });
+  document.addEventListener("visibilitychange", () => { if (isSignedOut && !document.hidden) resumeSession(); });
+  document.addEventListener("submit", onSubmit, { capture: true });
 }
 
-function end() {
-  if (!bar() || !hasUnsaved()) return location.reload();
+function onSessionEnd() {
+  if (!getBar() || !hasUnsavedText()) return location.reload();
   isSignedOut = true;
-  tell(true);
+  showBar(true);
 }
 
-/** `out`: signed out; else signed in again, as `person`. */
-function tell(out) {
-  bar().hidden = false;
-  raise(bar());
-  bar().classList.toggle("warning", out);
-  bar().classList.toggle("success", !out);
-  bar().querySelector("[data-out]").hidden = !out;
-  bar().querySelector("[data-in]").hidden = out;
+/** `isOut`: signed out; else signed in again. */
+function showBar(isOut) {
+  getBar().hidden = false;
+  moveToFront(getBar());
+  getBar().classList.toggle("warning", isOut);
+  getBar().classList.toggle("success", !isOut);
+  getBar().querySelector("[data-out]").hidden = !isOut;
+  getBar().querySelector("[data-in]").hidden = isOut;
 }
 
-/** Ask the server whether somebody has signed in meanwhile; forms need a new token then. Resolves to whether so. */
-async function resume() {
-  const answer = await fetch(document.querySelector("a.brand").href, { signal: AbortSignal.timeout(10_000) }).catch(() => null);
-  if (!answer?.ok || answer.url.includes("/sign-in/")) return false;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+/** Ask the server whether the user has signed in again, and give the forms the new CSRF token. Resolves to true if so. */
+async function resumeSession() {
+  const response = await fetch(document.querySelector("a.brand").href, { signal: AbortSignal.timeout(10_000) }).catch(() => null);
+  if (!response?.ok || response.url.includes("/sign-in/")) return false;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   if (!token) return false;
   for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token;
-  const [before, now] = [person, nameIn(page)];
-  bar().querySelector("[data-in]").textContent = `Signed in again${now === before ? "" : ` as ${now}`}. What you typed is still here.`;
-  person = now;
+  const [before, now] = [userName, getUserName(page)];
+  getBar().querySelector("[data-in]").textContent = `Signed in again${now === before ? "" : ` as ${now}`}. What you typed is still here.`;
+  userName = now;
   isSignedOut = false;
-  tell(false);
+  showBar(false);
   return true;
 }
 
-/** What is sent while signed out would be lost. */
-async function hold(event) {
+/** A form submitted while signed out would be lost: hold it back until the session is resumed. */
+async function onSubmit(event) {
   if (!isSignedOut || event.target.method !== "post") return;
   event.preventDefault();
   event.stopImmediatePropagation();
   const { target, submitter } = event;
-  if (await resume()) target.requestSubmit(submitter);
-  else bar().querySelector("a").focus();
+  if (await resumeSession()) target.requestSubmit(submitter);
+  else getBar().querySelector("a").focus();
 }

@@ -1,95 +1,95 @@
-// The editor of a variable: JSON with highlighting, a hint while typing, drafts. Without it the form still works.
+// The editor of a variable: JSON highlighting, a hint while typing, drafts. The form works without it.
 import { indentWithTab } from "@codemirror/commands";
 import { json } from "@codemirror/lang-json";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
-import { isDark, looks, typeOver } from "./code_editor.js";
-import { dropDraft, loadDraft, markSent, saveDraft } from "./drafts.js";
-import { ago } from "./durations.js";
+import { appearance, getThemeExtension, selectionTyping } from "./code_editor.js";
+import { loadDraft, markSent, removeDraft, saveDraft } from "./drafts.js";
+import { formatAgo } from "./durations.js";
 
 const HINT_AFTER_MS = 300;
 const form = document.getElementById("variable-form");
 const area = form?.elements.text;
 const path = location.pathname;
-// The version is no draft: what is brought back is compared with the value that was looked at since.
-const fieldsNow = () => [...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "version"].includes(name));
+// Without the version: a restored draft must be compared with the version that this page was loaded with.
+const getFields = () => [...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "version"].includes(name));
 let view = null;
-let clean = "";
-let leaving = false;
+let savedFields = ""; // of getFields(), as JSON
+let isLeaving = false;
 let timer = null;
-const dirty = () => JSON.stringify(fieldsNow()) !== clean;
+const hasChanges = () => JSON.stringify(getFields()) !== savedFields;
 
 function startEditor() {
-  const dark = new Compartment();
-  const described = { "aria-labelledby": "text-label", "aria-describedby": area.getAttribute("aria-describedby") };
-  if (area.getAttribute("aria-invalid")) described["aria-invalid"] = "true";
+  const themeCompartment = new Compartment();
+  const attributes = { "aria-labelledby": "text-label", "aria-describedby": area.getAttribute("aria-describedby") };
+  if (area.getAttribute("aria-invalid")) attributes["aria-invalid"] = "true";
   view = new EditorView({
     state: EditorState.create({
       doc: area.value,
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
         keymap.of(["Mod-s", "Mod-Enter"].map((key) => ({ key, run: () => (form.requestSubmit(), true) }))),
-        typeOver, basicSetup, keymap.of([indentWithTab]), json(), dark.of(isDark()), looks,
-        EditorView.contentAttributes.of({ tabindex: "0", ...described }),
-        EditorView.updateListener.of((update) => { if (update.docChanged) changed(); }),
+        selectionTyping, basicSetup, keymap.of([indentWithTab]), json(), themeCompartment.of(getThemeExtension()), appearance,
+        EditorView.contentAttributes.of({ tabindex: "0", ...attributes }),
+        EditorView.updateListener.of((update) => { if (update.docChanged) onChange(); }),
       ],
     }),
   });
   area.after(view.dom);
   area.parentElement.classList.add("has-cm");
   document.getElementById("text-label").addEventListener("click", () => view.focus());
-  document.addEventListener("cronium:theme", () => view.dispatch({ effects: dark.reconfigure(isDark()) }));
+  document.addEventListener("cronium:theme", () => view.dispatch({ effects: themeCompartment.reconfigure(getThemeExtension()) }));
 }
 
-/** The form's own field is as new as the editor; copied before it is read, not at every key. */
-function settle() {
+/** Copy the editor's text to the form's field. Called before the field is read, not after every key. */
+function updateField() {
   clearTimeout(timer);
   area.value = view.state.doc.toString();
-  form.dataset.dirty = dirty();
-  document.getElementById("unsaved").hidden = !dirty();
-  say();
+  form.dataset.dirty = hasChanges();
+  document.getElementById("unsaved").hidden = !hasChanges();
+  updateHint();
 }
 
-function changed() {
+function onChange() {
   clearTimeout(timer);
-  form.dataset.dirty = "true"; // until it is compared
+  form.dataset.dirty = "true"; // updateField() compares
   timer = setTimeout(() => {
-    settle();
-    if (dirty()) saveDraft(path, fieldsNow());
-    else dropDraft(path);
+    updateField();
+    if (hasChanges()) saveDraft(path, getFields());
+    else removeDraft(path);
   }, HINT_AFTER_MS);
 }
 
-/** Where it stops being JSON, as line and column; the server decides. */
-function say() {
+/** Show the line and column of the first JSON error; the server validates. */
+function updateHint() {
   const hint = form.querySelector("[data-json-hint]");
   hint.dataset.first ??= hint.textContent;
-  let words = hint.dataset.first;
+  let text = hint.dataset.first;
   if (area.value.trim()) {
     try {
       JSON.parse(area.value);
-      words = "Valid JSON.";
+      text = "Valid JSON.";
     } catch (error) {
       const at = Number(/position (\d+)/.exec(error.message)?.[1] ?? NaN);
       const line = Number.isNaN(at) ? null : view.state.doc.lineAt(Math.min(at, view.state.doc.length));
-      words = line ? `Not valid JSON yet, from line ${line.number}, column ${at - line.from + 1}.` : `Not valid JSON yet: ${error.message}`;
+      text = line ? `Not valid JSON yet, from line ${line.number}, column ${at - line.from + 1}.` : `Not valid JSON yet: ${error.message}`;
     }
   }
-  if (hint.textContent !== words) hint.textContent = words;
+  if (hint.textContent !== text) hint.textContent = text;
 }
 
-/** The cursor goes to where the server's answer says that it stops being JSON. */
+/** Move the cursor to the JSON error that the server reported. */
 function goToError() {
-  const found = /line (\d+), column (\d+)/.exec(document.getElementById("text-error")?.textContent ?? "");
-  if (!found) return;
-  const line = view.state.doc.line(Math.min(Number(found[1]), view.state.doc.lines));
-  const at = Math.min(line.from + Number(found[2]) - 1, line.to);
+  const position = /line (\d+), column (\d+)/.exec(document.getElementById("text-error")?.textContent ?? "");
+  if (!position) return;
+  const line = view.state.doc.line(Math.min(Number(position[1]), view.state.doc.lines));
+  const at = Math.min(line.from + Number(position[2]) - 1, line.to);
   view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }) });
   view.focus();
 }
 
-function restore(fields) {
+function restoreDraft(fields) {
   for (const [name, value] of fields) if (form.elements[name]) form.elements[name].value = value;
   view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: area.value } });
   view.focus();
@@ -97,28 +97,28 @@ function restore(fields) {
 
 function offerDraft() {
   const draft = loadDraft(path);
-  if (!draft || JSON.stringify(draft.fields) === clean || form.dataset.bound === "true") return;
+  if (!draft || JSON.stringify(draft.fields) === savedFields || form.dataset.bound === "true") return;
   const bar = document.getElementById("draft");
   bar.hidden = false;
-  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${ago(Date.now() - draft.at)}` : "";
-  bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restore(draft.fields); bar.hidden = true; });
-  bar.querySelector("[data-draft-drop]").addEventListener("click", () => { dropDraft(path); bar.hidden = true; view.focus(); });
+  bar.querySelector("[data-draft-age]").textContent = draft.at ? `, typed ${formatAgo(Date.now() - draft.at)}` : "";
+  bar.querySelector("[data-draft-restore]").addEventListener("click", () => { restoreDraft(draft.fields); bar.hidden = true; });
+  bar.querySelector("[data-draft-drop]").addEventListener("click", () => { removeDraft(path); bar.hidden = true; view.focus(); });
 }
 
 if (form) {
   startEditor();
-  settle();
-  clean = JSON.stringify(fieldsNow());
+  updateField();
+  savedFields = JSON.stringify(getFields());
   document.getElementById("unsaved").hidden = true;
   offerDraft();
-  if (form.dataset.bound === "true") { // what came back was not saved
-    clean = "";
-    settle();
+  if (form.dataset.bound === "true") { // the form came back with errors: nothing is saved
+    savedFields = "";
+    updateField();
     goToError();
   }
-  form.addEventListener("input", changed);
-  form.addEventListener("submit", () => { settle(); saveDraft(path, fieldsNow()); markSent(path); leaving = true; });
-  addEventListener("pageshow", () => { leaving = false; });
-  addEventListener("pagehide", () => { if (leaving) return; settle(); if (dirty()) saveDraft(path, fieldsNow()); });
-  addEventListener("beforeunload", (event) => { settle(); if (!leaving && dirty()) event.preventDefault(); });
+  form.addEventListener("input", onChange);
+  form.addEventListener("submit", () => { updateField(); saveDraft(path, getFields()); markSent(path); isLeaving = true; });
+  addEventListener("pageshow", () => { isLeaving = false; });
+  addEventListener("pagehide", () => { if (isLeaving) return; updateField(); if (hasChanges()) saveDraft(path, getFields()); });
+  addEventListener("beforeunload", (event) => { updateField(); if (!isLeaving && hasChanges()) event.preventDefault(); });
 }

@@ -1,1 +1,1 @@
-(()=>{function o(t,r,s=200){let e=[];for(let n of r.matchAll(t))if(n[0]&&e.push([n.index,n.index+n[0].length]),e.length===s)break;return e}onmessage=({data:{source:t,flags:r,texts:s}})=>{let e=new RegExp(t,r);postMessage(s.map(([n,c])=>[n,o(e,c)]))};})();
+(()=>{function o(e,t,s=200){let r=[];for(let n of t.matchAll(e))if(n[0]&&r.push([n.index,n.index+n[0].length]),r.length===s)break;return r}onmessage=({data:{source:e,flags:t,texts:s}})=>{let r=new RegExp(e,t);postMessage(s.map(([n,c])=>[n,o(r,c)]))};})();

@@ -165,7 +165,7 @@ def test_links_and_a_filter(page: Page, many: str, errors: dict[int, str]) -> No
     count = page.locator('[data-find="count"]')
     expect(count).to_have_text(re.compile(rf"/{sum(text.startswith('row 4') for text in errors.values())}$"))
     page.evaluate(f"location.hash = '#L{hidden}'")
-    logview.expect_toast(page, "on the other stream: all lines are shown")
+    logview.expect_toast(page, "on the other stream. All lines are shown now.")
     expect(_stream(page, "All")).to_have_attribute("aria-pressed", "true")
     # Find looks through all lines too, and leaves the reader at the one that was asked for.
     expect(count).to_have_text("–/1,112")
@@ -197,7 +197,7 @@ def test_a_copy_waits_until_all_lines_of_the_stream_are_known(
     page.goto(f"/runs/{many}/")
     with page.expect_request(find):
         _stream(page, "stderr").click()
-    expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · looking… · complete")
+    expect(logview.status(page)).to_have_text("0 of 40,000 lines shown (stderr) · searching… · complete")
     page.get_by_role("button", name="Copy the lines on stderr").click()
     page.wait_for_timeout(200)
     assert page.evaluate("toasts") == []
@@ -225,7 +225,7 @@ def test_a_match_comes_into_view_once_the_filter_knows_its_place(page: Page, man
     logview.focus(page)
     page.keyboard.press("/")
     _stream(page, "stderr").click()
-    expect(logview.status(page)).to_have_text("100 of 40,000 lines shown (stderr) · looking… · complete")
+    expect(logview.status(page)).to_have_text("100 of 40,000 lines shown (stderr) · searching… · complete")
     page.locator('[data-log="scroll"]').press("End")
     expect(logview.row(page, known[-1])).to_be_in_viewport(ratio=1)  # the last that is known
     last = max(errors)

@@ -38,7 +38,7 @@ def test_a_gap_stands_between_the_lines_and_in_the_status(page: Page, server: Se
     _ended(page, server, [AGAIN, LOST])
     gaps = page.locator(".log-row.gap")
     expect(gaps).to_have_text(
-        ["The engine was restarted (how much is not known).", "The engine lost output here (12 lines, 3.4 KB)."]
+        ["The engine was restarted (amount unknown).", "The engine lost output here (12 lines, 3.4 KB)."]
     )
     expect(gaps.locator("svg")).to_have_count(2)
     expect(logview.status(page)).to_have_text("10 lines, 2 gaps")

@@ -1,57 +1,55 @@
-// What the panel says: the status line, a word that passes, and all of it to screen readers at a bearable rate.
+// Shows the status line and short messages, and announces them to screen readers at a limited rate.
 
-const SAY_MS = 10_000;
-const PASS_MS = 4000;
+const ANNOUNCE_INTERVAL_MS = 10_000; // between announcements that can wait
+const MESSAGE_MS = 4000;
 const ICONS = { good: "circle-check", live: "circle-check", wait: "wifi-off", gap: "alert-triangle" };
 
-export class Voice {
-  /** `status`, `toast` and `say` are elements, the last one a polite live region. */
+export class Announcer {
+  /** `status`, `toast` and `say` are elements; `say` is a polite live region. */
   constructor({ status, toast, say, sprite }) {
-    Object.assign(this, { line: status, passing: toast, region: say, sprite });
-    this.toSay = { now: null, later: null };
+    Object.assign(this, { statusElement: status, toastElement: toast, region: say, sprite });
+    this.pending = { now: null, later: null };
   }
 
-  /** The status line; `aloud`: it matters now. `mute`: only a number in it passes. */
-  status({ kind, text }, aloud, mute = false) {
-    if (this.line.dataset.kind !== kind) {
-      this.line.dataset.kind = kind;
-      this.line.querySelector("use").setAttribute("href", `${this.sprite}#${ICONS[kind]}`);
+  /** `isUrgent`: announce at once. `isMuted`: do not announce, only a number has changed. */
+  showStatus({ kind, text }, isUrgent, isMuted = false) {
+    if (this.statusElement.dataset.kind !== kind) {
+      this.statusElement.dataset.kind = kind;
+      this.statusElement.querySelector("use").setAttribute("href", `${this.sprite}#${ICONS[kind]}`);
     }
-    const words = this.line.querySelector("span");
-    const changed = words.textContent !== text;
-    if (changed) words.textContent = text;
-    if (aloud) this.toSay.later = null; // it is older
-    if ((changed && !mute) || aloud) this.#say(text, aloud ? "now" : "later");
+    const label = this.statusElement.querySelector("span");
+    const hasChanged = label.textContent !== text;
+    if (hasChanged) label.textContent = text;
+    if (isUrgent) this.pending.later = null; // it is older
+    if ((hasChanged && !isMuted) || isUrgent) this.#queueAnnouncement(text, isUrgent ? "now" : "later");
   }
 
-  /** An answer to what the reader did: shown for a moment, said at once. */
-  tell(text) {
-    this.passing.textContent = text;
-    clearTimeout(this.passes);
-    this.passes = setTimeout(() => { this.passing.textContent = ""; }, PASS_MS);
-    this.#say(text, "now");
+  showMessage(text) {
+    this.toastElement.textContent = text;
+    clearTimeout(this.messageTimer);
+    this.messageTimer = setTimeout(() => { this.toastElement.textContent = ""; }, MESSAGE_MS);
+    this.#queueAnnouncement(text, "now");
   }
 
-  /** The same for what the eye sees elsewhere. */
-  whisper(text) { this.#say(text, "now"); }
+  announceNow(text) { this.#queueAnnouncement(text, "now"); }
 
-  /** What can wait does not keep from being said what can't, and comes after it. */
-  #say(text, when) {
-    this.toSay[when] = text;
-    this.#soon();
+  /** An announcement that can wait never delays an urgent one, and comes after it. */
+  #queueAnnouncement(text, urgency) {
+    this.pending[urgency] = text;
+    this.#scheduleAnnouncement();
   }
 
-  #soon() {
-    const when = this.toSay.now === null ? "later" : "now";
+  #scheduleAnnouncement() {
+    const urgency = this.pending.now === null ? "later" : "now";
     clearTimeout(this.timer);
-    if (this.toSay[when] === null) return;
-    const wait = when === "now" ? 0 : SAY_MS - (performance.now() - (this.said ?? 0));
+    if (this.pending[urgency] === null) return;
+    const wait = urgency === "now" ? 0 : ANNOUNCE_INTERVAL_MS - (performance.now() - (this.announcedAt ?? 0));
     this.timer = setTimeout(() => {
-      const text = this.toSay[when];
-      this.toSay[when] = null;
-      this.said = performance.now();
+      const text = this.pending[urgency];
+      this.pending[urgency] = null;
+      this.announcedAt = performance.now();
       if (this.region.textContent !== text) this.region.textContent = text;
-      this.#soon();
+      this.#scheduleAnnouncement();
     }, Math.max(0, wait));
   }
 }

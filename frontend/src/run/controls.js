@@ -1,195 +1,194 @@
-// What the reader does to the log by pointer and keyboard, and how it is looked at: following, wrapped, with times.
-import { Copier } from "./line_copier.js";
-import { actOf, listKeys, reachesLog } from "./shortcuts.js";
-import { keepFlag, recallFlag } from "./preferences.js";
-import { Times } from "./time_column.js";
-import { Tools } from "./toolbar.js";
+// Keyboard, pointer and display options of the log: follow, wrap, times, stream, marks.
+import { LineCopier } from "./line_copier.js";
+import { loadFlag, saveFlag } from "./preferences.js";
+import { getAction, isPageShortcut, listShortcuts } from "./shortcuts.js";
+import { TimeColumn } from "./time_column.js";
+import { Toolbar } from "./toolbar.js";
 
 const STREAMS = ["", "stdout", "stderr"];
-const next = (list, value) => list[(list.indexOf(value) + 1) % list.length];
+const getNext = (list, value) => list[(list.indexOf(value) + 1) % list.length];
 
-export class Reader {
-  /** `viewer` has panel, parts, stage, finder, marks, voice, live, redraw(), and retime() for the times alone. */
-  constructor(viewer) {
-    this.viewer = viewer;
-    this.follow = true;
-    this.fresh = 0; // lines that came while the reader looked elsewhere
-    this.wrapped = recallFlag("wrap", matchMedia("(max-width: 600px)").matches);
-    const { stage, parts: { block } } = viewer;
+export class Controls {
+  constructor(logPanel) {
+    this.logPanel = logPanel;
+    this.isFollowing = true;
+    this.newLines = 0; // since the user scrolled away from the end
+    this.isWrapped = loadFlag("wrap", matchMedia("(max-width: 600px)").matches);
+    const { logView, parts: { block } } = logPanel;
     const serverNow = Number(document.documentElement.dataset.now);
-    this.times = new Times({ block, serverNow, onPass: () => viewer.retime() });
-    this.copier = new Copier({
-      shown: () => stage.shown, rows: () => [...stage.scroller.rows], voice: viewer.voice,
-      lineOf: (n) => { const { seq, line } = stage.item(n); return { seq, text: line?.text }; },
+    this.timeColumn = new TimeColumn({ block, serverNow, onTick: () => logPanel.updateTimes() });
+    this.copier = new LineCopier({
+      getLines: () => logView.lines, getRows: () => [...logView.scroller.rows], announcer: logPanel.announcer,
+      getRowLine: (n) => { const { seq, line } = logView.getRow(n); return { seq, text: line?.text }; },
     });
-    this.acts = this.#acts();
-    this.tools = new Tools(viewer.panel, { ...this.acts, find: () => this.#toggleFind(), time: (kind) => this.#setTime(kind), stream: (name) => this.setStream(name) });
-    this.#bind();
-    this.looks();
+    this.actions = this.#buildActions();
+    this.toolbar = new Toolbar(logPanel.panel, { ...this.actions, toggleFind: () => this.#toggleFind(), setTimeKind: (kind) => this.#setTimeKind(kind), setStream: (name) => this.setStream(name) });
+    this.#addListeners();
+    this.updateToolbar();
   }
 
-  /** So many more lines are shown than before. */
-  came(count) {
-    if (!this.follow) this.fresh += count;
-    this.#pill();
+  addNewLines(count) {
+    if (!this.isFollowing) this.newLines += count;
+    this.#showNewLines();
   }
 
-  /** The reader has scrolled away from the end since we last put it there: let go. */
-  yields() {
-    const { scroller } = this.viewer.stage;
-    if (this.follow && this.viewer.parts.scroll.scrollTop < scroller.top - 1) this.setFollow(false);
+  stopFollowingIfScrolled() {
+    const { scroller } = this.logPanel.logView;
+    if (this.isFollowing && this.logPanel.parts.scroll.scrollTop < scroller.top - 1) this.setFollowing(false);
   }
 
-  moved(byHand) {
-    const { scroller } = this.viewer.stage;
-    if (!byHand) { if (this.follow) scroller.toEnd(); return; }
-    if (scroller.atEnd) { this.fresh = 0; if (!this.follow) this.setFollow(true); }
-    else if (this.follow) this.setFollow(false);
-    this.#pill();
+  /** `isByHand`: the user scrolled; else the panel was resized. */
+  onMove(isByHand) {
+    const { scroller } = this.logPanel.logView;
+    if (!isByHand) { if (this.isFollowing) scroller.scrollToEnd(); return; }
+    if (scroller.isAtEnd) { this.newLines = 0; if (!this.isFollowing) this.setFollowing(true); }
+    else if (this.isFollowing) this.setFollowing(false);
+    this.#showNewLines();
   }
 
-  setFollow(on) {
-    this.follow = on;
-    if (on) this.fresh = 0;
-    this.looks();
-    this.#pill();
+  setFollowing(isFollowing) {
+    this.isFollowing = isFollowing;
+    if (isFollowing) this.newLines = 0;
+    this.updateToolbar();
+    this.#showNewLines();
   }
 
-  /** `still`: for a line that was asked for, so a match does not take the reader elsewhere. */
-  setStream(name, still = false) {
-    const { stage, finder } = this.viewer;
-    if (name === stage.stream) return;
-    stage.show(name);
-    this.fresh = 0;
-    if (this.follow) stage.scroller.toEnd();
-    if (finder.isOpen) finder.look(still);
-    this.viewer.redraw();
-    this.looks();
-    this.#pill();
+  /** `isPositionKept`: a running search does not scroll to its first match. */
+  setStream(name, isPositionKept = false) {
+    const { logView, findBar } = this.logPanel;
+    if (name === logView.stream) return;
+    logView.setStream(name);
+    this.newLines = 0;
+    if (this.isFollowing) logView.scroller.scrollToEnd();
+    if (findBar.isOpen) findBar.startSearch(isPositionKept);
+    this.logPanel.redraw();
+    this.updateToolbar();
+    this.#showNewLines();
   }
 
-  looks() {
-    const { panel, stage, finder, marks, live } = this.viewer;
-    this.tools.show({
-      follow: this.follow, live, wrapped: this.wrapped, full: panel.classList.contains("full"), time: this.times.kind,
-      stream: stage.stream, finding: finder.isOpen, copies: marks.copies(stage.stream ? `the lines on ${stage.stream}` : "the whole log"),
+  updateToolbar() {
+    const { panel, logView, findBar, lineAnchor, isLive } = this.logPanel;
+    this.toolbar.update({
+      isFollowing: this.isFollowing, isLive, isWrapped: this.isWrapped, isFull: panel.classList.contains("full"), timeKind: this.timeColumn.kind,
+      stream: logView.stream, isFinding: findBar.isOpen, copyLabel: lineAnchor.describeCopy(logView.stream ? `the lines on ${logView.stream}` : "the whole log"),
     });
   }
 
-  #pill() { this.tools.waiting(this.follow ? 0 : this.fresh); }
+  #showNewLines() { this.toolbar.showNewLines(this.isFollowing ? 0 : this.newLines); }
 
-  #acts() {
-    const { stage, finder, marks, panel } = this.viewer;
-    const { scroller } = stage;
-    const page = () => this.viewer.parts.scroll.clientHeight - 2 * scroller.line;
-    const away = (act) => () => { this.setFollow(false); act(); };
+  #buildActions() {
+    const { logView, findBar, lineAnchor, panel } = this.logPanel;
+    const { scroller } = logView;
+    const getPageHeight = () => this.logPanel.parts.scroll.clientHeight - 2 * scroller.rowHeight;
+    const stopFollowing = (action) => () => { this.setFollowing(false); action(); };
     return {
-      find: () => finder.open(), next: () => finder.step(1), previous: () => finder.step(-1),
-      down: () => scroller.by(scroller.line), up: away(() => scroller.by(-scroller.line)),
-      pageDown: () => scroller.by(page()), pageUp: away(() => scroller.by(-page())),
-      start: away(() => scroller.goTo(1)), end: () => { this.setFollow(true); scroller.toEnd(); },
-      follow: () => (this.follow ? this.setFollow(false) : this.acts.end()),
-      stream: () => this.setStream(next(STREAMS, stage.stream)), times: () => this.#setTime(this.times.next),
-      wrap: () => this.#setWrap(!this.wrapped), full: () => this.#full(!panel.classList.contains("full")),
-      mark: () => this.#mark(finder.now ?? stage.here(), false), markTo: () => this.#mark(finder.now ?? stage.here(), true),
-      copy: () => this.copier.lines(...(marks.range ?? [1, Infinity])), download: () => this.tools.download(),
-      selectAll: () => this.copier.selectAll(this.viewer.parts.block), help: () => this.#help(),
+      openFind: () => findBar.open(), goToNextMatch: () => findBar.goToNextMatch(1), goToPreviousMatch: () => findBar.goToNextMatch(-1),
+      scrollDown: () => scroller.scrollBy(scroller.rowHeight), scrollUp: stopFollowing(() => scroller.scrollBy(-scroller.rowHeight)),
+      scrollPageDown: () => scroller.scrollBy(getPageHeight()), scrollPageUp: stopFollowing(() => scroller.scrollBy(-getPageHeight())),
+      goToStart: stopFollowing(() => scroller.scrollToRow(1)), goToEnd: () => { this.setFollowing(true); scroller.scrollToEnd(); },
+      toggleFollow: () => (this.isFollowing ? this.setFollowing(false) : this.actions.goToEnd()),
+      switchStream: () => this.setStream(getNext(STREAMS, logView.stream)), switchTimes: () => this.#setTimeKind(this.timeColumn.nextKind),
+      toggleWrap: () => this.#setWrapped(!this.isWrapped), toggleFullScreen: () => this.#setFullScreen(!panel.classList.contains("full")),
+      markLine: () => this.#markLine(findBar.currentLine ?? logView.getFirstVisible(), false),
+      extendMark: () => this.#markLine(findBar.currentLine ?? logView.getFirstVisible(), true),
+      copyLines: () => this.copier.copyLines(...(lineAnchor.range ?? [1, Infinity])), download: () => this.toolbar.startDownload(),
+      selectAll: () => this.copier.selectAll(this.logPanel.parts.block), showHelp: () => this.#showHelp(),
     };
   }
 
-  #bind() {
-    const { panel, parts: { scroll }, voice } = this.viewer;
-    for (const kind of ["wheel", "touchmove"]) scroll.addEventListener(kind, () => this.yields(), { passive: true });
-    scroll.addEventListener("pointerdown", (event) => this.copier.began(event.target));
-    // Shift and a press would select text from wherever the last one was.
+  #addListeners() {
+    const { panel, parts: { scroll } } = this.logPanel;
+    for (const kind of ["wheel", "touchmove"]) scroll.addEventListener(kind, () => this.stopFollowingIfScrolled(), { passive: true });
+    scroll.addEventListener("pointerdown", (event) => this.copier.onPointerDown(event.target));
+    // Without this, Shift and a click would extend the browser's text selection.
     scroll.addEventListener("mousedown", (event) => { if (event.shiftKey && event.target.closest("a.log-no")) event.preventDefault(); });
-    scroll.addEventListener("click", (event) => this.#clicked(event));
-    scroll.addEventListener("copy", (event) => this.copier.selected(event));
-    panel.addEventListener("keydown", (event) => this.#key(event));
-    document.addEventListener("keydown", (event) => this.#keyOutside(event));
+    scroll.addEventListener("click", (event) => this.#onClick(event));
+    scroll.addEventListener("copy", (event) => this.copier.onCopy(event));
+    panel.addEventListener("keydown", (event) => this.#onKeydown(event));
+    document.addEventListener("keydown", (event) => this.#onPageKeydown(event));
     const anywhere = panel.querySelector("[data-log=anywhere]");
-    anywhere.checked = recallFlag("keys-anywhere", true);
-    anywhere.addEventListener("change", () => keepFlag("keys-anywhere", anywhere.checked));
-    document.addEventListener("cronium:theme", () => this.viewer.redraw());
+    anywhere.checked = loadFlag("keys-anywhere", true);
+    anywhere.addEventListener("change", () => saveFlag("keys-anywhere", anywhere.checked));
+    document.addEventListener("cronium:theme", () => this.logPanel.redraw());
   }
 
-  #clicked(event) {
+  #onClick(event) {
     const link = event.target.closest("a.log-no");
     if (!link?.dataset.n || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    this.#mark(Number(link.dataset.n), event.shiftKey);
+    this.#markLine(Number(link.dataset.n), event.shiftKey);
   }
 
-  #mark(seq, extend) {
-    if (seq > this.viewer.stage.total) return;
-    this.viewer.marks.set(seq, extend);
-    this.setFollow(false);
-    this.viewer.redraw();
+  #markLine(seq, isExtending) {
+    if (seq > this.logPanel.logView.total) return;
+    this.logPanel.lineAnchor.markLine(seq, isExtending);
+    this.setFollowing(false);
+    this.logPanel.redraw();
   }
 
-  #key(event) {
+  #onKeydown(event) {
     if (event.target.closest("dialog")) return;
-    if (event.key === "Escape") return this.#escape(event);
-    const act = actOf(event);
-    const inLog = this.viewer.parts.scroll.contains(event.target);
-    if (!act || event.target.closest("input") || (!inLog && act !== "find" && act !== "help" && !this.#takes(event))) return;
+    if (event.key === "Escape") return this.#onEscape(event);
+    const action = getAction(event);
+    const isInLog = this.logPanel.parts.scroll.contains(event.target);
+    if (!action || event.target.closest("input") || (!isInLog && action !== "openFind" && action !== "showHelp" && !this.#isPageShortcut(event))) return;
     if (event.key === " " && event.target.closest("button")) return;
     event.preventDefault();
-    event.stopPropagation(); // the page has a "/" of its own
-    this.acts[act]();
+    event.stopPropagation(); // the page has its own "/" shortcut
+    this.actions[action]();
   }
 
-  /** A key that was pressed somewhere else on the page, where nothing is typed. */
-  #keyOutside(event) {
-    const { panel } = this.viewer;
+  /** A key pressed outside the panel, and not in a field. */
+  #onPageKeydown(event) {
+    const { panel } = this.logPanel;
     if (event.defaultPrevented || panel.contains(event.target) || document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, textarea, select, [contenteditable], details.menu[open]")) return;
-    const act = actOf(event);
-    if (!act || !this.#takes(event)) return;
+    const action = getAction(event);
+    if (!action || !this.#isPageShortcut(event)) return;
     event.preventDefault();
-    this.acts[act]();
+    this.actions[action]();
   }
 
-  #takes(event) { return reachesLog(event) && recallFlag("keys-anywhere", true); }
+  #isPageShortcut(event) { return isPageShortcut(event) && loadFlag("keys-anywhere", true); }
 
-  #escape(event) {
+  #onEscape(event) {
     if (event.isComposing) return;
-    if (this.viewer.finder.isOpen) this.viewer.finder.close();
-    else if (this.viewer.panel.classList.contains("full")) this.#full(false);
-    this.looks();
+    if (this.logPanel.findBar.isOpen) this.logPanel.findBar.close();
+    else if (this.logPanel.panel.classList.contains("full")) this.#setFullScreen(false);
+    this.updateToolbar();
   }
 
   #toggleFind() {
-    const { finder } = this.viewer;
-    if (finder.isOpen) finder.close();
-    else finder.open();
-    this.looks();
+    const { findBar } = this.logPanel;
+    if (findBar.isOpen) findBar.close();
+    else findBar.open();
+    this.updateToolbar();
   }
 
-  #help() {
-    const dialog = this.viewer.panel.querySelector("dialog");
-    listKeys(dialog.querySelector("dl"));
+  #showHelp() {
+    const dialog = this.logPanel.panel.querySelector("dialog");
+    listShortcuts(dialog.querySelector("dl"));
     dialog.showModal();
   }
 
-  #setWrap(on) {
-    const { scroller } = this.viewer.stage;
-    this.wrapped = on;
-    keepFlag("wrap", on);
-    this.looks();
-    scroller.wrap(on);
-    if (this.follow) scroller.toEnd();
+  #setWrapped(isWrapped) {
+    const { scroller } = this.logPanel.logView;
+    this.isWrapped = isWrapped;
+    saveFlag("wrap", isWrapped);
+    this.updateToolbar();
+    scroller.setWrapped(isWrapped);
+    if (this.isFollowing) scroller.scrollToEnd();
   }
 
-  #setTime(kind) {
-    this.times.choose(kind);
-    this.looks();
-    this.viewer.redraw();
+  #setTimeKind(kind) {
+    this.timeColumn.setKind(kind);
+    this.updateToolbar();
+    this.logPanel.redraw();
   }
 
-  #full(on) {
-    this.tools.full(on);
-    this.looks();
-    this.viewer.stage.scroller.resized();
+  #setFullScreen(isFull) {
+    this.toolbar.setFullScreen(isFull);
+    this.updateToolbar();
+    this.logPanel.logView.scroller.onResize();
   }
 }

@@ -1,171 +1,170 @@
-// The field that looks through the whole log: the server finds the lines, this shows the count and steps from match
-// to match. What is within a row is the marker's.
-import { number } from "./format.js";
-import { Marker } from "./match_highlighter.js";
-import { keepFlag, recallFlag } from "./preferences.js";
-import { asked } from "./find_query.js";
-import { Ranges } from "./line_set.js";
-import { Search } from "./server_search.js";
+// The find bar: searches the whole log on the server, shows the number of matches and goes from match to match. The
+// matches within a row come from match_highlighter.js.
+import { buildServerQuery } from "./find_query.js";
+import { formatNumber } from "./format.js";
+import { LineSet } from "./line_set.js";
+import { MatchHighlighter } from "./match_highlighter.js";
+import { loadFlag, saveFlag } from "./preferences.js";
+import { ServerSearch } from "./server_search.js";
 
 const TYPING_MS = 200;
-const MOST = 200_000; // runs of neighbouring matches that are kept
+const MAX_RANGES = 200_000; // of adjacent matching lines
 
-export class Finder {
+export class FindBar {
   /**
-   * `bar` is the element, `workerUrl` the address of match.worker.js. `log` is who shows the lines: total(), stream(),
-   * here() (the first line in view), show(seq), redraw(), focus(), voice.
+   * `bar` is the element, `workerUrl` the address of match.worker.js. `log`: getTotal(), getStream(),
+   * getFirstVisible(), showLine(seq), redraw(), focus(), announcer.
    */
   constructor(bar, source, workerUrl, log) {
     Object.assign(this, { bar, source, log });
-    const part = (name) => bar.querySelector(`[data-find="${name}"]`);
-    this.parts = Object.fromEntries(["input", "count", "error", "regex", "case", "previous", "next", "close"].map((name) => [name, part(name)]));
-    this.marker = new Marker(workerUrl, () => { this.version++; log.redraw(); });
+    const getPart = (name) => bar.querySelector(`[data-find="${name}"]`);
+    this.parts = Object.fromEntries(["input", "count", "error", "regex", "case", "previous", "next", "close"].map((name) => [name, getPart(name)]));
+    this.highlighter = new MatchHighlighter(workerUrl, () => { this.version++; log.redraw(); });
     this.version = 0; // of the matches within rows
-    this.hits = null;
-    this.now = null; // the line of the match that the reader is at
-    this.regex = recallFlag("find-regex", false);
-    this.matchCase = recallFlag("find-match-case", false);
-    this.#bind();
-    this.#toggles();
+    this.matches = null; // LineSet of the matching lines
+    this.currentLine = null; // the line of the current match
+    this.isRegex = loadFlag("find-regex", false);
+    this.isCaseMatched = loadFlag("find-match-case", false);
+    this.#addListeners();
+    this.#showOptions();
   }
 
   get isOpen() { return !this.bar.hidden; }
-  get searching() { return Boolean(this.search) && !this.swept && !this.search.refused; }
+  get isSearching() { return Boolean(this.search) && !this.isComplete && !this.search.rejection; }
 
   open() {
-    const opens = !this.isOpen;
+    const wasClosed = !this.isOpen;
     this.bar.hidden = false;
     this.parts.input.focus();
     this.parts.input.select();
-    if (opens && this.parts.input.value) this.look();
+    if (wasClosed && this.parts.input.value) this.startSearch();
   }
 
   close() {
     if (!this.isOpen) return;
     this.bar.hidden = true;
-    this.#forget();
+    this.#resetSearch();
     this.log.redraw();
     this.log.focus();
   }
 
-  has(seq) { return this.hits?.has(seq) ?? false; }
-  matches(seq, text) { return this.marker.matches(seq, text); }
-  grow(total) { this.search?.grow(total); }
+  hasMatch(seq) { return this.matches?.has(seq) ?? false; }
+  findMatches(seq, text) { return this.highlighter.findMatches(seq, text); }
+  setTotal(total) { this.search?.setTotal(total); }
 
-  /** Look for what the field says now, from here on; `still`: whatever is found, the reader stays where they are. */
-  look(still = false) {
-    const origin = still ? null : this.now ?? this.log.here();
+  /** Search for the field's text, from the current position on; `isPositionKept`: do not scroll to the first match. */
+  startSearch(isPositionKept = false) {
+    const origin = isPositionKept ? null : this.currentLine ?? this.log.getFirstVisible();
     const text = this.parts.input.value;
-    this.#forget();
+    this.#resetSearch();
     if (text && this.isOpen) {
-      const query = { text, regex: this.regex, ignoreCase: !this.matchCase };
-      const stream = this.log.stream();
-      const parameters = { ...asked(query), ...(stream && { stream }) };
+      const query = { text, isRegex: this.isRegex, ignoreCase: !this.isCaseMatched };
+      const stream = this.log.getStream();
+      const parameters = { ...buildServerQuery(query), ...(stream && { stream }) };
       this.origin = origin;
-      this.marker.look(query);
-      this.hits = new Ranges(MOST);
-      this.search = new Search({
-        ask: (after, signal) => this.source.find(parameters, after, signal),
-        found: this.hits, total: this.log.total(), onChange: () => this.#came(),
+      this.highlighter.setQuery(query);
+      this.matches = new LineSet(MAX_RANGES);
+      this.search = new ServerSearch({
+        fetchMatches: (after, signal) => this.source.fetchMatches(parameters, after, signal),
+        matches: this.matches, total: this.log.getTotal(), onChange: () => this.#onPart(),
       });
     }
-    this.#tell();
+    this.#updateBar();
     this.log.redraw();
   }
 
-  /** To the next match (1) or the one before (-1). */
-  step(by) {
-    if (this.timer) return this.look();
-    if (!this.hits?.count) return;
-    const at = this.now === null ? this.hits.upTo(this.log.here() - 1) + (by < 0) : this.hits.upTo(this.now);
-    if (at + by > this.hits.count && !this.swept && !this.hits.full) { this.wish = by; return; }
-    this.#go(((at + by - 1 + this.hits.count) % this.hits.count) + 1);
+  /** `direction`: 1 for the next match, -1 for the previous one. */
+  goToNextMatch(direction) {
+    if (this.timer) return this.startSearch();
+    if (!this.matches?.count) return;
+    const n = this.currentLine === null ? this.matches.countTo(this.log.getFirstVisible() - 1) + (direction < 0) : this.matches.countTo(this.currentLine);
+    if (n + direction > this.matches.count && !this.isComplete && !this.matches.isFull) { this.pendingDirection = direction; return; }
+    this.#goToMatch(((n + direction - 1 + this.matches.count) % this.matches.count) + 1);
   }
 
-  #bind() {
+  #addListeners() {
     const { input, regex, case: matchCase, previous, next, close } = this.parts;
-    input.addEventListener("input", () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.look(), TYPING_MS); });
+    input.addEventListener("input", () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.startSearch(), TYPING_MS); });
     input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault();
-      this.step(event.shiftKey ? -1 : 1);
+      this.goToNextMatch(event.shiftKey ? -1 : 1);
     });
-    regex.addEventListener("click", () => this.#toggle("regex"));
-    matchCase.addEventListener("click", () => this.#toggle("matchCase"));
-    previous.addEventListener("click", () => this.step(-1));
-    next.addEventListener("click", () => this.step(1));
+    regex.addEventListener("click", () => this.#toggleOption("isRegex"));
+    matchCase.addEventListener("click", () => this.#toggleOption("isCaseMatched"));
+    previous.addEventListener("click", () => this.goToNextMatch(-1));
+    next.addEventListener("click", () => this.goToNextMatch(1));
     close.addEventListener("click", () => this.close());
   }
 
-  #toggle(name) {
+  #toggleOption(name) {
     this[name] = !this[name];
-    keepFlag(name === "regex" ? "find-regex" : "find-match-case", this[name]);
-    this.#toggles();
-    this.look();
+    saveFlag(name === "isRegex" ? "find-regex" : "find-match-case", this[name]);
+    this.#showOptions();
+    this.startSearch();
   }
 
-  #toggles() {
-    this.parts.regex.setAttribute("aria-pressed", this.regex);
-    this.parts.case.setAttribute("aria-pressed", this.matchCase);
+  #showOptions() {
+    this.parts.regex.setAttribute("aria-pressed", this.isRegex);
+    this.parts.case.setAttribute("aria-pressed", this.isCaseMatched);
   }
 
-  #forget() {
+  #resetSearch() {
     clearTimeout(this.timer);
     this.timer = null;
     this.search?.stop();
-    this.search = this.hits = this.now = this.wish = null;
-    this.swept = false;
+    this.search = this.matches = this.currentLine = this.pendingDirection = null;
+    this.isComplete = false;
     this.version++;
-    this.marker.look(null);
+    this.highlighter.setQuery(null);
   }
 
-  /** A part of the answer is here. */
-  #came() {
-    this.swept ||= this.search.done;
-    if (this.now === null && this.origin !== null && this.hits.count) {
-      const n = this.hits.upTo(this.origin - 1) + 1;
-      if (n <= this.hits.count) this.#go(n);
-      else if (this.swept) this.#go(1);
-    } else if (this.wish) {
-      const { wish } = this;
-      this.wish = null;
-      this.step(wish);
+  #onPart() {
+    this.isComplete ||= this.search.isDone;
+    if (this.currentLine === null && this.origin !== null && this.matches.count) {
+      const n = this.matches.countTo(this.origin - 1) + 1;
+      if (n <= this.matches.count) this.#goToMatch(n);
+      else if (this.isComplete) this.#goToMatch(1);
+    } else if (this.pendingDirection) {
+      const { pendingDirection } = this;
+      this.pendingDirection = null;
+      this.goToNextMatch(pendingDirection);
     }
-    this.#tell();
+    this.#updateBar();
     this.log.redraw();
   }
 
-  #go(n) {
-    this.now = this.hits.nth(n);
-    this.#tell();
-    this.log.show(this.now);
+  #goToMatch(n) {
+    this.currentLine = this.matches.getNth(n);
+    this.#updateBar();
+    this.log.showLine(this.currentLine);
     this.log.redraw();
-    this.log.voice.whisper(`Match ${number(n)} of ${this.#total()}, line ${number(this.now)}`);
+    this.log.announcer.announceNow(`Match ${formatNumber(n)} of ${this.#formatTotal()}, line ${formatNumber(this.currentLine)}`);
   }
 
-  #total() {
-    return `${number(this.hits.count)}${this.searching || this.hits.full ? "+" : ""}`;
+  #formatTotal() {
+    return `${formatNumber(this.matches.count)}${this.isSearching || this.matches.isFull ? "+" : ""}`;
   }
 
-  #count() {
-    if (!this.hits || this.search.refused) return "";
-    if (!this.hits.count) return this.searching ? "…" : "no match";
-    const at = this.now === null ? "–" : number(this.hits.upTo(this.now));
-    return `${at}/${this.#total()}`;
+  #formatCount() {
+    if (!this.matches || this.search.rejection) return "";
+    if (!this.matches.count) return this.isSearching ? "…" : "no match";
+    const n = this.currentLine === null ? "–" : formatNumber(this.matches.countTo(this.currentLine));
+    return `${n}/${this.#formatTotal()}`;
   }
 
-  #tell() {
+  #updateBar() {
     const { input, count, error, previous, next } = this.parts;
-    const refused = this.search?.refused.replace("(?m)", "") ?? ""; // which the server puts before every expression
-    const note = this.hits?.full ? `Too many: only matches up to line ${number(this.hits.last)} are listed.` : "";
-    const lost = this.search?.trouble ? "The server does not answer, trying again…" : "";
-    const said = refused || lost || note;
-    count.textContent = this.#count();
-    if (error.textContent !== said) error.textContent = said;
-    error.classList.toggle("bad", Boolean(refused));
-    input.setAttribute("aria-invalid", Boolean(refused));
-    for (const button of [previous, next]) button.disabled = !this.hits?.count;
-    if (this.swept && this.hits && !this.hits.count && !refused && !this.told) this.log.voice.whisper("No match");
-    this.told = this.swept && !this.hits?.count;
+    const rejection = this.search?.rejection.replace("(?m)", "") ?? ""; // the server puts it before every expression
+    const limitNote = this.matches?.isFull ? `Too many matches. Only those up to line ${formatNumber(this.matches.last)} are listed.` : "";
+    const failure = this.search?.isFailing ? "The server does not answer, trying again…" : "";
+    const message = rejection || failure || limitNote;
+    count.textContent = this.#formatCount();
+    if (error.textContent !== message) error.textContent = message;
+    error.classList.toggle("bad", Boolean(rejection));
+    input.setAttribute("aria-invalid", Boolean(rejection));
+    for (const button of [previous, next]) button.disabled = !this.matches?.count;
+    if (this.isComplete && this.matches && !this.matches.count && !rejection && !this.isNoMatchAnnounced) this.log.announcer.announceNow("No match");
+    this.isNoMatchAnnounced = this.isComplete && !this.matches?.count;
   }
 }

@@ -1,95 +1,96 @@
-// Keeps the windows of a log that are near the reader, and fetches those that are missing. Knows no DOM.
+// Caches windows of lines near the visible part, and fetches the missing ones. Uses no DOM.
 //
-// It counts lines by their place among those that it keeps: all of a log, or those of one stream.
+// A line's position counts the lines that the buffer is for: all lines of a log, or the lines of one stream.
 
-const SIZE = 500; // lines a window
-const KEEP = 40; // windows in memory
-const KEEP_CHARS = 12_000_000; // and the text in them
+const WINDOW_SIZE = 500; // lines
+const MAX_WINDOWS = 40;
+const MAX_CHARS = 12_000_000; // in all windows
 
-export class LineStore {
+export class LineBuffer {
   /**
-   * `fetchLines(after, limit, signal)` resolves to lines `{seq, ms, stream, text}`; `place(line)` is a line's place
-   * from 1, or 0 for one that is none of ours (without it, the line's number).
+   * `fetchLines(after, limit, signal)` resolves to lines `{seq, ms, stream, text}`; `getPosition(line)` returns the
+   * position from 1, or 0 for a line that does not belong here (default: the line's number). `onChange()` is called
+   * after each window, `onError(error)` after each failed request.
    */
-  constructor(fetchLines, total, { delay = 40, place = (line) => line.seq, onChange = () => {}, onTrouble = () => {} } = {}) {
-    Object.assign(this, { fetchLines, total, delay, place, onChange, onTrouble });
-    this.windows = new Map(); // window number -> {lines: Array, chars}; the order is that of use
+  constructor(fetchLines, total, { delay = 40, getPosition = (line) => line.seq, onChange = () => {}, onError = () => {} } = {}) {
+    Object.assign(this, { fetchLines, total, delay, getPosition, onChange, onError });
+    this.windows = new Map(); // window number -> {lines: Array, chars}, least recently used first
     this.loading = new Map(); // window number -> AbortController
-    this.wanted = [];
+    this.missing = []; // window numbers
     this.failures = 0;
   }
 
-  get(place) {
-    return this.windows.get(Math.floor((place - 1) / SIZE))?.lines[(place - 1) % SIZE];
+  /** The line, or undefined while it is not loaded. */
+  getLine(position) {
+    return this.windows.get(Math.floor((position - 1) / WINDOW_SIZE))?.lines[(position - 1) % WINDOW_SIZE];
   }
 
-  put(lines) {
+  storeLines(lines) {
     for (const line of lines) {
-      const place = this.place(line);
-      if (!place) continue;
-      const number = Math.floor((place - 1) / SIZE);
-      let kept = this.windows.get(number);
-      if (!kept) this.windows.set(number, (kept = { lines: [], chars: 0 }));
-      const at = (place - 1) % SIZE;
-      if (!kept.lines[at]) kept.chars += line.text.length;
-      kept.lines[at] = line;
-      if (place > this.total) this.total = place;
+      const position = this.getPosition(line);
+      if (!position) continue;
+      const number = Math.floor((position - 1) / WINDOW_SIZE);
+      let cached = this.windows.get(number);
+      if (!cached) this.windows.set(number, (cached = { lines: [], chars: 0 }));
+      const index = (position - 1) % WINDOW_SIZE;
+      if (!cached.lines[index]) cached.chars += line.text.length;
+      cached.lines[index] = line;
+      if (position > this.total) this.total = position;
     }
-    this.#evict();
+    this.#evictWindows();
   }
 
-  /** Say which lines are on the screen: what is missing of them is fetched, what is loading elsewhere is dropped. */
-  want(first, last) {
+  /** Fetch the missing lines of first..last, the visible part; requests for other windows are cancelled. */
+  requestLines(first, last) {
     const missing = [];
-    for (let number = Math.floor((first - 1) / SIZE); number <= Math.floor((Math.min(last, this.total) - 1) / SIZE); number++) {
-      if (number >= 0 && this.#lacks(number, first, last)) missing.push(number);
-      const kept = this.windows.get(number);
-      if (kept) { this.windows.delete(number); this.windows.set(number, kept); }
+    for (let number = Math.floor((first - 1) / WINDOW_SIZE); number <= Math.floor((Math.min(last, this.total) - 1) / WINDOW_SIZE); number++) {
+      if (number >= 0 && this.#hasMissingLine(number, first, last)) missing.push(number);
+      const cached = this.windows.get(number);
+      if (cached) { this.windows.delete(number); this.windows.set(number, cached); }
     }
-    this.wanted = missing;
+    this.missing = missing;
     for (const [number, controller] of this.loading) {
       if (!missing.includes(number)) { controller.abort(); this.loading.delete(number); }
     }
     clearTimeout(this.timer);
-    if (missing.some((number) => !this.loading.has(number))) this.timer = setTimeout(() => this.#load(), this.#wait());
+    if (missing.some((number) => !this.loading.has(number))) this.timer = setTimeout(() => this.#fetchMissing(), this.#computeDelay());
   }
 
-  /** All lines first..last, for a copy; fetched past the cache, in large windows. */
-  async read(first, last) {
-    const found = [];
+  /** All lines first..last, for a copy: fetched in large windows, and not cached. */
+  async readLines(first, last) {
+    const result = [];
     for (let after = first - 1, to; after < last; after = to) {
       const lines = await this.fetchLines(after, Math.min(5000, last - after));
-      to = this.#end(lines);
+      to = this.#getLastPosition(lines);
       if (to <= after) break;
-      found.push(...lines);
+      result.push(...lines);
     }
-    return found;
+    return result;
   }
 
-  /** Nobody looks any more. */
-  stop() {
+  cancelRequests() {
     clearTimeout(this.timer);
     for (const controller of this.loading.values()) controller.abort();
     this.loading.clear();
-    this.wanted = [];
+    this.missing = [];
   }
 
-  #wait() {
+  #computeDelay() {
     return this.failures ? Math.min(10_000, 400 * 2 ** this.failures) : this.delay;
   }
 
-  #lacks(number, first, last) {
-    const to = Math.min(last, this.total, (number + 1) * SIZE);
-    for (let place = Math.max(first, number * SIZE + 1); place <= to; place++) if (!this.get(place)) return true;
+  #hasMissingLine(number, first, last) {
+    const to = Math.min(last, this.total, (number + 1) * WINDOW_SIZE);
+    for (let position = Math.max(first, number * WINDOW_SIZE + 1); position <= to; position++) if (!this.getLine(position)) return true;
     return false;
   }
 
-  #load() {
-    for (const number of this.wanted) {
+  #fetchMissing() {
+    for (const number of this.missing) {
       if (this.loading.has(number)) continue;
       const controller = new AbortController();
       this.loading.set(number, controller);
-      this.#window(number, controller.signal).then(
+      this.#fetchWindow(number, controller.signal).then(
         () => {
           if (controller.signal.aborted) return;
           this.loading.delete(number);
@@ -100,36 +101,35 @@ export class LineStore {
           if (controller.signal.aborted) return;
           this.loading.delete(number);
           this.failures++;
-          this.onTrouble(error);
-          if (!error.final) this.timer = setTimeout(() => this.#load(), this.#wait());
+          this.onError(error);
+          if (!error.isFinal) this.timer = setTimeout(() => this.#fetchMissing(), this.#computeDelay());
         },
       );
     }
   }
 
-  /** One window, in as many answers as the server cuts it into: very long lines come a few at a time. */
-  async #window(number, signal) {
-    const end = Math.min((number + 1) * SIZE, this.total);
-    for (let after = number * SIZE, to; after < end; after = to) {
+  /** The server may answer with fewer lines than asked for when they are very long, so a window can take several requests. */
+  async #fetchWindow(number, signal) {
+    const end = Math.min((number + 1) * WINDOW_SIZE, this.total);
+    for (let after = number * WINDOW_SIZE, to; after < end; after = to) {
       const lines = await this.fetchLines(after, end - after, signal);
-      to = this.#end(lines);
+      to = this.#getLastPosition(lines);
       if (signal.aborted || to <= after) return;
-      this.put(lines);
+      this.storeLines(lines);
       this.onChange();
     }
   }
 
-  /** The place of the last line, 0 where there is none. */
-  #end(lines) {
-    return lines.length ? this.place(lines[lines.length - 1]) : 0;
+  #getLastPosition(lines) {
+    return lines.length ? this.getPosition(lines[lines.length - 1]) : 0;
   }
 
-  #evict() {
+  #evictWindows() {
     let chars = 0;
-    for (const kept of this.windows.values()) chars += kept.chars;
-    for (const [number, kept] of this.windows) {
-      if (this.windows.size <= 4 || (this.windows.size <= KEEP && chars <= KEEP_CHARS)) break;
-      chars -= kept.chars;
+    for (const cached of this.windows.values()) chars += cached.chars;
+    for (const [number, cached] of this.windows) {
+      if (this.windows.size <= 4 || (this.windows.size <= MAX_WINDOWS && chars <= MAX_CHARS)) break;
+      chars -= cached.chars;
       this.windows.delete(number);
     }
   }

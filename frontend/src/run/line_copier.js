@@ -1,77 +1,75 @@
-// Copies lines without their numbers: those that are marked, all that are shown, or what is selected by hand.
+// Copies lines without their numbers: the marked lines, all shown lines, or the text selection.
 import { copyText } from "../clipboard.js";
-import { plain } from "./ansi.js";
-import { lines as countLines } from "./format.js";
+import { stripAnsi } from "./ansi.js";
+import { formatLines } from "./format.js";
 
-const LIMIT = 100_000; // lines; more is for a download
+const MAX_LINES = 100_000; // a longer text is for a download
 
-export class Copier {
+export class LineCopier {
   /**
-   * `view` tells of the log: shown() (its lines by place), rows() ([row number, element] of what is drawn),
-   * lineOf(row number) ({seq, text}: no seq for a line without its end, no text while it loads), voice.
+   * `log`: getLines() (see line_view.js), getRows() ([row number, element] of the drawn rows), getRowLine(row number)
+   * ({seq, text}; no seq for a partial line, no text while it loads), announcer.
    */
-  constructor(view) {
-    this.view = view;
-    this.everything = false; // Ctrl-A: more is selected than is drawn
-    this.from = null; // the line where a selection by hand began
+  constructor(log) {
+    this.log = log;
+    this.isAllSelected = false; // by Ctrl-A: more lines than are drawn
+    this.selectionStart = null; // the line where the pointer began a selection
   }
 
-  /** Lines first..last by number, of those that are shown. */
-  async lines(first, last) {
-    const shown = this.view.shown();
+  async copyLines(first, last) {
+    const lines = this.log.getLines();
     try {
-      await shown.until(last);
-      const [from, to] = [shown.upTo(first - 1) + 1, shown.upTo(last)];
-      if (to - from >= LIMIT) return this.view.voice.tell(`That is ${countLines(to - from + 1)}: use Download.`);
-      const found = to < from ? [] : await shown.read(from, to);
-      const text = found.map((line) => `${plain(line.text)}\n`).join("");
+      await lines.waitUntilKnown(last);
+      const [from, to] = [lines.countTo(first - 1) + 1, lines.countTo(last)];
+      if (to - from >= MAX_LINES) return this.log.announcer.showMessage(`${formatLines(to - from + 1)} are too many to copy. Use Download.`);
+      const copied = to < from ? [] : await lines.readLines(from, to);
+      const text = copied.map((line) => `${stripAnsi(line.text)}\n`).join("");
       await copyText(text);
-      this.view.voice.tell(`${countLines(found.length)} copied.`);
+      this.log.announcer.showMessage(`${formatLines(copied.length)} copied.`);
     } catch {
-      const why = isSecureContext ? "the browser or the server refused" : "it needs https or localhost";
-      this.view.voice.tell(`Nothing was copied: ${why}. Use Download.`);
+      const reason = isSecureContext ? "the browser or the server refused" : "copying needs https or localhost";
+      this.log.announcer.showMessage(`Nothing was copied: ${reason}. Use Download.`);
     }
   }
 
-  /** The pointer went down on an element of the log. */
-  began(target) {
-    this.everything = false;
-    this.from = Number(target.closest(".log-row")?.querySelector(".log-no")?.dataset.n) || null;
+  onPointerDown(target) {
+    this.isAllSelected = false;
+    this.selectionStart = Number(target.closest(".log-row")?.querySelector(".log-no")?.dataset.n) || null;
   }
 
   selectAll(block) {
     getSelection().selectAllChildren(block);
-    this.everything = true;
+    this.isAllSelected = true;
   }
 
-  /** A copy by the browser: of the selection, or by line number where that has left the drawn rows. */
-  selected(event) {
+  /** Copy the selected text, or whole lines by number if the selection began in a row that is no longer drawn. */
+  onCopy(event) {
     const range = getSelection()?.rangeCount ? getSelection().getRangeAt(0) : null;
     if (!range || range.collapsed) return;
     event.preventDefault();
-    if (this.everything) return void this.lines(1, Infinity);
-    const touched = this.view.rows().sort((a, b) => a[0] - b[0]).filter(([, row]) => !row._gap && range.intersectsNode(row));
-    const held = touched.map(([n]) => this.view.lineOf(n));
-    const numbered = held.map(({ seq }) => seq).filter(Boolean);
-    const [first, last] = [numbered[0], numbered[numbered.length - 1]];
-    const gone = this.from !== null && numbered.length && (this.from < first || this.from > last);
-    if (gone) return void this.lines(Math.min(this.from, first), Math.max(this.from, last));
-    if (held.some(({ text }) => text === undefined)) return void this.lines(first, last);
-    event.clipboardData.setData("text/plain", touched.map(([n, row]) => this.#text(n, row, range)).join("\n"));
+    if (this.isAllSelected) return void this.copyLines(1, Infinity);
+    const selectedRows = this.log.getRows().sort((a, b) => a[0] - b[0]).filter(([, row]) => !row._gap && range.intersectsNode(row));
+    const lines = selectedRows.map(([n]) => this.log.getRowLine(n));
+    const numbers = lines.map(({ seq }) => seq).filter(Boolean);
+    const [first, last] = [numbers[0], numbers[numbers.length - 1]];
+    const hasLostStart = this.selectionStart !== null && numbers.length && (this.selectionStart < first || this.selectionStart > last);
+    if (hasLostStart) return void this.copyLines(Math.min(this.selectionStart, first), Math.max(this.selectionStart, last));
+    if (lines.some(({ text }) => text === undefined)) return void this.copyLines(first, last);
+    event.clipboardData.setData("text/plain", selectedRows.map(([n, row]) => this.#getSelectedText(n, row, range)).join("\n"));
   }
 
-  /** What the selection holds of a row: all of its line, also what is not drawn of it, or a part. */
-  #text(n, row, range) {
+  /** The selected part of a row; a fully selected row gives its whole line, including clipped text. */
+  #getSelectedText(n, row, range) {
     const text = row.querySelector(".log-text");
     const part = document.createRange();
     part.selectNodeContents(text);
-    const cutFront = text.contains(range.startContainer) && range.compareBoundaryPoints(Range.START_TO_START, part) > 0;
-    const cutEnd = text.contains(range.endContainer) && range.compareBoundaryPoints(Range.END_TO_END, part) < 0;
-    if (!cutFront && !cutEnd) return plain(this.view.lineOf(n).text);
+    const isStartCut = text.contains(range.startContainer) && range.compareBoundaryPoints(Range.START_TO_START, part) > 0;
+    const isEndCut = text.contains(range.endContainer) && range.compareBoundaryPoints(Range.END_TO_END, part) < 0;
+    if (!isStartCut && !isEndCut) return stripAnsi(this.log.getRowLine(n).text);
     const button = text.querySelector(".log-whole");
     if (button) part.setEndBefore(button);
-    if (cutFront) part.setStart(range.startContainer, range.startOffset);
-    if (cutEnd) part.setEnd(range.endContainer, range.endOffset);
+    if (isStartCut) part.setStart(range.startContainer, range.startOffset);
+    if (isEndCut) part.setEnd(range.endContainer, range.endOffset);
     return part.toString();
   }
 }

@@ -1,61 +1,60 @@
-// Which of the log's lines are shown: all of them, or those of one stream. Knows no DOM.
+// The lines that are shown: all lines of a log, or the lines of one stream. Uses no DOM.
 //
-// Both count places from 1: of all lines a line's place is its number, of one stream it comes from what the server
-// found. Both have count, reach (the last line they know the place of), and the same questions.
-import { Ranges } from "./line_set.js";
-import { Search } from "./server_search.js";
-import { LineStore } from "./line_buffer.js";
+// Both classes have the same methods and count positions from 1. Among all lines a line's position is its number;
+// within a stream, the server's search result gives it. `knownTo` is the last line whose position is known.
+import { LineBuffer } from "./line_buffer.js";
+import { LineSet } from "./line_set.js";
+import { ServerSearch } from "./server_search.js";
 
 export class AllLines {
-  constructor(source, total, hooks) {
-    this.store = new LineStore(async (after, limit, signal) => (await source.lines({ after, limit }, signal)).lines, total, hooks);
+  constructor(source, total, callbacks) {
+    const fetchLines = async (after, limit, signal) => (await source.fetchLines({ after, limit }, signal)).lines;
+    this.buffer = new LineBuffer(fetchLines, total, callbacks);
   }
-  get count() { return this.store.total; }
-  get reach() { return this.store.total; }
-  seqAt(place) { return place; }
-  /** How many shown lines there are up to line `seq`. */
-  upTo(seq) { return Math.min(seq, this.count); }
-  get(place) { return this.store.get(place); }
-  want(first, last) { this.store.want(first, last); }
-  /** Lines first..last, by place, for a copy. */
-  read(first, last) { return this.store.read(first, last); }
-  /** Resolves when the places of all lines up to `seq` are known. */
-  async until() {}
-  take(lines) { this.store.put(lines); }
-  grow() {}
+  get count() { return this.buffer.total; }
+  get knownTo() { return this.buffer.total; }
+  getSeq(position) { return position; }
+  countTo(seq) { return Math.min(seq, this.count); }
+  getLine(position) { return this.buffer.getLine(position); }
+  requestLines(first, last) { this.buffer.requestLines(first, last); }
+  readLines(first, last) { return this.buffer.readLines(first, last); }
+  /** Resolves when the positions of all lines up to `seq` are known. */
+  async waitUntilKnown() {}
+  addLines(lines) { this.buffer.storeLines(lines); }
+  setTotal() {}
   stop() {}
 }
 
 export class StreamLines {
-  /** The lines of `stream`, stdout or stderr; `hooks` as of the store, `onChange()` also as more are found. */
-  constructor(source, stream, total, hooks) {
+  /** `stream`: stdout or stderr. `callbacks`: those of the buffer, and onFound() when more lines are found. */
+  constructor(source, stream, total, callbacks) {
     this.stream = stream;
-    this.found = new Ranges();
+    this.lineNumbers = new LineSet();
     const fetchLines = async (after, limit, signal) =>
-      (await source.lines({ after: this.found.nth(after + 1) - 1, limit, stream }, signal)).lines;
-    const place = (line) => (this.found.has(line.seq) ? this.found.upTo(line.seq) : 0);
-    this.store = new LineStore(fetchLines, 0, { ...hooks, place });
-    this.search = new Search({
-      ask: (after, signal) => source.find({ stream }, after, signal),
-      found: this.found, total,
-      onChange: () => { this.#count(); hooks.onFound(); },
+      (await source.fetchLines({ after: this.lineNumbers.getNth(after + 1) - 1, limit, stream }, signal)).lines;
+    const getPosition = (line) => (this.lineNumbers.has(line.seq) ? this.lineNumbers.countTo(line.seq) : 0);
+    this.buffer = new LineBuffer(fetchLines, 0, { ...callbacks, getPosition });
+    this.search = new ServerSearch({
+      fetchMatches: (after, signal) => source.fetchMatches({ stream }, after, signal),
+      matches: this.lineNumbers, total,
+      onChange: () => { this.#updateBufferTotal(); callbacks.onFound(); },
     });
   }
-  get count() { return this.found.count; }
-  get reach() { return this.found.full ? Infinity : this.search.looked; }
-  seqAt(place) { return this.found.nth(place); }
-  upTo(seq) { return this.found.upTo(seq); }
-  get(place) { return this.store.get(place); }
-  want(first, last) { this.store.want(first, last); }
-  read(first, last) { return this.store.read(first, last); }
-  until(seq) { return this.search.until(seq); }
-  /** Lines that have just come: their stream is known, so nobody has to be asked. */
-  take(lines) {
-    this.search.take(lines, (line) => line.stream === this.stream);
-    this.store.put(lines.filter((line) => line.stream === this.stream));
-    this.#count();
+  get count() { return this.lineNumbers.count; }
+  get knownTo() { return this.lineNumbers.isFull ? Infinity : this.search.searchedTo; }
+  getSeq(position) { return this.lineNumbers.getNth(position); }
+  countTo(seq) { return this.lineNumbers.countTo(seq); }
+  getLine(position) { return this.buffer.getLine(position); }
+  requestLines(first, last) { this.buffer.requestLines(first, last); }
+  readLines(first, last) { return this.buffer.readLines(first, last); }
+  waitUntilKnown(seq) { return this.search.waitUntilSearched(seq); }
+  /** The stream of new lines is known, so they need no request. */
+  addLines(lines) {
+    this.search.addLines(lines, (line) => line.stream === this.stream);
+    this.buffer.storeLines(lines.filter((line) => line.stream === this.stream));
+    this.#updateBufferTotal();
   }
-  grow(total) { this.search.grow(total); }
-  stop() { this.search.stop(); this.store.stop(); }
-  #count() { this.store.total = this.found.count; }
+  setTotal(total) { this.search.setTotal(total); }
+  stop() { this.search.stop(); this.buffer.cancelRequests(); }
+  #updateBufferTotal() { this.buffer.total = this.lineNumbers.count; }
 }

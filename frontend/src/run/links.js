@@ -1,18 +1,18 @@
-// Finds the addresses in a line that are safe to make links of. Pure.
+// Finds the URLs in a line that are safe to link. Pure.
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\x00-\x1f\x7f\\^{}|]+/gi;
-const MOST = 100; // in one line
-const TRIES = 1000; // addresses that are looked at for them
-const LONGEST = 2048; // characters
+const MAX_LINKS = 100; // in one line
+const MAX_CANDIDATES = 1000; // addresses that are checked for them
+const MAX_LENGTH = 2048; // characters
 const PAIRS = { ")": "(", "]": "[" };
 const PUNCTUATION = ".,;:!?*_~…»”’";
 
-const count = (text, char) => text.split(char).length - 1;
+const countCharacter = (text, char) => text.split(char).length - 1;
 
-/** Without the punctuation that belongs to the sentence: "(see http://a/b)." is about http://a/b. */
-function trimmed(address) {
+/** Without the punctuation of the sentence around it: "(see http://a/b)." contains http://a/b. */
+function trimPunctuation(address) {
   const unpaired = {};
-  for (const [close, open] of Object.entries(PAIRS)) unpaired[close] = count(address, close) - count(address, open);
+  for (const [close, open] of Object.entries(PAIRS)) unpaired[close] = countCharacter(address, close) - countCharacter(address, open);
   let end = address.length;
   for (; end; end--) {
     const last = address[end - 1];
@@ -22,8 +22,8 @@ function trimmed(address) {
   return address.slice(0, end);
 }
 
-/** The URL, or null: only http and https, a plain host, and no "user@" before it, which passes for one. */
-function parsed(address) {
+/** The URL, or null: only http and https, a plain host, and no "user@" before it, which can imitate a host name. */
+function parseSafeUrl(address) {
   const host = /^https?:\/\/([^/?#]*)/i.exec(address)[1];
   if (!/^[a-z0-9.:[\]_-]+$/i.test(host)) return null;
   try {
@@ -34,19 +34,19 @@ function parsed(address) {
   }
 }
 
-/** The links that begin in the first `room` characters of `text`, as {from, to, href}, in order. */
-export function linksIn(text, room = text.length) {
-  const found = [];
-  let tries = 0;
-  const near = text.slice(0, room + LONGEST); // what begins within may end behind, and is known whole
-  if (!near.includes("://")) return found;
-  for (const match of near.matchAll(ADDRESS)) {
-    if (match.index >= room || ++tries > TRIES) break;
-    if (match[0].length > LONGEST) continue;
-    const address = trimmed(match[0]);
-    const url = parsed(address);
-    if (url) found.push({ from: match.index, to: match.index + address.length, href: url.href });
-    if (found.length === MOST) break;
+/** The links that begin in the first `limit` characters of `text`, as {from, to, href}, in order. */
+export function findLinks(text, limit = text.length) {
+  const links = [];
+  let candidates = 0;
+  const searched = text.slice(0, limit + MAX_LENGTH); // a link that begins before the limit may end after it
+  if (!searched.includes("://")) return links;
+  for (const match of searched.matchAll(ADDRESS)) {
+    if (match.index >= limit || ++candidates > MAX_CANDIDATES) break;
+    if (match[0].length > MAX_LENGTH) continue;
+    const address = trimPunctuation(match[0]);
+    const url = parseSafeUrl(address);
+    if (url) links.push({ from: match.index, to: match.index + address.length, href: url.href });
+    if (links.length === MAX_LINKS) break;
   }
-  return found;
+  return links;
 }

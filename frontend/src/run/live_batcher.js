@@ -1,51 +1,51 @@
-// What comes of a live log, gathered: drawing each message would cost more than it tells. Knows no DOM.
-import { Feed } from "./live_socket.js";
+// Collects the lines of a live log into batches, because drawing after each message is too slow. Uses no DOM.
+import { LiveSocket } from "./live_socket.js";
 
-const FLUSH_MS = 100;
-const FETCH_MS = 10_000; // a request that hangs would hold one of the few connections that a browser opens
-const TAIL = 1000; // lines the socket sends of a log that is already long
+const BATCH_MS = 100;
+const FETCH_TIMEOUT_MS = 10_000; // a request that hangs would hold one of the browser's few connections
+const TAIL = 1000; // lines that the socket sends of a log that is already long
 
-export class Incoming {
+export class LiveBatcher {
   /**
-   * `address` is that of the socket, `total` how many lines are known already. `on` has flush(lines, partials), at
-   * most ten times a second; the rest goes to it at once: gaps, error, status, end, state (see live_socket.js).
+   * `address` is the socket's, `total` the number of lines that are known already. `callbacks`: onBatch(lines,
+   * partials), at most ten times a second; and without delay onGaps, onError, onStatus, onEnd, onStateChange (see
+   * live_socket.js).
    */
-  constructor({ address, source, total, on }) {
-    this.on = on;
+  constructor({ address, source, total, callbacks }) {
+    this.callbacks = callbacks;
     this.lines = [];
     this.partials = [];
-    this.feed = new Feed({
-      url: (after) => `${address}?after=${after}`,
-      fetchPage: (after) => source.lines({ after, limit: 5000 }, AbortSignal.timeout(FETCH_MS)),
-      last: Math.max(0, total - TAIL),
-      on: {
-        ...on,
-        lines: (lines) => { this.lines.push(...lines); this.#soon(); },
-        partial: (lines) => { this.partials = lines; this.#soon(); },
-        end: (message) => { this.flush(); on.end(message); },
+    this.liveSocket = new LiveSocket({
+      buildUrl: (after) => `${address}?after=${after}`,
+      fetchPage: (after) => source.fetchLines({ after, limit: 5000 }, AbortSignal.timeout(FETCH_TIMEOUT_MS)),
+      lastSeq: Math.max(0, total - TAIL),
+      callbacks: {
+        ...callbacks,
+        onLines: (lines) => { this.lines.push(...lines); this.#scheduleBatch(); },
+        onPartials: (lines) => { this.partials = lines; this.#scheduleBatch(); },
+        onEnd: (message) => { this.sendBatch(); callbacks.onEnd(message); },
       },
     });
   }
 
-  /** How long the server has said nothing, in milliseconds. */
-  get silence() { return Date.now() - this.feed.heardAt; }
+  get silenceMs() { return Date.now() - this.liveSocket.lastMessageAt; }
 
-  open() { this.feed.open(); }
-  wake() { this.feed.wake(); }
+  connect() { this.liveSocket.connect(); }
+  reconnectIfDead() { this.liveSocket.reconnectIfDead(); }
 
-  flush() {
+  sendBatch() {
     clearTimeout(this.timer);
     this.timer = null;
-    this.flushed = performance.now();
+    this.sentAt = performance.now();
     const { lines } = this;
     this.lines = [];
-    this.on.flush(lines, this.partials);
+    this.callbacks.onBatch(lines, this.partials);
   }
 
-  /** At once when it was quiet. */
-  #soon() {
+  /** Without delay if the last batch is older than BATCH_MS. */
+  #scheduleBatch() {
     if (this.timer) return;
-    const wait = Math.max(0, FLUSH_MS - (performance.now() - (this.flushed ?? -FLUSH_MS)));
-    this.timer = setTimeout(() => this.flush(), wait);
+    const wait = Math.max(0, BATCH_MS - (performance.now() - (this.sentAt ?? -BATCH_MS)));
+    this.timer = setTimeout(() => this.sendBatch(), wait);
   }
 }

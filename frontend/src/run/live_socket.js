@@ -1,123 +1,123 @@
-// The live end of a log: one WebSocket that comes back by itself, and by REST where none opens.
-// Hands on every line once and in order. Knows no DOM.
+// The WebSocket of a live log: reconnects, and reads over HTTP while no socket opens.
+// Delivers each line once and in order. Uses no DOM.
 
-const SILENCE_MS = 10_000; // the server says something at least every 6 s
+const SILENCE_MS = 10_000; // the server sends a message at least every 6 s
 
-export class Feed {
+export class LiveSocket {
   /**
-   * `url(after)` gives the socket's address, `fetchPage(after)` resolves to `{lines, ended}`.
-   * `on` has lines(lines), partial(lines), gaps(list), error(words), status(message), end(message) and state(word),
-   * where the word is connecting, live, reconnecting, refused or done. `heardAt` is when the server last said something.
+   * `buildUrl(after)` returns the socket's address; `fetchPage(after)` resolves to `{lines, ended}`.
+   * `callbacks`: onLines(lines), onPartials(lines), onGaps(list), onError(text), onStatus(message), onEnd(message) and
+   * onStateChange(state), one of connecting, live, reconnecting, refused, done.
    */
-  constructor({ url, fetchPage, last, on, Socket = globalThis.WebSocket, random = Math.random }) {
-    Object.assign(this, { url, fetchPage, last, on, Socket, random });
-    this.tries = 0;
-    this.finished = false;
-    this.heardAt = Date.now();
+  constructor({ buildUrl, fetchPage, lastSeq, callbacks, Socket = globalThis.WebSocket, random = Math.random }) {
+    Object.assign(this, { buildUrl, fetchPage, lastSeq, callbacks, Socket, random });
+    this.failures = 0;
+    this.isFinished = false;
+    this.lastMessageAt = Date.now();
   }
 
-  open() {
-    clearTimeout(this.retry);
-    if (this.finished) return;
-    this.#drop();
-    this.on.state(this.tries ? "reconnecting" : "connecting");
-    const socket = (this.socket = new this.Socket(this.url(this.last)));
-    this.anew = true; // it has said nothing yet
-    socket.onmessage = (event) => { if (socket === this.socket) this.#take(JSON.parse(event.data)); };
-    socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
-    this.#watch();
+  connect() {
+    clearTimeout(this.retryTimer);
+    if (this.isFinished) return;
+    this.#closeSocket();
+    this.callbacks.onStateChange(this.failures ? "reconnecting" : "connecting");
+    const socket = (this.socket = new this.Socket(this.buildUrl(this.lastSeq)));
+    this.isFirstMessage = true;
+    socket.onmessage = (event) => { if (socket === this.socket) this.#onMessage(JSON.parse(event.data)); };
+    socket.onclose = (event) => { if (socket === this.socket) this.#onClose(event.code); };
+    this.#restartSilenceTimer();
   }
 
-  /** Try now: the network is back, or the reader has come back to the page. A socket that was silent is replaced. */
-  wake() {
-    if (this.finished) return;
-    const isDead = !this.socket || this.socket.readyState > 1 || Date.now() - this.heardAt >= SILENCE_MS;
-    if (isDead) this.open();
+  /** Reconnect at once if the socket is closed or silent: the network is back, or the page is visible again. */
+  reconnectIfDead() {
+    if (this.isFinished) return;
+    const isDead = !this.socket || this.socket.readyState > 1 || Date.now() - this.lastMessageAt >= SILENCE_MS;
+    if (isDead) this.connect();
   }
 
-  /** Hand on what is new of `lines`; false when one is missing before them. */
-  deliver(lines) {
-    const fresh = lines.filter((line) => line.seq > this.last);
-    if (!fresh.length) return true;
-    let expected = this.last;
-    if (fresh.some((line) => line.seq !== ++expected)) return false;
-    this.last = expected;
-    this.on.lines(fresh);
+  /** Deliver the new lines of `lines`. Returns false, and delivers none, if a line before them is missing. */
+  deliverLines(lines) {
+    const newLines = lines.filter((line) => line.seq > this.lastSeq);
+    if (!newLines.length) return true;
+    let expected = this.lastSeq;
+    if (newLines.some((line) => line.seq !== ++expected)) return false;
+    this.lastSeq = expected;
+    this.callbacks.onLines(newLines);
     return true;
   }
 
-  #take(message) {
-    this.tries = 0;
-    this.heardAt = Date.now();
-    this.#watch();
-    if (this.anew) this.#forget();
+  #onMessage(message) {
+    this.failures = 0;
+    this.lastMessageAt = Date.now();
+    this.#restartSilenceTimer();
+    if (this.isFirstMessage) this.#clearPartials();
     if (message.type === "lines") {
       const lines = message.lines.map(([seq, ns, stream, text]) => ({ seq, ms: ns / 1e6, stream, text }));
-      if (!this.deliver(lines)) this.open(); // ask again from the last line we have
-    } else if (message.type === "partial") this.on.partial(message.lines.map(([stream, text]) => ({ stream, text })));
-    else if (message.type === "gaps") this.on.gaps(message.gaps);
-    else if (message.type === "error") this.on.error(message.detail);
-    else if (message.type === "status") { this.on.state("live"); this.on.status(message); }
-    else if (message.type === "end") this.#ended(message);
+      if (!this.deliverLines(lines)) this.connect(); // continue after the last delivered line
+    } else if (message.type === "partial") this.callbacks.onPartials(message.lines.map(([stream, text]) => ({ stream, text })));
+    else if (message.type === "gaps") this.callbacks.onGaps(message.gaps);
+    else if (message.type === "error") this.callbacks.onError(message.detail);
+    else if (message.type === "status") { this.callbacks.onStateChange("live"); this.callbacks.onStatus(message); }
+    else if (message.type === "end") this.#finish(message);
   }
 
-  /** What was begun may have ended meanwhile: a new connection says it anew. */
-  #forget() {
-    this.anew = false;
-    this.on.partial([]);
+  /** Partial lines may have ended while the connection was down; a new connection sends them again. */
+  #clearPartials() {
+    this.isFirstMessage = false;
+    this.callbacks.onPartials([]);
   }
 
-  #ended(message) {
-    if (!message.pruned && typeof message.lines === "number" && message.lines > this.last) {
-      this.tries++;
-      return this.#closed(1006); // the end came, the last lines did not
+  #finish(message) {
+    if (!message.pruned && typeof message.lines === "number" && message.lines > this.lastSeq) {
+      this.failures++;
+      return this.#onClose(1006); // the last lines are missing: fetch them first
     }
-    this.finished = true;
-    clearTimeout(this.silence);
-    this.#drop();
-    this.on.partial([]);
-    this.on.end(message);
-    this.on.state("done");
+    this.isFinished = true;
+    clearTimeout(this.silenceTimer);
+    this.#closeSocket();
+    this.callbacks.onPartials([]);
+    this.callbacks.onEnd(message);
+    this.callbacks.onStateChange("done");
   }
 
-  #closed(code) {
-    this.#drop();
-    clearTimeout(this.silence);
-    if (this.finished) return;
+  #onClose(code) {
+    this.#closeSocket();
+    clearTimeout(this.silenceTimer);
+    if (this.isFinished) return;
     if (code === 4403) {
-      this.finished = true;
-      return this.on.state("refused");
+      this.isFinished = true;
+      return this.callbacks.onStateChange("refused");
     }
-    this.tries++;
-    this.on.state("reconnecting");
-    if (this.tries > 2) this.#catchUp();
-    const wait = Math.min(10_000, 250 * 2 ** Math.min(this.tries, 6));
-    this.retry = setTimeout(() => this.open(), wait * (0.5 + this.random() / 2));
+    this.failures++;
+    this.callbacks.onStateChange("reconnecting");
+    if (this.failures > 2) this.#fetchMissedLines();
+    const wait = Math.min(10_000, 250 * 2 ** Math.min(this.failures, 6));
+    this.retryTimer = setTimeout(() => this.connect(), wait * (0.5 + this.random() / 2));
   }
 
-  #drop() {
+  #closeSocket() {
     const socket = this.socket;
     this.socket = null;
     if (socket) { socket.onclose = socket.onmessage = null; if (socket.readyState <= 1) socket.close(); }
   }
 
-  /** A connection that says nothing for so long is dead, or the server is: close it and try another. */
-  #watch() {
-    clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.#closed(1006), SILENCE_MS);
+  /** A connection without a message for SILENCE_MS is dead: close it and open another. */
+  #restartSilenceTimer() {
+    clearTimeout(this.silenceTimer);
+    this.silenceTimer = setTimeout(() => this.#onClose(1006), SILENCE_MS);
   }
 
-  /** No socket opens (a proxy that knows none, say): read by REST until one does. */
-  async #catchUp() {
+  /** Read over HTTP while no socket opens, for example behind a proxy without WebSocket support. */
+  async #fetchMissedLines() {
     try {
-      const page = await this.fetchPage(this.last);
-      if (this.finished) return;
-      this.heardAt = Date.now();
-      this.#forget();
-      this.deliver(page.lines);
-      if (page.ended && !page.lines.length) this.#ended({ type: "end", lines: this.last });
+      const page = await this.fetchPage(this.lastSeq);
+      if (this.isFinished) return;
+      this.lastMessageAt = Date.now();
+      this.#clearPartials();
+      this.deliverLines(page.lines);
+      if (page.ended && !page.lines.length) this.#finish({ type: "end", lines: this.lastSeq });
     } catch {
-      // the next try comes by itself
+      // the retry timer is already set
     }
   }
 }

@@ -1,176 +1,171 @@
-// The log viewer: binds what comes in, what is shown and what the reader does to the panel of the run page.
-import { Finder } from "./find_bar.js";
-import { readGaps, same, tally } from "./gaps.js";
-import { Incoming } from "./live_batcher.js";
-import { Marks } from "./line_anchor.js";
-import { Reader } from "./controls.js";
-import { drawGap, drawLine, stamp } from "./row_renderer.js";
-import { Source } from "./http_source.js";
-import { Stage } from "./log_view.js";
-import { SILENCE_MS, SILENT, statusLine } from "./status_line.js";
+// Connects the parts of the log (socket, view, find bar, controls, announcer) to the panel of the run page.
+import { Announcer } from "./announcer.js";
+import { Controls } from "./controls.js";
+import { FindBar } from "./find_bar.js";
+import { isSameGapList, parseGaps, summariseGaps } from "./gaps.js";
+import { HttpSource } from "./http_source.js";
+import { LineAnchor } from "./line_anchor.js";
+import { LiveBatcher } from "./live_batcher.js";
+import { LogView } from "./log_view.js";
+import { drawGap, drawLine, setTime } from "./row_renderer.js";
+import { NO_ANSWER, SILENCE_MS, buildStatusLine } from "./status_line.js";
 import { StreamCounts } from "./stream_counts.js";
-import { Voice } from "./announcer.js";
 
-const NONE = () => [];
+const findNothing = () => [];
 const NARROW = matchMedia("(max-width: 991.98px)");
 
-export class Viewer {
-  /** `onStatus(message)` and `onEnd(message)` hear what the socket says of the run. */
+export class LogPanel {
+  /** `onStatus(message)` and `onEnd(message)` get the socket's messages about the run. */
   constructor(panel, { onStatus, onEnd }) {
     Object.assign(this, { panel, data: panel.dataset, onStatus, onEnd });
-    const part = (name) => panel.querySelector(`[data-log="${name}"]`);
-    this.parts = Object.fromEntries(["scroll", "spacer", "block", "empty", "status", "toast", "say", "order", "errors"].map((name) => [name, part(name)]));
-    this.live = this.data.live === "true";
+    const getPart = (name) => panel.querySelector(`[data-log="${name}"]`);
+    this.parts = Object.fromEntries(["scroll", "spacer", "block", "empty", "status", "toast", "say", "order", "errors"].map((name) => [name, getPart(name)]));
+    this.isLive = this.data.live === "true";
     this.startMs = Number(this.data.start) || 0;
-    // What the status line tells; an ended log is whole only once the server has said that it has no gap.
-    this.log = { state: this.live ? "connecting" : "done", expected: this.live ? null : Number(this.data.expected), trouble: "", gone: "", checked: this.live, sealed: this.data.sealed === "true", hostGone: this.data.status === "lost" };
+    // For the status line (see status_line.js). An ended log is checked once the server has sent its gaps.
+    this.log = { state: this.isLive ? "connecting" : "done", expected: this.isLive ? null : Number(this.data.expected), trouble: "", pruned: "", isChecked: this.isLive, isSealed: this.data.sealed === "true", isHostGone: this.data.status === "lost" };
     this.droppedBytes = 0;
-    this.whole = new Set(); // lines that are shown to their end
-    this.voice = new Voice({ ...this.parts, sprite: this.data.sprite });
+    this.wholeLines = new Set(); // lines that are shown without a limit
+    this.announcer = new Announcer({ ...this.parts, sprite: this.data.sprite });
     const { lines, stdoutLines, stderrLines, streams } = this.data;
     this.counts = new StreamCounts({ lines: Number(lines), stdout: Number(stdoutLines), stderr: Number(stderrLines), merged: streams === "merged" });
-    this.source = new Source(this.data.api, (gaps) => this.#answered(gaps));
-    this.stage = this.#stage(Number(this.data.lines));
-    this.finder = this.#finder(part("find-bar"));
-    this.marks = new Marks(() => this.#linked());
-    this.reader = new Reader(this);
-    this.#begin();
+    this.source = new HttpSource(this.data.api, (gaps) => this.#onHttpGaps(gaps));
+    this.logView = this.#createLogView(Number(this.data.lines));
+    this.findBar = this.#createFindBar(getPart("find-bar"));
+    this.lineAnchor = new LineAnchor(() => this.#onAnchorChange());
+    this.controls = new Controls(this);
+    this.#start();
   }
 
-  /** The script began at `ms`: times since then follow. */
-  began(ms) {
+  setStart(ms) {
     if (ms === this.startMs) return;
     this.startMs = ms;
     this.redraw();
   }
 
-  /** Put right the times of the lines that are drawn: they pass, and nothing else has changed. */
-  retime() {
-    const { scroller } = this.stage;
+  updateTimes() {
+    const { scroller } = this.logView;
     for (const [n, row] of scroller.rows) {
-      const { seq, line } = this.stage.item(n);
-      if (seq && line) stamp(row, this.reader.times.stamp(line.ms, this.startMs), line.ms);
+      const { seq, line } = this.logView.getRow(n);
+      if (seq && line) setTime(row, this.controls.timeColumn.formatTime(line.ms, this.startMs), line.ms);
     }
   }
 
-  /** Draw what is in view anew: something but its text has changed. */
   redraw() {
-    this.stage.scroller.refresh();
-    this.stage.reveal();
-    this.#fit();
-    this.status();
+    this.logView.scroller.redrawRows();
+    this.logView.revealMatch();
+    this.#fitHeight();
+    this.showStatus();
   }
 
-  #stage(total) {
-    return new Stage({
-      parts: this.parts, source: this.source, total, live: () => this.live,
-      on: {
-        draw: (item, old) => this.#draw(item, old),
-        changed: (error) => { this.#troubled(error); this.redraw(); },
-        grown: () => this.#grown(),
-        lift: () => this.reader.setStream("", true),
-        moved: (byHand) => this.reader.moved(byHand),
-        arrived: () => this.reader.setFollow(false),
-        whole: (seq) => { this.whole.add(seq); this.redraw(); },
-        absent: (words) => { this.voice.tell(words); this.reader.looks(); },
+  #createLogView(total) {
+    return new LogView({
+      elements: this.parts, source: this.source, total, isLive: () => this.isLive,
+      callbacks: {
+        drawRow: (row, old) => this.#drawRow(row, old),
+        onTextChange: (error) => { this.#setTrouble(error); this.redraw(); },
+        onLinesFound: () => this.#onRowsChange(),
+        clearFilter: () => this.controls.setStream("", true),
+        onMove: (isByHand) => this.controls.onMove(isByHand),
+        onTargetReached: () => this.controls.setFollowing(false),
+        showWholeLine: (seq) => { this.wholeLines.add(seq); this.redraw(); },
+        onTargetMissing: (message) => { this.announcer.showMessage(message); this.controls.updateToolbar(); },
       },
     });
   }
 
-  #finder(bar) {
-    return new Finder(bar, this.source, this.data.matchWorker, {
-      total: () => this.stage.total, stream: () => this.stage.stream, here: () => this.stage.here(),
-      show: (seq) => { this.reader.setFollow(false); this.stage.point(seq); },
-      redraw: () => { this.redraw(); this.reader.looks(); },
-      focus: () => this.parts.scroll.focus({ preventScroll: true }), voice: this.voice,
+  #createFindBar(bar) {
+    return new FindBar(bar, this.source, this.data.matchWorker, {
+      getTotal: () => this.logView.total, getStream: () => this.logView.stream, getFirstVisible: () => this.logView.getFirstVisible(),
+      showLine: (seq) => { this.controls.setFollowing(false); this.logView.scrollToMatch(seq); },
+      redraw: () => { this.redraw(); this.controls.updateToolbar(); },
+      focus: () => this.parts.scroll.focus({ preventScroll: true }), announcer: this.announcer,
     });
   }
 
-  #begin() {
-    this.stage.scroller.wrapped = this.reader.wrapped;
-    this.stage.grow();
-    if (this.marks.range) this.#linked();
-    if (this.reader.follow) this.stage.scroller.toEnd();
-    // Where no line has to be read, the gaps have to be asked for.
-    if (!this.stage.total && !this.live) this.source.lines({ after: 0, limit: 1 }).catch(() => {});
-    this.#fit();
-    this.#looks();
-    if (this.live) this.#listen();
+  #start() {
+    this.logView.scroller.isWrapped = this.controls.isWrapped;
+    this.logView.updateRows();
+    if (this.lineAnchor.range) this.#onAnchorChange();
+    if (this.controls.isFollowing) this.logView.scroller.scrollToEnd();
+    // Gaps come with lines; a log without lines needs a request of its own.
+    if (!this.logView.total && !this.isLive) this.source.fetchLines({ after: 0, limit: 1 }).catch(() => {});
+    this.#fitHeight();
+    this.#updatePanel();
+    if (this.isLive) this.#connect();
   }
 
-  #listen() {
-    const incoming = new Incoming({
+  #connect() {
+    const batcher = new LiveBatcher({
       address: location.origin.replace(/^http/, "ws") + this.data.socket,
-      source: this.source, total: this.stage.total,
-      on: {
-        flush: (lines, partials) => this.#take(lines, partials),
-        gaps: (gaps) => this.#gaps(readGaps(gaps)),
-        status: (message) => this.onStatus(message),
-        end: (message) => this.#ended(message),
-        error: (words) => { this.#troubled({ words }); this.status(true); },
-        state: (word) => this.#stands(word),
+      source: this.source, total: this.logView.total,
+      callbacks: {
+        onBatch: (lines, partials) => this.#onBatch(lines, partials),
+        onGaps: (gaps) => this.#setGaps(parseGaps(gaps)),
+        onStatus: (message) => this.onStatus(message),
+        onEnd: (message) => this.#onEnd(message),
+        onError: (detail) => { this.#setTrouble({ detail }); this.showStatus(true); },
+        onStateChange: (state) => this.#onStateChange(state),
       },
     });
-    incoming.open();
-    this.incoming = incoming;
-    this.ticking = setInterval(() => this.#listenFor(), 1000);
-    addEventListener("online", () => incoming.wake());
-    addEventListener("offline", () => { this.offlineAt = Date.now(); this.#listenFor(); });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) incoming.wake(); });
-    // A page that the browser kept for "back" comes with a dead socket.
-    addEventListener("pageshow", (event) => { if (event.persisted) incoming.wake(); });
+    batcher.connect();
+    this.batcher = batcher;
+    this.silenceTimer = setInterval(() => this.#checkSilence(), 1000);
+    addEventListener("online", () => batcher.reconnectIfDead());
+    addEventListener("offline", () => { this.offlineAt = Date.now(); this.#checkSilence(); });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) batcher.reconnectIfDead(); });
+    // A page restored from the browser's back/forward cache has a dead socket.
+    addEventListener("pageshow", (event) => { if (event.persisted) batcher.reconnectIfDead(); });
   }
 
-  // ---- what comes in
+  // ---- messages and responses
 
-  /** How the connection stands, in a word of live_socket.js. */
-  #stands(word) {
-    if (word === this.log.state) return;
-    if (word === "live") this.log.trouble = "";
-    this.log.state = word;
-    this.status(true);
+  #onStateChange(state) {
+    if (state === this.log.state) return;
+    if (state === "live") this.log.trouble = "";
+    this.log.state = state;
+    this.showStatus(true);
   }
 
-  /** Whether the server still speaks: a socket may be open, and nobody at its other end. */
-  #listenFor() {
-    if (!this.live || this.log.state === "refused") return;
-    const { silence } = this.incoming;
-    const offline = !navigator.onLine && this.offlineAt > Date.now() - silence;
-    const before = this.log.offline || this.log.silence >= SILENCE_MS;
-    Object.assign(this.log, { silence, offline });
-    const isSilent = offline || silence >= SILENCE_MS;
+  /** A socket can stay open while the server or the network is dead. */
+  #checkSilence() {
+    if (!this.isLive || this.log.state === "refused") return;
+    const { silenceMs } = this.batcher;
+    const isOffline = !navigator.onLine && this.offlineAt > Date.now() - silenceMs;
+    const wasSilent = this.log.isOffline || this.log.silence >= SILENCE_MS;
+    Object.assign(this.log, { silence: silenceMs, isOffline });
+    const isSilent = isOffline || silenceMs >= SILENCE_MS;
     document.documentElement.toggleAttribute("data-silent-log", isSilent);
-    if (isSilent || before) this.status(isSilent !== before, isSilent);
+    if (isSilent || wasSilent) this.showStatus(isSilent !== wasSilent, isSilent);
   }
 
-  /** What keeps lines from coming, or nothing any more. */
-  #troubled(error) {
-    this.log.trouble = error ? error.words || SILENT : "";
-    if (error?.final) this.log.gone = this.log.trouble;
+  /** Without `error`, the trouble is over. */
+  #setTrouble(error) {
+    this.log.trouble = error ? error.detail || NO_ANSWER : "";
+    if (error?.isFinal) this.log.pruned = this.log.trouble;
   }
 
-  #take(lines, partials) {
-    this.reader.yields();
-    const fresh = this.stage.take(lines, partials);
-    if (this.counts.take(lines)) this.#counted();
-    this.finder.grow(this.stage.total);
-    this.#grown();
-    this.reader.came(fresh);
+  #onBatch(lines, partials) {
+    this.controls.stopFollowingIfScrolled();
+    const added = this.logView.addLines(lines, partials);
+    if (this.counts.addLines(lines)) this.#showCounts();
+    this.findBar.setTotal(this.logView.total);
+    this.#onRowsChange();
+    this.controls.addNewLines(added);
   }
 
-  /** More lines are known of each stream. */
-  #counted() {
+  #showCounts() {
     const { counts: { stderr, isOrderInexact }, parts: { errors, order } } = this;
-    const words = stderr ? `(${stderr.toLocaleString("en")})` : "";
-    if (errors.textContent !== words) {
-      errors.textContent = words;
-      errors.parentElement.setAttribute("aria-label", `stderr ${words}`.trim());
+    const count = stderr ? `(${stderr.toLocaleString("en")})` : "";
+    if (errors.textContent !== count) {
+      errors.textContent = count;
+      errors.parentElement.setAttribute("aria-label", `stderr ${count}`.trim());
     }
     if (order.hidden === isOrderInexact) order.hidden = !isOrderInexact;
   }
 
-  /** Where the details come under the log, it is as high as its lines, up to the window. */
-  #fit() {
+  /** On a narrow page the details are below the log: the log is as high as its lines, up to the window's height. */
+  #fitHeight() {
     if (!NARROW.matches) return;
     const { scroll, spacer } = this.parts;
     const height = this.panel.offsetHeight - scroll.clientHeight + Math.max(96, spacer.offsetHeight);
@@ -179,103 +174,101 @@ export class Viewer {
     this.panel.style.setProperty("--log-height", `${height}px`);
   }
 
-  /** There may be more rows, or other ones, than before. */
-  #grown() {
-    this.stage.scroller.refresh();
-    this.#fit();
-    if (this.reader.follow) this.stage.scroller.toEnd();
-    this.#looks();
+  #onRowsChange() {
+    this.logView.scroller.redrawRows();
+    this.#fitHeight();
+    if (this.controls.isFollowing) this.logView.scroller.scrollToEnd();
+    this.#updatePanel();
   }
 
-  #ended(message) {
-    this.live = false;
-    clearInterval(this.ticking);
+  #onEnd(message) {
+    this.isLive = false;
+    clearInterval(this.silenceTimer);
     document.documentElement.removeAttribute("data-silent-log");
-    this.log.expected = typeof message.lines === "number" ? message.lines : this.stage.total;
-    this.log.gone = message.pruned ?? "";
-    this.log.hostGone = message.status === "lost";
-    this.log.sealed = this.#sealed(message);
+    this.log.expected = typeof message.lines === "number" ? message.lines : this.logView.total;
+    this.log.pruned = message.pruned ?? "";
+    this.log.isHostGone = message.status === "lost";
+    this.log.isSealed = this.#isSealed(message);
     this.data.digest = message.digest ?? "";
     this.droppedBytes = Number(message.dropped_bytes) || 0;
-    this.stage.grow();
-    this.reader.looks();
-    this.#looks();
+    this.logView.updateRows();
+    this.controls.updateToolbar();
+    this.#updatePanel();
     this.onEnd(message);
   }
 
-  /** Whether a seal says that the log is whole: null where nobody has told. A run that never began needs none. */
-  #sealed({ digest, lines, status }) {
+  /** Whether a digest confirms the log; null: unknown. A run whose script never began needs no digest. */
+  #isSealed({ digest, lines, status }) {
     if (digest === undefined) return null;
     return digest !== "" || !(lines || this.startMs || status === "lost");
   }
 
-  /** The gaps that came with lines. An answer from before the socket's last word has fewer, and is not heard. */
-  #answered(list) {
-    const gaps = readGaps(list);
-    const first = !this.log.checked;
-    this.log.checked = true;
-    if (gaps.length > this.stage.gaps.length) this.#gaps(gaps);
-    else if (first) this.status();
+  /** A response from before the socket's last message has fewer gaps, and is ignored. */
+  #onHttpGaps(list) {
+    const gaps = parseGaps(list);
+    const isFirst = !this.log.isChecked;
+    this.log.isChecked = true;
+    if (gaps.length > this.logView.gaps.length) this.#setGaps(gaps);
+    else if (isFirst) this.showStatus();
   }
 
-  #gaps(gaps) {
-    if (same(gaps, this.stage.gaps)) return;
-    this.stage.gaps = gaps;
-    this.stage.grow();
-    this.#grown();
+  #setGaps(gaps) {
+    if (isSameGapList(gaps, this.logView.gaps)) return;
+    this.logView.gaps = gaps;
+    this.logView.updateRows();
+    this.#onRowsChange();
   }
 
-  /** The address names other lines than before, or none. */
-  #linked() {
-    const { range } = this.marks;
-    if (range) this.stage.seek(range[0], 0.3, range);
-    if (range && range[0] > this.stage.total && this.live) this.voice.tell(`Line ${range[0].toLocaleString("en")} is not written yet.`);
-    this.stage.scroller.refresh();
-    this.reader.looks();
+  #onAnchorChange() {
+    const { range } = this.lineAnchor;
+    if (range) this.logView.scrollToLine(range[0], 0.3, range);
+    if (range && range[0] > this.logView.total && this.isLive) this.announcer.showMessage(`Line ${range[0].toLocaleString("en")} is not written yet.`);
+    this.logView.scroller.redrawRows();
+    this.controls.updateToolbar();
   }
 
-  // ---- what it shows
+  // ---- drawing
 
-  #draw({ gap, seq, line }, old) {
+  #drawRow({ gap, seq, line }, old) {
     if (gap) return drawGap(gap, this.data.sprite, old);
-    const hit = seq !== null && this.finder.has(seq);
-    const name = seq ?? line?.stream; // a line without its end has no number
+    const isMatch = seq !== null && this.findBar.hasMatch(seq);
+    const key = seq ?? line?.stream; // a partial line has no number
     return drawLine(seq, line, {
-      time: line && seq ? this.reader.times.stamp(line.ms, this.startMs) : "",
-      marked: this.marks.has(seq), hit, now: hit && this.finder.now === seq,
-      key: hit ? this.finder.version : 0,
-      matches: hit && line ? (text) => this.finder.matches(seq, text) : NONE, // a line that loads is not known yet
-      whole: this.whole.has(name), onWhole: () => { this.whole.add(name); this.redraw(); },
+      time: line && seq ? this.controls.timeColumn.formatTime(line.ms, this.startMs) : "",
+      isMarked: this.lineAnchor.has(seq), isMatch, isCurrent: isMatch && this.findBar.currentLine === seq,
+      key: isMatch ? this.findBar.version : 0,
+      findMatches: isMatch && line ? (text) => this.findBar.findMatches(seq, text) : findNothing, // no text while it loads
+      isWhole: this.wholeLines.has(key), onShowAll: () => { this.wholeLines.add(key); this.redraw(); },
     }, old);
   }
 
-  #looks() {
-    const { stage, parts } = this;
-    const digits = Math.max(4, String(stage.total).length);
+  #updatePanel() {
+    const { logView, parts } = this;
+    const digits = Math.max(4, String(logView.total).length);
     if (digits !== this.digits) parts.block.style.setProperty("--log-no", (this.digits = digits));
-    parts.empty.hidden = stage.rows.count > 0;
-    if (!parts.empty.hidden) parts.empty.textContent = this.#nothing();
-    this.status();
+    parts.empty.hidden = logView.rowIndex.count > 0;
+    if (!parts.empty.hidden) parts.empty.textContent = this.#describeEmpty();
+    this.showStatus();
   }
 
-  #nothing() {
-    const { stream, shown } = this.stage;
-    if (stream && shown.search.trouble) return `${SILENT[0].toUpperCase()}${SILENT.slice(1)}`;
-    if (stream && shown.search.looked < this.stage.total) return `Looking for lines on ${stream}…`;
-    if (stream) return `No line on ${stream}${this.live ? " yet" : ""}.`;
-    return this.live ? "No output yet. Lines appear here as they arrive." : "This run wrote no output.";
+  #describeEmpty() {
+    const { stream, lines } = this.logView;
+    if (stream && lines.search.isFailing) return `${NO_ANSWER[0].toUpperCase()}${NO_ANSWER.slice(1)}`;
+    if (stream && lines.search.searchedTo < this.logView.total) return `Searching for lines on ${stream}…`;
+    if (stream) return `No line on ${stream}${this.isLive ? " yet" : ""}.`;
+    return this.isLive ? "No output yet. New lines appear here." : "This run wrote no output.";
   }
 
-  status(aloud = false, mute = false) {
-    const { stage } = this;
-    const filter = stage.stream && {
-      name: stage.stream, count: stage.count, searching: !stage.shown.search.done, trouble: stage.shown.search.trouble,
-      full: stage.shown.found.full, upTo: stage.shown.found.last,
+  showStatus(isUrgent = false, isMuted = false) {
+    const { logView } = this;
+    const filter = logView.stream && {
+      name: logView.stream, count: logView.count, isSearching: !logView.lines.search.isDone, isFailing: logView.lines.search.isFailing,
+      isFull: logView.lines.lineNumbers.isFull, upTo: logView.lines.lineNumbers.last,
     };
-    const said = statusLine({ ...this.log, total: stage.total, ...tally(stage.gaps, this.droppedBytes), filter: filter || null });
-    this.voice.status(said, aloud || (said.kind === "gap" && this.kind !== "gap"), mute);
-    this.kind = said.kind;
+    const status = buildStatusLine({ ...this.log, total: logView.total, ...summariseGaps(logView.gaps, this.droppedBytes), filter: filter || null });
+    this.announcer.showStatus(status, isUrgent || (status.kind === "gap" && this.statusKind !== "gap"), isMuted);
+    this.statusKind = status.kind;
     const { digest } = this.data;
-    this.parts.status.title = said.kind === "good" && digest ? `Every line is stored. SHA-256 of the log: ${digest}` : "";
+    this.parts.status.title = status.kind === "good" && digest ? `Every line is stored. SHA-256 of the log: ${digest}` : "";
   }
 }

@@ -1,163 +1,160 @@
-// Which lines are shown, in which rows, and which of them are in view. Draws nothing itself.
-import { Rows } from "./row_index.js";
-import { Scroller } from "./virtual_scroller.js";
+// Which lines are shown, in which rows, and which rows are visible. Draws nothing itself.
 import { AllLines, StreamLines } from "./line_view.js";
+import { RowIndex } from "./row_index.js";
+import { VirtualScroller } from "./virtual_scroller.js";
 
-export class Stage {
+export class LogView {
   /**
-   * `parts` are the elements of the scroller, `live()` says whether lines may follow. `on` has draw(item, old) for a
-   * row's element, changed(error) for texts that came or, with an error, did not, grown() for more lines found, moved(byHand),
-   * arrived() at a line that was linked to, lift() of the filter that hides it, absent(words) where it is not to be
-   * seen, and whole(seq) for a line whose match lies past what is drawn of it.
+   * `elements` are those of the scroller; `isLive()` returns whether more lines may come. `callbacks`:
+   * drawRow(row, old) returns an element; onTextChange(error) after texts were loaded or, with an error, were not;
+   * onLinesFound() when a stream has more lines; onMove(isByHand) after scrolling; onTargetReached() at a linked line;
+   * clearFilter() when the filter hides it; onTargetMissing(message) when it cannot be shown as linked; and
+   * showWholeLine(seq) for a line whose match is clipped.
    */
-  constructor({ parts, source, total, live, on }) {
-    Object.assign(this, { source, live, on });
+  constructor({ elements, source, total, isLive, callbacks }) {
+    Object.assign(this, { source, isLive, callbacks });
     this.stream = "";
     this.gaps = [];
     this.partials = [];
-    this.goal = null; // what comes into view once it is known where it stands: {seq, share, range}
-    this.wanted = null; // the line whose match comes into view once it is drawn
-    this.rows = new Rows();
-    this.all = this.shown = new AllLines(source, total, this.#hooks());
-    this.scroller = new Scroller({
-      ...parts,
-      draw: (n, old) => on.draw(this.item(n), old),
-      need: (first, last) => this.#need(first, last),
-      moved: (byHand) => { if (byHand) this.goal = this.wanted = null; on.moved(byHand); },
+    this.target = null; // {seq, share, range}: scrolled to once its position is known
+    this.matchToReveal = null; // the line whose match is scrolled to once it is drawn
+    this.rowIndex = new RowIndex();
+    this.allLines = this.lines = new AllLines(source, total, this.#buildBufferCallbacks());
+    this.scroller = new VirtualScroller({
+      ...elements,
+      drawRow: (n, old) => callbacks.drawRow(this.getRow(n), old),
+      onVisible: (first, last) => this.#requestLines(first, last),
+      onMove: (isByHand) => { if (isByHand) this.target = this.matchToReveal = null; callbacks.onMove(isByHand); },
     });
   }
 
-  get total() { return this.all.count; }
-  get count() { return this.shown.count; }
+  get total() { return this.allLines.count; }
+  get count() { return this.lines.count; }
 
-  /** What row `n` is: {gap}, or {seq, line}, where `seq` is null for a line without its end. */
-  item(n) {
-    const { gap, place, partial } = this.rows.at(n);
+  /** The content of row `n`: {gap}, or {seq, line}; `seq` is null for a partial line. */
+  getRow(n) {
+    const { gap, position, partial } = this.rowIndex.getRow(n);
     if (gap) return { gap };
-    if (partial !== undefined) return { seq: null, line: this.begun[partial] };
-    return { seq: this.shown.seqAt(place), line: this.shown.get(place) };
+    if (partial !== undefined) return { seq: null, line: this.shownPartials[partial] };
+    return { seq: this.lines.getSeq(position), line: this.lines.getLine(position) };
   }
 
-  /** Lines that have come, and those that are begun; how many more are shown than before. */
-  take(lines, partials) {
+  /** Add new lines and replace the partial lines. Returns how many more lines are shown. */
+  addLines(lines, partials) {
     const before = this.count;
-    this.all.take(lines);
-    if (this.shown !== this.all) this.shown.take(lines);
-    this.shown.grow(this.total);
+    this.allLines.addLines(lines);
+    if (this.lines !== this.allLines) this.lines.addLines(lines);
+    this.lines.setTotal(this.total);
     this.partials = partials;
-    this.grow();
+    this.updateRows();
     return this.count - before;
   }
 
-  /** As many rows as there are things to show now. */
-  grow() {
-    this.#arrange();
-    this.scroller.grow(this.rows.count);
-    this.#arrive();
+  updateRows() {
+    this.#updateRowIndex();
+    this.scroller.setCount(this.rowIndex.count);
+    this.#scrollToTarget();
   }
 
-  /** Show the lines of `stream` only, all of them for an empty name. The reader's place stays. */
-  show(stream) {
+  /** Show the lines of `stream` only, or all lines if it is empty. The visible part stays at the same line. */
+  setStream(stream) {
     if (stream === this.stream) return;
-    const seq = this.here();
-    this.shown.stop();
+    const seq = this.getFirstVisible();
+    this.lines.stop();
     this.stream = stream;
-    const hooks = { ...this.#hooks(), onFound: () => { this.grow(); this.on.grown(); } };
-    this.shown = stream ? new StreamLines(this.source, stream, this.total, hooks) : this.all;
-    this.#arrange();
-    this.scroller.renew(this.rows.count, 1);
-    this.goal = { seq, share: 0 };
-    this.#arrive();
+    const callbacks = { ...this.#buildBufferCallbacks(), onFound: () => { this.updateRows(); this.callbacks.onLinesFound(); } };
+    this.lines = stream ? new StreamLines(this.source, stream, this.total, callbacks) : this.allLines;
+    this.#updateRowIndex();
+    this.scroller.replaceRows(this.rowIndex.count, 1);
+    this.target = { seq, share: 0 };
+    this.#scrollToTarget();
   }
 
-  /** Bring line `seq` into view, `share` of the height below the top; `range`: or another line of it that is shown. */
-  seek(seq, share = 0.3, range = null) {
-    this.goal = { seq, share, range };
-    this.#arrive();
+  /** Scroll line `seq` to `share` of the height below the top; with `range`, another shown line of the range will do. */
+  scrollToLine(seq, share = 0.3, range = null) {
+    this.target = { seq, share, range };
+    this.#scrollToTarget();
   }
 
-  /** Bring the match in line `seq` into view, unless it is. */
-  point(seq) {
-    if (!this.#inView(seq)) this.seek(seq);
-    this.wanted = seq;
-    this.reveal();
+  scrollToMatch(seq) {
+    if (!this.#isVisible(seq)) this.scrollToLine(seq);
+    this.matchToReveal = seq;
+    this.revealMatch();
   }
 
-  /** The number of the first line in view. */
-  here() {
-    if (!this.rows.count) return 1;
-    const { gap, place } = this.rows.at(this.scroller.anchor);
-    return gap ? gap.after + 1 : place ? this.shown.seqAt(place) : this.total + 1;
+  getFirstVisible() {
+    if (!this.rowIndex.count) return 1;
+    const { gap, position } = this.rowIndex.getRow(this.scroller.anchor);
+    return gap ? gap.after + 1 : position ? this.lines.getSeq(position) : this.total + 1;
   }
 
-  /** Scroll to the match that was asked for, once its row shows it. */
-  reveal() {
-    const seq = this.wanted;
-    const row = seq && this.#rowOf(seq);
+  /** Scroll to the match of scrollToMatch once its row shows it. */
+  revealMatch() {
+    const seq = this.matchToReveal;
+    const row = seq && this.#getRowElement(seq);
     const mark = row?.querySelector("mark");
-    if (row?._beyond) return this.on.whole(seq);
+    if (row?._isMatchClipped) return this.callbacks.showWholeLine(seq);
     if (!mark) return;
-    this.wanted = null;
+    this.matchToReveal = null;
     const { scroll } = this.scroller;
-    const [box, at] = [scroll.getBoundingClientRect(), mark.getBoundingClientRect()];
-    const left = at.left - box.left + scroll.scrollLeft; // from the line's own beginning
-    if (at.left < box.left + 80 || at.right > box.right) scroll.scrollLeft = left + at.width < box.width ? 0 : left - box.width / 3;
-    if (at.top < box.top || at.bottom > box.bottom) {
-      this.scroller.goInto(this.rows.of(this.shown.upTo(seq)), at.top - row.getBoundingClientRect().top);
+    const [view, match] = [scroll.getBoundingClientRect(), mark.getBoundingClientRect()];
+    const left = match.left - view.left + scroll.scrollLeft; // from the beginning of the line
+    if (match.left < view.left + 80 || match.right > view.right) scroll.scrollLeft = left + match.width < view.width ? 0 : left - view.width / 3;
+    if (match.top < view.top || match.bottom > view.bottom) {
+      this.scroller.scrollIntoRow(this.rowIndex.findRow(this.lines.countTo(seq)), match.top - row.getBoundingClientRect().top);
     }
   }
 
-  #hooks() {
-    return { onChange: () => this.on.changed(), onTrouble: (error) => this.on.changed(error) };
+  #buildBufferCallbacks() {
+    return { onChange: () => this.callbacks.onTextChange(), onError: (error) => this.callbacks.onTextChange(error) };
   }
 
-  #arrange() {
-    const { shown } = this;
-    const gaps = this.gaps.filter((gap) => gap.after <= shown.reach).map((gap) => [shown.upTo(gap.after), gap]);
-    this.begun = this.partials.filter((line) => !this.stream || line.stream === this.stream);
-    this.rows.set({ lines: shown.count, gaps, partials: this.begun.length });
+  #updateRowIndex() {
+    const { lines } = this;
+    const gaps = this.gaps.filter((gap) => gap.after <= lines.knownTo).map((gap) => [lines.countTo(gap.after), gap]);
+    this.shownPartials = this.partials.filter((line) => !this.stream || line.stream === this.stream);
+    this.rowIndex.update({ lines: lines.count, gaps, partials: this.shownPartials.length });
   }
 
-  #need(first, last) {
-    const [from, to] = [this.rows.linesTo(first - 1) + 1, this.rows.linesTo(last)];
-    if (from <= to) this.shown.want(from, to);
+  #requestLines(firstRow, lastRow) {
+    const [first, last] = [this.rowIndex.countLinesTo(firstRow - 1) + 1, this.rowIndex.countLinesTo(lastRow)];
+    if (first <= last) this.lines.requestLines(first, last);
   }
 
-  /** Go to the goal if its place is known by now. */
-  #arrive() {
-    const { goal, shown, total } = this;
-    if (!goal || (goal.seq > total && this.live())) return;
-    if (goal.seq > total && goal.range) return this.#absent(`This log ends at line ${total.toLocaleString("en")}.`);
-    const last = goal.range ? Math.min(goal.range[1], total) : Math.min(goal.seq, total);
-    if (last > shown.reach) return;
-    if (goal.range && shown.upTo(last) === shown.upTo(goal.seq - 1)) return this.#lift(goal);
-    this.goal = null;
-    if (!shown.count) return;
-    if (goal.range) this.on.arrived();
-    this.scroller.goTo(this.rows.of(Math.min(shown.count, shown.upTo(goal.seq - 1) + 1)), goal.share);
+  /** Does nothing until the target's position is known. */
+  #scrollToTarget() {
+    const { target, lines, total } = this;
+    if (!target || (target.seq > total && this.isLive())) return;
+    if (target.seq > total && target.range) return this.#reportMissing(`This log ends at line ${total.toLocaleString("en")}.`);
+    const last = target.range ? Math.min(target.range[1], total) : Math.min(target.seq, total);
+    if (last > lines.knownTo) return;
+    if (target.range && lines.countTo(last) === lines.countTo(target.seq - 1)) return this.#clearFilterFor(target);
+    this.target = null;
+    if (!lines.count) return;
+    if (target.range) this.callbacks.onTargetReached();
+    this.scroller.scrollToRow(this.rowIndex.findRow(Math.min(lines.count, lines.countTo(target.seq - 1) + 1)), target.share);
   }
 
-  /** Nothing of what a link points to is in the chosen stream: it is shown among all lines. */
-  #lift(goal) {
-    this.on.lift();
-    this.seek(goal.seq, goal.share, goal.range);
-    this.on.absent("The line that was asked for is on the other stream: all lines are shown.");
+  #clearFilterFor(target) {
+    this.callbacks.clearFilter();
+    this.scrollToLine(target.seq, target.share, target.range);
+    this.callbacks.onTargetMissing("The linked line is on the other stream. All lines are shown now.");
   }
 
-  #absent(words) {
-    this.goal = null;
-    this.on.absent(words);
+  #reportMissing(message) {
+    this.target = null;
+    this.callbacks.onTargetMissing(message);
   }
 
-  /** The element of line `seq`; none while its place is not known. */
-  #rowOf(seq) {
-    const place = this.shown.upTo(seq);
-    return place && this.shown.seqAt(place) === seq ? this.scroller.rows.get(this.rows.of(place)) : undefined;
+  /** The element of line `seq`; undefined while it is not drawn. */
+  #getRowElement(seq) {
+    const position = this.lines.countTo(seq);
+    return position && this.lines.getSeq(position) === seq ? this.scroller.rows.get(this.rowIndex.findRow(position)) : undefined;
   }
 
-  #inView(seq) {
-    const row = this.#rowOf(seq)?.getBoundingClientRect();
-    const box = this.scroller.scroll.getBoundingClientRect();
-    return Boolean(row) && row.top >= box.top && row.bottom <= box.bottom;
+  #isVisible(seq) {
+    const row = this.#getRowElement(seq)?.getBoundingClientRect();
+    const view = this.scroller.scroll.getBoundingClientRect();
+    return Boolean(row) && row.top >= view.top && row.bottom <= view.bottom;
   }
 }

@@ -1,8 +1,8 @@
-// A worker: where an expression matches in lines. On a thread of its own, as JavaScript's expressions may take for
-// ever over a line that was made for it; who asked ends the thread then.
-import { spans } from "./find_query.js";
+// Web Worker: finds the matches of a regular expression in lines. A JavaScript expression may backtrack without end,
+// so it runs on this thread, which the page can terminate.
+import { findSpans } from "./find_query.js";
 
 onmessage = ({ data: { source, flags, texts } }) => {
-  const pattern = new RegExp(source, flags);
-  postMessage(texts.map(([key, text]) => [key, spans(pattern, text)]));
+  const regExp = new RegExp(source, flags);
+  postMessage(texts.map(([key, text]) => [key, findSpans(regExp, text)]));
 };

@@ -1,76 +1,76 @@
-// Where the match lies within the lines on the screen. Texts are looked for at once; an expression in a worker that
-// is ended when it takes too long, and then only whole rows are marked.
-import { pattern, spans } from "./find_query.js";
+// Finds the matches within the visible lines. A plain text is matched at once. A regular expression runs in a worker
+// that is terminated when it takes too long; then only whole rows are highlighted.
+import { buildPattern, findSpans } from "./find_query.js";
 
-const PATIENCE_MS = 1000;
-const KEEP = 2000; // lines
-const NONE = [];
+const TIMEOUT_MS = 1000;
+const MAX_CACHED_LINES = 2000;
+const NO_MATCHES = [];
 
-export class Marker {
-  /** `workerUrl` is that of match.worker.js; `onFound()` hears when lines have matches that had none before. */
-  constructor(workerUrl, onFound, Work = globalThis.Worker) {
-    Object.assign(this, { workerUrl, onFound, Work });
-    this.known = new Map(); // line -> its matches
-    this.waiting = new Map(); // line -> text, for the next question
+export class MatchHighlighter {
+  /** `workerUrl` is the address of match.worker.js; `onFound()` is called when lines have new matches. */
+  constructor(workerUrl, onFound, WorkerClass = globalThis.Worker) {
+    Object.assign(this, { workerUrl, onFound, WorkerClass });
+    this.cache = new Map(); // line -> its matches
+    this.pending = new Map(); // line -> text, for the next message to the worker
   }
 
-  /** Look for `query` from now on, or for nothing (null). */
-  look(query) {
-    this.known.clear();
-    this.waiting.clear();
-    this.#end();
+  /** `query` null: no matches. */
+  setQuery(query) {
+    this.cache.clear();
+    this.pending.clear();
+    this.#terminateWorker();
     this.query = query;
-    this.given = query && pattern(query);
-    this.direct = this.given && !query.regex ? new RegExp(this.given.source, this.given.flags) : null;
+    this.pattern = query && buildPattern(query);
+    this.textRegExp = this.pattern && !query.isRegex ? new RegExp(this.pattern.source, this.pattern.flags) : null;
   }
 
-  /** The matches in line `seq`, {from, to} each; those of an expression come later. */
-  matches(seq, text) {
-    if (!this.given) return NONE;
-    const known = this.known.get(seq);
-    if (known) return known;
-    if (this.direct) return this.#keep(seq, spans(this.direct, text));
-    this.waiting.set(seq, text);
-    this.soon ??= setTimeout(() => { this.soon = null; this.#ask(); }, 0);
-    return NONE;
+  /** The matches in line `seq` as {from, to}. Those of a regular expression come later: onFound() is called then. */
+  findMatches(seq, text) {
+    if (!this.pattern) return NO_MATCHES;
+    const cached = this.cache.get(seq);
+    if (cached) return cached;
+    if (this.textRegExp) return this.#cacheMatches(seq, findSpans(this.textRegExp, text));
+    this.pending.set(seq, text);
+    this.sendTimer ??= setTimeout(() => { this.sendTimer = null; this.#sendPending(); }, 0);
+    return NO_MATCHES;
   }
 
-  #keep(seq, found) {
-    if (this.known.size >= KEEP) this.known.clear();
-    const matches = found.length ? found.map(([from, to]) => ({ from, to })) : NONE;
-    this.known.set(seq, matches);
+  #cacheMatches(seq, spans) {
+    if (this.cache.size >= MAX_CACHED_LINES) this.cache.clear();
+    const matches = spans.length ? spans.map(([from, to]) => ({ from, to })) : NO_MATCHES;
+    this.cache.set(seq, matches);
     return matches;
   }
 
-  #ask() {
-    if (!this.given || !this.waiting.size || this.late) return;
+  #sendPending() {
+    if (!this.pattern || !this.pending.size || this.timeoutTimer) return;
     if (!this.worker) {
-      this.worker = new this.Work(this.workerUrl);
-      this.worker.onmessage = ({ data }) => this.#answered(data);
-      this.worker.onerror = (event) => { event.preventDefault?.(); this.#giveUp(); };
+      this.worker = new this.WorkerClass(this.workerUrl);
+      this.worker.onmessage = ({ data }) => this.#onResult(data);
+      this.worker.onerror = (event) => { event.preventDefault?.(); this.#disable(); };
     }
-    this.worker.postMessage({ ...this.given, texts: [...this.waiting] });
-    this.waiting.clear();
-    this.late = setTimeout(() => this.#giveUp(), PATIENCE_MS);
+    this.worker.postMessage({ ...this.pattern, texts: [...this.pending] });
+    this.pending.clear();
+    this.timeoutTimer = setTimeout(() => this.#disable(), TIMEOUT_MS);
   }
 
-  #answered(found) {
-    clearTimeout(this.late);
-    this.late = null;
-    for (const [seq, one] of found) this.#keep(seq, one);
+  #onResult(results) {
+    clearTimeout(this.timeoutTimer);
+    this.timeoutTimer = null;
+    for (const [seq, spans] of results) this.#cacheMatches(seq, spans);
     this.onFound();
-    this.#ask();
+    this.#sendPending();
   }
 
-  #giveUp() {
-    this.given = null;
-    this.#end();
+  #disable() {
+    this.pattern = null;
+    this.#terminateWorker();
     this.onFound();
   }
 
-  #end() {
-    clearTimeout(this.late);
-    this.late = null;
+  #terminateWorker() {
+    clearTimeout(this.timeoutTimer);
+    this.timeoutTimer = null;
     this.worker?.terminate();
     this.worker = null;
   }

@@ -1,24 +1,24 @@
-// How the reader likes the log, kept in this browser; a browser that keeps nothing forgets it.
+// Display preferences of the log, kept in localStorage. Without storage, the defaults apply.
 
-const key = (name) => `cronium-log-${name}`;
+const buildKey = (name) => `cronium-log-${name}`;
 
-/** What was kept under `name` if it is one of `allowed`, else `otherwise`. */
-export function recall(name, allowed, otherwise) {
+/** The stored value of `name` if it is one of `allowed`, else `fallback`. */
+export function loadPreference(name, allowed, fallback) {
   try {
-    const value = localStorage.getItem(key(name));
-    return allowed.includes(value) ? value : otherwise;
+    const value = localStorage.getItem(buildKey(name));
+    return allowed.includes(value) ? value : fallback;
   } catch {
-    return otherwise;
+    return fallback;
   }
 }
 
-export function keep(name, value) {
+export function savePreference(name, value) {
   try {
-    localStorage.setItem(key(name), value);
+    localStorage.setItem(buildKey(name), value);
   } catch {
     // only a preference
   }
 }
 
-export const recallFlag = (name, otherwise) => recall(name, ["on", "off"], otherwise ? "on" : "off") === "on";
-export const keepFlag = (name, on) => keep(name, on ? "on" : "off");
+export const loadFlag = (name, fallback) => loadPreference(name, ["on", "off"], fallback ? "on" : "off") === "on";
+export const saveFlag = (name, isOn) => savePreference(name, isOn ? "on" : "off");

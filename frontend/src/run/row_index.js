@@ -1,52 +1,50 @@
-// Which line, gap or unfinished line stands in which row. Pure.
+// Maps rows to lines, gaps and partial lines. Pure.
 //
-// A place counts the lines that are shown, from 1; a row counts the gaps between them too.
+// A position counts the shown lines, from 1; a row number counts the gaps between them too. A partial line is a line
+// whose end has not been written yet; partial lines stand after all others.
 
-export class Rows {
+export class RowIndex {
   constructor() {
-    this.set({ lines: 0, gaps: [], partials: 0 });
+    this.update({ lines: 0, gaps: [], partials: 0 });
   }
 
-  /** `gaps` are [place, gap] in order: the gap stands behind the line at that place. */
-  set({ lines, gaps, partials }) {
+  /** `gaps` are [position, gap] in order: the gap stands after the line at that position. */
+  update({ lines, gaps, partials }) {
     this.lines = lines;
     this.partials = partials;
     this.gaps = gaps.map(([, gap]) => gap);
-    this.taken = gaps.map(([place], at) => place + at + 1); // the rows of the gaps, rising
+    this.gapRows = gaps.map(([position], index) => position + index + 1); // ascending
   }
 
   get count() { return this.lines + this.gaps.length + this.partials; }
 
-  /** What row `n` holds: {gap}, {place} of a line, or {partial}, its number from 0. */
-  at(n) {
-    const above = this.#upTo(n);
-    if (above && this.taken[above - 1] === n) return { gap: this.gaps[above - 1] };
-    const place = n - above;
-    return place > this.lines ? { partial: place - this.lines - 1 } : { place };
+  /** The content of row `n`: {gap}, {position} of a line, or {partial}, an index from 0. */
+  getRow(n) {
+    const gapsAbove = this.#countGapsTo(n);
+    if (gapsAbove && this.gapRows[gapsAbove - 1] === n) return { gap: this.gaps[gapsAbove - 1] };
+    const position = n - gapsAbove;
+    return position > this.lines ? { partial: position - this.lines - 1 } : { position };
   }
 
-  /** The row of the line at `place`. */
-  of(place) {
+  findRow(position) {
     let low = 0;
-    let high = this.taken.length;
+    let high = this.gapRows.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.taken[middle] - middle <= place) low = middle + 1;
+      if (this.gapRows[middle] - middle <= position) low = middle + 1;
       else high = middle;
     }
-    return place + low;
+    return position + low;
   }
 
-  /** How many lines stand in rows up to `n`. */
-  linesTo(n) { return Math.min(this.lines, n - this.#upTo(n)); }
+  countLinesTo(n) { return Math.min(this.lines, n - this.#countGapsTo(n)); }
 
-  /** How many gaps stand in rows up to `n`. */
-  #upTo(n) {
+  #countGapsTo(n) {
     let low = 0;
-    let high = this.taken.length;
+    let high = this.gapRows.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.taken[middle] <= n) low = middle + 1;
+      if (this.gapRows[middle] <= n) low = middle + 1;
       else high = middle;
     }
     return low;

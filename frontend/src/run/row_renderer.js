@@ -1,41 +1,41 @@
-// Draws one line of the log, or one gap in it, as an element. Text from a job only ever becomes text nodes.
-import { parse } from "./ansi.js";
-import { inkOn, legible } from "./colour.js";
-import { fullTime } from "./format.js";
-import { gapWords } from "./gaps.js";
-import { linksIn } from "./links.js";
-import { clip, cut, flat } from "./segments.js";
+// Draws one line of the log, or one gap, as an element. Text from a job only becomes text nodes, never HTML.
+import { parseAnsi } from "./ansi.js";
+import { chooseTextColour, ensureContrast } from "./colour.js";
+import { formatFullTime } from "./format.js";
+import { describeGap } from "./gaps.js";
+import { findLinks } from "./links.js";
+import { clipSegments, joinText, splitSegments } from "./segments.js";
 
-export const CLIP = 16_384; // characters shown of one line before "show all"
-const PIECES = 2000; // and differently coloured pieces
-const GROUNDS = { light: [243, 238, 230], dark: [37, 33, 26] }; // --c-log as it is under a marked line, its worst
+export const MAX_CHARACTERS = 16_384; // of one line, before "show all"
+const MAX_SEGMENTS = 2000;
+const BACKGROUNDS = { light: [243, 238, 230], dark: [37, 33, 26] }; // --c-log under a marked line, the least contrast
 
-const theme = () => (document.documentElement.getAttribute("data-bs-theme") === "dark" ? "dark" : "light");
-const css = (colour) => `rgb(${colour.join()})`;
+const getTheme = () => (document.documentElement.getAttribute("data-bs-theme") === "dark" ? "dark" : "light");
+const formatRgb = (colour) => `rgb(${colour.join()})`;
 
-function make(name, cls, text) {
+function createElement(name, cls, text) {
   const element = document.createElement(name);
   if (cls) element.className = cls;
   if (text !== undefined) element.textContent = text;
   return element;
 }
 
-/** The element of a piece. A match has the colours of matches, whatever the piece's are. */
-function styled({ text, style, ctl, match }) {
-  if (!ctl && !match && style.cls === "" && !style.fg && !style.bg) return document.createTextNode(text);
-  if (match) return make("mark", style.cls.replace(/\b(?:[fb]\d+|a-[dr])\b/g, "").trim(), text);
-  const element = make("span", ctl ? `ctl ${style.cls}`.trim() : style.cls, text);
-  if (ctl) element.title = "A character that shows nothing or changes the order of the text";
-  const onClass = /\bb\d/.test(style.cls); // a ground with an ink of its own
+/** A match has the colours of matches, whatever the segment's style is. */
+function drawSegment({ text, style, isControl, match }) {
+  if (!isControl && !match && style.cls === "" && !style.fg && !style.bg) return document.createTextNode(text);
+  if (match) return createElement("mark", style.cls.replace(/\b(?:[fb]\d+|a-[dr])\b/g, "").trim(), text);
+  const element = createElement("span", isControl ? `ctl ${style.cls}`.trim() : style.cls, text);
+  if (isControl) element.title = "An invisible character, or a character that changes the order of the text";
+  const hasBackgroundClass = /\bb\d/.test(style.cls); // the class sets a text colour too
   if (style.bg) {
-    element.style.backgroundColor = css(style.bg);
-    element.style.color = css(style.fg ? legible(style.fg, style.bg) : inkOn(style.bg));
-  } else if (style.fg && !onClass) element.style.color = css(legible(style.fg, GROUNDS[theme()]));
+    element.style.backgroundColor = formatRgb(style.bg);
+    element.style.color = formatRgb(style.fg ? ensureContrast(style.fg, style.bg) : chooseTextColour(style.bg));
+  } else if (style.fg && !hasBackgroundClass) element.style.color = formatRgb(ensureContrast(style.fg, BACKGROUNDS[getTheme()]));
   return element;
 }
 
-function anchor({ href }) {
-  const link = make("a");
+function createLink({ href }) {
+  const link = createElement("a");
   link.href = href;
   link.title = href;
   link.target = "_blank";
@@ -43,49 +43,45 @@ function anchor({ href }) {
   return link;
 }
 
-/** The elements of `pieces`; those of one link stand in one anchor. */
-function elements(pieces) {
-  const out = [];
+function drawSegments(segments) {
+  const nodes = [];
   let open = null;
-  for (const piece of pieces) {
-    if (!piece.link) open = null;
-    else if (open?.of !== piece.link) {
-      open = { of: piece.link, element: anchor(piece.link) };
-      out.push(open.element);
+  for (const segment of segments) {
+    if (!segment.link) open = null;
+    else if (open?.link !== segment.link) {
+      open = { link: segment.link, element: createLink(segment.link) };
+      nodes.push(open.element);
     }
-    if (open) open.element.append(styled(piece));
-    else out.push(styled(piece));
+    if (open) open.element.append(drawSegment(segment));
+    else nodes.push(drawSegment(segment));
   }
-  return out;
+  return nodes;
 }
 
-/**
- * Fill `target` with the line's text, clipped; `onWhole` is called when the reader asks for all of it. True when the
- * matches all lie past the cut.
- */
-function fillText(target, text, { whole, matches, onWhole }) {
-  const pieces = parse(text);
-  const plain = flat(pieces);
-  const shown = whole ? { pieces, all: true, length: plain.length } : clip(pieces, CLIP, PIECES);
-  const found = matches(plain);
-  const nodes = elements(cut(shown.pieces, linksIn(plain, shown.length), found));
-  if (!shown.all) {
-    const button = make("button", "log-whole", `show all ${plain.length.toLocaleString("en")} characters`);
+/** Fill `target` with the line's text, clipped. Returns whether all matches lie in the clipped part. */
+function fillText(target, text, { isWhole, findMatches, onShowAll }) {
+  const segments = parseAnsi(text);
+  const plainText = joinText(segments);
+  const visible = isWhole ? { segments, isComplete: true, length: plainText.length } : clipSegments(segments, MAX_CHARACTERS, MAX_SEGMENTS);
+  const matches = findMatches(plainText);
+  const nodes = drawSegments(splitSegments(visible.segments, findLinks(plainText, visible.length), matches));
+  if (!visible.isComplete) {
+    const button = createElement("button", "log-whole", `show all ${plainText.length.toLocaleString("en")} characters`);
     button.type = "button";
-    button.addEventListener("click", onWhole);
+    button.addEventListener("click", onShowAll);
     nodes.push(button);
   }
   target.replaceChildren(...nodes);
-  return !shown.all && found.length > 0 && !target.querySelector("mark");
+  return !visible.isComplete && matches.length > 0 && !target.querySelector("mark");
 }
 
-function skeleton() {
-  const row = make("div");
-  row.append(make("a", "log-no"), make("span", "log-text"));
+function createRow() {
+  const row = createElement("div");
+  row.append(createElement("a", "log-no"), createElement("span", "log-text"));
   return row;
 }
 
-function number(row, seq) {
+function setLineNumber(row, seq) {
   const link = row.firstChild;
   if (!seq) {
     link.removeAttribute("href");
@@ -98,40 +94,43 @@ function number(row, seq) {
   link.setAttribute("aria-label", `Line ${seq}`);
 }
 
-/** Write `time`, or none, before the line's text; at a touch of the pointer it says `ms` in full. */
-export function stamp(row, time, ms) {
+/** Show `time` before the line's text, or no time if it is empty; the tooltip has `ms` as a full time. */
+export function setTime(row, time, ms) {
   let element = row.querySelector(".log-time");
   if (!time) return element?.remove();
-  if (!element) row.insertBefore((element = make("span", "log-time")), row.lastChild);
-  const title = fullTime(ms);
+  if (!element) row.insertBefore((element = createElement("span", "log-time")), row.lastChild);
+  const title = formatFullTime(ms);
   if (element.dataset.t !== time) element.dataset.t = time;
   if (element.title !== title) element.title = title;
 }
 
 /**
- * The element of line `seq` (null: a line without its end): `line` is {ms, stream, text}, or undefined while it loads.
- * `look` has time, marked (by the address), hit and now (by find), whole, matches(text) with a `key` that changes
- * with them, and onWhole. `old` is updated in place, and only where it differs, so a selection in it survives.
+ * The element of line `seq` (null: a partial line). `line` is {ms, stream, text}, or undefined while it loads.
+ * `options`: time, isMarked (by the address), isMatch and isCurrent (by find), isWhole (not clipped),
+ * findMatches(text), `key`, which changes with the matches, and onShowAll. `old` is updated in place, and only where
+ * it differs, so that a selection in it survives.
  */
-export function drawLine(seq, line, look, old) {
-  const row = old && !old._gap ? old : skeleton();
-  const key = [seq ?? "part", line?.stream, look.whole, theme(), look.key].join("|");
+export function drawLine(seq, line, options, old) {
+  const row = old && !old._gap ? old : createRow();
+  const key = [seq ?? "part", line?.stream, options.isWhole, getTheme(), options.key].join("|");
   if (row._key !== key || row._text !== line?.text) {
     row._key = key;
     row._text = line?.text;
     row.className = `log-row${line?.stream === "stderr" ? " stderr" : ""}${seq ? "" : " part"}${line ? "" : " none"}`;
-    number(row, seq);
-    row._beyond = fillText(row.lastChild, line ? line.text : "", look);
+    setLineNumber(row, seq);
+    row._isMatchClipped = fillText(row.lastChild, line ? line.text : "", options);
   }
-  for (const name of ["marked", "hit", "now"]) row.classList.toggle(name, Boolean(look[name]));
-  stamp(row, look.time, line?.ms);
+  row.classList.toggle("marked", Boolean(options.isMarked));
+  row.classList.toggle("hit", Boolean(options.isMatch));
+  row.classList.toggle("now", Boolean(options.isCurrent));
+  setTime(row, options.time, line?.ms);
   return row;
 }
 
-function sign(sprite, name) {
-  const space = "http://www.w3.org/2000/svg";
-  const icon = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
+function createIcon(sprite, name) {
+  const namespace = "http://www.w3.org/2000/svg";
+  const icon = document.createElementNS(namespace, "svg");
+  const use = document.createElementNS(namespace, "use");
   icon.setAttribute("class", "i i-s");
   icon.setAttribute("aria-hidden", "true");
   use.setAttribute("href", `${sprite}#${name}`);
@@ -139,13 +138,12 @@ function sign(sprite, name) {
   return icon;
 }
 
-/** The element of a gap: no line, so it has no number. */
 export function drawGap(gap, sprite, old) {
-  const words = gapWords(gap);
-  if (old?._gap === words) return old;
-  const split = gap.cause === "split";
-  const row = make("div", split ? "log-row gap split" : "log-row gap");
-  row._gap = words;
-  row.append(sign(sprite, split ? "text-wrap" : "alert-triangle"), make("span", "log-gap", words));
+  const description = describeGap(gap);
+  if (old?._gap === description) return old;
+  const isSplit = gap.cause === "split";
+  const row = createElement("div", isSplit ? "log-row gap split" : "log-row gap");
+  row._gap = description;
+  row.append(createIcon(sprite, isSplit ? "text-wrap" : "alert-triangle"), createElement("span", "log-gap", description));
   return row;
 }

@@ -1,66 +1,66 @@
-// The run page: starts the viewer, and keeps head, phases and details as new as the log.
-import { Viewer } from "./log_panel.js";
+// The run page: starts the log panel, and keeps the page's head, phases and details up to date.
+import { LogPanel } from "./log_panel.js";
 
 const panel = document.querySelector("[data-run]");
 
 if (panel) {
-  const words = { queued: "Queued", starting: "Starting", running: "Running", succeeded: "Succeeded", failed: "Failed", timed_out: "Timed out", cancelled: "Cancelled", errored: "Couldn't start", lost: "Lost" };
+  const labels = { queued: "Queued", starting: "Starting", running: "Running", succeeded: "Succeeded", failed: "Failed", timed_out: "Timed out", cancelled: "Cancelled", errored: "Couldn't start", lost: "Lost" };
   const title = document.title.replace(/^[^·]*· /, "");
-  let shown = panel.dataset.status;
-  let seen = "";
-  let running = Promise.resolve();
+  let shownStatus = panel.dataset.status;
+  let lastKey = "";
+  let request = Promise.resolve();
 
-  /** One request at a time; asked for again meanwhile, it runs once more. */
-  let waiting = false;
-  const refresh = () => {
-    if (waiting) return;
-    waiting = true;
-    running = running.then(() => {
-      waiting = false;
-      const known = encodeURIComponent(document.getElementById("run-outcome")?.dataset.version ?? "");
-      return window.htmx.ajax("GET", `${panel.dataset.refresh}?outcome=${known}`, { target: "#run-live", swap: "none" }).catch(() => {});
+  /** One request at a time; a refresh during a request starts one more after it. */
+  let isQueued = false;
+  const refreshPage = () => {
+    if (isQueued) return;
+    isQueued = true;
+    request = request.then(() => {
+      isQueued = false;
+      const outcome = encodeURIComponent(document.getElementById("run-outcome")?.dataset.version ?? "");
+      return window.htmx.ajax("GET", `${panel.dataset.refresh}?outcome=${outcome}`, { target: "#run-live", swap: "none" }).catch(() => {});
     });
   };
 
-  /** As the page's own badge says it: what failed inside Cronium after the script began did start. */
-  const name = (status) => {
-    const isBroken = status === "errored" && viewer.startMs;
-    document.title = `${isBroken ? "System error" : words[status] || status} · ${title}`;
+  /** With the label of the page's status badge: after the script began, an error is not "Couldn't start". */
+  const updateTitle = (status) => {
+    const isSystemError = status === "errored" && logPanel.startMs;
+    document.title = `${isSystemError ? "System error" : labels[status] || status} · ${title}`;
   };
 
-  const news = (message) => {
-    if (message.status) name(message.status);
+  const onStatus = (message) => {
+    if (message.status) updateTitle(message.status);
     const key = [message.status, message.phase, message.reason, message.message, message.output_at, message.condition].join("|");
-    const first = seen === "";
-    // The page was made before the socket was open: what a live run has set since is asked for.
-    const given = panel.dataset.live === "true" && (message.output_at || message.condition !== null);
-    if (!first || message.status !== shown || given) refresh();
-    seen = key;
-    shown = message.status;
+    const isFirst = lastKey === "";
+    // The page was rendered before the socket opened: refresh if a live run has set values since.
+    const hasValues = panel.dataset.live === "true" && (message.output_at || message.condition !== null);
+    if (!isFirst || message.status !== shownStatus || hasValues) refreshPage();
+    lastKey = key;
+    shownStatus = message.status;
   };
 
-  const viewer = new Viewer(panel, {
+  const logPanel = new LogPanel(panel, {
     onStatus: (message) => {
-      news(message);
-      if (message.status === "running" && !viewer.startMs) viewer.began(Date.now()); // about; the page's head knows it
+      onStatus(message);
+      if (message.status === "running" && !logPanel.startMs) logPanel.setStart(Date.now()); // the refreshed page has the exact time
     },
-    onEnd: (message) => { shown = message.status || shown; name(shown); refresh(); },
+    onEnd: (message) => { shownStatus = message.status || shownStatus; updateTitle(shownStatus); refreshPage(); },
   });
-  // A long output that is open stays open when the script sets it again.
-  let opened = false;
+  // An expanded output stays expanded when the script sets it again.
+  let wasOpen = false;
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
-    if (event.detail.target.id === "run-outcome") opened = Boolean(document.getElementById("output-text")?.open);
+    if (event.detail.target.id === "run-outcome") wasOpen = Boolean(document.getElementById("output-text")?.open);
   });
   document.body.addEventListener("htmx:oobAfterSwap", (event) => {
-    const long = event.detail.target.id === "run-outcome" && document.getElementById("output-text");
-    if (long && opened) long.open = true;
+    const output = event.detail.target.id === "run-outcome" && document.getElementById("output-text");
+    if (output && wasOpen) output.open = true;
     const start = Number(document.querySelector("#run-phases .p-running")?.dataset.start);
-    if (start) viewer.began(start);
+    if (start) logPanel.setStart(start);
   });
-  // Details are a long way under the log on a phone: closed there, open beside it.
+  // The details are open beside the log on a wide page, closed below it on a narrow one.
   const details = document.querySelector(".run-page aside > details");
   const wide = matchMedia("(min-width: 992px)");
-  const fold = () => { if (details) details.open = wide.matches; };
-  wide.addEventListener("change", fold);
-  fold();
+  const updateDetails = () => { if (details) details.open = wide.matches; };
+  wide.addEventListener("change", updateDetails);
+  updateDetails();
 }

@@ -1,54 +1,55 @@
-// Cuts the styled pieces of a line where links and matches begin and end. Pure.
+// Splits and clips the styled segments of a line. Pure.
 
-/** The text of `pieces`; a mark that stands for a hidden character is no part of a word or an address. */
-export function flat(pieces) {
-  return pieces.map((piece) => (piece.ctl ? "\0".repeat(piece.text.length) : piece.text)).join("");
+/** The text of `segments`; NUL replaces the code of a control character, so it is no part of a word or an address. */
+export function joinText(segments) {
+  return segments.map((segment) => (segment.isControl ? "\0".repeat(segment.text.length) : segment.text)).join("");
 }
 
 /**
- * The pieces again, each within at most one link and one match: {text, style, ctl, link, match}, where `link` and
- * `match` are the elements of `links` and `matches`, both {from, to} in order and without overlap, or null.
+ * The segments, split so that each lies within at most one link and one match: {text, style, isControl, link, match}.
+ * `link` and `match` are elements of `links` and `matches`, or null; both lists hold {from, to}, in order and without
+ * overlap.
  */
-export function cut(pieces, links, matches) {
-  if (!links.length && !matches.length) return pieces;
-  const out = [];
-  const at = { links: 0, matches: 0 };
-  const within = (spans, name, from) => {
-    while (at[name] < spans.length && spans[at[name]].to <= from) at[name]++;
-    const span = spans[at[name]];
+export function splitSegments(segments, links, matches) {
+  if (!links.length && !matches.length) return segments;
+  const parts = [];
+  const positions = { links: 0, matches: 0 };
+  const findSpan = (spans, name, from) => {
+    while (positions[name] < spans.length && spans[positions[name]].to <= from) positions[name]++;
+    const span = spans[positions[name]];
     return span && span.from <= from ? [span, span.to] : [null, span ? span.from : Infinity];
   };
   let start = 0;
-  for (const piece of pieces) {
-    const end = start + piece.text.length;
+  for (const segment of segments) {
+    const end = start + segment.text.length;
     for (let from = start; from < end; ) {
-      const [link, linkEnds] = within(links, "links", from);
-      const [match, matchEnds] = within(matches, "matches", from);
-      const to = Math.min(end, linkEnds, matchEnds);
-      out.push({ ...piece, text: piece.text.slice(from - start, to - start), link, match });
+      const [link, linkEnd] = findSpan(links, "links", from);
+      const [match, matchEnd] = findSpan(matches, "matches", from);
+      const to = Math.min(end, linkEnd, matchEnd);
+      parts.push({ ...segment, text: segment.text.slice(from - start, to - start), link, match });
       from = to;
     }
     start = end;
   }
-  return out;
+  return parts;
 }
 
-const isHigh = (code) => code >= 0xd800 && code < 0xdc00;
-const isLow = (code) => code >= 0xdc00 && code < 0xe000;
+const isHighSurrogate = (code) => code >= 0xd800 && code < 0xdc00;
+const isLowSurrogate = (code) => code >= 0xdc00 && code < 0xe000;
 
-/** `end`, or one less where a character of two units would be cut there. */
-const wholeTo = (text, end) => (isHigh(text.charCodeAt(end - 1)) && isLow(text.charCodeAt(end)) ? end - 1 : end);
+/** `end`, or one less where it would split a surrogate pair. */
+const alignToCharacter = (text, end) => (isHighSurrogate(text.charCodeAt(end - 1)) && isLowSurrogate(text.charCodeAt(end)) ? end - 1 : end);
 
-/** The first `room` characters of `pieces`, in `most` pieces at most; whether that is all, and how many there are. */
-export function clip(pieces, room, most) {
-  const out = [];
+/** The first `maxLength` characters in at most `maxSegments` segments; `isComplete` if nothing was cut, and their length. */
+export function clipSegments(segments, maxLength, maxSegments) {
+  const clipped = [];
   let length = 0;
-  for (const piece of pieces) {
-    if (out.length === most || length >= room) return { pieces: out, all: false, length };
-    const text = piece.text.slice(0, wholeTo(piece.text, room - length));
-    out.push(text === piece.text ? piece : { ...piece, text });
+  for (const segment of segments) {
+    if (clipped.length === maxSegments || length >= maxLength) return { segments: clipped, isComplete: false, length };
+    const text = segment.text.slice(0, alignToCharacter(segment.text, maxLength - length));
+    clipped.push(text === segment.text ? segment : { ...segment, text });
     length += text.length;
-    if (text !== piece.text) return { pieces: out, all: false, length };
+    if (text !== segment.text) return { segments: clipped, isComplete: false, length };
   }
-  return { pieces: out, all: true, length };
+  return { segments: clipped, isComplete: true, length };
 }

@@ -1,108 +1,104 @@
-// Asks the server which lines match, part by part, to the end of the log and on while it grows. Knows no DOM.
+// Asks the server which lines match, part by part, to the end of the log and on while it grows. Uses no DOM.
 
-const LIVE_MS = 500; // between two questions about lines that have just come
-const STUCK_MS = 1000;
+const LIVE_INTERVAL_MS = 500; // between two requests about new lines
+const NO_PROGRESS_MS = 1000; // before the next request, when a part brought no further line
 
-export class Search {
+export class ServerSearch {
   /**
-   * `ask(after, signal)` resolves to `{ranges, next, lines}`; it rejects with an error that has `refused`, a
-   * sentence, when what is looked for is no expression. `found` is a Ranges; `onChange()` hears of every part.
+   * `fetchMatches(after, signal)` resolves to `{ranges, next, lines}`; it rejects with an error that has `rejection`,
+   * a sentence, when the expression is invalid. `matches` is a LineSet; `onChange()` is called after every part.
    */
-  constructor({ ask, found, total, onChange }) {
-    Object.assign(this, { ask, found, total, onChange });
-    this.looked = 0; // the last line that was looked at
-    this.refused = "";
-    this.trouble = false;
+  constructor({ fetchMatches, matches, total, onChange }) {
+    Object.assign(this, { fetchMatches, matches, total, onChange });
+    this.searchedTo = 0; // the last line that was searched
+    this.rejection = "";
+    this.isFailing = false; // the last request failed
     this.failures = 0;
-    this.waiting = []; // who wants to know that all up to a line was looked at: {seq, resolve, reject}
+    this.waiters = []; // {seq, resolve, reject} of waitUntilSearched
     this.controller = new AbortController();
-    this.#soon(0);
+    this.#scheduleRequest(0);
   }
 
-  /** Every line that there is was looked at, or no more can be kept. */
-  get done() { return this.found.full || Boolean(this.refused) || this.looked >= this.total; }
+  /** All lines were searched, or the set of matches is full, or the expression was rejected. */
+  get isDone() { return this.matches.isFull || Boolean(this.rejection) || this.searchedTo >= this.total; }
 
-  /** The log has `total` lines now. */
-  grow(total) {
+  setTotal(total) {
     if (total <= this.total) return;
     this.total = total;
-    this.#soon(LIVE_MS);
+    this.#scheduleRequest(LIVE_INTERVAL_MS);
   }
 
-  /** Lines that have just come, of which those count that are `wanted`: nothing has to be asked for them. */
-  take(lines, wanted) {
-    if (!lines.length || lines[0].seq > this.looked + 1) return;
+  /** Add new lines for which `isMatch(line)` decides, without a request. */
+  addLines(lines, isMatch) {
+    if (!lines.length || lines[0].seq > this.searchedTo + 1) return;
     for (const line of lines) {
-      if (line.seq <= this.looked) continue;
-      if (wanted(line) && !this.found.push(line.seq, line.seq)) return;
-      this.looked = line.seq;
+      if (line.seq <= this.searchedTo) continue;
+      if (isMatch(line) && !this.matches.addRange(line.seq, line.seq)) return;
+      this.searchedTo = line.seq;
     }
-    this.total = Math.max(this.total, this.looked);
-    this.#heard();
+    this.total = Math.max(this.total, this.searchedTo);
+    this.#settleWaiters();
   }
 
-  /**
-   * Resolves once every line up to `seq` that there is was looked at, or no more can be kept; rejects where the server
-   * does not answer, and when nobody looks any more.
-   */
-  until(seq) {
+  /** Resolves once all existing lines up to `seq` were searched, or the set is full; rejects if the search fails or stops. */
+  waitUntilSearched(seq) {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ seq: Math.min(seq, this.total), resolve, reject });
-      this.#heard();
+      this.waiters.push({ seq: Math.min(seq, this.total), resolve, reject });
+      this.#settleWaiters();
     });
   }
 
   stop() {
     this.controller.abort();
     clearTimeout(this.timer);
-    this.#heard();
+    this.#settleWaiters();
   }
 
-  #heard() {
-    const { waiting } = this;
-    const over = this.controller.signal.aborted || this.trouble;
-    this.waiting = waiting.filter(({ seq }) => !this.done && seq > this.looked && !over);
-    for (const one of waiting) {
-      if (this.done || one.seq <= this.looked) one.resolve();
-      else if (over) one.reject(new Error("not all lines were looked at"));
+  #settleWaiters() {
+    const { waiters } = this;
+    const hasStopped = this.controller.signal.aborted || this.isFailing;
+    this.waiters = waiters.filter(({ seq }) => !this.isDone && seq > this.searchedTo && !hasStopped);
+    for (const waiter of waiters) {
+      if (this.isDone || waiter.seq <= this.searchedTo) waiter.resolve();
+      else if (hasStopped) waiter.reject(new Error("not all lines were searched"));
     }
   }
 
-  #soon(wait) {
-    if (this.timer || this.asking || this.done || this.controller.signal.aborted) return;
-    this.timer = setTimeout(() => { this.timer = null; this.#look(); }, wait);
+  #scheduleRequest(wait) {
+    if (this.timer || this.isRequesting || this.isDone || this.controller.signal.aborted) return;
+    this.timer = setTimeout(() => { this.timer = null; this.#requestNextPart(); }, wait);
   }
 
-  async #look() {
+  async #requestNextPart() {
     const { signal } = this.controller;
-    if (signal.aborted || this.done) return;
-    const from = this.looked;
+    if (signal.aborted || this.isDone) return;
+    const from = this.searchedTo;
     let wait = 0;
-    this.asking = true;
+    this.isRequesting = true;
     try {
-      this.#add(await this.ask(from, signal));
+      this.#addPart(await this.fetchMatches(from, signal));
       this.failures = 0;
-      this.trouble = false;
-      if (this.looked === from) wait = STUCK_MS;
+      this.isFailing = false;
+      if (this.searchedTo === from) wait = NO_PROGRESS_MS;
     } catch (error) {
-      if (error.refused) this.refused = error.refused;
-      else this.trouble = true;
+      if (error.rejection) this.rejection = error.rejection;
+      else this.isFailing = true;
       wait = Math.min(10_000, 400 * 2 ** this.failures++);
     }
-    this.asking = false;
+    this.isRequesting = false;
     if (signal.aborted) return;
     this.onChange();
-    this.#heard();
-    this.#soon(wait);
+    this.#settleWaiters();
+    this.#scheduleRequest(wait);
   }
 
-  #add({ ranges, next, lines }) {
+  #addPart({ ranges, next, lines }) {
     if (this.controller.signal.aborted) return;
     for (const [first, last] of ranges) {
-      const from = Math.max(first, this.looked + 1); // lines that came meanwhile are here already
-      if (from <= last && !this.found.push(from, last)) return;
+      const from = Math.max(first, this.searchedTo + 1); // new lines may have been added during the request
+      if (from <= last && !this.matches.addRange(from, last)) return;
     }
-    this.looked = Math.max(this.looked, next);
+    this.searchedTo = Math.max(this.searchedTo, next);
     this.total = Math.max(this.total, lines);
   }
 }

@@ -1,24 +1,24 @@
-// How many lines each stream has, counted on from what the page was given. Knows no DOM.
+// Counts the lines of each stream, starting from the counts that the page was rendered with. Uses no DOM.
 
 export class StreamCounts {
   /**
-   * `stdout` and `stderr` are how many of the first `lines` lines are of each, as the server knows them. With `merged`
-   * streams the order is exact whatever was counted.
+   * `stdout` and `stderr` are the server's counts for the first `lines` lines. With `merged` streams the order is
+   * exact whatever the counts are.
    */
   constructor({ lines, stdout, stderr, merged }) {
-    Object.assign(this, { upTo: lines, stdout, stderr, merged });
+    Object.assign(this, { countedTo: lines, stdout, stderr, isMerged: merged });
   }
 
-  /** Count what of `lines`, which follow each other, was not counted yet. True if any was. */
-  take(lines) {
-    const fresh = lines.filter((line) => line.seq > this.upTo);
-    for (const { seq, stream } of fresh) {
+  /** Count the new lines among `lines`, which are consecutive. Returns whether there were any. */
+  addLines(lines) {
+    const newLines = lines.filter((line) => line.seq > this.countedTo);
+    for (const { seq, stream } of newLines) {
       this[stream === "stderr" ? "stderr" : "stdout"] += 1;
-      this.upTo = seq;
+      this.countedTo = seq;
     }
-    return fresh.length > 0;
+    return newLines.length > 0;
   }
 
-  /** Lines of two pipes stand beside each other: which was written first is not known exactly. */
-  get isOrderInexact() { return !this.merged && this.stdout > 0 && this.stderr > 0; }
+  /** Two pipes do not keep the order in which lines of different streams were written. */
+  get isOrderInexact() { return !this.isMerged && this.stdout > 0 && this.stderr > 0; }
 }

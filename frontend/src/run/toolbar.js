@@ -1,49 +1,52 @@
-// The tools above and below the log: they show how it is looked at, and pass on what the reader asks for.
+// The buttons above and below the log: shows their state, and calls the actions of controls.js.
 
-export class Tools {
-  /** `acts` are functions by name: follow, wrap, full, help, find, copy, end, times (the next kind), time(kind), stream(name). */
-  constructor(panel, acts) {
+const BUTTON_ACTIONS = {
+  follow: "toggleFollow", wrap: "toggleWrap", full: "toggleFullScreen", copy: "copyLines", find: "toggleFind", help: "showHelp",
+};
+
+export class Toolbar {
+  /** `actions` are functions by name: those of BUTTON_ACTIONS, goToEnd(), setTimeKind(kind) and setStream(name). */
+  constructor(panel, actions) {
     this.panel = panel;
-    const find = (name) => panel.querySelector(`[data-log="${name}"]`);
-    this.parts = Object.fromEntries(["follow", "wrap", "full", "copy", "find", "help", "times", "pill", "download"].map((name) => [name, find(name)]));
-    for (const name of ["follow", "wrap", "full", "copy", "find", "help"]) this.parts[name].addEventListener("click", () => acts[name]());
-    this.parts.pill.addEventListener("click", () => acts.end());
-    for (const kind of ["time", "stream"]) {
-      for (const button of this.#choices(kind)) button.addEventListener("click", () => acts[kind](button.dataset[kind]));
-    }
+    const getPart = (name) => panel.querySelector(`[data-log="${name}"]`);
+    this.parts = Object.fromEntries([...Object.keys(BUTTON_ACTIONS), "times", "pill", "download"].map((name) => [name, getPart(name)]));
+    for (const [name, action] of Object.entries(BUTTON_ACTIONS)) this.parts[name].addEventListener("click", () => actions[action]());
+    this.parts.pill.addEventListener("click", () => actions.goToEnd());
+    for (const button of this.#getButtons("time")) button.addEventListener("click", () => actions.setTimeKind(button.dataset.time));
+    for (const button of this.#getButtons("stream")) button.addEventListener("click", () => actions.setStream(button.dataset.stream));
     const { times } = this.parts;
-    for (const button of this.#choices("time")) button.addEventListener("click", () => { times.open = false; times.querySelector("summary").focus(); });
+    for (const button of this.#getButtons("time")) button.addEventListener("click", () => { times.open = false; times.querySelector("summary").focus(); });
   }
 
-  /** Show the state of things: follow, live, wrapped, full, time, stream, finding, and `copies`, what a copy takes. */
-  show({ follow, live, wrapped, full, time, stream, finding, copies }) {
+  update({ isFollowing, isLive, isWrapped, isFull, isFinding, timeKind, stream, copyLabel }) {
     const { parts, panel } = this;
-    for (const [name, on] of Object.entries({ follow, wrap: wrapped, full, find: finding })) parts[name].setAttribute("aria-pressed", on);
-    parts.follow.hidden = !live;
-    parts.times.querySelector("summary").classList.toggle("on", time !== "off");
-    panel.classList.toggle("wrap", wrapped);
-    for (const button of this.#choices("time")) button.setAttribute("aria-pressed", button.dataset.time === time);
-    for (const button of this.#choices("stream")) button.setAttribute("aria-pressed", button.dataset.stream === stream);
-    parts.copy.title = copies;
-    parts.copy.setAttribute("aria-label", copies);
+    const pressed = { follow: isFollowing, wrap: isWrapped, full: isFull, find: isFinding };
+    for (const [name, isPressed] of Object.entries(pressed)) parts[name].setAttribute("aria-pressed", isPressed);
+    parts.follow.hidden = !isLive;
+    parts.times.querySelector("summary").classList.toggle("on", timeKind !== "off");
+    panel.classList.toggle("wrap", isWrapped);
+    for (const button of this.#getButtons("time")) button.setAttribute("aria-pressed", button.dataset.time === timeKind);
+    for (const button of this.#getButtons("stream")) button.setAttribute("aria-pressed", button.dataset.stream === stream);
+    parts.copy.title = copyLabel;
+    parts.copy.setAttribute("aria-label", copyLabel);
   }
 
-  /** How many lines wait below; 0 hides the pill. */
-  waiting(count) {
+  /** Show how many new lines are below the visible part; 0 hides the button. */
+  showNewLines(count) {
     const { pill } = this.parts;
     pill.hidden = count === 0;
     pill.querySelector("span").textContent = `${count.toLocaleString("en")} new line${count === 1 ? "" : "s"}`;
   }
 
-  /** Over the whole window, and nothing behind it can be reached. */
-  full(on) {
-    this.panel.classList.toggle("full", on);
-    for (let at = this.panel; at !== document.body; at = at.parentElement) {
-      for (const other of at.parentElement.children) if (other !== at) other.inert = on;
+  /** In full screen, the elements behind the panel are inert. */
+  setFullScreen(isFull) {
+    this.panel.classList.toggle("full", isFull);
+    for (let element = this.panel; element !== document.body; element = element.parentElement) {
+      for (const sibling of element.parentElement.children) if (sibling !== element) sibling.inert = isFull;
     }
   }
 
-  download() { this.parts.download.click(); }
+  startDownload() { this.parts.download.click(); }
 
-  #choices(kind) { return this.panel.querySelectorAll(`[data-${kind}]`); }
+  #getButtons(kind) { return this.panel.querySelectorAll(`[data-${kind}]`); }
 }

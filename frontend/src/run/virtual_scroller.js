@@ -1,167 +1,169 @@
-// Draws only the rows near the reader, in a native scroller. Knows rows by number, nothing of logs.
+// Virtual scrolling: draws only the rows near the visible part, in a native scroll container. Knows row numbers only,
+// nothing of logs.
 //
-// Unwrapped and below the height a browser can scroll, a row's place is its number times its height. Wrapped or
-// longer, the place is an anchor: small movements move it by real pixels, far jumps in proportion, and the
-// scroll bar is put right again when the scrolling ends.
+// Exact mode (rows of one height, and no more than a browser can scroll): a row's offset is its number times its
+// height. Otherwise (wrapped, or longer) the position is an anchor row: small movements move it by real pixels, far
+// jumps in proportion, and the scroll bar is corrected when the scrolling ends.
 
-const CAP = 8_000_000;
+const MAX_HEIGHT = 8_000_000; // pixels
 
-export class Scroller {
-  /** `draw(n, old)` gives row n's element (`old` where it could be updated), `need(first, last)` hears what is on the screen. */
-  constructor({ scroll, spacer, block, draw, need, moved }) {
-    Object.assign(this, { scroll, spacer, block, draw, need, moved });
+export class VirtualScroller {
+  /**
+   * `drawRow(n, old)` returns row n's element (`old` if it could be updated); `onVisible(first, last)` gets the visible
+   * rows after each drawing; `onMove(isByHand)` is called after scrolling and resizing.
+   */
+  constructor({ scroll, spacer, block, drawRow, onVisible, onMove }) {
+    Object.assign(this, { scroll, spacer, block, drawRow, onVisible, onMove });
     this.count = 0;
-    this.anchor = 1; // the row at the top edge, and how many of its pixels are above it
-    this.offset = 0;
-    this.wrapped = false;
-    this.rows = new Map();
-    this.top = 0; // where we last saw or put the scroll bar
-    this.average = 0;
-    scroll.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    scroll.addEventListener("scrollend", () => { if (!this.exact) this.#resync(); });
-    new ResizeObserver(() => this.resized()).observe(scroll);
+    this.anchor = 1; // the row at the top edge
+    this.offset = 0; // pixels of the anchor row above the top edge
+    this.isWrapped = false;
+    this.rows = new Map(); // row number -> element
+    this.top = 0; // the last known or set scroll position
+    this.averageHeight = 0; // of a row
+    scroll.addEventListener("scroll", () => this.#onScroll(), { passive: true });
+    scroll.addEventListener("scrollend", () => { if (!this.isExact) this.#syncScrollBar(); });
+    new ResizeObserver(() => this.onResize()).observe(scroll);
   }
 
-  get line() {
-    return (this.height ??= Number.parseFloat(getComputedStyle(this.block).lineHeight) || 18);
+  get rowHeight() {
+    return (this.measuredHeight ??= Number.parseFloat(getComputedStyle(this.block).lineHeight) || 18);
   }
-  get exact() { return !this.wrapped && this.count * this.line <= CAP; }
-  get view() { return this.scroll.clientHeight; }
-  get full() {
-    if (this.exact) return this.count * this.line;
+  get isExact() { return !this.isWrapped && this.count * this.rowHeight <= MAX_HEIGHT; }
+  get viewHeight() { return this.scroll.clientHeight; }
+  get fullHeight() {
+    if (this.isExact) return this.count * this.rowHeight;
     if (this.rows.size === this.count) return this.block.offsetHeight;
-    return Math.min(CAP, Math.max(this.count * (this.average || this.line), this.view * 3));
+    return Math.min(MAX_HEIGHT, Math.max(this.count * (this.averageHeight || this.rowHeight), this.viewHeight * 3));
   }
 
-  /** There are `count` rows now; the reader's place stays. */
-  grow(count) {
-    const was = this.exact;
+  setCount(count) {
+    const wasExact = this.isExact;
     this.count = count;
     this.anchor = Math.min(this.anchor, Math.max(1, count));
-    if (was && !this.exact) this.#place();
+    if (wasExact && !this.isExact) this.#scrollToAnchor();
     else this.render();
   }
 
-  /** Other rows stand here now, `count` of them; row `n` comes to the top. */
-  renew(count, n) {
+  /** All rows are replaced by `count` others; row `n` comes to the top. */
+  replaceRows(count, n) {
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
     this.count = count;
-    this.average = 0;
-    this.goTo(n);
+    this.averageHeight = 0;
+    this.scrollToRow(n);
   }
 
-  wrap(on) {
-    this.wrapped = on;
+  setWrapped(isWrapped) {
+    this.isWrapped = isWrapped;
     const { anchor } = this;
-    this.average = 0;
-    this.goTo(anchor);
+    this.averageHeight = 0;
+    this.scrollToRow(anchor);
   }
 
-  resized() {
-    this.height = undefined;
+  onResize() {
+    this.measuredHeight = undefined;
     this.render();
-    this.moved(false);
+    this.onMove(false);
   }
 
-  goTo(n, share = 0) {
+  /** Scroll row `n` to `share` of the view's height below its top edge. */
+  scrollToRow(n, share = 0) {
     n = Math.max(1, Math.min(n, this.count));
-    const above = Math.floor((this.view * share) / this.line);
-    this.anchor = Math.max(1, n - above);
+    const rowsAbove = Math.floor((this.viewHeight * share) / this.rowHeight);
+    this.anchor = Math.max(1, n - rowsAbove);
     this.offset = 0;
-    this.#place();
+    this.#scrollToAnchor();
     const row = this.rows.get(n);
-    if (!this.exact && row && share && row.offsetTop + this.shift > this.top + this.view) {
+    if (!this.isExact && row && share && row.offsetTop + this.blockTop > this.top + this.viewHeight) {
       this.anchor = n;
-      this.#place();
+      this.#scrollToAnchor();
     }
   }
 
-  /** Bring pixel `y` of row `n`, a high one, into view. */
-  goInto(n, y) {
+  /** Scroll to pixel `y` within row `n`, for a row that is higher than the view. */
+  scrollIntoRow(n, y) {
     this.anchor = n;
-    this.offset = Math.max(0, y - this.view * 0.3);
-    this.#place();
+    this.offset = Math.max(0, y - this.viewHeight * 0.3);
+    this.#scrollToAnchor();
   }
 
-  toEnd() {
-    if (this.exact) {
-      this.#size();
-      this.#setTop(this.full - this.view);
+  scrollToEnd() {
+    if (this.isExact) {
+      this.#updateSpacer();
+      this.#setScrollTop(this.fullHeight - this.viewHeight);
       return this.render();
     }
-    this.anchor = Math.max(1, this.count - Math.ceil(this.view / this.line));
+    this.anchor = Math.max(1, this.count - Math.ceil(this.viewHeight / this.rowHeight));
     this.offset = 0;
-    this.#fill();
-    this.#anchorAt(this.block.offsetHeight - this.view);
-    this.#size();
-    this.#setTop(this.full - this.view);
-    this.#shift();
+    this.#drawRows();
+    this.#setAnchorAt(this.block.offsetHeight - this.viewHeight);
+    this.#updateSpacer();
+    this.#setScrollTop(this.fullHeight - this.viewHeight);
+    this.#placeBlock();
   }
 
-  /** As a wheel does; what is in view is drawn when it returns. */
-  by(pixels) {
+  /** Scroll as a mouse wheel does; the visible rows are drawn when it returns. */
+  scrollBy(pixels) {
     this.scroll.scrollTop += pixels;
-    this.#scrolled();
+    this.#onScroll();
   }
 
-  get atEnd() {
-    if (this.exact) return this.scroll.scrollTop >= this.full - this.view - 2;
-    return this.rows.has(this.count) && this.shift + this.block.offsetHeight <= this.scroll.scrollTop + this.view + 2;
+  get isAtEnd() {
+    if (this.isExact) return this.scroll.scrollTop >= this.fullHeight - this.viewHeight - 2;
+    return this.rows.has(this.count) && this.blockTop + this.block.offsetHeight <= this.scroll.scrollTop + this.viewHeight + 2;
   }
 
-  /** Draw what the place asks for. */
   render() {
-    this.#size();
-    if (this.exact) {
+    this.#updateSpacer();
+    if (this.isExact) {
       this.top = this.scroll.scrollTop;
-      this.anchor = Math.max(1, Math.min(this.count, Math.floor(this.top / this.line) + 1));
-      this.offset = this.top - (this.anchor - 1) * this.line;
+      this.anchor = Math.max(1, Math.min(this.count, Math.floor(this.top / this.rowHeight) + 1));
+      this.offset = this.top - (this.anchor - 1) * this.rowHeight;
     }
-    this.#fill();
-    this.#shift();
+    this.#drawRows();
+    this.#placeBlock();
   }
 
-  /** Draw these rows anew: their text has come or changed. */
-  refresh() {
+  redrawRows() {
     for (const [n, row] of this.rows) {
-      const drawn = this.draw(n, row);
+      const drawn = this.drawRow(n, row);
       if (drawn === row) continue;
       row.replaceWith(drawn);
       this.rows.set(n, drawn);
     }
-    if (!this.exact) { this.#size(); this.#shift(); }
+    if (!this.isExact) { this.#updateSpacer(); this.#placeBlock(); }
   }
 
-  #scrolled() {
+  #onScroll() {
     const top = this.scroll.scrollTop;
-    const by = top - this.top;
-    if (by === 0) return;
-    if (!this.exact) {
-      if (this.rows.size === this.count) this.#anchorAt(top);
-      else if (Math.abs(by) > this.view * 2) this.#jump(top);
-      else this.#move(by);
+    const delta = top - this.top;
+    if (delta === 0) return;
+    if (!this.isExact) {
+      if (this.rows.size === this.count) this.#setAnchorAt(top);
+      else if (Math.abs(delta) > this.viewHeight * 2) this.#jumpAnchor(top);
+      else this.#moveAnchor(delta);
       this.top = top;
     }
     this.render();
-    if (!this.exact) this.#edges();
-    this.moved(true);
+    if (!this.isExact) this.#correctEdges();
+    this.onMove(true);
   }
 
-  #jump(top) {
-    const room = Math.max(1, this.full - this.view);
-    const last = Math.max(1, this.count - Math.floor(this.view / (this.average || this.line)));
-    this.anchor = Math.max(1, Math.min(this.count, Math.round((top / room) * last) + 1));
+  /** Choose the anchor in proportion to the scroll position. */
+  #jumpAnchor(top) {
+    const scrollRange = Math.max(1, this.fullHeight - this.viewHeight);
+    const lastAnchor = Math.max(1, this.count - Math.floor(this.viewHeight / (this.averageHeight || this.rowHeight)));
+    this.anchor = Math.max(1, Math.min(this.count, Math.round((top / scrollRange) * lastAnchor) + 1));
     this.offset = 0;
   }
 
-  #move(by) {
+  #moveAnchor(delta) {
     const row = this.rows.get(this.anchor);
-    if (row) this.#anchorAt(row.offsetTop + this.offset + by);
+    if (row) this.#setAnchorAt(row.offsetTop + this.offset + delta);
   }
 
-  /** Take the row at `y` pixels of the block as the anchor. */
-  #anchorAt(y) {
+  #setAnchorAt(y) {
     const rows = [...this.rows].sort((a, b) => a[0] - b[0]);
     let low = 0;
     let high = rows.length - 1;
@@ -175,85 +177,86 @@ export class Scroller {
     this.offset = Math.max(0, Math.min(y - rows[low][1].offsetTop, rows[low][1].offsetHeight - 1));
   }
 
-  #edges() {
+  /** Near the first and last row, the scroll bar must be able to reach the end. */
+  #correctEdges() {
     const { top } = this;
-    const bottom = this.shift + this.block.offsetHeight;
-    const hasLast = this.rows.has(this.count);
-    if (hasLast && bottom < top + this.view && this.block.offsetHeight > this.view) return this.toEnd();
-    const begins = this.anchor === 1 && this.offset === 0;
-    if ((top <= 0 && !begins) || (top >= this.full - this.view - 1 && !hasLast)) this.#resync();
+    const bottom = this.blockTop + this.block.offsetHeight;
+    const hasLastRow = this.rows.has(this.count);
+    if (hasLastRow && bottom < top + this.viewHeight && this.block.offsetHeight > this.viewHeight) return this.scrollToEnd();
+    const isAtStart = this.anchor === 1 && this.offset === 0;
+    if ((top <= 0 && !isAtStart) || (top >= this.fullHeight - this.viewHeight - 1 && !hasLastRow)) this.#syncScrollBar();
   }
 
-  /** Put the scroll bar where the anchor belongs: to the pixel near either end, in proportion between. */
-  #resync() {
+  /** Move the scroll bar to where the anchor belongs: exact to the pixel near either end, in proportion between. */
+  #syncScrollBar() {
     if (this.rows.size === this.count) return;
-    this.#size();
-    const room = Math.max(1, this.full - this.view);
-    const above = (this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset;
-    if (this.rows.has(this.count)) this.#setTop(room - Math.max(0, this.block.offsetHeight - above - this.view));
-    else if (this.rows.has(1)) this.#setTop(above);
+    this.#updateSpacer();
+    const scrollRange = Math.max(1, this.fullHeight - this.viewHeight);
+    const pixelsAbove = (this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset;
+    if (this.rows.has(this.count)) this.#setScrollTop(scrollRange - Math.max(0, this.block.offsetHeight - pixelsAbove - this.viewHeight));
+    else if (this.rows.has(1)) this.#setScrollTop(pixelsAbove);
     else {
-      const last = Math.max(1, this.count - Math.floor(this.view / (this.average || this.line)));
-      const share = Math.min(1, (this.anchor - 1) / last);
-      this.#setTop(Math.max(this.view, Math.min(room - this.view, share * room)));
+      const lastAnchor = Math.max(1, this.count - Math.floor(this.viewHeight / (this.averageHeight || this.rowHeight)));
+      const share = Math.min(1, (this.anchor - 1) / lastAnchor);
+      this.#setScrollTop(Math.max(this.viewHeight, Math.min(scrollRange - this.viewHeight, share * scrollRange)));
     }
-    this.#shift();
+    this.#placeBlock();
   }
 
-  #place() {
-    this.#size();
-    if (this.exact) this.#setTop((this.anchor - 1) * this.line + this.offset);
+  #scrollToAnchor() {
+    this.#updateSpacer();
+    if (this.isExact) this.#setScrollTop((this.anchor - 1) * this.rowHeight + this.offset);
     this.render();
-    if (!this.exact) {
-      if (this.rows.size === this.count) this.#setTop((this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset);
-      else this.#resync();
-      this.#shift();
-      this.#edges();
+    if (!this.isExact) {
+      if (this.rows.size === this.count) this.#setScrollTop((this.rows.get(this.anchor)?.offsetTop ?? 0) + this.offset);
+      else this.#syncScrollBar();
+      this.#placeBlock();
+      this.#correctEdges();
     }
   }
 
-  #setTop(top) {
+  #setScrollTop(top) {
     this.scroll.scrollTop = Math.max(0, Math.round(top));
     this.top = this.scroll.scrollTop;
   }
 
-  #size() {
-    const height = Math.max(0, Math.ceil(this.full));
-    if (height !== this.sized) this.spacer.style.height = `${(this.sized = height)}px`;
+  #updateSpacer() {
+    const height = Math.max(0, Math.ceil(this.fullHeight));
+    if (height !== this.spacerHeight) this.spacer.style.height = `${(this.spacerHeight = height)}px`;
   }
 
-  #fill() {
-    const visible = Math.ceil(this.view / this.line) + 1;
-    const over = this.exact ? 20 : Math.max(60, visible * 2);
-    const first = Math.max(1, this.anchor - over);
-    const last = Math.min(this.count, this.anchor + visible + over);
-    for (const [n, row] of this.rows) if (n < first || n > last) this.#drop(n, row);
+  #drawRows() {
+    const visible = Math.ceil(this.viewHeight / this.rowHeight) + 1;
+    const margin = this.isExact ? 20 : Math.max(60, visible * 2);
+    const first = Math.max(1, this.anchor - margin);
+    const last = Math.min(this.count, this.anchor + visible + margin);
+    for (const [n, row] of this.rows) if (n < first || n > last) this.#removeRow(n, row);
     let next = null;
     for (let n = last; n >= first; n--) {
       let row = this.rows.get(n);
       if (!row) {
-        row = this.draw(n, null);
+        row = this.drawRow(n, null);
         this.rows.set(n, row);
         this.block.insertBefore(row, next);
       }
       next = row;
     }
-    if (!this.exact && this.rows.size) this.average = this.block.offsetHeight / this.rows.size;
-    this.first = first;
-    if (last >= first) this.need(Math.max(1, this.anchor), Math.min(this.count, this.anchor + visible));
+    if (!this.isExact && this.rows.size) this.averageHeight = this.block.offsetHeight / this.rows.size;
+    this.firstDrawn = first;
+    if (last >= first) this.onVisible(Math.max(1, this.anchor), Math.min(this.count, this.anchor + visible));
   }
 
-  #drop(n, row) {
-    // Who had come to a link in it by keyboard goes on in the log, not at the top of the page.
+  #removeRow(n, row) {
+    // The keyboard focus on a link in the row moves to the log, not to the top of the page.
     if (row.contains(document.activeElement)) this.scroll.focus({ preventScroll: true });
     row.remove();
     this.rows.delete(n);
   }
 
-  #shift() {
-    if (this.exact) this.shift = (this.first - 1) * this.line;
-    else if (this.rows.size === this.count) this.shift = 0;
-    else this.shift = this.scroll.scrollTop - this.offset - (this.rows.get(this.anchor)?.offsetTop ?? 0);
-    this.block.style.transform = `translateY(${this.shift}px)`;
+  #placeBlock() {
+    if (this.isExact) this.blockTop = (this.firstDrawn - 1) * this.rowHeight;
+    else if (this.rows.size === this.count) this.blockTop = 0;
+    else this.blockTop = this.scroll.scrollTop - this.offset - (this.rows.get(this.anchor)?.offsetTop ?? 0);
+    this.block.style.transform = `translateY(${this.blockTop}px)`;
   }
 }

@@ -1,22 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { contrast, inkOn, legible, rgb256 } from "../../../frontend/src/run/colour.js";
+import { computeContrast, chooseTextColour, ensureContrast, convertPaletteToRgb } from "../../../frontend/src/run/colour.js";
 
-const GROUNDS = [[255, 255, 255], [14, 17, 22]];
+const BACKGROUNDS = [[255, 255, 255], [14, 17, 22]];
 
 test("the 256 colours", () => {
-  assert.deepEqual([rgb256(16), rgb256(196), rgb256(231), rgb256(232), rgb256(255)], [[0, 0, 0], [255, 0, 0], [255, 255, 255], [8, 8, 8], [238, 238, 238]]);
+  assert.deepEqual([convertPaletteToRgb(16), convertPaletteToRgb(196), convertPaletteToRgb(231), convertPaletteToRgb(232), convertPaletteToRgb(255)], [[0, 0, 0], [255, 0, 0], [255, 255, 255], [8, 8, 8], [238, 238, 238]]);
 });
 
-test("every colour of the 256 can be read on every ground, and as a ground", () => {
+test("every colour of the 256 can be read on every ground, and as a background", () => {
   for (let n = 16; n < 256; n++) {
-    for (const ground of GROUNDS) assert.ok(contrast(legible(rgb256(n), ground), ground) >= 4.5, `${n}`);
-    assert.ok(contrast(inkOn(rgb256(n)), rgb256(n)) >= 4.5, `on ${n}`);
-    for (let m = 16; m < 256; m += 7) assert.ok(contrast(legible(rgb256(m), rgb256(n)), rgb256(n)) >= 4.5, `${m} on ${n}`);
+    for (const background of BACKGROUNDS) assert.ok(computeContrast(ensureContrast(convertPaletteToRgb(n), background), background) >= 4.5, `${n}`);
+    assert.ok(computeContrast(chooseTextColour(convertPaletteToRgb(n)), convertPaletteToRgb(n)) >= 4.5, `on ${n}`);
+    for (let m = 16; m < 256; m += 7) assert.ok(computeContrast(ensureContrast(convertPaletteToRgb(m), convertPaletteToRgb(n)), convertPaletteToRgb(n)) >= 4.5, `${m} on ${n}`);
   }
 });
 
 test("what can be read already stays", () => {
-  assert.deepEqual(legible([255, 255, 255], GROUNDS[1]), [255, 255, 255]);
-  assert.notDeepEqual(legible([255, 255, 0], GROUNDS[0]), [255, 255, 0]);
+  assert.deepEqual(ensureContrast([255, 255, 255], BACKGROUNDS[1]), [255, 255, 255]);
+  assert.notDeepEqual(ensureContrast([255, 255, 0], BACKGROUNDS[0]), [255, 255, 0]);
 });

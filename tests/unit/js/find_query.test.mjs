@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Marker } from "../../../frontend/src/run/match_highlighter.js";
-import { asked, pattern, spans } from "../../../frontend/src/run/find_query.js";
+import { MatchHighlighter } from "../../../frontend/src/run/match_highlighter.js";
+import { buildPattern, buildServerQuery, findSpans } from "../../../frontend/src/run/find_query.js";
 
 /** What the server would find: its expressions without their few own ways are JavaScript's too. */
 const finds = (query, line) => {
-  const { q, regex, ignore_case: ignore } = asked({ regex: false, ignoreCase: false, ...query });
+  const { q, regex, ignore_case: ignore } = buildServerQuery({ isRegex: false, ignoreCase: false, ...query });
   return regex ? new RegExp(q, ignore ? "iu" : "u").test(line) : line.includes(q);
 };
 
@@ -22,16 +22,16 @@ test("a text is looked for as it is seen", () => {
 
 test("a long text is still looked for, and an expression goes as it is", () => {
   const long = "ab ".repeat(120);
-  assert.ok(asked({ text: long, regex: false, ignoreCase: false }).q.length <= 1000);
+  assert.ok(buildServerQuery({ text: long, isRegex: false, ignoreCase: false }).q.length <= 1000);
   assert.equal(finds({ text: long }, `\x1b[31m${long}`), true);
-  assert.equal(asked({ text: "x".repeat(1000), regex: false, ignoreCase: false }).q, "x".repeat(1000));
-  assert.deepEqual(asked({ text: "a+", regex: true, ignoreCase: true }), { q: "a+", regex: "true", ignore_case: "true" });
+  assert.equal(buildServerQuery({ text: "x".repeat(1000), isRegex: false, ignoreCase: false }).q, "x".repeat(1000));
+  assert.deepEqual(buildServerQuery({ text: "a+", isRegex: true, ignoreCase: true }), { q: "a+", regex: "true", ignore_case: "true" });
 });
 
 test("the server's expressions in JavaScript's words", () => {
   const matched = (text, line, ignoreCase = false) => {
-    const given = pattern({ text, regex: true, ignoreCase });
-    return given && spans(new RegExp(given.source, given.flags), line).map(([from, to]) => line.slice(from, to));
+    const pattern = buildPattern({ text, isRegex: true, ignoreCase });
+    return pattern && findSpans(new RegExp(pattern.source, pattern.flags), line).map(([from, to]) => line.slice(from, to));
   };
   assert.deepEqual(matched("o+", "foo bool"), ["oo", "oo"]);
   assert.deepEqual(matched("(?i)FOO", "foo Foo"), ["foo", "Foo"]);
@@ -45,11 +45,11 @@ test("the server's expressions in JavaScript's words", () => {
 });
 
 test("texts are marked at once", () => {
-  const marker = new Marker("seek.js", () => {});
-  marker.look({ text: "a.", regex: false, ignoreCase: true });
-  assert.deepEqual(marker.matches(1, "xA.a."), [{ from: 1, to: 3 }, { from: 3, to: 5 }]);
-  marker.look(null);
-  assert.deepEqual(marker.matches(1, "xA.a."), []);
+  const highlighter = new MatchHighlighter("match.worker.js", () => {});
+  highlighter.setQuery({ text: "a.", isRegex: false, ignoreCase: true });
+  assert.deepEqual(highlighter.findMatches(1, "xA.a."), [{ from: 1, to: 3 }, { from: 3, to: 5 }]);
+  highlighter.setQuery(null);
+  assert.deepEqual(highlighter.findMatches(1, "xA.a."), []);
 });
 
 test("an expression is marked by a worker, which is ended when it takes too long", (t) => {
@@ -57,15 +57,15 @@ test("an expression is marked by a worker, which is ended when it takes too long
   const workers = [];
   class Work { constructor() { workers.push(this); } postMessage(message) { this.asked = message; } terminate() { this.ended = true; } }
   let found = 0;
-  const marker = new Marker("seek.js", () => { found++; }, Work);
-  marker.look({ text: "o+", regex: true, ignoreCase: false });
-  assert.deepEqual([marker.matches(1, "foo"), marker.matches(2, "bar")], [[], []]);
+  const highlighter = new MatchHighlighter("match.worker.js", () => { found++; }, Work);
+  highlighter.setQuery({ text: "o+", isRegex: true, ignoreCase: false });
+  assert.deepEqual([highlighter.findMatches(1, "foo"), highlighter.findMatches(2, "bar")], [[], []]);
   t.mock.timers.tick(1);
   assert.deepEqual(workers[0].asked.texts, [[1, "foo"], [2, "bar"]]);
   workers[0].onmessage({ data: [[1, [[1, 3]]], [2, []]] });
-  assert.deepEqual([found, marker.matches(1, "foo"), marker.matches(2, "bar")], [1, [{ from: 1, to: 3 }], []]);
-  marker.matches(3, "aaaa");
+  assert.deepEqual([found, highlighter.findMatches(1, "foo"), highlighter.findMatches(2, "bar")], [1, [{ from: 1, to: 3 }], []]);
+  highlighter.findMatches(3, "aaaa");
   t.mock.timers.tick(1);
   t.mock.timers.tick(2000);
-  assert.deepEqual([workers[0].ended, marker.matches(4, "foo"), found], [true, [], 2]);
+  assert.deepEqual([workers[0].ended, highlighter.findMatches(4, "foo"), found], [true, [], 2]);
 });

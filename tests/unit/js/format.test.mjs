@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, day, formatHash, fullTime, lines, parseHash, sinceStart } from "../../../frontend/src/run/format.js";
-import { ago, duration } from "../../../frontend/src/durations.js";
+import { formatBytes, formatDay, formatHash, formatFullTime, formatLines, parseHash, formatSinceStart } from "../../../frontend/src/run/format.js";
+import { formatAgo, formatDuration } from "../../../frontend/src/durations.js";
 
 test("line links", () => {
   assert.deepEqual(parseHash("#L12"), [12, 12]);
@@ -13,24 +13,24 @@ test("line links", () => {
 });
 
 test("times since the start", () => {
-  assert.equal(sinceStart(0), "0:00.000");
-  assert.equal(sinceStart(62_345), "1:02.345");
-  assert.equal(sinceStart(3_602_345.4), "1:00:02.345");
-  assert.equal(sinceStart(-1500), "-0:01.500");
+  assert.equal(formatSinceStart(0), "0:00.000");
+  assert.equal(formatSinceStart(62_345), "1:02.345");
+  assert.equal(formatSinceStart(3_602_345.4), "1:00:02.345");
+  assert.equal(formatSinceStart(-1500), "-0:01.500");
 });
 
 test("day and clock in full", () => {
   const ms = new Date(2026, 0, 3, 9, 4, 5, 67).getTime();
-  assert.deepEqual([day(ms), fullTime(ms)], ["3 Jan", "2026-01-03 09:04:05.067"]);
+  assert.deepEqual([formatDay(ms), formatFullTime(ms)], ["3 Jan", "2026-01-03 09:04:05.067"]);
 });
 
 test("durations and ages", () => {
-  assert.deepEqual([duration(380), duration(12_340), duration(125_000), duration(3_725_000)], ["380 ms", "12.3 s", "2:05", "1:02:05"]);
-  assert.equal(duration(12_900, true), "0:12");
-  assert.deepEqual([ago(1000), ago(40_000), ago(300_000), ago(10_800_000), ago(864_000_000)], ["just now", "40 s ago", "5 min ago", "3 h ago", "10 d ago"]);
+  assert.deepEqual([formatDuration(380), formatDuration(12_340), formatDuration(125_000), formatDuration(3_725_000)], ["380 ms", "12.3 s", "2:05", "1:02:05"]);
+  assert.equal(formatDuration(12_900, true), "0:12");
+  assert.deepEqual([formatAgo(1000), formatAgo(40_000), formatAgo(300_000), formatAgo(10_800_000), formatAgo(864_000_000)], ["just now", "40 s ago", "5 min ago", "3 h ago", "10 d ago"]);
 });
 
 test("counts and sizes", () => {
-  assert.deepEqual([lines(1), lines(48_211)], ["1 line", "48,211 lines"]);
-  assert.deepEqual([bytes(1), bytes(812), bytes(3500), bytes(12_900_000), bytes(5e12)], ["1 byte", "812 bytes", "3.4 KB", "12.3 MB", "4.5 TB"]);
+  assert.deepEqual([formatLines(1), formatLines(48_211)], ["1 line", "48,211 lines"]);
+  assert.deepEqual([formatBytes(1), formatBytes(812), formatBytes(3500), formatBytes(12_900_000), formatBytes(5e12)], ["1 byte", "812 bytes", "3.4 KB", "12.3 MB", "4.5 TB"]);
 });

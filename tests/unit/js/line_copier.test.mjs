@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Copier } from "../../../frontend/src/run/line_copier.js";
+import { LineCopier } from "../../../frontend/src/run/line_copier.js";
 
 /** A copier of a log of ten lines whose rows 4 to 6 are selected by hand; `loading` are lines that are not there yet. */
 function rig({ loading = [], clipboard, command = () => true } = {}) {
-  const told = [], written = [], put = [], listeners = [];
+  const messages = [], written = [], put = [], listeners = [];
   const row = (n) => ({ intersectsNode: n, querySelector: () => ({ contains: () => false, querySelector: () => null }) });
   const range = { collapsed: false, intersectsNode: ({ intersectsNode: n }) => n >= 4 && n <= 6, compareBoundaryPoints: () => 0 };
   const field = { select() {}, remove() {}, addEventListener: (name, then) => listeners.push(then) };
@@ -16,17 +16,17 @@ function rig({ loading = [], clipboard, command = () => true } = {}) {
   });
   Object.defineProperty(globalThis, "navigator", { value: { clipboard }, configurable: true });
   const text = (seq) => (loading.includes(seq) ? undefined : `line ${seq}`);
-  const shown = { until: async () => {}, upTo: (seq) => Math.min(seq, 10), read: async (from, to) => Array.from({ length: to - from + 1 }, (_, at) => ({ seq: from + at, text: `line ${from + at}` })) };
-  const copier = new Copier({
-    shown: () => shown, rows: () => Array.from({ length: 10 }, (_, at) => [at + 1, row(at + 1)]),
-    lineOf: (n) => ({ seq: n, text: text(n) }), voice: { tell: (words) => told.push(words) },
+  const lines = { waitUntilKnown: async () => {}, countTo: (seq) => Math.min(seq, 10), readLines: async (from, to) => Array.from({ length: to - from + 1 }, (_, at) => ({ seq: from + at, text: `line ${from + at}` })) };
+  const copier = new LineCopier({
+    getLines: () => lines, getRows: () => Array.from({ length: 10 }, (_, at) => [at + 1, row(at + 1)]),
+    getRowLine: (n) => ({ seq: n, text: text(n) }), announcer: { showMessage: (text) => messages.push(text) },
   });
   const copied = async () => {
-    copier.selected({ preventDefault() {}, clipboardData: { setData: (kind, words) => put.push(words) } });
+    copier.onCopy({ preventDefault() {}, clipboardData: { setData: (kind, words) => put.push(words) } });
     await new Promise(setImmediate);
-    return { put, written, told };
+    return { put, written, messages };
   };
-  return { copier, copied, told, written };
+  return { copier, copied, messages, written };
 }
 const writing = (written) => ({ writeText: async (text) => written.push(text) });
 
@@ -38,18 +38,18 @@ test("a selection by hand is copied as it stands", async () => {
 test("a selection over lines that still load is copied by their numbers", async () => {
   const written = [];
   const { copied } = rig({ loading: [5, 6], clipboard: writing(written) });
-  const { put, told } = await copied();
-  assert.deepEqual([put, written, told], [[], ["line 4\nline 5\nline 6\n"], ["3 lines copied."]]);
+  const { put, messages } = await copied();
+  assert.deepEqual([put, written, messages], [[], ["line 4\nline 5\nline 6\n"], ["3 lines copied."]]);
 });
 
 test("without the browser's clipboard a copy goes by a field", async () => {
-  const { copier, written, told } = rig();
-  await copier.lines(2, 3);
-  assert.deepEqual([written, told], [["line 2\nline 3\n"], ["2 lines copied."]]);
+  const { copier, written, messages } = rig();
+  await copier.copyLines(2, 3);
+  assert.deepEqual([written, messages], [["line 2\nline 3\n"], ["2 lines copied."]]);
 });
 
 test("where that fails too the reason is told", async () => {
-  const { copier, told } = rig({ command: () => false });
-  await copier.lines(2, 3);
-  assert.deepEqual(told, ["Nothing was copied: it needs https or localhost. Use Download."]);
+  const { copier, messages } = rig({ command: () => false });
+  await copier.copyLines(2, 3);
+  assert.deepEqual(messages, ["Nothing was copied: copying needs https or localhost. Use Download."]);
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Feed } from "../../../frontend/src/run/live_socket.js";
+import { LiveSocket } from "../../../frontend/src/run/live_socket.js";
 
-/** A feed with sockets the test speaks for. */
+/** A live socket with sockets the test speaks for. */
 function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const sockets = [];
@@ -14,12 +14,12 @@ function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
     drop(code = 1006) { this.readyState = 3; this.onclose({ code }); }
   }
   const got = [], states = [], ends = [], partials = [], gaps = [], errors = [];
-  const feed = new Feed({
-    url: (after) => `ws://x?after=${after}`, fetchPage: async () => page, last, Socket, random: () => 0,
-    on: { lines: (l) => got.push(...l.map((line) => line.seq)), partial: (l) => partials.push(l), gaps: (l) => gaps.push(l), error: (words) => errors.push(words), status() {}, end: (m) => ends.push(m), state: (s) => states.push(s) },
+  const liveSocket = new LiveSocket({
+    buildUrl: (after) => `ws://x?after=${after}`, fetchPage: async () => page, lastSeq: last, Socket, random: () => 0,
+    callbacks: { onLines: (l) => got.push(...l.map((line) => line.seq)), onPartials: (l) => partials.push(l), onGaps: (l) => gaps.push(l), onError: (words) => errors.push(words), onStatus() {}, onEnd: (m) => ends.push(m), onStateChange: (s) => states.push(s) },
   });
-  feed.open();
-  return { feed, sockets, got, states, ends, partials, gaps, errors, now: () => sockets[sockets.length - 1] };
+  liveSocket.connect();
+  return { liveSocket, sockets, got, states, ends, partials, gaps, errors, now: () => sockets[sockets.length - 1] };
 }
 
 test("lines come once and in order, whatever is sent twice", (t) => {
@@ -132,7 +132,7 @@ test("where no socket opens, REST brings lines and the end", async (t) => {
 });
 
 test("a socket that says nothing for ten seconds is replaced, and one that beats is not", (t) => {
-  const { feed, sockets, states, now } = rig(t, { last: 4 });
+  const { liveSocket, sockets, states, now } = rig(t, { last: 4 });
   now().say({ type: "status", status: "running" });
   for (let beat = 0; beat < 5; beat++) { t.mock.timers.tick(6000); now().say({ type: "beat" }); }
   assert.deepEqual([sockets.length, states.at(-1)], [1, "live"]);
@@ -142,7 +142,7 @@ test("a socket that says nothing for ten seconds is replaced, and one that beats
   assert.equal(states.at(-1), "reconnecting");
   t.mock.timers.tick(500);
   assert.deepEqual([sockets.length, now().url, sockets[0].readyState], [2, "ws://x?after=4", 3]);
-  assert.equal(Date.now() - feed.heardAt, 10_500); // a socket that opens is no word
+  assert.equal(Date.now() - liveSocket.lastMessageAt, 10_500); // a socket that opens is no word
 });
 
 test("a socket that never opens, as at a frozen server, is replaced too", (t) => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { gapWords, readGaps, tally } from "../../../frontend/src/run/gaps.js";
-import { SILENT, statusLine } from "../../../frontend/src/run/status_line.js";
+import { describeGap, parseGaps, summariseGaps } from "../../../frontend/src/run/gaps.js";
+import { NO_ANSWER, buildStatusLine } from "../../../frontend/src/run/status_line.js";
 
-const said = (log) => { const { kind, text } = statusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
+const said = (log) => { const { kind, text } = buildStatusLine({ expected: null, trouble: "", ...log }); return [kind, text]; };
 
 test("a live log", () => {
   assert.deepEqual(said({ state: "live", total: 812 }), ["live", "812 lines · live"]);
@@ -17,46 +17,46 @@ test("a live log", () => {
 test("a log that has ended", () => {
   const ended = (log) => said({ state: "done", ...log });
   assert.deepEqual(ended({ total: 48_213, expected: 48_213 }), ["good", "48,213 lines, complete"]);
-  assert.deepEqual(ended({ total: 9, expected: 9, checked: false }), ["wait", "9 lines · reading…"]);
+  assert.deepEqual(ended({ total: 9, expected: 9, isChecked: false }), ["wait", "9 lines · reading…"]);
   assert.deepEqual(ended({ total: 48_211, expected: 48_211, gaps: 1 }), ["gap", "48,211 lines, 1 gap"]);
-  assert.deepEqual(ended({ total: 5, expected: 5, gone: "It was removed." }), ["gap", "5 lines · It was removed."]);
+  assert.deepEqual(ended({ total: 5, expected: 5, pruned: "It was removed." }), ["gap", "5 lines · It was removed."]);
   assert.deepEqual(ended({ total: 800, expected: 812 }), ["gap", "800 of 812 lines · 12 missing"]);
   assert.deepEqual(ended({ total: 900, expected: 900, dropped: 12_900_000 }), ["gap", "900 lines · 12.3 MB after that were not kept"]);
-  assert.deepEqual(ended({ total: 900, expected: 900, dropped: 0, gaps: 2 }), ["gap", "900 lines, 2 gaps · what came after that was not kept"]);
+  assert.deepEqual(ended({ total: 900, expected: 900, dropped: 0, gaps: 2 }), ["gap", "900 lines, 2 gaps · later output was not kept"]);
 });
 
 test("a log without a seal is not called whole", () => {
-  const ended = (log) => said({ state: "done", total: 48, expected: 48, sealed: false, ...log });
-  assert.deepEqual(ended({ hostGone: true }), ["gap", "48 lines · may be incomplete: its host went away"]);
+  const ended = (log) => said({ state: "done", total: 48, expected: 48, isSealed: false, ...log });
+  assert.deepEqual(ended({ isHostGone: true }), ["gap", "48 lines · may be incomplete: its host went away"]);
   assert.deepEqual(ended({}), ["gap", "48 lines · may be incomplete"]);
-  assert.deepEqual(ended({ gaps: 1, hostGone: true }), ["gap", "48 lines, 1 gap · may be incomplete: its host went away"]);
-  assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · what came after that was not kept · may be incomplete"]);
-  assert.deepEqual(ended({ sealed: null }), ["good", "48 lines, ended"]); // read by REST, which does not say
-  assert.deepEqual(said({ state: "live", total: 48, sealed: false }), ["live", "48 lines · live"]);
+  assert.deepEqual(ended({ gaps: 1, isHostGone: true }), ["gap", "48 lines, 1 gap · may be incomplete: its host went away"]);
+  assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · later output was not kept · may be incomplete"]);
+  assert.deepEqual(ended({ isSealed: null }), ["good", "48 lines, ended"]); // read by REST, which does not say
+  assert.deepEqual(said({ state: "live", total: 48, isSealed: false }), ["live", "48 lines · live"]);
 });
 
 test("a filter whose search gets no answer says so", () => {
-  const filter = { name: "stderr", count: 8, searching: true, trouble: true, full: false, upTo: 0 };
+  const filter = { name: "stderr", count: 8, isSearching: true, isFailing: true, isFull: false, upTo: 0 };
   const words = "8 of 48 lines shown (stderr) · the server does not answer, trying again…";
   assert.deepEqual(said({ state: "live", total: 48, filter }), ["wait", `${words} · live`]);
-  assert.deepEqual(said({ state: "done", total: 48, expected: 48, trouble: SILENT, filter }), ["wait", words]);
+  assert.deepEqual(said({ state: "done", total: 48, expected: 48, trouble: NO_ANSWER, filter }), ["wait", words]);
 });
 
 test("a filter says what of it is shown", () => {
-  const filter = { name: "stderr", count: 812, searching: false, full: false, upTo: 0 };
+  const filter = { name: "stderr", count: 812, isSearching: false, isFull: false, upTo: 0 };
   const shown = (log, more = {}) => said({ total: 40_000, filter: { ...filter, ...more }, ...log })[1];
   assert.equal(shown({ state: "live" }), "812 of 40,000 lines shown (stderr) · live");
   assert.equal(shown({ state: "done", expected: 40_000 }), "812 of 40,000 lines shown (stderr) · complete");
   assert.equal(shown({ state: "done", expected: 40_000, gaps: 1 }), "812 of 40,000 lines shown (stderr), 1 gap");
-  assert.match(shown({ state: "live" }, { searching: true }), /\(stderr\) · looking… · live/);
-  assert.match(shown({ state: "live" }, { full: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
+  assert.match(shown({ state: "live" }, { isSearching: true }), /\(stderr\) · searching… · live/);
+  assert.match(shown({ state: "live" }, { isFull: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
 });
 
 test("where a long line was split nothing is lost", () => {
   const split = { after: 7, cause: "split", message: "The line goes on: it is longer than 1 MB." };
-  const gaps = readGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
-  assert.deepEqual(tally(gaps), { gaps: 1, dropped: null });
-  assert.equal(gapWords(gaps[1]), split.message);
+  const gaps = parseGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
+  assert.deepEqual(summariseGaps(gaps), { gaps: 1, dropped: null });
+  assert.equal(describeGap(gaps[1]), split.message);
 });
 
 test("a server that says nothing is not called live", () => {
@@ -66,6 +66,6 @@ test("a server that says nothing is not called live", () => {
     assert.equal(said({ state, total: 5, silence: 9_999 })[1].includes("No word"), false);
   }
   assert.deepEqual(said({ state: "live", total: 5, gaps: 1, silence: 12_345 }), ["wait", `5 lines, 1 gap · ${words}`]);
-  assert.deepEqual(said({ state: "live", total: 5, offline: true }), ["wait", "5 lines · this browser is offline, trying again"]);
+  assert.deepEqual(said({ state: "live", total: 5, isOffline: true }), ["wait", "5 lines · this browser is offline, trying again"]);
   assert.deepEqual(said({ state: "done", total: 5, expected: 5, silence: 99_000 }), ["good", "5 lines, complete"]);
 });

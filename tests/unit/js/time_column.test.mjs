@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Times } from "../../../frontend/src/run/time_column.js";
+import { TimeColumn } from "../../../frontend/src/run/time_column.js";
 
 const NOON = new Date(2026, 0, 31, 12).getTime();
 
-/** The times of a page that was made at noon, on a screen that may be narrow. */
+/** The column of a page that was made at noon, on a screen that may be narrow. */
 function rig(t, { narrow = false, serverNow = NOON } = {}) {
   t.mock.timers.enable({ apis: ["setInterval", "Date"], now: NOON });
   globalThis.matchMedia = () => ({ matches: narrow, addEventListener() {} });
@@ -12,54 +12,54 @@ function rig(t, { narrow = false, serverNow = NOON } = {}) {
   const room = [];
   const passed = { count: 0 };
   const block = { style: { setProperty: (name, value) => room.push(value) } };
-  return { times: new Times({ block, serverNow, onPass: () => passed.count++ }), room, passed };
+  return { column: new TimeColumn({ block, serverNow, onTick: () => passed.count++ }), room, passed };
 }
 
 test("how long ago a line came passes once a second, and only while the page is seen", (t) => {
-  const { times, room, passed } = rig(t);
+  const { column, room, passed } = rig(t);
   t.mock.timers.tick(5000);
   assert.equal(passed.count, 0);
-  times.choose("ago");
-  assert.deepEqual([times.stamp(NOON, NOON), room.at(-1)], ["5 s ago", "12ch"]);
+  column.setKind("ago");
+  assert.deepEqual([column.formatTime(NOON, NOON), room.at(-1)], ["5 s ago", "12ch"]);
   t.mock.timers.tick(180_000);
-  assert.deepEqual([times.stamp(NOON, NOON), passed.count], ["3 min ago", 180]);
+  assert.deepEqual([column.formatTime(NOON, NOON), passed.count], ["3 min ago", 180]);
   document.hidden = true;
   t.mock.timers.tick(10_000);
   assert.equal(passed.count, 180);
   document.hidden = false;
-  times.choose("clock");
+  column.setKind("clock");
   t.mock.timers.tick(10_000);
   assert.equal(passed.count, 180);
 });
 
 test("it is the server's clock that tells how long ago", (t) => {
-  const { times } = rig(t, { serverNow: NOON + 3_600_000 });
-  times.choose("ago");
-  assert.equal(times.stamp(NOON, NOON), "1 h ago");
+  const { column } = rig(t, { serverNow: NOON + 3_600_000 });
+  column.setKind("ago");
+  assert.equal(column.formatTime(NOON, NOON), "1 h ago");
 });
 
 test("the clock tells the day where the run did not begin today", (t) => {
-  const { times, room } = rig(t);
-  times.choose("clock");
-  assert.deepEqual([times.stamp(NOON + 1, NOON), room.at(-1)], ["12:00:00.001", "14ch"]);
+  const { column, room } = rig(t);
+  column.setKind("clock");
+  assert.deepEqual([column.formatTime(NOON + 1, NOON), room.at(-1)], ["12:00:00.001", "14ch"]);
   const yesterday = NOON - 86_400_000;
-  assert.deepEqual([times.stamp(yesterday, yesterday), room.at(-1)], ["30 Jan 12:00:00.000", "21ch"]);
-  assert.equal(times.stamp(NOON, yesterday), "31 Jan 12:00:00.000"); // all lines of one log alike
+  assert.deepEqual([column.formatTime(yesterday, yesterday), room.at(-1)], ["30 Jan 12:00:00.000", "21ch"]);
+  assert.equal(column.formatTime(NOON, yesterday), "31 Jan 12:00:00.000"); // all lines of one log alike
   t.mock.timers.tick(43_200_000); // midnight
-  assert.equal(times.stamp(NOON, NOON), "31 Jan 12:00:00.000");
-  times.choose("off");
-  assert.deepEqual([times.stamp(NOON, NOON), room.at(-1)], ["", "0ch"]);
+  assert.equal(column.formatTime(NOON, NOON), "31 Jan 12:00:00.000");
+  column.setKind("off");
+  assert.deepEqual([column.formatTime(NOON, NOON), room.at(-1)], ["", "0ch"]);
 });
 
 test("a narrow screen has no room for the thousandths of another day", (t) => {
-  const { times, room } = rig(t, { narrow: true });
-  times.choose("clock");
-  assert.deepEqual([times.stamp(NOON, NOON - 86_400_000), room.at(-1)], ["31 Jan 12:00:00", "17ch"]);
+  const { column, room } = rig(t, { narrow: true });
+  column.setKind("clock");
+  assert.deepEqual([column.formatTime(NOON, NOON - 86_400_000), room.at(-1)], ["31 Jan 12:00:00", "17ch"]);
 });
 
 test("off, since the start, ago, the clock, and round again", (t) => {
-  const { times } = rig(t);
+  const { column } = rig(t);
   const seen = [];
-  for (let i = 0; i < 5; i++) { seen.push(times.kind); times.choose(times.next); }
+  for (let i = 0; i < 5; i++) { seen.push(column.kind); column.setKind(column.nextKind); }
   assert.deepEqual(seen, ["off", "start", "ago", "clock", "off"]);
 });
