@@ -1,5 +1,5 @@
-# Cronium itself, for `web`, `worker` and every other command of manage.py. BASE is a Debian image with Python 3.11 or
-# newer, or one where apt-get brings it. The runs' own images are another matter: `manage.py images build`.
+# The image of Cronium, for `web`, `worker` and every other command of manage.py. BASE is a Debian image with Python 3.11
+# or newer, or one whose apt-get installs it. `manage.py images build` builds the images of runs.
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS base
@@ -11,7 +11,7 @@ RUN if ! command -v python3 >/dev/null; then \
  && install -d -o cronium -g cronium -m 700 /data
 
 FROM base AS build
-# Where a proxy signs with an authority of its own, put its certificate (PEM, *.crt) into deploy/ca/ before the build.
+# If a proxy signs TLS with its own certificate authority, put the authority's certificate (PEM, *.crt) into deploy/ca/.
 COPY deploy/ca/ /tmp/ca/
 COPY requirements.txt /tmp/
 ARG PIP_INDEX_URL=
@@ -27,8 +27,8 @@ COPY cronium_admin cronium_admin
 COPY images images
 COPY static static
 COPY templates templates
-# The root is read-only when it runs: what is not compiled and collected here never is. The keys that Django asks for
-# meanwhile are made in a folder that stays behind.
+# The root is read-only at run time, so Python files are compiled and static files collected here. The keys that Django
+# generates in this step are in /tmp/data, which is not copied into the final stage.
 RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/cronium/executor /opt/cronium/cronium_admin \
  && CRONIUM_DATA_DIR=/tmp/data CRONIUM_STATIC_DIR=/opt/cronium/collected \
     /opt/venv/bin/python manage.py collectstatic --no-input --verbosity 0
@@ -45,7 +45,7 @@ WORKDIR /opt/cronium
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# For `web` and `serve`; compose.yaml turns it off for what does not listen.
+# For `web` and `serve`; compose.yaml disables it for services without a port.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['CRONIUM_PORT']}/api/v1/health\", timeout=4)"]
 ENTRYPOINT ["python", "manage.py"]

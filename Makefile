@@ -35,7 +35,7 @@ bench: ## benchmarks, compared with docker in the same run (BENCH="first_line ma
 	@.venv/bin/python manage.py images build
 	@.venv/bin/python -m bench $(BENCH)
 
-chaos: ## kill, freeze and restart everything while runs go on (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
+chaos: ## kill, freeze and restart all parts while runs are live (CHAOS_RUNS, CHAOS_SECONDS, CHAOS_SEED)
 	@scripts/venv.sh dev
 	@scripts/engine.sh ensure
 	@exports=$$(scripts/services.sh ensure) && eval "$$exports" && .venv/bin/python -m tests.chaos

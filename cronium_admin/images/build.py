@@ -17,9 +17,9 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from .debian_base import DEBIAN_BASE, ensure_debian_base, inspect
-from .errors import ImageBuildError
-from .sources import SOURCES, context_tar, sources_digest
+from cronium_admin.images.build_context import SOURCES, context_tar, sources_digest
+from cronium_admin.images.debian_base import DEBIAN_BASE, ensure_debian_base, inspect
+from cronium_admin.images.errors import ImageBuildError
 
 Family = Literal["alpine", "debian"]
 ImageName = Literal["bash", "python", "node", "runtime-api"]

@@ -14,7 +14,7 @@ from typing import IO, Any
 import docker
 import docker.errors
 
-from .errors import ImageBuildError
+from cronium_admin.images.errors import ImageBuildError
 
 DEBIAN_BASE = "cronium/base:debian"
 SUITE = "trixie"
