@@ -1,27 +1,26 @@
 #!/bin/sh
-# Makes the small Debian root file system that the Debian images stand on, as a tar on standard output.
+# Builds the small Debian root file system for the Debian images; writes a tar to standard output.
 #   debian-rootfs.sh SUITE MIRROR WORKDIR
-# Root only. Words go to standard error. WORKDIR must exist, be empty, and allow programs and device files.
+# Needs root. Messages go to standard error. WORKDIR must be an empty folder, without noexec and nodev.
 set -eu
 
 suite=$1 mirror=$2 root=$3/rootfs
 
-# In a mount namespace of its own nothing that debootstrap mounts can outlive this script.
+# In a separate mount namespace, the mounts of debootstrap end with this script.
 if [ "${CRONIUM_ROOTFS_UNSHARED:-}" != 1 ] && unshare --mount --propagation private true 2>/dev/null; then
   CRONIUM_ROOTFS_UNSHARED=1 exec unshare --mount --propagation private "$0" "$@"
 fi
 
 debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" >&2
 
-# Security fixes come from their own archive. A mirror that does not carry it is a reason to stop, not to go on
-# with old packages.
+# Security updates are in a separate archive. If the mirror lacks it, the build fails instead of using old packages.
 cat >"$root/etc/apt/sources.list" <<LIST
 deb $mirror $suite main
 deb $mirror $suite-updates main
 deb $mirror-security $suite-security main
 LIST
 
-# Later apt-get runs in the image builds leave out what these images never need, too.
+# Later apt-get calls in the image builds also skip these files.
 cat >"$root/etc/dpkg/dpkg.cfg.d/01-small" <<CFG
 path-exclude=/usr/share/doc/*
 path-include=/usr/share/doc/*/copyright
@@ -38,10 +37,10 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 CFG
 
-in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$root" "$@" </dev/null >&2; }
+run_in_root() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$root" "$@" </dev/null >&2; }
 cp /etc/resolv.conf "$root/etc/resolv.conf"
-in_root apt-get update -q
-in_root apt-get upgrade -y -q
+run_in_root apt-get update -q
+run_in_root apt-get upgrade -y -q
 rm -f "$root/etc/resolv.conf"
 
 find "$root/usr/share/doc" -mindepth 2 -not -name copyright -not -type d -delete

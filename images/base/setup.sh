@@ -1,12 +1,12 @@
 #!/bin/sh
-# Steps that every image's build shares; it runs inside the build and works on Alpine and on Debian.
+# Build steps shared by all images, for Alpine and Debian.
 #   setup.sh packages FAMILY "ALPINE PACKAGES" "DEBIAN PACKAGES"
-#   setup.sh user       the user cronium (1000:1000) and its /workspace
-#   setup.sh seal       no setuid or setgid bit is left anywhere
-#   setup.sh verify     fails the build when one of these promises does not hold
+#   setup.sh user       creates the user cronium (1000:1000) and /workspace
+#   setup.sh seal       removes all setuid and setgid bits
+#   setup.sh verify     fails the build if a step before had no effect
 set -eu
 
-packages() {
+install_packages() {
   case $1 in
     alpine)
       apk upgrade --no-cache
@@ -18,18 +18,18 @@ packages() {
       apt-get update -q
       # shellcheck disable=SC2086
       DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $3
-      # Compiled again below, or never read: what a package brings besides its programs.
+      # Caches and logs that the image does not need.
       rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old /var/cache/ldconfig/*
       ;;
     *) echo "unknown family $1" >&2; exit 1 ;;
   esac
 }
 
-# Whoever sits on 1000 in the base (the node image has such a user) makes room.
+# Removes the user and the group with id 1000 of the base image (node has one).
 free_id() {
-  taken=$(awk -F: '$3 == 1000 { print $1 }' /etc/passwd)
-  if [ -n "$taken" ]; then
-    if command -v deluser >/dev/null; then deluser "$taken"; else userdel "$taken"; fi
+  user=$(awk -F: '$3 == 1000 { print $1 }' /etc/passwd)
+  if [ -n "$user" ]; then
+    if command -v deluser >/dev/null; then deluser "$user"; else userdel "$user"; fi
   fi
   group=$(awk -F: '$3 == 1000 { print $1 }' /etc/group)
   if [ -n "$group" ]; then
@@ -37,7 +37,7 @@ free_id() {
   fi
 }
 
-user() {
+create_user() {
   free_id
   if command -v useradd >/dev/null; then
     groupadd --gid 1000 cronium
@@ -51,17 +51,17 @@ user() {
   chmod 755 /workspace
 }
 
-# -perm /6000 is not in every find; these two are.
-special_files() { find / -xdev \( -perm -4000 -o -perm -2000 \) \( -type f -o -type d \); }
+# Not every find supports -perm /6000.
+find_setuid_files() { find / -xdev \( -perm -4000 -o -perm -2000 \) \( -type f -o -type d \); }
 
-seal() {
-  special_files | while IFS= read -r path; do chmod u-s,g-s "$path"; done
+remove_setuid_bits() {
+  find_setuid_files | while IFS= read -r path; do chmod u-s,g-s "$path"; done
 }
 
-verify() {
-  left=$(special_files)
-  if [ -n "$left" ]; then
-    echo "setuid or setgid bits are left on: $left" >&2
+verify_image() {
+  files=$(find_setuid_files)
+  if [ -n "$files" ]; then
+    echo "setuid or setgid bits remain on: $files" >&2
     exit 1
   fi
   [ "$(id -u cronium):$(id -g cronium)" = 1000:1000 ] || { echo "cronium is not 1000:1000" >&2; exit 1; }
@@ -71,6 +71,9 @@ verify() {
 step=$1
 shift
 case $step in
-  packages | user | seal | verify) "$step" "$@" ;;
+  packages) install_packages "$@" ;;
+  user) create_user ;;
+  seal) remove_setuid_bits ;;
+  verify) verify_image ;;
   *) echo "unknown step $step" >&2; exit 1 ;;
 esac

@@ -1,37 +1,36 @@
-// What a job can ask of Cronium: its input, its output, variables, its condition, facts about the run.
-// Loading this module does nothing and works anywhere; a call outside a Cronium container rejects with
-// CroniumError. Node's own modules only; every function returns a promise.
+// The runtime API for node jobs: input, output, variables, condition and context of the run. Functions return promises.
+// Can be loaded anywhere; outside a Cronium container a call rejects with CroniumError. No dependencies.
 "use strict";
 
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
-const TIMEOUT_MS = 75_000; // the sidecar itself waits 60 s for a worker that takes another's place
-// A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
+const TIMEOUT_MS = 75_000; // the sidecar waits 60 s for the replacement of a dead worker
+// Retries a lost connection and a 5xx; the same Idempotency-Key makes a write count once.
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 100;
-// Of the sidecar's connections, however many promises there are at once.
+// Limits the connections to the sidecar.
 const SLOTS = 32;
-let busy = 0;
+let busySlots = 0;
 const queue = [];
 
-async function inSlot(work) {
-  if (busy >= SLOTS) {
-    await new Promise((go) => queue.push(go));
+async function runInSlot(task) {
+  if (busySlots >= SLOTS) {
+    await new Promise((resolve) => queue.push(resolve));
   } else {
-    busy += 1;
+    busySlots += 1;
   }
   try {
-    return await work();
+    return await task();
   } finally {
-    // A slot goes to who waits longest, or becomes free.
+    // The slot goes to the first waiting call, if any.
     if (queue.length > 0) {
       queue.shift()();
     } else {
-      busy -= 1;
+      busySlots -= 1;
     }
   }
 }
 
-/** Anything that went wrong between this job and Cronium. */
+/** Base class of all errors of this module. */
 class CroniumError extends Error {
   constructor(message) {
     super(message);
@@ -39,7 +38,7 @@ class CroniumError extends Error {
   }
 }
 
-/** Cronium answered no: `status` is the HTTP status, `code` a word such as NOT_FOUND. */
+/** Cronium refused the request: `status` is the HTTP status, `code` for example NOT_FOUND. */
 class CroniumAPIError extends CroniumError {
   constructor(status, code, message) {
     super(`${message} (${code}, status ${status})`);
@@ -51,7 +50,7 @@ class CroniumAPIError extends CroniumError {
 /** Cronium did not answer in time. */
 class CroniumTimeoutError extends CroniumError {}
 
-function setting(name) {
+function getSetting(name) {
   const value = process.env[name];
   if (!value && process.env.CRONIUM_NETWORK === "none") {
     throw new CroniumError("This run has no network and so no runtime API: its job's network is 'none'.");
@@ -62,7 +61,7 @@ function setting(name) {
   return value;
 }
 
-function encode(body) {
+function encodeJson(body) {
   let text;
   try {
     text = JSON.stringify(body);
@@ -79,75 +78,75 @@ function encode(body) {
   return data;
 }
 
-function parse(status, text) {
-  let answer = null;
+function parseData(status, text) {
+  let body = null;
   try {
-    answer = JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
-    // told below
+    // reported below
   }
-  if (answer === null || typeof answer !== "object") {
-    throw new CroniumAPIError(status, "BAD_ANSWER", "Cronium's answer is not JSON.");
+  if (body === null || typeof body !== "object") {
+    throw new CroniumAPIError(status, "BAD_ANSWER", "Cronium's response is not JSON.");
   }
   if (status >= 400) {
-    throw new CroniumAPIError(status, answer.error ?? "ERROR", answer.message ?? "Refused.");
+    throw new CroniumAPIError(status, body.error ?? "ERROR", body.message ?? "Refused.");
   }
-  return answer.data;
+  return body.data;
 }
 
-/** No whole answer came: worth another try. */
-class Lost extends Error {}
+/** The connection was lost: a retry may help. */
+class ConnectionLost extends Error {}
 
-function exchange(base, options, data) {
-  const http = require("http"); // only who calls pays for loading it
+function sendHttp(base, options, data) {
+  const http = require("http"); // loaded on the first call
   return new Promise((resolve, reject) => {
-    // Host, port and path one by one: a URL would tidy the path, and the server compares it byte for byte.
-    const place = { host: base.hostname, port: base.port || 80, agent: false };
-    const request = http.request({ ...place, ...options }, (response) => {
+    // Not as a URL, which would normalise the path: the server compares it byte by byte.
+    const address = { host: base.hostname, port: base.port || 80, agent: false };
+    const request = http.request({ ...address, ...options }, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("end", () => resolve({ response, text: Buffer.concat(chunks).toString("utf8") }));
-      response.on("error", fail);
+      response.on("error", onError);
     });
     const timer = setTimeout(() => {
       request.destroy(new CroniumTimeoutError(`Cronium did not answer within ${TIMEOUT_MS / 1000} s.`));
     }, TIMEOUT_MS);
-    function fail(error) {
-      reject(error instanceof CroniumError ? error : new Lost(error.message));
+    function onError(error) {
+      reject(error instanceof CroniumError ? error : new ConnectionLost(error.message));
     }
-    request.on("error", fail);
+    request.on("error", onError);
     request.on("close", () => clearTimeout(timer));
     request.end(data);
   });
 }
 
-async function attempt(base, options, data) {
-  const { response, text } = await exchange(base, options, data);
+async function sendOnce(base, options, data) {
+  const { response, text } = await sendHttp(base, options, data);
   return {
-    data: parse(response.statusCode, text),
+    data: parseData(response.statusCode, text),
     missing: response.headers["cronium-variable"] === "missing",
   };
 }
 
-// `send.value` is the body; with `send.bare` it is the value itself, whatever it looks like, so that its own size counts.
-async function call(method, path, send) {
-  const base = new URL(setting("CRONIUM_RUNTIME_API"));
-  const target = `/executions/${setting("CRONIUM_EXECUTION_ID")}/${path}`;
-  const headers = { Authorization: `Bearer ${setting("CRONIUM_EXECUTION_TOKEN")}` };
-  const data = send === undefined ? undefined : encode(send.value);
+// With `send.isBare` the body is the value itself, so that the size limit applies to the value.
+async function callApi(method, path, send) {
+  const base = new URL(getSetting("CRONIUM_RUNTIME_API"));
+  const target = `/executions/${getSetting("CRONIUM_EXECUTION_ID")}/${path}`;
+  const headers = { Authorization: `Bearer ${getSetting("CRONIUM_EXECUTION_TOKEN")}` };
+  const data = send === undefined ? undefined : encodeJson(send.value);
   if (data !== undefined) {
     headers["Content-Type"] = "application/json";
     headers["Content-Length"] = data.length;
     headers["Idempotency-Key"] = require("crypto").randomUUID();
-    if (send.bare) headers["X-Cronium-Body"] = "value";
+    if (send.isBare) headers["X-Cronium-Body"] = "value";
   }
-  for (let left = ATTEMPTS - 1, pause = FIRST_PAUSE_MS; ; left -= 1, pause *= 2) {
+  for (let retriesLeft = ATTEMPTS - 1, pause = FIRST_PAUSE_MS; ; retriesLeft -= 1, pause *= 2) {
     try {
-      return await inSlot(() => attempt(base, { method, path: target, headers }, data));
+      return await runInSlot(() => sendOnce(base, { method, path: target, headers }, data));
     } catch (error) {
-      const again = error instanceof Lost || (error instanceof CroniumAPIError && error.status >= 500);
-      if (!again || left === 0) {
-        throw error instanceof Lost
+      const canRetry = error instanceof ConnectionLost || (error instanceof CroniumAPIError && error.status >= 500);
+      if (!canRetry || retriesLeft === 0) {
+        throw error instanceof ConnectionLost
           ? new CroniumError(`Cronium can't be reached at ${base.origin}: ${error.message}`)
           : error;
       }
@@ -156,51 +155,51 @@ async function call(method, path, send) {
   }
 }
 
-// NAME is this job's own; shared/NAME is what all jobs have in common.
-const variable = (key) => `variables/${encodeURIComponent(key).replaceAll("%2F", "/")}`;
+// NAME (of this job) or shared/NAME (of all jobs).
+const buildPath = (key) => `variables/${encodeURIComponent(key).replaceAll("%2F", "/")}`;
 
-/** This run's input: any JSON value. */
+/** Resolves to this run's input, any JSON value. */
 async function input() {
-  return (await call("GET", "input")).data;
+  return (await callApi("GET", "input")).data;
 }
 
-/** Set the run's output: any value JSON can hold, up to 5 MiB of text. The last call wins. */
+/** Sets the run's output, any JSON value up to 5 MiB. The last call wins. */
 async function output(value) {
-  await call("POST", "output", { value, bare: true });
+  await callApi("POST", "output", { value, isBare: true });
 }
 
-/** Facts about this run and its job: all of them, or the one called `field`. */
+/** Resolves to the context of this run and its job, or one `field` of it. */
 async function context(field) {
   const query = field === undefined ? "" : `?field=${encodeURIComponent(field)}`;
-  return (await call("GET", `context${query}`)).data;
+  return (await callApi("GET", `context${query}`)).data;
 }
 
-/** The same by its older name. */
+/** The older name of `context`. */
 const event = context;
 
-/** The variable's value, or `fallback` if there is no such variable. 0, false, "" and null are values. */
+/** Resolves to the variable, or `fallback` if it does not exist. 0, false, "" and null are values. */
 async function getVariable(key, fallback = null) {
-  const { data, missing } = await call("GET", variable(key));
+  const { data, missing } = await callApi("GET", buildPath(key));
   return missing ? fallback : data;
 }
 
-/** Keep a value that outlives the run. */
+/** Sets a variable; variables outlive the run. */
 async function setVariable(key, value) {
-  await call("PUT", variable(key), { value, bare: true });
+  await callApi("PUT", buildPath(key), { value, isBare: true });
 }
 
-/** Add `n` in one step at the server; resolves to the new number. */
+/** Adds `n` atomically; resolves to the new number. */
 async function incrementVariable(key, n = 1) {
-  encode(n); // a function has no JSON: left alone, the member would be dropped, and that means 1
-  return (await call("POST", `${variable(key)}/increment`, { value: { amount: n } })).data;
+  encodeJson(n); // rejects a function: JSON.stringify would omit the member, and the server would add 1
+  return (await callApi("POST", `${buildPath(key)}/increment`, { value: { amount: n } })).data;
 }
 
-/** Set the condition that follow-up rules read: true or false, nothing that only looks like it. */
+/** Sets the condition that follow-up rules read: true or false, no other value. */
 async function setCondition(condition) {
   if (typeof condition !== "boolean") {
-    throw new CroniumError(`The condition is true or false, not ${typeof condition}.`);
+    throw new CroniumError(`The condition must be true or false, not ${typeof condition}.`);
   }
-  await call("POST", "condition", { value: { condition } });
+  await callApi("POST", "condition", { value: { condition } });
 }
 
 module.exports = {

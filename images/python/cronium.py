@@ -1,7 +1,6 @@
-"""What a job can ask of Cronium: its input, its output, variables, its condition, facts about the run.
+"""The runtime API for python jobs: input, output, variables, condition and context of the run.
 
-Loading this module does nothing and works anywhere; a call outside a Cronium container raises CroniumError.
-Standard library only.
+Can be imported anywhere; outside a Cronium container a call raises CroniumError. Standard library only.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ __all__ = [
 ]
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
-TIMEOUT_SECONDS = 75.0  # the sidecar itself waits 60 for a worker that takes another's place
-# A lost connection or a 5xx is tried again; a write keeps its Idempotency-Key, so it counts once.
+TIMEOUT_SECONDS = 75.0  # the sidecar waits 60 s for the replacement of a dead worker
+# Retries a lost connection and a 5xx; the same Idempotency-Key makes a write count once.
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.1
-_NO_BODY: Any = object()  # for None is a value
-_slots = threading.BoundedSemaphore(32)  # of the sidecar's connections, however many threads there are
+_NO_BODY: Any = object()  # None is a value
+_slots = threading.BoundedSemaphore(32)  # limits the connections to the sidecar
 
 
 class CroniumError(Exception):
-    """Anything that went wrong between this job and Cronium."""
+    """Base class of all errors of this module."""
 
 
 class CroniumAPIError(CroniumError):
-    """Cronium answered no. `status` is the HTTP status, `code` a word such as NOT_FOUND."""
+    """Cronium refused the request. `status` is the HTTP status, `code` for example NOT_FOUND."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{message} ({code}, status {status})")
@@ -54,77 +53,76 @@ class CroniumTimeoutError(CroniumError):
 
 
 def input() -> Any:
-    """This run's input: any JSON value."""
-    return _call("GET", "input")[0]
+    """Returns this run's input, any JSON value."""
+    return _call_api("GET", "input")[0]
 
 
 def output(value: Any) -> None:
-    """Set the run's output: any value JSON can hold, up to 5 MiB of text. The last call wins."""
-    _call("POST", "output", value, bare=True)
+    """Sets the run's output, any JSON value up to 5 MiB. The last call wins."""
+    _call_api("POST", "output", value, is_bare=True)
 
 
 def context(field: str | None = None) -> Any:
-    """Facts about this run and its job: all as a dict, or the one called `field`."""
-    return _call("GET", "context" if field is None else "context?field=" + quote(field, safe=""))[0]
+    """Returns the context of this run and its job as a dict, or one `field` of it."""
+    return _call_api("GET", "context" if field is None else "context?field=" + quote(field, safe=""))[0]
 
 
 def event(field: str | None = None) -> Any:
-    """The same by its older name."""
+    """The older name of `context`."""
     return context(field)
 
 
 def get_variable(key: str, default: Any = None) -> Any:
-    """The variable's value, or `default` if there is no such variable. 0, False, "" and None are values."""
-    value, missing = _call("GET", _variable(key))
+    """Returns the variable, or `default` if it does not exist. 0, False, "" and None are values."""
+    value, missing = _call_api("GET", _build_path(key))
     return default if missing else value
 
 
 def set_variable(key: str, value: Any) -> None:
-    """Keep a value that outlives the run."""
-    _call("PUT", _variable(key), value, bare=True)
+    """Sets a variable; variables outlive the run."""
+    _call_api("PUT", _build_path(key), value, is_bare=True)
 
 
 def increment_variable(key: str, n: float = 1) -> Any:
-    """Add `n` in one step at the server and return the new number."""
-    return _call("POST", _variable(key) + "/increment", {"amount": n})[0]
+    """Adds `n` atomically and returns the new number."""
+    return _call_api("POST", _build_path(key) + "/increment", {"amount": n})[0]
 
 
 def set_condition(condition: bool) -> None:
-    """Set the condition that follow-up rules read: True or False, nothing that only looks like it."""
+    """Sets the condition that follow-up rules read: True or False, no other value."""
     if not isinstance(condition, bool):
-        raise CroniumError(f"The condition is True or False, not {type(condition).__name__}.")
-    _call("POST", "condition", {"condition": condition})
+        raise CroniumError(f"The condition must be True or False, not {type(condition).__name__}.")
+    _call_api("POST", "condition", {"condition": condition})
 
 
 def __getattr__(name: str) -> Any:
-    """`cronium.aio`, the twin for asyncio; who doesn't ask for it doesn't pay for asyncio."""
+    """Imports `cronium.aio` on first use: asyncio is slow to load."""
     if name == "aio":
         import cronium_aio
 
         return cronium_aio
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_guess(name)}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_suggest_name(name)}")
 
 
-def _guess(name: str) -> str:
-    """The function that was meant by a name as other libraries or node have it."""
+def _suggest_name(name: str) -> str:
+    """Suggests a function for a name in the style of node or of other libraries."""
     import difflib
     import re
 
-    calls = [each for each in __all__ if each.islower()]
+    functions = [call for call in __all__ if call.islower()]
     snake = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
-    bare = re.sub(r"^(get|set|read|write)_", "", snake)
-    meant = next((each for each in (snake, bare) if each in calls), None)
-    close = difflib.get_close_matches(snake, calls, 1, 0.75)
-    meant = meant or (close[0] if close else None)
-    return f"; did you mean cronium.{meant}()?" if meant and not name.startswith("__") else ""
+    stem = re.sub(r"^(get|set|read|write)_", "", snake)
+    matches = [call for call in (snake, stem) if call in functions]
+    matches += difflib.get_close_matches(snake, functions, 1, 0.75)
+    return f"; did you mean cronium.{matches[0]}()?" if matches and not name.startswith("__") else ""
 
 
-def _variable(key: str) -> str:
-    """`key` is NAME, this job's own, or shared/NAME, which all jobs have in common."""
+def _build_path(key: str) -> str:
+    """`key` is NAME (of this job) or shared/NAME (of all jobs)."""
     return "variables/" + quote(key, safe="/")
 
 
-def _setting(name: str) -> str:
+def _get_setting(name: str) -> str:
     value = os.environ.get(name)
     if not value and os.environ.get("CRONIUM_NETWORK") == "none":
         raise CroniumError("This run has no network and so no runtime API: its job's network is 'none'.")
@@ -133,11 +131,11 @@ def _setting(name: str) -> str:
     return value
 
 
-def _encode(body: Any) -> bytes:
+def _encode_json(body: Any) -> bytes:
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = text.encode("utf-8")
-    except UnicodeEncodeError:  # half a surrogate pair: UTF-8 can't carry it, an escape can
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8: use escapes
         data = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise CroniumError(f"The value can't be written as JSON: {error}") from None
@@ -146,69 +144,69 @@ def _encode(body: Any) -> bytes:
     return data
 
 
-def _call(method: str, path: str, body: Any = _NO_BODY, bare: bool = False) -> tuple[Any, bool]:
-    """One request, tried again while that can help. The answer's data, and whether there is no such variable.
+def _call_api(method: str, path: str, body: Any = _NO_BODY, is_bare: bool = False) -> tuple[Any, bool]:
+    """Sends a request, with retries. Returns the data and whether the variable is missing.
 
-    A `bare` body is the value itself, whatever it looks like, so that its own size is what counts.
+    With `is_bare` the body is the value itself, so that the size limit applies to the value.
     """
-    import random  # only who calls pays for loading these
+    import random  # imported on the first call
     import time
     import uuid
 
-    base = urlsplit(_setting("CRONIUM_RUNTIME_API"))
-    target = f"/executions/{_setting('CRONIUM_EXECUTION_ID')}/{path}"
-    headers = {"Authorization": "Bearer " + _setting("CRONIUM_EXECUTION_TOKEN")}
+    base = urlsplit(_get_setting("CRONIUM_RUNTIME_API"))
+    target = f"/executions/{_get_setting('CRONIUM_EXECUTION_ID')}/{path}"
+    headers = {"Authorization": "Bearer " + _get_setting("CRONIUM_EXECUTION_TOKEN")}
     data = None
     if body is not _NO_BODY:
-        data = _encode(body)
+        data = _encode_json(body)
         headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
-    if bare:
+    if is_bare:
         headers["X-Cronium-Body"] = "value"
     pause = FIRST_PAUSE_SECONDS
-    for left in reversed(range(ATTEMPTS)):
+    for retries_left in reversed(range(ATTEMPTS)):
         try:
             with _slots:
-                return _exchange(base, method, target, data, headers)
-        except _LostError as lost:
-            if not left:
-                raise CroniumError(f"Cronium can't be reached at {base.geturl()}: {lost}") from None
+                return _send_once(base, method, target, data, headers)
+        except _ConnectionLostError as error:
+            if not retries_left:
+                raise CroniumError(f"Cronium can't be reached at {base.geturl()}: {error}") from None
         except CroniumAPIError as error:
-            if error.status < 500 or not left:
+            if error.status < 500 or not retries_left:
                 raise
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         pause *= 2
     raise AssertionError("unreachable")
 
 
-class _LostError(Exception):
-    """No whole answer came."""
+class _ConnectionLostError(Exception):
+    pass
 
 
-def _exchange(
+def _send_once(
     base: SplitResult, method: str, target: str, data: bytes | None, headers: dict[str, str]
 ) -> tuple[Any, bool]:
     import http.client
 
-    link = http.client.HTTPConnection(base.hostname or "runtime-api", base.port or 80, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(base.hostname or "runtime-api", base.port or 80, timeout=TIMEOUT_SECONDS)
     try:
-        link.request(method, target, body=data, headers=headers)
-        response = link.getresponse()
-        return _data(response.status, response.read()), response.headers.get("Cronium-Variable") == "missing"
+        connection.request(method, target, body=data, headers=headers)
+        response = connection.getresponse()
+        return _parse_data(response.status, response.read()), response.headers.get("Cronium-Variable") == "missing"
     except TimeoutError:
         raise CroniumTimeoutError(f"Cronium did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(str(error) or type(error).__name__) from None
+        raise _ConnectionLostError(str(error) or type(error).__name__) from None
     finally:
-        link.close()
+        connection.close()
 
 
-def _data(status: int, raw: bytes) -> Any:
+def _parse_data(status: int, raw: bytes) -> Any:
     try:
-        answer = json.loads(raw)
+        body = json.loads(raw)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise CroniumAPIError(status, "BAD_ANSWER", "Cronium's answer is not JSON.")
+        body = None
+    if not isinstance(body, dict):
+        raise CroniumAPIError(status, "BAD_ANSWER", "Cronium's response is not JSON.")
     if status >= 400:
-        raise CroniumAPIError(status, str(answer.get("error", "ERROR")), str(answer.get("message", "Refused.")))
-    return answer.get("data")
+        raise CroniumAPIError(status, str(body.get("error", "ERROR")), str(body.get("message", "Refused.")))
+    return body.get("data")

@@ -1,7 +1,7 @@
-"""The same calls for asyncio: `from cronium import aio`, then `await aio.input()`.
+"""The functions of `cronium` for asyncio: `from cronium import aio`, then `await aio.input()`.
 
-Each call is the one of the module `cronium` in a thread of a small pool of our own, so both mean the same and the event
-loop goes on. Cancelling a call stops the waiting for it; a write that is under way may still happen.
+Each call runs in a thread of a small pool, so it does not block the event loop. Cancelling a call does not stop its
+request: a write may still take effect.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_threads = ThreadPoolExecutor(16, "cronium")  # starts none before the first call
+_threads = ThreadPoolExecutor(16, "cronium")  # threads start on the first call
 
 
-async def _later(call: Callable[..., T], *arguments: Any) -> T:
+async def _run_in_thread(call: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, partial(call, *arguments))
 
 
 async def input() -> Any:
-    """This run's input: any JSON value."""
-    return await _later(cronium.input)
+    """Returns this run's input, any JSON value."""
+    return await _run_in_thread(cronium.input)
 
 
 async def output(value: Any) -> None:
-    """Set the run's output: any value JSON can hold, up to 5 MiB of text. The last call wins."""
-    await _later(cronium.output, value)
+    """Sets the run's output, any JSON value up to 5 MiB. The last call wins."""
+    await _run_in_thread(cronium.output, value)
 
 
 async def context(field: str | None = None) -> Any:
-    """Facts about this run and its job: all as a dict, or the one called `field`."""
-    return await _later(cronium.context, field)
+    """Returns the context of this run and its job as a dict, or one `field` of it."""
+    return await _run_in_thread(cronium.context, field)
 
 
 async def event(field: str | None = None) -> Any:
-    """The same by its older name."""
-    return await _later(cronium.context, field)
+    """The older name of `context`."""
+    return await _run_in_thread(cronium.context, field)
 
 
 async def get_variable(key: str, default: Any = None) -> Any:
-    """The variable's value, or `default` if there is no such variable. 0, False, "" and None are values."""
-    return await _later(cronium.get_variable, key, default)
+    """Returns the variable, or `default` if it does not exist. 0, False, "" and None are values."""
+    return await _run_in_thread(cronium.get_variable, key, default)
 
 
 async def set_variable(key: str, value: Any) -> None:
-    """Keep a value that outlives the run."""
-    await _later(cronium.set_variable, key, value)
+    """Sets a variable; variables outlive the run."""
+    await _run_in_thread(cronium.set_variable, key, value)
 
 
 async def increment_variable(key: str, n: float = 1) -> Any:
-    """Add `n` in one step at the server and return the new number."""
-    return await _later(cronium.increment_variable, key, n)
+    """Adds `n` atomically and returns the new number."""
+    return await _run_in_thread(cronium.increment_variable, key, n)
 
 
 async def set_condition(condition: bool) -> None:
-    """Set the condition that follow-up rules read: True or False."""
-    await _later(cronium.set_condition, condition)
+    """Sets the condition that follow-up rules read: True or False."""
+    await _run_in_thread(cronium.set_condition, condition)

@@ -45,6 +45,39 @@ def test_input_goes_in_and_output_comes_out(server: Server, language: str) -> No
         assert run_id in said
 
 
+CONTEXT = {
+    "bash": """
+[ "$(cronium_context)" = "$(cronium_event)" ]
+[ "$(cronium_context run_id)" = "$CRONIUM_RUN_ID" ]
+echo "$CRONIUM_LANGUAGE $(cronium_context job | jq -r .slug)"
+""",
+    "python": """
+import asyncio, cronium, os
+context = cronium.context()
+assert context == cronium.event() == asyncio.run(cronium.aio.context())
+assert context["run_id"] == cronium.context("run_id") == os.environ["CRONIUM_RUN_ID"]
+print(os.environ["CRONIUM_LANGUAGE"], context["job"]["slug"])
+""",
+    "node": """
+const assert = require("assert"), cronium = require("cronium");
+(async () => {
+  const context = await cronium.context();
+  assert.deepStrictEqual(context, await cronium.event());
+  assert.strictEqual(await cronium.context("run_id"), process.env.CRONIUM_RUN_ID);
+  console.log(process.env.CRONIUM_LANGUAGE, context.job.slug);
+})();
+""",
+}
+
+
+@pytest.mark.parametrize("language", ["bash", "python", "node"])
+def test_context_and_event_agree_with_the_environment(server: Server, language: str) -> None:
+    prefix = "set -e\n" if language == "bash" else ""
+    slug = server.job(prefix + CONTEXT[language], language)
+    run = server.ended(server.launch(slug))
+    assert (run["status"], server.text(run["id"]).decode()) == ("succeeded", f"{language} {slug}\n")
+
+
 STATUS = """
 import json, os, sys, urllib.error, urllib.request
 own, token = os.environ["CRONIUM_EXECUTION_ID"], os.environ["CRONIUM_EXECUTION_TOKEN"]

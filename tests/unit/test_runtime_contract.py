@@ -510,9 +510,25 @@ class TestService:
 def test_helpers_have_the_names_of_the_contract() -> None:
     types = (IMAGES / "node" / "cronium.d.ts").read_text()
     code = (IMAGES / "node" / "cronium.js").read_text().split("module.exports")[1]
-    for name in ("input", "output", "event", "getVariable", "setVariable", "incrementVariable", "setCondition"):
+    for name in (
+        "input",
+        "output",
+        "context",
+        "event",
+        "getVariable",
+        "setVariable",
+        "incrementVariable",
+        "setCondition",
+    ):
         assert f"function {name}" in types
         assert f"  {name}," in code
+    bash, python, aio = (
+        (IMAGES / name).read_text() for name in ("bash/cronium.sh", "python/cronium.py", "python/cronium_aio.py")
+    )
+    for name in ("input", "output", "context", "event", "get_variable", "set_variable", "increment_variable"):
+        assert f"\ncronium_{name}() (" in bash
+        assert f"\ndef {name}(" in python
+        assert f"\nasync def {name}(" in aio
 
 
 def test_the_document_names_every_code_and_operation_that_there_is() -> None:
