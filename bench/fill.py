@@ -27,9 +27,9 @@ from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.logs import read  # noqa: E402
 from cronium_admin.logs.models import LogHead  # noqa: E402
 from cronium_admin.logs.store import RunLog, commit  # noqa: E402
-from cronium_admin.runs import transitions  # noqa: E402
+from cronium_admin.runs import state_machine  # noqa: E402
+from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
-from cronium_admin.runs.service import launch  # noqa: E402
 from executor.spec import Batch, Cursor, Segment  # noqa: E402
 
 WORDS = [
@@ -89,19 +89,19 @@ def make_trivial_runs(slug: str, number: int) -> None:
     job = Job.objects.get(slug=slug)
     for _ in range(number):
         launch(job, job.created_by)
-        run = transitions.claim_next("local", "local:1:bench")
+        run = state_machine.claim_next("local", "local:1:bench")
         assert run is not None
-        transitions.record_sandbox(run.pk, run.lease_epoch, create_sandbox_report(run))
-        transitions.begin(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
+        state_machine.record_sandbox(run.pk, run.lease_epoch, create_sandbox_report(run))
+        state_machine.begin(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
         run_log = RunLog(run.pk, run.lease_epoch)
         line = b"Hello from Cronium\n"
         segment = Segment(1, 1, time.time_ns(), line)
         commit([run_log.prepare(Batch((segment,), Cursor(1, len(line)), Cursor()))])
         commit([run_log.seal()])
         facts = {**run_log.facts, "peak_memory_bytes": 4_200_000}
-        ending = transitions.Ending(Status.SUCCEEDED, "", "The script ended with exit code 0.", 0, facts)
-        assert transitions.finish(run.pk, run.lease_epoch, ending)
-        transitions.mark_clean(run.pk)
+        ending = state_machine.Ending(Status.SUCCEEDED, "", "The script ended with exit code 0.", 0, facts)
+        assert state_machine.finish(run.pk, run.lease_epoch, ending)
+        state_machine.mark_clean(run.pk)
 
 
 def time_windows(run_id: str) -> None:

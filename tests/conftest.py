@@ -13,8 +13,8 @@ from django.test import Client
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 
 ROLES = ("viewer", "operator", "editor", "admin")
 

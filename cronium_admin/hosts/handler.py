@@ -14,9 +14,9 @@ from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.recovery import clean
 from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime import service as runtime
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
@@ -67,7 +67,7 @@ class RowHandler:
             metrics.observe("cronium_run_phase_seconds", self._since - began, phase=phase)
 
     def _begin(self, image_id: str) -> bool:
-        if transitions.begin(self._run_id, self._epoch, image_id):
+        if state_machine.begin(self._run_id, self._epoch, image_id):
             return True
         # A commit whose answer was lost: the row says running, under our lease, and nothing was sent yet.
         mine = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
@@ -95,10 +95,10 @@ class RowHandler:
         return self._database.call(runtime.answer, self._run_id, operation, body, epoch=self._epoch)
 
     def event(self, kind: str, message: str) -> None:
-        self._database.call(transitions.note, self._run_id, kind, message)
+        self._database.call(state_machine.note, self._run_id, kind, message)
 
     def built(self, report: Mapping[str, Any]) -> None:
-        self._database.call(transitions.record_sandbox, self._run_id, self._epoch, report)
+        self._database.call(state_machine.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
         engine_away = self._may_wait and result.reason == EngineUnreachable.reason
@@ -110,7 +110,7 @@ class RowHandler:
             self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
             facts = {**self._log.facts, "peak_memory_bytes": result.peak_memory_bytes}
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
-            if not self._database.call(transitions.finish, self._run_id, self._epoch, ending) and not self.holds():
+            if not self._database.call(state_machine.finish, self._run_id, self._epoch, ending) and not self.holds():
                 raise Superseded
         except DatabaseError as error:
             if is_outage(error):  # it can't be used, and we end: the next worker tells how the run ended
@@ -119,19 +119,19 @@ class RowHandler:
             log.exception("run %s: its result can't be stored as it is", self._run_id)
             words = "Its result could not be stored; Cronium's log tells more."
             plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.facts)
-            self._database.call(transitions.finish, self._run_id, self._epoch, plain)
+            self._database.call(state_machine.finish, self._run_id, self._epoch, plain)
 
     def _wait_again(self) -> bool:
         if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= TRIES - 1:
             return False
         words = "The engine of its host gave no answer before the script began"
-        return transitions.requeue(self._run_id, self._epoch, words, ENGINE_AWAY)
+        return state_machine.requeue(self._run_id, self._epoch, words, ENGINE_AWAY)
 
     def cleaned(self) -> None:
         self._database.call(clean, self._run_id)
 
     def stopping(self, why: str) -> bool:
-        kept = self._database.call(transitions.stopping, self._run_id, self._epoch, why, STOPPING[why])
+        kept = self._database.call(state_machine.stopping, self._run_id, self._epoch, why, STOPPING[why])
         return kept or self.holds()
 
     def holds(self) -> bool:
@@ -139,4 +139,4 @@ class RowHandler:
         return self._database.call(mine.exists)
 
     def requeue(self, message: str) -> None:
-        self._database.call(transitions.requeue, self._run_id, self._epoch, message)
+        self._database.call(state_machine.requeue, self._run_id, self._epoch, message)

@@ -18,9 +18,9 @@ from cronium_admin.core.periodic import Rounds
 from cronium_admin.hosts import lease
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime import service as runtime
 from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.models import RetiredSecret
@@ -61,10 +61,10 @@ def take_over(
     for run in Run.objects.filter(status__in=ON_HOST, host=host).exclude(pk__in=active):
         if run.status == Status.STARTING:
             if run.cancel_requested_at:
-                transitions.finish(run.pk, run.lease_epoch, NOT_BEGUN, acts)
+                state_machine.finish(run.pk, run.lease_epoch, NOT_BEGUN, acts)
             else:
-                transitions.requeue(run.pk, run.lease_epoch, STOPPED, only_if=acts)
-        elif (spec := _spec(run, instance, host, remove, acts)) and transitions.adopt(
+                state_machine.requeue(run.pk, run.lease_epoch, STOPPED, only_if=acts)
+        elif (spec := _spec(run, instance, host, remove, acts)) and state_machine.adopt(
             run.pk, run.lease_epoch, owner, _how(run, owner), acts
         ):
             adopted.append(_adopted(run, spec))
@@ -101,7 +101,7 @@ def stop_and_end(spec: RunSpec, ending: Ending, remove: Callable[[RunSpec], None
     except EngineError as error:
         log.warning("run %s could not be stopped yet: %s", spec.run_id, error, extra={"run_id": spec.run_id})
     else:
-        transitions.finish(UUID(spec.run_id), spec.epoch, ending, acts)
+        state_machine.finish(UUID(spec.run_id), spec.epoch, ending, acts)
 
 
 def _adopted(run: Run, spec: RunSpec) -> Adopted:
@@ -165,12 +165,12 @@ def settle_abandoned() -> int:
                 "knows how it ended. Run it again if that is safe."
             )
             ending = Ending(Status.LOST, "host_gone", message)
-            settled += transitions.end_abandoned(run.pk, run.lease_epoch, after, ending)
+            settled += state_machine.end_abandoned(run.pk, run.lease_epoch, after, ending)
         elif run.cancel_requested_at:
-            settled += transitions.end_abandoned(run.pk, run.lease_epoch, timedelta(0), NOT_BEGUN)
+            settled += state_machine.end_abandoned(run.pk, run.lease_epoch, timedelta(0), NOT_BEGUN)
         else:
             words = f"Host {run.host} went away before the script began"
-            settled += transitions.requeue_abandoned(run.pk, run.lease_epoch, words)
+            settled += state_machine.requeue_abandoned(run.pk, run.lease_epoch, words)
     if RetiredSecret.objects.exists():
         retired_values.drop_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
     if settled:
@@ -214,7 +214,7 @@ def note_clean(host: str, gone: Set[str], left: Set[str], looks_back: timedelta 
 def clean(run_id: UUID) -> None:
     """Nothing of a run that has ended is left on its engine, and nothing of it is asked again. Of no other run."""
     with transaction.atomic():
-        if transitions.mark_clean(run_id):
+        if state_machine.mark_clean(run_id):
             runtime.forget(run_id)
 
 

@@ -33,9 +33,9 @@ from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.logs.late import Sealer
 from cronium_admin.logs.store import LogWriter, RunLog
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, Run, Status
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.secrets.retired_values import SecretUnavailable
 from executor import failpoints
 from executor.docker.errors import NotFound
@@ -58,8 +58,8 @@ DROP_SECONDS = 10.0
 def _refuse(run: Run, message: str) -> None:
     """End a claimed run that can't have its secrets. Nothing of it was started."""
     ending = Ending(Status.ERRORED, "secret_unavailable", message)
-    transitions.finish(run.pk, run.lease_epoch, ending)
-    transitions.mark_clean(run.pk)
+    state_machine.finish(run.pk, run.lease_epoch, ending)
+    state_machine.mark_clean(run.pk)
 
 
 class Runner:
@@ -154,7 +154,7 @@ class Runner:
 
     def _release(self) -> None:
         mine = Run.objects.filter(status=Status.RUNNING, lease_owner=self.owner).values_list("pk", "lease_epoch")
-        if released := sum(transitions.release(run_id, epoch) for run_id, epoch in mine):
+        if released := sum(state_machine.release(run_id, epoch) for run_id, epoch in mine):
             log.info("handed over %d runs that go on", released)
 
     def _end_loops(self) -> None:
@@ -199,7 +199,7 @@ class Runner:
             active = self.supervisor.active()
             choose = partial(admission.next_for, self.host, replace(self._offer, queues=queues), active)
             acts = lease.held(self.host, self.owner)
-            run = self.database.call(transitions.claim_next, self.host, self.owner, choose, acts)
+            run = self.database.call(state_machine.claim_next, self.host, self.owner, choose, acts)
             if run is None:
                 return
             failpoints.point("claimed")
@@ -285,7 +285,7 @@ class Runner:
     def _beat(self) -> None:
         if not (self.acts or self.database.call(self._acting.acquire)):
             return
-        self.database.call(transitions.renew_leases, self.owner)
+        self.database.call(state_machine.renew_leases, self.owner)
         self._obey_cancels()
         if not self.database.call(self._acting.renew, self._tell()):
             self.acts = False

@@ -19,7 +19,7 @@ from cronium_admin.core.periodic import Rounds
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import UNSEALED, Run, Status
 
 log = logging.getLogger("cronium.logs")
@@ -81,7 +81,7 @@ def _seal(run_id: UUID, epoch: int) -> bool:
     run_log = RunLog.resume(run_id, epoch)
     write = run_log.seal(gaps.UNREAD)
     with transaction.atomic():
-        if not transitions.seal_log(run_id, run_log.facts):
+        if not state_machine.seal_log(run_id, run_log.facts):
             return False
         LogGap.objects.bulk_create(write.gaps, ignore_conflicts=True)
         LogHead.objects.bulk_create(

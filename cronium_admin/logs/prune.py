@@ -14,7 +14,7 @@ from cronium_admin.logs.due import Due, due
 from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.pace import Pace
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import TERMINAL
 
 BATCH = 200  # chunks a transaction
@@ -41,7 +41,7 @@ def prune(pace: Pace) -> Iterator[Due]:
 def _mark(one: Due) -> bool:
     """False when somebody else was faster."""
     with transaction.atomic():
-        if not transitions.prune_log(one.run_id, one.why, one.lines, one.bytes):
+        if not state_machine.prune_log(one.run_id, one.why, one.lines, one.bytes):
             return False
         LogHead.objects.filter(pk=one.run_id).update(pruning=True)
     return True
@@ -50,7 +50,7 @@ def _mark(one: Due) -> bool:
 def hide(run_ids: Collection[UUID], why: str) -> None:
     """From now on nobody reads the logs of these ended runs."""
     with transaction.atomic():
-        transitions.hide_logs(run_ids, why)
+        state_machine.hide_logs(run_ids, why)
         LogHead.objects.filter(pk__in=run_ids, run__status__in=TERMINAL).update(pruning=True)
 
 

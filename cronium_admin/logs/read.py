@@ -17,7 +17,7 @@ from cronium_admin.logs.blocks import Place, blocks
 from cronium_admin.logs.codec import Damaged, Line, lines_of, unpack_text
 from cronium_admin.logs.depot import Missing
 from cronium_admin.logs.models import LogChunk, LogObject
-from cronium_admin.runs import pruned
+from cronium_admin.runs import log_states
 from cronium_admin.runs.models import TERMINAL, Run, Status
 
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -93,7 +93,7 @@ def state(run_id: UUID) -> State | None:
         cancelling=row["cancel_requested_at"] is not None,
         output_at=row["output_at"],
         condition=row["condition"],
-        pruned=pruned.words(row["log_pruned_at"], row["log_pruned_why"]),
+        pruned=log_states.words(row["log_pruned_at"], row["log_pruned_why"]),
         job_slug=row["job_slug"],
         number=row["number"],
     )
@@ -102,7 +102,7 @@ def state(run_id: UUID) -> State | None:
 def refuse_pruned(run_id: UUID) -> None:
     """What is not there may have been removed since one looked: that is no fault of the archive. Raises Pruned."""
     row = Run.objects.filter(pk=run_id).values_list("log_pruned_at", "log_pruned_why").first()
-    if row and (words := pruned.words(*row)):
+    if row and (words := log_states.words(*row)):
         raise Pruned(words)
 
 

@@ -14,7 +14,7 @@ from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
-from cronium_admin.runs import pruned, sandbox_report
+from cronium_admin.runs import log_states, sandbox_report
 
 
 class Status(models.TextChoices):
@@ -229,7 +229,7 @@ class Run(models.Model):
     @property
     def log_pruned(self) -> str:
         """Why there is no log any more, in a sentence; empty while there is one."""
-        return pruned.words(self.log_pruned_at, self.log_pruned_why)
+        return log_states.words(self.log_pruned_at, self.log_pruned_why)
 
 
 class RunEvent(models.Model):

@@ -23,12 +23,13 @@ from cronium_admin.images.resolution import RULES
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import profiles_for_launch
-from cronium_admin.runs import filters, outcome, reasons
+from cronium_admin.runs import filters
 from cronium_admin.runs.forms import LaunchForm
+from cronium_admin.runs.launch import cancel, launch, rerun
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import AS_IT_IS, Overrides
-from cronium_admin.runs.phases import phases
-from cronium_admin.runs.service import cancel, launch, rerun
+from cronium_admin.runs.presentation import output, reasons
+from cronium_admin.runs.presentation.phases import phases
 from cronium_admin.runs.timeline import timeline
 
 PAGE_SIZE = 50
@@ -88,7 +89,7 @@ def live_count(request: HttpRequest) -> HttpResponse:
 @needs(May.SEE)
 def run_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     run = _run(pk)
-    return render(request, "runs/run.html", {**_context(run), **outcome.context(run)})
+    return render(request, "runs/run.html", {**_context(run), **output.context(run)})
 
 
 @require_safe
@@ -99,7 +100,7 @@ def run_live(request: HttpRequest, pk: UUID) -> HttpResponse:
     `outcome` is the version of output and condition that the browser has: while it is the latest they stay away.
     """
     run = _run(pk)
-    shown = outcome.context(run, request.GET.get("outcome"))
+    shown = output.context(run, request.GET.get("outcome"))
     return render(request, "runs/_live.html", {**_context(run), **shown, "oob": True})
 
 

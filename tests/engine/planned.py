@@ -31,8 +31,8 @@ from cronium_admin.retention import ends, rows  # noqa: E402
 from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402
 from cronium_admin.retention.due import due_runs  # noqa: E402
 from cronium_admin.runs.filters import filter_runs  # noqa: E402
+from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
-from cronium_admin.runs.service import launch  # noqa: E402
 from cronium_admin.runs.views import _filtered  # noqa: E402
 
 JOBS, STEP = 4, 1000

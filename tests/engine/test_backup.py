@@ -201,7 +201,7 @@ _LIVE = """
 from cronium_admin.hosts.instance import instance
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 launch(Job.objects.first(), None)
 Run.objects.update(status="running", host="x")
 instance()

@@ -29,7 +29,7 @@ FILL = (
     + f"""
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 from tests.unit.log_storage import give_log, text_of
 job = Job.objects.create(name="Many", slug="many", language="bash", script="true", profile=Profile.objects.first())
 for seed in range({RUNS}):

@@ -29,7 +29,7 @@ from django.utils import timezone
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 profile = Profile.objects.get(name="small")
 job = Job.objects.create(name="x", slug="x", language="bash", script="true", profile=profile)
 # Later than now: a busy machine takes longer to look than the reaper waits for a run that has just ended.

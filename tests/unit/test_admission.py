@@ -15,9 +15,9 @@ from cronium_admin.hosts.admission import MB, Offer, Promise
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from tests.fakes.engine import FakeEngine
 
 SIDECAR = 256 * MB
@@ -160,10 +160,10 @@ def test_who_was_slower_chooses_again(waiting: Queue) -> None:
     def slow() -> Any:
         run_id = next(chosen)
         if run_id == first.pk:
-            transitions.claim_next("west", "another", lambda: first.pk)
+            state_machine.claim_next("west", "another", lambda: first.pk)
         return run_id
 
-    claimed = transitions.claim_next("east", "me", slow)
+    claimed = state_machine.claim_next("east", "me", slow)
     assert claimed is not None
     assert claimed.pk == second.pk
 

@@ -14,8 +14,8 @@ from django.utils import timezone
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret

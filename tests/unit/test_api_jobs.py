@@ -7,9 +7,9 @@ import pytest
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 
 GOOD: dict[str, Any] = {"name": "Nightly report", "language": "python", "script": "print(1)"}
@@ -220,7 +220,7 @@ def test_values_of_variables_are_for_those_who_edit(editor: Api, viewer: Api, jo
 
 class TestDelete:
     def test_keeps_the_runs_that_have_ended(self, editor: Api, job: Job, run: Run) -> None:
-        assert transitions.cancel_queued(run.pk, "test")
+        assert state_machine.cancel_queued(run.pk, "test")
         assert editor.delete("/jobs/report").status_code == 204
         assert editor.get("/jobs/report").status_code == 404
         kept = editor.get(f"/runs/{run.pk}").json()

@@ -11,10 +11,10 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runs.service import launch
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from tests.conftest import Api
 from tests.unit.odd_requests import as_strict_as_postgresql
 
@@ -186,14 +186,14 @@ class TestList:
 
     def test_filters_by_job_and_status(self, viewer: Api, runs: list[Run], make_job: Callable[..., Job]) -> None:
         other = launch(make_job(slug="other"), None)
-        transitions.cancel_queued(runs[0].pk, "test")
+        state_machine.cancel_queued(runs[0].pk, "test")
         assert [item["id"] for item in viewer.get("/runs?job=other").json()["items"]] == [str(other.pk)]
         cancelled = viewer.get("/runs?job=report&status=cancelled").json()["items"]
         assert [item["id"] for item in cancelled] == [str(runs[0].pk)]
         assert len(viewer.get("/runs?status=cancelled&status=queued").json()["items"]) == 6
 
     def test_live_runs_are_those_that_wait_or_run(self, viewer: Api, runs: list[Run]) -> None:
-        transitions.cancel_queued(runs[0].pk, "test")
+        state_machine.cancel_queued(runs[0].pk, "test")
         Run.objects.filter(pk=runs[1].pk).update(status=Status.RUNNING)
         Run.objects.filter(pk=runs[2].pk).update(status=Status.FAILED)
         assert _numbers(viewer, "status=live") == [5, 4, 2]
@@ -290,10 +290,10 @@ class TestRerun:
 
 
 def test_an_ended_run_says_how(viewer: Api, run: Run) -> None:
-    claimed = transitions.claim_next("one", "owner")
+    claimed = state_machine.claim_next("one", "owner")
     assert claimed is not None
     facts = {"log_lines": 3, "log_bytes": 12, "log_digest": "d" * 64, "peak_memory_bytes": 2**40}
-    transitions.finish(run.pk, 1, Ending(Status.FAILED, "exit_code", "It ended with 7.", 7, facts))
+    state_machine.finish(run.pk, 1, Ending(Status.FAILED, "exit_code", "It ended with 7.", 7, facts))
     shown = viewer.get(f"/runs/{run.pk}").json()
     assert (shown["status"], shown["reason"], shown["exit_code"]) == ("failed", "exit_code", 7)
     assert {name: shown[name] for name in facts} == facts

@@ -21,7 +21,7 @@ SEED = """
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.service import create_job
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.hosts.instance import instance

@@ -22,7 +22,7 @@ from cronium_admin.images.management.commands import images as images_command
 from cronium_admin.images.models import BuiltImage
 from cronium_admin.images.resolution import resolve
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 from tests.conftest import Api
 
 

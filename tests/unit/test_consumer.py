@@ -19,10 +19,10 @@ from cronium_admin.core import notify
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read, tail
 from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime import service
 from tests.unit.test_logs_store import batch
 
@@ -119,10 +119,10 @@ class World:
 
     async def begin(self) -> None:
         def begin() -> None:
-            claimed = transitions.claim_next("here", "me")
+            claimed = state_machine.claim_next("here", "me")
             assert claimed is not None
             self.epoch = self.log.epoch = claimed.lease_epoch
-            assert transitions.begin(claimed.pk, self.epoch, "sha256:x")
+            assert state_machine.begin(claimed.pk, self.epoch, "sha256:x")
 
         await sync_to_async(begin)()
 
@@ -131,11 +131,11 @@ class World:
 
     async def finish(self, code: int = 0) -> None:
         facts = {"log_lines": self.log.lines, "log_digest": self.log.digest}
-        ending = Ending(transitions.Status.SUCCEEDED, "exit_code", "It exited.", code, facts)
+        ending = Ending(state_machine.Status.SUCCEEDED, "exit_code", "It exited.", code, facts)
 
         def finish() -> None:
             commit([self.log.seal()])
-            assert transitions.finish(self.run.pk, self.epoch, ending)
+            assert state_machine.finish(self.run.pk, self.epoch, ending)
 
         await sync_to_async(finish)()
 
@@ -288,7 +288,7 @@ async def test_a_long_log_comes_in_order_in_windows(connect: Callable[..., Any],
 async def test_a_run_cancelled_in_the_queue_ends_with_an_empty_log(connect: Callable[..., Any], world: World) -> None:
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
-    await sync_to_async(transitions.cancel_queued)(world.run.pk, "me")
+    await sync_to_async(state_machine.cancel_queued)(world.run.pk, "me")
     assert await viewer.until_closed() == 1000
     end = {"type": "end", "status": "cancelled", "exit_code": None, "lines": 0, "digest": ""}
     assert viewer.messages[-1] == end | {"gaps": 0, "dropped_bytes": 0}

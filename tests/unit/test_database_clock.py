@@ -32,9 +32,9 @@ from cronium_admin.logs import due
 from cronium_admin.logs.pace import Pace
 from cronium_admin.ops import metrics_endpoint, readiness
 from cronium_admin.retention import rows
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.models import Receipt, Variable
 from tests.conftest import Api
@@ -72,7 +72,7 @@ def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operato
     ids = [run["id"] for run in made]
     assert all(is_near(datetime.fromisoformat(run["created_at"])) for run in made)
     assert [run["id"] for run in operator.get("/runs").json()["items"]] == ids[::-1]
-    assert str(transitions._oldest_waiting()) == ids[0]
+    assert str(state_machine._oldest_waiting()) == ids[0]
     assert str(admission.next_for("east", Offer())) == ids[0]
 
 

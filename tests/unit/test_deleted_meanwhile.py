@@ -13,7 +13,7 @@ from cronium_admin.core.errors import Refused
 from cronium_admin.jobs import service as jobs
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime import variables
 from tests.conftest import Api
@@ -26,8 +26,8 @@ class TestCancel:
             Run.objects.filter(pk=run.pk).delete()
             return bool(request.param == "after it is asked")
 
-        monkeypatch.setattr(transitions, "cancel_queued", lambda *_: False)
-        monkeypatch.setattr(transitions, "ask_to_cancel", delete)
+        monkeypatch.setattr(state_machine, "cancel_queued", lambda *_: False)
+        monkeypatch.setattr(state_machine, "ask_to_cancel", delete)
 
     def test_by_the_api(self, operator: Api, run: Run, deleted: None) -> None:
         answer = operator.post(f"/runs/{run.pk}/cancel")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cronium_admin.core.config import Config
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "compose.yaml").read_text()
@@ -73,7 +73,7 @@ def test_the_image_runs_as_nobody_special() -> None:
 
 
 def test_each_transition_is_in_the_table() -> None:
-    tree = ast.parse(Path(transitions.__file__).read_text())
+    tree = ast.parse(Path(state_machine.__file__).read_text())
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
     rows = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "reliability.md").read_text(), re.MULTILINE))
     assert rows == names

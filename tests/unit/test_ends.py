@@ -24,8 +24,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.retention import rows
 from cronium_admin.retention.ends import ENDS, sweep
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
-from cronium_admin.runs.service import launch
 from cronium_admin.runtime import variables
 from cronium_admin.runtime.models import Change, Receipt, Variable
 from tests.conftest import Api

@@ -12,9 +12,9 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.hosts.waiting import why
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
@@ -92,7 +92,7 @@ def test_the_run_says_why_it_waits(waits: Run) -> None:
 
 
 def handler(runner: Runner, *, may_wait: bool) -> RowHandler:
-    run = transitions.claim_next("east", runner.owner)
+    run = state_machine.claim_next("east", runner.owner)
     assert run is not None
     return RowHandler(run.pk, run.lease_epoch, runner.database, runner.writer, may_wait=may_wait)
 
@@ -111,9 +111,9 @@ def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(
 
 def test_workers_that_died_with_it_cost_a_run_none_of_its_tries(runner: Runner, waits: Run) -> None:
     for _ in range(3):
-        run = transitions.claim_next("east", runner.owner)
+        run = state_machine.claim_next("east", runner.owner)
         assert run is not None
-        assert transitions.requeue(run.pk, run.lease_epoch, "Its worker stopped before the script began")
+        assert state_machine.requeue(run.pk, run.lease_epoch, "Its worker stopped before the script began")
     handler(runner, may_wait=True).finish(AWAY)
     waits.refresh_from_db()
     assert waits.status == "queued"

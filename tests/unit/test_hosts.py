@@ -18,8 +18,8 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from executor.checks.isolation import CanaryFailed, Probe, host_label
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox.options import main_container, main_name

@@ -20,7 +20,7 @@ from cronium_admin.hosts import facts
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 from cronium_admin.web.management.commands import serve
 from cronium_admin.web.management.commands import worker as command
 from tests.fakes.engine import FakeEngine

@@ -10,7 +10,7 @@ from django.utils import timezone
 from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.logs.store import LogWriter
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.runtime.models import Receipt
 from executor.spec import RunResult
@@ -39,7 +39,7 @@ def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
 ) -> None:
     """It answers again a moment later: then nothing else may be written than how the run really ended."""
     Run.objects.filter(pk=run.pk).update(status="running", lease_epoch=1)
-    finish, calls = transitions.finish, list[Any]()
+    finish, calls = state_machine.finish, list[Any]()
 
     def away_once(*given: Any) -> bool:
         calls.append(given)
@@ -48,7 +48,7 @@ def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
             raise OperationalError("the server closed the connection")
         return finish(*given)
 
-    monkeypatch.setattr(transitions, "finish", away_once)
+    monkeypatch.setattr(state_machine, "finish", away_once)
     with pytest.raises(OperationalError):
         handler(run).finish(DONE)
     run.refresh_from_db()

@@ -14,8 +14,8 @@ from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.hosts.models import Host
 from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox.options import main_container, main_name
 from tests.fakes.engine import FakeEngine

@@ -12,8 +12,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs import late
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox import options
 from tests.fakes.engine import FakeEngine

@@ -7,8 +7,8 @@ import pytest
 from cronium_admin.images.models import BuiltImage, ImageOverride
 from cronium_admin.images.resolution import Choice, resolve
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 
 BUILT, NAMED = "cronium/runner:python-debian", "cronium/runner:python-alpine"

@@ -13,8 +13,8 @@ from django.utils import timezone
 from cronium_admin.core.json_text import JsonText, compact
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch, rerun
 from cronium_admin.runtime import output as outputs
 from cronium_admin.runtime import service
 from tests.conftest import Api

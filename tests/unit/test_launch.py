@@ -9,9 +9,10 @@ from django.db import connection
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import service, transitions
+from cronium_admin.runs import launch as launch_module
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
-from cronium_admin.runs.service import launch
 
 
 def _at_once(count: int, call: Callable[[], Any]) -> list[Any]:
@@ -56,7 +57,7 @@ class TestAtOnce:
 
     def test_a_waiting_run_is_claimed_once(self, stored_job: Job) -> None:
         launch(stored_job, None)
-        claimed = _at_once(4, lambda: transitions.claim_next("host", threading.current_thread().name))
+        claimed = _at_once(4, lambda: state_machine.claim_next("host", threading.current_thread().name))
         assert len([run for run in claimed if isinstance(run, Run)]) == 1, claimed
         assert claimed.count(None) == 3, claimed
 
@@ -65,7 +66,7 @@ def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
     job: Job, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(service, "wake_workers", lambda *args: sent.append(args))
+    monkeypatch.setattr(launch_module, "wake_workers", lambda *args: sent.append(args))
     with django_capture_on_commit_callbacks() as callbacks:
         run = launch(job, None)
         assert sent == []
@@ -82,34 +83,34 @@ def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_cal
 
 def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is `starting` at the first question and `queued` at the second."""
-    ask = transitions.ask_to_cancel
+    ask = state_machine.ask_to_cancel
 
     def requeued_before(*given: Any) -> bool:
-        transitions.requeue(run.pk, 1, "Its worker stopped before the script began")
+        state_machine.requeue(run.pk, 1, "Its worker stopped before the script began")
         return ask(*given)
 
-    assert transitions.claim_next("east", "me")
-    monkeypatch.setattr(transitions, "ask_to_cancel", requeued_before)
-    service.cancel(run, None)
+    assert state_machine.claim_next("east", "me")
+    monkeypatch.setattr(state_machine, "ask_to_cancel", requeued_before)
+    launch_module.cancel(run, None)
     run.refresh_from_db()
     assert run.status == "cancelled"
 
 
 def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Claimed, given back and claimed again: it is never there where the question looks for it, twice."""
-    at_once, ask, moves = transitions.cancel_queued, transitions.ask_to_cancel, [1, 3]
+    at_once, ask, moves = state_machine.cancel_queued, state_machine.ask_to_cancel, [1, 3]
 
     def claimed_before(*given: Any) -> bool:
-        assert transitions.claim_next("east", "me")
+        assert state_machine.claim_next("east", "me")
         return at_once(*given)
 
     def requeued_before(*given: Any) -> bool:
         if moves:
-            transitions.requeue(run.pk, moves.pop(0), "The engine of its host gave no answer")
+            state_machine.requeue(run.pk, moves.pop(0), "The engine of its host gave no answer")
         return ask(*given)
 
-    monkeypatch.setattr(transitions, "cancel_queued", claimed_before)
-    monkeypatch.setattr(transitions, "ask_to_cancel", requeued_before)
-    service.cancel(run, None)
+    monkeypatch.setattr(state_machine, "cancel_queued", claimed_before)
+    monkeypatch.setattr(state_machine, "ask_to_cancel", requeued_before)
+    launch_module.cancel(run, None)
     run.refresh_from_db()
     assert (run.status, run.cancel_requested_at is not None) == ("starting", True)

@@ -10,9 +10,9 @@ from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Role
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 
 CODE = [

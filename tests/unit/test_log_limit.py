@@ -12,9 +12,9 @@ from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import log_limit
 from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.runs.service import launch, rerun
 from executor.spec import MB
 from tests.conftest import Api
 

@@ -24,8 +24,8 @@ from cronium_admin.logs.depot_file import Folder
 from cronium_admin.logs.failures import MOST_IN_A_ROW, Skipped
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of, whole
 from tests.unit.test_logs_whole import body_of

@@ -14,8 +14,8 @@ from cronium_admin.logs import read
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.verify import verify
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from executor.spec import Batch, Cursor, Dropped, Gap, Segment
 from tests.conftest import Api
 

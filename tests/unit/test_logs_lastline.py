@@ -11,8 +11,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.lastline import MOST_BYTES, SHOWN, last_lines, plain
 from cronium_admin.logs.models import LogHead
 from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from executor.spec import Batch, Cursor, Segment
 
 

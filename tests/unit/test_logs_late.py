@@ -12,8 +12,8 @@ from cronium_admin.logs import late, read
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.verify import verify
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import PAST, put
 

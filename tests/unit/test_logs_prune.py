@@ -18,9 +18,9 @@ from cronium_admin.logs import due, keeper, prune, read
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.pace import Pace, Stopped
 from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, Run
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole
 from tests.unit.test_logs_store import batch
@@ -118,7 +118,7 @@ def test_a_run_that_lives_keeps_its_log_however_old(keep: Any, ended: Any, job: 
     keep(log_keep_days=1, log_keep_runs=1)
     Run.objects.filter(pk=run.pk).update(status=status, finished_at=None)
     assert named() == []
-    assert not transitions.prune_log(run.pk, "", 0, 0)
+    assert not state_machine.prune_log(run.pk, "", 0, 0)
 
 
 def test_the_logs_of_a_deleted_job_go_by_their_age(keep: Any, ended: Any, job: Job) -> None:

@@ -23,8 +23,8 @@ from cronium_admin.logs.depot import Missing, Unavailable, open_store
 from cronium_admin.logs.depot_s3 import Bucket
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 from tests.fakes import s3
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole

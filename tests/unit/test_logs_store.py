@@ -16,8 +16,8 @@ from cronium_admin.logs import codec, read, store
 from cronium_admin.logs.codec import Entry, lines_of, pack_index, pack_text, unpack_index, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, RunLog, Write, commit
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, TERMINAL, Run
-from cronium_admin.runs.service import launch
 from executor.spec import Batch, Cursor, Segment
 
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)

@@ -15,9 +15,9 @@ from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.pace import Pace
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.whole import OutOfRange, Part, part_of
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 from tests.conftest import Api
 from tests.unit.log_storage import give_log, text_of
 from tests.unit.test_logs_read import HOSTILE, write
@@ -271,7 +271,7 @@ def test_what_comes_later_comes(viewer: Api, run: Run) -> None:
     def go_on() -> None:
         commit([log.prepare(batch((2, b"two\n")))])
         commit([log.seal()])
-        transitions.finish(run.pk, 0, Ending(Status.SUCCEEDED, "exit_code", "", 0, {"log_lines": 2}))
+        state_machine.finish(run.pk, 0, Ending(Status.SUCCEEDED, "exit_code", "", 0, {"log_lines": 2}))
 
     later = threading.Timer(0.5, go_on)
     later.start()

@@ -10,7 +10,7 @@ from cronium_admin.accounts.tokens import make_token
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.line_text import line_problem, show_line
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from tests.conftest import Api

@@ -13,9 +13,9 @@ from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import DECIDES_THE_RUN, create_job, save_job
 from cronium_admin.profiles.models import Profile
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.runs.service import launch, rerun
 from tests.conftest import ROLES, Api
 
 NEW = {"name": "New", "language": "bash", "script": "true"}

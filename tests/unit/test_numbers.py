@@ -11,8 +11,8 @@ from cronium_admin.jobs.models import Job, RetiredSlug
 from cronium_admin.jobs.service import delete_job, save_job
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention.deletion import delete_runs
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runs.service import launch, rerun
 from tests.conftest import Api
 from tests.unit.test_launch import _at_once, stored_job
 

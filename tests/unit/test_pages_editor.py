@@ -7,8 +7,8 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from tests.conftest import Api
 
 GOOD: dict[str, Any] = {

@@ -12,8 +12,8 @@ from django.utils import timezone
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.templatetags.spark import sparkline
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 

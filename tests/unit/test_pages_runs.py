@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.phases import phases
-from cronium_admin.runs.service import launch
+from cronium_admin.runs.presentation.phases import phases
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -57,7 +57,7 @@ def test_no_runs_yet(client: Client, people: dict[str, User]) -> None:
 
 def test_filters_by_state_and_job(client: Client, run: Run, make_job: Any) -> None:
     other = launch(make_job(name="Other", slug="other"), None)
-    transitions.cancel_queued(other.pk, "anna")
+    state_machine.cancel_queued(other.pk, "anna")
     live = client.get("/runs/", {"status": "live"}).content.decode()
     assert f"run-{run.pk}" in live
     assert f"run-{other.pk}" not in live
@@ -134,7 +134,7 @@ def test_a_huge_output_does_not_flood_the_page(client: Client, run: Run) -> None
 
 
 def test_the_live_part_holds_everything_but_the_log(client: Client, run: Run) -> None:
-    transitions.claim_next("a", "owner")
+    state_machine.claim_next("a", "owner")
     text = client.get(f"/runs/{run.pk}/live/").content.decode()
     for part in ("run-acts", "run-facts", "run-phases", "run-reason", "run-details"):
         assert f'id="{part}"' in text
@@ -151,9 +151,9 @@ def test_cancel_a_waiting_run(client: Client, run: Run) -> None:
 
 
 def test_a_running_run_is_cancelling_until_it_stopped(client: Client, run: Run) -> None:
-    claimed = transitions.claim_next("a", "owner")
+    claimed = state_machine.claim_next("a", "owner")
     assert claimed is not None
-    transitions.ask_to_cancel(run.pk, None, "anna")
+    state_machine.ask_to_cancel(run.pk, None, "anna")
     text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Cancelling…" in text
     assert "s-cancelled" not in text

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from cronium_admin.hosts import lease, recovery, specs
 from cronium_admin.hosts.acting import Acting
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runs.service import launch
-from cronium_admin.runs.transitions import LEASE
+from cronium_admin.runs.state_machine import LEASE
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.service import delete_secret, rotate, save_secret
 from executor.docker.errors import EngineUnreachable

@@ -21,9 +21,9 @@ from cronium_admin.logs import due as log_due
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention import deletion, ends
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent
-from cronium_admin.runs.service import launch, rerun
 from cronium_admin.runtime import variables
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of
@@ -254,7 +254,7 @@ def test_the_list_of_jobs_still_shows_the_last_run_that_is_left(keep: Any, ended
 def test_a_late_event_of_a_deleted_run_is_no_error_at_the_commit(run: Run) -> None:
     pk = run.pk
     Run.objects.all().delete()
-    transitions.note(pk, "egress", "late")
+    state_machine.note(pk, "egress", "late")
     assert not RunEvent.objects.exists()
 
 

@@ -22,9 +22,9 @@ from cronium_admin.core.data_folder import fernet_key, stored_secret
 from cronium_admin.core.errors import Refused
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch, rerun
 from cronium_admin.secrets import crypto, service
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable, delete_secret, open_for_run, rotate, save_secret
@@ -363,7 +363,7 @@ class TestRun:
         keys(new_key())
         if case == "deleted":
             Secret.objects.all().delete()
-        claimed = transitions.claim_next("host", "owner")
+        claimed = state_machine.claim_next("host", "owner")
         assert claimed is not None
 
         class Supervisor:

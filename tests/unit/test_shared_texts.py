@@ -13,10 +13,10 @@ import pytest
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.pace import Pace
 from cronium_admin.retention import deletion, ends
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, SandboxTable, ScriptText
 from cronium_admin.runs.sandbox_report import pack, unpack
-from cronium_admin.runs.service import launch, rerun
 from executor.sandbox.inspection import Row, as_json
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
@@ -80,9 +80,9 @@ def test_a_script_is_stored_once_and_each_run_keeps_its_own(job: Job, editor: Ap
 def test_what_no_run_has_any_more_is_swept(make_job: Callable[..., Job]) -> None:
     runs = [launch(make_job(script=text), None) for text in ("echo a", "echo a", "echo b")]
     for _ in runs:
-        claimed = transitions.claim_next("here", "here:1")
+        claimed = state_machine.claim_next("here", "here:1")
         assert claimed is not None
-        assert transitions.record_sandbox(claimed.pk, claimed.lease_epoch, report_of(str(claimed.pk)))
+        assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, report_of(str(claimed.pk)))
     Run.objects.update(status="failed", finished_at=runs[0].created_at)
     assert (ScriptText.objects.count(), SandboxTable.objects.count()) == (2, 1)
     deletion.delete_runs([runs[0].pk, runs[2].pk], Pace())

@@ -13,8 +13,8 @@ from cronium_admin.accounts.models import User
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogHead
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from executor.run import payload
 from tests.conftest import Api
 from tests.fakes.specs import make_spec

@@ -14,9 +14,9 @@ from cronium_admin.accounts.models import User
 from cronium_admin.hosts import lease, recovery
 from cronium_admin.hosts.models import Host
 from cronium_admin.ops.log_format import About, Json
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runs.transitions import Ending
+from cronium_admin.runs.state_machine import Ending
 
 pytestmark = pytest.mark.django_db
 HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)> "' {{ 7|add:7 }} \u202e\u2028 &lt;b&gt;"""
@@ -39,9 +39,9 @@ def timeline(client: Client, run: Run, part: str = "") -> list[str]:
 
 
 def claim() -> int:
-    claimed = transitions.claim_next("east", "first")
+    claimed = state_machine.claim_next("east", "first")
     assert claimed is not None
-    assert transitions.begin(claimed.pk, claimed.lease_epoch, "sha256:x")
+    assert state_machine.begin(claimed.pk, claimed.lease_epoch, "sha256:x")
     return claimed.lease_epoch
 
 
@@ -53,11 +53,11 @@ def take_over(owner: str) -> int:
 
 
 def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> None:
-    transitions.release(run.pk, claim())
+    state_machine.release(run.pk, claim())
     take_over("second")
     epoch = take_over("third")
-    transitions.ask_to_cancel(run.pk, None, "olga")
-    transitions.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
+    state_machine.ask_to_cancel(run.pk, None, "olga")
+    state_machine.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
     new = "Taken over by the new worker of host east: the one before"
     assert timeline(client, run) == [
         "Queued by the system",
@@ -93,7 +93,7 @@ def test_a_host_whose_clock_is_wrong_does_not_change_the_order(
 
 def test_claim_start_and_end_are_told_by_the_row_of_the_run_alone(client: Client, run: Run) -> None:
     """They take no row of their own, and stay when retention has removed the events."""
-    transitions.finish(run.pk, claim(), Ending(Status.SUCCEEDED, "", "The script ended with exit code 0."))
+    state_machine.finish(run.pk, claim(), Ending(Status.SUCCEEDED, "", "The script ended with exit code 0."))
     assert [event.kind for event in RunEvent.objects.all()] == ["queued"]
     told = ["Claimed by host east", "The script began", "The script ended with exit code 0."]
     assert timeline(client, run) == ["Queued by the system", *told]
@@ -103,10 +103,10 @@ def test_claim_start_and_end_are_told_by_the_row_of_the_run_alone(client: Client
 
 def test_a_claim_that_was_given_back_stays_in_the_timeline(client: Client, run: Run) -> None:
     for host, why in (("east", "Its engine was away"), ("west", "Its worker went away")):
-        claimed = transitions.claim_next(host, "first")
+        claimed = state_machine.claim_next(host, "first")
         assert claimed is not None
-        assert transitions.requeue(run.pk, claimed.lease_epoch, why)
-        assert not transitions.requeue(run.pk, claimed.lease_epoch, why)
+        assert state_machine.requeue(run.pk, claimed.lease_epoch, why)
+        assert not state_machine.requeue(run.pk, claimed.lease_epoch, why)
     claim()
     assert timeline(client, run) == [
         *("Queued by the system", "Claimed by host east", "Its engine was away", "Claimed by host west"),
@@ -115,7 +115,7 @@ def test_a_claim_that_was_given_back_stays_in_the_timeline(client: Client, run: 
 
 
 def test_events_that_an_older_version_stored_are_told_once(client: Client, run: Run) -> None:
-    transitions.finish(run.pk, claim(), Ending(Status.FAILED, "exit_code", "It failed."))
+    state_machine.finish(run.pk, claim(), Ending(Status.FAILED, "exit_code", "It failed."))
     run.refresh_from_db()
     at = {"claimed": run.claimed_at, "started": run.started_at, "failed": run.finished_at}
     for kind, when in at.items():
@@ -130,8 +130,8 @@ def test_events_that_an_older_version_stored_are_told_once(client: Client, run: 
 
 def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
     epoch = claim()
-    transitions.note(run.pk, "network_refused", HOSTILE)
-    transitions.finish(run.pk, epoch, Ending(Status.ERRORED, "image_missing", HOSTILE))
+    state_machine.note(run.pk, "network_refused", HOSTILE)
+    state_machine.finish(run.pk, epoch, Ending(Status.ERRORED, "image_missing", HOSTILE))
     assert timeline(client, run)[-2:] == [HOSTILE, HOSTILE]
     assert timeline(client, run, "live/")[-2:] == [HOSTILE, HOSTILE]
 
@@ -139,7 +139,7 @@ def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_each_event_has_a_line_in_the_log_without_its_words(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cronium.runs")
-    transitions.note(run.pk, "network_refused", HOSTILE)
+    state_machine.note(run.pk, "network_refused", HOSTILE)
     record = caplog.records[-1]
     About().filter(record)
     line = Json().format(record)

@@ -8,61 +8,61 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
-from cronium_admin.runs import transitions
+from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent, Status
+from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runs.timeline import Event, timeline
-from cronium_admin.runs.transitions import Ending
 
 EPOCH = 3
 ENDING = Ending(Status.SUCCEEDED, "exit_code", "Done.", 0, {"log_lines": 5})
 
 
 def _claim(run: Run) -> bool:
-    return transitions.claim_next("host", "owner") is not None
+    return state_machine.claim_next("host", "owner") is not None
 
 
 def test_a_claim_with_a_condition_that_does_not_hold_takes_nothing_and_ends(run: Run) -> None:
-    assert transitions.claim_next("host", "owner", only_if=Q(queue="another")) is None
+    assert state_machine.claim_next("host", "owner", only_if=Q(queue="another")) is None
     run.refresh_from_db()
     assert run.status == Status.QUEUED
-    assert transitions.claim_next("host", "owner", only_if=Q(queue=run.queue)) == run
+    assert state_machine.claim_next("host", "owner", only_if=Q(queue=run.queue)) == run
 
 
 # Name, the call, the statuses it leaves, and the status it leads to (None: stays).
 TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]] = [
     ("claim", _claim, {Status.QUEUED}, Status.STARTING),
-    ("begin", lambda run: transitions.begin(run.pk, EPOCH, "sha256:1"), {Status.STARTING}, Status.RUNNING),
-    ("requeue", lambda run: transitions.requeue(run.pk, EPOCH, "again"), {Status.STARTING}, Status.QUEUED),
+    ("begin", lambda run: state_machine.begin(run.pk, EPOCH, "sha256:1"), {Status.STARTING}, Status.RUNNING),
+    ("requeue", lambda run: state_machine.requeue(run.pk, EPOCH, "again"), {Status.STARTING}, Status.QUEUED),
     (
         "finish",
-        lambda run: transitions.finish(run.pk, EPOCH, ENDING),
+        lambda run: state_machine.finish(run.pk, EPOCH, ENDING),
         {Status.STARTING, Status.RUNNING},
         Status.SUCCEEDED,
     ),
-    ("adopt", lambda run: transitions.adopt(run.pk, EPOCH, "next", "taken over"), {Status.RUNNING}, None),
+    ("adopt", lambda run: state_machine.adopt(run.pk, EPOCH, "next", "taken over"), {Status.RUNNING}, None),
     (
         "stopping",
-        lambda run: transitions.stopping(run.pk, EPOCH, "timeout", "its time is over"),
+        lambda run: state_machine.stopping(run.pk, EPOCH, "timeout", "its time is over"),
         {Status.STARTING, Status.RUNNING},
         None,
     ),
-    ("release", lambda run: transitions.release(run.pk, EPOCH), {Status.RUNNING}, None),
+    ("release", lambda run: state_machine.release(run.pk, EPOCH), {Status.RUNNING}, None),
     (
         "requeue_abandoned",
-        lambda run: transitions.requeue_abandoned(run.pk, EPOCH, "again"),
+        lambda run: state_machine.requeue_abandoned(run.pk, EPOCH, "again"),
         {Status.STARTING},
         Status.QUEUED,
     ),
     (
         "end_abandoned",
-        lambda run: transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING),
+        lambda run: state_machine.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING),
         {Status.STARTING, Status.RUNNING},
         Status.SUCCEEDED,
     ),
-    ("cancel_queued", lambda run: transitions.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
+    ("cancel_queued", lambda run: state_machine.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
     (
         "ask_to_cancel",
-        lambda run: transitions.ask_to_cancel(run.pk, None, "me"),
+        lambda run: state_machine.ask_to_cancel(run.pk, None, "me"),
         {Status.STARTING, Status.RUNNING},
         None,
     ),
@@ -116,12 +116,12 @@ def test_nothing_leaves_a_terminal_status(run: Run, status: Status) -> None:
 def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
     _put(run, Status.STARTING)
     calls: dict[str, Callable[[], bool]] = {
-        "begin": lambda: transitions.begin(run.pk, EPOCH - 1, ""),
-        "requeue": lambda: transitions.requeue(run.pk, EPOCH - 1, ""),
-        "finish": lambda: transitions.finish(run.pk, EPOCH - 1, ENDING),
-        "adopt": lambda: transitions.adopt(run.pk, EPOCH - 1, "next", ""),
-        "release": lambda: transitions.release(run.pk, EPOCH - 1),
-        "stopping": lambda: transitions.stopping(run.pk, EPOCH - 1, "timeout", ""),
+        "begin": lambda: state_machine.begin(run.pk, EPOCH - 1, ""),
+        "requeue": lambda: state_machine.requeue(run.pk, EPOCH - 1, ""),
+        "finish": lambda: state_machine.finish(run.pk, EPOCH - 1, ENDING),
+        "adopt": lambda: state_machine.adopt(run.pk, EPOCH - 1, "next", ""),
+        "release": lambda: state_machine.release(run.pk, EPOCH - 1),
+        "stopping": lambda: state_machine.stopping(run.pk, EPOCH - 1, "timeout", ""),
     }
     status = Status.RUNNING if name in ("adopt", "release") else Status.STARTING
     Run.objects.filter(pk=run.pk).update(status=status)
@@ -132,17 +132,17 @@ def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
 
 def test_who_adopts_shuts_the_one_before_out(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert transitions.adopt(run.pk, EPOCH, "next", "taken over")
-    assert not transitions.finish(run.pk, EPOCH, ENDING)
-    assert transitions.renew_leases("owner") == 0
-    assert transitions.finish(run.pk, EPOCH + 1, ENDING)
+    assert state_machine.adopt(run.pk, EPOCH, "next", "taken over")
+    assert not state_machine.finish(run.pk, EPOCH, ENDING)
+    assert state_machine.renew_leases("owner") == 0
+    assert state_machine.finish(run.pk, EPOCH + 1, ENDING)
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda run: transitions.requeue_abandoned(run.pk, EPOCH, "again"),
-        lambda run: transitions.end_abandoned(run.pk, EPOCH, timedelta(0), ENDING),
+        lambda run: state_machine.requeue_abandoned(run.pk, EPOCH, "again"),
+        lambda run: state_machine.end_abandoned(run.pk, EPOCH, timedelta(0), ENDING),
     ],
 )
 def test_a_run_under_a_living_lease_is_nobody_elses(run: Run, call: Callable[[Run], bool]) -> None:
@@ -152,8 +152,8 @@ def test_a_run_under_a_living_lease_is_nobody_elses(run: Run, call: Callable[[Ru
 
 def test_a_run_is_lost_only_after_the_time_it_is_given(run: Run) -> None:
     _put(run, Status.RUNNING, lease_expires_at=timezone.now() - timedelta(seconds=30))
-    assert not transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING)
-    assert transitions.end_abandoned(run.pk, EPOCH, timedelta(seconds=20), ENDING)
+    assert not state_machine.end_abandoned(run.pk, EPOCH, timedelta(seconds=60), ENDING)
+    assert state_machine.end_abandoned(run.pk, EPOCH, timedelta(seconds=20), ENDING)
 
 
 @pytest.mark.parametrize("name", ["begin", "requeue"])
@@ -165,32 +165,32 @@ def test_a_run_that_is_to_be_cancelled_never_starts_or_waits_again(run: Run, nam
 
 def test_the_first_reason_to_stop_is_kept(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert transitions.stopping(run.pk, EPOCH, "timeout", "its time is over")
-    assert not transitions.stopping(run.pk, EPOCH, "cancel", "somebody cancelled it")
+    assert state_machine.stopping(run.pk, EPOCH, "timeout", "its time is over")
+    assert not state_machine.stopping(run.pk, EPOCH, "cancel", "somebody cancelled it")
     run.refresh_from_db()
     assert (run.status, run.stop_reason) == (Status.RUNNING, "timeout")
 
 
 def test_a_cancel_is_asked_for_once(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert transitions.ask_to_cancel(run.pk, None, "first")
-    assert not transitions.ask_to_cancel(run.pk, None, "second")
+    assert state_machine.ask_to_cancel(run.pk, None, "first")
+    assert not state_machine.ask_to_cancel(run.pk, None, "second")
     assert [event.by for event in RunEvent.objects.filter(kind="cancel_requested")] == ["first"]
 
 
 def test_an_ending_keeps_reason_message_and_facts(run: Run) -> None:
     _put(run, Status.RUNNING)
-    transitions.finish(run.pk, EPOCH, ENDING)
+    state_machine.finish(run.pk, EPOCH, ENDING)
     run.refresh_from_db()
     assert (run.reason, run.message, run.exit_code, run.log_lines) == ("exit_code", "Done.", 0, 5)
     assert run.lease_expires_at is None
 
 
 def test_the_run_that_waited_longest_is_claimed_first(run: Run, job: Any) -> None:
-    from cronium_admin.runs.service import launch
+    from cronium_admin.runs.launch import launch
 
     launch(job, None)
-    first = transitions.claim_next("host", "owner")
+    first = state_machine.claim_next("host", "owner")
     assert first is not None
     assert first.pk == run.pk
     assert (first.status, first.lease_epoch, first.host, first.lease_owner) == (Status.STARTING, 1, "host", "owner")
@@ -201,16 +201,16 @@ def test_the_run_that_waited_longest_is_claimed_first(run: Run, job: Any) -> Non
 def test_only_ended_runs_are_marked_clean_and_once(run: Run) -> None:
     for status in LIVE:
         _put(run, status)
-        assert not transitions.mark_clean(run.pk)
+        assert not state_machine.mark_clean(run.pk)
     _put(run, Status.FAILED)
-    assert transitions.mark_clean(run.pk)
-    assert not transitions.mark_clean(run.pk)
+    assert state_machine.mark_clean(run.pk)
+    assert not state_machine.mark_clean(run.pk)
 
 
 def test_leases_are_renewed_for_their_owner_only(run: Run) -> None:
     _put(run, Status.RUNNING, lease_expires_at=timezone.now())
-    assert transitions.renew_leases("someone else") == 0
-    assert transitions.renew_leases("owner") == 1
+    assert state_machine.renew_leases("someone else") == 0
+    assert state_machine.renew_leases("owner") == 1
     run.refresh_from_db()
     assert run.lease_expires_at is not None
     assert run.lease_expires_at > timezone.now()

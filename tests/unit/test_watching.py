@@ -20,8 +20,8 @@ from cronium_admin.logs import read, stream, tail
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog
+from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.service import launch
 from tests.unit.test_consumer import Viewer, World, connect, whole_run, world  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]

@@ -18,11 +18,11 @@ from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, log_limit
 from cronium_admin.profiles.models import Profile
-from cronium_admin.runs import events, transitions
+from cronium_admin.runs import events, state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
 from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
-from cronium_admin.runs.shared import keep_script
+from cronium_admin.runs.shared_texts import keep_script
 
 
 def launch(
@@ -121,9 +121,9 @@ def cancel(run: Run, by: User | None) -> None:
 def _cancel(run: Run, by: User | None) -> None:
     name = by.get_username() if by else "the system"
     while True:  # between two questions it may have been claimed, or have gone back to the queue
-        if transitions.cancel_queued(run.pk, name):
+        if state_machine.cancel_queued(run.pk, name):
             return
-        if transitions.ask_to_cancel(run.pk, by.pk if by else None, name):
+        if state_machine.ask_to_cancel(run.pk, by.pk if by else None, name):
             host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
             return wake_workers(str(run.pk), f"host.{host}")
         run.refresh_from_db()

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from cronium_admin.core.database.clock import Now
 from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
-from cronium_admin.runs.shared import keep_report
+from cronium_admin.runs.shared_texts import keep_report
 from cronium_admin.runs.timeline import claimed_by
 
 LEASE = timedelta(seconds=30)
