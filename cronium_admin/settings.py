@@ -51,7 +51,7 @@ INSTALLED_APPS = [
     "cronium_admin.jobs",
     "cronium_admin.runs",
     "cronium_admin.logs",
-    "cronium_admin.runtime",
+    "cronium_admin.variables",
     "cronium_admin.retention",
     "cronium_admin.backup",
     "cronium_admin.hosts",

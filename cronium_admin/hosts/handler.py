@@ -17,7 +17,7 @@ from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
-from cronium_admin.runtime import service as runtime
+from cronium_admin.runtime_api import handlers as runtime
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, Reply, RunResult, Superseded

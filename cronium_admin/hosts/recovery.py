@@ -21,7 +21,7 @@ from cronium_admin.hosts.specs import spec_to_adopt, spec_to_remove
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run, Status
 from cronium_admin.runs.state_machine import Ending
-from cronium_admin.runtime import service as runtime
+from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.models import RetiredSecret
 from cronium_admin.secrets.retired_values import SecretUnavailable

@@ -8,8 +8,8 @@ from django.conf import settings
 from cronium_admin.jobs.models import OnLogLimit, Streams
 from cronium_admin.profiles.limits import log_limit
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime.helpers import helpers
-from cronium_admin.runtime.service import context
+from cronium_admin.runtime_api.handlers import context
+from cronium_admin.runtime_api.helpers import helpers
 from cronium_admin.secrets.retired_values import values_to_mask
 from cronium_admin.secrets.service import open_for_run
 from executor.run import tokens

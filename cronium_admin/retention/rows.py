@@ -16,7 +16,7 @@ from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.pace import Pace
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared_texts import sweep_unused
-from cronium_admin.runtime.models import Receipt, Variable
+from cronium_admin.variables.models import Receipt, Variable
 
 BATCH = 500
 RECEIPTS_KEPT = timedelta(days=1)  # of a run whose sandbox nobody reported as removed

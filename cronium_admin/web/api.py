@@ -35,9 +35,9 @@ from cronium_admin.ops.api import AT_THE_ROOT
 from cronium_admin.ops.api import router as operations
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.retention.api import router as runs
-from cronium_admin.runtime.api import router as variables
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
+from cronium_admin.variables.api import router as variables
 
 log = logging.getLogger("cronium.api")
 View = Callable[..., Any]

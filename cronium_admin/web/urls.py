@@ -19,7 +19,7 @@ urlpatterns = [
     path("", include("cronium_admin.jobs.urls")),
     path("", include("cronium_admin.runs.urls")),
     path("", include("cronium_admin.logs.urls")),
-    path("", include("cronium_admin.runtime.urls")),
+    path("", include("cronium_admin.variables.urls")),
     path("", include("cronium_admin.retention.urls")),
     path("", include("cronium_admin.hosts.urls")),
 ]

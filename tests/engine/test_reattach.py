@@ -53,7 +53,7 @@ def sandbox_of(world: World, spec: RunSpec, answer: Callable[[str, Any], Reply])
 @pytest.mark.parametrize("dies", [1, 2, 4])
 @pytest.mark.parametrize("way", ["before it is done", "after it is done", "frozen"])
 def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies: int, way: str) -> None:
-    from cronium_admin.runtime.helpers import helpers
+    from cronium_admin.runtime_api.helpers import helpers
 
     spec = world.spec(script=SCRIPT, helpers=helpers())
     counter, reached, woken = Counter(), threading.Event(), threading.Event()

@@ -16,9 +16,9 @@ from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
+from cronium_admin.variables import service
 from executor.run import tokens
 from tests.conftest import ROLES, Api
 
@@ -87,7 +87,7 @@ LABELS = {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin
 def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     """Rows for every address of the table; the run of `{run}`."""
     make_job(slug="idle", name="Idle")
-    variables.put(variables.Place(None, "day"), 1, variables.Author())
+    service.put(service.Place(None, "day"), 1, service.Author())
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     Host.objects.create(name="east")
     ended = launch(run.job, None)

@@ -23,7 +23,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.state_machine import Ending
-from cronium_admin.runtime import service
+from cronium_admin.runtime_api import handlers
 from tests.unit.test_logs_store import batch
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
@@ -252,7 +252,7 @@ async def test_output_and_condition_are_told_at_once(
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
     assert (viewer.of("status")[-1]["output_at"], viewer.of("status")[-1]["condition"]) == (None, None)
-    ask = sync_to_async(service.answer)
+    ask = sync_to_async(handlers.answer)
     assert not (await ask(world.run.pk, "output", {"output": "words"})).error
     await viewer.until(lambda seen: seen.of("status")[-1]["output_at"])
     first = viewer.of("status")[-1]["output_at"]

@@ -35,8 +35,8 @@ from cronium_admin.retention import rows
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import variables
-from cronium_admin.runtime.models import Receipt, Variable
+from cronium_admin.variables import service
+from cronium_admin.variables.models import Receipt, Variable
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, give_log, text_of
 
@@ -131,12 +131,12 @@ def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api,
     """What a process wrote whose clock is years behind is no older for it; one that is years ahead deletes nothing."""
     names = [name for name in type(settings.CONFIG).model_fields if name.endswith("_keep_days")]
     settings.CONFIG = settings.CONFIG.model_copy(update=dict.fromkeys(names, 7))
-    place = variables.Place(None, "seen")
+    place = service.Place(None, "seen")
     with wrong(days=-1000):
         made = operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()
-        author = variables.Author()
-        variables.put(place, "1", author)
-        variables.delete(place, author)
+        author = service.Author()
+        service.put(place, "1", author)
+        service.delete(place, author)
         token, _ = make_token(operator.user or User(), "old", real_now() + timedelta(days=3))
         receipt = Receipt.objects.create(run_id=made["id"], key="a", what="b", answer="null")
     assert is_near(receipt.at)

@@ -15,7 +15,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime import variables
+from cronium_admin.variables import service
 from tests.conftest import Api
 
 
@@ -103,10 +103,10 @@ class TestAtTheCommit:
         assert list(Job.objects.values_list("slug", "profile__name")) == [("report", "small")]
 
     def test_a_variable_of_a_job_that_is_gone(self, stored: Job) -> None:
-        place = variables.place_at("report", "day")
+        place = service.place_at("report", "day")
         Job.objects.get().delete()
         with pytest.raises(Refused) as refused:
-            variables.put(place, 1, variables.Author())
+            service.put(place, 1, service.Author())
         assert refused.value.status == 404
 
 

@@ -17,9 +17,9 @@ from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
+from cronium_admin.variables import service
 from tests.conftest import Api
 from tests.unit.test_api_access import ROUTES, furnished  # noqa: F401 - a fixture
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
@@ -234,7 +234,7 @@ def test_an_override_that_was_removed_and_set_again_is_a_newer_one(admin: Api) -
 
 
 def test_a_save_that_changes_nothing_is_no_new_version(admin: Api, run: Run) -> None:
-    variables.put(variables.Place(None, "day"), 1, variables.Author())
+    service.put(service.Place(None, "day"), 1, service.Author())
     for body in ({"pids": 50}, {"pids": 50}):
         assert admin.patch("/profiles/small", body).json()["version"] == 2
 

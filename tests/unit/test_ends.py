@@ -26,8 +26,8 @@ from cronium_admin.retention import rows
 from cronium_admin.retention.ends import ENDS, sweep
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
-from cronium_admin.runtime import variables
-from cronium_admin.runtime.models import Change, Receipt, Variable
+from cronium_admin.variables import service
+from cronium_admin.variables.models import Change, Receipt, Variable
 from tests.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -91,9 +91,9 @@ def _tokens(run: Run, old: bool) -> None:
 
 def _variables(run: Run, old: bool) -> None:
     for name in ("a", "b", "c"):
-        place = variables.Place(run.job, name)
-        variables.put(place, 1, variables.Author())
-        variables.delete(place, variables.Author())
+        place = service.Place(run.job, name)
+        service.put(place, 1, service.Author())
+        service.delete(place, service.Author())
     Variable.objects.update(changed_at=ago(91 if old else 89))
 
 
@@ -126,12 +126,12 @@ def test_what_is_past_its_end_goes_and_the_rest_stays(
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _variables(run, old=True)
-    place, is_set, setters = variables.Place(run.job, "a"), threading.Event(), list[threading.Thread]()
+    place, is_set, setters = service.Place(run.job, "a"), threading.Event(), list[threading.Thread]()
     collect = Collector.collect
 
     def put() -> None:
         try:
-            variables.put(place, 2, variables.Author())
+            service.put(place, 2, service.Author())
             is_set.set()
         finally:
             connection.close()
@@ -146,7 +146,7 @@ def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkey
     monkeypatch.setattr(Collector, "collect", collect_and_set)
     list(rows.remove_variables(Pace()))
     setters[0].join()
-    kept = variables.find(place)
+    kept = service.find(place)
     assert kept is not None
     assert kept.value == 2
 
@@ -179,7 +179,7 @@ def test_zero_keeps_it_for_ever(run: Run, make: Callable[[Run, bool], None], nev
 
 
 def test_a_variable_with_a_value_and_a_token_in_use_stay_however_old(run: Run) -> None:
-    variables.put(variables.Place(run.job, "a"), 1, variables.Author())
+    service.put(service.Place(run.job, "a"), 1, service.Author())
     Variable.objects.update(changed_at=ago(1000))
     ApiToken.mint(User.objects.create(username="x"), "t")
     ApiToken.objects.update(created_at=ago(1000))

@@ -245,7 +245,7 @@ def _detects_modules(folder: Path) -> bool:
 @NODE
 @pytest.mark.parametrize("version", ["", "v18.20.4", "v20.9.0"])
 def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) -> None:
-    from cronium_admin.runtime.helpers import helpers
+    from cronium_admin.runtime_api.helpers import helpers
 
     if version:  # says it is an older one, whatever it is
         (tmp_path / "bin").mkdir()
@@ -265,7 +265,7 @@ def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) 
 
 
 def test_a_common_script_of_node_finds_an_empty_workspace(tmp_path: Path) -> None:
-    from cronium_admin.runtime.helpers import helpers
+    from cronium_admin.runtime_api.helpers import helpers
 
     spec = make_spec(language="node", script="require('cronium')", helpers=helpers())
     data = payload.build(spec).replace(b"/workspace", bytes(tmp_path)).replace(b"/tmp/.cronium", bytes(tmp_path / "h"))

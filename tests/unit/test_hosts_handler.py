@@ -12,7 +12,7 @@ from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime.models import Receipt
+from cronium_admin.variables.models import Receipt
 from executor.spec import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)

@@ -15,8 +15,8 @@ from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import output as outputs
-from cronium_admin.runtime import service
+from cronium_admin.runtime_api import handlers
+from cronium_admin.runtime_api import output as outputs
 from tests.conftest import Api
 
 TEXTS = [
@@ -78,7 +78,7 @@ def test_an_output_is_checked_once_and_served_as_it_is_kept(
         return JsonText(checked[-1])
 
     monkeypatch.setattr(outputs, "validate_json", count)
-    assert service.answer(run.pk, "output", {"key": "k", "output": json.loads(text)}).status == 200
+    assert handlers.answer(run.pk, "output", {"key": "k", "output": json.loads(text)}).status == 200
     monkeypatch.undo()
     assert checked == [text]
     assert columns(Run, "output") == (text,)

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from cronium_admin.runtime.api import PAGE_BYTES
-from cronium_admin.runtime.models import Variable
+from cronium_admin.variables.api import PAGE_BYTES
+from cronium_admin.variables.models import Variable
 from executor.docker.attachment import Attachment, TwoWays
 from executor.output.stream import STDOUT
 from executor.sandbox import request_rate

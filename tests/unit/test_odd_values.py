@@ -20,8 +20,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runtime.models import Change, Variable
 from cronium_admin.secrets.models import Secret
+from cronium_admin.variables.models import Change, Variable
 from tests.conftest import Api
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES

@@ -11,11 +11,11 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
-from cronium_admin.runtime import api as runtime_api
-from cronium_admin.runtime import variables
-from cronium_admin.runtime import views as runtime_views
-from cronium_admin.runtime.variables import Author, Place
 from cronium_admin.secrets.models import Secret
+from cronium_admin.variables import api as runtime_api
+from cronium_admin.variables import service
+from cronium_admin.variables import views as runtime_views
+from cronium_admin.variables.service import Author, Place
 from tests.conftest import Api
 
 IN_ORDER = ["alpha", "Ärger", "Äther", "Berg 10", "berg-2", "Straße", "ZEBRA", "zebra 2", "Ωmega"]
@@ -104,7 +104,7 @@ def test_variables_ignore_case_on_the_page_and_over_cursors(
 ) -> None:
     in_order = ["alpha", "Beta", "beta2", "GAMMA", "zeta"]
     for name in reversed(in_order):
-        variables.put(Place(None, name), 1, Author())
+        service.put(Place(None, name), 1, Author())
     client = Client()
     client.force_login(people["viewer"])
     for size in (1, 2, 3):

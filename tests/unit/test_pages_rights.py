@@ -17,7 +17,7 @@ from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime import variables
+from cronium_admin.variables import service
 
 ORDER = ("viewer", "operator", "editor", "admin")
 # (method, view, what its address holds, the least role)
@@ -97,7 +97,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["secret"] = ["API_KEY"]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
-    variables.put(variables.Place(run.job, "day"), 1, variables.Author())
+    service.put(service.Place(run.job, "day"), 1, service.Author())
     return lambda view, kind: reverse(view, args=parts[kind])
 
 

@@ -12,9 +12,9 @@ from cronium_admin.accounts.models import ApiToken
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime import variables
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
+from cronium_admin.variables import service
 from tests.conftest import Api
 
 # Each begins with one query for the token and its person. A savepoint counts as a query or two.
@@ -58,7 +58,7 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     Job.objects.bulk_update(jobs[:2], ["secrets", "tags"])
     for owner in (*jobs, None):
         for name in ("day", "rows"):
-            variables.put(variables.Place(owner, name), 1, variables.Author())
+            service.put(service.Place(owner, name), 1, service.Author())
     runs = [launch(each, None) for each in [*jobs, *jobs, job]]
     Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
     return runs[-1]

@@ -24,7 +24,7 @@ from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent
-from cronium_admin.runtime import variables
+from cronium_admin.variables import service
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of
 
@@ -211,8 +211,8 @@ def test_one_end_that_fails_holds_up_no_other(keep: Any, ended: Any, job: Job, m
 def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended: Any, job: Job, editor: Api) -> None:
     run, other = ended(job, 1), ended(job, 1)
     again = rerun(run, None)
-    place = variables.Place(job, "day")
-    variables.put(place, 1, variables.Author(run=run))
+    place = service.Place(job, "day")
+    service.put(place, 1, service.Author(run=run))
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
     assert left() == ["report #2", "report #3"]
     assert set(LogChunk.objects.values_list("run_id", flat=True)) == {other.pk}
@@ -220,7 +220,7 @@ def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended
     assert not RunEvent.objects.filter(run_id=run.pk).exists()
     again.refresh_from_db()
     assert again.parent is None
-    kept = variables.find(place)
+    kept = service.find(place)
     assert kept is not None
     assert (kept.changed_by, kept.changed_run) == ("report #1", None)
     assert editor.get(f"/runs/{run.pk}").status_code == 404

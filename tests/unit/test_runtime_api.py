@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.runtime import api
-from cronium_admin.runtime.models import Variable
+from cronium_admin.variables import api
+from cronium_admin.variables.models import Variable
 from tests.conftest import Api
 
 

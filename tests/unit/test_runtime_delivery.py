@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.runtime.helpers import FILES, helpers
+from cronium_admin.runtime_api.helpers import FILES, helpers
 from executor.run import payload
 from tests.fakes.specs import make_spec
 

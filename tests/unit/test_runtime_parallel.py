@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import service
-from cronium_admin.runtime.models import Change, Receipt, Variable
+from cronium_admin.runtime_api import handlers
+from cronium_admin.variables.models import Change, Receipt, Variable
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 WRITERS = 8
@@ -25,7 +25,7 @@ def at_once(run: Run, asked: list[dict[str, Any]]) -> list[Any]:
 
     def ask(body: dict[str, Any]) -> Any:
         try:
-            reply = service.answer(run.pk, "increment_variable", body)
+            reply = handlers.answer(run.pk, "increment_variable", body)
             return reply.error or reply.data
         finally:
             connection.close()  # a thread's own; left open it would outlive the test

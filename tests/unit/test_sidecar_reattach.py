@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import service
-from cronium_admin.runtime.models import Variable
+from cronium_admin.runtime_api import handlers
+from cronium_admin.variables.models import Variable
 from executor.spec import Superseded
 from tests.unit.test_helpers import IMAGES
 from tests.unit.test_sidecar import MIB, Sidecar, path, start
@@ -75,12 +75,12 @@ class TestService:
         Run.objects.filter(pk=run.pk).update(status=Status.RUNNING, lease_epoch=4)
         body = {"key": "n", "amount": 1, "idempotency_key": "request:1"}
         with pytest.raises(Superseded):
-            service.answer(run.pk, operation, body, epoch=3)
+            handlers.answer(run.pk, operation, body, epoch=3)
         assert not Variable.objects.exists()
-        assert service.answer(run.pk, "increment_variable", body, epoch=4).data == 1
-        assert service.answer(run.pk, "increment_variable", body, epoch=4).data == 1, "asked again"
+        assert handlers.answer(run.pk, "increment_variable", body, epoch=4).data == 1
+        assert handlers.answer(run.pk, "increment_variable", body, epoch=4).data == 1, "asked again"
 
     def test_one_whose_run_has_ended_says_so(self, run: Run) -> None:
         Run.objects.filter(pk=run.pk).update(status=Status.LOST, lease_epoch=4)
-        assert service.answer(run.pk, "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
-        assert service.answer(uuid4(), "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
+        assert handlers.answer(run.pk, "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
+        assert handlers.answer(uuid4(), "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"

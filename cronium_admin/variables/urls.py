@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cronium_admin.runtime import views
+from cronium_admin.variables import views
 
 app_name = "variables"
 urlpatterns = [

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from cronium_admin.runtime.models import Change, Variable
-from cronium_admin.runtime.variables import SHARED
+from cronium_admin.variables.models import Change, Variable
+from cronium_admin.variables.service import SHARED
 
 
 class VariableOut(BaseModel):

@@ -17,10 +17,10 @@ from cronium_admin.core.edit_versions import sent_version
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.json_text import pretty
 from cronium_admin.jobs.models import Job
-from cronium_admin.runtime import listing, variables
-from cronium_admin.runtime.forms import VariableForm
-from cronium_admin.runtime.models import Variable
-from cronium_admin.runtime.variables import SHARED, Author, Place
+from cronium_admin.variables import listing, service
+from cronium_admin.variables.forms import VariableForm
+from cronium_admin.variables.models import Variable
+from cronium_admin.variables.service import SHARED, Author, Place
 
 PAGE_SIZE = 50
 STEPS_SIZE = 20
@@ -53,7 +53,7 @@ def variable_list(request: HttpRequest) -> HttpResponse:
 def variable_page(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """One variable whole; one that was deleted still has its history."""
     place = _place(scope, name)
-    found = variables.find(place)
+    found = service.find(place)
     before = request.GET.get("before", "")
     steps, older = listing.steps(place, int(before) if before.isdecimal() and len(before) < 18 else 0, STEPS_SIZE)
     if found is None and not steps:
@@ -74,7 +74,7 @@ def variable_page(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 @needs(May.SEE)
 def download(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """The value as a file, exactly as it is kept."""
-    found = variables.find(_place(scope, name))
+    found = service.find(_place(scope, name))
     if found is None:
         raise Http404(f"There is no variable {name} in {scope}.")
     disposition = {"Content-Disposition": f'attachment; filename="{name}.json"'}
@@ -91,7 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
     form = VariableForm(request.POST.dict())
     place = None
     try:
-        place = variables.place_at(str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip())
+        place = service.place_at(str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip())
     except Refused as error:
         if not form.errors.get("name"):
             form.add_error("scope" if error.status == 404 else "name", error.message)
@@ -106,7 +106,7 @@ def edit(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     place = _place(scope, name)
     if request.method == "POST":
         return _save(request, VariableForm({**request.POST.dict(), "name": name, "scope": scope}), place)
-    found = variables.find(place)
+    found = service.find(place)
     if found is None:
         return redirect(f"{reverse('variables:new')}?{urlencode({'scope': scope, 'name': name})}")
     text, _ = pretty(found.value, sys.maxsize)
@@ -124,13 +124,13 @@ def delete(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     if request.method == "POST":
         sent = request.POST.get("version", "")
         try:
-            variables.delete(place, Author(user=user_of(request)), sent_version(sent) or -1)
+            service.delete(place, Author(user=user_of(request)), sent_version(sent) or -1)
         except Refused:
             status = 409
         else:
             messages.success(request, f"The variable {name} is deleted. Its history stays.")
             return redirect("variables:list")
-    found = variables.find(place)
+    found = service.find(place)
     if found is None:
         messages.info(request, f"The variable {name} is not there any more.")
         return redirect("variables:list")
@@ -144,7 +144,7 @@ def _save(request: HttpRequest, form: VariableForm, place: Place | None, is_new:
         return _editor(request, form, shown, 422)
     sent = form.cleaned_data["version"]
     try:
-        row = variables.put(place, form.cleaned_data["text"], Author(user=user_of(request)), sent if sent else 0)
+        row = service.put(place, form.cleaned_data["text"], Author(user=user_of(request)), sent if sent else 0)
     except Refused as error:
         if error.code == "changed_meanwhile":
             return _conflict(request, form, place, shown)
@@ -156,7 +156,7 @@ def _save(request: HttpRequest, form: VariableForm, place: Place | None, is_new:
 
 def _conflict(request: HttpRequest, form: VariableForm, place: Place, shown: Place | None) -> HttpResponse:
     """Both values on one page; saving again means it, for the form now carries the version that is shown."""
-    found = variables.find(place)
+    found = service.find(place)
     form.data = {**form.data, "version": str(found.version if found else 0)}
     other = {"variable": found, "value": _shown(found, COMPARED) if found else None}
     return _editor(request, form, shown, 409, other)
@@ -174,7 +174,7 @@ def _editor(
         "form": form,
         "other": other,
         "nav": "variables",
-        "max_kib": variables.MAX_VALUE_BYTES // 1024,
+        "max_kib": service.MAX_VALUE_BYTES // 1024,
     }
     context |= _about(place) if place else {"jobs": Job.objects.only("slug", "name")}
     return render(request, "variables/editor.html", context, status=status)
@@ -182,7 +182,7 @@ def _editor(
 
 def _place(scope: str, name: str) -> Place:
     try:
-        return variables.place_at(scope, name)
+        return service.place_at(scope, name)
     except Refused as error:
         raise Http404(error.message) from error
 

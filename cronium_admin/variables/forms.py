@@ -6,7 +6,7 @@ from django import forms
 
 from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.jobs.forms import parse_json
-from cronium_admin.runtime.variables import SHARED
+from cronium_admin.variables.service import SHARED
 
 
 class VariableForm(PlainForm):

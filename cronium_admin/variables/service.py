@@ -24,7 +24,7 @@ from cronium_admin.core.paging import beyond
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_json
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime.models import Change, Kind, Variable
+from cronium_admin.variables.models import Change, Kind, Variable
 
 MAX_VALUE_BYTES = 256 * 1024
 MAX_PER_SCOPE = 1000

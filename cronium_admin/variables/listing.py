@@ -8,9 +8,9 @@ from django.db.models.functions import Length, Substr
 from cronium_admin.core.errors import Refused
 from cronium_admin.core.paging import Page, cursor, read_cursor
 from cronium_admin.jobs.models import Job
-from cronium_admin.runtime import variables
-from cronium_admin.runtime.models import Change, Variable
-from cronium_admin.runtime.variables import Place
+from cronium_admin.variables import service
+from cronium_admin.variables.models import Change, Variable
+from cronium_admin.variables.service import Place
 
 HEAD = 120  # characters of a value in a list
 _TYPES = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
@@ -44,11 +44,11 @@ def type_of(text: str) -> str:
 
 def page(search: str, scope: str, after: str, size: int) -> Page:
     """A page of rows, by name; a cursor that is none shows the beginning."""
-    rows: QuerySet[Variable] = variables.listed(search, scope)
+    rows: QuerySet[Variable] = service.listed(search, scope)
     is_first = True
     if after:
         try:
-            rows, is_first = variables.after(rows, *read_cursor(after, str, int)), False
+            rows, is_first = service.after(rows, *read_cursor(after, str, int)), False
         except Refused:
             is_first = True
     found = list(rows.defer("text").annotate(head=Substr("text", 1, HEAD), length=Length("text"))[: size + 1])
@@ -58,7 +58,7 @@ def page(search: str, scope: str, after: str, size: int) -> Page:
 
 def _row(row: Variable) -> Row:
     head, length = str(getattr(row, "head", "")), int(getattr(row, "length", 0))
-    return Row(row, row.job.slug if row.job else variables.SHARED, type_of(head), head, length > HEAD)
+    return Row(row, row.job.slug if row.job else service.SHARED, type_of(head), head, length > HEAD)
 
 
 def jobs_with_variables() -> QuerySet[Job]:
@@ -68,7 +68,7 @@ def jobs_with_variables() -> QuerySet[Job]:
 
 def steps(place: Place, before: int, size: int) -> tuple[list[Step], int]:
     """A page of the history, newest first, and the version that the next page comes before (0: there is none)."""
-    found = variables.history(place, before, size + 1)
+    found = service.history(place, before, size + 1)
     made = []
     for at, change in enumerate(found[:size]):
         older = found[at + 1] if at + 1 < len(found) else None

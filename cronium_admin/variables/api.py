@@ -10,10 +10,10 @@ from cronium_admin.accounts.permissions import May
 from cronium_admin.core.edit_versions import DELETED_VERSION
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
 from cronium_admin.core.paging import cursor, read_cursor
-from cronium_admin.runtime import variables
-from cronium_admin.runtime.models import Variable
-from cronium_admin.runtime.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
-from cronium_admin.runtime.variables import Author, place_at
+from cronium_admin.variables import service
+from cronium_admin.variables.models import Variable
+from cronium_admin.variables.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
+from cronium_admin.variables.service import Author, place_at
 
 router = Router(tags=["variables"], auth=needs(May.SEE))
 PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
@@ -22,9 +22,9 @@ PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
 @router.get("", response={200: VariablePage, ERRORS: ErrorBody}, summary="Variables, by name")
 def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
     """`q` is a part of the name. A page ends after 100 variables, or after 1 MiB of values: ask on with `next`."""
-    rows = variables.listed(q.replace("\0", ""), scope.replace("\0", ""))
+    rows = service.listed(q.replace("\0", ""), scope.replace("\0", ""))
     if after:
-        rows = variables.after(rows, *read_cursor(after, str, int))
+        rows = service.after(rows, *read_cursor(after, str, int))
     items, size, has_more = list[Variable](), 0, False
     for row in rows[: PAGE_SIZE + 1].iterator(chunk_size=8):  # what does not fit is not read
         has_more = len(items) == PAGE_SIZE or (bool(items) and size + len(row.text or "") > PAGE_BYTES)
@@ -38,7 +38,7 @@ def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: st
 
 @router.get("/{scope}/{name}", response={200: VariableOut, ERRORS: ErrorBody}, summary="One variable")
 def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
-    row = variables.find(place_at(scope, name))
+    row = service.find(place_at(scope, name))
     if row is None:
         raise _missing(scope, name)
     return VariableOut.of(row)
@@ -51,7 +51,7 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
     summary="Make or set a variable",
 )
 def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
-    return VariableOut.of(variables.put(place_at(scope, name), body.value, Author(user=caller(request)), body.version))
+    return VariableOut.of(service.put(place_at(scope, name), body.value, Author(user=caller(request)), body.version))
 
 
 @router.delete(
@@ -64,7 +64,7 @@ def delete_variable(
     version: Annotated[int | None, Query(description=DELETED_VERSION)] = None,
 ) -> HttpResponse:
     """Its history stays."""
-    if not variables.delete(place_at(scope, name), Author(user=caller(request)), version):
+    if not service.delete(place_at(scope, name), Author(user=caller(request)), version):
         raise _missing(scope, name)
     return HttpResponse(status=204)
 
@@ -72,7 +72,7 @@ def delete_variable(
 @router.get("/{scope}/{name}/history", response={200: ChangeList, ERRORS: ErrorBody}, summary="Its last 100 changes")
 def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:
     """Newest first; also of a variable that was deleted."""
-    rows = variables.history(place_at(scope, name))
+    rows = service.history(place_at(scope, name))
     if not rows:
         raise _missing(scope, name)
     return ChangeList(items=[ChangeOut.of(row) for row in rows])

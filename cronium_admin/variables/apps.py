@@ -4,5 +4,5 @@ from django.apps import AppConfig
 
 
 class RuntimeConfig(AppConfig):
-    name = "cronium_admin.runtime"
+    name = "cronium_admin.variables"
     label = "runtime"

@@ -15,11 +15,11 @@ from cronium_admin.core import notify
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.errors import Refused
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.runtime import variables
-from cronium_admin.runtime.condition import set_condition
-from cronium_admin.runtime.models import Receipt
-from cronium_admin.runtime.output import set_output
-from cronium_admin.runtime.variables import Author
+from cronium_admin.runtime_api.condition import set_condition
+from cronium_admin.runtime_api.output import set_output
+from cronium_admin.variables import service
+from cronium_admin.variables.models import Receipt
+from cronium_admin.variables.service import Author
 from executor.spec import Reply, Superseded
 
 RECEIPTS_KEPT = timedelta(minutes=15)  # a helper has given up long before
@@ -52,16 +52,16 @@ def answer(run_id: UUID, operation: str, body: Any, *, epoch: int | None = None)
 
 def _get_variable(run_id: UUID, body: Body, epoch: int | None) -> dict[str, Any]:
     run = _living(run_id, epoch, lock=False)
-    found = variables.find(variables.place_of(run, _key(body)))
+    found = service.find(service.place_of(run, _key(body)))
     return {"found": found is not None, "value": found.value if found else None}
 
 
 def _set_variable(run: Run, body: Body) -> None:
-    variables.put(variables.place_of(run, _key(body)), body["value"], Author(run=run))
+    service.put(service.place_of(run, _key(body)), body["value"], Author(run=run))
 
 
 def _increment_variable(run: Run, body: Body) -> Any:
-    return variables.increment(variables.place_of(run, _key(body)), body["amount"], Author(run=run))
+    return service.increment(service.place_of(run, _key(body)), body["amount"], Author(run=run))
 
 
 def _set_output(run: Run, body: Body) -> None:
