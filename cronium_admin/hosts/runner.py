@@ -31,7 +31,7 @@ from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.hosts.recovery import Adopted
 from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
-from cronium_admin.logs.late import Sealer
+from cronium_admin.logs.seal_orphans import Sealer
 from cronium_admin.logs.store import LogWriter, RunLog
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, Run, Status

@@ -11,8 +11,9 @@ from ninja import Query, Router, Schema
 from cronium_admin.accounts.api_auth import needs
 from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.logs import read, search, stream, whole
+from cronium_admin.logs import download, read, search
 from cronium_admin.logs.codec import Line
+from cronium_admin.logs.live import http_stream
 from cronium_admin.logs.search_slots import search_slot
 
 router = Router(tags=["logs"], auth=needs(May.SEE))
@@ -163,11 +164,11 @@ def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponse
     """JSON lines: a line each, then `{"end": ...}`, or `{"failed": ...}` where the archive is away; an empty line only
     says that we are there. With `Accept: text/event-stream` server-sent events: `line`, and `end` or `failed`."""
     _state(run_id)
-    return stream.answer(request, run_id, after)
+    return http_stream.answer(request, run_id, after)
 
 
 @router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="The whole log as text")
 def text(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`. `Range` gives
     a part, `Accept-Encoding: gzip` packs it."""
-    return whole.answer(request, run_id, _state(run_id))
+    return download.answer(request, run_id, _state(run_id))

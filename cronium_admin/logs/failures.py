@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cronium_admin.core.database.outage import is_outage
-from cronium_admin.logs.depot import Unavailable
-from cronium_admin.logs.pace import Stopped
+from cronium_admin.logs.storage.base import Unavailable
+from cronium_admin.logs.throttle import Stopped
 
 log = logging.getLogger("cronium.archive")
 MOST_IN_A_ROW = 3  # logs, or objects, at which a storage fails before it is taken to be away

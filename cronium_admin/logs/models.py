@@ -8,7 +8,7 @@ from django.db import models
 from cronium_admin.runs.models import Run
 
 if TYPE_CHECKING:
-    from cronium_admin.logs.blocks import Place
+    from cronium_admin.logs.archive.block_cache import Place
 
 
 class LogChunk(models.Model):

@@ -13,10 +13,10 @@ from django.db.models import Max
 
 from cronium_admin.core.errors import Refused
 from cronium_admin.logs import gaps
-from cronium_admin.logs.blocks import Place, blocks
+from cronium_admin.logs.archive.block_cache import Place, blocks
 from cronium_admin.logs.codec import Damaged, Line, lines_of, unpack_text
-from cronium_admin.logs.depot import Missing
 from cronium_admin.logs.models import LogChunk, LogObject
+from cronium_admin.logs.storage.base import Missing
 from cronium_admin.runs import log_states
 from cronium_admin.runs.models import TERMINAL, Run, Status
 

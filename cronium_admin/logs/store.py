@@ -24,7 +24,7 @@ from cronium_admin.logs import read
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
-from cronium_admin.logs.shapes import BatchLike, SegmentLike
+from cronium_admin.logs.protocols import BatchLike, SegmentLike
 from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.logs")

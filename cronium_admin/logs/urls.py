@@ -3,7 +3,7 @@
 from django.urls import path
 
 from cronium_admin.logs import views
-from cronium_admin.logs.consumers import RunLogConsumer
+from cronium_admin.logs.live.consumers import RunLogConsumer
 
 app_name = "logs"
 urlpatterns = [path("last-lines/", views.last, name="last")]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from cronium_admin.accounts.page_permissions import needs
 from cronium_admin.accounts.permissions import May
-from cronium_admin.logs.lastline import MOST_RUNS, last_lines
+from cronium_admin.logs.preview import MOST_RUNS, last_lines
 
 
 @require_safe

@@ -16,8 +16,8 @@ from django.db.models import QuerySet
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import Refused
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import prune
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.models import TERMINAL, Run, Status
 
 log = logging.getLogger("cronium.retention")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from cronium_admin.core.database.outage import is_outage, log_failure
-from cronium_admin.logs.pace import Pace, Stopped
+from cronium_admin.logs.throttle import Pace, Stopped
 from cronium_admin.retention import deletion, rows
 from cronium_admin.retention.due import due_runs
 

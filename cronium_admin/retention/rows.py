@@ -13,7 +13,7 @@ from django.db.models import Model, Q, QuerySet
 
 from cronium_admin.accounts.models import ApiToken, SignIn
 from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared_texts import sweep_unused
 from cronium_admin.variables.models import Receipt, Variable

@@ -24,8 +24,10 @@ from cronium_admin.hosts import recovery  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent_runs import recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
-from cronium_admin.logs import archive, due, late  # noqa: E402
-from cronium_admin.logs.pace import Pace  # noqa: E402
+from cronium_admin.logs import seal_orphans  # noqa: E402
+from cronium_admin.logs.archive import archive  # noqa: E402
+from cronium_admin.logs.retention import due  # noqa: E402
+from cronium_admin.logs.throttle import Pace  # noqa: E402
 from cronium_admin.ops.metrics_endpoint import Known  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
 from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402
@@ -187,7 +189,7 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         "page: live": lambda: newest_first(_filtered(RequestFactory().get("/runs/", {"status": "live"})), after, 50),
         **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
-        "timed: unsealed logs": late.seal_unread,
+        "timed: unsealed logs": seal_orphans.seal_unread,
         "timed: runs to clean": lambda: recovery.note_clean("local", {str(job.pk)}, set(), None),
         "timed: runs to clean, the last hour": lambda: recovery.note_clean("local", set(), set(), timedelta(hours=1)),
         "timed: abandoned runs": recovery.settle_abandoned,

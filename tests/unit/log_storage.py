@@ -14,10 +14,10 @@ from django.db import connection
 from django.utils import timezone
 
 from cronium_admin.logs import read
-from cronium_admin.logs.blocks import blocks
+from cronium_admin.logs.archive.block_cache import blocks
 from cronium_admin.logs.codec import Entry, pack_index, pack_text
-from cronium_admin.logs.depot_file import Folder
 from cronium_admin.logs.models import LogChunk, LogHead
+from cronium_admin.logs.storage.file import Folder
 from cronium_admin.runs.models import Run, Status
 
 FOREVER = {"log_keep_days": 0, "log_keep_runs": 0}

@@ -17,7 +17,8 @@ from django.utils import timezone
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.core import notify
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import read, tail
+from cronium_admin.logs import read
+from cronium_admin.logs.live import tail
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
@@ -424,7 +425,7 @@ async def test_a_quiet_log_has_a_heartbeat(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent after a read of the store: it says that there was nothing more."""
-    monkeypatch.setattr("cronium_admin.logs.consumers.BEAT_SECONDS", 0.0)
+    monkeypatch.setattr("cronium_admin.logs.live.consumers.BEAT_SECONDS", 0.0)
     monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)

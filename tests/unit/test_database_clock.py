@@ -28,8 +28,8 @@ from cronium_admin.hosts.service import all_hosts
 from cronium_admin.images import inventory
 from cronium_admin.images.inventory import Reported
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import due
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import due
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.ops import metrics_endpoint, readiness
 from cronium_admin.retention import rows
 from cronium_admin.runs import state_machine

@@ -21,7 +21,7 @@ from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.pace import Pace, Stopped
+from cronium_admin.logs.throttle import Pace, Stopped
 from cronium_admin.retention import rows
 from cronium_admin.retention.ends import ENDS, sweep
 from cronium_admin.runs.launch import launch
@@ -36,8 +36,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "growth.md"
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
     monkeypatch.setattr(rows, "BATCH", 2)
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from cronium_admin.hosts.instance import instance
 from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import late
+from cronium_admin.logs import seal_orphans
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs.launch import launch
@@ -96,9 +96,9 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
         sealing.set()
         return over.wait(30)
 
-    monkeypatch.setattr(late, "SECONDS", 0.01)
-    sealer = late.Sealer()
-    monkeypatch.setattr(late, "_seal", seal)
+    monkeypatch.setattr(seal_orphans, "SECONDS", 0.01)
+    sealer = seal_orphans.Sealer()
+    monkeypatch.setattr(seal_orphans, "_seal", seal)
     monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: claimed.set())
     try:
         sealer.start()
@@ -112,7 +112,7 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
     finally:
         over.set()
         sealer.stop(10)
-    assert any(isinstance(one, late.Sealer) for one in runner._rounds)
+    assert any(isinstance(one, seal_orphans.Sealer) for one in runner._rounds)
 
 
 def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(

@@ -17,13 +17,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import archive, depot, keeper, objects, prune, read, search, upload
-from cronium_admin.logs.blocks import Blocks, Place, blocks
-from cronium_admin.logs.depot import Missing, Unavailable
-from cronium_admin.logs.depot_file import Folder
+from cronium_admin.logs import maintenance, read, search
+from cronium_admin.logs.archive import archive, objects, upload
+from cronium_admin.logs.archive.block_cache import Blocks, Place, blocks
 from cronium_admin.logs.failures import MOST_IN_A_ROW, Skipped
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.storage import base
+from cronium_admin.logs.storage.base import Missing, Unavailable
+from cronium_admin.logs.storage.file import Folder
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -38,8 +41,8 @@ BLOCK = 16 * 1024  # where the size of a block matters: small, so that a small l
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pauses, and few chunks a transaction."""
-    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
     monkeypatch.setattr(archive, "BATCH", 3)
     monkeypatch.setattr(upload, "BATCH", 3)
     blocks.clear()
@@ -341,9 +344,9 @@ def test_while_the_storage_is_away_tries_do_not_pile_up(
         patched.setattr(Folder, "put", fail)
         patched.setattr(Folder, "delete", fail)
         for _ in range(5):
-            assert keeper.Keeper().round() is False
+            assert maintenance.Keeper().round() is False
         assert LogObject.objects.count() == MOST_IN_A_ROW
-    assert keeper.Keeper().round() is True
+    assert maintenance.Keeper().round() is True
     assert LogObject.objects.get().state == "stored"
 
 
@@ -370,7 +373,7 @@ def test_an_object_that_the_storage_refuses_holds_up_no_other_log(
 ) -> None:
     runs = [ended(hours=50 - number) for number in range(4)]
     refuse(monkeypatch, "put", runs[0], runs[2])
-    assert keeper.Keeper().round() is False, "it comes again soon"
+    assert maintenance.Keeper().round() is False, "it comes again soon"
     assert archived() == {runs[1].pk, runs[3].pk}
 
 
@@ -419,7 +422,7 @@ def test_an_object_that_can_not_be_deleted_holds_up_neither_others_nor_the_archi
     Run.objects.filter(pk__in=[run.pk for run in gone]).delete()
     fresh = ended()
     refuse(monkeypatch, "delete", gone[0])
-    keeper.once(Pace())
+    maintenance.once(Pace())
     assert archived() == {fresh.pk}
     assert LogObject.objects.filter(run=None).count() == 1
 
@@ -468,7 +471,7 @@ def away(folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
         raise Unavailable from OSError("no route to it")
 
     monkeypatch.setattr(Folder, "read", fail)
-    monkeypatch.setattr(depot, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(base, "REST_SECONDS", 0.0)
     return run
 
 
@@ -510,12 +513,12 @@ def test_what_fails_once_is_left_alone_for_a_moment(monkeypatch: pytest.MonkeyPa
             asked.append(name)
             raise Unavailable
 
-    store = depot.Guarded(Away("/nowhere"))
+    store = base.Guarded(Away("/nowhere"))
     for _ in range(3):
         with pytest.raises(Unavailable):
             store.read("a", 0, 1)
     assert asked == ["a"]
-    monkeypatch.setattr(depot.time, "monotonic", lambda: 10**9)
+    monkeypatch.setattr(base.time, "monotonic", lambda: 10**9)
     with pytest.raises(Unavailable):
         store.read("a", 0, 1)
     assert asked == ["a", "a"]
@@ -551,7 +554,7 @@ class Counted:
 def test_who_scrolls_through_a_log_asks_the_archive_seldom(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.blocks.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
     run = ended(text_of(4000))
     move()
     size = LogObject.objects.get().bytes
@@ -571,7 +574,7 @@ def test_who_scrolls_through_a_log_asks_the_archive_seldom(
 def test_a_window_reads_no_more_than_what_lies_around_it(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.blocks.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
     run = ended(text_of(4000))
     move()
     counted = Counted(monkeypatch)
@@ -605,7 +608,7 @@ def test_a_window_of_an_archived_log_costs_one_query_more(
 def test_blocks_keep_within_their_room_and_give_exactly_what_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.blocks.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
     data = bytes(range(256)) * 256  # four blocks
     (tmp_path / "a").write_bytes(data)
     place = Place(f"file://{tmp_path}", "a", len(data))
@@ -640,7 +643,7 @@ def test_a_large_log_moves_in_short_transactions(
 def test_a_round_removes_first_and_moves_what_is_left(folder: Path, ended: Any, settings: Any) -> None:
     old, new = ended(hours=100), ended(hours=30)
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 3})
-    keeper.once(Pace())
+    maintenance.once(Pace())
     assert list(LogHead.objects.filter(archived_at__isnull=False).values_list("pk", flat=True)) == [new.pk]
     assert Run.objects.get(pk=old.pk).log_pruned_at is not None
     assert len(files(folder)) == 1
@@ -650,15 +653,15 @@ def test_the_thread_does_its_round_soon_after_the_start_and_ends_when_told(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended()
-    monkeypatch.setattr(keeper, "DELAY", 0.01)
-    done, once = threading.Event(), keeper.once
+    monkeypatch.setattr(maintenance, "DELAY", 0.01)
+    done, once = threading.Event(), maintenance.once
 
     def told(pace: Pace) -> None:
         once(pace)
         done.set()
 
-    monkeypatch.setattr(keeper, "once", told)
-    made = keeper.Keeper()
+    monkeypatch.setattr(maintenance, "once", told)
+    made = maintenance.Keeper()
     made.start()
     assert done.wait(10)
     made.stop()
@@ -671,8 +674,8 @@ def test_a_round_that_fails_comes_again_soon(error: Exception, monkeypatch: pyte
     def fail(pace: Pace) -> None:
         raise error
 
-    monkeypatch.setattr(keeper, "once", fail)
-    assert keeper.Keeper().round() is False
+    monkeypatch.setattr(maintenance, "once", fail)
+    assert maintenance.Keeper().round() is False
 
 
 def run_command(*words: str) -> str:

@@ -9,9 +9,11 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.logs import prune, read, tail
-from cronium_admin.logs.depot import Unavailable
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs import read
+from cronium_admin.logs.live import tail
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.storage.base import Unavailable
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.models import Run
 from tests.unit.log_storage import give_log, text_of
 from tests.unit.test_consumer import connect  # noqa: F401 - a fixture

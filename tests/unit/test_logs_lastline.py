@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.lastline import MOST_BYTES, SHOWN, last_lines, plain
 from cronium_admin.logs.models import LogHead
+from cronium_admin.logs.preview import MOST_BYTES, SHOWN, last_lines, plain
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status

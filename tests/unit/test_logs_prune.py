@@ -14,10 +14,11 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import due, keeper, prune, read
+from cronium_admin.logs import maintenance, read
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.pace import Pace, Stopped
+from cronium_admin.logs.retention import due, prune
 from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.throttle import Pace, Stopped
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, Run
@@ -32,8 +33,8 @@ OLD = timedelta(days=100)
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
 
 
 @pytest.fixture
@@ -284,13 +285,13 @@ def test_a_log_that_can_not_be_removed_holds_up_no_other(
     keep(log_keep_days=90)
     with monkeypatch.context() as patched:
         patched.setattr(prune, "remove_stored", fail)
-        assert keeper.Keeper().round() is False
+        assert maintenance.Keeper().round() is False
         assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
         others.append(ended(job))
         with pytest.raises(CommandError, match="1 logs were not removed"):
             call_command("logs", "prune", stdout=StringIO())
         assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
-    assert keeper.Keeper().round() is True
+    assert maintenance.Keeper().round() is True
     assert not LogHead.objects.exists()
 
 
@@ -308,7 +309,7 @@ def test_a_database_that_is_away_ends_the_round_at_once(
 
     monkeypatch.setattr(prune, "remove_stored", fail)
     with pytest.raises(OperationalError):
-        keeper.once(Pace())
+        maintenance.once(Pace())
     assert len(asked) == 1
 
 

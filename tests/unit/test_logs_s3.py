@@ -17,12 +17,16 @@ from django.core.management import CommandError, call_command
 
 from cronium_admin.hosts.checks.log_storage import log_storage
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import archive, depot, depot_s3, objects, prune, read, upload
-from cronium_admin.logs.blocks import blocks
-from cronium_admin.logs.depot import Missing, Unavailable, open_store
-from cronium_admin.logs.depot_s3 import Bucket
+from cronium_admin.logs import read
+from cronium_admin.logs.archive import archive, objects, upload
+from cronium_admin.logs.archive.block_cache import blocks
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.storage import base
+from cronium_admin.logs.storage import s3 as s3_storage
+from cronium_admin.logs.storage.base import Missing, Unavailable, open_store
+from cronium_admin.logs.storage.s3 import Bucket
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -52,11 +56,11 @@ def bucket(service: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch) 
         "log_s3_secret_key": s3.KEYS["aws_secret_access_key"],
     }
     settings.CONFIG = settings.CONFIG.model_copy(update=changes)
-    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
     monkeypatch.setattr(archive, "BATCH", 3)
     monkeypatch.setattr(upload, "BATCH", 3)
-    monkeypatch.setattr(depot, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(base, "REST_SECONDS", 0.0)
     blocks.clear()
     service.empty()
     return service
@@ -159,7 +163,7 @@ def test_what_a_killed_process_had_uploaded_in_parts_is_given_up(
     assert left is not None
     key = f"some/where/{left.name}"
     begun = bucket.client.create_multipart_upload(Bucket=s3.BUCKET, Key=key)["UploadId"]
-    bucket.client.upload_part(Bucket=s3.BUCKET, Key=key, PartNumber=1, UploadId=begun, Body=large[: depot_s3.PART])
+    bucket.client.upload_part(Bucket=s3.BUCKET, Key=key, PartNumber=1, UploadId=begun, Body=large[: s3_storage.PART])
     assert bucket.uploads() == [key]
     assert move() == ["report #1"]
     assert objects.discard(Pace()) == (1, set())

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from cronium_admin.logs import prune, read
+from cronium_admin.logs import read
 from cronium_admin.logs.codec import Damaged, pack_text
+from cronium_admin.logs.download import OutOfRange, Part, part_of
 from cronium_admin.logs.models import LogChunk
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import prune
 from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.logs.whole import OutOfRange, Part, part_of
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.state_machine import Ending

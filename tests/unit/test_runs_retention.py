@@ -16,10 +16,12 @@ from cronium_admin.accounts.models import User
 from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import SHOWN, recent_runs
-from cronium_admin.logs import archive, keeper, objects, prune
-from cronium_admin.logs import due as log_due
+from cronium_admin.logs import maintenance
+from cronium_admin.logs.archive import archive, objects
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import due as log_due
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
@@ -35,8 +37,8 @@ ALL_RUNS = {"run_keep_days": 0, "run_keep_runs": 0}
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.pace.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.pace.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def test_a_run_that_can_not_be_deleted_holds_up_no_other(
 def test_the_round_of_the_keeper_deletes_before_it_archives(keep: Any, ended: Any, job: Job) -> None:
     ended(job)
     keep(run_keep_days=365)
-    assert keeper.Keeper(ends.sweep).round()
+    assert maintenance.Keeper(ends.sweep).round()
     assert not Run.objects.exists()
 
 
@@ -283,7 +285,7 @@ def test_a_death_at_any_step_is_finished_by_the_next_round(
         except Killed:
             died = True
         connection.close()
-        keeper.once(Pace())
+        maintenance.once(Pace())
         ends.sweep(Pace())
         assert not Run.objects.exists()
         assert not LogChunk.objects.exists()

@@ -11,7 +11,7 @@ from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import SignIn, User
 from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.retention.rows import remove_sessions
 
 COOKIE = settings.SESSION_COOKIE_NAME

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun

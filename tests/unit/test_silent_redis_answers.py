@@ -14,7 +14,7 @@ from cronium_admin.celery import app
 from cronium_admin.core.redis_url import RedisAddress
 from cronium_admin.hosts.checks import services
 from cronium_admin.hosts.checks.patient import Patient
-from cronium_admin.logs import tail
+from cronium_admin.logs.live import tail
 from cronium_admin.ops import readiness
 from tests.unit.silent_redis import address
 from tests.unit.test_consumer import World, connect, world

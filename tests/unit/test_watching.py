@@ -16,8 +16,9 @@ from django.utils import timezone
 from cronium_admin.accounts import session_guard, sessions
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.permissions import May
-from cronium_admin.logs import read, stream, tail
+from cronium_admin.logs import read
 from cronium_admin.logs.codec import Line
+from cronium_admin.logs.live import http_stream, tail
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog
 from cronium_admin.runs.launch import launch
@@ -245,10 +246,10 @@ async def test_lines_are_written_once_for_all_who_follow(monkeypatch: pytest.Mon
         made.append(events)
         return b"packed"
 
-    monkeypatch.setattr(stream, "_packed", pack)
+    monkeypatch.setattr(http_stream, "_packed", pack)
     news = tail.News(None, [])
-    assert set(await asyncio.gather(*(stream._pack_once(news, False) for _ in range(5)))) == {b"packed"}
-    await stream._pack_once(news, True)
+    assert set(await asyncio.gather(*(http_stream._pack_once(news, False) for _ in range(5)))) == {b"packed"}
+    await http_stream._pack_once(news, True)
     assert made == [False, True]
 
 

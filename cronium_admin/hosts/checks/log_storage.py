@@ -8,7 +8,7 @@ from django.conf import settings
 
 from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.hosts.findings import Row
-from cronium_admin.logs.depot import Store, Unavailable, open_store
+from cronium_admin.logs.storage.base import Store, Unavailable, open_store
 
 MEND = "Check CRONIUM_LOG_STORAGE, and for a bucket its name, keys and endpoint; it must let objects be deleted."
 

@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.logs import archive
+from cronium_admin.logs.archive import archive
 from cronium_admin.logs.commands.report import discard, report
-from cronium_admin.logs.depot import Unavailable
 from cronium_admin.logs.failures import Skipped
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.storage.base import Unavailable
+from cronium_admin.logs.throttle import Pace
 
 HELP = "moves the logs of runs that ended CRONIUM_LOG_ARCHIVE_AFTER hours ago to CRONIUM_LOG_STORAGE"
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.logs import due, prune
 from cronium_admin.logs.commands.report import discard, report
 from cronium_admin.logs.failures import Skipped
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention import due, prune
+from cronium_admin.logs.throttle import Pace
 
 HELP = "removes the logs that CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS and the jobs' own values no longer keep"
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.core.management.base import BaseCommand
 from django.template.defaultfilters import filesizeformat
 
-from cronium_admin.logs import objects
-from cronium_admin.logs.due import Due
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.archive import objects
+from cronium_admin.logs.retention.due import Due
+from cronium_admin.logs.throttle import Pace
 
 
 def report(command: BaseCommand, what: str, done: Iterable[Due]) -> None:

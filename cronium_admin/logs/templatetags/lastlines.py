@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django import template
 
-from cronium_admin.logs.lastline import last_lines as lines_of
+from cronium_admin.logs.preview import last_lines as lines_of
 from cronium_admin.runs.models import ON_HOST, Run
 
 register = template.Library()

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.retention.ends import ENDS
 
 

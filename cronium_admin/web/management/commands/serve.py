@@ -21,7 +21,7 @@ from cronium_admin.hosts.leaving import end_by, leaving_seconds
 from cronium_admin.hosts.models import EMBEDDED
 from cronium_admin.hosts.names import host_name
 from cronium_admin.hosts.worker import Worker, current
-from cronium_admin.logs.keeper import Keeper
+from cronium_admin.logs.maintenance import Keeper
 from cronium_admin.retention.ends import sweep
 from cronium_admin.web import lifespan
 from cronium_admin.web.edge.acceptor import Acceptor, listen

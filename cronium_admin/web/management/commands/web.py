@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from cronium_admin.hosts import preflight, recovery
-from cronium_admin.logs.keeper import Keeper
-from cronium_admin.logs.late import Sealer
+from cronium_admin.logs.maintenance import Keeper
+from cronium_admin.logs.seal_orphans import Sealer
 from cronium_admin.retention.ends import sweep
 from cronium_admin.web import lifespan
 from cronium_admin.web.management.commands.serve import run_server

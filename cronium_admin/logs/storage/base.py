@@ -93,11 +93,11 @@ def open_store(url: str) -> Store:
 @lru_cache(maxsize=8)
 def _opened(url: str, endpoint: str, region: str, access_key: str, secret_key: str) -> Store:
     if url.startswith("file://"):
-        from cronium_admin.logs.depot_file import Folder
+        from cronium_admin.logs.storage.file import Folder
 
         return Guarded(Folder(url.removeprefix("file://")))
     # Here, as boto3 takes a quarter of a second and 25 MB that most installations have no use for.
-    from cronium_admin.logs.depot_s3 import Bucket
+    from cronium_admin.logs.storage.s3 import Bucket
 
     return Guarded(Bucket(url, endpoint, region, access_key, secret_key))
 

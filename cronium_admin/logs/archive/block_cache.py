@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from cronium_admin.logs.depot import Missing, open_store
+from cronium_admin.logs.storage.base import Missing, open_store
 
 BLOCK = 256 * 1024  # bytes, some 1.5 MB of text
 ROOM = 128  # blocks

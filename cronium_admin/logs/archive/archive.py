@@ -16,13 +16,13 @@ from django.db.models.functions import Coalesce, Length
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs import objects
-from cronium_admin.logs.depot import Unavailable, fingerprint, open_store
-from cronium_admin.logs.due import Due, older, paged
+from cronium_admin.logs.archive import objects
+from cronium_admin.logs.archive.upload import ClaimLost, NotWhole, Packed
 from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
-from cronium_admin.logs.pace import Pace
-from cronium_admin.logs.upload import ClaimLost, NotWhole, Packed
+from cronium_admin.logs.retention.due import Due, older, paged
+from cronium_admin.logs.storage.base import Unavailable, fingerprint, open_store
+from cronium_admin.logs.throttle import Pace
 
 log = logging.getLogger("cronium.archive")
 BATCH = 200  # chunks a transaction

@@ -11,11 +11,12 @@ from django.conf import settings
 
 from cronium_admin.core.database.outage import log_failure
 from cronium_admin.core.periodic import Rounds
-from cronium_admin.logs import archive, objects, prune
-from cronium_admin.logs.depot import Unavailable
-from cronium_admin.logs.due import Due
+from cronium_admin.logs.archive import archive, objects
 from cronium_admin.logs.failures import Skipped
-from cronium_admin.logs.pace import Pace, Stopped
+from cronium_admin.logs.retention import prune
+from cronium_admin.logs.retention.due import Due
+from cronium_admin.logs.storage.base import Unavailable
+from cronium_admin.logs.throttle import Pace, Stopped
 
 log = logging.getLogger("cronium.archive")
 DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after one that failed

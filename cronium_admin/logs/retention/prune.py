@@ -9,11 +9,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cronium_admin.logs import objects
-from cronium_admin.logs.due import Due, due
+from cronium_admin.logs.archive import objects
 from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.retention.due import Due, due
+from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import TERMINAL
 

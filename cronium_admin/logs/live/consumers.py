@@ -16,7 +16,8 @@ from cronium_admin.accounts import session_guard
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused, refuse_outage
-from cronium_admin.logs import gaps, read, tail
+from cronium_admin.logs import gaps, read
+from cronium_admin.logs.live import tail
 
 log = logging.getLogger("cronium.live")
 REFUSED, FAILED, LATER = 4403, 1011, 1013

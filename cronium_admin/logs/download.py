@@ -11,7 +11,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 
-from cronium_admin.logs import read, tail
+from cronium_admin.logs import read
+from cronium_admin.logs.live import tail
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 # Named, and not with a weight of 0.

@@ -12,7 +12,7 @@ from django.core.files import File
 from django.core.files.storage import FileSystemStorage
 
 from cronium_admin.core.data_folder import sync
-from cronium_admin.logs.depot import Missing, Unavailable
+from cronium_admin.logs.storage.base import Missing, Unavailable
 
 log = logging.getLogger("cronium.archive")
 

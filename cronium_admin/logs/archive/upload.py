@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-from cronium_admin.logs import objects
+from cronium_admin.logs.archive import objects
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.throttle import Pace
 
 BATCH = 8  # chunks in memory: a flood's have 256 KiB and more
 HOLD_SECONDS = 30.0

@@ -14,8 +14,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 from cronium_admin.accounts import session_guard
 from cronium_admin.accounts.permissions import May
 from cronium_admin.core.errors import Refused, refuse_outage
-from cronium_admin.logs import gaps, read, tail
+from cronium_admin.logs import gaps, read
 from cronium_admin.logs.codec import Line
+from cronium_admin.logs.live import tail
 
 SSE = "text/event-stream"
 KEEP_ALIVE_LOOKS = 7  # quiet looks of tail.LOOK_SECONDS: proxies cut what says nothing for a minute

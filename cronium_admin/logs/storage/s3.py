@@ -15,7 +15,7 @@ from django.core.files import File
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
-from cronium_admin.logs.depot import Missing, Unavailable
+from cronium_admin.logs.storage.base import Missing, Unavailable
 
 log = logging.getLogger("cronium.archive")
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 10, 2

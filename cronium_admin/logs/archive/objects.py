@@ -15,10 +15,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.logs.depot import Unavailable, open_store
 from cronium_admin.logs.failures import MOST_IN_A_ROW
 from cronium_admin.logs.models import LogObject
-from cronium_admin.logs.pace import Pace
+from cronium_admin.logs.storage.base import Unavailable, open_store
+from cronium_admin.logs.throttle import Pace
 
 log = logging.getLogger("cronium.archive")
 CLAIM = timedelta(minutes=15)  # as long as a slow line may take for one part of an upload
