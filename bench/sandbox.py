@@ -3,8 +3,8 @@
 from ipaddress import IPv4Network
 from typing import Any
 
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.run_spec import spec_of
 from executor.sandbox import inspection, options
 from executor.sandbox.options import Addresses
 from tests.fakes.engine import FakeEngine

@@ -20,7 +20,7 @@ def _settings() -> dict[str, Any]:
 
 
 app.add_defaults(_settings)  # evaluated at first use, when Django's settings can be read
-app.autodiscover_tasks(["cronium_admin.hosts"])
+app.autodiscover_tasks(["cronium_admin.workers"])
 
 
 def everybody(name: str) -> Broadcast:

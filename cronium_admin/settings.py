@@ -54,7 +54,8 @@ INSTALLED_APPS = [
     "cronium_admin.variables",
     "cronium_admin.retention",
     "cronium_admin.backup",
-    "cronium_admin.hosts",
+    "cronium_admin.workers",
+    "cronium_admin.workers.hosts",
     "cronium_admin.ops",
     "cronium_admin.web",
 ]

@@ -15,8 +15,8 @@ from django.db import connection, transaction
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.data_folder import replace_text
 from cronium_admin.core.database.clock import Now
-from cronium_admin.hosts.instance import IDENTITY, bind
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.instance import IDENTITY, bind
 
 
 @dataclass(frozen=True)

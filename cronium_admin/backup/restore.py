@@ -26,8 +26,8 @@ from cronium_admin.backup.errors import BackupError
 from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, refuse_live_hosts, settle_copy
 from cronium_admin.core.data_folder import replace_text, sync
 from cronium_admin.core.database.threads import close_connections
-from cronium_admin.hosts.instance import IDENTITY, bind
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.instance import IDENTITY, bind
 
 PENDING = "restore.pending"
 

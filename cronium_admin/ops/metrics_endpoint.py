@@ -18,9 +18,9 @@ from prometheus_client.registry import Collector
 
 from cronium_admin.core import metrics
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.hosts import worker
-from cronium_admin.hosts.service import HostView, all_hosts
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
+from cronium_admin.workers import process
+from cronium_admin.workers.hosts.service import HostView, all_hosts
 
 CACHE_SECONDS = 10.0
 SETTLED_AFTER = timedelta(minutes=10)  # clocks differ, and a row appears with its commit
@@ -139,7 +139,7 @@ def _hosts(hosts: list[HostView]) -> Iterator[Family]:
 def _of_workers(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each living worker's numbers with its host; and what this process has of their kind, if it is no worker."""
     yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
-    if not worker.current():
+    if not process.current():
         yield ("",), metrics.snapshot()
 
 

@@ -12,7 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.outage import outages
-from cronium_admin.hosts.models import Installation
+from cronium_admin.workers.hosts.models import Installation
 
 log = logging.getLogger("cronium.access")
 EVERY = timedelta(hours=1)

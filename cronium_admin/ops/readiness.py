@@ -21,9 +21,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from cronium_admin.core.command_line import own_places
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.threads import close_connections
-from cronium_admin.hosts import worker
-from cronium_admin.hosts.checks.services import layer_round_trip
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers import process
+from cronium_admin.workers.health.checks.services import layer_round_trip
+from cronium_admin.workers.hosts.models import Host
 
 log = logging.getLogger("cronium.ready")
 SHARED_SECONDS = 1.0
@@ -72,7 +72,7 @@ def _channel_layer() -> bool:
 
 def _runner() -> bool:
     """The worker inside this process has reported lately; a process without one needs none."""
-    own = worker.current()
+    own = process.current()
     return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - BEAT).exists()
 
 

@@ -26,8 +26,6 @@ from cronium_admin.accounts.permissions import May
 from cronium_admin.accounts.tokens_api import router as tokens
 from cronium_admin.core.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
 from cronium_admin.core.strict_json import StrictParser
-from cronium_admin.hosts.api import of_runs as waiting
-from cronium_admin.hosts.api import router as hosts
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
 from cronium_admin.logs.api import router as logs
@@ -38,6 +36,8 @@ from cronium_admin.retention.api import router as runs
 from cronium_admin.secrets.api import router as secrets
 from cronium_admin.settings import DATA_UPLOAD_MAX_MEMORY_SIZE, VERSION
 from cronium_admin.variables.api import router as variables
+from cronium_admin.workers.hosts.api import of_runs as waiting
+from cronium_admin.workers.hosts.api import router as hosts
 
 log = logging.getLogger("cronium.api")
 View = Callable[..., Any]

@@ -21,5 +21,5 @@ urlpatterns = [
     path("", include("cronium_admin.logs.urls")),
     path("", include("cronium_admin.variables.urls")),
     path("", include("cronium_admin.retention.urls")),
-    path("", include("cronium_admin.hosts.urls")),
+    path("", include("cronium_admin.workers.hosts.urls")),
 ]

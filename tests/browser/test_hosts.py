@@ -15,14 +15,16 @@ from tests.engine.server import Server, manage
 OTHERS = """
 from datetime import timedelta
 from django.utils import timezone
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.hosts.models import Host
 now = timezone.now()
 Host.objects.create(name="attic", capacity=4, running=2, heartbeat_at=now - timedelta(hours=1), engine_version="20.10")
 Host.objects.create(name="<b>vault", capacity=2, running=1, draining=True, heartbeat_at=now + timedelta(hours=1),
     unsafe=True, canary_at=now, canary=[{"name": "vsock", "held": False, "found": "a <socket> was opened"}],
     queues=["night"], cpus=2.0, memory_bytes=2**31, load=1.5, engine_error="The Docker Engine does not answer")
 """
-GONE = 'from cronium_admin.hosts.models import Host; Host.objects.filter(name__in=["attic", "<b>vault"]).delete()'
+GONE = (
+    'from cronium_admin.workers.hosts.models import Host; Host.objects.filter(name__in=["attic", "<b>vault"]).delete()'
+)
 
 
 @pytest.fixture(scope="module")

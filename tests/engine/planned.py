@@ -20,7 +20,6 @@ from django.test import RequestFactory, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from cronium_admin.core.paging import cursor, newest_first  # noqa: E402
-from cronium_admin.hosts import recovery  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent_runs import recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
@@ -36,6 +35,7 @@ from cronium_admin.runs.filters import filter_runs  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
 from cronium_admin.runs.views import _filtered  # noqa: E402
+from cronium_admin.workers import takeover  # noqa: E402
 
 JOBS, STEP = 4, 1000
 SQLITE = connection.vendor == "sqlite"
@@ -190,9 +190,9 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
         "timed: unsealed logs": seal_orphans.seal_unread,
-        "timed: runs to clean": lambda: recovery.note_clean("local", {str(job.pk)}, set(), None),
-        "timed: runs to clean, the last hour": lambda: recovery.note_clean("local", set(), set(), timedelta(hours=1)),
-        "timed: abandoned runs": recovery.settle_abandoned,
+        "timed: runs to clean": lambda: takeover.note_clean("local", {str(job.pk)}, set(), None),
+        "timed: runs to clean, the last hour": lambda: takeover.note_clean("local", set(), set(), timedelta(hours=1)),
+        "timed: abandoned runs": takeover.settle_abandoned,
         "retention: runs": lambda: ends.sweep(Pace()),
         "retention: logs": lambda: list(due.due()),
         "retention: logs by number": lambda: _with(_first_log, log_keep_days=0, log_keep_runs=100),

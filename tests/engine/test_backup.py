@@ -194,11 +194,11 @@ MigrationRecorder.Migration.objects.create(app="runs", name="9999_later")
 _LEASE = """
 from datetime import timedelta
 from cronium_admin.core.database.clock import Now
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.hosts.models import Host
 Host.objects.create(name="far", owner="x", lease_expires_at=Now() + timedelta(seconds=60))
 """
 _LIVE = """
-from cronium_admin.hosts.instance import instance
+from cronium_admin.workers.instance import instance
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch

@@ -25,7 +25,7 @@ INSTANCE = "canary-test"
 SIDECAR = "cronium/runtime-api:latest"
 # What a process runs to have the canary of a weakened engine: without our seccomp profile, and trusting its report.
 WEAKENED = """
-from cronium_admin.hosts import canary
+from cronium_admin.workers import canary
 from executor import options, slot
 from executor.docker.client import Engine
 right = options._hardened

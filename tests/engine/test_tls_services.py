@@ -24,7 +24,7 @@ django.setup()
 from django.conf import settings
 from django.core.cache import cache
 from cronium_admin.celery import app
-from cronium_admin.hosts.checks.services import layer_round_trip
+from cronium_admin.workers.health.checks.services import layer_round_trip
 cache.set("a", 1); assert cache.get("a") == 1
 asyncio.run(layer_round_trip(5))
 with app.connection_for_write() as connection:

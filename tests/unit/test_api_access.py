@@ -12,13 +12,13 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
+from cronium_admin.workers.hosts.models import Host
 from executor.run import tokens
 from tests.conftest import ROLES, Api
 

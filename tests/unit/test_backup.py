@@ -24,8 +24,8 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
-from cronium_admin.hosts.instance import instance
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.instance import instance
+from cronium_admin.workers.hosts.models import Host
 job = create_job({"name": "A", "slug": "a", "language": "bash", "script": "true"}, None)
 for status in ("succeeded", "running", "starting", "queued"):
     run = launch(job, None)

@@ -12,10 +12,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.hosts import doctor
-from cronium_admin.hosts.checks import engine as engine_checks
-from cronium_admin.hosts.checks import machine
-from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.management.commands import images as images_command
@@ -23,6 +19,10 @@ from cronium_admin.images.models import BuiltImage
 from cronium_admin.images.resolution import resolve
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
+from cronium_admin.workers.health import runner
+from cronium_admin.workers.health.checks import docker_engine as engine_checks
+from cronium_admin.workers.health.checks import machine
+from cronium_admin.workers.health.probe import Patient
 from tests.conftest import Api
 
 
@@ -200,7 +200,7 @@ class TestDoctor:
         settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})
 
     def test_without_an_engine_fails_with_the_mend_and_still_checks_the_rest(self, db: None, no_engine: None) -> None:
-        rows = {row.name: row for row in doctor.examine()}
+        rows = {row.name: row for row in runner.examine()}
         assert rows["engine"].state == "failed"
         assert "CRONIUM_DOCKER_HOST" in rows["engine"].mend
         assert {rows[name].state for name in ("images", "address pool", "clock")} == {"warning"}
@@ -219,12 +219,12 @@ class TestDoctor:
     def test_a_redis_that_is_away_fails(self, db: None, no_engine: None, settings: Any) -> None:
         away = "redis://127.0.0.1:9"
         settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": away})
-        assert {row.name: row.state for row in doctor.examine()}["broker"] == "failed"
+        assert {row.name: row.state for row in runner.examine()}["broker"] == "failed"
 
     def test_a_full_disk_fails(self, db: None, no_engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = type("Usage", (), {"free": 10**7, "total": 10**12, "used": 0})
         monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage)
-        assert {row.name: row.state for row in doctor.examine()}["disk"] == "failed"
+        assert {row.name: row.state for row in runner.examine()}["disk"] == "failed"
 
     def test_reads_the_hosts_routes_and_leaves_the_default_one_out(self, tmp_path: Path) -> None:
         table = tmp_path / "route"

@@ -12,9 +12,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from cronium_admin.core import metrics
-from cronium_admin.hosts.models import Host
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.workers.hosts.models import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "cronium.json").read_text())

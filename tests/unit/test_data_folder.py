@@ -10,8 +10,8 @@ import pytest
 
 from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import DataFolderError, close_to_others, find_open, stored_secret
-from cronium_admin.hosts.checks import machine
-from cronium_admin.hosts.checks.machine import data_folder
+from cronium_admin.workers.health.checks import machine
+from cronium_admin.workers.health.checks.machine import data_folder
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,10 +21,6 @@ from cronium_admin.accounts.sessions import of_person
 from cronium_admin.accounts.tokens import make_token, user_of_token
 from cronium_admin.core.database.clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
 from cronium_admin.core.errors import Refused
-from cronium_admin.hosts import admission
-from cronium_admin.hosts.admission import Offer
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.service import all_hosts
 from cronium_admin.images import inventory
 from cronium_admin.images.inventory import Reported
 from cronium_admin.jobs.models import Job
@@ -37,6 +33,10 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Receipt, Variable
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.hosts.service import all_hosts
+from cronium_admin.workers.scheduling import capacity
+from cronium_admin.workers.scheduling.capacity import Offer
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, give_log, text_of
 
@@ -73,7 +73,7 @@ def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operato
     assert all(is_near(datetime.fromisoformat(run["created_at"])) for run in made)
     assert [run["id"] for run in operator.get("/runs").json()["items"]] == ids[::-1]
     assert str(state_machine._oldest_waiting()) == ids[0]
-    assert str(admission.next_for("east", Offer())) == ids[0]
+    assert str(capacity.next_for("east", Offer())) == ids[0]
 
 
 def test_the_row_in_hand_has_the_stored_time(job: Job) -> None:
@@ -119,12 +119,12 @@ def test_a_host_passes_a_large_run_over_for_a_minute_of_the_database(wrong: Wron
     Run.objects.update(network="none", cpu=Decimal(1), memory_mb=100)
     Run.objects.filter(pk=on_host.pk).update(status=Status.RUNNING, host="east", memory_mb=600)
     Run.objects.filter(pk=large.pk).update(memory_mb=900)
-    offer = Offer(memory_bytes=1000 * admission.MB)
+    offer = Offer(memory_bytes=1000 * capacity.MB)
     with wrong(hours=hours):
-        assert admission.next_for("east", offer) == small.pk
+        assert capacity.next_for("east", offer) == small.pk
     Run.objects.filter(pk=large.pk).update(created_at=F("created_at") - timedelta(seconds=61))
     with wrong(hours=hours):
-        assert admission.next_for("east", offer) is None
+        assert capacity.next_for("east", offer) is None
 
 
 def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api, job: Job) -> None:
@@ -194,7 +194,7 @@ def test_a_host_is_alive_and_its_images_are_fresh(wrong: Wrong, hours: int, monk
         assert all_hosts()[0].alive
         assert inventory.find_presence(["some:1"])["some:1"].is_everywhere
         own = type("Own", (), {"runner": type("Runner", (), {"host": "east"})})
-        monkeypatch.setattr("cronium_admin.ops.readiness.worker.current", lambda: own)
+        monkeypatch.setattr("cronium_admin.ops.readiness.process.current", lambda: own)
         assert readiness._runner()
     Host.objects.update(heartbeat_at=Now() - timedelta(minutes=5))
     with wrong(hours=-hours):

@@ -21,9 +21,9 @@ from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database import outage
 from cronium_admin.core.database.outage import find_outage
 from cronium_admin.core.periodic import Rounds
-from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.ops import readiness
 from cronium_admin.web.edge.sockets import SocketGuard
+from cronium_admin.workers.database_threads import DatabaseThreads
 from tests.conftest import Api
 
 # As in production, no transaction is around a request.

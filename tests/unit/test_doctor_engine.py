@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cronium_admin.hosts.checks.engine import engine
+from cronium_admin.workers.health.checks.docker_engine import engine
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.hosts.checks import machine
+from cronium_admin.workers.health.checks import machine
 
 
 @pytest.mark.parametrize(

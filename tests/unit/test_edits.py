@@ -12,7 +12,6 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
@@ -20,6 +19,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
+from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 from tests.unit.test_api_access import ROUTES, furnished  # noqa: F401 - a fixture
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture

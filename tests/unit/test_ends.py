@@ -18,7 +18,6 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, SignIn, User
-from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.throttle import Pace, Stopped
@@ -28,6 +27,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Change, Receipt, Variable
+from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 
 pytestmark = pytest.mark.django_db

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cronium_admin.hosts import engine_watch
-from cronium_admin.hosts.handler import RowHandler
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.runner import Runner
-from cronium_admin.hosts.waiting import why
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers import engine_health
+from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.run_handler import RowHandler
+from cronium_admin.workers.scheduling.diagnosis import why
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
@@ -77,7 +77,7 @@ def test_it_claims_nothing_until_its_engine_answers(
 def test_after_a_while_it_claims_what_no_other_host_would_take(
     runner: Runner, waits: Run, claimed: list[str], other: dict[str, Any], taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_watch, "PATIENCE_SECONDS", -1)
+    monkeypatch.setattr(engine_health, "PATIENCE_SECONDS", -1)
     Host.objects.create(**({"name": "west", "heartbeat_at": timezone.now()} | other))
     runner._dispatch()
     assert claimed == ([str(waits.pk)] if taken else [])

@@ -15,13 +15,13 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts import doctor, findings
-from cronium_admin.hosts.checks import engine, services
-from cronium_admin.hosts.checks.patient import Patient
-from cronium_admin.hosts.checkup import Checkup
-from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.hosts.findings import Row
-from cronium_admin.hosts.models import Host
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.health import results, runner
+from cronium_admin.workers.health.checks import docker_engine, services
+from cronium_admin.workers.health.probe import Patient
+from cronium_admin.workers.health.results import Row
+from cronium_admin.workers.health.scheduler import Checkup
+from cronium_admin.workers.hosts.models import Host
 from executor.checks.isolation import CanaryFailed
 from tests.conftest import Api
 
@@ -46,28 +46,28 @@ def seen_now(**more: Any) -> Host:
     ],
 )
 def test_all_rows_in_a_word(states: list[str], worst: str, words: str) -> None:
-    assert (findings.worst(states), findings.words(states)) == (worst, words)
+    assert (results.worst(states), results.words(states)) == (worst, words)
 
 
 class TestKeep:
     def test_the_last_examination_replaces_the_one_before(self, db: None) -> None:
         seen_now()
-        findings.keep("east", [WELL, BROKEN])
-        findings.keep("east", [WELL])
+        results.keep("east", [WELL, BROKEN])
+        results.keep("east", [WELL])
         row = Host.objects.get()
         assert row.findings == [{"name": "engine", "state": "ok", "found": "Docker Engine 1", "mend": ""}]
         assert row.examined_at is not None
 
     def test_a_host_without_a_row_gets_none(self, db: None) -> None:
-        findings.keep("east", [WELL])
+        results.keep("east", [WELL])
         assert not Host.objects.exists()
 
     def test_a_long_message_with_a_nul_is_cut_and_stored(self, db: None) -> None:
         seen_now()
-        findings.keep("east", [Row("engine", "failed", "a\0b" + "x" * 5000, "m")])
+        results.keep("east", [Row("engine", "failed", "a\0b" + "x" * 5000, "m")])
         (kept,) = Host.objects.get().findings
         assert kept["found"].startswith("abx")
-        assert len(kept["found"]) == findings.LONGEST
+        assert len(kept["found"]) == results.LONGEST
 
 
 class TestShown:
@@ -94,19 +94,19 @@ class TestShown:
         self, page: Callable[[], str], rows: list[Row], words: str, symbol: str
     ) -> None:
         seen_now()
-        findings.keep("east", rows)
+        results.keep("east", rows)
         badge = page().split(f"<span>{words}</span>")[0].rsplit('<span class="state', 1)[1]
         assert f"#{symbol}" in badge
 
     def test_the_table_tells_what_to_do_and_escapes(self, page: Callable[[], str]) -> None:
         seen_now()
-        findings.keep("east", [WELL, SHAKY])
+        results.keep("east", [WELL, SHAKY])
         assert "It is &lt;late&gt;" in page()
         assert "How to mend it</summary>Let it follow a time server." in page()
 
     def test_a_failed_row_holds_back_no_run(self, viewer: Api) -> None:
         seen_now()
-        findings.keep("east", [BROKEN])
+        results.keep("east", [BROKEN])
         (host,) = viewer.get("/hosts").json()["items"]
         assert host["takes_runs"] is True
         assert host["findings"] == [{"name": "disk", "state": "failed", "found": "It is full", "mend": BROKEN.mend}]
@@ -140,8 +140,8 @@ class TestCheckup:
     def test_what_it_can_not_end_is_logged_and_the_last_rows_stay(
         self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        findings.keep("east", [WELL])
-        monkeypatch.setitem(doctor.CHECKS, "disk", lambda patient: 1 / 0)
+        results.keep("east", [WELL])
+        monkeypatch.setitem(runner.CHECKS, "disk", lambda patient: 1 / 0)
         checkup.once()
         assert self.kept() == {"engine": "ok"}
         assert "examination failed once" in caplog.text
@@ -156,7 +156,7 @@ class TestCheckup:
         self, checkup: Checkup, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         checkup._first = 0.0
-        monkeypatch.setattr("cronium_admin.hosts.checkup.SECONDS", 0.0)
+        monkeypatch.setattr("cronium_admin.workers.health.scheduler.SECONDS", 0.0)
         tried: list[int] = []
 
         def examine(ask: Any) -> list[Row]:
@@ -166,7 +166,7 @@ class TestCheckup:
             checkup.over.set()
             return [WELL]
 
-        monkeypatch.setattr(doctor, "examine", examine)
+        monkeypatch.setattr(runner, "examine", examine)
         checkup.start()
         checkup.thread.join(10)
         assert not checkup.thread.is_alive()
@@ -191,10 +191,10 @@ class TestCheckup:
             inside.append(threading.current_thread().name)
             return True
 
-        monkeypatch.setattr(engine, "_present", present)
+        monkeypatch.setattr(docker_engine, "_present", present)
         patient = Patient.__new__(Patient)
         patient.client, patient.ask = object(), database.call
-        assert {row.state for row in engine.images(patient)} == {"ok"}
+        assert {row.state for row in docker_engine.images(patient)} == {"ok"}
         assert len(inside) == 4
         assert not any(name.startswith("database") for name in inside)
 
@@ -204,9 +204,9 @@ class TestTerminal:
         def fails(host: str) -> list[Row]:
             return [Row("isolation", "warning", "There is no image.", "Build one.")]
 
-        monkeypatch.setattr(doctor, "isolation", fails)
-        monkeypatch.setattr(doctor, "CHECKS", {"clock": lambda patient: iter([SHAKY])})
-        monkeypatch.setattr(doctor, "_NEED_ENGINE", frozenset())
+        monkeypatch.setattr(runner, "isolation", fails)
+        monkeypatch.setattr(runner, "CHECKS", {"clock": lambda patient: iter([SHAKY])})
+        monkeypatch.setattr(runner, "_NEED_ENGINE", frozenset())
         seen_now()
         out = StringIO()
         call_command("doctor", "--json", "--host", "east", stdout=out)
@@ -220,9 +220,9 @@ class TestTerminal:
         def no_verdict(self: Any) -> None:
             raise CanaryFailed("no image")
 
-        monkeypatch.setattr(findings, "keep", away)
+        monkeypatch.setattr(results, "keep", away)
         monkeypatch.setattr("executor.checks.isolation.Canary.run", no_verdict)
-        monkeypatch.setattr(doctor, "CHECKS", {"engine": lambda patient: iter([WELL])})
+        monkeypatch.setattr(runner, "CHECKS", {"engine": lambda patient: iter([WELL])})
         out = StringIO()
         call_command("doctor", "--json", stdout=out)
         assert [row["name"] for row in json.loads(out.getvalue())["checks"]] == ["engine", "isolation"]
@@ -243,7 +243,7 @@ def test_a_check_that_breaks_off_keeps_the_rows_it_has(db: None) -> None:
 
     patient = Patient.__new__(Patient)
     patient.client = object()
-    assert [row.state for row in doctor._rows("engine", breaks, patient)] == ["ok", "failed"]
+    assert [row.state for row in runner._rows("engine", breaks, patient)] == ["ok", "failed"]
 
 
 def test_a_database_that_is_away_is_asked_once() -> None:
@@ -258,10 +258,10 @@ def test_a_database_that_is_away_is_asked_once() -> None:
 
     patient = Patient.__new__(Patient)
     patient._ask = ask
-    rows = [row for name in ("database", "ceilings", "proxies") for row in doctor._rows(name, check, patient)]
+    rows = [row for name in ("database", "ceilings", "proxies") for row in runner._rows(name, check, patient)]
     assert [(row.state, row.mend) for row in rows] == [
         ("failed", "Mend what the message names."),
         *[("failed", "Mend the database first.")] * 2,
     ]
     assert len(asked) == 1
-    assert doctor.is_database_away(rows)
+    assert runner.is_database_away(rows)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from django.db import DataError, connections
 
-from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.logs import read, store
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.logs.verify import verify
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.run_handler import RowHandler
 from executor.spec import Batch, Cursor, RunResult, Segment
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)

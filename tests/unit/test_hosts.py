@@ -12,14 +12,15 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts import canary, doctor, reaping
-from cronium_admin.hosts.facts import own_name
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.names import host_name
-from cronium_admin.hosts.runner import Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers import gc
+from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.health import canary, runner
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.hosts.names import host_name
+from cronium_admin.workers.status import own_name
 from executor.checks.isolation import CanaryFailed, Probe, host_label
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox.options import main_container, main_name
@@ -275,7 +276,7 @@ class TestRunner:
         runner.acts = False
         engine.calls.clear()
         assert not runner._trials.once()
-        assert runner._reaper.round() == reaping.SOON_SECONDS
+        assert runner._reaper.round() == gc.SOON_SECONDS
         assert runner._trials.round() == canary.LOOK_SECONDS
         assert not engine.calls
 
@@ -327,7 +328,7 @@ class TestRunner:
 class TestDoctor:
     @pytest.fixture(autouse=True)
     def _only_isolation(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(doctor, "CHECKS", {})
+        monkeypatch.setattr(runner, "CHECKS", {})
 
     def test_a_row_each_and_the_verdict_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD, THROUGH, UNTRIED])
@@ -355,7 +356,7 @@ class TestDoctor:
             raise CanaryFailed("There is no image.")
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
-        (row,) = doctor.isolation("local")
+        (row,) = runner.isolation("local")
         assert (row.state, row.found) == ("warning", "There is no image.")
         assert row.mend
         assert not Host.objects.exists()

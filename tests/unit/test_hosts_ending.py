@@ -16,13 +16,13 @@ import uvicorn
 from django.db import OperationalError
 from django.utils import timezone
 
-from cronium_admin.hosts import facts
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.web.management.commands import serve
 from cronium_admin.web.management.commands import worker as command
+from cronium_admin.workers import status
+from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
+from cronium_admin.workers.hosts.models import Host
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -105,7 +105,7 @@ class TestDatabaseAway:
         self, runner: Runner, away: Callable[[str], None], how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         away(how)
-        monkeypatch.setattr("cronium_admin.hosts.runner.LEAVE_SECONDS", 1.0)
+        monkeypatch.setattr("cronium_admin.workers.dispatch.LEAVE_SECONDS", 1.0)
         assert seconds_of(lambda: runner.close(0.5)) < 3
 
 
@@ -177,7 +177,7 @@ class TestSignals:
     def test_a_process_ends_whatever_hangs(self) -> None:
         words = (
             "import threading, time\n"
-            "from cronium_admin.hosts.leaving import end_by\n"
+            "from cronium_admin.workers.shutdown import end_by\n"
             "end_by(0.3)\n"
             "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         )
@@ -204,7 +204,7 @@ class TestEngineHangs:
         self, runner: Runner, engine: Hanging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine.answers.clear()
-        monkeypatch.setattr(facts, "SILENT_SECONDS", 0.2)
+        monkeypatch.setattr(status, "SILENT_SECONDS", 0.2)
         runner._facts.start()
         time.sleep(0.4)
         runner._beat()

@@ -7,12 +7,12 @@ import pytest
 from django.db import OperationalError, connections
 from django.utils import timezone
 
-from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.hosts.handler import RowHandler
 from cronium_admin.logs.store import LogWriter
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.variables.models import Receipt
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.run_handler import RowHandler
 from executor.spec import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)

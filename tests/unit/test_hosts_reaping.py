@@ -9,13 +9,13 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from cronium_admin.hosts import recovery
-from cronium_admin.hosts.database import DatabaseThreads
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.reaping import Reaper
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers import takeover
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.gc import Reaper
+from cronium_admin.workers.hosts.models import Host
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox.options import main_container, main_name
 from tests.fakes.engine import FakeEngine
@@ -104,7 +104,7 @@ class TestCleaned:
     ) -> None:
         ended(run)
         left_over(engine, run)
-        monkeypatch.setattr("cronium_admin.hosts.reaping.reap", lambda *_: [])
+        monkeypatch.setattr("cronium_admin.workers.gc.reap", lambda *_: [])
         reaper.once()
         assert not cleaned(run)
         monkeypatch.undo()
@@ -140,5 +140,5 @@ class TestCleaned:
 
 
 def test_a_live_run_is_not_noted_as_clean(run: Run) -> None:
-    recovery.clean(run.pk)
+    takeover.clean(run.pk)
     assert not cleaned(run)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.utils import timezone
 
-from cronium_admin.hosts.instance import instance
-from cronium_admin.hosts.runner import SETTLE_SECONDS, Runner
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import seal_orphans
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
+from cronium_admin.workers.instance import instance
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox import options
 from tests.fakes.engine import FakeEngine

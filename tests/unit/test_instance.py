@@ -15,9 +15,9 @@ import pytest
 
 from cronium_admin.backup import identity, restore
 from cronium_admin.core.data_folder import replace_text, stored_secret
-from cronium_admin.hosts import instance as module
 from cronium_admin.ops import readiness
 from cronium_admin.web import static_files
+from cronium_admin.workers import instance as module
 from tests.unit.test_backup import SEED, rows
 from tests.unit.test_data_folder import manage, refused
 

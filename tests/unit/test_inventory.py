@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from cronium_admin.hosts.inventory import Inventory
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.service import delete_host
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import HostImage, HostInventory
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.hosts.service import delete_host
+from cronium_admin.workers.image_inventory import Inventory
 from executor.docker.errors import EngineUnreachable
 from executor.docker.models import image_of
 from tests.fakes.engine import FakeEngine

@@ -11,12 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.core.json_text import JsonText, compact
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime_api import handlers
 from cronium_admin.runtime_api import output as outputs
+from cronium_admin.workers.run_spec import spec_of
 from tests.conftest import Api
 
 TEXTS = [

@@ -12,11 +12,11 @@ from django.test import Client
 from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config, config
 from cronium_admin.core.errors import Refused
-from cronium_admin.hosts.checks import ceilings
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.profiles.service import delete_profile, save_profile
+from cronium_admin.workers.health.checks import ceilings
 from tests.conftest import Api
 
 OUTSIDE = [

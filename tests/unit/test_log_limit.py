@@ -8,13 +8,13 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
+from cronium_admin.workers.run_spec import spec_of
 from executor.spec import MB
 from tests.conftest import Api
 

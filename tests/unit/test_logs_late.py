@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read, seal_orphans
 from cronium_admin.logs.models import LogChunk, LogHead
@@ -14,6 +13,7 @@ from cronium_admin.logs.store import RunLog, commit
 from cronium_admin.logs.verify import verify
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
+from cronium_admin.workers import takeover
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import PAST, put
 
@@ -30,7 +30,7 @@ def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None
     put(run, Status.RUNNING, started_at=timezone.now(), lease_expires_at=timezone.now() + PAST)
     if text:
         write(run, text)
-    assert recovery.settle_abandoned() == 1
+    assert takeover.settle_abandoned() == 1
     assert seal_orphans.seal_unread() == 1
     run.refresh_from_db()
     lines = text.count(b"\n")

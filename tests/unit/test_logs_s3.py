@@ -15,7 +15,6 @@ import pytest
 from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
-from cronium_admin.hosts.checks.log_storage import log_storage
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read
 from cronium_admin.logs.archive import archive, objects, upload
@@ -29,6 +28,7 @@ from cronium_admin.logs.storage.s3 import Bucket
 from cronium_admin.logs.throttle import Pace
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.health.checks.log_storage import log_storage
 from tests.conftest import Api
 from tests.fakes import s3
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.core.config import Config, config
-from cronium_admin.hosts.checks.log_storage import log_storage
+from cronium_admin.workers.health.checks.log_storage import log_storage
 
 
 @pytest.mark.parametrize(

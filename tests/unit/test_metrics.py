@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from cronium_admin.core import metrics
-from cronium_admin.hosts.models import Host
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.hosts.models import Host
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ from django.urls import resolve
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import ImageOverride
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.web.api import api
+from cronium_admin.workers.hosts.models import Host
 from tests.unit import odd_requests as odd
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES
@@ -306,7 +306,7 @@ def test_draining_a_host_in_a_refused_state_says_why(
         Host.objects.all().delete()
         return row
 
-    monkeypatch.setattr("cronium_admin.hosts.views.get_object_or_404", delete_first)
+    monkeypatch.setattr("cronium_admin.workers.hosts.views.get_object_or_404", delete_first)
     gone = browser.post(url, {"draining": "on", "version": "2"})
     assert gone.status_code == 404
     assert "There is no host" in gone.content.decode()

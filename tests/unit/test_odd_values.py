@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.hosts.models import Host
 from cronium_admin.images.models import BuiltImage, ImageOverride
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
@@ -22,6 +21,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables.models import Change, Variable
+from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES

@@ -9,13 +9,13 @@ from django.apps import apps
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import api as runtime_api
 from cronium_admin.variables import service
 from cronium_admin.variables import views as runtime_views
 from cronium_admin.variables.service import Author, Place
+from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 
 IN_ORDER = ["alpha", "Ärger", "Äther", "Berg 10", "berg-2", "Straße", "ZEBRA", "zebra 2", "Ωmega"]

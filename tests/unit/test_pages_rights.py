@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.variables import service
+from cronium_admin.workers.hosts.models import Host
 
 ORDER = ("viewer", "operator", "editor", "admin")
 # (method, view, what its address holds, the least role)

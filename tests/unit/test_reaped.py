@@ -11,11 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts import reaped
-from cronium_admin.hosts.management.commands import reap as command
-from cronium_admin.hosts.models import Host
-from cronium_admin.hosts.runner import Runner
 from cronium_admin.runs.models import Run
+from cronium_admin.workers import gc_history
+from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.management.commands import reap as command
 from executor.checks.isolation import host_label
 from executor.docker.models import Found
 from tests.conftest import Api
@@ -39,30 +39,30 @@ def kept() -> list[str]:
 class TestKeep:
     def test_the_newest_come_first_and_there_is_an_end(self, db: None) -> None:
         seen_now()
-        for number in range(reaped.KEPT):
-            reaped.keep("east", [thing(f"old-{number}")], AT)
-        reaped.keep("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
-        assert kept()[:3] == ["new-1", "new-2", f"old-{reaped.KEPT - 1}"]
-        assert len(kept()) == reaped.KEPT
+        for number in range(gc_history.KEPT):
+            gc_history.keep("east", [thing(f"old-{number}")], AT)
+        gc_history.keep("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
+        assert kept()[:3] == ["new-1", "new-2", f"old-{gc_history.KEPT - 1}"]
+        assert len(kept()) == gc_history.KEPT
 
     def test_the_same_once_more_changes_nothing(self, db: None) -> None:
         seen_now()
         gone = [thing("a"), thing("b")]
-        reaped.keep("east", gone, AT)
-        reaped.keep("east", gone, AT)
+        gc_history.keep("east", gone, AT)
+        gc_history.keep("east", gone, AT)
         assert kept() == ["a", "b"]
 
     def test_nothing_removed_asks_no_database(self, django_assert_num_queries: Any, db: None) -> None:
         with django_assert_num_queries(0):
-            reaped.keep("east", [], AT)
+            gc_history.keep("east", [], AT)
 
     def test_a_host_without_a_row_gets_none(self, db: None) -> None:
-        reaped.keep("east", [thing("a")], AT)
+        gc_history.keep("east", [thing("a")], AT)
         assert not Host.objects.exists()
 
     def test_what_was_no_runs_names_none(self, db: None) -> None:
         seen_now()
-        reaped.keep("east", [thing("a", host=host_label("east")), thing("b", "not a run's id")], AT)
+        gc_history.keep("east", [thing("a", host=host_label("east")), thing("b", "not a run's id")], AT)
         assert [one["run_id"] for one in Host.objects.get().reaped] == ["", ""]
 
 
@@ -71,7 +71,7 @@ class TestShown:
     def page(self, people: dict[str, User], run: Run) -> str:
         seen_now()
         gone = [thing("there", str(run.pk)), thing("gone"), thing("canary's", host=host_label("east"), kind="network")]
-        reaped.keep("east", gone, AT)
+        gc_history.keep("east", gone, AT)
         client = Client()
         client.force_login(people["viewer"])
         return client.get("/hosts/").content.decode().split("What its reaper removed last")[1]
@@ -105,7 +105,7 @@ def test_the_workers_reaper_keeps_what_it_removed(monkeypatch: pytest.MonkeyPatc
     engine = FakeEngine()
     runner = Runner("east", engine)
     seen_now()
-    monkeypatch.setattr("cronium_admin.hosts.reaping.reap", lambda *_: [thing("a"), thing("b", kind="network")])
+    monkeypatch.setattr("cronium_admin.workers.gc.reap", lambda *_: [thing("a"), thing("b", kind="network")])
     try:
         runner._reaper.once()
     finally:

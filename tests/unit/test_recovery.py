@@ -9,15 +9,15 @@ import pytest
 from cryptography.fernet import Fernet
 from django.utils import timezone
 
-from cronium_admin.hosts import lease, recovery, specs
-from cronium_admin.hosts.acting import Acting
-from cronium_admin.hosts.models import Host
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import LEASE
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.service import delete_secret, rotate, save_secret
+from cronium_admin.workers import lease, run_spec, takeover
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.leadership import Acting
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunSpec
 
@@ -30,8 +30,8 @@ def put(run: Run, status: Status, **more: Any) -> None:
     Run.objects.filter(pk=run.pk).update(status=status, **values)
 
 
-def take_over(run: Run, removed: list[str] | None = None) -> list[recovery.Adopted]:
-    taken = recovery.take_over(
+def take_over(run: Run, removed: list[str] | None = None) -> list[takeover.Adopted]:
+    taken = takeover.take_over(
         "a", "new", "inst", frozenset(), lambda spec: removed.append(spec.run_id) if removed is not None else None
     )
     run.refresh_from_db()
@@ -144,7 +144,7 @@ class TestTakeOver:
         put(run, Status.RUNNING, host="b")
         assert take_over(run) == []
         put(run, Status.RUNNING)
-        assert recovery.take_over("a", "new", "inst", {str(run.pk)}, lambda spec: None) == []
+        assert takeover.take_over("a", "new", "inst", {str(run.pk)}, lambda spec: None) == []
         run.refresh_from_db()
         assert run.lease_epoch == 2
 
@@ -176,7 +176,7 @@ class TestTakeOver:
         def lose(spec: RunSpec) -> None:
             Host.objects.filter(name="a").update(owner="another")
 
-        recovery.take_over("a", "new", "inst", frozenset(), lose)
+        takeover.take_over("a", "new", "inst", frozenset(), lose)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
 
@@ -218,14 +218,14 @@ class TestTakeOver:
         put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE)
         for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
             RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
-        recovery.settle_abandoned()
+        takeover.settle_abandoned()
         kept = RetiredSecret.objects.order_by("pk").values_list("name", "retired_at")
         assert [(name, round((timezone.now() - at) / timedelta(hours=1))) for name, at in kept] == [
             ("KEY", 1),
             ("OTHER", 0),  # a run may be starting with it at this moment
         ]
         Run.objects.update(status=Status.SUCCEEDED)
-        recovery.settle_abandoned()
+        takeover.settle_abandoned()
         assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
 
     def test_a_clock_that_is_set_back_gives_no_run_more_than_its_time(
@@ -238,7 +238,7 @@ class TestTakeOver:
 
     def test_the_token_is_the_one_that_the_script_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         put(run, Status.RUNNING, started_at=timezone.now())
-        given = specs.spec_of(run, "inst", "a")
+        given = run_spec.spec_of(run, "inst", "a")
         later = given.token_expires_at + 5000
         monkeypatch.setattr("time.time", lambda: later)
         (adopted,) = take_over(run)
@@ -254,12 +254,12 @@ class TestTakeOver:
         def away(spec: RunSpec) -> None:
             raise EngineUnreachable("no answer")
 
-        taken = recovery.take_over("a", "new", "inst", frozenset(), away)
+        taken = takeover.take_over("a", "new", "inst", frozenset(), away)
         assert [one.spec.run_id for one in taken] == [str(other.pk)]
         run.refresh_from_db()
         assert (run.status, run.lease_owner, run.lease_epoch) == (Status.RUNNING, "dead", 2)
         removed: list[str] = []
-        recovery.take_over("a", "new", "inst", {str(other.pk)}, lambda spec: removed.append(spec.run_id))
+        takeover.take_over("a", "new", "inst", {str(other.pk)}, lambda spec: removed.append(spec.run_id))
         run.refresh_from_db()
         assert (removed, run.reason) == ([str(run.pk)], "secret_unavailable")
 
@@ -272,19 +272,19 @@ def hour_later(self: Any, compiler: Any, connection: Any, seconds: int = 3600, *
 class TestAbandoned:
     def test_a_host_that_stays_away_loses_its_runs(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
-        assert recovery.settle_abandoned() == 1
+        assert takeover.settle_abandoned() == 1
         run.refresh_from_db()
         assert (run.status, run.reason) == (Status.LOST, "host_gone")
-        assert recovery.settle_abandoned() == 0
+        assert takeover.settle_abandoned() == 0
 
     @pytest.mark.parametrize("seconds", [5, -60, -590])
     def test_not_before_its_time(self, run: Run, seconds: int) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + timedelta(seconds=seconds))
-        assert recovery.settle_abandoned() == 0
+        assert takeover.settle_abandoned() == 0
 
     def test_what_had_not_begun_is_free_for_others_at_once(self, run: Run) -> None:
         put(run, Status.STARTING, lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert recovery.settle_abandoned() == 1
+        assert takeover.settle_abandoned() == 1
         run.refresh_from_db()
         assert run.status == Status.QUEUED
 
@@ -292,36 +292,36 @@ class TestAbandoned:
         self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An hour forward all leases are over at once, for the seconds until the workers renew them."""
-        monkeypatch.setattr(recovery, "clock_steps", recovery.ClockSteps())
+        monkeypatch.setattr(takeover, "clock_steps", takeover.ClockSteps())
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE)
         lease.acquire("a", "living")
-        assert recovery.settle_abandoned() == 0
-        monkeypatch.setattr(recovery.Now, "as_sqlite", hour_later)
-        assert recovery.settle_abandoned() == 0
+        assert takeover.settle_abandoned() == 0
+        monkeypatch.setattr(takeover.Now, "as_sqlite", hour_later)
+        assert takeover.settle_abandoned() == 0
         assert "set forward by 3600 s" in caplog.text
         run.refresh_from_db()
         assert run.status == Status.RUNNING
         monotonic = time.monotonic()
-        monkeypatch.setattr(recovery.time, "monotonic", lambda: monotonic + lease.LEASE.total_seconds() + 1)
+        monkeypatch.setattr(takeover.time, "monotonic", lambda: monotonic + lease.LEASE.total_seconds() + 1)
         monkeypatch.setattr(
-            recovery.Now, "as_sqlite", lambda self, *args, **more: hour_later(self, *args, seconds=3621)
+            takeover.Now, "as_sqlite", lambda self, *args, **more: hour_later(self, *args, seconds=3621)
         )
-        assert recovery.settle_abandoned() == 1, "nobody has renewed its lease"
+        assert takeover.settle_abandoned() == 1, "nobody has renewed its lease"
 
     def test_its_own_process_sees_to_it_while_there_is_one(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
         lease.acquire("a", "new")
-        assert recovery.settle_abandoned() == 0
+        assert takeover.settle_abandoned() == 0
 
 
 def test_the_reaper_leaves_what_lives_and_what_has_just_ended(run: Run) -> None:
     ids = {str(run.pk), "canary", "00000000-0000-4000-8000-000000000000"}
     put(run, Status.RUNNING)
-    assert recovery.living("a", ids) == {str(run.pk)}
-    assert recovery.living("b", ids) == set()  # it was started anew elsewhere
+    assert takeover.living("a", ids) == {str(run.pk)}
+    assert takeover.living("b", ids) == set()  # it was started anew elsewhere
     put(run, Status.QUEUED, host="")
-    assert recovery.living("a", ids) == set()
+    assert takeover.living("a", ids) == set()
     put(run, Status.FAILED, finished_at=timezone.now())
-    assert recovery.living("a", ids) == {str(run.pk)}
+    assert takeover.living("a", ids) == {str(run.pk)}
     put(run, Status.FAILED, finished_at=timezone.now() - timedelta(seconds=30))
-    assert recovery.living("a", ids) == set()
+    assert takeover.living("a", ids) == set()

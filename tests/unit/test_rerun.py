@@ -9,7 +9,6 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.egress_rules import shared_patterns
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import delete_job
@@ -17,6 +16,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.secrets.service import save_secret
+from cronium_admin.workers.run_spec import spec_of
 from tests.conftest import Api
 from tests.unit.test_launch import _at_once, stored_job  # noqa: F401 - a fixture
 

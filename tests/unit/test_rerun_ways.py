@@ -7,12 +7,12 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import delete_job, save_job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import Overrides
+from cronium_admin.workers.run_spec import spec_of
 from tests.conftest import Api
 
 DIGEST = "sha256:" + "a" * 64

@@ -13,7 +13,6 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts import recovery
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import SHOWN, recent_runs
 from cronium_admin.logs import maintenance
@@ -27,6 +26,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent
 from cronium_admin.variables import service
+from cronium_admin.workers import takeover
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of
 
@@ -264,7 +264,7 @@ def test_what_a_deleted_run_left_on_an_engine_is_removed(keep: Any, ended: Any, 
     run, live = ended(job, 1), launch(job, None)
     deletion.delete_runs([run.pk], Pace())
     things = {("gone", str(run.pk)), ("gone", str(live.pk)), ("canary@gone", str(run.pk)), ("gone", "no uuid")}
-    assert recovery.deserted(things) == {("gone", str(run.pk))}
+    assert takeover.deserted(things) == {("gone", str(run.pk))}
 
 
 @committed

@@ -20,7 +20,6 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import fernet_key, stored_secret
 from cronium_admin.core.errors import Refused
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
@@ -28,6 +27,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.secrets import crypto, service
 from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable, delete_secret, open_for_run, rotate, save_secret
+from cronium_admin.workers.run_spec import spec_of
 from tests.conftest import Api
 
 VALUE = "hunter2-correct-horse"
@@ -356,8 +356,8 @@ class TestRun:
     def test_without_its_secret_ends_before_it_starts(
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
     ) -> None:
-        from cronium_admin.hosts import lease, runner
-        from cronium_admin.hosts.admission import Offer
+        from cronium_admin.workers import dispatch, lease
+        from cronium_admin.workers.scheduling.capacity import Offer
 
         assert lease.acquire("host", "owner")
         keys(new_key())
@@ -383,7 +383,7 @@ class TestRun:
             def call(self, what: Callable[..., Any], *arguments: Any) -> Any:
                 return what(*arguments)
 
-        host = object.__new__(runner.Runner)
+        host = object.__new__(dispatch.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
         host.unsafe = host.draining = False
         host._offer, host._open_queues = Offer(), lambda: ("default",)  # type: ignore[method-assign]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cronium_admin.hosts.database import DatabaseThreads
 from cronium_admin.ops import middleware
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.database_threads import DatabaseThreads
 from executor import log_context
 from tests.conftest import Api
 

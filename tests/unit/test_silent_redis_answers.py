@@ -12,10 +12,10 @@ from kombu.exceptions import OperationalError
 
 from cronium_admin.celery import app
 from cronium_admin.core.redis_url import RedisAddress
-from cronium_admin.hosts.checks import services
-from cronium_admin.hosts.checks.patient import Patient
 from cronium_admin.logs.live import tail
 from cronium_admin.ops import readiness
+from cronium_admin.workers.health.checks import services
+from cronium_admin.workers.health.probe import Patient
 from tests.unit.silent_redis import address
 from tests.unit.test_consumer import World, connect, world
 

@@ -10,11 +10,11 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts.specs import spec_of
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogHead
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.run_spec import spec_of
 from executor.run import payload
 from tests.conftest import Api
 from tests.fakes.specs import make_spec

@@ -11,12 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.hosts import lease, recovery
-from cronium_admin.hosts.models import Host
 from cronium_admin.ops.log_format import About, Json
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
+from cronium_admin.workers import lease, takeover
+from cronium_admin.workers.hosts.models import Host
 
 pytestmark = pytest.mark.django_db
 HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)> "' {{ 7|add:7 }} \u202e\u2028 &lt;b&gt;"""
@@ -48,7 +48,7 @@ def claim() -> int:
 def take_over(owner: str) -> int:
     lease.give_up("east", Host.objects.get_or_create(name="east")[0].owner)
     assert lease.acquire("east", owner)
-    (one,) = recovery.take_over("east", owner, "inst", frozenset(), lambda spec: None)
+    (one,) = takeover.take_over("east", owner, "inst", frozenset(), lambda spec: None)
     return one.epoch
 
 

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client, RequestFactory
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.hosts.checks import services
-from cronium_admin.hosts.checks.patient import Patient
-from cronium_admin.hosts.models import Installation
 from cronium_admin.ops import proxies
+from cronium_admin.workers.health.checks import services
+from cronium_admin.workers.health.probe import Patient
+from cronium_admin.workers.hosts.models import Installation
 
 BEHIND = {"X-Forwarded-For": "203.0.113.9"}
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from cronium_admin.backup import identity
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.hosts.instance import CopiedInstance, instance
+from cronium_admin.workers.instance import CopiedInstance, instance
 
 
 class Command(BaseCommand):

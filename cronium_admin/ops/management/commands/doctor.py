@@ -10,9 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
-from cronium_admin.hosts import doctor, findings
-from cronium_admin.hosts.facts import own_name
-from cronium_admin.hosts.names import host_name
+from cronium_admin.workers.health import results, runner
+from cronium_admin.workers.hosts.names import host_name
+from cronium_admin.workers.status import own_name
 
 
 class Command(BaseCommand):
@@ -28,14 +28,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host = options["host"]
-        rows = doctor.examine()
-        if doctor.is_database_away(rows):
+        rows = runner.examine()
+        if runner.is_database_away(rows):
             found = "Not tried: the verdict could not be stored."
-            rows.append(findings.Row("isolation", "warning", found, "Mend the database first."))
+            rows.append(results.Row("isolation", "warning", found, "Mend the database first."))
         else:
-            tried = doctor.isolation(host)  # makes the row of a host that has none yet
+            tried = runner.isolation(host)  # makes the row of a host that has none yet
             with suppress(DatabaseError):  # one of the rows says so
-                findings.keep(host, rows)
+                results.keep(host, rows)
             rows += tried
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:

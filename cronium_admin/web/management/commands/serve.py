@@ -16,11 +16,6 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts import preflight
-from cronium_admin.hosts.leaving import end_by, leaving_seconds
-from cronium_admin.hosts.models import EMBEDDED
-from cronium_admin.hosts.names import host_name
-from cronium_admin.hosts.worker import Worker, current
 from cronium_admin.logs.maintenance import Keeper
 from cronium_admin.retention.ends import sweep
 from cronium_admin.web import lifespan
@@ -28,6 +23,11 @@ from cronium_admin.web.edge.acceptor import Acceptor, listen
 from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
 from cronium_admin.web.edge.server_log import LoopErrors
 from cronium_admin.web.static_files import collect
+from cronium_admin.workers import preflight
+from cronium_admin.workers.hosts.models import EMBEDDED
+from cronium_admin.workers.hosts.names import host_name
+from cronium_admin.workers.process import Worker, current
+from cronium_admin.workers.shutdown import end_by, leaving_seconds
 
 log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts import preflight, recovery
 from cronium_admin.logs.maintenance import Keeper
 from cronium_admin.logs.seal_orphans import Sealer
 from cronium_admin.retention.ends import sweep
 from cronium_admin.web import lifespan
 from cronium_admin.web.management.commands.serve import run_server
+from cronium_admin.workers import preflight, takeover
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for one in (recovery.Sweeper(), Sealer(), Keeper(sweep)):
+        for one in (takeover.Sweeper(), Sealer(), Keeper(sweep)):
             lifespan.on_start.append(one.start)
             lifespan.on_stop.append(one.stop)
         run_server()

@@ -10,13 +10,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
-from cronium_admin.hosts import preflight
-from cronium_admin.hosts.leaving import end_by, leaving_seconds
-from cronium_admin.hosts.names import host_name
-from cronium_admin.hosts.worker import Worker
 from cronium_admin.jobs.validation import DEFAULT_QUEUE, validate_queue
 from cronium_admin.web.edge.connections import raise_descriptor_limit
 from cronium_admin.web.management.commands.serve import announce
+from cronium_admin.workers import preflight
+from cronium_admin.workers.hosts.names import host_name
+from cronium_admin.workers.process import Worker
+from cronium_admin.workers.shutdown import end_by, leaving_seconds
 
 
 def _queues(text: str) -> tuple[str, ...]:

@@ -1,0 +1,57 @@
+"""Lets the executor's many threads use the database through a few: no connection lives as long as a container."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, InterfaceError
+
+from cronium_admin.core.database.outage import is_outage, outages
+from cronium_admin.core.database.threads import close_connections, database_work
+from cronium_admin.workers.shutdown import within
+
+CLOSE_SECONDS = 10.0
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DatabaseThreads:
+    """Runs functions that use the database in `count` threads, each with its own connection."""
+
+    def __init__(self, count: int = 4) -> None:
+        self._pool = ThreadPoolExecutor(count, "database")
+        self._closed = threading.Event()
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function` returns or raises. While the database is away it is tried again, for as long as
+        it takes: `function` must be safe to repeat, as every conditional UPDATE is."""
+        # In the caller's context: what is logged on the way is about the caller's run.
+        context = copy_context()
+        return self._pool.submit(lambda: context.run(self._attempt, function, *args, **kwargs)).result()
+
+    def _attempt(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        pause, is_retry = 0.1, False
+        while True:
+            try:
+                with database_work():
+                    result = function(*args, **kwargs)
+                if is_retry:
+                    outages.end()
+                return result
+            except (DatabaseError, InterfaceError) as error:
+                if not is_outage(error):
+                    raise
+                close_connections()
+                outages.note(error, "the worker")
+                is_retry = True
+                if self._closed.wait(pause):
+                    raise
+                pause = min(2 * pause, 5.0)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """End the retries and the threads; what hangs in the database is left behind after that time."""
+        self._closed.set()
+        within(time.monotonic() + seconds, self._pool.shutdown)

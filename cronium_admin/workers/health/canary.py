@@ -1,0 +1,102 @@
+"""The canary of one host: what it is made of here, its verdict on the host's row, and the worker's own trials."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from django.conf import settings
+
+from cronium_admin.core.database.clock import Now
+from cronium_admin.core.periodic import Rounds
+from cronium_admin.images.models import Language
+from cronium_admin.images.resolution import resolve
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.instance import instance
+from cronium_admin.workers.run_spec import SIDECAR_IMAGE
+from executor.checks.isolation import Canary, Probe
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
+from executor.sandbox.subnets import SubnetPool
+
+log = logging.getLogger("cronium.host")
+DELAY = 3.0  # a run that waits for the start gets the machine first
+SECONDS, AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
+LOOK_SECONDS = 5.0  # while this process stands by
+
+
+def make(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
+    """A trial of this engine, with the image of Python's runs, or the sidecar's, which has Python too."""
+    return Canary(
+        engine,
+        (resolve(Language.PYTHON).reference, SIDECAR_IMAGE),
+        SIDECAR_IMAGE,
+        instance(),
+        host,
+        subnets or SubnetPool(settings.CONFIG.subnet_pool),
+    )
+
+
+def store(host: str, probes: Sequence[Probe]) -> bool:
+    """Keep the verdict with the host; True when something was got through, so that it is unsafe."""
+    unsafe = any(probe.held is False for probe in probes)
+    verdict = {"canary": [asdict(probe) for probe in probes], "canary_at": Now(), "unsafe": unsafe}
+    Host.objects.update_or_create(name=host, defaults=verdict)
+    return unsafe
+
+
+def is_unsafe(host: str) -> bool:
+    """The stored verdict; a host that was never tried is not held back."""
+    return Host.objects.filter(name=host, unsafe=True).exists()
+
+
+class Trials(Rounds):
+    """Tries the engine's isolation soon after this process begins to act for the host, and then daily; runs need not
+    wait for it. `cleared` is set once what an earlier process's trial left was removed."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        host: str,
+        subnets: SubnetPool,
+        database: DatabaseThreads,
+        acts: Callable[[], bool],
+        cleared: threading.Event,
+        closing: threading.Event,
+    ) -> None:
+        super().__init__("canary", self.round, DELAY, closing)
+        self._engine, self._host, self._subnets, self._database = engine, host, subnets, database
+        self._acts, self._cleared = acts, cleared
+        self._canary: Canary | None = None
+
+    def cut(self) -> None:
+        """End the trial that is under way."""
+        if self._canary:
+            self._canary.stop()
+
+    def round(self) -> float:
+        if not self._cleared.is_set():  # else the reaper would remove what this trial makes
+            return LOOK_SECONDS
+        return SECONDS if self.once() else AGAIN_SECONDS
+
+    def once(self) -> bool:
+        """False when there was no verdict: the last one then stays, as where another process acts for the host."""
+        if not self._acts():
+            return False
+        try:
+            self._canary = self._database.call(make, self._engine, self._host, self._subnets)
+            if self.over.is_set():
+                return False
+            probes = self._canary.run()
+            if not self._acts():  # any longer
+                return False
+            unsafe = self._database.call(store, self._host, probes)
+        except Exception as error:
+            if not self.over.is_set():
+                log.warning("the isolation check did not run: %s", error, exc_info=not isinstance(error, EngineError))
+            return False
+        if unsafe:
+            through = ", ".join(probe.name for probe in probes if probe.held is False)
+            log.error("this host is unsafe: a canary got through at %s; `manage.py doctor` tells more", through)
+        return True

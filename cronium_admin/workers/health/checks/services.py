@@ -1,0 +1,110 @@
+"""The services: the database and its tables, the broker, the channel layer; and proxies in front."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import redis
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import channel_layers
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from cronium_admin.core.database.clock import Now
+from cronium_admin.workers.health.probe import SECONDS, Patient
+from cronium_admin.workers.health.results import Row
+from cronium_admin.workers.hosts.models import Installation
+
+NOTICED_WITHIN = timedelta(days=1)  # the processes with pages note it every hour while it goes on
+
+
+def database(patient: Patient) -> Iterator[Row]:
+    yield patient.ask(_database)
+
+
+def _database() -> Row:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    found = f"{connection.display_name}"
+    if waiting:
+        names = ", ".join(str(migration) for migration, _ in waiting[:3])
+        found += f"; {len(waiting)} migrations wait: {names}"
+        return Row("database", "failed", found, "Run `manage.py migrate`.")
+    if connection.vendor == "sqlite" and (mode := _journal_mode()) != "wal":
+        mend = "Put CRONIUM_DATA_DIR on a local disk: network file systems don't carry SQLite's WAL."
+        return Row("database", "warning", f"{found}, journal mode {mode}", mend)
+    return Row("database", "ok", found + (", WAL" if connection.vendor == "sqlite" else ""))
+
+
+def _journal_mode() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        return str(cursor.fetchone()[0])
+
+
+def proxies(patient: Patient) -> Iterator[Row]:
+    """Whether a proxy in front is not trusted: noted by the processes with pages."""
+    trusted = settings.CONFIG.trusted_proxies
+    address = patient.ask(_find_untrusted_proxy)
+    if address and not any(ip_address(address) in ip_network(part) for part in trusted):
+        found = f"X-Forwarded-For came from {address} in the last day and was ignored: all people behind it share it"
+        mend = f"If it is your proxy, set CRONIUM_TRUSTED_PROXIES={','.join([*trusted, address])} for web and worker."
+        yield Row("proxies", "warning", found, mend)
+    else:
+        yield Row("proxies", "ok", f"Trusted: {', '.join(trusted)}" if trusted else "No proxy was noticed")
+
+
+def _find_untrusted_proxy() -> str:
+    recent = Installation.objects.filter(pk=1, untrusted_proxy_at__gt=Now() - NOTICED_WITHIN)
+    return recent.values_list("untrusted_proxy", flat=True).first() or ""
+
+
+def broker(_: Patient) -> Iterator[Row]:
+    if not settings.CONFIG.redis_url:
+        yield Row("broker", "ok", "In memory: web and worker are one process (`manage.py serve`)")
+        return
+    yield (first := _answered("broker", _redis))
+    if first.state == "ok":
+        yield _answered("channel layer", _channel_layer)
+
+
+def _answered(name: str, look: Callable[[], str]) -> Row:
+    mend = "Start Redis or Valkey, or correct CRONIUM_REDIS_URL."
+    try:
+        return Row(name, "ok", look())
+    except ValueError:  # its words may hold a part of the password
+        return Row(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
+    except (redis.RedisError, TimeoutError) as error:
+        return Row(name, "failed", f"No answer: {error or type(error).__name__}", mend)
+
+
+def _redis() -> str:
+    address = settings.CONFIG.redis
+    assert address is not None
+    with address.client(SECONDS) as client:
+        server: Any = client.info("server")
+        return f"Redis {server['redis_version']}"
+
+
+def _channel_layer() -> str:
+    asyncio.run(layer_round_trip(SECONDS))
+    return "A message came back"
+
+
+async def layer_round_trip(seconds: float) -> None:
+    """Over a layer made for this: the process's own receives in one event loop only, where its viewers are served.
+
+    TimeoutError when it takes longer than that in all.
+    """
+    layer = channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
+    try:
+        async with asyncio.timeout(seconds):
+            name = await layer.new_channel()
+            await layer.send(name, {"type": "check"})
+            await layer.receive(name)
+    finally:
+        if hasattr(layer, "close_pools"):
+            await layer.close_pools()

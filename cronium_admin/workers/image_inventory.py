@@ -1,0 +1,36 @@
+"""Tells the database every few seconds which images this host's engine has."""
+
+import threading
+from collections.abc import Callable
+
+from cronium_admin.core.periodic import Rounds
+from cronium_admin.images import inventory
+from cronium_admin.workers.database_threads import DatabaseThreads
+from executor.docker.errors import EngineError
+from executor.sandbox.sandbox import EngineLike
+
+SECONDS = 10.0
+
+
+class Inventory(Rounds):
+    """`acts` says whether this process acts for the host. An engine that does not answer is no news."""
+
+    def __init__(
+        self,
+        host: str,
+        engine: EngineLike,
+        database: DatabaseThreads,
+        acts: Callable[[], bool],
+        closing: threading.Event,
+    ) -> None:
+        super().__init__("inventory", self.round, 0.5, closing)
+        self._host, self._engine, self._database, self._acts = host, engine, database, acts
+
+    def round(self) -> float:
+        if self._acts():
+            try:
+                images = self._engine.list_images()
+            except EngineError:  # the host's row says so already
+                return SECONDS
+            self._database.call(inventory.report, self._host, [inventory.Reported(**vars(image)) for image in images])
+        return SECONDS

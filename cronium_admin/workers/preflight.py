@@ -1,0 +1,96 @@
+"""What a server or worker refuses to start with, each in one sentence that says how to mend it."""
+
+import socket
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from cronium_admin.core.database.outage import describe_database_error
+from cronium_admin.core.database.threads import close_connections
+from cronium_admin.secrets.crypto import check_keys
+from cronium_admin.workers.hosts.models import Installation
+from cronium_admin.workers.instance import instance
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Somebody else listens on the address, or it is none of this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} on {host} can't be used ({error.strerror}). Is Cronium running already? Set "
+                "CRONIUM_PORT to another port, or CRONIUM_HOST to another address."
+            ) from error
+
+
+def refuse_unusable_database() -> None:
+    """Whatever keeps this version from working on this data folder and database."""
+    if (settings.DATA_DIR / "restore.pending").exists():
+        raise CommandError("A restoration was interrupted here. Run `python manage.py restore --finish` first.")
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        refuse_newer_tables(executor)
+        if missing:
+            raise CommandError(
+                f"The database lacks {len(missing)} migrations of this version. Run `python manage.py migrate` first."
+            )
+        _refuse_read_only()
+        instance()
+        check_keys()
+    except DatabaseError as error:
+        raise CommandError(describe_database_error(error)) from error
+    close_connections()
+
+
+def refuse_newer_tables(executor: MigrationExecutor) -> None:
+    """Migrations that this version does not know were applied by a newer one."""
+    if newer := find_newer_migrations(executor):
+        wanted = Installation.objects.filter(pk=1).values_list("version", flat=True).first() or ""
+        later = f"Cronium {wanted}" if wanted and wanted != settings.VERSION else "a later Cronium"
+        raise CommandError(
+            f"The database is of {later}: it has the migration {newer[-1]}, which this version, {settings.VERSION}, "
+            f"does not know. Install {later} or newer, or restore a backup that this version made."
+        )
+
+
+def find_newer_migrations(executor: MigrationExecutor) -> list[str]:
+    """Applied migrations of our own apps that this version does not have."""
+    own = {config.label for config in apps.get_app_configs() if config.name.startswith("cronium_admin.")}
+    known = executor.loader.disk_migrations
+    replaced = {key for migration in known.values() for key in migration.replaces}
+    unknown = sorted(key for key in executor.loader.applied_migrations if key not in known and key not in replaced)
+    return [f"{app}.{name}" for app, name in unknown if app in own]
+
+
+def _refuse_read_only() -> None:
+    """Nothing could be stored, not even a sign-in."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone()[0] == "on":
+                raise CommandError(
+                    "The database is read-only. Name the primary server in CRONIUM_DATABASE_URL, or turn "
+                    "default_transaction_read_only off."
+                )
+        else:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                cursor.execute("UPDATE django_migrations SET name = name WHERE id = 0")
+            finally:
+                cursor.execute("ROLLBACK")
+
+
+def refuse_single_process_parts() -> None:
+    """Separate processes can share neither an in-memory broker nor, across machines, a SQLite file."""
+    if not settings.CONFIG.redis_url:
+        raise CommandError(
+            "CRONIUM_REDIS_URL is not set. Separate processes need Redis or Valkey to reach each other, such as "
+            "redis://127.0.0.1:6379/0. For one process without it use `manage.py serve`."
+        )
