@@ -97,7 +97,7 @@ def test_a_full_log_is_dropped_or_stops_the_run_as_the_job_says(visit: Callable[
     expect(limit).to_be_hidden()
     page.get_by_text("Custom limits").click()
     expect(page.get_by_role("radio", name="Stop the run")).to_be_checked()
-    expect(page.get_by_role("group", name="When its log is full")).to_contain_text("Dropped output is counted.")
+    expect(page.get_by_role("group", name="When the log is full")).to_contain_text("Dropped output is counted.")
     drop.check()
     limit.fill("2000")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -87,7 +87,7 @@ def test_hosts_away_unsafe_and_drained_are_told_in_words(visit: Callable[..., Vi
     page.goto("/hosts/")
     away = page.get_by_role("region", name=re.compile("^attic"))
     expect(away).to_contain_text("Away")
-    expect(away).to_contain_text("No report for half a minute")
+    expect(away).to_contain_text("No heartbeat for 30 seconds")
     expect(away).to_contain_text("takes no runs")
     expect(away).to_contain_text("1 h ago")
     vault = page.get_by_role("region", name=re.compile("^<b>vault"))

@@ -64,7 +64,7 @@ def test_run_again_makes_a_run_that_names_its_parent(page: Page, server: Server)
     page.wait_for_url(lambda url: "/runs/" in url and first not in url)
     second = run_id_of(page.url)
     logview.expect_state(page, "Succeeded")
-    expect(page.locator("#run-details").get_by_role("link", name="again from #1")).to_have_attribute(
+    expect(page.locator("#run-details").get_by_role("link", name="repeat of #1")).to_have_attribute(
         "href", f"/runs/{first}/"
     )
     assert server.get(second)["parent"] == first

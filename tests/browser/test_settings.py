@@ -40,7 +40,7 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
 
     _override(page, "node", other)
     expect(page.locator("main")).to_contain_text("looks like an image for Bash")
-    page.get_by_role("button", name="Use it all the same").click()
+    page.get_by_role("button", name="Use it anyway").click()
     expect(section.locator(".now")).to_have_text(other)
     expect(section.locator(".rules .won")).to_contain_text(re.compile("override", re.IGNORECASE))
     expect(section.locator(".rules .won")).to_contain_text(other)
@@ -66,7 +66,7 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
     _override(page, "bash", MISSING)
     expect(page.locator("main")).to_contain_text("Not on this host")
     expect(page.locator("main code")).to_have_text(f"docker pull {MISSING}")
-    page.get_by_role("button", name="Use it all the same").click()
+    page.get_by_role("button", name="Use it anyway").click()
     section = page.locator("section.image-row", has=page.locator("#image-bash"))
     expect(section).to_contain_text("Not on this host. Runs fail until the image is pulled there.")
 

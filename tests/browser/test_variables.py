@@ -88,7 +88,7 @@ def test_two_at_once_lose_nothing(visit: Callable[..., Visitor], server: Server,
     expect(page.locator(EDITOR)).to_have_text('"mine"')
     assert stored(server, "report.last") == "theirs"
     assert barriers(page) == []
-    page.get_by_role("button", name="Save mine instead").click()
+    page.get_by_role("button", name="Save my value").click()
     page.wait_for_url(re.compile(shared + "$"))
     assert stored(server, "report.last") == "mine"
 

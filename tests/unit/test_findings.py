@@ -80,7 +80,7 @@ class TestShown:
     def test_who_was_never_examined_says_so(self, page: Callable[[], str]) -> None:
         seen_now()
         assert "Doctor: not examined yet" in page()
-        assert "What doctor found" not in page()
+        assert "Results of doctor" not in page()
 
     @pytest.mark.parametrize(
         ("rows", "words", "symbol"),
@@ -102,7 +102,7 @@ class TestShown:
         seen_now()
         results.keep("east", [WELL, SHAKY])
         assert "It is &lt;late&gt;" in page()
-        assert "How to mend it</summary>Let it follow a time server." in page()
+        assert "How to fix it</summary>Let it follow a time server." in page()
 
     def test_a_failed_row_holds_back_no_run(self, viewer: Api) -> None:
         seen_now()

@@ -72,7 +72,7 @@ class TestPages:
         assert "so this host takes no runs" in page
         assert "dockerd" in page  # the mend
         assert 'aria-current="page"' in page
-        assert "is unsafe: its isolation check got through at vsock" in get(client, "/hosts/unsafe/")
+        assert "is unsafe: its isolation test failed at vsock" in get(client, "/hosts/unsafe/")
 
     def test_a_host_that_held_is_not(self, client: Client) -> None:
         seen_now()

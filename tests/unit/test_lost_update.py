@@ -77,8 +77,8 @@ class TestPage:
         assert "Different: Script, Timeout, Environment" in html
         assert 'name="revision" value="2"' in html
         assert "echo mine\necho more</textarea>" in html
-        assert "Save mine over it" in html
-        assert "take theirs" in html
+        assert "Save my version" in html
+        assert "load the stored version" in html
         assert Job.objects.get().script == "echo theirs"
 
         assert browser.post("/jobs/report/edit/", self._form(revision="2")).status_code == 302

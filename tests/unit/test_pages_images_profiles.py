@@ -112,7 +112,7 @@ def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, mak
     has("local", "cronium/runner:bash-alpine")
     asked = client.post("/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "number"})
     text = asked.content.decode()
-    assert "<strong>2 Bash jobs</strong> get it with their next run" in text
+    assert "<strong>2 Bash jobs</strong> use it from their next run on" in text
     assert "Not on this host" in text
     assert "docker pull ghcr.io/acme/tools:9" in text
     assert not ImageOverride.objects.exists()
@@ -128,14 +128,14 @@ def test_the_number_of_jobs_is_said_before_an_override_counts(client: Client, ma
     make_job()
     has("local", "corp/shell:1")
     assert (
-        "<strong>1 Bash job</strong> gets it"
+        "<strong>1 Bash job</strong> uses it"
         in client.post("/images/bash/override/", {"reference": "corp/shell:1"}).content.decode()
     )
     assert not ImageOverride.objects.exists()
-    assert "1 job gets it with its next run" in client.get("/images/").content.decode()
+    assert "1 job uses it from its next run on" in client.get("/images/").content.decode()
     client.post("/images/bash/override/", {"reference": "corp/shell:1", "confirmed": "number"})
     assert resolve("bash").reference == "corp/shell:1"
-    assert "1 job gets the default image" in client.get("/images/").content.decode()
+    assert "1 job uses the default image" in client.get("/images/").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_profiles_log_limit_is_set_shown_and_taken_back(client: Client, settin
     assert '<i class="w-p20"></i></span><span class="num">200 MB</span>' in text
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_limit_mb": 100})
     text = client.get("/profiles/").content.decode()
-    assert "CRONIUM_LOG_LIMIT_MB is set: no run's log gets more than 100 MB." in text
+    assert "CRONIUM_LOG_LIMIT_MB limits the log of every run to 100 MB." in text
     assert text.count('<span class="num">100 MB</span>') == 3
     client.post("/profiles/medium/", {**typed, "log_limit_mb": ""})
     assert Profile.objects.get(name="medium").log_limit_mb is None
@@ -196,9 +196,9 @@ def test_a_profiles_log_limit_is_set_shown_and_taken_back(client: Client, settin
 
 def test_a_profiles_runtime_is_set_shown_and_taken_back(client: Client) -> None:
     typed = {"name": "medium", "cpu": "1", "memory_mb": "1024", "pids": "250"}
-    assert "Runs under the runtime" not in client.get("/profiles/").content.decode()
+    assert "Uses the runtime" not in client.get("/profiles/").content.decode()
     text = client.post("/profiles/medium/", {**typed, "runtime": " runsc "}, follow=True).content.decode()
-    assert 'Runs under the runtime <span class="mono">runsc</span>' in text
+    assert 'Uses the runtime <span class="mono">runsc</span>' in text
     assert Profile.objects.get(name="medium").runtime == "runsc"
     client.post("/profiles/medium/", {**typed, "runtime": ""})
     assert Profile.objects.get(name="medium").runtime == ""

@@ -164,7 +164,7 @@ def test_run_again_names_its_parent(client: Client, run: Run) -> None:
     answer = client.post(f"/runs/{run.pk}/rerun/")
     again = Run.objects.get(parent=run)
     assert answer["Location"] == f"/runs/{again.pk}/"
-    assert "again from #1" in client.get(f"/runs/{again.pk}/").content.decode()
+    assert "repeat of #1" in client.get(f"/runs/{again.pk}/").content.decode()
     assert f'href="/runs/{again.pk}/"' in client.get(f"/runs/{run.pk}/").content.decode()
 
 

@@ -295,8 +295,8 @@ class TestAccount:
         two.post("/sign-in/", {"username": "viewer", "password": "x y z 123"})
         text = one.get("/account/").content.decode()
         assert "Firefox on Linux" in text
-        assert text.count(">this one<") == 1
-        assert text.count("End all others") == 1
+        assert text.count(">this session<") == 1
+        assert text.count("End all other sessions") == 1
         row = SignIn.objects.get(device="Firefox on Linux")
         stranger = browser(people["operator"])
         stranger.post(f"/account/sessions/{row.pk}/")
@@ -361,7 +361,7 @@ class TestAccount:
 
 @pytest.mark.parametrize("weak", ["8403517296", "abcdefg", "password1", "viewer12", "x" * 1001])
 def test_a_weak_password_is_refused_wherever_it_is_chosen(people: dict[str, User], admin: Api, weak: str) -> None:
-    """As the page says: 8 characters or more, not only digits, not a common one, not like the name."""
+    """As the page says: At least 8 characters, not only digits, not a common password, not similar to the user name."""
     caches["throttle"].clear()
     people["viewer"].set_password("the first one 1")
     people["viewer"].save()
@@ -369,7 +369,7 @@ def test_a_weak_password_is_refused_wherever_it_is_chosen(people: dict[str, User
     typed = {"current": "the first one 1", "password": weak, "again": weak}
     answer = page.post("/account/password/", typed)
     assert answer.status_code == 422
-    assert "not only digits, not a common one, not like your user name" in answer.content.decode()
+    assert "not only digits, not a common password, not similar to your user name" in answer.content.decode()
     for made in (
         admin.post("/people", {"username": "viewer12", "password": weak}),
         admin.patch("/people/viewer", {"password": weak}),

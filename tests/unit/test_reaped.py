@@ -74,12 +74,12 @@ class TestShown:
         gc_history.keep("east", gone, AT)
         client = Client()
         client.force_login(people["viewer"])
-        return client.get("/hosts/").content.decode().split("What its reaper removed last")[1]
+        return client.get("/hosts/").content.decode().split("Objects removed by garbage collection")[1]
 
     def test_a_run_that_is_there_is_a_link(self, page: str, run: Run) -> None:
         assert f'href="/runs/{run.pk}/"' in page
         assert page.count("/runs/") == 1
-        assert ">gone</span>" in page
+        assert ">deleted</span>" in page
         assert ">none</span>" in page
 
     def test_kind_name_and_time_stand_there(self, page: str) -> None:

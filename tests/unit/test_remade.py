@@ -102,7 +102,7 @@ class TestAJobThatIsGone:
         answer = browser.post("/jobs/report/edit/", {**self.FORM, "revision": "1", "env-name": "A", "env-value": "b"})
         html = answer.content.decode()
         assert answer.status_code == 409
-        assert "the job report was deleted or got another address" in html
+        assert "the job report was deleted, or its address was changed, while" in html
         assert "echo typed" in html
         assert 'action="/jobs/new/"' in html
         assert 'name="revision"' not in html

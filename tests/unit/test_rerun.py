@@ -260,7 +260,7 @@ class TestButtons:
         html = page(ended)
         assert html.index("Run newest (rev 3)") < html.index("Repeat exactly (rev 1)")
         assert "Run again" not in html
-        assert "This run is of revision 1" in html
+        assert "This run used revision 1" in html
 
     def test_of_a_disabled_job_only_the_same_is_left(self, page: Callable[..., str], ended: Run) -> None:
         Job.objects.update(revision=3, enabled=False)

@@ -45,7 +45,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
     for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
         page = client.get(address).content.decode()
         assert "Sandbox verified" in page
-        assert 'all <span class="num">1</span> settings as promised' in page
+        assert 'all <span class="num">1</span> settings as requested' in page
         assert "not as promised" not in page
     told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
     assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
@@ -55,7 +55,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
 def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -> None:
     state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE, OTHER]))
     page = client.get(f"/runs/{claimed.pk}/").content.decode()
-    assert "1 of 2 sandbox settings are not as promised" in page
+    assert "1 of 2 sandbox settings are not as requested" in page
     assert "sidecar: DNS is" in page
     assert "&lt;b&gt;8.8.8.8" in page
     assert "<b>8.8.8.8" not in page

@@ -391,7 +391,7 @@ def test_the_pages(keep: Any, ended: Any, job: Job, people: dict[str, User]) -> 
     ended(job), ended(job)
     assert "/runs/delete/" in client.get("/runs/").content.decode()
     assert "2 runs" in client.get("/runs/delete/?job=report&status=&before=").content.decode()
-    assert "Give at least one" in client.get("/runs/delete/?job=&status=&before=").content.decode()
+    assert "Fill in at least one field" in client.get("/runs/delete/?job=&status=&before=").content.decode()
     assert left() == ["report #2", "report #3", "report #4"]
     assert client.post("/runs/delete/", {"job": "report", "status": "", "before": ""})["Location"] == "/runs/"
     assert left() == ["report #2"]

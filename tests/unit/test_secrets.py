@@ -454,7 +454,7 @@ class TestPages:
         text = answer.content.decode()
         assert answer.status_code == 422
         assert says in text
-        assert "Type it again" in text
+        assert "Enter the value again" in text
         assert VALUE not in text
         assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         assert Secret.objects.count() == 1
