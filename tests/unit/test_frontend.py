@@ -13,6 +13,24 @@ MODULES = sorted((ROOT / "tests/unit/js").glob("*.test.mjs"))
 WITH_A_CLOCK = [path for path in MODULES if "mock.timers" in path.read_text()]
 
 
+SOURCES = sorted((ROOT / "frontend/src").rglob("*.js"))
+# The first words of the browser's function names. Add a verb here before you use it.
+VERBS = """
+    add align announce apply build cache cancel check choose clamp clear clip close compute connect convert copy
+    correct count create deliver describe disable draw ensure erase escape evict fetch fill find finish fit format
+    get go grow insert join jump linearise list load mark monitor move offer open pad parse place queue read
+    reconnect redraw refresh remove render replace report request reset resolve restart restore resume reveal save
+    schedule scroll select send set settle show split start stop store strip submit summarise sync terminate
+    toggle translate trim update wait write is has on
+"""
+FUNCTION = re.compile(
+    r"^(?:export )?(?:async )?function (\w+)\("
+    r"|^  (?:async )?#?(\w+)\(.*\) \{"
+    r"|^(?:export )?\s*const (\w+) = (?:async )?(?:\w+|\([^()]*\)) =>",
+    re.M,
+)
+
+
 def has_mocked_dates() -> bool:
     """Node from 20.11; Debian 12 has 18.20."""
     if NODE is None:
@@ -47,3 +65,15 @@ def test_templates_hold_no_inline_script_style_or_handler() -> None:
     )
     for template in (ROOT / "templates").rglob("*.html"):
         assert not forbidden.search(template.read_text()), template
+
+
+def test_functions_of_the_browser_begin_with_a_verb() -> None:
+    names = [
+        (path.name, next(filter(None, match.groups())))
+        for path in SOURCES
+        for match in FUNCTION.finditer(path.read_text())
+    ]
+    keywords = {"constructor", "if", "for", "while", "switch", "catch", "beforeinput"}
+    names = [(file, name) for file, name in names if name not in keywords]
+    assert len(names) > 300
+    assert [(file, name) for file, name in names if re.split(r"[A-Z]", name)[0] not in VERBS.split()] == []
