@@ -93,7 +93,7 @@ def test_sessions_are_seen_and_ended(visit: Callable[..., Visitor]) -> None:
         sign_in(page, "edwin", PASSWORD)
         expect(page).to_have_url(re.compile("/jobs/$"))
     here.goto("/account/")
-    expect(here.get_by_text("this one")).to_have_count(1)
+    expect(here.get_by_text("this session")).to_have_count(1)
     here.get_by_role("button", name="End all other sessions").click()
     expect(here.get_by_text("other session ended")).to_be_visible()
     expect(here.get_by_role("button", name=re.compile("^End the session"))).to_have_count(0)
