@@ -40,7 +40,6 @@ BATCH = 2500  # lines: 250 kB, the batch size of a busy log
 
 
 def _generate_lines(first: int, last: int, rng: random.Random) -> bytes:
-    """Lines of 100 bytes, each a number and random words."""
     rows = (f"{n:>9} {' '.join(rng.choices(WORDS, k=16))}"[:99].ljust(99) for n in range(first, last + 1))
     return ("\n".join(rows) + "\n").encode()
 

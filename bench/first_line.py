@@ -40,7 +40,6 @@ def _wait_until_removed(server: Server, run_id: str) -> None:
 
 
 def measure_docker_run(image: str) -> float:
-    """Seconds until `docker run` prints the line."""
     started_at = time.perf_counter()
     command = ["docker", "run", "--rm", image, "bash", "-c", f"echo {LINE}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

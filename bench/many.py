@@ -18,7 +18,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _read_available_memory() -> int:
-    """Available memory of the machine, in bytes."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
 

@@ -67,7 +67,6 @@ class Server:
             return json.load(response)
 
     def sign_in(self) -> httpx.Client:
-        """A client for pages, signed in as the administrator."""
         client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True, timeout=30)
         client.get("/sign-in/")
         form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}

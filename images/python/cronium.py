@@ -105,7 +105,6 @@ def __getattr__(name: str) -> Any:
 
 
 def _suggest_name(name: str) -> str:
-    """Suggests a function for a name in the style of node or of other libraries."""
     import difflib
     import re
 

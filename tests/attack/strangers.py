@@ -33,7 +33,6 @@ async def _open_connection(port: int, source: str = HOST) -> tuple[asyncio.Strea
 
 
 async def _request_repeatedly(port: int, until: float, head: bytes, *, wait: bool = True, source: str = HOST) -> None:
-    """Connects, sends `head` and reads the status, in a loop."""
     while time.monotonic() < until:
         try:
             reader, writer = await _open_connection(port, source)
@@ -102,13 +101,10 @@ async def send_endless_heads(port: int, until: float) -> None:
 
 
 async def send_slow_bodies(port: int, until: float) -> None:
-    """Sends a request body, a byte per second."""
     await _send_slowly(port, until, b"POST /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n")
 
 
 async def _send_slowly(port: int, until: float, head: bytes) -> None:
-    """Sends `head` on each connection, then a byte per second."""
-
     async def send_bytes() -> None:
         while time.monotonic() < until:
             try:
@@ -160,7 +156,6 @@ async def follow_log_anonymously(port: int, until: float) -> None:
 
 
 async def follow_log(port: int, until: float) -> None:
-    """Opens streams and WebSockets of a live log with valid tokens."""
     heads = [
         _create_follow_request(TOKENS[number // 2 % len(TOKENS)], is_socket=number % 2 == 1)
         for number in range(CONNECTIONS)

@@ -78,7 +78,6 @@ def is_settled(cluster: Cluster, requests: list[Request]) -> bool:
 
 
 def run_trial(runs: int, seed: int, seconds: float, folder: Path) -> int:
-    """Returns the number of violations."""
     print(f"chaos: {runs} runs, {seconds:.0f} s, seed {seed}", flush=True)
     rng = random.Random(seed)
     cluster = Cluster(folder, os.environ["CRONIUM_TEST_DATABASE_URL"])

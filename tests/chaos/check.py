@@ -53,7 +53,6 @@ class Request:
 
     @property
     def log(self) -> bytes:
-        """The complete expected log."""
         return b"".join(b"line %d\n" % n for n in range(1, self.lines + 1)) + b"end\n"
 
 
@@ -105,7 +104,6 @@ class Evidence:
 
 
 def check_run(request: Request, evidence: Evidence) -> list[str]:
-    """Returns a message for each violated invariant."""
     if evidence.run["status"] not in TERMINAL:
         return ["stuck"]
     run = evidence.run
@@ -192,7 +190,6 @@ def _check_log(request: Request, evidence: Evidence) -> list[str]:
 
 
 def _is_explained_by_fault(evidence: Evidence) -> bool:
-    """True if the outcome follows from a fault of the run's engine or worker."""
     if evidence.outcome in ENGINE_OUTCOMES:
         return evidence.has_engine_fault
     if evidence.outcome == NOT_DELIVERED:

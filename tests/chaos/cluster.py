@@ -52,7 +52,6 @@ class Cluster(Server):
         return f"unix://{self.engine_folder}/docker.sock"
 
     def prepare(self) -> None:
-        """Starts the engine, loads the images, creates the database and the token, then starts all processes."""
         self.witness.start()
         self.broker.start()
         self.control_engine("start")
@@ -98,7 +97,6 @@ class Cluster(Server):
             self.processes[name].send_signal(number)
 
     def control_engine(self, action: str) -> None:
-        """`start` or `stop` of the second engine."""
         command = [str(ROOT / "scripts" / "second_engine.sh"), action, str(self.engine_folder)]
         subprocess.run(command, check=True, timeout=120)
 
@@ -128,7 +126,6 @@ class Cluster(Server):
         return names
 
     def remove(self) -> None:
-        """Removes processes, second engine, containers and database."""
         self.witness.stop()
         for process in self.processes.values():
             with suppress(ProcessLookupError):

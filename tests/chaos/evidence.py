@@ -31,7 +31,6 @@ def _get_json(server: Server, path: str, default: Any = None, **query: Any) -> A
 
 
 def read_variable(server: Server, number: int) -> int:
-    """The start counter of this script in Cronium."""
     return int(_get_json(server, f"/variables/shared/starts-{number}", {"value": 0})["value"])
 
 

@@ -76,7 +76,6 @@ class Nemesis:
             traceback.print_exc()
 
     def record_exits(self) -> None:
-        """Records the processes that ended without a fault."""
         for name, process in self.cluster.processes.items():
             if process.poll() is not None and process not in self._ended:
                 self._ended.add(process)

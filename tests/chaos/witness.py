@@ -21,7 +21,6 @@ _COUNTED = 128 + signal.SIGUSR1
 
 
 def create_preamble(mark: str, number: int) -> str:
-    """The first lines of the bash script with this number."""
     return (
         f"{{ ( exec -a {mark}/{number} sleep {WAIT_SECONDS} ); }} 2>/dev/null\n"
         f"[ $? = {_COUNTED} ] || exit {NOT_COUNTED}\n"
@@ -66,25 +65,25 @@ class Witness:
         scanned_at = time.monotonic()
         try:
             while not self._stopped.wait(SCAN_SECONDS):
-                self._scan()
+                self._scan_processes()
                 now = time.monotonic()
                 self.longest_pause, scanned_at = max(self.longest_pause, now - scanned_at), now
         except Exception:  # noqa: BLE001 - reported through `failure`: the trial is invalid
             self.failure = traceback.format_exc()
 
-    def _scan(self) -> None:
+    def _scan_processes(self) -> None:
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
                 with suppress(FileNotFoundError, ProcessLookupError):
                     if name := self._read_name(int(entry.name)):
-                        self._count(int(entry.name), name)
+                        self._count_start(int(entry.name), name)
 
     def _read_name(self, pid: int) -> str:
         """The process's name if it has the mark, else an empty string."""
         name = _read_file(pid, "cmdline").partition(b"\0")[0].decode(errors="replace")
         return name if name.startswith(self.mark + "/") else ""
 
-    def _count(self, pid: int, name: str) -> None:
+    def _count_start(self, pid: int, name: str) -> None:
         handle = os.pidfd_open(pid)  # keeps the pid from being reused
         try:
             if self._read_name(pid) != name:
@@ -100,5 +99,5 @@ class Witness:
 
 
 def _read_file(pid: int, file: str) -> bytes:
-    with open(f"/proc/{pid}/{file}", "rb") as opened:
-        return opened.read()
+    with open(f"/proc/{pid}/{file}", "rb") as stream:
+        return stream.read()

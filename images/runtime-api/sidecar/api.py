@@ -238,7 +238,6 @@ def check_json(body: bytes, member: str) -> bool:
 
 
 def is_too_deep(value: Any) -> bool:
-    """True if containers are nested deeper than MAX_DEPTH. Not recursive."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [

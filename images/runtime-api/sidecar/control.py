@@ -84,7 +84,7 @@ class Channel:
         line = json.dumps({"type": "event", "kind": kind, "message": message}).encode("ascii")
         try:
             async with asyncio.timeout(min(EVENT_SECONDS, self._answer_seconds)):
-                await self._send((line,))
+                await self._send_line((line,))
         except (TimeoutError, OSError):
             raise BackendUnavailableError from None
 
@@ -102,20 +102,20 @@ class Channel:
         self._pending[request_id] = pending
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await self._send(pending.line, pending)
+                await self._send_line(pending.line, pending)
                 return await pending.answer
         except (TimeoutError, OSError):
             raise BackendUnavailableError from None
         finally:
             self._pending.pop(request_id, None)
 
-    async def _resend(self) -> None:
+    async def _resend_pending(self) -> None:
         """Sends all unanswered requests to a new worker, with the same ids."""
         for pending in list(self._pending.values()):
             if pending.is_sent and not pending.answer.done():
-                await self._send(pending.line, pending)
+                await self._send_line(pending.line, pending)
 
-    async def _send(self, parts: tuple[bytes, ...], pending: PendingRequest | None = None) -> None:
+    async def _send_line(self, parts: tuple[bytes, ...], pending: PendingRequest | None = None) -> None:
         """Sends lines one by one. If the worker stops reading, only one body is copied into the write buffer."""
         async with self._send_lock:
             await self._writer.drain()
@@ -167,4 +167,4 @@ class Channel:
             self.send_message({"type": "ready"})
         if self._resend_task:
             self._resend_task.cancel()  # it writes for the previous worker
-        self._resend_task = asyncio.create_task(self._resend())
+        self._resend_task = asyncio.create_task(self._resend_pending())

@@ -76,10 +76,10 @@ class AllowList:
     """The destination patterns of one run."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._rules: list[tuple[str | Address, str]] = [self._parse(pattern) for pattern in patterns]
+        self._rules: list[tuple[str | Address, str]] = [self._parse_pattern(pattern) for pattern in patterns]
 
     @staticmethod
-    def _parse(pattern: str) -> tuple[str | Address, str]:
+    def _parse_pattern(pattern: str) -> tuple[str | Address, str]:
         """Raises ValueError unless the pattern is `host:port`."""
         match = PATTERN.fullmatch(pattern.lower())
         if match is None:

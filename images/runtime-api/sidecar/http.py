@@ -122,7 +122,7 @@ class Connection:
         if self._server.pending_bytes + int(length or 0) > self._bounds.pending_bytes:
             raise ApiError(429, "TOO_BUSY", "Too many large concurrent requests; try again.")
         if self._http.they_are_waiting_for_100_continue:
-            await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
+            await self._write_bytes(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
         total = 0
         while isinstance(event := await self._next_event(), h11.Data):
             total += len(event.data)
@@ -140,7 +140,6 @@ class Connection:
         return event
 
     async def _send_error(self, error: ApiError) -> None:
-        """Sends the response and closes; ignores the rest of the client's data."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         response = error.to_response()
@@ -156,13 +155,13 @@ class Connection:
             *response.headers,
         ]
         async with asyncio.timeout(self._bounds.response_seconds):
-            await self._write(self._http.send(h11.Response(status_code=response.status, headers=headers)))
+            await self._write_bytes(self._http.send(h11.Response(status_code=response.status, headers=headers)))
             for part in response.body:
                 for start in range(0, len(part), CHUNK_BYTES):
-                    await self._write(self._http.send(h11.Data(data=part[start : start + CHUNK_BYTES])))
-            await self._write(self._http.send(h11.EndOfMessage()))
+                    await self._write_bytes(self._http.send(h11.Data(data=part[start : start + CHUNK_BYTES])))
+            await self._write_bytes(self._http.send(h11.EndOfMessage()))
 
-    async def _write(self, data: bytes | None) -> None:
+    async def _write_bytes(self, data: bytes | None) -> None:
         if data:
             self._writer.write(data)
             await self._writer.drain()

@@ -22,7 +22,6 @@ class StartError(Exception):
 
 
 async def open_pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Opens standard input and standard output as streams."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
@@ -64,7 +63,6 @@ async def start_proxy(config: Config, egress: Egress, channel: Channel) -> async
 
 
 async def run_sidecar(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - only the job's network
-    """Runs until the process ends. Raises StartError."""
     reader, writer = await open_pipes()
     config = await read_config(reader)
     channel = Channel(reader, writer)

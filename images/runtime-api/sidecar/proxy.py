@@ -83,7 +83,7 @@ class Proxy:
         except ValueError:
             token = b""
         if scheme.lower() != b"basic" or not is_run_token(self._config, token):
-            raise RefusedError(407, "The proxy wants the run's token, as in HTTP_PROXY.")
+            raise RefusedError(407, "The proxy requires the run's token, as in HTTP_PROXY.")
         if time.monotonic() >= self._config.token_deadline:
             raise RefusedError(407, "The run's token has expired.")
 
@@ -136,10 +136,9 @@ class Exchange:
         self._proxy, self._bounds = proxy, proxy.bounds
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=proxy.bounds.header_bytes)
-        self._head_only = False  # a HEAD request: the response has no body
+        self._is_head_request = False  # its response has no body
 
     async def handle_connection(self, is_over_limit: bool) -> None:
-        """With `is_over_limit` responds 503 and closes."""
         try:
             if is_over_limit:
                 raise RefusedError(503, "Too many connections; close some.")
@@ -151,7 +150,7 @@ class Exchange:
         request = await self._read_head()
         if request is None:
             return
-        self._head_only = request.method == b"HEAD"
+        self._is_head_request = request.method == b"HEAD"
         self._proxy.check_token(dict(request.headers).get(b"proxy-authorization"))
         destination, target = _parse_target(request)
         address = await self._authorize(destination)
@@ -217,7 +216,7 @@ class Exchange:
         if error.status == 407:
             headers.append(("Proxy-Authenticate", 'Basic realm="cronium"'))
         events = [h11.Response(status_code=error.status, headers=headers, reason=text), h11.EndOfMessage()]
-        if not self._head_only:
+        if not self._is_head_request:
             events.insert(1, h11.Data(data=text + b"\n"))
         async with asyncio.timeout(self._bounds.head_seconds):
             self._writer.write(b"".join(self._http.send(event) or b"" for event in events))

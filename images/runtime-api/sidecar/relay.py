@@ -33,15 +33,15 @@ class Relay:
         confirmation = self._http.send(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
         early_data, _ = self._http.trailing_data
         async with self._limit:
-            await self._write(self._client[1], confirmation)
-            await self._write(self._server[1], early_data)
+            await self._write_bytes(self._client[1], confirmation)
+            await self._write_bytes(self._server[1], early_data)
             upstream = self._copy_bytes(self._client[0], self._server[1])
             await asyncio.gather(upstream, self._copy_bytes(self._server[0], self._client[1]))
 
     async def _copy_bytes(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(CHUNK_BYTES):
-                await self._write(sink, data)
+                await self._write_bytes(sink, data)
             sink.write_eof()
         except OSError:
             for _, writer in (self._client, self._server):  # ends the other direction too
@@ -53,7 +53,7 @@ class Relay:
         head = h11.Request(method=request.method, target=target, headers=[*headers, (b"Connection", b"close")])
         async with self._limit:
             try:
-                await self._write(self._server[1], self._upstream.send(head))
+                await self._write_bytes(self._server[1], self._upstream.send(head))
             except OSError:
                 return False
             body_task = asyncio.create_task(self._send_body())
@@ -67,11 +67,11 @@ class Relay:
         try:
             if self._http.they_are_waiting_for_100_continue:
                 interim = h11.InformationalResponse(status_code=100, headers=[])
-                await self._write(self._client[1], self._http.send(interim))
+                await self._write_bytes(self._client[1], self._http.send(interim))
             async for event in _read_events(self._http, self._client[0]):
                 if isinstance(event, h11.Data):
-                    await self._write(self._server[1], self._upstream.send(h11.Data(data=event.data)))
-            await self._write(self._server[1], self._upstream.send(h11.EndOfMessage()))
+                    await self._write_bytes(self._server[1], self._upstream.send(h11.Data(data=event.data)))
+            await self._write_bytes(self._server[1], self._upstream.send(h11.EndOfMessage()))
         except (OSError, h11.ProtocolError):
             self._server[1].transport.abort()
 
@@ -85,15 +85,15 @@ class Relay:
                     event = h11.Data(data=event.data)
                 else:
                     continue  # an informational response
-                await self._write(self._client[1], self._http.send(event))
-            await self._write(self._client[1], self._http.send(h11.EndOfMessage()))
+                await self._write_bytes(self._client[1], self._http.send(event))
+            await self._write_bytes(self._client[1], self._http.send(h11.EndOfMessage()))
         except h11.RemoteProtocolError:
             if self._http.our_state is h11.SEND_RESPONSE:
                 return False
             raise ConnectionResetError from None  # signals the truncated body to the client
         return True
 
-    async def _write(self, sink: asyncio.StreamWriter, data: bytes | None) -> None:
+    async def _write_bytes(self, sink: asyncio.StreamWriter, data: bytes | None) -> None:
         """Extends the idle timeout. Waits for the receiver, which slows down the sender."""
         if data:
             sink.write(data)
@@ -118,7 +118,7 @@ def filter_headers(headers: Iterable[tuple[bytes, bytes]], *excluded: bytes) -> 
     pairs = list(headers)
     listed = {part.strip().lower() for name, value in pairs if name == b"connection" for part in value.split(b",")}
     dropped = HOP_BY_HOP | listed | set(excluded)
-    kept = [(name, value) for name, value in pairs if name not in dropped and not name.startswith(b"proxy-")]
+    passed = [(name, value) for name, value in pairs if name not in dropped and not name.startswith(b"proxy-")]
     is_chunked = any(name == b"transfer-encoding" for name, _ in pairs)
     lengths = [] if is_chunked else [pair for pair in pairs if pair[0] == b"content-length"][:1]
-    return kept + ([(b"Transfer-Encoding", b"chunked")] if is_chunked else lengths)
+    return passed + ([(b"Transfer-Encoding", b"chunked")] if is_chunked else lengths)
