@@ -53,7 +53,7 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
         labels = dict.fromkeys(metric.labels, "x")
         metrics.observe(name, 0.1, **labels) if metric.buckets else metrics.count(name, **labels)
     monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
-    monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
+    monkeypatch.setattr(metrics_endpoint.process, "current", lambda: None)
     families = text_string_to_metric_families(metrics_endpoint.text().decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):

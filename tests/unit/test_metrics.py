@@ -14,7 +14,7 @@ from cronium_admin.workers.hosts.models import Host
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
-    monkeypatch.setattr(metrics_endpoint.worker, "current", lambda: None)
+    monkeypatch.setattr(metrics_endpoint.process, "current", lambda: None)
     metrics.reset()
     yield
     metrics.reset()

@@ -33,13 +33,13 @@ LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"
 SHOWN_JSON = 4000  # characters of a value on a page; the API gives all of it
 
 
-@register.filter
+@register.filter(name="line")
 def line(text: Any) -> str:
     """A name or description: a character that nobody could see is written as its number."""
     return show_line(str(text if text is not None else ""))
 
 
-@register.simple_tag
+@register.simple_tag(name="icon")
 def icon(name: str, extra: str = "") -> SafeString:
     """One symbol of the sprite; words beside it say the same, so it is hidden from screen readers."""
     return format_html(
@@ -50,7 +50,7 @@ def icon(name: str, extra: str = "") -> SafeString:
     )
 
 
-@register.simple_tag
+@register.simple_tag(name="state")
 def state(status: str, bare: bool = False) -> SafeString:
     """The badge of a run's state; an empty status is a job that never ran."""
     if not status:
@@ -72,24 +72,24 @@ def state_of(run: Any) -> str:
     return "broken" if run.status == "errored" and run.started_at else str(run.status)
 
 
-@register.filter
+@register.filter(name="state_word")
 def state_word(run: Any) -> str:
     """A run's state as the page's title says it."""
     return STATES[state_of(run)][1]
 
 
-@register.simple_tag
+@register.simple_tag(name="run_state")
 def run_state(run: Any, bare: bool = False) -> SafeString:
     return state(state_of(run), bare)
 
 
-@register.simple_tag
+@register.simple_tag(name="language")
 def language(name: str) -> SafeString:
     symbol, word = LANGUAGES.get(name, ("terminal-2", name))
     return format_html('<span class="lang">{}<span>{}</span></span>', icon(symbol, "i-s"), word)
 
 
-@register.filter
+@register.filter(name="duration")
 def duration(value: timedelta | None) -> str:
     """How long, for a person: 380 ms, 12.3 s, 2:05, 1:02:05."""
     if value is None:
@@ -104,13 +104,13 @@ def duration(value: timedelta | None) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-@register.filter
+@register.filter(name="taken")
 def taken(run: Any) -> str:
     """How long an ended run took, from the start of its script, or from its launch if it never started."""
     return duration(run.finished_at - (run.started_at or run.created_at))
 
 
-@register.filter
+@register.filter(name="seconds_long")
 def seconds_long(value: int) -> str:
     """A number of seconds as 45 s, 5 min, 1 h, 1 h 30 min."""
     hours, rest = divmod(int(value), 3600)
@@ -119,38 +119,38 @@ def seconds_long(value: int) -> str:
     return " ".join(part for part in parts if part) or "0 s"
 
 
-@register.filter
+@register.filter(name="memory")
 def memory(value: int) -> str:
     """Megabytes as 512 MB, 1 GB, 1.5 GB."""
     return f"{value / 1024:g} GB" if value >= 1024 and value % 256 == 0 else f"{value:,} MB"
 
 
-@register.filter
+@register.filter(name="plain")
 def plain(value: Any) -> str:
     """A decimal without zeros at its end: 0.5, 2."""
     return f"{float(value):g}"
 
 
-@register.filter
+@register.filter(name="thousands")
 def thousands(value: int) -> str:
     """A count as the log writes it: 100,006."""
     return f"{value:,}"
 
 
-@register.filter
+@register.filter(name="limits")
 def limits(value: Any) -> str:
     """The limits of a profile, job or run in one line."""
     return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} processes"
 
 
-@register.filter
+@register.filter(name="log_limit")
 def log_limit(value: Any) -> str:
     """What the log of a job or run may hold, and what happens to more."""
     then = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
     return f"{memory(value.limits.log_limit_mb)}, {then}"
 
 
-@register.filter
+@register.filter(name="streams")
 def streams(value: Any) -> str:
     """How stdout and stderr of a job or run reach its log."""
     if value.streams == "merged":
@@ -158,7 +158,7 @@ def streams(value: Any) -> str:
     return "stdout and stderr apart"
 
 
-@register.simple_tag
+@register.simple_tag(name="when")
 def when(at: datetime | None, exact: bool = False) -> SafeString | str:
     """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""
     if at is None:
@@ -168,24 +168,24 @@ def when(at: datetime | None, exact: bool = False) -> SafeString | str:
     return format_html('<time datetime="{}" {}>{}</time>', at.isoformat(), kind, at.strftime(form))
 
 
-@register.filter
+@register.filter(name="unix_ms")
 def unix_ms(at: datetime | None) -> str:
     return str(int(at.timestamp() * 1000)) if at else ""
 
 
-@register.simple_tag
+@register.simple_tag(name="now_ms")
 def now_ms() -> str:
     return unix_ms(database_now())
 
 
-@register.filter
+@register.filter(name="pretty")
 def pretty(value: Any) -> str:
     """JSON for reading, cut where it would flood the page."""
     text, is_cut = json_text.pretty(value, SHOWN_JSON)
     return f"{text}\n… cut after {SHOWN_JSON:,} characters; the API gives the whole value." if is_cut else text
 
 
-@register.filter
+@register.filter(name="share_of")
 def share_of(value: Any, whole: Any) -> int:
     """`value` as a whole percentage of `whole`, from 0 to 100, for the class of a bar."""
     return min(100, max(0, round(100 * float(value) / float(whole)))) if whole else 0
