@@ -16,7 +16,7 @@ function rig(t) {
 }
 const live = (text) => ({ kind: "live", text });
 
-test("a status that can wait does not keep an answer from being said", (t) => {
+test("a status that can wait does not delay an urgent announcement", (t) => {
   const { announcer, said, pass } = rig(t);
   announcer.announceNow("Match 3 of 17, line 40");
   announcer.showStatus(live("48 lines"), false);
@@ -26,7 +26,7 @@ test("a status that can wait does not keep an answer from being said", (t) => {
   assert.deepEqual(said, ["Match 3 of 17, line 40", "48 lines"]);
 });
 
-test("the status is said at a bearable rate, and not again after every answer", (t) => {
+test("the status is announced at a limited rate, and not again after each announcement", (t) => {
   const { announcer, said, pass } = rig(t);
   for (let n = 1; n <= 100; n++) { announcer.showStatus(live(`${n} lines`), false); pass(100); }
   pass(10_000);
@@ -37,7 +37,7 @@ test("the status is said at a bearable rate, and not again after every answer", 
   assert.deepEqual(said.slice(2), ["No match"]);
 });
 
-test("what is said at once is not followed by what it replaced", (t) => {
+test("an urgent status drops the older pending one", (t) => {
   const { announcer, said, pass } = rig(t);
   announcer.showStatus(live("1 line"), true);
   pass(0);

@@ -3,13 +3,13 @@ import { test } from "node:test";
 import { MatchHighlighter } from "../../../frontend/src/run/match_highlighter.js";
 import { buildPattern, buildServerQuery, findSpans } from "../../../frontend/src/run/find_query.js";
 
-/** What the server would find: its expressions without their few own ways are JavaScript's too. */
+/** Whether the server would match: this subset of its syntax is valid in JavaScript too. */
 const finds = (query, line) => {
   const { q, regex, ignore_case: ignore } = buildServerQuery({ isRegex: false, ignoreCase: false, ...query });
   return regex ? new RegExp(q, ignore ? "iu" : "u").test(line) : line.includes(q);
 };
 
-test("a text is looked for as it is seen", () => {
+test("a text query matches the visible text", () => {
   assert.equal(finds({ text: "INFO: started" }, "\x1b[1mINFO\x1b[0m: started"), true);
   assert.equal(finds({ text: "31" }, "\x1b[31mred\x1b[0m"), false);
   assert.equal(finds({ text: "31" }, "\x1b[31mred 31\x1b[0m"), true);
@@ -20,7 +20,7 @@ test("a text is looked for as it is seen", () => {
   assert.equal(finds({ text: "É/x{", ignoreCase: true }, "é/X{"), true);
 });
 
-test("a long text is still looked for, and an expression goes as it is", () => {
+test("a long text stays within the limit, and an expression is sent unchanged", () => {
   const long = "ab ".repeat(120);
   assert.ok(buildServerQuery({ text: long, isRegex: false, ignoreCase: false }).q.length <= 1000);
   assert.equal(finds({ text: long }, `\x1b[31m${long}`), true);
@@ -28,7 +28,7 @@ test("a long text is still looked for, and an expression goes as it is", () => {
   assert.deepEqual(buildServerQuery({ text: "a+", isRegex: true, ignoreCase: true }), { q: "a+", regex: "true", ignore_case: "true" });
 });
 
-test("the server's expressions in JavaScript's words", () => {
+test("RE2 expressions are translated to JavaScript", () => {
   const matched = (text, line, ignoreCase = false) => {
     const pattern = buildPattern({ text, isRegex: true, ignoreCase });
     return pattern && findSpans(new RegExp(pattern.source, pattern.flags), line).map(([from, to]) => line.slice(from, to));
@@ -44,7 +44,7 @@ test("the server's expressions in JavaScript's words", () => {
   assert.equal(matched("a**", "aa"), null);
 });
 
-test("texts are marked at once", () => {
+test("text queries are matched without a worker", () => {
   const highlighter = new MatchHighlighter("match.worker.js", () => {});
   highlighter.setQuery({ text: "a.", isRegex: false, ignoreCase: true });
   assert.deepEqual(highlighter.findMatches(1, "xA.a."), [{ from: 1, to: 3 }, { from: 3, to: 5 }]);
@@ -52,7 +52,7 @@ test("texts are marked at once", () => {
   assert.deepEqual(highlighter.findMatches(1, "xA.a."), []);
 });
 
-test("an expression is marked by a worker, which is ended when it takes too long", (t) => {
+test("expressions are matched by a worker, which is terminated at its timeout", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const workers = [];
   class Work { constructor() { workers.push(this); } postMessage(message) { this.asked = message; } terminate() { this.ended = true; } }

@@ -15,7 +15,7 @@ function counted(total, options = {}) {
   return { buffer, asked };
 }
 
-test("what is on the screen is fetched in windows, once", async () => {
+test("visible lines are fetched in windows, once", async () => {
   const { buffer, asked } = counted(10_000);
   buffer.requestLines(4990, 5020);
   await soon();
@@ -26,7 +26,7 @@ test("what is on the screen is fetched in windows, once", async () => {
   assert.equal(asked.length, 2);
 });
 
-test("what the reader has left is aborted", async () => {
+test("requests for lines that are no longer visible are aborted", async () => {
   let release;
   const gate = new Promise((resolve) => { release = resolve; });
   const signals = [];
@@ -42,7 +42,7 @@ test("what the reader has left is aborted", async () => {
   assert.equal(buffer.getLine(50_010).seq, 50_010);
 });
 
-test("live lines raise the total, and memory stays flat", () => {
+test("live lines raise the total, and the cache stays bounded", () => {
   const { buffer } = counted(0);
   for (let after = 0; after < 100_000; after += 1000) buffer.storeLines(range(after, 1000));
   assert.equal(buffer.total, 100_000);
@@ -51,7 +51,7 @@ test("live lines raise the total, and memory stays flat", () => {
   assert.equal(buffer.getLine(1), undefined);
 });
 
-test("a server that fails is asked again, and the reader is told", async () => {
+test("a failed request is reported and retried", async () => {
   let failures = 1, told = 0;
   const changed = new Promise((resolve) => {
     const buffer = new LineBuffer(async (after, limit) => {
@@ -65,14 +65,14 @@ test("a server that fails is asked again, and the reader is told", async () => {
   assert.equal(buffer.getLine(3).seq, 3);
 });
 
-test("a copy reads all its lines past the cache", async () => {
+test("a copy reads its lines without the cache", async () => {
   const { buffer, asked } = counted(12_000);
   const lines = await buffer.readLines(1001, 12_000);
   assert.equal(lines.length, 11_000);
   assert.deepEqual(asked.map((each) => each.limit), [5000, 5000, 1000]);
 });
 
-test("a window that the server cuts is asked for to its end", async () => {
+test("a window that comes in several responses is fetched to its end", async () => {
   const asked = [];
   const buffer = new LineBuffer(async (after, limit) => { asked.push(after); return range(after, Math.min(limit, 200)); }, 500, { delay: 0 });
   buffer.requestLines(1, 500);

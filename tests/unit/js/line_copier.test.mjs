@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LineCopier } from "../../../frontend/src/run/line_copier.js";
 
-/** A copier of a log of ten lines whose rows 4 to 6 are selected by hand; `loading` are lines that are not there yet. */
+/** A copier for a log of ten lines with a text selection over rows 4 to 6; the lines in `loading` are not loaded. */
 function rig({ loading = [], clipboard, command = () => true } = {}) {
   const messages = [], written = [], put = [], listeners = [];
   const row = (n) => ({ intersectsNode: n, querySelector: () => ({ contains: () => false, querySelector: () => null }) });
@@ -30,25 +30,25 @@ function rig({ loading = [], clipboard, command = () => true } = {}) {
 }
 const writing = (written) => ({ writeText: async (text) => written.push(text) });
 
-test("a selection by hand is copied as it stands", async () => {
+test("a text selection is copied as selected", async () => {
   const { copied } = rig({ clipboard: writing([]) });
   assert.deepEqual((await copied()).put, ["line 4\nline 5\nline 6"]);
 });
 
-test("a selection over lines that still load is copied by their numbers", async () => {
+test("a selection with lines that are not loaded is copied by line numbers", async () => {
   const written = [];
   const { copied } = rig({ loading: [5, 6], clipboard: writing(written) });
   const { put, messages } = await copied();
   assert.deepEqual([put, written, messages], [[], ["line 4\nline 5\nline 6\n"], ["3 lines copied."]]);
 });
 
-test("without the browser's clipboard a copy goes by a field", async () => {
+test("without the Clipboard API, a copy uses execCommand", async () => {
   const { copier, written, messages } = rig();
   await copier.copyLines(2, 3);
   assert.deepEqual([written, messages], [["line 2\nline 3\n"], ["2 lines copied."]]);
 });
 
-test("where that fails too the reason is told", async () => {
+test("a copy that fails shows the reason", async () => {
   const { copier, messages } = rig({ command: () => false });
   await copier.copyLines(2, 3);
   assert.deepEqual(messages, ["Nothing was copied: copying needs https or localhost. Use Download."]);

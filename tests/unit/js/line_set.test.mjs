@@ -8,7 +8,7 @@ const made = (...pairs) => {
   return lineSet;
 };
 
-test("places and lines, forth and back", () => {
+test("positions and lines are converted both ways", () => {
   const lineSet = made([2, 4], [10, 10], [20, 29]);
   assert.equal(lineSet.count, 14);
   assert.deepEqual([1, 3, 4, 5, 14].map((n) => lineSet.getNth(n)), [2, 4, 10, 20, 29]);
@@ -16,18 +16,18 @@ test("places and lines, forth and back", () => {
   assert.deepEqual([1, 2, 4, 5, 29, 30].map((seq) => lineSet.has(seq)), [false, true, true, false, true, false]);
 });
 
-test("neighbours become one run", () => {
+test("adjacent ranges become one range", () => {
   const lineSet = made([1, 5], [6, 6], [7, 9], [11, 11]);
   assert.equal(lineSet.rangeCount, 2);
   assert.equal(lineSet.getNth(10), 11);
 });
 
-test("nothing is in an empty one", () => {
+test("an empty set has no line", () => {
   const lineSet = new LineSet();
   assert.deepEqual([lineSet.count, lineSet.countTo(5), lineSet.has(1)], [0, 0, false]);
 });
 
-test("it agrees with a plain set, whatever is put in", () => {
+test("it agrees with a JavaScript Set for random ranges", () => {
   let seed = 7;
   const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
   const lineSet = new LineSet(), all = [];
@@ -46,7 +46,7 @@ test("it agrees with a plain set, whatever is put in", () => {
   }
 });
 
-test("it takes so many runs and says when there are more", () => {
+test("it holds a limited number of ranges and reports that it is full", () => {
   const lineSet = new LineSet(3);
   assert.deepEqual([1, 3, 5, 7].map((seq) => lineSet.addRange(seq, seq)), [true, true, true, false]);
   assert.equal(lineSet.isFull, true);

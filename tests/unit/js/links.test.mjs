@@ -6,7 +6,7 @@ import { parseAnsi } from "../../../frontend/src/run/ansi.js";
 
 const texts = (line) => findLinks(line).map(({ from, to }) => line.slice(from, to));
 
-test("addresses, without the punctuation of the sentence", () => {
+test("links end before the punctuation of the sentence", () => {
   assert.deepEqual(texts("see http://a.example/b?c=d#e, and https://B.example."), ["http://a.example/b?c=d#e", "https://B.example"]);
   assert.deepEqual(texts("(http://a.example/b) [https://a.example/x] <http://a.example/y> \"http://a.example/z\"!"), ["http://a.example/b", "https://a.example/x", "http://a.example/y", "http://a.example/z"]);
   assert.deepEqual(texts("http://a.example/w_(film) http://a.example/b)). http://[::1]:80/x"), ["http://a.example/w_(film)", "http://a.example/b", "http://[::1]:80/x"]);
@@ -22,11 +22,11 @@ test("nothing else becomes a link", () => {
   ]) assert.deepEqual(texts(line), [], line);
 });
 
-test("the address a link goes to is the browser's own reading", () => {
+test("the href is the browser's normalised URL", () => {
   assert.equal(findLinks("HTTP://A.Example/%3Cb%3E")[0].href, "http://a.example/%3Cb%3E");
 });
 
-test("a line of addresses has a hundred links at most, and takes no time", () => {
+test("a line has at most a hundred links, and many addresses take linear time", () => {
   const began = performance.now();
   assert.equal(findLinks("http://a.example ".repeat(60_000)).length, 100);
   assert.deepEqual(findLinks(`http://a.example/${")".repeat(1_000_000)}`), []);
@@ -34,7 +34,7 @@ test("a line of addresses has a hundred links at most, and takes no time", () =>
   assert.ok(performance.now() - began < 2000);
 });
 
-test("addresses that end in brackets and stops take no time, however many there are", () => {
+test("addresses that end in brackets and periods take linear time", () => {
   const line = `http://a/${")".repeat(2000)} http://a/${").".repeat(1000)} `.repeat(50);
   const began = performance.now();
   assert.deepEqual([findLinks(line).length, findLinks(line)[0].href], [100, "http://a/"]);
@@ -44,7 +44,7 @@ test("addresses that end in brackets and stops take no time, however many there 
   assert.ok(performance.now() - began < 1000);
 });
 
-test("only what is drawn is looked through, and a link at the cut keeps its whole address", () => {
+test("only the drawn part is searched, and a link at its end keeps the whole address", () => {
   const line = `${"x".repeat(90)} http://a.example/long/path http://b.example/`;
   assert.deepEqual(findLinks(line, 100).map(({ from, href }) => [from, href]), [[91, "http://a.example/long/path"]]);
   assert.deepEqual(findLinks(line, 91), []);
@@ -52,7 +52,7 @@ test("only what is drawn is looked through, and a link at the cut keeps its whol
   assert.deepEqual([length, splitSegments(segments, findLinks(line, length), []).map(({ text }) => text)], [100, [`${"x".repeat(90)} `, "http://a."]]);
 });
 
-test("a link lies across colours, a match within it, and the text stays whole", () => {
+test("a link across colours with a match inside keeps the text", () => {
   const segments = parseAnsi("go \x1b[31mhttp://a.ex\x1b[32mample/b\x1b[0m now");
   const plain = joinText(segments);
   const [link] = findLinks(plain);
@@ -63,12 +63,12 @@ test("a link lies across colours, a match within it, and the text stays whole", 
   ]);
 });
 
-test("a mark for a hidden character ends an address", () => {
+test("the code of a hidden character ends an address", () => {
   const plain = joinText(parseAnsi("http://a.example/\u202egpj.exe"));
   assert.deepEqual(findLinks(plain).map(({ href }) => href), ["http://a.example/"]);
 });
 
-test("segments are clipped by characters and by their number", () => {
+test("segments are clipped by characters and by count", () => {
   const segments = parseAnsi("\x1b[31mabc\x1b[32mdef");
   assert.deepEqual(clipSegments(segments, 4, 9).segments.map((segment) => segment.text), ["abc", "d"]);
   assert.deepEqual([clipSegments(segments, 4, 9).isComplete, clipSegments(segments, 6, 9).isComplete, clipSegments(segments, 9, 1).isComplete], [false, true, false]);

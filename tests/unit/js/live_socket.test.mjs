@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveSocket } from "../../../frontend/src/run/live_socket.js";
 
-/** A live socket with sockets the test speaks for. */
+/** A LiveSocket with fake WebSockets that the test controls. */
 function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const sockets = [];
@@ -22,7 +22,7 @@ function rig(t, { last = 0, page = { lines: [], ended: false } } = {}) {
   return { liveSocket, sockets, got, states, ends, partials, gaps, errors, now: () => sockets[sockets.length - 1] };
 }
 
-test("lines come once and in order, whatever is sent twice", (t) => {
+test("each line is delivered once and in order, also when sent twice", (t) => {
   const { sockets, got, now } = rig(t);
   now().lines(1, 2, 3);
   now().lines(2, 3, 4);
@@ -30,7 +30,7 @@ test("lines come once and in order, whatever is sent twice", (t) => {
   assert.equal(sockets.length, 1);
 });
 
-test("a hole makes it ask again from the last line it has", (t) => {
+test("a missing line causes a reconnect after the last delivered line", (t) => {
   const { sockets, got, now } = rig(t);
   now().lines(1, 2);
   now().lines(5, 6);
@@ -39,7 +39,7 @@ test("a hole makes it ask again from the last line it has", (t) => {
   assert.equal(now().url, "ws://x?after=2");
 });
 
-test("a cut connection comes back with the last line's number", (t) => {
+test("a closed connection reconnects after the last delivered line", (t) => {
   const { sockets, got, states, now } = rig(t);
   now().lines(1, 2);
   now().drop();
@@ -51,7 +51,7 @@ test("a cut connection comes back with the last line's number", (t) => {
   assert.deepEqual(got, [1, 2, 3]);
 });
 
-test("the end is the end: no new connection, the unfinished line goes", (t) => {
+test("after the end there is no reconnect, and the partial line is removed", (t) => {
   const { sockets, states, ends, partials, now } = rig(t);
   now().lines(1);
   now().say({ type: "partial", lines: [["stdout", "name? "]] });
@@ -63,12 +63,12 @@ test("the end is the end: no new connection, the unfinished line goes", (t) => {
   assert.deepEqual(partials.at(-1), []);
 });
 
-test("a line that was begun is forgotten as a new connection speaks, until it is said anew", async (t) => {
+test("a partial line is removed by the first message of a new connection", async (t) => {
   const { partials, now } = rig(t);
   now().say({ type: "partial", lines: [["stdout", "name? "]] });
   now().drop();
   t.mock.timers.tick(1000);
-  assert.equal(partials.at(-1).length, 1); // nobody knows better yet
+  assert.equal(partials.at(-1).length, 1); // no message yet
   now().lines(1);
   assert.deepEqual(partials.at(-1), []);
   now().say({ type: "partial", lines: [["stdout", "age? "]] });
@@ -76,7 +76,7 @@ test("a line that was begun is forgotten as a new connection speaks, until it is
   assert.deepEqual(partials.at(-1), [{ stream: "stdout", text: "age? " }]);
 });
 
-test("what REST brings ends the line that was begun", async (t) => {
+test("lines read over HTTP remove the partial line", async (t) => {
   const { partials, got, now } = rig(t, { page: { lines: [{ seq: 1, ms: 1, stream: "stdout", text: "name? anna" }], ended: false } });
   now().say({ type: "partial", lines: [["stdout", "name? "]] });
   for (let i = 0; i < 3; i++) { now().drop(); t.mock.timers.tick(20_000); }
@@ -84,7 +84,7 @@ test("what REST brings ends the line that was begun", async (t) => {
   assert.deepEqual([got, partials.at(-1)], [[1], []]);
 });
 
-test("an end that counts more lines than came is not believed", (t) => {
+test("an end with more lines than were delivered causes a reconnect", (t) => {
   const { sockets, ends, got, now } = rig(t);
   now().lines(1);
   now().say({ type: "end", status: "succeeded", lines: 2 });
@@ -97,7 +97,7 @@ test("an end that counts more lines than came is not believed", (t) => {
   assert.equal(ends.length, 1);
 });
 
-test("gaps and the reason why nothing can be read are handed on", (t) => {
+test("gaps and errors are passed on", (t) => {
   const { gaps, errors, states, now } = rig(t);
   now().say({ type: "gaps", gaps: [{ after: 1 }] });
   now().say({ type: "error", code: "log_storage_unavailable", detail: "The archive is away." });
@@ -105,13 +105,13 @@ test("gaps and the reason why nothing can be read are handed on", (t) => {
   assert.deepEqual([gaps, errors, states.at(-1)], [[[{ after: 1 }]], ["The archive is away."], "reconnecting"]);
 });
 
-test("the end of a log that was removed is believed, though its lines never come", (t) => {
+test("the end of a pruned log is accepted without its lines", (t) => {
   const { ends, states, now } = rig(t);
   now().say({ type: "end", status: "succeeded", lines: 7, pruned: "It was removed." });
   assert.deepEqual([ends[0].pruned, states.at(-1)], ["It was removed.", "done"]);
 });
 
-test("refused is said and not tried again", (t) => {
+test("a refused connection is not retried", (t) => {
   const { sockets, states, now } = rig(t);
   now().drop(4403);
   t.mock.timers.tick(60_000);
@@ -119,7 +119,7 @@ test("refused is said and not tried again", (t) => {
   assert.equal(sockets.length, 1);
 });
 
-test("where no socket opens, REST brings lines and the end", async (t) => {
+test("while no socket opens, lines and the end are read over HTTP", async (t) => {
   const page = { lines: [{ seq: 1, ms: 1, stream: "stdout", text: "a" }], ended: true };
   const { got, ends, now } = rig(t, { page });
   for (let i = 0; i < 3; i++) { now().drop(); t.mock.timers.tick(20_000); }
@@ -131,7 +131,7 @@ test("where no socket opens, REST brings lines and the end", async (t) => {
   assert.equal(ends.length, 1);
 });
 
-test("a socket that says nothing for ten seconds is replaced, and one that beats is not", (t) => {
+test("a socket without a message for ten seconds is replaced, one with heartbeats is not", (t) => {
   const { liveSocket, sockets, states, now } = rig(t, { last: 4 });
   now().say({ type: "status", status: "running" });
   for (let beat = 0; beat < 5; beat++) { t.mock.timers.tick(6000); now().say({ type: "beat" }); }
@@ -142,10 +142,10 @@ test("a socket that says nothing for ten seconds is replaced, and one that beats
   assert.equal(states.at(-1), "reconnecting");
   t.mock.timers.tick(500);
   assert.deepEqual([sockets.length, now().url, sockets[0].readyState], [2, "ws://x?after=4", 3]);
-  assert.equal(Date.now() - liveSocket.lastMessageAt, 10_500); // a socket that opens is no word
+  assert.equal(Date.now() - liveSocket.lastMessageAt, 10_500); // an opened socket is no message
 });
 
-test("a socket that never opens, as at a frozen server, is replaced too", (t) => {
+test("a socket that never opens is replaced too", (t) => {
   const { sockets, got, now } = rig(t);
   t.mock.timers.tick(10_000);
   t.mock.timers.tick(1000);

@@ -6,7 +6,7 @@ import { StreamLines } from "../../../frontend/src/run/line_view.js";
 
 const soon = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A search whose answers are given by `ask`. */
+/** A search whose responses come from `ask`. */
 function rig(t, ask, total = 100, max = 1000) {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const asked = [];
@@ -16,7 +16,7 @@ function rig(t, ask, total = 100, max = 1000) {
   return { search, matches, asked, go };
 }
 
-test("it asks on until all was looked at, and then no more", async (t) => {
+test("it sends requests until the whole log was searched", async (t) => {
   const { search, matches, asked, go } = rig(t, async (after) => ({ ranges: [[after + 1, after + 2]], next: after + 40, lines: 100 }));
   for (let i = 0; i < 6; i++) await go(0);
   assert.deepEqual(asked, [0, 40, 80]);
@@ -24,7 +24,7 @@ test("it asks on until all was looked at, and then no more", async (t) => {
   assert.equal(matches.count, 6);
 });
 
-test("it goes on when the log has grown, not more often than twice a second", async (t) => {
+test("it continues when the log grows, at most twice a second", async (t) => {
   const { search, asked, go } = rig(t, async (after) => ({ ranges: [], next: 100, lines: 100 }));
   await go();
   search.setTotal(110);
@@ -35,12 +35,12 @@ test("it goes on when the log has grown, not more often than twice a second", as
   assert.deepEqual(asked, [0, 100]);
 });
 
-test("lines whose answer is known are not asked for, and never counted twice", async (t) => {
+test("added lines need no request and are never counted twice", async (t) => {
   let answer;
   const { search, matches, asked, go } = rig(t, () => new Promise((resolve) => { answer = resolve; }), 2);
   await go();
   const lines = (...seqs) => seqs.map((seq) => ({ seq, stream: seq % 2 ? "stdout" : "stderr" }));
-  search.addLines(lines(5, 6), () => true); // not next to what was looked at: the server is asked
+  search.addLines(lines(5, 6), () => true); // not adjacent to the searched lines: the server must search them
   assert.equal(matches.count, 0);
   search.addLines(lines(1, 2, 3), (line) => line.stream === "stdout");
   assert.deepEqual([matches.count, search.searchedTo], [2, 3]);
@@ -51,14 +51,14 @@ test("lines whose answer is known are not asked for, and never counted twice", a
   assert.deepEqual([matches.count, search.isDone, asked.length], [4, true, 1]);
 });
 
-test("a bad expression is said and not asked again", async (t) => {
+test("a rejected expression is reported and not retried", async (t) => {
   const { search, asked, go } = rig(t, async () => { throw Object.assign(new Error(), { rejection: "missing )" }); });
   await go();
   await go(60_000);
   assert.deepEqual([search.rejection, search.isDone, asked.length], ["missing )", true, 1]);
 });
 
-test("a server that fails is asked again", async (t) => {
+test("a failed request is retried", async (t) => {
   let fails = 1;
   const { search, asked, go } = rig(t, async () => { if (fails-- > 0) throw new Error("502"); return { ranges: [], next: 100, lines: 100 }; });
   await go();
@@ -67,7 +67,7 @@ test("a server that fails is asked again", async (t) => {
   assert.deepEqual([asked.length, search.isFailing, search.isDone], [2, false, true]);
 });
 
-test("a stopped one is aborted and changes nothing", async (t) => {
+test("a stopped search is aborted and changes nothing", async (t) => {
   let answer, aborted;
   const { search, matches, go } = rig(t, (after, signal) => { aborted = signal; return new Promise((resolve) => { answer = resolve; }); });
   await go();
@@ -78,7 +78,7 @@ test("a stopped one is aborted and changes nothing", async (t) => {
   assert.equal(matches.count, 0);
 });
 
-test("who waits for a line hears when all up to it was looked at", async (t) => {
+test("waitUntilSearched resolves when all lines up to its line were searched", async (t) => {
   const { search, go } = rig(t, async (after) => ({ ranges: [], next: after + 40, lines: 100 }));
   const heard = [];
   for (const seq of [30, 70, Infinity]) search.waitUntilSearched(seq).then(() => heard.push(seq));
@@ -94,14 +94,14 @@ test("who waits for a line hears when all up to it was looked at", async (t) => 
   await search.waitUntilSearched(100);
 });
 
-test("who waits is told when the server does not answer", async (t) => {
+test("waitUntilSearched rejects when a request fails", async (t) => {
   const { search, go } = rig(t, async () => { throw new Error("502"); });
   const told = assert.rejects(search.waitUntilSearched(10));
   await go();
   await told;
 });
 
-test("who waits is told when nobody looks any more", async (t) => {
+test("waitUntilSearched rejects when the search is stopped", async (t) => {
   const { search } = rig(t, () => new Promise(() => {}));
   const told = assert.rejects(search.waitUntilSearched(10));
   search.stop();
@@ -109,13 +109,13 @@ test("who waits is told when nobody looks any more", async (t) => {
   await assert.rejects(search.waitUntilSearched(10));
 });
 
-test("more than can be kept ends it", async (t) => {
+test("a full set ends the search", async (t) => {
   const { search, matches, asked, go } = rig(t, async (after) => ({ ranges: [[after + 1, after + 1], [after + 3, after + 3]], next: after + 4, lines: 100 }), 100, 3);
   for (let i = 0; i < 5; i++) await go();
   assert.deepEqual([matches.isFull, matches.count, search.isDone, asked.length], [true, 3, true, 2]);
 });
 
-test("an answer that does not come on is waited for", async (t) => {
+test("after a response without progress it waits before the next request", async (t) => {
   const { asked, go } = rig(t, async (after) => ({ ranges: [], next: after, lines: 100 }));
   await go();
   await go(0);
@@ -124,7 +124,7 @@ test("an answer that does not come on is waited for", async (t) => {
   assert.equal(asked.length, 2);
 });
 
-test("the lines of one stream have places of their own, and are fetched by them", async (t) => {
+test("the lines of one stream have their own positions and are fetched by them", async (t) => {
   const errors = [3, 7, 8, 20];
   const asked = [];
   const source = {

@@ -25,24 +25,24 @@ test("a log that has ended", () => {
   assert.deepEqual(ended({ total: 900, expected: 900, dropped: 0, gaps: 2 }), ["gap", "900 lines, 2 gaps · later output was not kept"]);
 });
 
-test("a log without a seal is not called whole", () => {
+test("a log without a seal is not complete", () => {
   const ended = (log) => said({ state: "done", total: 48, expected: 48, isSealed: false, ...log });
   assert.deepEqual(ended({ isHostGone: true }), ["gap", "48 lines · may be incomplete: its host went away"]);
   assert.deepEqual(ended({}), ["gap", "48 lines · may be incomplete"]);
   assert.deepEqual(ended({ gaps: 1, isHostGone: true }), ["gap", "48 lines, 1 gap · may be incomplete: its host went away"]);
   assert.deepEqual(ended({ dropped: 0 }), ["gap", "48 lines · later output was not kept · may be incomplete"]);
-  assert.deepEqual(ended({ isSealed: null }), ["good", "48 lines, ended"]); // read by REST, which does not say
+  assert.deepEqual(ended({ isSealed: null }), ["good", "48 lines, ended"]); // read over HTTP: unknown
   assert.deepEqual(said({ state: "live", total: 48, isSealed: false }), ["live", "48 lines · live"]);
 });
 
-test("a filter whose search gets no answer says so", () => {
+test("a filter reports that the server does not answer", () => {
   const filter = { name: "stderr", count: 8, isSearching: true, isFailing: true, isFull: false, upTo: 0 };
   const words = "8 of 48 lines shown (stderr) · the server does not answer, trying again…";
   assert.deepEqual(said({ state: "live", total: 48, filter }), ["wait", `${words} · live`]);
   assert.deepEqual(said({ state: "done", total: 48, expected: 48, trouble: NO_ANSWER, filter }), ["wait", words]);
 });
 
-test("a filter says what of it is shown", () => {
+test("a filter reports how many lines it shows", () => {
   const filter = { name: "stderr", count: 812, isSearching: false, isFull: false, upTo: 0 };
   const shown = (log, more = {}) => said({ total: 40_000, filter: { ...filter, ...more }, ...log })[1];
   assert.equal(shown({ state: "live" }), "812 of 40,000 lines shown (stderr) · live");
@@ -52,14 +52,14 @@ test("a filter says what of it is shown", () => {
   assert.match(shown({ state: "live" }, { isFull: true, upTo: 9000 }), /only up to line 9,000: too many to list/);
 });
 
-test("where a long line was split nothing is lost", () => {
+test("a split line is no loss", () => {
   const split = { after: 7, cause: "split", message: "The line goes on: it is longer than 1 MB." };
   const gaps = parseGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
   assert.deepEqual(summariseGaps(gaps), { gaps: 1, dropped: null });
   assert.equal(describeGap(gaps[1]), split.message);
 });
 
-test("a server that says nothing is not called live", () => {
+test("a silent server is not live", () => {
   const words = "No word from the server for 12 s, trying again";
   for (const state of ["connecting", "live", "reconnecting"]) {
     assert.deepEqual(said({ state, total: 5, silence: 12_345 }), ["wait", `5 lines · ${words}`]);
