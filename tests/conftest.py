@@ -15,18 +15,38 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from tests.prepared import DATABASE, copy_database, migrated_folder
 
 ROLES = ("viewer", "operator", "editor", "admin")
 
 
 @pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a migrated database, to copy from."""
+    return migrated_folder(tmp_path_factory)
+
+
+def _is_sqlite() -> bool:
+    return bool(django_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """A SQLite database is migrated already; it goes with the folder that holds it."""
+    return django_db_keepdb or _is_sqlite()
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_modify_db_settings_parallel_suffix: None,
 ) -> None:
     """A file, as in production: threads then see WAL and locks as they really are."""
-    database = django_settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    if _is_sqlite():
+        folder = tmp_path_factory.mktemp("database")
+        copy_database(request.getfixturevalue("migrated"), folder)
+        django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(folder / DATABASE)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cronium_admin.backup.own_tables import list_made_tables
+from tests.prepared import copy_database
 
 ROOT = Path(__file__).parents[2]
 SEED = """
@@ -92,9 +93,9 @@ def manage(folder: Path, *arguments: str, fails: bool = False) -> str:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original")
-    manage(folder, "migrate", "-v0")
+    copy_database(migrated, folder)
     manage(folder, "shell", "-v0", "-c", SEED)
     return folder
 

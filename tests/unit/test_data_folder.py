@@ -1,6 +1,7 @@
 """The data folder is for its owner alone, and what can't be used of it is said in a sentence at the start."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import DataFolderError, close_to_others, find_open, stored_secret
 from cronium_admin.workers.health.checks import machine
 from cronium_admin.workers.health.checks.machine import data_folder
+from tests.prepared import copy_database
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,12 +60,12 @@ def test_what_commands_make_is_for_their_owner_alone_whatever_the_umask(tmp_path
     assert oct(folder.parent.stat().st_mode & 0o777) == "0o700"
 
 
-def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path) -> None:
+def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path, migrated: Path) -> None:
     folder = tmp_path / "data"
     outside = tmp_path / "outside"
     outside.write_text("somebody else's")
     outside.chmod(0o644)
-    assert manage(folder, "migrate", "-v0").returncode == 0
+    copy_database(migrated, folder)
     (folder / "static" / "deep").mkdir(parents=True)
     (folder / "program").write_text("#!/bin/sh")
     (folder / "link").symlink_to(outside)
@@ -83,12 +85,12 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
     assert manage(folder, "token", "list").stderr == ""
 
 
-def test_a_database_elsewhere_is_closed_too(tmp_path: Path) -> None:
+def test_a_database_elsewhere_is_closed_too(tmp_path: Path, migrated: Path) -> None:
     place = tmp_path / "elsewhere"
     place.mkdir(mode=0o755)
     (place / "of-others").touch(0o644)
     env = {"CRONIUM_DATABASE_URL": f"sqlite:///{place / 'own.sqlite3'}"}
-    assert manage(tmp_path / "data", "migrate", "-v0", **env).returncode == 0
+    shutil.copy(migrated / "cronium.sqlite3", place / "own.sqlite3")
     (place / "own.sqlite3").chmod(0o666)
     assert manage(tmp_path / "data", "token", "list", **env).returncode == 0
     assert modes(place) == {".": "0o755", "own.sqlite3": "0o600", "of-others": "0o644"}

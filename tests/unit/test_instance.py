@@ -18,16 +18,31 @@ from cronium_admin.core.data_folder import replace_text, stored_secret
 from cronium_admin.ops import readiness
 from cronium_admin.web import static_files
 from cronium_admin.workers import instance as module
+from tests.prepared import copy_database
 from tests.unit.test_backup import SEED, rows
 from tests.unit.test_data_folder import manage, refused
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> Path:
-    folder = tmp_path / "original"
-    manage(folder, "migrate", "-v0")
+@pytest.fixture(scope="module")
+def seeded(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As commands made it; only to be read and copied."""
+    folder = tmp_path_factory.mktemp("seeded")
+    copy_database(migrated, folder)
     assert manage(folder, "shell", "-v0", "-c", SEED).returncode == 0
     return folder
+
+
+@pytest.fixture
+def original(seeded: Path, tmp_path: Path) -> Path:
+    """A folder with the content of `seeded` that is bound to its own place, so that it counts as no copy."""
+    folder = tmp_path / "original"
+    shutil.copytree(seeded, folder)
+    module.bind(folder)
+    return folder
+
+
+def test_a_folder_that_commands_made_is_no_copy(seeded: Path) -> None:
+    assert manage(seeded, "instance", "show").returncode == 0
 
 
 @pytest.mark.parametrize("command", [["serve"], ["reap"], ["instance", "show"]])
@@ -213,7 +228,7 @@ def test_a_read_only_database_is_told(original: Path, command: list[str]) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 @pytest.mark.parametrize("command", [["migrate"], ["serve"]])
-def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path, command: list[str]) -> None:
+def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path, migrated: Path, command: list[str]) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(
@@ -230,8 +245,7 @@ def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path, command: list[
     )
     try:
         if command == ["serve"]:  # the database has room, the static files have not
-            manage(tmp_path / "small", "migrate", "-v0")
-            shutil.copy(tmp_path / "small" / "cronium.sqlite3", disk)
+            copy_database(migrated, disk)
         said = refused(manage(disk, *command, CRONIUM_PORT="39875"))
         assert "Free some space" in said
     finally:

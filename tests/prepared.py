@@ -1,0 +1,43 @@
+"""A data folder with a migrated database, made once in a run of the tests: its processes copy it."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "cronium.sqlite3"
+
+
+def plain_environment() -> dict[str, str]:
+    """The shell's, without its own settings of Cronium and Django."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("CRONIUM_", "DJANGO_"))}
+
+
+def migrated_folder(factory: pytest.TempPathFactory) -> Path:
+    """The folder that `manage.py migrate` made; copy from it, and change nothing in it."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one for all processes of this run
+    folder, done = shared / "migrated", shared / "migrated.done"
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            env = plain_environment() | {"CRONIUM_DATA_DIR": str(folder)}
+            command = [sys.executable, "manage.py", "migrate", "-v", "0"]
+            made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+            assert made.returncode == 0, f"manage.py migrate: {made.stdout}{made.stderr}"
+            done.touch()
+    return folder
+
+
+def copy_database(source: Path, folder: Path) -> None:
+    """The database of one data folder, put into another."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file in source.glob(f"{DATABASE}*"):
+        shutil.copy(file, folder / file.name)
