@@ -17,8 +17,13 @@ FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 PEOPLE = {"vera": "viewer", "edwin": "editor"}
 expect.set_options(timeout=20_000)  # a machine may be slow, and busy with something else
-_MAKE_PEOPLE = "from cronium_admin.accounts.models import User\n" + "\n".join(
-    f"User.objects.create_user({name!r}, password={PASSWORD!r}, role={role!r})" for name, role in PEOPLE.items()
+_MAKE_PEOPLE = "\n".join(
+    [
+        "from cronium_admin.accounts.models import User",
+        *(f"User.objects.create_user({who!r}, password={PASSWORD!r}, role={role!r})" for who, role in PEOPLE.items()),
+        "from cronium_admin.jobs.models import Job",
+        "Job.objects.all().delete()",
+    ]
 )
 
 
@@ -41,11 +46,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    made = Template(tmp_path_factory.mktemp("template"))
-    env = environment(made.folder)
-    manage(env, "shell", "-c", _MAKE_PEOPLE)
-    manage(env, "shell", "-c", "from cronium_admin.jobs.models import Job; Job.objects.all().delete()")
+def template(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    made = Template(tmp_path_factory.mktemp("template"), migrated)
+    manage(environment(made.folder), "shell", "-c", _MAKE_PEOPLE)
     return made
 
 

@@ -17,7 +17,7 @@ from tests.chaos.check import create_script
 from tests.chaos.evidence import read_variable
 from tests.chaos.witness import Witness
 from tests.engine.second import load_images
-from tests.engine.server import ROOT, Server, manage
+from tests.engine.server import ROOT, Server, prepare
 
 POOLS = {"a": "10.216.0.0/16", "b": "10.217.0.0/16"}
 
@@ -55,12 +55,9 @@ class Cluster(Server):
         self.witness.start()
         self.broker.start()
         self.control_engine("start")
-        manage(self.env, "migrate", "-v", "0")
-        manage(self.env, "images", "build")
+        self.token = prepare(self.env)
         images = [tag for row in self.docker.images() for tag in row["RepoTags"] or [] if tag.startswith("cronium/r")]
         load_images(images, self.address_b)
-        manage(self.env, "bootstrap")
-        self.token = manage(self.env, "token", "create", "--user", "admin", "--name", "tests").strip()
         self.client.headers["Authorization"] = f"Bearer {self.token}"
         self.start("web")
         assert self.process is not None

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.engine.server import ROOT, WORKER, Server, alive, environment, manage
+from tests.engine.server import ROOT, WORKER, Server, alive, environment, prepare
 
 DATABASE, REDIS = os.environ.get("CRONIUM_TEST_DATABASE_URL", ""), os.environ.get("CRONIUM_TEST_REDIS_URL", "")
 needs_services = pytest.mark.skipif(not (DATABASE and REDIS), reason='needs eval "$(scripts/services.sh ensure)"')
@@ -50,11 +50,7 @@ class Prepared:
         self.database, self.static = database, folder / "static"
         env = environment(folder, CRONIUM_DATABASE_URL=url_of(database), CRONIUM_ADMIN_PASSWORD=PASSWORD, **KEYS)
         env["CRONIUM_STATIC_DIR"] = str(self.static)
-        manage(env, "images", "build")
-        manage(env, "migrate", "-v", "0")
-        manage(env, "bootstrap")
-        manage(env, "collectstatic", "--no-input", "-v", "0")
-        self.token = manage(env, "token", "create", "--user", "admin", "--name", "tests").strip()
+        self.token = prepare(env)
 
 
 class Scaled(Server):

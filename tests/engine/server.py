@@ -18,6 +18,8 @@ import httpx
 import psycopg
 from websockets.sync.client import ClientConnection, connect
 
+from tests.prepared import copy_database
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Test processes that run side by side share the engine and nothing else: pytest-xdist numbers them from 0.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -41,10 +43,18 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 def manage(env: dict[str, str], *arguments: str) -> str:
     """One management command; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return _run_python(env, "manage.py", *arguments)
+
+
+def prepare(env: dict[str, str]) -> str:
+    """Make the installation of `env` ready; a token of its administrator."""
+    return _run_python(env, "-m", "tests.engine.prepare").strip()
+
+
+def _run_python(env: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 
 
@@ -55,20 +65,19 @@ def free_port() -> int:
 
 
 class Template:
-    """A migrated database with images, administrator and token, made once and copied for every server."""
+    """A migrated database with images, administrator and token, and collected static files: made once and copied for
+    every server. `migrated` is a folder whose database is migrated already."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, migrated: Path | None = None) -> None:
         self.folder = folder
-        env = environment(folder, CRONIUM_ADMIN_PASSWORD="for tests only 1")
-        manage(env, "images", "build")
-        manage(env, "migrate", "-v", "0")
-        manage(env, "bootstrap")
-        self.token = manage(env, "token", "create", "--user", "admin", "--name", "tests").strip()
+        if migrated:
+            copy_database(migrated, folder)
+        self.token = prepare(environment(folder, CRONIUM_ADMIN_PASSWORD="for tests only 1"))
 
     def copy_to(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in self.folder.glob("cronium.sqlite3*"):
-            shutil.copy(file, folder / file.name)
+        """The static files are links to the same content: no server writes into one that is there."""
+        copy_database(self.folder, folder)
+        shutil.copytree(self.folder / "static", folder / "static", copy_function=os.link)
 
 
 class Watch:
