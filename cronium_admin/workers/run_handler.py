@@ -11,7 +11,8 @@ from django.db import DatabaseError
 from cronium_admin.core import metrics
 from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs import gaps
-from cronium_admin.logs.store import LeaseLost, LogWriter, RunLog, Write
+from cronium_admin.logs.store import LeaseLost as LogLeaseLost
+from cronium_admin.logs.store import LogWriter, RunLog, Write
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
@@ -84,7 +85,7 @@ class RowHandler:
     def _write(self, write: Write) -> None:
         try:
             self._writer.write(write)
-        except LeaseLost as error:
+        except LogLeaseLost as error:
             metrics.count("cronium_lease_losses_total", kind="run")
             raise Superseded from error
         except Exception:  # what was prepared is not stored: the log is what the rows say
