@@ -21,6 +21,11 @@ class May(IntEnum):
     OPEN_NETWORK = 3  # give a job the open network, and decide what runs with it
     ADMIN = 4  # image overrides, profiles, people
 
+    @property
+    def scope(self) -> str:
+        """The name of this right in the API."""
+        return "see" if self is May.SEE else self.name.lower()
+
 
 RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}
 DUTIES = {

@@ -120,7 +120,7 @@ class MeOut(BaseModel):
         return cls(
             username=user.get_username(),
             role=user.role,  # type: ignore[arg-type]
-            scopes=[right.name.lower() for right in May if RANK[Role(user.role)] >= right],
+            scopes=[right.scope for right in May if RANK[Role(user.role)] >= right],
             by="token" if token else "session",
             token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
             expires_at=expires_at,
