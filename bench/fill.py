@@ -26,7 +26,7 @@ from bench.sandbox import create_sandbox_report  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.logs import read  # noqa: E402
 from cronium_admin.logs.models import LogHead  # noqa: E402
-from cronium_admin.logs.store import RunLog, commit  # noqa: E402
+from cronium_admin.logs.store import RunLog, commit_writes  # noqa: E402
 from cronium_admin.runs import state_machine  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
@@ -56,8 +56,8 @@ def write_log(run_id: str, lines: int) -> None:
     for offset in range(0, lines, BATCH):
         count = min(BATCH, lines - offset)
         text = texts[offset // BATCH % len(texts)][: count * 100]
-        commit([run_log.prepare(_create_batch(text, count, offset + count))])
-    commit([run_log.seal()])
+        commit_writes([run_log.prepare_write(_create_batch(text, count, offset + count))])
+    commit_writes([run_log.prepare_seal()])
     facts = {"log_lines": run_log.lines, "log_bytes": run_log.bytes, "log_digest": run_log.digest}
     Run.objects.filter(pk=run_id).update(status=Status.SUCCEEDED, finished_at=timezone.now(), **facts)
 
@@ -91,16 +91,16 @@ def make_trivial_runs(slug: str, number: int) -> None:
         run = state_machine.claim_next("local", "local:1:bench")
         assert run is not None
         state_machine.record_sandbox(run.pk, run.lease_epoch, create_sandbox_report(run))
-        state_machine.begin(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
+        state_machine.mark_running(run.pk, run.lease_epoch, "sha256:" + "a" * 64)
         run_log = RunLog(run.pk, run.lease_epoch)
         line = b"Hello from Cronium\n"
         segment = Segment(1, 1, time.time_ns(), line)
-        commit([run_log.prepare(Batch((segment,), Cursor(1, len(line)), Cursor()))])
-        commit([run_log.seal()])
-        facts = {**run_log.facts, "peak_memory_bytes": 4_200_000}
+        commit_writes([run_log.prepare_write(Batch((segment,), Cursor(1, len(line)), Cursor()))])
+        commit_writes([run_log.prepare_seal()])
+        facts = {**run_log.totals, "peak_memory_bytes": 4_200_000}
         ending = state_machine.Ending(Status.SUCCEEDED, "", "The script ended with exit code 0.", 0, facts)
         assert state_machine.finish(run.pk, run.lease_epoch, ending)
-        state_machine.mark_clean(run.pk)
+        state_machine.mark_cleaned(run.pk)
 
 
 def time_windows(run_id: str) -> None:
@@ -109,7 +109,7 @@ def time_windows(run_id: str) -> None:
     for _ in range(200):
         after = rng.randrange(max(1, run.log_lines - 200))
         started_at = time.perf_counter()
-        lines = read.window(run.pk, after, 200)
+        lines = read.read_lines(run.pk, after, 200)
         times.append((time.perf_counter() - started_at) * 1000)
         assert lines[0].seq == after + 1
     print(json.dumps(times))

@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronium_admin.settings")
 app = Celery("cronium")
 
 
-def _settings() -> dict[str, Any]:
+def _collect_settings() -> dict[str, Any]:
     """Celery's own settings alone: what shows its configuration, such as `celery report`, shows no other's."""
     from django.conf import settings
 
@@ -19,11 +19,11 @@ def _settings() -> dict[str, Any]:
     return {name.removeprefix("CELERY_").lower(): getattr(settings, name) for name in names}
 
 
-app.add_defaults(_settings)  # evaluated at first use, when Django's settings can be read
+app.add_defaults(_collect_settings)  # evaluated at first use, when Django's settings can be read
 app.autodiscover_tasks(["cronium_admin.workers"])
 
 
-def everybody(name: str) -> Broadcast:
+def make_broadcast_queue(name: str) -> Broadcast:
     """All processes that serve the queue `name`, not one of them: who is busy or drained would keep the news to itself.
 
     Nothing is stored for who is away; whoever comes looks for itself.

@@ -6,18 +6,18 @@ from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
 
-from cronium_admin.core.config import ROOT, config
-from cronium_admin.core.data_folder import DataFolderError, stored_secret
-from cronium_admin.core.database.url import database_settings, sqlite_settings
+from cronium_admin.core.config import ROOT, load_config
+from cronium_admin.core.data_folder import DataFolderError, load_or_create_secret
+from cronium_admin.core.database.url import build_sqlite_settings, parse_database_url
 from cronium_admin.core.redis_url import LAYER_READ_SECONDS, THROTTLE_READ_SECONDS
 
-CONFIG = config()
+CONFIG = load_config()
 BASE_DIR = ROOT
 DATA_DIR: Path = CONFIG.data_dir.resolve()
 VERSION = "0.1.0"
 
 try:
-    SECRET_KEY = CONFIG.secret_key or stored_secret(DATA_DIR, "secret_key")
+    SECRET_KEY = CONFIG.secret_key or load_or_create_secret(DATA_DIR, "secret_key")
 except DataFolderError as unusable:
     sys.stderr.write(f"{unusable}\n")
     raise SystemExit(2) from None
@@ -60,8 +60,8 @@ INSTALLED_APPS = [
     "cronium_admin.web",
 ]
 MIDDLEWARE = [
-    "cronium_admin.ops.middleware.around",
-    "cronium_admin.ops.headers.EveryAnswer",
+    "cronium_admin.ops.middleware.record_requests",
+    "cronium_admin.ops.headers.CommonHeaders",
     "cronium_admin.ops.proxies.NoteUntrustedProxy",
     "cronium_admin.web.frame.HtmlGzip",
     "django.middleware.security.SecurityMiddleware",
@@ -76,7 +76,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "cronium_admin.web.frame.fragments",
+    "cronium_admin.web.frame.forbid_fragment_caching",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "cronium_admin.web.urls"
@@ -92,16 +92,16 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
-                "cronium_admin.web.frame.context",
+                "cronium_admin.web.frame.build_frame_context",
             ]
         },
     }
 ]
 
 DATABASES: dict[str, Any] = {
-    "default": database_settings(CONFIG.database_url)
+    "default": parse_database_url(CONFIG.database_url)
     if CONFIG.database_url
-    else sqlite_settings(DATA_DIR / "cronium.sqlite3")
+    else build_sqlite_settings(DATA_DIR / "cronium.sqlite3")
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -169,7 +169,7 @@ if _redis := CONFIG.redis:
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [{"address": _redis.url, **_redis.defaults(LAYER_READ_SECONDS)}]},
+            "CONFIG": {"hosts": [{"address": _redis.url, **_redis.build_options(LAYER_READ_SECONDS)}]},
         }
     }
     CELERY_BROKER_URL = _redis.broker_url
@@ -179,11 +179,11 @@ if _redis := CONFIG.redis:
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": _redis.url,
-            "OPTIONS": _redis.defaults(),
+            "OPTIONS": _redis.build_options(),
         }
     }
     # A person waits for it to sign in, and each process can count by itself.
-    CACHES["throttle"] = CACHES["default"] | {"OPTIONS": _redis.defaults(THROTTLE_READ_SECONDS)}
+    CACHES["throttle"] = CACHES["default"] | {"OPTIONS": _redis.build_options(THROTTLE_READ_SECONDS)}
     CACHES["throttle_own"] = _attempts
 else:
     CACHES = {"default": {"BACKEND": _memory}, "throttle": _attempts, "throttle_own": _attempts}
@@ -200,20 +200,20 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever, at most 30 s apart; aft
 
 # Loggers of requests that Django refuses; each is named, as a logger's filter is not asked about its children.
 CLIENT_ERRORS = ("DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent", "SuspiciousSession")
-LOGGING_CONFIG = "cronium_admin.ops.log_format.configure"
+LOGGING_CONFIG = "cronium_admin.ops.log_format.configure_logging"
 # Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "rarely": {"()": "cronium_admin.web.edge.server_log.Rarely"},
-        "unplanned": {"()": "cronium_admin.ops.log_format.Unplanned"},
-        "about": {"()": "cronium_admin.ops.log_format.About"},
-        "client_errors": {"()": "cronium_admin.web.edge.server_log.ClientErrors"},
+        "rarely": {"()": "cronium_admin.web.edge.server_log.RateLimitFilter"},
+        "unplanned": {"()": "cronium_admin.ops.log_format.OutageAnswerFilter"},
+        "about": {"()": "cronium_admin.ops.log_format.ContextFilter"},
+        "client_errors": {"()": "cronium_admin.web.edge.server_log.ClientErrorFilter"},
     },
     "formatters": {
-        "text": {"()": "cronium_admin.ops.log_format.Text"},
-        "json": {"()": "cronium_admin.ops.log_format.Json"},
+        "text": {"()": "cronium_admin.ops.log_format.TextFormatter"},
+        "json": {"()": "cronium_admin.ops.log_format.JsonLogFormatter"},
     },
     "handlers": {
         "console": {

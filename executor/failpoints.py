@@ -11,7 +11,7 @@ POINTS = (
 )
 
 
-def point(name: str) -> None:
+def hit(name: str) -> None:
     """Die here if the environment says so."""
     if os.environ.get(VARIABLE) == name:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -10,19 +10,19 @@ run_id: ContextVar[str] = ContextVar("run_id", default="")
 _host = socket.gethostname()
 
 
-def name_host(name: str) -> None:
+def set_host_name(name: str) -> None:
     """From now on, this process works for the host of this name."""
     global _host
     _host = name
 
 
-def host() -> str:
+def get_host_name() -> str:
     """The host this process works for; the machine's own name where there is none."""
     return _host
 
 
 @contextmanager
-def of_run(which: str) -> Iterator[None]:
+def bind_run(which: str) -> Iterator[None]:
     """What this thread logs inside is about the run `which`. A new thread begins outside."""
     token = run_id.set(which)
     try:
@@ -31,11 +31,11 @@ def of_run(which: str) -> Iterator[None]:
         run_id.reset(token)
 
 
-def thread(which: str, name: str, target: Callable[[], object]) -> threading.Thread:
+def make_thread(which: str, name: str, target: Callable[[], object]) -> threading.Thread:
     """A daemon thread that works for the run `which`, not started yet."""
 
     def work() -> None:
-        with of_run(which):
+        with bind_run(which):
             target()
 
     return threading.Thread(target=work, name=f"{name}-{which[:8]}", daemon=True)

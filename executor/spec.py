@@ -63,7 +63,7 @@ class RunResult:
     peak_memory_bytes: int | None = None
 
 
-class Superseded(Exception):
+class LeaseLost(Exception):
     """Somebody else holds this run now: nothing may be written of it, stopped or removed any more."""
 
 
@@ -140,10 +140,10 @@ class Reply:
 class RunHandler(Protocol):
     """What the executor needs of whoever keeps the run's truth. Called from the executor's threads.
 
-    `append` and `finish` raise Superseded, and change nothing, when another has taken the run over.
+    `append` and `finish` raise LeaseLost, and change nothing, when another has taken the run over.
     """
 
-    def may_begin(self, image_id: str) -> bool:
+    def mark_running(self, image_id: str) -> bool:
         """Asked once, right before the payload is sent. False: send nothing (lease lost, or cancelled)."""
         ...
 
@@ -151,15 +151,15 @@ class RunHandler(Protocol):
         """Store a batch; returns when it is durable, which holds the container back if that takes long."""
         ...
 
-    def request(self, operation: str, body: Any) -> Reply:
+    def answer_request(self, operation: str, body: Any) -> Reply:
         """Answer what the script asked of the runtime API."""
         ...
 
-    def event(self, kind: str, message: str) -> None:
+    def record_event(self, kind: str, message: str) -> None:
         """Something happened to the run that its timeline should tell: a word, and a sentence of up to 500."""
         ...
 
-    def built(self, report: Mapping[str, Any]) -> None:
+    def record_sandbox(self, report: Mapping[str, Any]) -> None:
         """The sandbox as the engine reports it, once, before `may_begin`; values JSON can hold."""
         ...
 
@@ -167,15 +167,15 @@ class RunHandler(Protocol):
         """The container has stopped and its log is stored."""
         ...
 
-    def cleaned(self) -> None:
+    def mark_cleaned(self) -> None:
         """Nothing of the run is left on the engine."""
         ...
 
-    def stopping(self, why: str) -> bool:
+    def record_stopping(self, why: str) -> bool:
         """Keep why it is about to be stopped, so that whoever takes it over knows; False: it is not ours any more."""
         ...
 
-    def holds(self) -> bool:
+    def holds_lease(self) -> bool:
         """Whether this run is still ours: asked before its containers are stopped or removed."""
         ...
 

@@ -13,24 +13,24 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cronium_admin.accounts import people, sessions, sign_in_throttle
 from cronium_admin.accounts.forms import PasswordForm
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import DUTIES, May, Role
-from cronium_admin.accounts.tokens import working_tokens
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import ROLE_DESCRIPTIONS, Permission, Role
+from cronium_admin.accounts.tokens import list_active_tokens
 
 
 @require_safe
 @never_cache
-@needs(May.SEE)
-def account(request: HttpRequest) -> HttpResponse:
-    user, sign_ins = user_of(request), list(sessions.of_person(user_of(request)))
-    own = request.session.get(sessions.KEY)
+@require_permission(Permission.VIEW)
+def show_account(request: HttpRequest) -> HttpResponse:
+    user, sign_ins = get_current_user(request), list(sessions.list_sign_ins(get_current_user(request)))
+    own = request.session.get(sessions.SIGN_IN_KEY)
     if own not in [sign_in.pk for sign_in in sign_ins]:
         return _sign_out(request)
     context = {
         "sign_ins": sign_ins,
         "own": own,
-        "token_count": working_tokens(user).count(),
-        "duty": DUTIES[Role(user.role)],
+        "token_count": list_active_tokens(user).count(),
+        "duty": ROLE_DESCRIPTIONS[Role(user.role)],
         "nav": "account",
     }
     return render(request, "accounts/account.html", context)
@@ -39,13 +39,13 @@ def account(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.SEE)
-def password(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def change_password(request: HttpRequest) -> HttpResponse:
     """A page of its own, as a person who has to choose a password gets no other."""
-    user = user_of(request)
+    user = get_current_user(request)
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        if wait := ceil(sign_in_throttle.seconds_to_wait_of(user)):
+        if wait := ceil(sign_in_throttle.record_user_attempt(user)):
             form.add_error(
                 "current", f"Too many wrong passwords. Try again in {wait} second{'' if wait == 1 else 's'}."
             )
@@ -61,9 +61,9 @@ def password(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
             if "current" not in form.errors:
-                sign_in_throttle.forget_of(user)
+                sign_in_throttle.clear_user_attempts(user)
         else:
-            sign_in_throttle.forget_of(user)
+            sign_in_throttle.clear_user_attempts(user)
             update_session_auth_hash(request, user)
             messages.success(request, "Your password is changed. All other sessions of yours have ended.")
             return redirect("account:page")
@@ -71,9 +71,9 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@needs(May.SEE)
-def end_others(request: HttpRequest) -> HttpResponse:
-    user = user_of(request)
+@require_permission(Permission.VIEW)
+def end_other_sessions(request: HttpRequest) -> HttpResponse:
+    user = get_current_user(request)
     try:
         count = sessions.end_others(user, request.session)
     except sessions.SessionEnded:
@@ -84,15 +84,15 @@ def end_others(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@needs(May.SEE)
-def end_one(request: HttpRequest, pk: int) -> HttpResponse:
-    user = user_of(request)
+@require_permission(Permission.VIEW)
+def end_session(request: HttpRequest, pk: int) -> HttpResponse:
+    user = get_current_user(request)
     epoch = user.session_epoch
     try:
         has_ended = sessions.end_one(user, pk, request.session)
     except sessions.SessionEnded:
         return _sign_out(request)
-    if user.session_epoch != epoch and pk != request.session.get(sessions.KEY):
+    if user.session_epoch != epoch and pk != request.session.get(sessions.SIGN_IN_KEY):
         update_session_auth_hash(request, user)
         messages.success(request, "The session has ended, and all your other sessions: you have ended very many.")
     elif has_ended:

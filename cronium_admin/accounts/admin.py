@@ -5,15 +5,15 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.accounts.models import ApiToken, SignIn, User
-from cronium_admin.core.line_text import fold
+from cronium_admin.core.line_text import fold_case
 
 admin.site.unregister(Group)  # the role decides; a group would mean nothing
 
 
 @admin.register(User)
-class UserAdmin(ReadOnly):
+class UserAdmin(ReadOnlyAdmin):
     list_display = ("username", "role", "is_active", "must_change_password", "last_login")
     list_filter = ("role", "is_active")
     search_fields = ("username",)
@@ -23,20 +23,20 @@ class UserAdmin(ReadOnly):
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
         """Without regard to case in any writing, which SQLite's own search has for ASCII alone."""
-        words = [fold(word) for word in search_term.split()]
+        words = [fold_case(word) for word in search_term.split()]
         names = User.objects.values_list("pk", "username")
-        found = [pk for pk, name in names if all(word in fold(name) for word in words)]
+        found = [pk for pk, name in names if all(word in fold_case(name) for word in words)]
         return (queryset.filter(pk__in=found) if words else queryset), False
 
 
 @admin.register(SignIn)
-class SignInAdmin(ReadOnly):
+class SignInAdmin(ReadOnlyAdmin):
     list_display = ("user", "device", "created_at", "seen_at")
     list_select_related = ("user",)
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ReadOnly):
+class ApiTokenAdmin(ReadOnlyAdmin):
     list_display = ("name", "prefix", "user", "created_at", "last_used_at", "expires_at", "revoked_at")
     list_filter = ("user",)
     list_select_related = ("user",)

@@ -8,8 +8,8 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.accounts import people
-from cronium_admin.accounts.api_auth import caller, needs, token_of
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.api_auth import get_api_token, get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.schemas import (
     MeOut,
     PasswordOut,
@@ -19,42 +19,42 @@ from cronium_admin.accounts.schemas import (
     PersonOut,
     PersonPatch,
 )
-from cronium_admin.core.edit_versions import DELETED_VERSION
-from cronium_admin.core.errors import ERRORS, ErrorBody
+from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
+from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 
-router = Router(tags=["people"], auth=needs(May.ADMIN))
-me = Router(tags=["people"], auth=needs(May.SEE))
+router = Router(tags=["people"], auth=require_permission(Permission.ADMIN))
+me = Router(tags=["people"], auth=require_permission(Permission.VIEW))
 
 
-@me.get("/me", response={200: MeOut, ERRORS: ErrorBody}, summary="Who you are")
+@me.get("/me", response={200: MeOut, ERROR_STATUSES: ErrorBody}, summary="Who you are")
 def who_am_i(request: HttpRequest) -> MeOut:
     """Whose the token or session is, what it may do, and when it ends."""
-    token = token_of(request)
+    token = get_api_token(request)
     expires_at = token.expires_at if token else request.session.get_expiry_date()
-    return MeOut.of(caller(request), token, expires_at)
+    return MeOut.from_user(get_caller(request), token, expires_at)
 
 
-@router.get("", response={200: PersonList, ERRORS: ErrorBody}, summary="All people")
+@router.get("", response={200: PersonList, ERROR_STATUSES: ErrorBody}, summary="All people")
 def list_people(request: HttpRequest) -> PersonList:
-    return PersonList(items=[PersonOut.of(person) for person in people.people_by_name()])
+    return PersonList(items=[PersonOut.from_person(person) for person in people.list_people_by_name()])
 
 
-@router.post("", response={201: PersonCreated, ERRORS: ErrorBody}, summary="Add a person")
+@router.post("", response={201: PersonCreated, ERROR_STATUSES: ErrorBody}, summary="Add a person")
 def add_person(request: HttpRequest, body: PersonIn) -> Status[PersonCreated]:
     """They choose another password at their first sign-in."""
-    person, password = people.add_person(caller(request), body.username, body.role, body.password)
-    return Status(201, PersonCreated.made(person, password))
+    person, password = people.add_person(get_caller(request), body.username, body.role, body.password)
+    return Status(201, PersonCreated.from_person_and_password(person, password))
 
 
-@router.get("/{str:username}", response={200: PersonOut, ERRORS: ErrorBody}, summary="One person")
+@router.get("/{str:username}", response={200: PersonOut, ERROR_STATUSES: ErrorBody}, summary="One person")
 def get_person(request: HttpRequest, username: str) -> PersonOut:
-    return PersonOut.of(people.find_person(username))
+    return PersonOut.from_person(people.find_person(username))
 
 
-@router.patch("/{str:username}", response={200: PersonOut, ERRORS: ErrorBody}, summary="Change a person")
+@router.patch("/{str:username}", response={200: PersonOut, ERROR_STATUSES: ErrorBody}, summary="Change a person")
 def change_person(request: HttpRequest, username: str, body: PersonPatch) -> PersonOut:
     """Role, state, password. The last active administrator can't be changed or switched off (409)."""
-    by, person = caller(request), people.find_person(username)
+    by, person = get_caller(request), people.find_person(username)
     given = body.model_dump(exclude_unset=True)
     password = given.pop("password", "")
     if password:
@@ -63,28 +63,32 @@ def change_person(request: HttpRequest, username: str, body: PersonPatch) -> Per
         people.change_person(by, person, role=given.get("role"), is_active=given.get("active"), version=body.version)
         if password:
             people.reset_password(by, person, password, None if body.version is None else person.version)
-    return PersonOut.of(people.find_person(username))
+    return PersonOut.from_person(people.find_person(username))
 
 
-@router.delete("/{str:username}", response={204: None, ERRORS: ErrorBody}, summary="Delete a person")
+@router.delete("/{str:username}", response={204: None, ERROR_STATUSES: ErrorBody}, summary="Delete a person")
 def delete_person(
-    request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+    request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     """With their tokens. Jobs, runs and secrets that they made stay."""
-    people.delete_person(caller(request), people.find_person(username), version)
+    people.delete_person(get_caller(request), people.find_person(username), version)
     return HttpResponse(status=204)
 
 
 @router.post(
-    "/{str:username}/reset-password", response={200: PasswordOut, ERRORS: ErrorBody}, summary="Generate a password"
+    "/{str:username}/reset-password",
+    response={200: PasswordOut, ERROR_STATUSES: ErrorBody},
+    summary="Generate a password",
 )
 def reset_password(request: HttpRequest, username: str) -> PasswordOut:
     """It ends the person's sessions; they choose another one when they sign in next."""
-    return PasswordOut(password=people.reset_password(caller(request), people.find_person(username)))
+    return PasswordOut(password=people.reset_password(get_caller(request), people.find_person(username)))
 
 
-@router.delete("/{str:username}/sessions", response={204: None, ERRORS: ErrorBody}, summary="End a person's sessions")
+@router.delete(
+    "/{str:username}/sessions", response={204: None, ERROR_STATUSES: ErrorBody}, summary="End a person's sessions"
+)
 def end_sessions(request: HttpRequest, username: str) -> HttpResponse:
     """Signs them out everywhere. Their tokens go on."""
-    people.end_sessions(caller(request), people.find_person(username))
+    people.end_sessions(get_caller(request), people.find_person(username))
     return HttpResponse(status=204)

@@ -10,27 +10,27 @@ from ninja.security.session import SessionAuth
 from ninja.utils import check_csrf
 
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.accounts.permission_messages import refusal
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.permission_messages import explain_refusal
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.tokens import find_token
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 
-def _allow(user: User, right: May) -> None:
-    if not user.may(right):
-        raise Refused(403, "forbidden", refusal(user, right))
+def _check_user_permission(user: User, right: Permission) -> None:
+    if not user.has_permission(right):
+        raise ApiError(403, "forbidden", explain_refusal(user, right))
 
 
 class Bearer(HttpBearer):
     """`Authorization: Bearer TOKEN`. A token that is shown and wrong is refused, whatever else is sent."""
 
-    def __init__(self, right: May) -> None:
+    def __init__(self, right: Permission) -> None:
         super().__init__()
-        self.right = right
+        self.permission = right
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         row = find_token(token.strip())
-        _allow(row.user, self.right)
+        _check_user_permission(row.user, self.permission)
         request.api_token = row  # type: ignore[attr-defined]
         return row.user
 
@@ -40,44 +40,44 @@ class Session(APIKeyCookie):
 
     param_name = SessionAuth.param_name
 
-    def __init__(self, right: May) -> None:
+    def __init__(self, right: Permission) -> None:
         super().__init__(csrf=True)
-        self.right = right
+        self.permission = right
 
     def __call__(self, request: HttpRequest) -> User | None:
         user = request.user
         if not isinstance(user, User) or not user.is_active:
             return None  # a stranger is told to sign in (401), not that a CSRF token is missing
         if check_csrf(request):
-            raise Refused(403, "csrf_failed", "The CSRF token is missing or old. Send it as the header X-CSRFToken.")
+            raise ApiError(403, "csrf_failed", "The CSRF token is missing or old. Send it as the header X-CSRFToken.")
         if user.must_change_password:
-            raise Refused(
+            raise ApiError(
                 403, "password_change_required", "Choose a password of your own first, on the page /account/password/."
             )
-        _allow(user, self.right)
+        _check_user_permission(user, self.permission)
         return user
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
         return self(request)
 
 
-def needs(right: May) -> list[Callable[[HttpRequest], Any]]:
+def require_permission(right: Permission) -> list[Callable[[HttpRequest], Any]]:
     """For a route's `auth`: the ways to say who one is, and the right that the route takes."""
     return [Bearer(right), Session(right)]
 
 
-def caller(request: HttpRequest) -> User:
+def get_caller(request: HttpRequest) -> User:
     """Who calls, after `needs` has let them in."""
     user = getattr(request, "auth", None)
     assert isinstance(user, User)
     return user
 
 
-def token_of(request: HttpRequest) -> ApiToken | None:
+def get_api_token(request: HttpRequest) -> ApiToken | None:
     """The API token that let the caller in; None for a session."""
     return getattr(request, "api_token", None)
 
 
-def require(request: HttpRequest, right: May) -> None:
+def check_permission(request: HttpRequest, right: Permission) -> None:
     """Refuse (403) a caller without `right`, with a sentence that says which is missing and who has it."""
-    _allow(caller(request), right)
+    _check_user_permission(get_caller(request), right)

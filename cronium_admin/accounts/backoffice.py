@@ -27,7 +27,7 @@ class BackOfficeConfig(AdminConfig):
     default_site = "cronium_admin.accounts.backoffice.BackOffice"
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """The base of all that is registered."""
 
     actions = None

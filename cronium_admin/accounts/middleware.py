@@ -13,7 +13,7 @@ from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import User
 
 # Open to a person who has to choose a password first.
-_ALWAYS_OPEN = frozenset({"account:password", "sign-out"})
+_OPEN_VIEWS = frozenset({"account:password", "sign-out"})
 
 
 class SignedIn(MiddlewareMixin):
@@ -25,9 +25,9 @@ class SignedIn(MiddlewareMixin):
             return
         if sessions.is_ended(request.session, request.user):
             logout(request)
-        elif sessions.KEY not in request.session:
-            sessions.begin(request, request.user)
-        elif not sessions.note_seen(request.session):
+        elif sessions.SIGN_IN_KEY not in request.session:
+            sessions.record_sign_in(request, request.user)
+        elif not sessions.record_activity(request.session):
             logout(request)
 
     def process_view(
@@ -38,5 +38,5 @@ class SignedIn(MiddlewareMixin):
         user = request.user
         if not isinstance(user, User) or not user.must_change_password:
             return None
-        is_open = request.resolver_match is not None and request.resolver_match.view_name in _ALWAYS_OPEN
+        is_open = request.resolver_match is not None and request.resolver_match.view_name in _OPEN_VIEWS
         return None if is_open else redirect("account:password")

@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
 
-from cronium_admin.accounts.permissions import RANK, May, Role
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import Edited
-from cronium_admin.core.line_text import line_problem
+from cronium_admin.core.line_text import find_line_problem
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
 
@@ -24,7 +24,7 @@ def check_username(username: str) -> None:
     """ValidationError when `username` can't be a person's name, beside what Django's field checks itself."""
     if username and not username[0].isalnum():
         raise ValidationError({"username": "A name begins with a letter or a digit."})
-    if problem := line_problem(username):
+    if problem := find_line_problem(username):
         raise ValidationError({"username": problem})
 
 
@@ -55,9 +55,9 @@ class User(AbstractUser, Edited):
 
     objects = PeopleManager()  # type: ignore[misc]
 
-    def may(self, right: May) -> bool:
+    def has_permission(self, right: Permission) -> bool:
         """Whether this person has `right`; an account that is switched off has none."""
-        return self.is_active and self.role in Role.values and RANK[Role(self.role)] >= right
+        return self.is_active and self.role in Role.values and HIGHEST_PERMISSION[Role(self.role)] >= right
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser = self.role == Role.ADMIN
@@ -114,7 +114,7 @@ class SignIn(models.Model):
         return self.device or "Unknown browser"
 
 
-def digest(token: str) -> str:
+def digest_token(token: str) -> str:
     """SHA-256 in hex: a token is 256 random bits, so a slow hash would protect nothing more."""
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -146,6 +146,6 @@ class ApiToken(models.Model):
         """A new token for `user`: the row, and the token itself, which nothing can show again."""
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(
-            user=user, name=name, prefix=token[:10], digest=digest(token), expires_at=expires_at, parent=parent
+            user=user, name=name, prefix=token[:10], digest=digest_token(token), expires_at=expires_at, parent=parent
         )
         return row, token

@@ -10,20 +10,20 @@ from django.http import HttpRequest
 _SECONDS = 300  # after that it is not shown any more
 
 
-def keep(request: HttpRequest, kind: str, value: str) -> None:
+def store_value(request: HttpRequest, kind: str, value: str) -> None:
     """Keep `value` for the next page that asks for `kind`."""
-    request.session[f"once.{kind}"] = _cipher().encrypt(value.encode()).decode()
+    request.session[f"once.{kind}"] = _make_cipher().encrypt(value.encode()).decode()
 
 
-def take(request: HttpRequest, kind: str) -> str:
+def pop_value(request: HttpRequest, kind: str) -> str:
     """The value that was kept, and forget it; empty when there is none, or when it is too old."""
     kept = request.session.pop(f"once.{kind}", "")
     try:
-        return _cipher().decrypt(kept, ttl=_SECONDS).decode() if kept else ""
+        return _make_cipher().decrypt(kept, ttl=_SECONDS).decode() if kept else ""
     except InvalidToken:
         return ""
 
 
-def _cipher() -> Fernet:
+def _make_cipher() -> Fernet:
     """By a key derived from the secret key: who reads the database alone reads no token and no password."""
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"cronium.once:" + settings.SECRET_KEY.encode()).digest()))

@@ -8,31 +8,31 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permission_messages import refusal
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.permission_messages import explain_refusal
+from cronium_admin.accounts.permissions import Permission
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-def user_of(request: HttpRequest) -> User:
+def get_current_user(request: HttpRequest) -> User:
     """The signed-in person; views run behind LoginRequiredMiddleware, so there is one."""
     return cast(User, request.user)
 
 
-def require(request: HttpRequest, right: May) -> None:
+def check_permission(request: HttpRequest, right: Permission) -> None:
     """Raise PermissionDenied, in a sentence for the person, unless they have `right`."""
-    if not user_of(request).may(right):
-        raise PermissionDenied(refusal(user_of(request), right))
+    if not get_current_user(request).has_permission(right):
+        raise PermissionDenied(explain_refusal(get_current_user(request), right))
 
 
-def needs(right: May) -> Callable[[View[P]], View[P]]:
+def require_permission(right: Permission) -> Callable[[View[P]], View[P]]:
     """Let a view run only for people with `right`."""
 
     def guard(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            require(request, right)
+            check_permission(request, right)
             return view(request, *args, **kwargs)
 
         return guarded

@@ -11,12 +11,12 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
 _GROUPS, _LENGTH = 4, 5  # 99 bits
 
 
-def generate() -> str:
+def generate_password() -> str:
     """A password for reading out: four groups of five letters and digits."""
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(_LENGTH)) for _ in range(_GROUPS))
 
 
-def check(password: str, user: User) -> None:
+def check_password_strength(password: str, user: User) -> None:
     """ValidationError by the field `password`, when it is too easy to guess."""
     if len(password) > 1000:
         raise ValidationError({"password": "1,000 characters at most."})

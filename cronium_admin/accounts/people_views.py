@@ -13,18 +13,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from cronium_admin.accounts import one_time_value, people
 from cronium_admin.accounts.forms import PersonForm
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import DUTIES, May, Role
-from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import ROLE_DESCRIPTIONS, Permission, Role
+from cronium_admin.core.edit_versions import EditConflict, parse_version
+from cronium_admin.core.errors import ApiError
 
 
 @require_safe
 @never_cache
-@needs(May.ADMIN)
+@require_permission(Permission.ADMIN)
 def list_people(request: HttpRequest) -> HttpResponse:
-    rows = [{"person": person, "seen_at": people.seen_at(person)} for person in people.people_by_name()]
-    made = one_time_value.take(request, "password")
+    rows = [{"person": person, "seen_at": people.get_last_seen(person)} for person in people.list_people_by_name()]
+    made = one_time_value.pop_value(request, "password")
     return render(
         request, "accounts/people.html", {"rows": rows, "made": made.split("\n", 1) if made else None, **_NAV}
     )
@@ -32,104 +32,106 @@ def list_people(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
-@needs(May.ADMIN)
-def add(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def add_person(request: HttpRequest) -> HttpResponse:
     form = PersonForm(request.POST or None, initial={"role": Role.VIEWER})
     if request.method == "POST" and form.is_valid():
         try:
-            person, password = people.add_person(user_of(request), **form.cleaned_data)
-        except (ValidationError, Refused) as error:
-            _take(form, error)
+            person, password = people.add_person(get_current_user(request), **form.cleaned_data)
+        except (ValidationError, ApiError) as error:
+            _add_errors(form, error)
         else:
-            _keep_password(request, person, password)
-            messages.success(request, f"{person.get_username()} is added as {_named(person.role)}.")
+            _store_password_once(request, person, password)
+            messages.success(request, f"{person.get_username()} is added as {_get_role_label(person.role)}.")
             return redirect("access:people")
     status = 422 if form.errors else 200
-    return render(request, "accounts/person_new.html", {"form": form, "roles": _roles(), **_NAV}, status=status)
+    return render(request, "accounts/person_new.html", {"form": form, "roles": _list_roles(), **_NAV}, status=status)
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.ADMIN)
-def person(request: HttpRequest, pk: int) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def show_person(request: HttpRequest, pk: int) -> HttpResponse:
     """One person; a POST changes the role."""
     row = get_object_or_404(people.list_people(), pk=pk)
     if request.method != "POST":
-        return _page(request, row)
+        return _render_person(request, row)
     role = request.POST.get("role", "")
     try:
-        people.change_person(user_of(request), row, role=role, version=sent_version(request.POST.get("version", "")))
+        people.change_person(
+            get_current_user(request), row, role=role, version=parse_version(request.POST.get("version", ""))
+        )
     except ValidationError as error:
         messages.error(request, error.messages[0])
-        return _page(request, row, 422)
-    except Refused as error:
-        return _refused(request, row, error, role)
-    messages.success(request, f"{row.get_username()} has the role {_named(row.role)} now.")
+        return _render_person(request, row, 422)
+    except ApiError as error:
+        return _render_refusal(request, row, error, role)
+    messages.success(request, f"{row.get_username()} has the role {_get_role_label(row.role)} now.")
     return redirect("access:person", pk)
 
 
-def _refused(request: HttpRequest, row: User, error: Refused, role: str = "") -> HttpResponse:
+def _render_refusal(request: HttpRequest, row: User, error: ApiError, role: str = "") -> HttpResponse:
     """The page as it is now, with what was chosen; a person who is gone is missed on the list of people."""
     messages.error(request, error.message)
     now = people.list_people().filter(pk=row.pk).first()
-    return _page(request, now, error.status, role) if now else redirect("access:people")
+    return _render_person(request, now, error.status, role) if now else redirect("access:people")
 
 
-def _page(request: HttpRequest, row: User, status: int = 200, role: str = "") -> HttpResponse:
+def _render_person(request: HttpRequest, row: User, status: int = 200, role: str = "") -> HttpResponse:
     """`role` is the one that was chosen and not saved."""
-    made = one_time_value.take(request, "password")
+    made = one_time_value.pop_value(request, "password")
     context = {
         "person": row,
-        "seen_at": people.seen_at(row),
-        "roles": _roles(),
+        "seen_at": people.get_last_seen(row),
+        "roles": _list_roles(),
         "role": role or row.role,
-        "is_self": row.pk == user_of(request).pk,
+        "is_self": row.pk == get_current_user(request).pk,
         "made": made.split("\n", 1) if made else None,
     }
     return render(request, "accounts/person.html", {**context, **_NAV}, status=status)
 
 
 @require_POST
-@needs(May.ADMIN)
-def switch(request: HttpRequest, pk: int) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     row, is_active = get_object_or_404(User, pk=pk), request.POST.get("active") == "on"
     words = "can sign in again" if is_active else "is switched off: signed out everywhere, tokens refused"
-    return _act(request, row, f"{row.get_username()} {words}.", is_active=is_active)
+    return _change_person(request, row, f"{row.get_username()} {words}.", is_active=is_active)
 
 
 @require_POST
-@needs(May.ADMIN)
+@require_permission(Permission.ADMIN)
 def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(User, pk=pk)
     try:
-        sent = sent_version(request.POST.get("version", ""))
-        _keep_password(request, row, people.reset_password(user_of(request), row, version=sent))
-    except Refused as error:
-        return _refused(request, row, error)
+        sent = parse_version(request.POST.get("version", ""))
+        _store_password_once(request, row, people.reset_password(get_current_user(request), row, version=sent))
+    except ApiError as error:
+        return _render_refusal(request, row, error)
     return redirect("access:person", pk)
 
 
 @require_POST
-@needs(May.ADMIN)
+@require_permission(Permission.ADMIN)
 def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(User, pk=pk)
     try:
-        people.end_sessions(user_of(request), row)
+        people.end_sessions(get_current_user(request), row)
         messages.success(request, f"{row.get_username()} is signed out everywhere.")
-    except Refused as error:
+    except ApiError as error:
         messages.error(request, error.message)
     return redirect("access:person", pk)
 
 
 @require_POST
-@needs(May.ADMIN)
-def delete(request: HttpRequest, pk: int) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def delete_person(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(User, pk=pk)
     try:
-        people.delete_person(user_of(request), row, sent_version(request.POST.get("version", "")))
-    except ChangedMeanwhile as error:
-        return _refused(request, row, error)
-    except Refused as error:
+        people.delete_person(get_current_user(request), row, parse_version(request.POST.get("version", "")))
+    except EditConflict as error:
+        return _render_refusal(request, row, error)
+    except ApiError as error:
         messages.error(request, error.message)
         return redirect("access:person", pk)
     messages.success(request, f"{row.get_username()} is deleted.")
@@ -139,33 +141,33 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 _NAV = {"nav": "access", "tab": "people"}
 
 
-def _act(request: HttpRequest, row: User, done: str, **changes: Any) -> HttpResponse:
+def _change_person(request: HttpRequest, row: User, done: str, **changes: Any) -> HttpResponse:
     try:
-        sent = sent_version(request.POST.get("version", ""))
-        people.change_person(user_of(request), row, **changes, version=sent)
+        sent = parse_version(request.POST.get("version", ""))
+        people.change_person(get_current_user(request), row, **changes, version=sent)
         messages.success(request, done)
-    except Refused as error:
-        return _refused(request, row, error)
+    except ApiError as error:
+        return _render_refusal(request, row, error)
     return redirect("access:person", row.pk)
 
 
 @sensitive_variables("password")
-def _keep_password(request: HttpRequest, row: User, password: str) -> None:
+def _store_password_once(request: HttpRequest, row: User, password: str) -> None:
     """For the page after the redirect, once."""
     if password:
-        one_time_value.keep(request, "password", f"{row.get_username()}\n{password}")
+        one_time_value.store_value(request, "password", f"{row.get_username()}\n{password}")
 
 
-def _take(form: PersonForm, error: ValidationError | Refused) -> None:
-    found = error.fields if isinstance(error, Refused) else error.message_dict
+def _add_errors(form: PersonForm, error: ValidationError | ApiError) -> None:
+    found = error.fields if isinstance(error, ApiError) else error.message_dict
     for name, texts in (found or {"username": [str(error)]}).items():
         for text in texts:
             form.add_error(name if name in form.fields else None, text)
 
 
-def _roles() -> list[dict[str, str]]:
-    return [{"value": role.value, "label": str(role.label), "duty": DUTIES[role]} for role in Role]
+def _list_roles() -> list[dict[str, str]]:
+    return [{"value": role.value, "label": str(role.label), "duty": ROLE_DESCRIPTIONS[role]} for role in Role]
 
 
-def _named(role: str) -> str:
+def _get_role_label(role: str) -> str:
     return str(Role(role).label)

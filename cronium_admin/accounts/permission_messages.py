@@ -1,25 +1,26 @@
 """The sentence for a person who lacks a right: which role it takes, which they have, and who can change that."""
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import RANK, May, Role
-from cronium_admin.core.line_text import order_key
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
+from cronium_admin.core.line_text import make_sort_key
 
-_NAMED = 3
+_MAX_NAMES = 3
 
 
-def refusal(user: User, right: May) -> str:
-    needed = next(role for role, rank in RANK.items() if rank >= right)
+def explain_refusal(user: User, right: Permission) -> str:
+    needed = next(role for role, rank in HIGHEST_PERMISSION.items() if rank >= right)
     own = Role(user.role).label
     article = "an" if own[0] in "AEIOU" else "a"
-    return f"You need the role {needed.label} for this. You are {article} {own}; {_administrators()} can change that."
+    administrators = _describe_administrators()
+    return f"You need the role {needed.label} for this. You are {article} {own}; {administrators} can change that."
 
 
-def _administrators() -> str:
+def _describe_administrators() -> str:
     """By name, so that one knows whom to ask."""
     rows = User.objects.filter(role=Role.ADMIN, is_active=True)
-    names = sorted(rows.values_list("username", flat=True), key=lambda name: (order_key(name), name))
+    names = sorted(rows.values_list("username", flat=True), key=lambda name: (make_sort_key(name), name))
     if not names:
         return "an administrator"
-    if len(names) > _NAMED:
-        return ", ".join(names[:_NAMED]) + " and other administrators"
+    if len(names) > _MAX_NAMES:
+        return ", ".join(names[:_MAX_NAMES]) + " and other administrators"
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -12,10 +12,10 @@ class Role(models.TextChoices):
     ADMIN = "admin", "Administrator"
 
 
-class May(IntEnum):
+class Permission(IntEnum):
     """A right; each role has all rights up to its own rank."""
 
-    SEE = 0  # jobs, runs, logs, images, profiles
+    VIEW = 0  # jobs, runs, logs, images, profiles
     RUN = 1  # run, cancel, re-run
     EDIT = 2  # create, change and delete jobs
     OPEN_NETWORK = 3  # give a job the open network, and decide what runs with it
@@ -23,12 +23,17 @@ class May(IntEnum):
 
     @property
     def scope(self) -> str:
-        """The name of this right in the API."""
-        return "see" if self is May.SEE else self.name.lower()
+        """Its name in the API, which called VIEW `see` from the beginning."""
+        return "see" if self is Permission.VIEW else self.name.lower()
 
 
-RANK = {Role.VIEWER: May.SEE, Role.OPERATOR: May.RUN, Role.EDITOR: May.EDIT, Role.ADMIN: May.ADMIN}
-DUTIES = {
+HIGHEST_PERMISSION = {
+    Role.VIEWER: Permission.VIEW,
+    Role.OPERATOR: Permission.RUN,
+    Role.EDITOR: Permission.EDIT,
+    Role.ADMIN: Permission.ADMIN,
+}
+ROLE_DESCRIPTIONS = {
     Role.VIEWER: "Sees jobs, runs, logs and variables. Changes nothing and sees no secret's value.",
     Role.OPERATOR: "A viewer who also runs, cancels and re-runs jobs.",
     Role.EDITOR: "An operator who also writes, changes and deletes jobs and variables, and gives jobs secrets.",

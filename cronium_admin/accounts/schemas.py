@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from cronium_admin.accounts import people
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.accounts.permissions import RANK, May, Role
-from cronium_admin.core.edit_versions import VERSION
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 
 # For PATCH: only what was given is looked at, so this value is never seen.
 OMITTED: Any = Field(default_factory=lambda: None)
@@ -27,16 +27,16 @@ class PersonOut(BaseModel):
     seen_at: datetime | None = Field(description="The last use of the dashboard or of a token; null: never.")
 
     @classmethod
-    def of(cls, person: User) -> "PersonOut":
-        return cls(**_facts(person))
+    def from_person(cls, person: User) -> "PersonOut":
+        return cls(**_collect_person_fields(person))
 
 
 class PersonCreated(PersonOut):
     password: str = Field(description="The generated password, shown this once; empty when one was given.")
 
     @classmethod
-    def made(cls, person: User, password: str) -> "PersonCreated":
-        return cls(**_facts(person), password=password)
+    def from_person_and_password(cls, person: User, password: str) -> "PersonCreated":
+        return cls(**_collect_person_fields(person), password=password)
 
 
 class PersonIn(BaseModel):
@@ -53,7 +53,7 @@ class PersonPatch(BaseModel):
     password: Annotated[
         StrictStr, Field(min_length=1, description="Ends all sessions; must be changed at the next sign-in.")
     ] = OMITTED
-    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
 
 class PersonList(BaseModel):
@@ -81,16 +81,16 @@ class TokenItem(BaseModel):
     parent: int | None = Field(description="The id of the token through which it was made, and with which it ends.")
 
     @classmethod
-    def of(cls, token: ApiToken) -> "TokenItem":
-        return cls(**_token_facts(token))
+    def from_token(cls, token: ApiToken) -> "TokenItem":
+        return cls(**_collect_token_fields(token))
 
 
 class TokenMade(TokenItem):
     token: str = Field(description="The token itself, shown this once.")
 
     @classmethod
-    def made(cls, token: ApiToken, value: str) -> "TokenMade":
-        return cls(**_token_facts(token), token=value)
+    def from_token_and_value(cls, token: ApiToken, value: str) -> "TokenMade":
+        return cls(**_collect_token_fields(token), token=value)
 
 
 class TokenIn(BaseModel):
@@ -116,24 +116,24 @@ class MeOut(BaseModel):
     expires_at: datetime | None = Field(description="When the token or session ends; null: never.")
 
     @classmethod
-    def of(cls, user: User, token: ApiToken | None, expires_at: datetime | None) -> "MeOut":
+    def from_user(cls, user: User, token: ApiToken | None, expires_at: datetime | None) -> "MeOut":
         return cls(
             username=user.get_username(),
             role=user.role,  # type: ignore[arg-type]
-            scopes=[right.scope for right in May if RANK[Role(user.role)] >= right],
+            scopes=[right.scope for right in Permission if HIGHEST_PERMISSION[Role(user.role)] >= right],
             by="token" if token else "session",
             token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
             expires_at=expires_at,
         )
 
 
-def _token_facts(token: ApiToken) -> dict[str, Any]:
+def _collect_token_fields(token: ApiToken) -> dict[str, Any]:
     same = ("name", "prefix", "created_at", "last_used_at", "expires_at")
     facts = {name: getattr(token, name) for name in same}
     return {**facts, "id": token.pk, "username": token.user.get_username(), "parent": token.parent_id}
 
 
-def _facts(person: User) -> dict[str, Any]:
+def _collect_person_fields(person: User) -> dict[str, Any]:
     return {
         "username": person.get_username(),
         "role": person.role,
@@ -142,5 +142,5 @@ def _facts(person: User) -> dict[str, Any]:
         "tokens": getattr(person, "token_count", 0),
         "version": person.version,
         "created_at": person.date_joined,
-        "seen_at": people.seen_at(person),
+        "seen_at": people.get_last_seen(person),
     }

@@ -14,52 +14,52 @@ from django.http import HttpRequest
 
 from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
-from cronium_admin.accounts.tokens import user_of_token
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.tokens import find_token_user
+from cronium_admin.core.errors import ApiError
 
-AGAIN_SECONDS = 4.0  # between two checks; with SHARED_SECONDS how long an open connection may outlive a right
+RECHECK_SECONDS = 4.0  # between two checks; with SHARED_SECONDS how long an open connection may outlive a right
 SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # age of an answer that connections of one credential share
 
 
 @dataclass(frozen=True)
-class Standing:
+class PermissionCheck:
     """A credential and the right that it has to give. Called, it asks the database."""
 
     kind: str  # token or session
     value: str | None = field(repr=False)
-    right: May
+    permission: Permission
 
     def __call__(self) -> bool:
-        user = _user_of_token(self.value or "") if self.kind == "token" else _user_of_session(self.value)
-        return user is not None and user.may(self.right)
+        user = _find_token_user(self.value or "") if self.kind == "token" else _find_session_user(self.value)
+        return user is not None and user.has_permission(self.permission)
 
 
-def of_token(token: str, right: May) -> Standing:
+def check_by_token(token: str, right: Permission) -> PermissionCheck:
     """By the API token that was shown."""
-    return Standing("token", token, right)
+    return PermissionCheck("token", token, right)
 
 
-def of_session(key: str | None, right: May) -> Standing:
+def check_by_session(key: str | None, right: Permission) -> PermissionCheck:
     """By the browser's session: signed in, with the same password, not switched off."""
-    return Standing("session", key, right)
+    return PermissionCheck("session", key, right)
 
 
-def of_request(request: HttpRequest, right: May) -> Standing:
+def check_by_request(request: HttpRequest, right: Permission) -> PermissionCheck:
     """By whichever of the two let the request in."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return of_token(token.strip(), right)
-    return of_session(request.session.session_key, right)
+        return check_by_token(token.strip(), right)
+    return check_by_session(request.session.session_key, right)
 
 
-def _user_of_token(token: str) -> User | None:
-    with suppress(Refused):
-        return user_of_token(token)
+def _find_token_user(token: str) -> User | None:
+    with suppress(ApiError):
+        return find_token_user(token)
     return None
 
 
-def _user_of_session(key: str | None) -> User | None:
+def _find_session_user(key: str | None) -> User | None:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user = get_user(request)
@@ -73,16 +73,16 @@ class SharedChecks:
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
-        self._asked: OrderedDict[tuple[object, Standing], tuple[float, asyncio.Future[bool]]] = OrderedDict()
+        self._answers: OrderedDict[tuple[object, PermissionCheck], tuple[float, asyncio.Future[bool]]] = OrderedDict()
 
-    async def may(self, standing: Standing) -> bool:
+    async def is_allowed(self, standing: PermissionCheck) -> bool:
         """Raises what the database raises."""
         loop, now = asyncio.get_running_loop(), time.monotonic()
-        at, answer = self._asked.get((loop, standing), (0.0, None))
+        at, answer = self._answers.get((loop, standing), (0.0, None))
         if answer is None or now - at > SHARED_SECONDS:
             answer = asyncio.ensure_future(loop.run_in_executor(self._threads, standing))
-            self._asked.pop((loop, standing), None)
-            self._asked[loop, standing] = now, answer
-            while len(self._asked) > MAX_SHARED:
-                self._asked.popitem(last=False)
+            self._answers.pop((loop, standing), None)
+            self._answers[loop, standing] = now, answer
+            while len(self._answers) > MAX_SHARED:
+                self._answers.popitem(last=False)
         return await asyncio.shield(answer)

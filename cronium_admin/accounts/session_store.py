@@ -15,7 +15,7 @@ from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import is_outage
 
 
-def digest_of(key: str) -> str:
+def digest_session_key(key: str) -> str:
     """40 characters, as many as the table has room for: 160 bits of a key that is random."""
     return hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
@@ -30,7 +30,7 @@ class SessionStore(DatabaseStore):
     def _get_session_from_db(self) -> Any:
         if self.session_key is None:
             return None
-        found = self.model.objects.filter(session_key=digest_of(self.session_key), expire_date__gt=Now())
+        found = self.model.objects.filter(session_key=digest_session_key(self.session_key), expire_date__gt=Now())
         row = found.first()
         if row is None:
             self._session_key = None
@@ -55,20 +55,20 @@ class SessionStore(DatabaseStore):
         await sync_to_async(cls.clear_expired)()
 
     def exists(self, session_key: str) -> bool:
-        return super().exists(digest_of(session_key))
+        return super().exists(digest_session_key(session_key))
 
     async def aexists(self, session_key: str) -> bool:
-        return await super().aexists(digest_of(session_key))
+        return await super().aexists(digest_session_key(session_key))
 
     def create_model_instance(self, data: Any) -> Any:
         row = super().create_model_instance(data)
-        row.session_key = digest_of(row.session_key)
+        row.session_key = digest_session_key(row.session_key)
         row.expire_date = Now() + timedelta(seconds=self.get_expiry_age())
         return row
 
     async def acreate_model_instance(self, data: Any) -> Any:
         row = await super().acreate_model_instance(data)
-        row.session_key = digest_of(row.session_key)
+        row.session_key = digest_session_key(row.session_key)
         row.expire_date = Now() + timedelta(seconds=await self.aget_expiry_age())
         return row
 
@@ -88,8 +88,8 @@ class SessionStore(DatabaseStore):
 
     def delete(self, session_key: str | None = None) -> None:
         if key := session_key or self.session_key:
-            super().delete(digest_of(key))
+            super().delete(digest_session_key(key))
 
     async def adelete(self, session_key: str | None = None) -> None:
         if key := session_key or self.session_key:
-            await super().adelete(digest_of(key))
+            await super().adelete(digest_session_key(key))

@@ -14,12 +14,12 @@ from django.http import HttpRequest
 
 from cronium_admin.accounts.models import SignIn, User
 from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.core.database.outage import outages
+from cronium_admin.core.database.outage import outage_log
 
-KEY = "sign_in"  # the session's entry with the row's key
-NOTED_EVERY_SECONDS = 60.0
+SIGN_IN_KEY = "sign_in"  # the session's entry with the row's key
+ACTIVITY_INTERVAL_SECONDS = 60.0
 MAX_ENDED = 50  # more than so many ended one by one end them all
-_noted: dict[int, float] = {}  # when this process wrote `seen_at` last, by row
+_recorded_at: dict[int, float] = {}  # when this process wrote `seen_at` last, by row
 _SYSTEMS = (
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -53,43 +53,46 @@ def describe_device(user_agent: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", "?", user_agent)[:80].strip() or "Unknown browser"
 
 
-def begin(request: HttpRequest, user: User) -> None:
+def record_sign_in(request: HttpRequest, user: User) -> None:
     """Note a sign-in, and forget the person's that have expired. The session ends with its row, however it is used."""
-    SignIn.objects.filter(user=user, created_at__lt=_oldest()).delete()
+    SignIn.objects.filter(user=user, created_at__lt=_get_expiry_cutoff()).delete()
     row = SignIn.objects.create(user=user, device=describe_device(request.headers.get("User-Agent", "")))
-    request.session[KEY] = row.pk
+    request.session[SIGN_IN_KEY] = row.pk
     # A session without a fixed end is prolonged by every change of what it holds.
     request.session.set_expiry(database_now() + timedelta(seconds=settings.SESSION_COOKIE_AGE))
-    _note(row.pk)
+    _remember_activity(row.pk)
 
 
 def on_signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
-    begin(request, user)
+    record_sign_in(request, user)
 
 
 def on_signed_out(sender: Any, request: HttpRequest, **_: Any) -> None:
-    SignIn.objects.filter(pk=request.session.get(KEY, 0)).delete()
+    SignIn.objects.filter(pk=request.session.get(SIGN_IN_KEY, 0)).delete()
 
 
 def is_ended(session: SessionBase, user: User) -> bool:
     """Whether this one session of `user` was ended; asks no database."""
-    return session.get(KEY) in user.ended_sign_ins
+    return session.get(SIGN_IN_KEY) in user.ended_sign_ins
 
 
-def note_seen(session: SessionBase) -> bool:
+def record_activity(session: SessionBase) -> bool:
     """Write when the session was used last, once a minute at most; False when its sign-in is listed no more."""
-    key = session.get(KEY)
-    if key is not None and time.monotonic() - _noted.get(key, -NOTED_EVERY_SECONDS) >= NOTED_EVERY_SECONDS:
-        with outages.tolerate("noting when a session was used"):
-            if not SignIn.objects.filter(pk=key, created_at__gte=_oldest()).update(seen_at=Now()):
+    key = session.get(SIGN_IN_KEY)
+    if (
+        key is not None
+        and time.monotonic() - _recorded_at.get(key, -ACTIVITY_INTERVAL_SECONDS) >= ACTIVITY_INTERVAL_SECONDS
+    ):
+        with outage_log.tolerate("noting when a session was used"):
+            if not SignIn.objects.filter(pk=key, created_at__gte=_get_expiry_cutoff()).update(seen_at=Now()):
                 return False
-        _note(key)
+        _remember_activity(key)
     return True
 
 
-def of_person(user: User) -> QuerySet[SignIn]:
+def list_sign_ins(user: User) -> QuerySet[SignIn]:
     """The sign-ins that still count, the one used last first."""
-    return SignIn.objects.filter(user=user, created_at__gte=_oldest())
+    return SignIn.objects.filter(user=user, created_at__gte=_get_expiry_cutoff())
 
 
 def end_all(user: User) -> None:
@@ -105,13 +108,13 @@ def end_others(user: User, session: SessionBase) -> int:
 
     Raises SessionEnded, and changes nothing, when this one was ended since the request began.
     """
-    key = session.get(KEY, 0)
+    key = session.get(SIGN_IN_KEY, 0)
     with transaction.atomic():
-        _lock(user)
-        if not of_person(user).filter(pk=key).exists():
+        _lock_user(user)
+        if not list_sign_ins(user).filter(pk=key).exists():
             raise SessionEnded
         User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
-        others = of_person(user).exclude(pk=key).count()
+        others = list_sign_ins(user).exclude(pk=key).count()
         SignIn.objects.filter(user=user).exclude(pk=key).delete()
         # Under the lock: with a later epoch this session would outlive the act that made it.
         user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
@@ -125,30 +128,30 @@ def end_one(user: User, key: int, own: SessionBase | None = None) -> bool:
     `end_others`.
     """
     with transaction.atomic():
-        ended = _lock(user)
+        ended = _lock_user(user)
         if not SignIn.objects.filter(user=user, pk=key).delete()[0]:
             return False
         if len(ended) < MAX_ENDED:
             User.objects.filter(pk=user.pk).update(ended_sign_ins=[*ended, key])
-        elif own is None or own.get(KEY) == key:
+        elif own is None or own.get(SIGN_IN_KEY) == key:
             end_all(user)
         else:
             end_others(user, own)
     return True
 
 
-def _lock(user: User) -> list[int]:
+def _lock_user(user: User) -> list[int]:
     """Whoever ends sessions of `user` waits for the others; the keys that were ended one by one."""
     rows = User.objects.select_for_update().filter(pk=user.pk)
     return list(rows.values_list("ended_sign_ins", flat=True).first() or [])
 
 
-def _note(key: int) -> None:
-    if len(_noted) > 10_000:
-        _noted.clear()
-    _noted[key] = time.monotonic()
+def _remember_activity(key: int) -> None:
+    if len(_recorded_at) > 10_000:
+        _recorded_at.clear()
+    _recorded_at[key] = time.monotonic()
 
 
-def _oldest() -> CombinedExpression:
+def _get_expiry_cutoff() -> CombinedExpression:
     """Sessions from before this have expired."""
     return Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)

@@ -21,21 +21,21 @@ from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest, HttpResponse
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.line_text import fold
+from cronium_admin.core.line_text import fold_case
 
 log = logging.getLogger("cronium.access")
 T = TypeVar("T")
-KEPT_SECONDS = 15 * 60
+COUNT_TTL_SECONDS = 15 * 60
 MAX_DELAY = 30.0
 COOKIE, COOKIE_SECONDS = "cronium_known", 365 * 86_400
 _SALT = "cronium.known-browser"
-PAUSE_SECONDS = 10.0  # between two attempts to reach a shared cache that failed
+CACHE_RETRY_SECONDS = 10.0  # between two attempts to reach a shared cache that failed
 # An attempt is entered within milliseconds. The lock of a process that died in between ends by itself.
-LOCK_SECONDS, LOCK_PAUSE, LOCK_TRIES = 2, 0.005, 100
-_shared_from = 0.0
+LOCK_SECONDS, LOCK_RETRY_SECONDS, LOCK_ATTEMPTS = 2, 0.005, 100
+_cache_retry_at = 0.0
 
 
-def _address(request: HttpRequest) -> str:
+def _get_address_key(request: HttpRequest) -> str:
     """The client's address; of IPv6 the network that one customer has whole."""
     given = str(request.META.get("REMOTE_ADDR", ""))
     try:
@@ -45,22 +45,22 @@ def _address(request: HttpRequest) -> str:
     return address.exploded[:19] if address.version == 6 else given
 
 
-def _normal(username: str) -> str:
+def _normalize_username(username: str) -> str:
     """One text for all that Django's form takes for one name, and for its capitals."""
-    return fold(username.strip())[:150]
+    return fold_case(username.strip())[:150]
 
 
-def _is_known(request: HttpRequest, name: str) -> bool:
+def _is_known_browser(request: HttpRequest, name: str) -> bool:
     try:
         return bool(signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT, max_age=COOKIE_SECONDS)[0] == name)
     except (signing.BadSignature, IndexError, TypeError, KeyError):
         return False
 
 
-def _keys(request: HttpRequest, username: str) -> dict[str, int]:
+def _make_keys(request: HttpRequest, username: str) -> dict[str, int]:
     """What the attempt counts for, and how many attempts are free of waiting."""
-    name, address = _normal(username), _address(request)
-    if _is_known(request, name):
+    name, address = _normalize_username(username), _get_address_key(request)
+    if _is_known_browser(request, name):
         found = {f"browser {request.COOKIES[COOKIE]}": settings.SIGN_IN_FREE_ATTEMPTS}
     else:
         own, every = settings.SIGN_IN_FREE_ATTEMPTS, settings.SIGN_IN_FREE_ATTEMPTS_OF_ADDRESS
@@ -70,54 +70,54 @@ def _keys(request: HttpRequest, username: str) -> dict[str, int]:
 
 def _use_cache(use: Callable[[BaseCache], T]) -> T:
     """What `use` makes of the shared cache, or of this process's own while the shared one fails."""
-    global _shared_from
-    if monotonic() >= _shared_from:
+    global _cache_retry_at
+    if monotonic() >= _cache_retry_at:
         try:
             return use(caches["throttle"])
         except Exception as error:  # noqa: BLE001 - whatever it is, people must be able to sign in
-            _shared_from = monotonic() + PAUSE_SECONDS
+            _cache_retry_at = monotonic() + CACHE_RETRY_SECONDS
             words = "the shared count of sign-in attempts failed (%s); this process counts by itself for %d s"
-            log.warning(words, type(error).__name__, PAUSE_SECONDS)
+            log.warning(words, type(error).__name__, CACHE_RETRY_SECONDS)
     return use(caches["throttle_own"])
 
 
-def seconds_to_wait(request: HttpRequest, username: str) -> float:
+def record_attempt(request: HttpRequest, username: str) -> float:
     """Enter an attempt to sign in; when it has to wait, it is not entered, and nobody's waiting gets longer."""
-    keys = _keys(request, username)
-    return _use_cache(lambda cache: _enter_alone(cache, keys))
+    keys = _make_keys(request, username)
+    return _use_cache(lambda cache: _count_attempt_locked(cache, keys))
 
 
-def seconds_to_wait_of(user: User) -> float:
+def record_user_attempt(user: User) -> float:
     """The same for the present password of a signed-in person."""
-    keys = _keys_of(user)
-    return _use_cache(lambda cache: _enter_alone(cache, keys))
+    keys = _make_user_keys(user)
+    return _use_cache(lambda cache: _count_attempt_locked(cache, keys))
 
 
-def _keys_of(user: User) -> dict[str, int]:
+def _make_user_keys(user: User) -> dict[str, int]:
     return {f"present-password.{user.pk}": settings.SIGN_IN_FREE_ATTEMPTS}
 
 
-def _enter_alone(cache: BaseCache, keys: dict[str, int]) -> float:
+def _count_attempt_locked(cache: BaseCache, keys: dict[str, int]) -> float:
     """One attempt of an address, browser or person at a time: those that come together would all find no wait."""
     lock = f"{list(keys)[-1]}.lock"
-    for _ in range(LOCK_TRIES):
+    for _ in range(LOCK_ATTEMPTS):
         if cache.add(lock, 1, LOCK_SECONDS):
             try:
-                return _enter(cache, keys)
+                return _count_attempt(cache, keys)
             finally:
                 cache.delete(lock)
-        sleep(LOCK_PAUSE)
+        sleep(LOCK_RETRY_SECONDS)
     return 1.0
 
 
-def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
+def _count_attempt(cache: BaseCache, keys: dict[str, int]) -> float:
     now = time.time()
     waits = [float(cache.get(f"{key}.until", 0)) - now for key in keys]
     # No wait is longer than MAX_DELAY: a later end was set before the clock was put back.
     if (longest := max((wait for wait in waits if wait <= MAX_DELAY), default=0.0)) > 0:
         return longest
     for key, free in keys.items():
-        cache.add(key, 0, KEPT_SECONDS)
+        cache.add(key, 0, COUNT_TTL_SECONDS)
         try:
             count = cache.incr(key)
         except ValueError:  # it ended just now
@@ -128,23 +128,23 @@ def _enter(cache: BaseCache, keys: dict[str, int]) -> float:
     return 0.0
 
 
-def forget(request: HttpRequest, username: str) -> None:
+def clear_attempts(request: HttpRequest, username: str) -> None:
     """The password was right: the name's count ends. The address's own stays, or one account would free all guesses."""
-    _forget(next(iter(_keys(request, username))))
+    _clear_count(next(iter(_make_keys(request, username))))
 
 
-def forget_of(user: User) -> None:
+def clear_user_attempts(user: User) -> None:
     """The person's present password was right: their count ends."""
-    _forget(next(iter(_keys_of(user))))
+    _clear_count(next(iter(_make_user_keys(user))))
 
 
-def _forget(key: str) -> None:
+def _clear_count(key: str) -> None:
     _use_cache(lambda cache: cache.delete_many([key, f"{key}.until"]))
 
 
 def remember_browser(response: HttpResponse, username: str) -> None:
     """Give the browser what shows next time that this person has signed in there."""
-    value = signing.dumps([_normal(username), time.time_ns()], salt=_SALT)
+    value = signing.dumps([_normalize_username(username), time.time_ns()], salt=_SALT)
     is_secure = settings.SESSION_COOKIE_SECURE
     response.set_cookie(
         COOKIE, value, COOKIE_SECONDS, path="/sign-in/", secure=is_secure, httponly=True, samesite="Lax"

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from django.utils.dateparse import parse_datetime
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 NEVER = "never"
-LONGEST = timedelta(days=3660)
+MAX_LIFETIME = timedelta(days=3660)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LIFETIME = re.compile(r"([0-9]{1,6})([mhdw])")
-_HOW = "Write a lifetime such as 30d (m, h, d or w), a time such as 2027-01-31T00:00:00Z, or never."
+_FORMAT_HINT = "Write a lifetime such as 30d (m, h, d or w), a time such as 2027-01-31T00:00:00Z, or never."
 
 
 def parse_expiry(text: str) -> datetime | None:
@@ -26,11 +26,11 @@ def parse_expiry(text: str) -> datetime | None:
     now = database_now()
     if lifetime := _LIFETIME.fullmatch(text):
         span = timedelta(**{_UNITS[lifetime[2]]: int(lifetime[1])})
-        at: datetime | None = now + min(span, 2 * LONGEST)  # too long a one is refused below
+        at: datetime | None = now + min(span, 2 * MAX_LIFETIME)  # too long a one is refused below
     else:
-        at = _read_time(text)
+        at = _parse_time(text)
     if at is None:
-        raise _refused(f"{text[:40]!r} is no lifetime and no time. {_HOW}")
+        raise _make_error(f"{text[:40]!r} is no lifetime and no time. {_FORMAT_HINT}")
     check_expiry(at)
     return at
 
@@ -39,12 +39,12 @@ def check_expiry(at: datetime | None) -> None:
     """Refused (422) when a token that ends then would be useless, or as good as endless."""
     now = database_now()
     if at is not None and at <= now:
-        raise _refused(f"{at:%Y-%m-%d %H:%M} UTC has passed. Choose a time in the future.")
-    if at is not None and at > now + LONGEST:
-        raise _refused("At most ten years ahead. Choose an earlier time, or never.")
+        raise _make_error(f"{at:%Y-%m-%d %H:%M} UTC has passed. Choose a time in the future.")
+    if at is not None and at > now + MAX_LIFETIME:
+        raise _make_error("At most ten years ahead. Choose an earlier time, or never.")
 
 
-def _read_time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         at = parse_datetime(text) or datetime.combine(datetime.strptime(text, "%Y-%m-%d"), datetime.min.time())
     except ValueError:
@@ -55,5 +55,5 @@ def _read_time(text: str) -> datetime | None:
         return None
 
 
-def _refused(text: str) -> Refused:
-    return Refused(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
+def _make_error(text: str) -> ApiError:
+    return ApiError(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})

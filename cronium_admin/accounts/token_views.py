@@ -9,29 +9,29 @@ from django.views.decorators.http import require_http_methods, require_POST
 from cronium_admin.accounts import one_time_value
 from cronium_admin.accounts.forms import EXPIRES, TokenForm
 from cronium_admin.accounts.models import ApiToken
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.token_expiry import parse_expiry
-from cronium_admin.accounts.tokens import make_named_token, revoke
+from cronium_admin.accounts.tokens import make_named_token, revoke_token_tree
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.SEE)
-def tokens(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def show_tokens(request: HttpRequest) -> HttpResponse:
     """A person's tokens; a POST makes one, and the page after the redirect shows it once."""
-    user, form = user_of(request), TokenForm(request.POST or None)
+    user, form = get_current_user(request), TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             row, token = make_named_token(user, form.cleaned_data["name"], parse_expiry(form.cleaned_data["expires"]))
-        except Refused as error:
+        except ApiError as error:
             form.add_error("name", error.message)
         else:
-            one_time_value.keep(request, "token", f"{row.name}\n{token}")
+            one_time_value.store_value(request, "token", f"{row.name}\n{token}")
             return redirect("access:tokens")
-    made = one_time_value.take(request, "token") if request.method == "GET" else ""
+    made = one_time_value.pop_value(request, "token") if request.method == "GET" else ""
     context = {
         "form": form,
         "expires": EXPIRES,
@@ -45,9 +45,9 @@ def tokens(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@needs(May.SEE)
+@require_permission(Permission.VIEW)
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
-    token = get_object_or_404(ApiToken, pk=pk, user=user_of(request))
-    revoke(token)
+    token = get_object_or_404(ApiToken, pk=pk, user=get_current_user(request))
+    revoke_token_tree(token)
     messages.success(request, f"The token {token.name} is revoked. It is refused from now on.")
     return redirect("access:tokens")

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from cronium_admin.accounts.models import TOKEN_PREFIX, ApiToken, User, digest
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.models import TOKEN_PREFIX, ApiToken, User, digest_token
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.token_expiry import check_expiry
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.database.outage import outages
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import line_problem
+from cronium_admin.core.database.outage import outage_log
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import find_line_problem
 
 MAX_PER_PERSON = 200  # tokens that work
 # `last_used_at` is for people, so a minute's precision does, and reads stay reads.
-_USE_NOTED_EVERY = timedelta(minutes=1)
+_USE_RECORD_INTERVAL = timedelta(minutes=1)
 
 
 def make_token(
@@ -24,15 +24,15 @@ def make_token(
     """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
     name = _check_name(name)
     if not user.is_active:
-        raise Refused(409, "user_inactive", f"The account {user.get_username()} is switched off.")
+        raise ApiError(409, "user_inactive", f"The account {user.get_username()} is switched off.")
     check_expiry(expires_at)
     return ApiToken.mint(user, name, expires_at, parent)
 
 
 def _check_name(name: str) -> str:
     name = name.strip()
-    if problem := line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters."):
-        raise Refused(422, "invalid", f"The token's name: {problem}", {"name": [problem]})
+    if problem := find_line_problem(name) or (None if 0 < len(name) <= 100 else "Must have 1 to 100 characters."):
+        raise ApiError(422, "invalid", f"The token's name: {problem}", {"name": [problem]})
     return name
 
 
@@ -47,30 +47,30 @@ def make_named_token(
     with transaction.atomic():
         # One at a time, and not beside a revocation.
         if not User.objects.select_for_update().filter(pk=user.pk).first():
-            raise Refused(401, "unauthenticated", f"The account {user.get_username()} was deleted a moment ago.")
+            raise ApiError(401, "unauthenticated", f"The account {user.get_username()} was deleted a moment ago.")
         if parent is not None:
-            _check_within(parent, expires_at)
-        if working_tokens(user).count() >= MAX_PER_PERSON:
+            _check_parent_expiry(parent, expires_at)
+        if list_active_tokens(user).count() >= MAX_PER_PERSON:
             text = f"You have {MAX_PER_PERSON} tokens that work. Revoke those that nothing uses."
-            raise Refused(409, "too_many", text)
-        if working_tokens(user).filter(name=name).exists():
+            raise ApiError(409, "too_many", text)
+        if list_active_tokens(user).filter(name=name).exists():
             taken = f"You have a token {name} already. Choose another name, or revoke that one first."
-            raise Refused(409, "name_taken", taken, {"name": [taken]})
+            raise ApiError(409, "name_taken", taken, {"name": [taken]})
         return make_token(user, name, expires_at, parent)
 
 
-def _check_within(parent: ApiToken, expires_at: datetime | None) -> None:
-    if not working_tokens(parent.user).filter(pk=parent.pk).exists():
-        raise Refused(401, "token_revoked", f"The API token {parent} was revoked or has expired. Use another one.")
+def _check_parent_expiry(parent: ApiToken, expires_at: datetime | None) -> None:
+    if not list_active_tokens(parent.user).filter(pk=parent.pk).exists():
+        raise ApiError(401, "token_revoked", f"The API token {parent} was revoked or has expired. Use another one.")
     if parent.expires_at is not None and (expires_at is None or expires_at > parent.expires_at):
         text = (
             f"The token that you use ends at {parent.expires_at:%Y-%m-%dT%H:%M:%SZ}; one that it makes ends no later. "
             "Give an earlier time, or leave it out."
         )
-        raise Refused(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
+        raise ApiError(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
 
 
-def user_of_token(token: str) -> User:
+def find_token_user(token: str) -> User:
     """Whose `token` is. Refused (401) as by `find_token`."""
     return find_token(token).user
 
@@ -78,31 +78,33 @@ def user_of_token(token: str) -> User:
 def find_token(token: str) -> ApiToken:
     """The row of `token`, with its user. Refused (401) for one that is unknown, revoked, expired, or switched off."""
     row = (
-        ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest(token)).first()
+        ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest_token(token)).first()
         if token.startswith(TOKEN_PREFIX)
         else None
     )
     if row is None:
-        raise Refused(401, "token_unknown", "This API token is not known here. Make one with `manage.py token create`.")
+        raise ApiError(
+            401, "token_unknown", "This API token is not known here. Make one with `manage.py token create`."
+        )
     if row.revoked_at is not None:
-        raise Refused(401, "token_revoked", f"The API token {row} was revoked. Use another one.")
+        raise ApiError(401, "token_revoked", f"The API token {row} was revoked. Use another one.")
     if row.expires_at is not None and row.expires_at <= row.asked_at:
-        raise Refused(401, "token_expired", f"The API token {row} has expired. Make a new one.")
+        raise ApiError(401, "token_expired", f"The API token {row} has expired. Make a new one.")
     if not row.user.is_active:
-        raise Refused(401, "user_inactive", f"The account of the API token {row} is switched off.")
-    if row.last_used_at is None or row.last_used_at < row.asked_at - _USE_NOTED_EVERY:
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USE_NOTED_EVERY)
-        with outages.tolerate("noting when a token was used"):
+        raise ApiError(401, "user_inactive", f"The account of the API token {row} is switched off.")
+    if row.last_used_at is None or row.last_used_at < row.asked_at - _USE_RECORD_INTERVAL:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USE_RECORD_INTERVAL)
+        with outage_log.tolerate("noting when a token was used"):
             ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
     return row
 
 
-def working_tokens(user: User) -> QuerySet[ApiToken]:
+def list_active_tokens(user: User) -> QuerySet[ApiToken]:
     """Those that are neither revoked nor expired."""
     return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), user=user, revoked_at=None)
 
 
-def revoke(token: ApiToken) -> bool:
+def revoke_token_tree(token: ApiToken) -> bool:
     """Make `token` useless from now on, with all that were made through it; False when it already was."""
     with transaction.atomic():
         User.objects.select_for_update().filter(pk=token.user_id).first()  # no token is made through it meanwhile
@@ -113,16 +115,16 @@ def revoke(token: ApiToken) -> bool:
         return bool(count)
 
 
-def list_tokens(user: User) -> QuerySet[ApiToken]:
+def list_visible_tokens(user: User) -> QuerySet[ApiToken]:
     """The tokens that were not revoked: a person's own; an administrator's are all."""
     rows = ApiToken.objects.select_related("user", "parent").filter(revoked_at=None)
-    return rows if user.may(May.ADMIN) else rows.filter(user=user)
+    return rows if user.has_permission(Permission.ADMIN) else rows.filter(user=user)
 
 
 def find_own_token(user: User, pk: int) -> ApiToken:
     """One of those that `user` may revoke, also one that was revoked; Refused (404) for any other."""
     rows = ApiToken.objects.select_related("user").filter(pk=min(pk, 2**62))
-    token = (rows if user.may(May.ADMIN) else rows.filter(user=user)).first()
+    token = (rows if user.has_permission(Permission.ADMIN) else rows.filter(user=user)).first()
     if token is None:
-        raise Refused(404, "not_found", f"There is no token {min(pk, 2**62)} of yours.")
+        raise ApiError(404, "not_found", f"There is no token {min(pk, 2**62)} of yours.")
     return token

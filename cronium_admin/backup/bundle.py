@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.core.data_folder import sync
+from cronium_admin.core.data_folder import sync_to_disk
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_BLOCK = 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
 
 
-def write(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> None:
+def write_bundle(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> None:
     """Whole and for its owner alone under `path`, or not at all."""
-    listed = {name: {"bytes": one.stat().st_size, "sha256": _sha256(one)} for name, one in members.items()}
+    listed = {name: {"bytes": one.stat().st_size, "sha256": _hash_file(one)} for name, one in members.items()}
     manifest = json.dumps({"format": FORMAT, **facts, "members": listed}, indent=1).encode()
     descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
     try:
@@ -32,18 +32,18 @@ def write(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> 
                 info.size, info.mode = len(manifest), 0o600
                 tar.addfile(info, io.BytesIO(manifest))
                 for name, one in members.items():
-                    tar.add(one, name, filter=_plain)
+                    tar.add(one, name, filter=_anonymize_member)
             file.flush()
             os.fsync(file.fileno())
         os.replace(made, path)
-        sync(path.parent)
+        sync_to_disk(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(made)
         raise
 
 
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+def _anonymize_member(info: tarfile.TarInfo) -> tarfile.TarInfo:
     """No names and rights of this machine."""
     info.uid = info.gid = 0
     info.uname = info.gname = ""
@@ -51,7 +51,7 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
     return info
 
 
-def unpack(path: Path, folder: Path) -> dict[str, Any]:
+def unpack_bundle(path: Path, folder: Path) -> dict[str, Any]:
     """The manifest; its members lie in `folder`, whole and as they were. Raises BackupError."""
     try:
         with tarfile.open(path, "r:gz") as tar:
@@ -88,16 +88,16 @@ def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], f
         if source is None or info.size != members[info.name]["bytes"]:
             raise BackupError(f"{path} is damaged: {info.name} is not as its manifest says. Nothing was restored.")
         with (folder / info.name).open("wb") as target:
-            while block := source.read(_BLOCK):
+            while block := source.read(_BLOCK_BYTES):
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
     for name, told in members.items():
         found = folder / name
-        if not found.exists() or found.stat().st_size != told["bytes"] or _sha256(found) != told["sha256"]:
+        if not found.exists() or found.stat().st_size != told["bytes"] or _hash_file(found) != told["sha256"]:
             raise BackupError(f"{path} is damaged: {name} is not as its manifest says. Nothing was restored.")
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ DATABASE = "database"
 KEYS = ("secret_key", "encryption_key", "instance_id")  # files of the data folder
 
 
-def back_up(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def create_backup(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Write the backup to `path`, beside whatever runs; what is in it, in facts. Raises BackupError."""
     if path.exists() and not overwrite:
         raise BackupError(f"{path} is there already. Choose another name, or give --overwrite.")
@@ -24,20 +24,20 @@ def back_up(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".cronium-backup-") as folder:
             dumped = Path(folder) / DATABASE
-            databases.dump(dumped)
+            databases.dump_database(dumped)
             keys = {name: settings.DATA_DIR / name for name in KEYS if (settings.DATA_DIR / name).is_file()}
-            facts = _facts(dumped)
-            bundle.write(path, facts, {DATABASE: dumped, **keys})
+            facts = _collect_facts(dumped)
+            bundle.write_bundle(path, facts, {DATABASE: dumped, **keys})
     except OSError as error:
         raise BackupError(f"The backup can't be written to {path}: {error}.") from error
     return facts | {"bytes": path.stat().st_size, "keys": list(keys)}
 
 
-def _facts(dumped: Path) -> dict[str, Any]:
+def _collect_facts(dumped: Path) -> dict[str, Any]:
     sqlite = connection.vendor == "sqlite"
     return {
         "version": settings.VERSION,
         "vendor": connection.vendor,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "migrations": databases.migrations(dumped if sqlite else None),
+        "migrations": databases.list_applied_migrations(dumped if sqlite else None),
     }

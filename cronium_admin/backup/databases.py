@@ -18,27 +18,29 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.backup.own_tables import APPLIED, list_made_tables, refuse_newer_database
+from cronium_admin.backup.own_tables import MIGRATIONS_TABLE, list_created_tables, refuse_newer_database
 
-_COUNTED = ("access_user", "jobs_job", "runs_run")
+_COUNTED_TABLES = ("access_user", "jobs_job", "runs_run")
 
 
-def dump(to: Path) -> None:
+def dump_database(to: Path) -> None:
     """What is committed now; others go on reading and writing."""
     if connection.vendor == "sqlite":
-        with closing(sqlite3.connect(to)) as copy, closing(sqlite3.connect(_sqlite_path())) as source:
+        with closing(sqlite3.connect(to)) as copy, closing(sqlite3.connect(_get_sqlite_path())) as source:
             source.backup(copy)  # in one step: a snapshot, whatever is written meanwhile
             copy.execute("PRAGMA journal_mode=DELETE")
             check_sqlite(to)
     else:
         refuse_newer_database()
-        if not (own := _own_tables()):
-            raise BackupError(f"The schema {_schema()} has no tables of Cronium. Run `manage.py migrate` first.")
-        tables = [f"--table={name}" for name in _quote(own)]
-        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--strict-names", f"--file={to}", *tables)
+        if not (own := _list_own_tables()):
+            raise BackupError(f"The schema {_fetch_schema()} has no tables of Cronium. Run `manage.py migrate` first.")
+        tables = [f"--table={name}" for name in _quote_tables(own)]
+        _run_program(
+            "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--strict-names", f"--file={to}", *tables
+        )
 
 
-def _sqlite_path() -> str:
+def _get_sqlite_path() -> str:
     return str(connection.settings_dict["NAME"])
 
 
@@ -56,16 +58,18 @@ def check_sqlite(path: Path) -> None:
 def check_postgres(dumped: Path) -> None:
     """Raises BackupError for a dump without Cronium's tables in the schema that this connection uses, and where its
     tables can't take the place of those that are there."""
-    schema = _schema()
-    listed = re.findall(f" TABLE {schema} (.+) [^ ]+$", _run("pg_restore", "--list", str(dumped), connects=False), re.M)
+    schema = _fetch_schema()
+    listed = re.findall(
+        f" TABLE {schema} (.+) [^ ]+$", _run_program("pg_restore", "--list", str(dumped), connects=False), re.M
+    )
     if "runs_run" not in listed:
         raise BackupError(
             f"The backup has no tables of Cronium in the schema {schema}, which this connection uses. Set the "
             "search_path of CRONIUM_DATABASE_URL as it was where the backup was made. Nothing was changed."
         )
     refuse_newer_database()
-    own = _own_tables()
-    if taken := sorted(set(listed) & _relations() - set(own)):
+    own = _list_own_tables()
+    if taken := sorted(set(listed) & _list_relations() - set(own)):
         raise BackupError(
             f"The schema {schema} has tables that are not Cronium's under names that the backup holds: "
             f"{', '.join(taken[:5])}. Restore into an empty database or schema. Nothing was changed."
@@ -79,7 +83,7 @@ def _try_to_drop(tables: Sequence[str]) -> None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '10s'")
-            cursor.execute(_drop(tables))
+            cursor.execute(_build_drop_statement(tables))
             transaction.set_rollback(True)
     except DatabaseError as error:
         diagnosis = getattr(error.__cause__, "diag", None)
@@ -90,30 +94,30 @@ def _try_to_drop(tables: Sequence[str]) -> None:
         ) from error
 
 
-def _relations() -> set[str]:
+def _list_relations() -> set[str]:
     """All names of tables, views, sequences and indexes in the connection's schema."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [_schema()])
+        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [_fetch_schema()])
         return {name for (name,) in cursor.fetchall()}
 
 
-def _own_tables() -> list[str]:
+def _list_own_tables() -> list[str]:
     """Cronium's tables in the connection's schema; others in it are never touched."""
-    there = _relations()
-    return sorted(list_made_tables(migrations()) & there) if APPLIED in there else []
+    there = _list_relations()
+    return sorted(list_created_tables(list_applied_migrations()) & there) if MIGRATIONS_TABLE in there else []
 
 
-def _quote(tables: Sequence[str]) -> list[str]:
-    schema = _schema()
+def _quote_tables(tables: Sequence[str]) -> list[str]:
+    schema = _fetch_schema()
     return [f'"{schema}"."{name}"' for name in tables]
 
 
-def _drop(tables: Sequence[str]) -> str:
+def _build_drop_statement(tables: Sequence[str]) -> str:
     """Without CASCADE: a view or key of others that needs a table makes it fail."""
-    return f"DROP TABLE {', '.join(_quote(tables))};\n" if tables else ""
+    return f"DROP TABLE {', '.join(_quote_tables(tables))};\n" if tables else ""
 
 
-def _schema() -> str:
+def _fetch_schema() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_schema()")
         schema = str(cursor.fetchone()[0] or "")
@@ -125,7 +129,7 @@ def _schema() -> str:
     return schema
 
 
-def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
+def run_sqlite_statements(path: Path, statements: Sequence[str]) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         for statement in statements:
             database.execute(statement)
@@ -133,9 +137,9 @@ def settle_sqlite(path: Path, statements: Sequence[str]) -> None:
 
 def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
     """All in one transaction: Cronium's tables that are there go, those of the dump come, and what must end ends."""
-    schema = _schema()
+    schema = _fetch_schema()
     script = dumped.with_suffix(".sql")
-    _run(
+    _run_program(
         "pg_restore",
         "--no-owner",
         "--no-privileges",
@@ -146,25 +150,25 @@ def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
     )
     whole = dumped.with_suffix(".whole.sql")
     with whole.open("wb") as target:
-        target.write(_drop(_own_tables()).encode())
+        target.write(_build_drop_statement(_list_own_tables()).encode())
         with script.open("rb") as source:
             shutil.copyfileobj(source, target)
         target.write("".join(f"{statement};\n" for statement in (f"SET search_path = {schema}", *statements)).encode())
-    _run("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={whole}")
+    _run_program("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={whole}")
 
 
 def is_empty() -> bool:
     """No person, job or run is there."""
     tables = connection.introspection.table_names()
     with connection.cursor() as cursor:
-        for table in filter(tables.__contains__, _COUNTED):
+        for table in filter(tables.__contains__, _COUNTED_TABLES):
             cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a name of ours
             if cursor.fetchone():
                 return False
     return True
 
 
-def migrations(path: Path | None = None) -> list[str]:
+def list_applied_migrations(path: Path | None = None) -> list[str]:
     """The migrations that are applied, as app.name; of a SQLite file, or of the configured database."""
     query = "SELECT app, name FROM django_migrations ORDER BY app, name"
     if path is not None:
@@ -175,14 +179,14 @@ def migrations(path: Path | None = None) -> list[str]:
         return [f"{app}.{name}" for app, name in cursor.fetchall()]
 
 
-def _run(program: str, *arguments: str, connects: bool = True) -> str:
+def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
     """What it prints. Passwords go by the environment: an argument is for all to read."""
     if shutil.which(program) is None:
         raise BackupError(
             f"The program {program} is not installed. It comes with PostgreSQL's client programs, such as the package "
             "postgresql-client; its version must not be older than the server's."
         )
-    conninfo, own = _libpq() if connects else ("", {})
+    conninfo, own = _build_libpq_arguments() if connects else ("", {})
     command = [program, *([f"--dbname={conninfo}"] if connects else []), *arguments]
     done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -190,7 +194,7 @@ def _run(program: str, *arguments: str, connects: bool = True) -> str:
     return done.stdout
 
 
-def _libpq() -> tuple[str, dict[str, str]]:
+def _build_libpq_arguments() -> tuple[str, dict[str, str]]:
     """The settings' connection as libpq's programs take it: a `--dbname` without passwords, and the environment."""
     params: dict[str, Any] = connection.get_connection_params()
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}

@@ -16,7 +16,7 @@ from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.data_folder import replace_text
 from cronium_admin.core.database.clock import Now
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.instance import IDENTITY, bind
+from cronium_admin.workers.instance import IDENTITY, record_place
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Origin:
     """How the copy was made, for the runs that were live then."""
 
     reason: str
-    words: str
+    description: str
 
 
 RESTORED = Origin("restored", "when the backup was made")
@@ -35,10 +35,10 @@ def make_identity() -> str:
     return secrets.token_urlsafe(9)
 
 
-def settle_copy(identity: str, origin: Origin) -> list[str]:
+def build_copy_statements(identity: str, origin: Origin) -> list[str]:
     """SQL for both databases. What is live belongs to the original, and so do the objects of its archive."""
-    lost = f"This run was live {origin.words}. Nobody knows how it ended. Run it again if that is safe."
-    not_run = f"This run waited {origin.words}. Run it again if that is safe."
+    lost = f"This run was live {origin.description}. Nobody knows how it ended. Run it again if that is safe."
+    not_run = f"This run waited {origin.description}. Run it again if that is safe."
     over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
     end = (
         f"UPDATE runs_run SET status = '{{}}', reason = '{origin.reason}', message = '{{}}', {over} "  # noqa: S608
@@ -54,7 +54,7 @@ def settle_copy(identity: str, origin: Origin) -> list[str]:
 
 
 @contextmanager
-def hold_data_folder(then: str) -> Iterator[None]:
+def lock_data_folder(then: str) -> Iterator[None]:
     """Hold the locks of this data folder's workers meanwhile; BackupError while one runs."""
     held = []
     try:
@@ -76,12 +76,12 @@ def take_new_identity() -> tuple[str, int]:
 
     May be repeated after it was interrupted: the identity changes last, and until then the copy does not start.
     """
-    with hold_data_folder("give it a new identity"):
+    with lock_data_folder("give it a new identity"):
         if connection.vendor != "sqlite":
             refuse_live_hosts("A copied database needs its new identity before its first worker starts.")
         identity, ended = make_identity(), 0
         with transaction.atomic(), connection.cursor() as cursor:
-            for statement in settle_copy(identity, COPIED):
+            for statement in build_copy_statements(identity, COPIED):
                 cursor.execute(statement)
                 ended += cursor.rowcount if "runs_run" in statement else 0
         if connection.vendor == "sqlite":
@@ -89,7 +89,7 @@ def take_new_identity() -> tuple[str, int]:
     return identity, ended
 
 
-def take_over() -> None:
+def take_over_identity() -> None:
     """Go on as the original, which must not run any more."""
     if connection.vendor != "sqlite":
         raise BackupError(
@@ -97,8 +97,8 @@ def take_over() -> None:
         )
     if not (settings.DATA_DIR / IDENTITY).exists():
         raise BackupError("This data folder has no identity yet; it gets one at the first start.")
-    with hold_data_folder("take over"):
-        bind(settings.DATA_DIR)
+    with lock_data_folder("take over"):
+        record_place(settings.DATA_DIR)
 
 
 def refuse_live_hosts(advice: str = "") -> None:
@@ -113,4 +113,4 @@ def refuse_live_hosts(advice: str = "") -> None:
 def _write_identity(identity: str) -> None:
     """Whole, under its name: between the two steps the folder is taken for a copy, and the command is repeated."""
     replace_text(settings.DATA_DIR / IDENTITY, identity)
-    bind(settings.DATA_DIR)
+    record_place(settings.DATA_DIR)

@@ -10,17 +10,17 @@ from django.db.migrations.recorder import MigrationRecorder
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.workers.preflight import find_newer_migrations
 
-APPLIED = MigrationRecorder.Migration._meta.db_table  # Django's own table
+MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table  # Django's own table
 
 
-def list_made_tables(applied: Iterable[str]) -> set[str]:
+def list_created_tables(applied: Iterable[str]) -> set[str]:
     """The tables that these migrations, as app.name, leave behind."""
     # Without replacements the graph also knows each migration that a squashed one replaced.
     loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
     named = {(app, name) for app, _, name in (migration.partition(".") for migration in applied)}
     nodes = sorted(named & set(loader.graph.nodes))
     models = loader.project_state(nodes).apps.get_models(include_auto_created=True) if nodes else []
-    return {model._meta.db_table for model in models if model._meta.managed} | {APPLIED}
+    return {model._meta.db_table for model in models if model._meta.managed} | {MIGRATIONS_TABLE}
 
 
 def refuse_newer_database() -> None:

@@ -23,16 +23,22 @@ from django.db.migrations.loader import MigrationLoader
 from cronium_admin.backup import bundle, databases
 from cronium_admin.backup.create import DATABASE, KEYS
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.backup.identity import RESTORED, hold_data_folder, make_identity, refuse_live_hosts, settle_copy
-from cronium_admin.core.data_folder import replace_text, sync
+from cronium_admin.backup.identity import (
+    RESTORED,
+    build_copy_statements,
+    lock_data_folder,
+    make_identity,
+    refuse_live_hosts,
+)
+from cronium_admin.core.data_folder import replace_text, sync_to_disk
 from cronium_admin.core.database.threads import close_connections
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.instance import IDENTITY, bind
+from cronium_admin.workers.instance import IDENTITY, record_place
 
-PENDING = "restore.pending"
+PENDING_FILE = "restore.pending"
 
 
-def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
+def restore_backup(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
     """Put the backup in the place of this installation; its manifest. Raises BackupError, and then nothing has changed,
     unless it says that the restoration is to be finished."""
     _refuse_pending()
@@ -43,22 +49,22 @@ def restore(path: Path, *, replace: bool = False, take_over: bool = False) -> di
             "or give --replace: what is here now is kept in the data folder (SQLite) or removed (PostgreSQL)."
         )
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-    with hold_data_folder("restore"):
+    with lock_data_folder("restore"):
         staged = Path(tempfile.mkdtemp(dir=settings.DATA_DIR, prefix="restore-"))  # 0700
         try:
-            manifest = bundle.unpack(path, staged)
-            _check(manifest, staged)
-            _prepare(staged, take_over)
+            manifest = bundle.unpack_bundle(path, staged)
+            _check_manifest(manifest, staged)
+            _prepare_staged(staged, take_over)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
         _write_pending(staged)
-        finish()
+        finish_restore()
     return manifest
 
 
 def _refuse_pending() -> None:
-    if (settings.DATA_DIR / PENDING).exists():
+    if (settings.DATA_DIR / PENDING_FILE).exists():
         raise BackupError("A restoration was interrupted here. Run `manage.py restore --finish` first.")
 
 
@@ -68,7 +74,7 @@ def _refuse_workers() -> None:
         refuse_live_hosts()
 
 
-def _check(manifest: dict[str, Any], staged: Path) -> None:
+def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
     vendors = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
     if manifest["vendor"] != connection.vendor:
         theirs, ours = vendors.get(manifest["vendor"], "another database"), vendors[connection.vendor]
@@ -85,29 +91,29 @@ def _check(manifest: dict[str, Any], staged: Path) -> None:
         databases.check_postgres(staged / DATABASE)
 
 
-def _prepare(staged: Path, take_over: bool) -> None:
+def _prepare_staged(staged: Path, take_over: bool) -> None:
     """What is staged becomes what is to be: a copy with an identity of its own, or the original."""
     identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
-    statements = [] if take_over else settle_copy(identity, RESTORED)
+    statements = [] if take_over else build_copy_statements(identity, RESTORED)
     if connection.vendor == "sqlite":
-        databases.settle_sqlite(staged / DATABASE, statements)
+        databases.run_sqlite_statements(staged / DATABASE, statements)
     else:
         (staged / "settle.json").write_text(json.dumps(statements))
     for file in staged.iterdir():
         file.chmod(0o600)
-        sync(file)
-    sync(staged)
+        sync_to_disk(file)
+    sync_to_disk(staged)
 
 
 def _write_pending(staged: Path) -> None:
     """From here on the restoration is finished, whoever is killed."""
     before = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    replace_text(settings.DATA_DIR / PENDING, json.dumps({"staged": staged.name, "before": before}))
+    replace_text(settings.DATA_DIR / PENDING_FILE, json.dumps({"staged": staged.name, "before": before}))
 
 
-def _move(source: Path, target: Path) -> None:
+def _move_file(source: Path, target: Path) -> None:
     """In one step, also to another file system."""
     try:
         os.replace(source, target)
@@ -116,15 +122,15 @@ def _move(source: Path, target: Path) -> None:
             raise
         near = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
         shutil.copy2(source, near)
-        sync(near)
+        sync_to_disk(near)
         os.replace(near, target)
-        sync(target.parent)
+        sync_to_disk(target.parent)
         source.unlink()
 
 
-def finish() -> bool:
+def finish_restore() -> bool:
     """Put in place what is staged; each step may be repeated. False when there is nothing to finish."""
-    pending = settings.DATA_DIR / PENDING
+    pending = settings.DATA_DIR / PENDING_FILE
     if not pending.exists():
         return False
     told = json.loads(pending.read_text())
@@ -142,11 +148,11 @@ def finish() -> bool:
             continue
         for old in (target, Path(f"{target}-wal"), Path(f"{target}-shm")):
             if old.exists():
-                _move(old, before / old.name)
-        _move(staged / name, target)
-        sync(target.parent)
+                _move_file(old, before / old.name)
+        _move_file(staged / name, target)
+        sync_to_disk(target.parent)
     if (settings.DATA_DIR / IDENTITY).exists():
-        bind(settings.DATA_DIR)
+        record_place(settings.DATA_DIR)
     pending.unlink()
     shutil.rmtree(staged, ignore_errors=True)
     if not any(before.iterdir()):

@@ -7,16 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-from cronium_admin.core.data_folder import UMASK, DataFolderError, close_to_others
+from cronium_admin.core.data_folder import UMASK, DataFolderError, restrict_to_owner
 
 log = logging.getLogger("cronium.process")
 # Commands whose files are for others too: a developer's, or another server's such as nginx.
-FOR_OTHERS = frozenset({"collectstatic", "makemigrations", "makemessages", "compilemessages", "startapp", "test"})
+SHARED_FILE_COMMANDS = frozenset(
+    {"collectstatic", "makemigrations", "makemessages", "compilemessages", "startapp", "test"}
+)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-CHANGES_NOTHING = frozenset({"doctor"})
+READ_ONLY_COMMANDS = frozenset({"doctor"})
 
 
-def run(arguments: list[str]) -> None:
+def run_command(arguments: list[str]) -> None:
     """Run a command of manage.py; a data folder that can't be used ends it with exit code 2."""
     import django
     import django.db
@@ -25,14 +27,14 @@ def run(arguments: list[str]) -> None:
     from cronium_admin.core.database.outage import describe_database_error
 
     command = arguments[1] if len(arguments) > 1 else "help"
-    if command not in FOR_OTHERS:
+    if command not in SHARED_FILE_COMMANDS:
         os.umask(UMASK)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # `make up | tee FILE` shows progress and the address at once
     try:
         django.setup()
-        if command not in FOR_OTHERS | CHANGES_NOTHING:
-            close_data_folder()
+        if command not in SHARED_FILE_COMMANDS | READ_ONLY_COMMANDS:
+            restrict_data_folder()
         execute_from_command_line(arguments)
     except DataFolderError as error:
         sys.stderr.write(f"{error}\n")
@@ -60,7 +62,7 @@ def describe_disk_error(error: OSError) -> str:
     )
 
 
-def own_places() -> list[Path]:
+def list_own_paths() -> list[Path]:
     """The data folder, and a SQLite database that lies elsewhere."""
     from django.conf import settings
 
@@ -73,19 +75,19 @@ def own_places() -> list[Path]:
     return places
 
 
-def close_data_folder() -> None:
+def restrict_data_folder() -> None:
     """Mend what an older version, a copy or an unpacked archive left open to other users."""
-    closed, failed = close_to_others(*own_places())
+    closed, failed = restrict_to_owner(*list_own_paths())
     if closed:
-        log.warning("other users had access to the data folder; it was taken away from %s", _names(closed))
+        log.warning("other users had access to the data folder; it was taken away from %s", _join_paths(closed))
     if failed:
         log.warning(
             "other users have access to %s, which belongs to another user. Run `chown -R %d` on the data folder.",
-            _names(failed),
+            _join_paths(failed),
             os.geteuid(),
         )
 
 
-def _names(paths: list[Path]) -> str:
+def _join_paths(paths: list[Path]) -> str:
     rest = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return ", ".join(map(str, paths[:3])) + rest

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cronium_admin.core.data_folder import SYSTEM_FOLDERS, wrong_encryption_key
-from cronium_admin.core.database.url import database_settings
-from cronium_admin.core.redis_url import RedisAddress, redis_address
+from cronium_admin.core.data_folder import SYSTEM_FOLDERS, find_encryption_key_problem
+from cronium_admin.core.database.url import parse_database_url
+from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of the settings and of a job's own values alike.
@@ -27,7 +27,7 @@ MIN_PIDS, MAX_PIDS = 10, 1_000_000
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # Docker's own names
 
 
-def _known_url(*schemes: str) -> AfterValidator:
+def _require_scheme(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError("must start with one of " + ", ".join(f"{scheme}://" for scheme in schemes))
@@ -40,7 +40,7 @@ _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)*/?")
 _FILE = re.compile(r"file:///[^/?#%\x00-\x1f][^?#%\x00-\x1f]*")
 
 
-def _log_storage(value: str) -> str:
+def _check_log_storage(value: str) -> str:
     """Where logs are kept: a bucket, or a folder that all web processes see; without the slash at its end."""
     dots = any(set(part) == {"."} for part in value.split("/"))
     if value and (dots or not (_S3.fullmatch(value) or _FILE.fullmatch(value))):
@@ -50,7 +50,7 @@ def _log_storage(value: str) -> str:
     return value.rstrip("/")
 
 
-def _has_host(value: str) -> str:
+def _check_backend_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = not value or (bool(parts.hostname) and parts.port != 0 and parts.username is None)
@@ -61,26 +61,26 @@ def _has_host(value: str) -> str:
     return value
 
 
-def _with_host(value: str) -> str:
+def _check_endpoint(value: str) -> str:
     parts = urlsplit(value)
     if value and (not parts.hostname or parts.path.strip("/") or parts.query or parts.username is not None):
         raise ValueError("must be like https://s3.example.org or http://127.0.0.1:9000, and nothing after it")
     return value.rstrip("/")
 
 
-def _default_concurrency() -> int:
+def _compute_default_concurrency() -> int:
     """4 runs a core, and no more small ones than half the machine's memory holds."""
     pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     by_memory = int(pages * page_size / 2 / (512 * 1024 * 1024))
     return max(2, min(4 * (os.cpu_count() or 1), by_memory))
 
 
-def _without_zeros(value: Decimal) -> Decimal:
+def _strip_zeros(value: Decimal) -> Decimal:
     """2.0 is shown as 2."""
     return Decimal(format(value.normalize(), "f"))
 
 
-def _ssh_in_full(value: str) -> str:
+def _check_ssh_address(value: str) -> str:
     """The mistakes of an SSH address, told before anybody needs the engine."""
     parts = urlsplit(value)
     if parts.scheme == "ssh" and (not parts.hostname or parts.port == 0 or parts.password is not None):
@@ -106,20 +106,22 @@ class Config(BaseSettings):
     encryption_keys: str = Field(default="", repr=False)
     admin_user: Annotated[str, Field(min_length=1, max_length=150)] = "admin"
     admin_password: str = Field(default="", repr=False)
-    database_url: Annotated[str, Field(repr=False), _known_url("sqlite", "postgres", "postgresql")] = ""
-    redis_url: Annotated[str, Field(repr=False), _known_url("redis", "rediss", "valkey", "valkeys", "unix")] = ""
-    docker_host: Annotated[str, _known_url("unix", "tcp", "ssh", "http", "https"), AfterValidator(_ssh_in_full)] = ""
+    database_url: Annotated[str, Field(repr=False), _require_scheme("sqlite", "postgres", "postgresql")] = ""
+    redis_url: Annotated[str, Field(repr=False), _require_scheme("redis", "rediss", "valkey", "valkeys", "unix")] = ""
+    docker_host: Annotated[
+        str, _require_scheme("unix", "tcp", "ssh", "http", "https"), AfterValidator(_check_ssh_address)
+    ] = ""
     docker_cert_path: str = ""  # a folder; for TLS to that engine
     # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.
-    backend_url: Annotated[str, _known_url("http", "https"), AfterValidator(_has_host)] = ""
+    backend_url: Annotated[str, _require_scheme("http", "https"), AfterValidator(_check_backend_url)] = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_default_concurrency)
+    max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_compute_default_concurrency)
     # What a host may promise to its runs: memory in MB (0: nine tenths of the engine's), and CPUs times this.
     host_memory_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     cpu_overcommit: Annotated[float, Field(ge=0.1, le=1000)] = 4.0
     # The ceilings of every profile, job and launch.
     max_cpu: Annotated[
-        Decimal, Field(ge=MIN_CPU, le=MAX_CPU, decimal_places=2, allow_inf_nan=False), AfterValidator(_without_zeros)
+        Decimal, Field(ge=MIN_CPU, le=MAX_CPU, decimal_places=2, allow_inf_nan=False), AfterValidator(_strip_zeros)
     ] = Decimal("2")
     max_memory_mb: Annotated[int, Field(ge=MIN_MEMORY_MB, le=MAX_MEMORY_MB)] = 2048
     max_pids: Annotated[int, Field(ge=MIN_PIDS, le=MAX_PIDS)] = 1000
@@ -145,9 +147,9 @@ class Config(BaseSettings):
     sign_in_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 30
     token_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     # Where logs go so many hours after the end of their run.
-    log_storage: Annotated[str, AfterValidator(_log_storage)] = ""
+    log_storage: Annotated[str, AfterValidator(_check_log_storage)] = ""
     log_archive_after: Annotated[int, Field(ge=0, le=87_600)] = 24
-    log_s3_endpoint: Annotated[str, _known_url("http", "https"), AfterValidator(_with_host)] = ""
+    log_s3_endpoint: Annotated[str, _require_scheme("http", "https"), AfterValidator(_check_endpoint)] = ""
     log_s3_region: Annotated[str, Field(pattern="^[A-Za-z0-9-]{0,63}$")] = ""
     log_s3_access_key: str = Field(default="", repr=False)
     log_s3_secret_key: str = Field(default="", repr=False, validate_default=True)
@@ -161,7 +163,7 @@ class Config(BaseSettings):
         if not self.backend_url:
             return ""
         parts = urlsplit(self.backend_url)
-        host = bracketed(str(parts.hostname))
+        host = bracket_host(str(parts.hostname))
         port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
         return f"{parts.scheme}://{host}{port}"
 
@@ -169,44 +171,44 @@ class Config(BaseSettings):
     def known_hosts(self) -> list[str]:
         """Every name by which people reach this dashboard, as Django compares them: without a port."""
         own = [self.host, *([str(urlsplit(self.backend_url).hostname)] if self.backend_url else ())]
-        return ["localhost", "127.0.0.1", "[::1]", *map(bracketed, own), *self.allowed_hosts]
+        return ["localhost", "127.0.0.1", "[::1]", *map(bracket_host, own), *self.allowed_hosts]
 
     @property
     def redis(self) -> RedisAddress | None:
         """None: one process, which needs none."""
-        return redis_address(self.redis_url) if self.redis_url else None
+        return parse_redis_url(self.redis_url) if self.redis_url else None
 
     @field_validator("data_dir")
     @classmethod
-    def _own_folder(cls, value: Path) -> Path:
+    def _refuse_system_folder(cls, value: Path) -> Path:
         if str(value.resolve()) in SYSTEM_FOLDERS:
             raise ValueError("is a folder of the system; choose one for Cronium alone, such as /var/lib/cronium")
         return value
 
     @field_validator("database_url")
     @classmethod
-    def _usable_database(cls, value: str) -> str:
+    def _check_database_url(cls, value: str) -> str:
         if value:
-            database_settings(value)
+            parse_database_url(value)
         return value
 
     @field_validator("redis_url")
     @classmethod
-    def _usable_redis(cls, value: str) -> str:
+    def _check_redis_url(cls, value: str) -> str:
         if value:
-            redis_address(value)
+            parse_redis_url(value)
         return value
 
     @field_validator("subnet_pool")
     @classmethod
-    def _room_for_runs(cls, value: IPv4Network) -> IPv4Network:
+    def _check_subnet_pool(cls, value: IPv4Network) -> IPv4Network:
         if value.prefixlen > 24 or not value.is_private:
             raise ValueError("must be a private IPv4 network of at least a /24, such as 10.213.0.0/16")
         return value
 
     @field_validator("docker_cert_path")
     @classmethod
-    def _holds_certificates(cls, value: str, info: ValidationInfo) -> str:
+    def _check_certificates(cls, value: str, info: ValidationInfo) -> str:
         if value and not str(info.data.get("docker_host", "")).startswith(("tcp://", "https://")):
             raise ValueError("is for an engine over TLS: set CRONIUM_DOCKER_HOST=tcp://host:2376 with it")
         for name in CERTIFICATES if value else ():
@@ -217,40 +219,40 @@ class Config(BaseSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, value: str) -> str:
+    def _check_secret_key_length(cls, value: str) -> str:
         if value and len(value) < 32:
             raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
         return value
 
     @field_validator("log_s3_secret_key")
     @classmethod
-    def _both_keys(cls, value: str, info: ValidationInfo) -> str:
+    def _check_s3_keys(cls, value: str, info: ValidationInfo) -> str:
         if bool(value) != bool(info.data.get("log_s3_access_key")):
             raise ValueError("goes with CRONIUM_LOG_S3_ACCESS_KEY: set both, or neither for the environment's own keys")
         return value
 
     @field_validator("metrics_token")
     @classmethod
-    def _hard_to_guess(cls, value: str) -> str:
+    def _check_metrics_token_length(cls, value: str) -> str:
         if value and len(value) < 16:
             raise ValueError("must have at least 16 characters, or be unset: then only people's tokens read /metrics")
         return value
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _any_case(cls, value: object) -> object:
+    def _normalize_log_level(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("encryption_keys")
     @classmethod
-    def _each_a_key(cls, value: str) -> str:
-        if value and (wrong := wrong_encryption_key(value)):
+    def _check_encryption_keys(cls, value: str) -> str:
+        if value and (wrong := find_encryption_key_problem(value)):
             raise ValueError(wrong)
         return value
 
     @field_validator("egress_dns")
     @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_dns_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for part in value:
             try:
                 IPv4Address(part)
@@ -262,7 +264,7 @@ class Config(BaseSettings):
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _addresses_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_trusted_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for part in value:
             try:
                 ip_network(part)
@@ -274,11 +276,11 @@ class Config(BaseSettings):
 
     @field_validator("allowed_hosts", "egress_dns", "trusted_proxies", mode="before")
     @classmethod
-    def _comma_list(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def bracketed(host: str) -> str:
+def bracket_host(host: str) -> str:
     """A host as it stands in a URL: an IPv6 address in its shortest form and in brackets."""
     try:
         return f"[{IPv6Address(host)}]"
@@ -286,7 +288,7 @@ def bracketed(host: str) -> str:
         return host
 
 
-def _refuse(error: ValidationError) -> NoReturn:
+def _exit_with_errors(error: ValidationError) -> NoReturn:
     """Stop with the variable's name, its value (never a secret's) and what is allowed."""
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
@@ -299,9 +301,9 @@ def _refuse(error: ValidationError) -> NoReturn:
 
 
 @lru_cache
-def config() -> Config:
+def load_config() -> Config:
     """The process's one Config. A bad value ends the process with exit code 2 and one line a mistake."""
     try:
         return Config()
     except ValidationError as error:
-        _refuse(error)
+        _exit_with_errors(error)

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 UMASK = 0o077
-OTHERS = 0o077  # the permission bits of everybody but the owner
+OTHERS_MASK = 0o077  # the permission bits of everybody but the owner
 # A data folder is closed to others, so it can't be one that a system needs open.
-_TOP = (
+_TOP_FOLDERS = (
     "bin",
     "boot",
     "dev",
@@ -33,15 +33,27 @@ _TOP = (
     "sbin",
     "srv",
 )
-_DEEPER = ("sys", "tmp", "usr", "usr/local", "usr/share", "var", "var/lib", "var/log", "var/run", "var/tmp", "dev/shm")
-SYSTEM_FOLDERS = frozenset({"/", *(f"/{name}" for name in (*_TOP, *_DEEPER))})
+_DEEPER_FOLDERS = (
+    "sys",
+    "tmp",
+    "usr",
+    "usr/local",
+    "usr/share",
+    "var",
+    "var/lib",
+    "var/log",
+    "var/run",
+    "var/tmp",
+    "dev/shm",
+)
+SYSTEM_FOLDERS = frozenset({"/", *(f"/{name}" for name in (*_TOP_FOLDERS, *_DEEPER_FOLDERS))})
 
 
 class DataFolderError(Exception):
     """A sentence for the person who starts Cronium: what is wrong with the data folder, and how to mend it."""
 
 
-def find_open(*places: Path) -> Iterator[Path]:
+def find_unrestricted(*places: Path) -> Iterator[Path]:
     """Of the places, and of what lies directly in those that are folders, what other users have any permission on.
 
     Nobody gets deeper past a folder that is closed, and what lies there may be another program's. Symbolic links are
@@ -51,11 +63,11 @@ def find_open(*places: Path) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             found = place.stat(follow_symlinks=False)
             if not stat.S_ISLNK(found.st_mode):
-                yield from _find_open(place, found)
+                yield from _find_unrestricted_in(place, found)
 
 
-def _find_open(place: Path, found: os.stat_result) -> Iterator[Path]:
-    if found.st_mode & OTHERS:
+def _find_unrestricted_in(place: Path, found: os.stat_result) -> Iterator[Path]:
+    if found.st_mode & OTHERS_MASK:
         yield place
     if not stat.S_ISDIR(found.st_mode):
         return
@@ -63,16 +75,16 @@ def _find_open(place: Path, found: os.stat_result) -> Iterator[Path]:
         for entry in entries:
             with suppress(FileNotFoundError):  # temporary files of other processes come and go
                 inner = entry.stat(follow_symlinks=False)
-                if not entry.is_symlink() and inner.st_dev == found.st_dev and inner.st_mode & OTHERS:
+                if not entry.is_symlink() and inner.st_dev == found.st_dev and inner.st_mode & OTHERS_MASK:
                     yield Path(entry.path)
 
 
-def close_to_others(*places: Path) -> tuple[list[Path], list[Path]]:
+def restrict_to_owner(*places: Path) -> tuple[list[Path], list[Path]]:
     """Take the permissions of all but the owner away: what was changed, and what belongs to another user."""
     closed, failed = [], []
-    for path in list(find_open(*places)):
+    for path in list(find_unrestricted(*places)):
         try:
-            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS_MASK)
             closed.append(path)
         except FileNotFoundError:
             continue
@@ -81,17 +93,17 @@ def close_to_others(*places: Path) -> tuple[list[Path], list[Path]]:
     return closed, failed
 
 
-def fernet_key(text: str) -> bytes:
+def pad_fernet_key(text: str) -> bytes:
     """A key as the cryptography library takes it: the padding, which some tools leave out, is put back."""
     bare = text.strip().rstrip("=")
     return (bare + "=" * (-len(bare) % 4)).encode()
 
 
-def wrong_encryption_key(text: str) -> str:
+def find_encryption_key_problem(text: str) -> str:
     """What is wrong with a list of keys, or nothing."""
     for number, part in enumerate(text.split(","), 1):
         try:
-            is_key = len(b64decode(fernet_key(part), altchars=b"-_", validate=True)) == 32
+            is_key = len(b64decode(pad_fernet_key(part), altchars=b"-_", validate=True)) == 32
         except ValueError:
             is_key = False
         if not is_key:
@@ -99,24 +111,32 @@ def wrong_encryption_key(text: str) -> str:
     return ""
 
 
-def _wrong_secret_key(text: str) -> str:
+def _find_secret_key_problem(text: str) -> str:
     return "" if len(text) >= 32 else "it must have at least 32 characters"
 
 
-def _wrong_instance_id(text: str) -> str:
+def _find_instance_id_problem(text: str) -> str:
     is_name = re.fullmatch(r"[A-Za-z0-9_-]{8,40}", text)
     return "" if is_name else "it must be 8 to 40 letters, digits, '-' and '_'"
 
 
 # For each file: how many random bytes it is made of, what is wrong with a text, and what a new one would cost.
-_FILES: dict[str, tuple[int, Callable[[str], str], str]] = {
-    "secret_key": (50, _wrong_secret_key, "everybody signs in again, and scripts that run now lose the runtime API"),
-    "encryption_key": (32, wrong_encryption_key, "the values of all stored secrets are lost and must be set again"),
-    "instance_id": (9, _wrong_instance_id, "the containers of runs that live now are not recognized any more"),
+_SECRET_FILES: dict[str, tuple[int, Callable[[str], str], str]] = {
+    "secret_key": (
+        50,
+        _find_secret_key_problem,
+        "everybody signs in again, and scripts that run now lose the runtime API",
+    ),
+    "encryption_key": (
+        32,
+        find_encryption_key_problem,
+        "the values of all stored secrets are lost and must be set again",
+    ),
+    "instance_id": (9, _find_instance_id_problem, "the containers of runs that live now are not recognized any more"),
 }
 
 
-def stored_secret(folder: Path, name: str) -> str:
+def load_or_create_secret(folder: Path, name: str) -> str:
     """The secret kept in `folder/name`, made on first use; two processes that race agree on one.
 
     Raises DataFolderError for a file that is empty, damaged or not readable: it is never replaced silently.
@@ -124,41 +144,41 @@ def stored_secret(folder: Path, name: str) -> str:
     path = folder / name
     try:
         if not os.path.lexists(path):
-            _make(path, _FILES[name][0])
-        return _checked(path, name)
+            _create_secret(path, _SECRET_FILES[name][0])
+        return _read_secret(path, name)
     except OSError as error:
-        raise DataFolderError(unusable(error, path)) from error
+        raise DataFolderError(describe_unusable_folder(error, path)) from error
 
 
-def _checked(path: Path, name: str) -> str:
+def _read_secret(path: Path, name: str) -> str:
     try:
         text = path.read_text().strip()
     except UnicodeDecodeError:
         text = ""
         wrong = "it is no text"
     else:
-        wrong = _FILES[name][1](text) if text else "it is empty"
+        wrong = _SECRET_FILES[name][1](text) if text else "it is empty"
     if wrong:
         raise DataFolderError(
             f"The key file {path} can't be used: {wrong}. Restore it from a backup. Without a backup, remove the file: "
-            f"a new one is made at the next start, and {_FILES[name][2]}."
+            f"a new one is made at the next start, and {_SECRET_FILES[name][2]}."
         )
     return text
 
 
-def _make(path: Path, length: int) -> None:
+def _create_secret(path: Path, length: int) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = _write_beside(path, secrets.token_urlsafe(length))
+    made = _write_temporary(path, secrets.token_urlsafe(length))
     try:
         # The name appears with its content, or not at all: nobody reads half a secret.
         with suppress(FileExistsError):
             os.link(made, path)
-        sync(path.parent)
+        sync_to_disk(path.parent)
     finally:
         os.unlink(made)
 
 
-def sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """After this the content of a file, or the names in a folder, outlast a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -170,16 +190,16 @@ def sync(path: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Replace the text of a file, which is then for its owner alone. Also after a power cut the file has the old text
     or the new one, whole."""
-    made = _write_beside(path, text)
+    made = _write_temporary(path, text)
     try:
         os.replace(made, path)
     except BaseException:
         os.unlink(made)
         raise
-    sync(path.parent)
+    sync_to_disk(path.parent)
 
 
-def _write_beside(path: Path, text: str) -> str:
+def _write_temporary(path: Path, text: str) -> str:
     """The name of a new file in the same folder that has the text, also after a power cut."""
     descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
     try:
@@ -193,7 +213,7 @@ def _write_beside(path: Path, text: str) -> str:
     return made
 
 
-def unusable(error: OSError, path: Path) -> str:
+def describe_unusable_folder(error: OSError, path: Path) -> str:
     """The error as a sentence that says how to mend it."""
     place = error.filename or path
     return (

@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import models
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
-DELETED_VERSION = "Delete it only while this is its version; else 409 `changed_meanwhile`."
-VERSION = "Change it only while this is its version; else 409 `changed_meanwhile`."
+DELETE_VERSION_HELP = "Delete it only while this is its version; else 409 `changed_meanwhile`."
+CHANGE_VERSION_HELP = "Change it only while this is its version; else 409 `changed_meanwhile`."
 
 
 class Edited(models.Model):
@@ -30,15 +30,15 @@ class Edited(models.Model):
         abstract = True
 
 
-class ChangedMeanwhile(Refused):
+class EditConflict(ApiError):
     """Another person saved the row since the caller read it; `stored` is the row as it is now."""
 
     def __init__(self, stored: Any, counter: str = "version", *, is_deletion: bool = False) -> None:
         self.stored = stored
         self.theirs: list[tuple[str, str]] = []  # for a page: label and stored value of what differs
-        self.who = name_of(getattr(stored, "updated_by", None))
+        self.who = format_user_name(getattr(stored, "updated_by", None))
         number, at = getattr(stored, counter), stored.updated_at
-        text = f"{self.who} saved {counter} {number} at {utc(at)}. "
+        text = f"{self.who} saved {counter} {number} at {format_utc(at)}. "
         if is_deletion:
             text += f"Nothing was deleted. Look at it, then delete it with that {counter}, or keep it."
         else:
@@ -48,24 +48,24 @@ class ChangedMeanwhile(Refused):
         super().__init__(409, "changed_meanwhile", text, {counter: [text]})
 
 
-def name_of(user: Any) -> str:
+def format_user_name(user: Any) -> str:
     return str(user.get_username()) if user else "Somebody"
 
 
-def utc(at: datetime) -> str:
+def format_utc(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def check_version(stored: Any, version: int | None) -> None:
     """ChangedMeanwhile when an edit of `version` meets another one; an edit without a version is of any."""
     if version not in (None, stored.version):
-        raise ChangedMeanwhile(stored)
+        raise EditConflict(stored)
 
 
 def check_deletion(stored: Any, version: int | None, counter: str = "version") -> None:
     """The same for a row that the caller is about to delete, and has locked."""
     if version not in (None, getattr(stored, counter)):
-        raise ChangedMeanwhile(stored, counter, is_deletion=True)
+        raise EditConflict(stored, counter, is_deletion=True)
 
 
 def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
@@ -83,13 +83,13 @@ def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
     if not model._default_manager.filter(pk=stored.pk, version=read).update(**values):
         now = model._default_manager.filter(pk=stored.pk).first()
         if now is None:
-            raise Refused(404, "not_found", f"{stored} was deleted in the meantime.")
-        raise ChangedMeanwhile(now)
+            raise ApiError(404, "not_found", f"{stored} was deleted in the meantime.")
+        raise EditConflict(now)
     for name, value in values.items():
         setattr(stored, name, value)
 
 
-def sent_version(text: str) -> int | None:
+def parse_version(text: str) -> int | None:
     """The version that a form carried; one that is no number is no version that any row has."""
     if not text:
         return None

@@ -25,7 +25,7 @@ MAX_ENTRY_BYTES = 128 * 1024 - 1  # of `NAME=value`: the kernel takes no longer 
 RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
 
 
-def env_name_problem(name: str) -> str | None:
+def find_env_name_problem(name: str) -> str | None:
     """Why `name` can't be a variable's name, in a sentence; None when it can."""
     if not _ENV_NAME.fullmatch(name):
         return f"{name[:40]!r} is not a variable name: letters, digits and _, not beginning with a digit, at most 128."
@@ -36,7 +36,7 @@ def env_name_problem(name: str) -> str | None:
     return None
 
 
-def env_size_problem(name: str, value: str) -> str | None:
+def find_env_size_problem(name: str, value: str) -> str | None:
     """Why no program can be started with this variable, in a sentence; None when one can."""
     size = len(name.encode()) + 1 + len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_ENTRY_BYTES:

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from pydantic import BaseModel
 
-from cronium_admin.core.database.outage import describe_for_people, find_outage, outages
+from cronium_admin.core.database.outage import describe_outage, find_outage, outage_log
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that can't be done: `status` is HTTP's, `code` a word, `message` a sentence with the mend."""
 
     def __init__(self, status: int, code: str, message: str, fields: Mapping[str, list[str]] | None = None) -> None:
@@ -31,24 +31,24 @@ class ErrorBody(BaseModel):
     fields: dict[str, list[str]] = {}
 
 
-BROKEN = "Something broke inside Cronium. The server's log has the details."
+INTERNAL_ERROR = "Something broke inside Cronium. The server's log has the details."
 # The statuses that any route may answer with; for the API's description.
-ERRORS = frozenset({400, 401, 403, 404, 409, 413, 422})
+ERROR_STATUSES = frozenset({400, 401, 403, 404, 409, 413, 422})
 
-_WORDING = {
+_SCHEMA_MESSAGES = {
     "missing": "Required.",
     "extra_forbidden": "There is no such field here. Check its spelling.",
 }
 
 
-def fields_of(error: ValidationError) -> dict[str, list[str]]:
+def collect_field_errors(error: ValidationError) -> dict[str, list[str]]:
     """A model's or service's complaints by field; what belongs to no field is filed under `body`."""
     if not hasattr(error, "error_dict"):
         return {"body": list(error.messages)}
     return {("body" if name == NON_FIELD_ERRORS else name): texts for name, texts in error.message_dict.items()}
 
 
-def fields_of_schema(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def collect_schema_errors(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """A request schema's complaints by field, nested ones with dots: `env.NAME`.
 
     A location begins with its source; a body's goes on with the parameter's name, which is no field.
@@ -57,26 +57,26 @@ def fields_of_schema(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]
     for error in errors:
         source, *place = (str(part) for part in error["loc"])
         name = ".".join(place[1:]) if source == "body" else place[0]
-        text = _WORDING.get(error["type"]) or _sentence(error)
+        text = _SCHEMA_MESSAGES.get(error["type"]) or _format_sentence(error)
         fields.setdefault(name[:100] or "body", []).append(text)
     return fields
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _format_sentence(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ").rstrip(".") + "."
 
 
-def summary(fields: Mapping[str, list[str]]) -> str:
+def summarize_fields(fields: Mapping[str, list[str]]) -> str:
     """One sentence that names the fields, for whoever shows only `detail`."""
     parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
     rest = len(fields) - len(parts)
     return " ".join(parts) + (f" And {rest} more." if rest > 0 else "")
 
 
-def refuse_outage(error: BaseException | None, subject: str) -> Refused | None:
+def convert_outage(error: BaseException | None, subject: str) -> ApiError | None:
     """503 for an error that says that the database can't be used now, noted in the log; None for any other error."""
     kind = find_outage(error)
     if kind is None or error is None:
         return None
-    outages.note(error, subject)
-    return Refused(503, "database_unavailable", describe_for_people(kind))
+    outage_log.record_failure(error, subject)
+    return ApiError(503, "database_unavailable", describe_outage(kind))

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-_WORDS = {
+_MESSAGES = {
     "blank": "Fill this in.",
     "null": "Fill this in.",
     "required": "Fill this in.",
@@ -22,33 +22,33 @@ _WORDS = {
     "null_characters_not_allowed": "Holds a NUL character. Remove it.",
     "surrogate_characters_not_allowed": "Holds half a surrogate pair, which is no text. Remove it.",
 }
-_OF_FIELDS = {("script", "blank"): "Write a script.", ("name", "blank"): "Give it a name."}
-_OF_FIELDS |= {("username", "invalid"): "Letters, digits and @ . + - _ are allowed."}
+_FIELD_MESSAGES = {("script", "blank"): "Write a script.", ("name", "blank"): "Give it a name."}
+_FIELD_MESSAGES |= {("username", "invalid"): "Letters, digits and @ . + - _ are allowed."}
 
 
-def reword(field: str, error: ValidationError) -> ValidationError:
+def translate_error(field: str, error: ValidationError) -> ValidationError:
     """The same complaint of `field` in our words; what no built-in validator says stays as it is."""
-    words = _OF_FIELDS.get((field, error.code or "")) or _WORDS.get(error.code or "")
-    if words is None or not _is_djangos(error):
+    words = _FIELD_MESSAGES.get((field, error.code or "")) or _MESSAGES.get(error.code or "")
+    if words is None or not _is_django_message(error):
         return error
-    return ValidationError(words.format(**_shortened(error.params or {})), code=error.code)
+    return ValidationError(words.format(**_shorten_values(error.params or {})), code=error.code)
 
 
-def reword_all(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
+def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
     """The same for every complaint in `error`; `field` is where those stand that name none."""
     if hasattr(error, "error_dict"):
-        found = {name: [reword(name, each) for each in errors] for name, errors in error.error_dict.items()}
+        found = {name: [translate_error(name, each) for each in errors] for name, errors in error.error_dict.items()}
         return ValidationError(found)
-    return ValidationError([reword(field, each) for each in error.error_list])
+    return ValidationError([translate_error(field, each) for each in error.error_list])
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Around a model's own checks: their complaints leave in our words."""
     try:
         yield
     except ValidationError as error:
-        raise reword_all(error) from None
+        raise translate_errors(error) from None
 
 
 class PlainForm(forms.Form):
@@ -56,15 +56,15 @@ class PlainForm(forms.Form):
 
     def add_error(self, field: str | None, error: Any) -> None:
         if isinstance(error, ValidationError):
-            error = reword_all(error, field or NON_FIELD_ERRORS)
+            error = translate_errors(error, field or NON_FIELD_ERRORS)
         super().add_error(field, error)
 
 
-def _shortened(params: dict[str, Any]) -> dict[str, Any]:
+def _shorten_values(params: dict[str, Any]) -> dict[str, Any]:
     """What was typed is quoted to its first characters."""
     return {name: value[:40] if isinstance(value, str) else value for name, value in params.items()}
 
 
-def _is_djangos(error: ValidationError) -> bool:
+def _is_django_message(error: ValidationError) -> bool:
     """Django's messages are translated when they are shown; ours are plain text."""
     return not isinstance(error.message, str)

@@ -9,7 +9,7 @@ from django.db.models.functions import Cast
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
-def pretty(value: Any, limit: int) -> tuple[str, bool]:
+def format_indented(value: Any, limit: int) -> tuple[str, bool]:
     """The value as indented JSON, and whether it was cut after `limit` characters."""
     parts, length = [], 0
     for part in _INDENTED.iterencode(value):
@@ -20,7 +20,7 @@ def pretty(value: Any, limit: int) -> tuple[str, bool]:
     return "".join(parts), False
 
 
-def compact(value: Any) -> str:
+def format_compact(value: Any) -> str:
     """The value in as few characters as JSON allows; what is kept, counted and downloaded."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
@@ -52,9 +52,9 @@ class JsonTextField(models.JSONField):
         return None if value is None else parse_stored(value)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        return str(value) if isinstance(value, JsonText) else compact(value)
+        return str(value) if isinstance(value, JsonText) else format_compact(value)
 
 
-def stored_text(name: str) -> Cast:
+def cast_to_text(name: str) -> Cast:
     """The text of the JsonTextField `name`, for `annotate` and `values_list`: nothing is parsed."""
     return Cast(name, models.TextField())

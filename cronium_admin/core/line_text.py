@@ -7,8 +7,8 @@ characters (among them the ones that turn the direction of text), blanks other t
 import re
 import unicodedata
 
-LOOKED_AT = 10_000  # characters
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+MAX_CHECKED_CHARACTERS = 10_000  # characters
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Unicode's Default_Ignorable_Code_Point and what is drawn blank, where the category doesn't tell; and noncharacters.
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufdd0-\ufdef"
@@ -18,19 +18,21 @@ _VARIATION = "\ufe0e\ufe0f"  # text or emoji: allowed after a symbol
 _KEYCAP = re.compile("[0-9#*]\ufe0f\u20e3")
 
 
-def is_refused(character: str) -> bool:
+def is_forbidden_character(character: str) -> bool:
     category = unicodedata.category(character)
     return (
-        category in _REFUSED_CATEGORIES
+        category in _FORBIDDEN_CATEGORIES
         or (category == "Zs" and character != " ")
         or _BLANK.match(character) is not None
         or ord(character) & 0xFFFE == 0xFFFE
     )
 
 
-def line_problem(text: str) -> str | None:
+def find_line_problem(text: str) -> str | None:
     """Why `text` can't be a name or description of one line, in a sentence; None when it can."""
-    places = _refused_places(text[:LOOKED_AT])  # a longer text is too long for any name or description
+    places = _find_forbidden_positions(
+        text[:MAX_CHECKED_CHARACTERS]
+    )  # a longer text is too long for any name or description
     if not places:
         return None
     place = places[0]
@@ -38,39 +40,40 @@ def line_problem(text: str) -> str | None:
     if character in "\n\r\v\f\x85\u2028\u2029":
         return f"Must be one line of text: character {place + 1} breaks it (U+{ord(character):04X}). Remove it."
     mend = "Use a plain space." if unicodedata.category(character) == "Zs" else "Remove it."
-    return f"Holds {_describe(character)} at character {place + 1}, which can't be seen or changes what is seen. {mend}"
+    described = _describe_character(character)
+    return f"Holds {described} at character {place + 1}, which can't be seen or changes what is seen. {mend}"
 
 
-def show_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """`text` with every refused character written as its number, such as [U+202E]."""
-    places = set(_refused_places(text))
+    places = set(_find_forbidden_positions(text))
     if not places:
         return text
     return "".join(f"[U+{ord(one):04X}]" if place in places else one for place, one in enumerate(text))
 
 
-def fold(text: str) -> str:
+def fold_case(text: str) -> str:
     """`text` for comparing without case, in any writing: Ä is ä, ß is ss."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def order_key(text: str) -> bytes:
+def make_sort_key(text: str) -> bytes:
     """What lists are sorted by: without case and without marks (Ä beside a). As bytes all databases order it alike."""
-    letters = unicodedata.normalize("NFKD", fold(text))
+    letters = unicodedata.normalize("NFKD", fold_case(text))
     return "".join(one for one in letters if not unicodedata.combining(one)).encode("utf-8", "replace")
 
 
-def _refused_places(text: str) -> list[int]:
+def _find_forbidden_positions(text: str) -> list[int]:
     if text.isascii() and text.isprintable():
         return []
     allowed = {match.start() + 1 for match in _KEYCAP.finditer(text)}
     for place, character in enumerate(text):
         if character in _VARIATION and place and unicodedata.category(text[place - 1]).startswith("S"):
             allowed.add(place)
-    return [place for place, one in enumerate(text) if place not in allowed and is_refused(one)]
+    return [place for place, one in enumerate(text) if place not in allowed and is_forbidden_character(one)]
 
 
-def _describe(character: str) -> str:
+def _describe_character(character: str) -> str:
     number, name = f"U+{ord(character):04X}", unicodedata.name(character, "").lower()
     if unicodedata.category(character) == "Cs":
         return f"half a surrogate pair ({number})"

@@ -68,20 +68,20 @@ _counts: dict[tuple[str, tuple[str, ...]], float] = {}
 _measures: dict[tuple[str, tuple[str, ...]], _Measured] = {}
 
 
-def _key(name: str, labels: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+def _make_key(name: str, labels: dict[str, str]) -> tuple[str, tuple[str, ...]]:
     return name, tuple(labels[label] for label in METRICS[name].labels)
 
 
-def count(name: str, n: float = 1, **labels: str) -> None:
+def increment_counter(name: str, n: float = 1, **labels: str) -> None:
     """Add `n` to a counter of METRICS. From any thread."""
-    key = _key(name, labels)
+    key = _make_key(name, labels)
     with _lock:
         _counts[key] = _counts.get(key, 0) + n
 
 
-def observe(name: str, seconds: float, **labels: str) -> None:
+def observe_duration(name: str, seconds: float, **labels: str) -> None:
     """Enter a duration into a histogram of METRICS; a time that runs backwards counts as none. From any thread."""
-    key, bounds = _key(name, labels), METRICS[name].buckets
+    key, bounds = _make_key(name, labels), METRICS[name].buckets
     seconds = max(0.0, seconds)
     with _lock:
         found = _measures.setdefault(key, _Measured([0] * (len(bounds) + 1)))
@@ -89,7 +89,7 @@ def observe(name: str, seconds: float, **labels: str) -> None:
         found.sum += seconds
 
 
-def snapshot(of: Literal["worker", "web"] = "worker") -> dict[str, Any]:
+def take_snapshot(of: Literal["worker", "web"] = "worker") -> dict[str, Any]:
     """All numbers so far, fit for JSON: by name a list of {"labels"} with "value", or with "buckets" and "sum".
 
     `buckets` holds how many fell into each one alone; the last is for what lies above all bounds.
@@ -105,7 +105,7 @@ def snapshot(of: Literal["worker", "web"] = "worker") -> dict[str, Any]:
     return {name: rows for name, rows in found.items() if rows}
 
 
-def reset() -> None:
+def reset_metrics() -> None:
     """Begin at zero, as a new process does."""
     with _lock:
         _counts.clear()

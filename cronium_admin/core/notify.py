@@ -18,7 +18,7 @@ MAX_PENDING = 1000
 SEND_SECONDS, PAUSE_SECONDS = 2.0, 1.0
 
 
-def group(run_id: UUID | str) -> str:
+def make_group_name(run_id: UUID | str) -> str:
     """The channel-layer group of one run."""
     return f"run.{run_id}"
 
@@ -32,33 +32,33 @@ class Sender:
         self._pending: dict[str, None] = {}  # in order
         self._is_sending = False
 
-    def add(self, names: list[str]) -> None:
+    def enqueue(self, names: list[str]) -> None:
         """From any thread, without waiting. Drops what is beyond MAX_PENDING."""
         with self._lock:
             for name in names:
                 if name in self._pending or len(self._pending) < MAX_PENDING:
                     self._pending[name] = None
                 else:
-                    metrics.count("cronium_nudges_dropped_total")
+                    metrics.increment_counter("cronium_nudges_dropped_total")
             if self._is_sending:
                 return
             self._is_sending = True
-        coroutine = self._send()
+        coroutine = self._send_pending()
         try:
             asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:  # the loop has closed: the process is going down
             coroutine.close()
             self._is_sending = False
 
-    async def _send(self) -> None:
+    async def _send_pending(self) -> None:
         try:
-            while name := self._take():
+            while name := self._take_next():
                 await self._send_one(name)
         except BaseException:
             self._is_sending = False
             raise
 
-    def _take(self) -> str | None:
+    def _take_next(self) -> str | None:
         with self._lock:
             name = next(iter(self._pending), None)
             if name is None:
@@ -76,8 +76,8 @@ class Sender:
             with self._lock:
                 dropped = 1 + len(self._pending)
                 self._pending.clear()
-            metrics.count("cronium_nudges_dropped_total", dropped)
-            about = {"run_id": name.removeprefix(group(""))}
+            metrics.increment_counter("cronium_nudges_dropped_total", dropped)
+            about = {"run_id": name.removeprefix(make_group_name(""))}
             log.warning("a nudge was not sent (%s); its readers look by themselves", type(error).__name__, extra=about)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -86,14 +86,14 @@ _sender: Sender | None = None
 _lock = threading.Lock()
 
 
-def bind(loop: asyncio.AbstractEventLoop | None) -> None:
+def bind_loop(loop: asyncio.AbstractEventLoop | None) -> None:
     """Send from this loop from now on: the in-memory layer lives on the server's own."""
     global _sender
     with _lock:
         _sender = Sender(loop) if loop else None
 
 
-def _current_sender() -> Sender:
+def _get_sender() -> Sender:
     """The bound loop's, or that of a loop in a thread: made once, for processes without a server."""
     global _sender
     with _lock:
@@ -104,7 +104,7 @@ def _current_sender() -> Sender:
         return _sender
 
 
-def nudge(run_ids: Iterable[UUID | str]) -> None:
+def publish_changed(run_ids: Iterable[UUID | str]) -> None:
     """From any thread, without waiting: "read again" to the readers of these runs."""
-    if names := [group(run_id) for run_id in run_ids]:
-        _current_sender().add(names)
+    if names := [make_group_name(run_id) for run_id in run_ids]:
+        _get_sender().enqueue(names)

@@ -11,27 +11,27 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 
-def cursor(*key: str | int) -> str:
+def make_cursor(*key: str | int) -> str:
     """The sort key of a row as an opaque word."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
-def read_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
+def parse_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
     """The key in `word`, whose parts must be of `kinds`; Refused (422) when `cursor` didn't make it."""
     try:
         key = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
     except (ValueError, binascii.Error, RecursionError):
         key = None
     fits = isinstance(key, list) and len(key) == len(kinds)
-    if not fits or not all(_is_stored(part, kind) for part, kind in zip(key, kinds, strict=True)):
-        raise bad_cursor()
+    if not fits or not all(_is_storable(part, kind) for part, kind in zip(key, kinds, strict=True)):
+        raise make_cursor_error()
     return list(key)
 
 
-def _is_stored(part: object, kind: type[str] | type[int]) -> bool:
+def _is_storable(part: object, kind: type[str] | type[int]) -> bool:
     """Whether a row can hold it: PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits."""
     if type(part) is not kind:
         return False
@@ -40,12 +40,12 @@ def _is_stored(part: object, kind: type[str] | type[int]) -> bool:
     return isinstance(part, int) and -(2**63) <= part < 2**63
 
 
-def bad_cursor() -> Refused:
+def make_cursor_error() -> ApiError:
     message = "Not a cursor of this list. Give the `next` of the page before, or leave it out."
-    return Refused(422, "invalid", f"after: {message}", {"after": [message]})
+    return ApiError(422, "invalid", f"after: {message}", {"after": [message]})
 
 
-def beyond(field: str, value: Any, key: Any, *, down: bool = False) -> Q:
+def filter_after(field: str, value: Any, key: Any, *, down: bool = False) -> Q:
     """The rows after (`value`, `key`) in the order of (`field`, primary key), upward or downward.
 
     The first condition alone is a range of an index, where all planners begin to read; an OR of two ranges is not.
@@ -64,32 +64,32 @@ class Page:
     is_first: bool
 
 
-def _position(word: str) -> tuple[datetime, UUID]:
+def _parse_position(word: str) -> tuple[datetime, UUID]:
     """The (created_at, id) that `word` points at; Refused (422) when it is no cursor of such a list."""
-    at, key = read_cursor(word, str, str)
+    at, key = parse_cursor(word, str, str)
     try:
         moment, uuid = datetime.fromisoformat(str(at)), UUID(str(key))
     except ValueError as error:
-        raise bad_cursor() from error
+        raise make_cursor_error() from error
     if moment.tzinfo is None or not 2000 < moment.year < 9999:
-        raise bad_cursor()
+        raise make_cursor_error()
     return moment, uuid
 
 
-def newest_first(rows: "QuerySet[Any]", after: str, size: int) -> Page:
+def fetch_newest_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
     """The page of `rows` after a cursor, by (created_at, id) downwards; Refused (422) for a bad cursor."""
     if after:
-        at, key = _position(after)
-        rows = rows.filter(beyond("created_at", at, key, down=True))
+        at, key = _parse_position(after)
+        rows = rows.filter(filter_after("created_at", at, key, down=True))
     items = list(rows.order_by("-created_at", "-id")[: size + 1])
     more = len(items) > size
     items = items[:size]
-    return Page(items, cursor(items[-1].created_at.isoformat(), str(items[-1].pk)) if more else "", not after)
+    return Page(items, make_cursor(items[-1].created_at.isoformat(), str(items[-1].pk)) if more else "", not after)
 
 
-def newest_or_first(rows: "QuerySet[Any]", after: str, size: int) -> Page:
+def fetch_newest_or_first_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
     """The same for people: what is no cursor shows the beginning instead of an error."""
     try:
-        return newest_first(rows, after, size)
-    except Refused:
-        return newest_first(rows, "", size)
+        return fetch_newest_page(rows, after, size)
+    except ApiError:
+        return fetch_newest_page(rows, "", size)

@@ -15,24 +15,24 @@ from redis.connection import parse_url
 CONNECT_SECONDS, READ_SECONDS, LAYER_READ_SECONDS = 2.0, 5.0, 10.0
 THROTTLE_READ_SECONDS = 1.0
 MAX_SECONDS = 3600
-_PLAIN = frozenset(
+_PLAIN_OPTIONS = frozenset(
     {
         *("db", "username", "password", "client_name", "protocol"),
         *("socket_timeout", "socket_connect_timeout", "socket_keepalive"),
         *("retry_on_timeout", "health_check_interval", "max_connections"),
     }
 )
-_TLS = frozenset(
+_TLS_OPTIONS = frozenset(
     {
         *("ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
         *("ssl_check_hostname", "ssl_ciphers", "ssl_include_verify_flags", "ssl_exclude_verify_flags"),
     }
 )
-_NOT_OF_SOCKETS = frozenset({"socket_connect_timeout", "socket_keepalive"})
-_SECONDS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval"})
-_READ_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TCP_ONLY_OPTIONS = frozenset({"socket_connect_timeout", "socket_keepalive"})
+_SECONDS_OPTIONS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval"})
+_FILE_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 # What the broker's library takes for a connection; it knows neither `protocol` nor what names the database and user.
-_OF_BROKER = _PLAIN - {"db", "username", "password", "protocol"}
+_BROKER_OPTIONS = _PLAIN_OPTIONS - {"db", "username", "password", "protocol"}
 _EXAMPLE = "Redis URL such as redis://:password@host:6379/0"
 _ESCAPES = "write / @ : ? # and % in a password as %2F %40 %3A %3F %23 and %25"
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -48,18 +48,18 @@ class RedisAddress:
     broker_ssl: dict[str, Any] | None = field(repr=False)  # None: without TLS
     is_socket: bool
 
-    def client(self, seconds: float) -> redis.Redis:
+    def make_client(self, seconds: float) -> redis.Redis:
         """For one question that is answered within `seconds`, or twice that with the connecting. To be closed."""
         timeouts = {"socket_timeout": seconds} | ({} if self.is_socket else {"socket_connect_timeout": seconds})
         return redis.Redis.from_url(self.url, **timeouts)
 
-    def defaults(self, read_seconds: float = READ_SECONDS) -> dict[str, Any]:
+    def build_options(self, read_seconds: float = READ_SECONDS) -> dict[str, Any]:
         """Keywords beside `url` for redis-py, which lets the URL's own options win."""
         timeouts = {"socket_timeout": read_seconds}
         return timeouts if self.is_socket else timeouts | {"socket_connect_timeout": CONNECT_SECONDS}
 
 
-def redis_address(url: str) -> RedisAddress:
+def parse_redis_url(url: str) -> RedisAddress:
     """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
     url = re.sub("^valkey", "redis", url)
     if _BAD_PERCENT.search(url):
@@ -68,7 +68,7 @@ def redis_address(url: str) -> RedisAddress:
         parts = urlsplit(url)
     except ValueError:  # its words may hold a part of the password
         raise ValueError(f"is not a {_EXAMPLE}") from None
-    options = _checked(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    options = _check_options(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
     # Django's cache splits its address at these two.
     place = f"{parts.netloc}{parts.path}".replace(",", "%2C").replace(";", "%3B")
     url = f"{parts.scheme}://{place}" + (f"?{urlencode(options)}" if options else "")
@@ -91,25 +91,25 @@ def redis_address(url: str) -> RedisAddress:
         host = f"[{host}]" if ":" in host else quote(host, safe="")
         broker = f"{parts.scheme}://{login}{host}:{given.get('port', 6379)}/{db}"
     defaults = {"socket_timeout": READ_SECONDS} | ({} if is_socket else {"socket_connect_timeout": CONNECT_SECONDS})
-    tls = {name: value for name, value in given.items() if name in _TLS}
+    tls = {name: value for name, value in given.items() if name in _TLS_OPTIONS}
     if "ssl_cert_reqs" in tls:
         modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
         tls["ssl_cert_reqs"] = modes[tls["ssl_cert_reqs"]]
     return RedisAddress(
         url=url,
         broker_url=broker,
-        broker_options=defaults | {name: value for name, value in given.items() if name in _OF_BROKER},
+        broker_options=defaults | {name: value for name, value in given.items() if name in _BROKER_OPTIONS},
         broker_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED, **tls} if parts.scheme == "rediss" else None,
         is_socket=is_socket,
     )
 
 
-def _checked(scheme: str, options: dict[str, str]) -> dict[str, str]:
-    known = _PLAIN | (_TLS if scheme == "rediss" else frozenset())
+def _check_options(scheme: str, options: dict[str, str]) -> dict[str, str]:
+    known = _PLAIN_OPTIONS | (_TLS_OPTIONS if scheme == "rediss" else frozenset())
     if scheme == "unix":
-        known -= _NOT_OF_SOCKETS
+        known -= _TCP_ONLY_OPTIONS
     for name in options:
-        if name in _TLS and scheme != "rediss":
+        if name in _TLS_OPTIONS and scheme != "rediss":
             raise ValueError(f"has the option {name}, which is for TLS: write rediss:// or valkeys://")
         if name not in known:
             raise ValueError(f"has the unknown option {name[:40]!r}; known are {', '.join(sorted(known))}")
@@ -117,9 +117,9 @@ def _checked(scheme: str, options: dict[str, str]) -> dict[str, str]:
         options["ssl_cert_reqs"] = options["ssl_cert_reqs"].lower().removeprefix("cert_")
         if options["ssl_cert_reqs"] not in ("none", "optional", "required"):
             raise ValueError("has an ssl_cert_reqs that is not required, optional or none")
-    for name in _SECONDS & options.keys():
+    for name in _SECONDS_OPTIONS & options.keys():
         _check_seconds(name, options[name])
-    for name in _READ_FILES:
+    for name in _FILE_OPTIONS:
         if name in options and not os.access(options[name], os.R_OK):
             raise ValueError(f"names {options[name]!r} as {name}, which is not there or not readable")
     return options

@@ -6,48 +6,48 @@ from typing import Any
 from django.http import HttpRequest
 from ninja.parser import Parser
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 MAX_DEPTH = 100
 
 
-def loads(body: bytes) -> Any:
+def parse_request_json(body: bytes) -> Any:
     """The value in `body`. Refused: 400 for what is no JSON, 422 for what is but can't be kept."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _invalid(f"byte {error.start + 1} is not UTF-8") from error
+        raise _make_json_error(f"byte {error.start + 1} is not UTF-8") from error
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_build_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise _invalid(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+        raise _make_json_error(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
-        raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels") from error
+        raise _make_json_error(f"it is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:  # a number with more digits than Python converts
-        raise _invalid("it holds a number with too many digits") from error
+        raise _make_json_error("it holds a number with too many digits") from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _refuse_depth(value)
     if b"\\u" in body:
-        _refuse_half_pairs(value)
+        _refuse_lone_surrogates(value)
     return value
 
 
-def _invalid(why: str) -> Refused:
+def _make_json_error(why: str) -> ApiError:
     message = f"The body is not valid JSON: {why}."
-    return Refused(400, "invalid_json", message, {"body": [message]})
+    return ApiError(400, "invalid_json", message, {"body": [message]})
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _invalid(f"the key {twice[:40]!r} is there twice")
+        raise _make_json_error(f"the key {twice[:40]!r} is there twice")
     return found
 
 
-def _no_constant(name: str) -> Any:
-    raise _invalid(f"{name} is not a JSON value")
+def _refuse_constant(name: str) -> Any:
+    raise _make_json_error(f"{name} is not a JSON value")
 
 
 def _refuse_depth(value: Any) -> None:
@@ -61,10 +61,10 @@ def _refuse_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels")
+    raise _make_json_error(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _refuse_half_pairs(value: Any) -> None:
+def _refuse_lone_surrogates(value: Any) -> None:
     """Half a surrogate pair is JSON and no text: no database keeps it."""
     parts = value.items() if isinstance(value, dict) else [("body", value)]
     for name, part in parts:
@@ -73,11 +73,11 @@ def _refuse_half_pairs(value: Any) -> None:
         except UnicodeEncodeError:
             field = name.encode("utf-8", "replace").decode()
             message = "Holds half a surrogate pair (\\ud800 to \\udfff), which is no text. Remove it."
-            raise Refused(422, "invalid", f"{field}: {message}", {field: [message]}) from None
+            raise ApiError(422, "invalid", f"{field}: {message}", {field: [message]}) from None
 
 
 class StrictParser(Parser):
     """django-ninja's parser of bodies, with the reading above."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return loads(request.body)
+        return parse_request_json(request.body)

@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime
 
 
-def _to_utc(at: datetime) -> datetime:
+def _convert_to_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(UTC)
     except OverflowError:
         raise ValueError("Give a time between 0001-01-01 and 9999-12-31 in UTC.") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_convert_to_utc)]

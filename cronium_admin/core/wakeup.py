@@ -10,11 +10,11 @@ import time
 
 from kombu.exceptions import OperationalError
 
-from cronium_admin.celery import app, everybody
+from cronium_admin.celery import app, make_broadcast_queue
 from cronium_admin.core import metrics
 
 log = logging.getLogger("cronium.runs")
-LOOK = "cronium.look"  # the task of a host: "look at run X"
+WAKEUP_TASK = "cronium.look"  # the task of a host: "look at run X"
 MAX_WAITING = 1000
 PAUSE_SECONDS = 5.0  # after a failure; the workers' sweep comes as often
 # One more attempt, because a pooled connection may have died while nobody used it. The sweep is the third one.
@@ -30,14 +30,14 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._closed_until = 0.0
 
-    def put(self, run_id: str, queue_name: str) -> None:
+    def enqueue(self, run_id: str, queue_name: str) -> None:
         """From any thread, without waiting. Drops the message while the broker does not answer."""
         try:
             if time.monotonic() < self._closed_until:
                 raise queue.Full
             self._waiting.put_nowait((run_id, queue_name))
         except queue.Full:
-            metrics.count("cronium_wakeups_dropped_total")
+            metrics.increment_counter("cronium_wakeups_dropped_total")
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
@@ -48,14 +48,14 @@ class Publisher:
         while True:
             run_id, queue_name = self._waiting.get()
             try:
-                _publish(run_id, queue_name)
+                _send_wakeup(run_id, queue_name)
             except Exception as error:  # noqa: BLE001 - whatever it is, the workers' sweep finds the run
                 self._closed_until = time.monotonic() + PAUSE_SECONDS
                 dropped = 1 + self._drop_waiting()
                 words = "the broker did not take the message for run %s (%s); the workers' sweep finds it"
                 reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
                 log.warning(words, run_id, reason, extra={"run_id": run_id})
-                metrics.count("cronium_wakeups_dropped_total", dropped)
+                metrics.increment_counter("cronium_wakeups_dropped_total", dropped)
 
     def _drop_waiting(self) -> int:
         dropped = 0
@@ -67,9 +67,9 @@ class Publisher:
             dropped += 1
 
 
-def _publish(run_id: str, queue_name: str) -> None:
-    to = everybody(queue_name)
-    app.send_task(LOOK, args=[run_id], queue=to, declare=[to.exchange], retry_policy=_RETRY_ONCE)
+def _send_wakeup(run_id: str, queue_name: str) -> None:
+    to = make_broadcast_queue(queue_name)
+    app.send_task(WAKEUP_TASK, args=[run_id], queue=to, declare=[to.exchange], retry_policy=_RETRY_ONCE)
 
 
 _publisher = Publisher()
@@ -77,4 +77,4 @@ _publisher = Publisher()
 
 def wake_workers(run_id: str, queue_name: str) -> None:
     """Ask all workers that serve the queue to look at the run. Returns at once, whatever the broker does."""
-    _publisher.put(run_id, queue_name)
+    _publisher.enqueue(run_id, queue_name)

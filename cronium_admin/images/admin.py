@@ -2,22 +2,22 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.images.models import BuiltImage, HostImage, ImageOverride
 
 
 @admin.register(BuiltImage)
-class BuiltImageAdmin(ReadOnly):
+class BuiltImageAdmin(ReadOnlyAdmin):
     list_display = ("language", "reference", "built_at")
 
 
 @admin.register(ImageOverride)
-class ImageOverrideAdmin(ReadOnly):
+class ImageOverrideAdmin(ReadOnlyAdmin):
     list_display = ("language", "reference", "updated_by", "updated_at")
     list_select_related = ("updated_by",)
 
 
 @admin.register(HostImage)
-class HostImageAdmin(ReadOnly):
+class HostImageAdmin(ReadOnlyAdmin):
     list_display = ("reference", "inventory", "image_id", "size")
     list_select_related = ("inventory",)

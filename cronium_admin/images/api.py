@@ -5,59 +5,59 @@ from typing import Annotated
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from cronium_admin.accounts.api_auth import caller, needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import DELETED_VERSION
-from cronium_admin.core.errors import ERRORS, ErrorBody
+from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
+from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.schemas import ImageIn, ImageList, ImageOut
-from cronium_admin.images.service import clear_override, find_warnings, image_facts, known_language, set_override
+from cronium_admin.images.service import clear_override, describe_image, find_warnings, parse_language, set_override
 
-router = Router(tags=["images"], auth=needs(May.SEE))
+router = Router(tags=["images"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: ImageList, ERRORS: ErrorBody}, summary="The image of each language")
+@router.get("", response={200: ImageList, ERROR_STATUSES: ErrorBody}, summary="The image of each language")
 def list_images(request: HttpRequest) -> ImageList:
-    return ImageList(items=_described(list(Language)))
+    return ImageList(items=_build_items(list(Language)))
 
 
-@router.get("/{slug:language}", response={200: ImageOut, ERRORS: ErrorBody}, summary="One language's image")
+@router.get("/{slug:language}", response={200: ImageOut, ERROR_STATUSES: ErrorBody}, summary="One language's image")
 def get_image(request: HttpRequest, language: str) -> ImageOut:
-    return _described([known_language(language)])[0]
+    return _build_items([parse_language(language)])[0]
 
 
 @router.put(
     "/{slug:language}",
-    response={200: ImageOut, ERRORS: ErrorBody},
-    auth=needs(May.ADMIN),
+    response={200: ImageOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
     summary="Set a language's override",
 )
 def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
     """It counts from the next run on, wherever the image is: see `hosts` and `warnings` of the answer."""
-    known = known_language(language)
-    set_override(known, body.reference, caller(request), body.version)
-    return _described([known])[0]
+    known = parse_language(language)
+    set_override(known, body.reference, get_caller(request), body.version)
+    return _build_items([known])[0]
 
 
 @router.delete(
     "/{slug:language}",
-    response={204: None, ERRORS: ErrorBody},
-    auth=needs(May.ADMIN),
+    response={204: None, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
     summary="Remove a language's override",
 )
 def delete_image(
-    request: HttpRequest, language: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+    request: HttpRequest, language: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     """Done as well when there was none."""
-    clear_override(known_language(language), caller(request), version)
+    clear_override(parse_language(language), get_caller(request), version)
     return HttpResponse(status=204)
 
 
-def _described(languages: list[Language]) -> list[ImageOut]:
-    facts = [image_facts(language) for language in languages]
+def _build_items(languages: list[Language]) -> list[ImageOut]:
+    facts = [describe_image(language) for language in languages]
     presence = find_presence([fact.reference for fact in facts])
     return [
-        ImageOut.of(fact, presence[fact.reference], find_warnings(Language(fact.language), presence[fact.reference]))
+        ImageOut.build(fact, presence[fact.reference], find_warnings(Language(fact.language), presence[fact.reference]))
         for fact in facts
     ]

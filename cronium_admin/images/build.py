@@ -17,8 +17,8 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from cronium_admin.images.build_context import SOURCES, context_tar, sources_digest
-from cronium_admin.images.debian_base import DEBIAN_BASE, ensure_debian_base, inspect
+from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
+from cronium_admin.images.debian_base import DEBIAN_BASE, ensure_debian_base, inspect_image
 from cronium_admin.images.errors import ImageBuildError
 
 Family = Literal["alpine", "debian"]
@@ -62,11 +62,11 @@ class Recipe:
     name: ImageName
     alpine_base: str
 
-    def base(self, family: Family) -> str:
+    def get_base(self, family: Family) -> str:
         """The image it starts from."""
         return self.alpine_base if family == "alpine" else DEBIAN_BASE
 
-    def reference(self, family: Family) -> str:
+    def get_reference(self, family: Family) -> str:
         """Its name says what it is made of; the sidecar has one name, as nobody's script depends on its inside."""
         return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
 
@@ -97,7 +97,7 @@ def build_all(
     try:
         return _Builder(client, report, force, dict(build_args or {}), sources).run(family)
     except docker.errors.DockerException as error:
-        raise ImageBuildError(f"The Docker Engine refused: {explain(error)}") from error
+        raise ImageBuildError(f"The Docker Engine refused: {explain_error(error)}") from error
     except requests.exceptions.RequestException as error:
         raise ImageBuildError(f"The Docker Engine does not answer: {error}") from error
 
@@ -111,113 +111,118 @@ class _Builder:
         self.client, self.force, self.args, self.sources = client, force, args, sources
         self._report, self._done, self._total = report, 0, len(RECIPES)
 
-    def say(self, step: str, detail: str) -> None:
+    def report_step(self, step: str, detail: str) -> None:
         self._report(Progress(step, self._done, self._total, detail))
 
     def run(self, wanted: Literal["auto", "alpine", "debian"]) -> list[BuiltImage]:
         families: tuple[Family, ...] = ("alpine", "debian") if wanted == "auto" else (wanted,)
         if not self.force:
             for family in families:
-                present = [self.current(recipe, family) for recipe in RECIPES]
+                present = [self.find_current(recipe, family) for recipe in RECIPES]
                 if all(present):
-                    return [self.skip(image) for image in present if image]
-        family = self.choose() if wanted == "auto" else wanted
+                    return [self.report_skipped(image) for image in present if image]
+        family = self.choose_family() if wanted == "auto" else wanted
         try:
-            self.bring_bases(family)
+            self.provide_bases(family)
         except (ImageBuildError, docker.errors.APIError) as error:
             if wanted != "auto" or family != "alpine":
                 raise
             # A registry that answers may still refuse the pull: it limits how often one may ask.
-            why = explain(error) if isinstance(error, docker.errors.APIError) else error
-            self.say("pull", f"failed ({why}); building the Debian images from a base made here")
+            why = explain_error(error) if isinstance(error, docker.errors.APIError) else error
+            self.report_step("pull", f"failed ({why}); building the Debian images from a base made here")
             family = "debian"
-            self.bring_bases(family)
-        return [self.make(recipe, family) for recipe in RECIPES]
+            self.provide_bases(family)
+        return [self.build_if_outdated(recipe, family) for recipe in RECIPES]
 
-    def current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
+    def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
         """The image, if it is there and was made from today's sources and base."""
-        found = inspect(self.client, recipe.reference(family))
+        found = inspect_image(self.client, recipe.get_reference(family))
         if found is None:
             return None
         labels = found["Config"].get("Labels") or {}
-        if labels.get(LABEL_SOURCES) != sources_digest(self.sources, recipe.name):
+        if labels.get(LABEL_SOURCES) != compute_sources_digest(self.sources, recipe.name):
             return None
-        base = inspect(self.client, recipe.base(family))
+        base = inspect_image(self.client, recipe.get_base(family))
         if labels.get(LABEL_FAMILY) != family or (base is not None and labels.get(LABEL_BASE) != base["Id"]):
             return None
-        return BuiltImage(recipe.name, recipe.reference(family), found["Id"], family, found["Size"], skipped=True)
+        return BuiltImage(recipe.name, recipe.get_reference(family), found["Id"], family, found["Size"], skipped=True)
 
-    def skip(self, image: BuiltImage) -> BuiltImage:
+    def report_skipped(self, image: BuiltImage) -> BuiltImage:
         self._done += 1
-        self.say(image.name, f"{image.reference} is up to date")
+        self.report_step(image.name, f"{image.reference} is up to date")
         return image
 
-    def choose(self) -> Family:
+    def choose_family(self) -> Family:
         """Alpine where the registry answers in time, else Debian; says why in a sentence."""
-        self.say("registry", f"asking for {RECIPES[0].alpine_base}")
+        self.report_step("registry", f"asking for {RECIPES[0].alpine_base}")
         with read_timeout(self.client, REGISTRY_SECONDS):
             try:
                 self.client.inspect_distribution(RECIPES[0].alpine_base)  # type: ignore[no-untyped-call]
                 return "alpine"
             except docker.errors.APIError as error:
-                why = explain(error)
+                why = explain_error(error)
             except requests.exceptions.RequestException:
                 why = f"no answer within {REGISTRY_SECONDS} s"
         bases = {recipe.alpine_base for recipe in RECIPES}
-        if all(inspect(self.client, base) for base in bases):
-            self.say("registry", f"not reachable ({why}); the Alpine bases are here already and are used")
+        if all(inspect_image(self.client, base) for base in bases):
+            self.report_step("registry", f"not reachable ({why}); the Alpine bases are here already and are used")
             return "alpine"
-        self.say("registry", f"not reachable ({why}); building the Debian images from a base made here")
+        self.report_step("registry", f"not reachable ({why}); building the Debian images from a base made here")
         return "debian"
 
-    def bring_bases(self, family: Family) -> None:
+    def provide_bases(self, family: Family) -> None:
         if family == "debian":
             ensure_debian_base(
-                self.client, say=lambda detail: self.say("debian base", detail), force=self.force, sources=self.sources
+                self.client,
+                say=lambda detail: self.report_step("debian base", detail),
+                force=self.force,
+                sources=self.sources,
             )
             return
         for base in dict.fromkeys(recipe.alpine_base for recipe in RECIPES):
-            if self.force or inspect(self.client, base) is None:
-                self.say("pull", base)
+            if self.force or inspect_image(self.client, base) is None:
+                self.report_step("pull", base)
                 name, _, tag = base.partition(":")
                 for event in self.client.pull(name, tag=tag, stream=True, decode=True):
                     if "error" in event:
                         raise ImageBuildError(f"{base} could not be pulled: {event['error']}")
 
-    def make(self, recipe: Recipe, family: Family) -> BuiltImage:
-        present = None if self.force else self.current(recipe, family)
+    def build_if_outdated(self, recipe: Recipe, family: Family) -> BuiltImage:
+        present = None if self.force else self.find_current(recipe, family)
         if present:
-            return self.skip(present)
-        reference, started = recipe.reference(family), time.monotonic()
-        self.say(recipe.name, f"building {reference}")
-        base = inspect(self.client, recipe.base(family))
+            return self.report_skipped(present)
+        reference, started = recipe.get_reference(family), time.monotonic()
+        self.report_step(recipe.name, f"building {reference}")
+        base = inspect_image(self.client, recipe.get_base(family))
         if base is None:
-            raise ImageBuildError(f"The base {recipe.base(family)} vanished from the engine; build again.")
+            raise ImageBuildError(f"The base {recipe.get_base(family)} vanished from the engine; build again.")
         labels = {
-            LABEL_SOURCES: sources_digest(self.sources, recipe.name),
+            LABEL_SOURCES: compute_sources_digest(self.sources, recipe.name),
             LABEL_BASE: base["Id"],
             LABEL_FAMILY: family,
         }
-        before = inspect(self.client, reference)
-        self.follow(recipe, self.build(recipe, family, reference, labels))
-        built = inspect(self.client, reference)
+        before = inspect_image(self.client, reference)
+        self.follow_build(recipe, self.start_build(recipe, family, reference, labels))
+        built = inspect_image(self.client, reference)
         if built is None:
             raise ImageBuildError(f"{reference} was built but is not on the engine.")
         if before and before["Id"] != built["Id"]:
-            self.forget(before["Id"])
+            self.remove_replaced(before["Id"])
         self._done += 1
-        self.say(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
+        self.report_step(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
 
-    def forget(self, image_id: str) -> None:
+    def remove_replaced(self, image_id: str) -> None:
         """Remove an image that lost its name to a newer one; the layers they share stay."""
         # In use by a container or under another name: then it is not ours to remove, and does no harm.
         with suppress(docker.errors.APIError):
             self.client.remove_image(image_id)
 
-    def build(self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]) -> Iterator[dict[str, Any]]:
+    def start_build(
+        self, recipe: Recipe, family: Family, reference: str, labels: dict[str, str]
+    ) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self.client.build(
-            fileobj=context_tar(self.sources, recipe.name),
+            fileobj=pack_context(self.sources, recipe.name),
             custom_context=True,
             tag=reference,
             rm=True,
@@ -226,11 +231,11 @@ class _Builder:
             decode=True,
             timeout=BUILD_READ_SECONDS,
             labels=labels,
-            buildargs={"BASE": recipe.base(family), "FAMILY": family, **self.args},
+            buildargs={"BASE": recipe.get_base(family), "FAMILY": family, **self.args},
         )
         return stream
 
-    def follow(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
+    def follow_build(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
         """Report each step of the Dockerfile; raise with the end of the output when one fails."""
         tail: list[str] = []
         for event in events:
@@ -238,13 +243,13 @@ class _Builder:
             if text:
                 tail = [*tail[-40:], text]
             if text.startswith("Step "):
-                self.say(recipe.name, text)
+                self.report_step(recipe.name, text)
             if "error" in event:
                 log = "\n".join(tail)
                 raise ImageBuildError(f"The image {recipe.name} could not be built: {event['error']}", log)
 
 
-def explain(error: docker.errors.DockerException) -> str:
+def explain_error(error: docker.errors.DockerException) -> str:
     """The engine's own sentence, without docker-py's address and status around it."""
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip().rstrip(".")

@@ -13,7 +13,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "images"
 SHARED = ("setup.sh",)
 
 
-def context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
+def list_context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
     """Path in the context and file, in a fixed order."""
     folder = sources / name
     own = [
@@ -24,29 +24,29 @@ def context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
     return own + [(f"base/{shared}", sources / "base" / shared) for shared in SHARED]
 
 
-def file_mode(path: Path) -> int:
+def get_file_mode(path: Path) -> int:
     """Only the executable bit counts; a checkout's umask must not change an image."""
     return 0o755 if path.stat().st_mode & 0o100 else 0o644
 
 
-def sources_digest(sources: Path, name: str) -> str:
+def compute_sources_digest(sources: Path, name: str) -> str:
     """SHA-256 over the names, modes and contents of a context."""
     digest = hashlib.sha256()
-    for arcname, path in context_files(sources, name):
+    for arcname, path in list_context_files(sources, name):
         content = path.read_bytes()
-        digest.update(f"{arcname}\0{file_mode(path):o}\0{len(content)}\0".encode())
+        digest.update(f"{arcname}\0{get_file_mode(path):o}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-def context_tar(sources: Path, name: str) -> io.BytesIO:
+def pack_context(sources: Path, name: str) -> io.BytesIO:
     """The context as a tar, the same bytes for the same sources."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for arcname, path in context_files(sources, name):
+        for arcname, path in list_context_files(sources, name):
             content = path.read_bytes()
             info = tarfile.TarInfo(arcname)
-            info.size, info.mode = len(content), file_mode(path)
+            info.size, info.mode = len(content), get_file_mode(path)
             tar.addfile(info, io.BytesIO(content))
     buffer.seek(0)
     return buffer

@@ -22,10 +22,10 @@ MIRROR = "http://deb.debian.org/debian"
 LABEL_SOURCES = "cronium.sources"
 SCRIPT = Path("base") / "debian-rootfs.sh"
 
-Say = Callable[[str], None]
+LogLine = Callable[[str], None]
 
 
-def inspect(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
+def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
     """The engine's words on an image, or None when it is not there."""
     try:
         found: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
@@ -34,24 +34,24 @@ def inspect(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
         return None
 
 
-def ensure_debian_base(client: docker.APIClient, *, say: Say, force: bool, sources: Path) -> str:
+def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, sources: Path) -> str:
     """Return the base's image id, making it if it is missing or its script has changed; raise ImageBuildError."""
     script = sources / SCRIPT
     digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
-    found = inspect(client, DEBIAN_BASE)
+    found = inspect_image(client, DEBIAN_BASE)
     labels = ((found or {}).get("Config") or {}).get("Labels") or {}
     if found is not None and not force and labels.get(LABEL_SOURCES) == digest:
         return str(found["Id"])
-    _need_debootstrap(say)
+    _require_debootstrap(say)
     say(f"making {DEBIAN_BASE} with debootstrap (about a minute)")
-    _make(client, script, digest, say)
-    made = inspect(client, DEBIAN_BASE)
+    _make_base(client, script, digest, say)
+    made = inspect_image(client, DEBIAN_BASE)
     if made is None:
         raise ImageBuildError(f"{DEBIAN_BASE} was made but is not on the engine.")
     return str(made["Id"])
 
 
-def _need_debootstrap(say: Say) -> None:
+def _require_debootstrap(say: LogLine) -> None:
     if os.geteuid() != 0:
         raise ImageBuildError(
             "The Debian images are built from a base that only root can make, and no registry could be reached for "
@@ -81,7 +81,7 @@ def _need_debootstrap(say: Say) -> None:
             raise ImageBuildError("apt-get could not install debootstrap.", (done.stdout + done.stderr)[-4000:])
 
 
-def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None:
+def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine) -> None:
     """Run the script and hand its tar to the engine as it comes."""
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
     with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
@@ -96,7 +96,7 @@ def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None
             first = process.stdout.read(1)
             if first:
                 say("importing it")
-                _import(client, first, process.stdout, digest)
+                _import_base(client, first, process.stdout, digest)
             status = process.wait()
         if status != 0 or not first:
             log.seek(0)
@@ -104,7 +104,7 @@ def _make(client: docker.APIClient, script: Path, digest: str, say: Say) -> None
             raise ImageBuildError(f"debootstrap could not make a Debian base from {MIRROR}.", text)
 
 
-def _import(client: docker.APIClient, first: bytes, rest: IO[bytes], digest: str) -> None:
+def _import_base(client: docker.APIClient, first: bytes, rest: IO[bytes], digest: str) -> None:
     name, _, tag = DEBIAN_BASE.partition(":")
 
     def blocks() -> Iterator[bytes]:

@@ -11,15 +11,15 @@ from django.db.models import F
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.images.models import HostImage, HostInventory
-from cronium_admin.images.reference import canonical
+from cronium_admin.images.reference import canonicalize_reference
 
 MAX_NAMES = 500  # of a host's images that are kept
-FRESH = timedelta(seconds=60)  # a host reports every ten seconds; older ones say nothing of today
-KEPT = timedelta(days=7)
+MAX_REPORT_AGE = timedelta(seconds=60)  # a host reports every ten seconds; older ones say nothing of today
+KEEP_REPORTS = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedImage:
     """An image as its host reports it."""
 
     id: str
@@ -28,7 +28,7 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class OnHost:
+class HostPresence:
     """Whether a host has an image, as of `reported_at`; `is_present` None: not known, it has more than it reports."""
 
     host: str
@@ -43,7 +43,7 @@ class Presence:
     """One image on all hosts that have reported lately."""
 
     reference: str
-    hosts: list[OnHost] = field(default_factory=list)
+    hosts: list[HostPresence] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -54,7 +54,7 @@ class Presence:
         return [one.host for one in self.hosts if one.is_present is False]
 
     @property
-    def present(self) -> list[OnHost]:
+    def present(self) -> list[HostPresence]:
         return [one for one in self.hosts if one.is_present]
 
     @property
@@ -76,9 +76,11 @@ class Presence:
         return f"Not on {', '.join(self.missing)}. Runs that start there fail until the image is pulled there."
 
 
-def report(host: str, images: Iterable[Reported]) -> None:
+def store_report(host: str, images: Iterable[ReportedImage]) -> None:
     """Keep what `host` has. The same as before costs one statement."""
-    rows = sorted((canonical(name), image.id[:80], image.size) for image in images for name in image.references)
+    rows = sorted(
+        (canonicalize_reference(name), image.id[:80], image.size) for image in images for name in image.references
+    )
     rows = [row for row in rows if len(row[0]) <= 400]
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
     if HostInventory.objects.filter(host=host, digest=digest).update(reported_at=Now()):
@@ -91,18 +93,18 @@ def report(host: str, images: Iterable[Reported]) -> None:
             HostImage(inventory=inventory, reference=name, image_id=image_id, size=size)
             for name, image_id, size in rows[:MAX_NAMES]
         )
-        HostInventory.objects.filter(reported_at__lt=Now() - KEPT).delete()
+        HostInventory.objects.filter(reported_at__lt=Now() - KEEP_REPORTS).delete()
 
 
-def forget(host: str) -> None:
+def delete_inventory(host: str) -> None:
     """The host was deleted."""
     HostInventory.objects.filter(host=host).delete()
 
 
 def find_presence(references: Iterable[str]) -> dict[str, Presence]:
     """By reference, in two queries however many there are."""
-    names = {reference: canonical(reference) for reference in references}
-    hosts = list(HostInventory.objects.filter(reported_at__gte=Now() - FRESH).order_by("host"))
+    names = {reference: canonicalize_reference(reference) for reference in references}
+    hosts = list(HostInventory.objects.filter(reported_at__gte=Now() - MAX_REPORT_AGE).order_by("host"))
     rows = HostImage.objects.filter(inventory__in=hosts, reference__in=set(names.values()))
     ids = [name for name in names.values() if name.startswith("sha256:")]
     if ids:
@@ -111,12 +113,12 @@ def find_presence(references: Iterable[str]) -> dict[str, Presence]:
     for row in rows.order_by(F("pk")):
         have[row.inventory_id, row.reference] = have[row.inventory_id, row.image_id] = row
     return {
-        reference: Presence(reference, [_on_host(host, have.get((host.pk, name))) for host in hosts])
+        reference: Presence(reference, [_make_host_presence(host, have.get((host.pk, name))) for host in hosts])
         for reference, name in names.items()
     }
 
 
-def _on_host(host: HostInventory, row: HostImage | None) -> OnHost:
+def _make_host_presence(host: HostInventory, row: HostImage | None) -> HostPresence:
     if row is not None:
-        return OnHost(host.host, host.reported_at, True, row.image_id, row.size)
-    return OnHost(host.host, host.reported_at, None if host.is_cut else False)
+        return HostPresence(host.host, host.reported_at, True, row.image_id, row.size)
+    return HostPresence(host.host, host.reported_at, None if host.is_cut else False)

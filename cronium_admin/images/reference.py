@@ -24,7 +24,7 @@ def validate_reference(value: str) -> None:
         )
 
 
-def canonical(reference: str) -> str:
+def canonicalize_reference(reference: str) -> str:
     """The full form of a reference, as the engine reads it: with registry, and with a digest or else a tag."""
     if re.fullmatch(r"sha256:[0-9a-f]{64}", reference):
         return reference  # the image's own id
@@ -53,7 +53,7 @@ _FAMILIES = {
 }
 
 
-def other_family(reference: str, language: str) -> str:
+def find_other_family(reference: str, language: str) -> str:
     """The language that the name of an image speaks of, when that is another one; empty when it speaks of none."""
     words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=[0-9])", reference.partition("@")[0].lower()))
     families = [family for family, names in _FAMILIES.items() if names & words]

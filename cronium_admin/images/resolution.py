@@ -16,28 +16,28 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class ImageChoice:
     """An image reference and the rule that chose it, a key of RULES."""
 
     reference: str
     rule: str
 
 
-def default_reference(language: str) -> str:
+def find_default_reference(language: str) -> str:
     """What `images build` made last for the language, or the name it makes where a registry answers."""
     built = BuiltImage.objects.filter(language=language).values_list("reference", flat=True).first()
     return built or f"cronium/runner:{language}-alpine"
 
 
-def resolve(language: str, *, run: str = "", job: str = "") -> Choice:
+def resolve_image(language: str, *, run: str = "", job: str = "") -> ImageChoice:
     """The first that is set: run, job, the dashboard's override, the environment, the default."""
     if run:
-        return Choice(run, "run")
+        return ImageChoice(run, "run")
     if job:
-        return Choice(job, "job")
+        return ImageChoice(job, "job")
     override = ImageOverride.objects.filter(language=language).values_list("reference", flat=True).first()
     if override:
-        return Choice(override, "override")
+        return ImageChoice(override, "override")
     if environment := str(getattr(settings.CONFIG, f"container_images_{language}")):
-        return Choice(environment, "environment")
-    return Choice(default_reference(language), "default")
+        return ImageChoice(environment, "environment")
+    return ImageChoice(find_default_reference(language), "default")

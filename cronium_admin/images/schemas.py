@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from cronium_admin.core.edit_versions import VERSION
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.service import ImageFacts
 
@@ -31,7 +31,7 @@ class ImageOut(BaseModel):
     warnings: list[str] = Field(description="Why runs would fail with it, as far as is known.")
 
     @classmethod
-    def of(cls, facts: ImageFacts, presence: Presence, warnings: list[str]) -> "ImageOut":
+    def build(cls, facts: ImageFacts, presence: Presence, warnings: list[str]) -> "ImageOut":
         hosts = [
             OnHostOut(
                 host=one.host,
@@ -48,7 +48,7 @@ class ImageOut(BaseModel):
 class ImageIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     reference: StrictStr = Field(examples=["cronium/runner:python-alpine"])
-    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
 
 class ImageList(BaseModel):

@@ -10,11 +10,11 @@ from django.db import transaction
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.images.inventory import Presence
 from cronium_admin.images.models import ImageOverride, Language
-from cronium_admin.images.reference import other_family, validate_reference
-from cronium_admin.images.resolution import RULES, default_reference, resolve
+from cronium_admin.images.reference import find_other_family, validate_reference
+from cronium_admin.images.resolution import RULES, find_default_reference, resolve_image
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,17 @@ class ImageFacts:
     version: int  # of the override; 0 while there never was one
 
 
-def known_language(name: str) -> Language:
+def parse_language(name: str) -> Language:
     if name not in Language.values:
-        raise Refused(404, "not_found", f"There is no language {name[:40]!r}. There are: {', '.join(Language.values)}.")
+        raise ApiError(
+            404, "not_found", f"There is no language {name[:40]!r}. There are: {', '.join(Language.values)}."
+        )
     return Language(name)
 
 
-def image_facts(language: Language) -> ImageFacts:
+def describe_image(language: Language) -> ImageFacts:
     """The facts of one language; `override` and `environment` are empty when not set."""
-    choice = resolve(language)
+    choice = resolve_image(language)
     override = (
         choice.reference
         if choice.rule == "override"
@@ -52,12 +54,12 @@ def image_facts(language: Language) -> ImageFacts:
         why=RULES[choice.rule],
         override=override,
         environment=str(getattr(settings.CONFIG, f"container_images_{language.value}")),
-        default=default_reference(language),
-        version=override_version(language),
+        default=find_default_reference(language),
+        version=fetch_override_version(language),
     )
 
 
-def override_version(language: Language) -> int:
+def fetch_override_version(language: Language) -> int:
     rows = ImageOverride.objects.filter(language=language.value)
     return rows.values_list("version", flat=True).first() or 0
 
@@ -72,15 +74,15 @@ def set_override(language: Language, reference: str, by: User | None, version: i
         validate_reference(reference)
     except ValidationError as error:
         raise ValidationError({"reference": error.messages}) from error
-    _write(language, reference, by, version)
+    _write_override(language, reference, by, version)
 
 
 def clear_override(language: Language, by: User | None, version: int | None = None) -> bool:
     """Back to environment or default; False when there was no override. `version` as in `set_override`."""
-    return _write(language, "", by, version)
+    return _write_override(language, "", by, version)
 
 
-def _write(language: Language, reference: str, by: User | None, version: int | None) -> bool:
+def _write_override(language: Language, reference: str, by: User | None, version: int | None) -> bool:
     """Whether that changed something."""
     with transaction.atomic():
         rows = ImageOverride.objects.select_for_update(of=("self",)).select_related("updated_by")
@@ -106,7 +108,7 @@ def count_jobs(language: Language) -> int:
     return int(jobs.objects.filter(language=language.value, image="").count())
 
 
-def pull_command(reference: str) -> str:
+def format_pull_command(reference: str) -> str:
     """What to type on a host that lacks the image."""
     own = reference.startswith("cronium/runner:")  # built there, and in no registry
     return "python manage.py images build" if own else f"docker pull {reference}"
@@ -114,6 +116,6 @@ def pull_command(reference: str) -> str:
 
 def find_warnings(language: Language, presence: Presence) -> list[str]:
     """What speaks against giving all runs of `language` this image."""
-    family = other_family(presence.reference, language.value)
+    family = find_other_family(presence.reference, language.value)
     wrong = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
     return [text for text in (presence.warning, wrong if family else "") if text]

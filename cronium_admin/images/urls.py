@@ -6,7 +6,7 @@ from cronium_admin.images import views
 
 app_name = "images"
 urlpatterns = [
-    path("images/", views.images, name="list"),
-    path("images/<slug:language>/override/", views.override, name="override"),
-    path("images/<slug:language>/reset/", views.reset, name="reset"),
+    path("images/", views.show_images, name="list"),
+    path("images/<slug:language>/override/", views.set_image_override, name="override"),
+    path("images/<slug:language>/reset/", views.reset_image_override, name="reset"),
 ]

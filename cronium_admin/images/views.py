@@ -8,10 +8,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import EditConflict, parse_version
+from cronium_admin.core.errors import ApiError
 from cronium_admin.images.inventory import find_presence
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
@@ -19,43 +19,43 @@ from cronium_admin.images.service import (
     ImageFacts,
     clear_override,
     count_jobs,
+    describe_image,
     find_warnings,
-    image_facts,
-    known_language,
-    pull_command,
+    format_pull_command,
+    parse_language,
     set_override,
 )
 
 
 @require_safe
-@needs(May.SEE)
-def images(request: HttpRequest) -> HttpResponse:
-    return _page(request)
+@require_permission(Permission.VIEW)
+def show_images(request: HttpRequest) -> HttpResponse:
+    return _render_page(request)
 
 
 @require_POST
-@needs(May.ADMIN)
-def override(request: HttpRequest, language: str) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     """Set the override of a language, once the person has seen how many jobs get it and what speaks against it."""
-    known = _language(language)
+    known = _find_language(language)
     typed = request.POST.get("reference", "").strip()
-    sent = sent_version(request.POST.get("version", ""))
+    sent = parse_version(request.POST.get("version", ""))
     wrong: dict[str, Any] = {"language": known.value, "typed": typed, "version": sent}
     try:
         validate_reference(typed)
     except ValidationError as error:
-        return _page(request, wrong | {"errors": error.messages})
+        return _render_page(request, wrong | {"errors": error.messages})
     presence = find_presence([typed])[typed]
     warnings, jobs = find_warnings(known, presence), count_jobs(known)
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
         context = {"language": known, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
         context["version"] = "" if sent is None else sent
-        return render(request, "images/confirm.html", {**context, "pull": pull_command(typed), "nav": "images"})
+        return render(request, "images/confirm.html", {**context, "pull": format_pull_command(typed), "nav": "images"})
     try:
-        set_override(known, typed, user_of(request), sent)
-    except ChangedMeanwhile as error:
-        return _conflict(request, wrong, error)
+        set_override(known, typed, get_current_user(request), sent)
+    except EditConflict as error:
+        return _render_conflict(request, wrong, error)
     said = f"{known.label} runs now get {typed}, unless their job says otherwise."
     if presence.missing:
         messages.warning(request, f"{said} {presence.warning}")
@@ -65,40 +65,40 @@ def override(request: HttpRequest, language: str) -> HttpResponse:
 
 
 @require_POST
-@needs(May.ADMIN)
-def reset(request: HttpRequest, language: str) -> HttpResponse:
-    known = _language(language)
+@require_permission(Permission.ADMIN)
+def reset_image_override(request: HttpRequest, language: str) -> HttpResponse:
+    known = _find_language(language)
     try:
-        clear_override(known, user_of(request), sent_version(request.POST.get("version", "")))
-    except ChangedMeanwhile as error:
+        clear_override(known, get_current_user(request), parse_version(request.POST.get("version", "")))
+    except EditConflict as error:
         messages.error(request, error.message)
-        return _page(request, status=409)
-    messages.success(request, f"{known.label} is back to {image_facts(known).reference}.")
+        return _render_page(request, status=409)
+    messages.success(request, f"{known.label} is back to {describe_image(known).reference}.")
     return redirect("images:list")
 
 
-def _language(name: str) -> Language:
+def _find_language(name: str) -> Language:
     try:
-        return known_language(name)
-    except Refused as error:
+        return parse_language(name)
+    except ApiError as error:
         raise Http404(error.message) from error
 
 
-def _conflict(request: HttpRequest, wrong: dict[str, Any], error: ChangedMeanwhile) -> HttpResponse:
+def _render_conflict(request: HttpRequest, wrong: dict[str, Any], error: EditConflict) -> HttpResponse:
     """The form again, as typed, of the version that is stored now."""
     error.theirs = [("Image", error.stored.reference or "no override")]
-    return _page(request, wrong | {"version": error.stored.version, "conflict": error}, 409)
+    return _render_page(request, wrong | {"version": error.stored.version, "conflict": error}, 409)
 
 
-def _page(request: HttpRequest, wrong: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
-    facts = [image_facts(language) for language in Language]
+def _render_page(request: HttpRequest, wrong: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
+    facts = [describe_image(language) for language in Language]
     presence = find_presence([fact.reference for fact in facts])
     rows = [
         {
             "facts": fact,
             "presence": presence[fact.reference],
-            "pull": pull_command(fact.reference),
-            "rules": _rules(fact),
+            "pull": format_pull_command(fact.reference),
+            "rules": _list_rules(fact),
             "jobs": count_jobs(Language(fact.language)),
         }
         for fact in facts
@@ -107,7 +107,7 @@ def _page(request: HttpRequest, wrong: dict[str, Any] | None = None, status: int
     return render(request, "images/list.html", context, status=status or (422 if wrong else 200))
 
 
-def _rules(fact: ImageFacts) -> list[dict[str, Any]]:
+def _list_rules(fact: ImageFacts) -> list[dict[str, Any]]:
     """The three places a language's image may come from, the strongest first."""
     places = [
         ("override", "Override here", fact.override),

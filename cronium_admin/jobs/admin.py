@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.jobs.models import Job
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly):
+class JobAdmin(ReadOnlyAdmin):
     list_display = ("name", "slug", "language", "profile", "enabled", "revision", "updated_at")
     list_filter = ("language", "profile", "enabled")
     list_select_related = ("profile",)

@@ -7,17 +7,17 @@ from django.urls import reverse
 from ninja import Query, Router
 from ninja.responses import Status
 
-from cronium_admin.accounts.api_auth import caller, needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import DELETED_VERSION
-from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.core.line_text import fold
-from cronium_admin.core.paging import bad_cursor, beyond, cursor, read_cursor
+from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
+from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.line_text import fold_case
+from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 
-router = Router(tags=["jobs"], auth=needs(May.SEE))
+router = Router(tags=["jobs"], auth=require_permission(Permission.VIEW))
 _LONG = ("script", "env", "input")
 
 
@@ -25,15 +25,15 @@ def find_job(slug: str) -> Job:
     """The job with this slug; Refused (404) when there is none."""
     job = Job.objects.select_related("profile", "created_by").filter(slug=slug).first()
     if job is None:
-        raise Refused(404, "not_found", f"There is no job {slug[:80]!r}.")
+        raise ApiError(404, "not_found", f"There is no job {slug[:80]!r}.")
     return job
 
 
-def _out(request: HttpRequest, job: Job) -> JobOut:
-    return JobOut.full(job, with_values=caller(request).may(May.EDIT))
+def _build_job_out(request: HttpRequest, job: Job) -> JobOut:
+    return JobOut.from_full_job(job, with_values=get_caller(request).has_permission(Permission.EDIT))
 
 
-@router.get("", response={200: JobPage, ERRORS: ErrorBody}, summary="All jobs, by name")
+@router.get("", response={200: JobPage, ERROR_STATUSES: ErrorBody}, summary="All jobs, by name")
 def list_jobs(
     request: HttpRequest,
     q: Annotated[str, Query(max_length=200, description="Part of a name or slug")] = "",
@@ -43,39 +43,56 @@ def list_jobs(
     jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("order_key", "id")
     if q:
         if "\x00" in q:
-            raise Refused(422, "invalid", "q: Holds a NUL character.", {"q": ["Holds a NUL character."]})
-        jobs = jobs.filter(search_text__contains=fold(q))
+            raise ApiError(422, "invalid", "q: Holds a NUL character.", {"q": ["Holds a NUL character."]})
+        jobs = jobs.filter(search_text__contains=fold_case(q))
     if after:
-        key, number = read_cursor(after, str, int)
+        key, number = parse_cursor(after, str, int)
         if abs(int(number)) >= 2**63:
-            raise bad_cursor()
-        jobs = jobs.filter(beyond("order_key", str(key).encode("utf-8", "replace"), number))
+            raise make_cursor_error()
+        jobs = jobs.filter(filter_after("order_key", str(key).encode("utf-8", "replace"), number))
     found = list(jobs[: limit + 1])
-    more = cursor(bytes(found[limit - 1].order_key).decode(), found[limit - 1].pk) if len(found) > limit else None
-    return JobPage(items=[JobItem.of(job) for job in found[:limit]], next=more)
+    more = make_cursor(bytes(found[limit - 1].order_key).decode(), found[limit - 1].pk) if len(found) > limit else None
+    return JobPage(items=[JobItem.from_job(job) for job in found[:limit]], next=more)
 
 
-@router.post("", response={201: JobOut, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Make a job")
+@router.post(
+    "",
+    response={201: JobOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.EDIT),
+    summary="Make a job",
+)
 def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Status[JobOut]:
-    job = create_job(body.given(), caller(request))
+    job = create_job(body.get_given_fields(), get_caller(request))
     response["Location"] = reverse("api:get_job", args=[job.slug])
-    return Status(201, _out(request, job))
+    return Status(201, _build_job_out(request, job))
 
 
-@router.get("/{slug:slug}", response={200: JobOut, ERRORS: ErrorBody}, summary="One job")
+@router.get("/{slug:slug}", response={200: JobOut, ERROR_STATUSES: ErrorBody}, summary="One job")
 def get_job(request: HttpRequest, slug: str) -> JobOut:
-    return _out(request, find_job(slug))
+    return _build_job_out(request, find_job(slug))
 
 
-@router.patch("/{slug:slug}", response={200: JobOut, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Change a job")
+@router.patch(
+    "/{slug:slug}",
+    response={200: JobOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.EDIT),
+    summary="Change a job",
+)
 def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
     """Only what is given changes. Runs that exist keep what they were launched with."""
-    return _out(request, save_job(find_job(slug), body.given(), caller(request), body.revision))
+    return _build_job_out(
+        request, save_job(find_job(slug), body.get_given_fields(), get_caller(request), body.revision)
+    )
 
 
-@router.delete("/{slug:slug}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a job")
+@router.delete(
+    "/{slug:slug}",
+    response={204: None, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.EDIT),
+    summary="Delete a job",
+)
 def remove_job(
-    request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+    request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     """Its ended runs stay as many days as the job or the settings say. 409 while a run of it waits or runs."""
     delete_job(find_job(slug), revision)

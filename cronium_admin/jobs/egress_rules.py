@@ -10,20 +10,20 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 MAX_EGRESS = 100
-_SHOWN = 5  # mistakes of one list that are told at once
+_MAX_PROBLEMS = 5  # mistakes of one list that are told at once
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\](.*)", re.DOTALL)
 _NAT64 = IPv6Network("64:ff9b::/96")
-_CLOUD = IPv4Address("168.63.129.16")  # public by its number, and a cloud's own service for its machines
+_CLOUD_SERVICE = IPv4Address("168.63.129.16")  # public by its number, and a cloud's own service for its machines
 
 
 def validate_egress(value: Any) -> None:
     """`value` must be a list of different patterns `host:port`."""
-    normal_egress(value)
+    normalize_egress(value)
 
 
-def normal_egress(value: Any) -> list[str]:
+def normalize_egress(value: Any) -> list[str]:
     """The list with each pattern in its one spelling. ValidationError names every pattern that is wrong."""
     if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
         raise ValidationError('Must be a list such as ["api.example.com:443"].', code="type")
@@ -33,7 +33,7 @@ def normal_egress(value: Any) -> list[str]:
     problems: list[str] = []
     for text in value:
         try:
-            pattern = normal_pattern(text)
+            pattern = normalize_pattern(text)
         except ValidationError as error:
             problems += error.messages
             continue
@@ -41,18 +41,18 @@ def normal_egress(value: Any) -> list[str]:
             problems.append(f"{pattern} is there twice. Keep one of the two.")
         normal[pattern] = None
     if problems:
-        more = [f"And {len(problems) - _SHOWN} more."] if len(problems) > _SHOWN else []
-        raise ValidationError([ValidationError(text, code="pattern") for text in problems[:_SHOWN] + more])
+        more = [f"And {len(problems) - _MAX_PROBLEMS} more."] if len(problems) > _MAX_PROBLEMS else []
+        raise ValidationError([ValidationError(text, code="pattern") for text in problems[:_MAX_PROBLEMS] + more])
     return list(normal)
 
 
-def shared_patterns(patterns: list[str], others: list[str]) -> list[str]:
+def intersect_patterns(patterns: list[str], others: list[str]) -> list[str]:
     """What both lists (in their one spelling) let through: of two patterns that overlap, the narrower one."""
-    found = {_narrower(one, other) for one in patterns for other in others}
+    found = {_intersect_pair(one, other) for one in patterns for other in others}
     return sorted(found - {""})
 
 
-def _narrower(one: str, other: str) -> str:
+def _intersect_pair(one: str, other: str) -> str:
     """What both patterns match, as one pattern; empty when that is nothing."""
     (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
     if "*" not in (port, other_port) and port != other_port:
@@ -66,17 +66,17 @@ def _narrower(one: str, other: str) -> str:
     return f"{narrow}:{other_port if port == '*' else port}"
 
 
-def normal_pattern(text: str) -> str:
+def normalize_pattern(text: str) -> str:
     """One pattern in its one spelling: lower case, addresses and ports without what changes nothing."""
     shown = repr(text.strip()[:80])
     try:
-        host, port = _split(text.strip().lower())
-        return f"{_host(host)}:{_port(port, host)}"
+        host, port = _split_pattern(text.strip().lower())
+        return f"{_normalize_host(host)}:{_normalize_port(port, host)}"
     except ValueError as error:
         raise ValidationError(f"{shown}: {error}", code="pattern") from None
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split_pattern(text: str) -> tuple[str, str]:
     """Host, in brackets if it had them, and port; ValueError when a part is missing or there is more."""
     if "://" in text or "/" in text:
         raise ValueError("Write host and port without scheme and path, such as example.com:443.")
@@ -91,7 +91,7 @@ def _split(text: str) -> tuple[str, str]:
     return host, port
 
 
-def _port(text: str, host: str) -> str:
+def _normalize_port(text: str, host: str) -> str:
     if text == "*":
         return text
     if not text:
@@ -101,20 +101,20 @@ def _port(text: str, host: str) -> str:
     return str(int(text))
 
 
-def _host(text: str) -> str:
+def _normalize_host(text: str) -> str:
     if not text:
         raise ValueError("Say the host too, such as example.com:443.")
     if text == "*":
         raise ValueError("* alone would be every host. Name the hosts; *.example.com is every name below example.com.")
     if text.startswith("["):
-        return f"[{_address(text[1:-1], 6)}]"
+        return f"[{_normalize_address(text[1:-1], 6)}]"
     name = text[2:] if text.startswith("*.") else text
     name = name.removesuffix(".")
     _check_name(name, text.startswith("*."))
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         if text.startswith("*."):
             raise ValueError("* stands before a name, not before an address.")
-        return _address(name, 4)
+        return _normalize_address(name, 4)
     return f"*.{name}" if text.startswith("*.") else name
 
 
@@ -132,7 +132,7 @@ def _check_name(name: str, below: bool) -> None:
         raise ValueError("localhost is the machine itself; a script may be let out to public addresses only.")
 
 
-def _address(text: str, version: int) -> str:
+def _normalize_address(text: str, version: int) -> str:
     """A literal address in its usual spelling, if a script may be let out to it."""
     try:
         address = ip_address(text)
@@ -141,20 +141,20 @@ def _address(text: str, version: int) -> str:
     if address is None or address.version != version or "%" in text:
         like = "8.8.8.8, four numbers from 0 to 255" if version == 4 else "[2606:4700::1111]"
         raise ValueError(f"Not an IPv{version} address, which looks like {like}.")
-    if kind := _kind(address):
+    if kind := _describe_reserved_range(address):
         raise ValueError(f"This is {kind}; a script may be let out to public addresses only.")
     return str(address)
 
 
-def _kind(address: IPv4Address | IPv6Address) -> str:
+def _describe_reserved_range(address: IPv4Address | IPv6Address) -> str:
     """What keeps an address from being public, in words; empty when it is. Looks into IPv6 that carries IPv4."""
-    if isinstance(address, IPv6Address) and (inner := _carried(address)):
-        return _kind(inner)
+    if isinstance(address, IPv6Address) and (inner := _extract_ipv4(address)):
+        return _describe_reserved_range(inner)
     kinds = {
         "the address of no machine": address.is_unspecified,
         "the machine itself (loopback)": address.is_loopback,
         "a link-local address, such as a cloud's metadata service": address.is_link_local,
-        "a cloud's service for its own machines": address == _CLOUD,
+        "a cloud's service for its own machines": address == _CLOUD_SERVICE,
         "a multicast address": address.is_multicast,
         "a private or reserved address": not address.is_global
         or address.is_reserved
@@ -163,7 +163,7 @@ def _kind(address: IPv4Address | IPv6Address) -> str:
     return next((kind for kind, applies in kinds.items() if applies), "")
 
 
-def _carried(address: IPv6Address) -> IPv4Address | None:
+def _extract_ipv4(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that traffic to this IPv6 address would end at."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)

@@ -8,23 +8,23 @@ from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import PlainForm
-from cronium_admin.core.strict_json import loads
+from cronium_admin.core.strict_json import parse_request_json
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 
 # Where a job's field is typed under another name.
-_TYPED_AS = {
+_FORM_FIELDS = {
     "input": "input_text",
     "tags": "tags_text",
     "launch_env": "launch_env_text",
     "egress": "egress_text",
     "slug": "name",
 }
-_FIELD_OF = {"input_text": "input", "tags_text": "tags", "launch_env_text": "launch_env", "egress_text": "egress"}
+_JOB_FIELDS = {"input_text": "input", "tags_text": "tags", "launch_env_text": "launch_env", "egress_text": "egress"}
 LABELS = {
     "script": "Script", "language": "Language", "name": "Name", "profile": "Profile", "cpu": "CPU",
     "memory_mb": "Memory", "pids": "Processes", "log_limit_mb": "Log limit", "on_log_limit": "Full log",
@@ -37,16 +37,16 @@ LABELS = {
     "read_only_root": "Read-only root",
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
-_FULL_LOG = {
+_ON_LOG_LIMIT_HINTS = {
     OnLogLimit.STOP: "The run is stopped and counts as failed.",
     OnLogLimit.DROP: "The script goes on. Dropped output is counted.",
 }
-_STREAMS = {
+_STREAM_HINTS = {
     Streams.SEPARATE: "Each line says which of the two it came from; the order between them is not exact.",
     Streams.MERGED: "All lines stand in the exact order in which they were written, as stdout.",
 }
-_NUMBER = {"invalid": "Must be a number."}
-_WHOLE = {"invalid": "Must be a whole number."}
+_NUMBER_ERRORS = {"invalid": "Must be a number."}
+_INTEGER_ERRORS = {"invalid": "Must be a whole number."}
 
 
 class JobForm(PlainForm):
@@ -56,14 +56,16 @@ class JobForm(PlainForm):
     language = forms.ChoiceField(choices=Language.choices)
     script = forms.CharField(strip=False, required=False)
     profile = forms.CharField(error_messages={"required": "Choose a profile."})
-    cpu = forms.DecimalField(required=False, error_messages=_NUMBER)
-    memory_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
-    pids = forms.IntegerField(required=False, error_messages=_WHOLE)
-    log_limit_mb = forms.IntegerField(required=False, error_messages=_WHOLE)
+    cpu = forms.DecimalField(required=False, error_messages=_NUMBER_ERRORS)
+    memory_mb = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
+    pids = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
+    log_limit_mb = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     on_log_limit = forms.CharField(required=False)
     streams = forms.CharField(required=False)
     image = forms.CharField(required=False)
-    timeout_seconds = forms.IntegerField(error_messages={**_WHOLE, "required": "Enter the timeout in seconds."})
+    timeout_seconds = forms.IntegerField(
+        error_messages={**_INTEGER_ERRORS, "required": "Enter the timeout in seconds."}
+    )
     network = forms.CharField(required=False)
     egress_text = forms.CharField(required=False)
     read_only_root = forms.BooleanField(required=False)
@@ -72,23 +74,25 @@ class JobForm(PlainForm):
     tags_text = forms.CharField(required=False)
     launch_env_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
-    log_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
+    log_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     revision = forms.IntegerField(required=False, min_value=1)  # which one was edited
-    log_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
-    run_keep_days = forms.IntegerField(required=False, error_messages=_WHOLE)
-    run_keep_runs = forms.IntegerField(required=False, error_messages=_WHOLE)
+    log_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
+    run_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
+    run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
 
     def __init__(self, data: QueryDict | None = None, *, job: Job | None = None, script: str = "") -> None:
-        super().__init__(data, initial=_initial(job, script))
+        super().__init__(data, initial=_make_initial(job, script))
         self.secret_names: list[str] = job.secrets if job else []
         self.env_rows: list[tuple[str, str]] = list(job.env.items()) if job else []
         if data is not None:
             self.secret_names = data.getlist("secrets")
             pairs = zip(data.getlist("env_name"), data.getlist("env_value"), strict=False)
-            self.env_rows = [(name.strip(), _lines(value)) for name, value in pairs if name.strip() or value]
+            self.env_rows = [
+                (name.strip(), _normalize_newlines(value)) for name, value in pairs if name.strip() or value
+            ]
 
     def clean_script(self) -> str:
-        return _lines(str(self.cleaned_data["script"]))
+        return _normalize_newlines(str(self.cleaned_data["script"]))
 
     def clean_input_text(self) -> Any:
         return parse_json(self.cleaned_data["input_text"])
@@ -100,23 +104,27 @@ class JobForm(PlainForm):
         return list(dict.fromkeys(str(self.cleaned_data["launch_env_text"]).replace(",", " ").split()))
 
     def clean_egress_text(self) -> list[str]:
-        return [line.strip() for line in _lines(str(self.cleaned_data["egress_text"])).split("\n") if line.strip()]
+        return [
+            line.strip()
+            for line in _normalize_newlines(str(self.cleaned_data["egress_text"])).split("\n")
+            if line.strip()
+        ]
 
     def clean(self) -> dict[str, Any]:
         names = [name for name, _ in self.env_rows]
         if "" in names:
-            self._list_error("env", "A value has no name. Name the variable, or remove its row.")
+            self._add_list_error("env", "A value has no name. Name the variable, or remove its row.")
         elif twice := sorted({name for name in names if names.count(name) > 1}):
-            self._list_error("env", f"{twice[0][:40]} is there twice. Keep one of the rows.")
+            self._add_list_error("env", f"{twice[0][:40]} is there twice. Keep one of the rows.")
         return self.cleaned_data
 
-    def values(self) -> dict[str, Any]:
+    def collect_values(self) -> dict[str, Any]:
         """The job's fields by their own names; what the form itself refuses is left out.
 
         So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, the
         variables that a launch may set, what a full log does, and how streams are read: they stay.
         """
-        data = {_FIELD_OF.get(typed, typed): value for typed, value in self.cleaned_data.items()}
+        data = {_JOB_FIELDS.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         data.pop("revision", None)
         for name in ("network", "egress"):
             if not self.data.get("network"):
@@ -132,24 +140,24 @@ class JobForm(PlainForm):
             data["queue"] = data["queue"] or DEFAULT_QUEUE
         return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
-    def take(self, error: ValidationError) -> None:
+    def add_service_errors(self, error: ValidationError) -> None:
         """Put the service's refusal beside the fields; a field that the form refused already has said enough."""
         refused = set(self.errors)
         for name, problems in error.error_dict.items():
-            if _TYPED_AS.get(name, name) in refused:
+            if _FORM_FIELDS.get(name, name) in refused:
                 continue
             if name in ("env", "secrets"):
-                self._list_error(name, *(text for problem in problems for text in problem.messages))
+                self._add_list_error(name, *(text for problem in problems for text in problem.messages))
             else:
-                typed = _TYPED_AS.get(name, name)
+                typed = _FORM_FIELDS.get(name, name)
                 self.add_error(typed if typed in self.fields else None, problems)
 
-    def refuse(self, error: Refused) -> None:
+    def add_api_error(self, error: ApiError) -> None:
         """The same for a refusal that is no mistake of typing, such as one for want of a right."""
         fields: dict[str, Any] = {**error.fields} or {NON_FIELD_ERRORS: error.message}
-        self.take(ValidationError(fields))
+        self.add_service_errors(ValidationError(fields))
 
-    def _list_error(self, name: str, *texts: str) -> None:
+    def _add_list_error(self, name: str, *texts: str) -> None:
         self.errors.setdefault(name, self.error_class()).extend(texts)
 
     @property
@@ -185,12 +193,12 @@ class JobForm(PlainForm):
     @property
     def full_log(self) -> list[tuple[str, str, str]]:
         """What a full log may lead to: value, label, sentence."""
-        return [(choice.value, choice.label, says) for choice, says in _FULL_LOG.items()]
+        return [(choice.value, choice.label, says) for choice, says in _ON_LOG_LIMIT_HINTS.items()]
 
     @property
     def stream_choices(self) -> list[tuple[str, str, str]]:
         """How the two streams may be read: value, label, sentence."""
-        return [(choice.value, choice.label, says) for choice, says in _STREAMS.items()]
+        return [(choice.value, choice.label, says) for choice, says in _STREAM_HINTS.items()]
 
     @property
     def log_cap(self) -> int | None:
@@ -211,17 +219,17 @@ def parse_json(text: str) -> Any:
     if not text.strip():
         return None
     try:
-        return loads(text.encode("utf-8", "surrogatepass"))
-    except Refused as error:
+        return parse_request_json(text.encode("utf-8", "surrogatepass"))
+    except ApiError as error:
         raise ValidationError(error.message.replace("The body is", "This is")) from error
 
 
-def _lines(text: str) -> str:
+def _normalize_newlines(text: str) -> str:
     """Browsers send CRLF, which shells take for part of a word."""
     return text.replace("\r\n", "\n")
 
 
-def _initial(job: Job | None, script: str) -> dict[str, Any]:
+def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
     if job is None:
         blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
         return blank | {

@@ -8,7 +8,7 @@ from django.db import models
 
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.json_text import JsonTextField
-from cronium_admin.core.line_text import fold, order_key
+from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
 from cronium_admin.images.reference import validate_reference
 from cronium_admin.jobs.egress_rules import validate_egress
@@ -34,8 +34,8 @@ from cronium_admin.profiles.limits import (
     TIMEOUT,
     Limits,
     WithinBound,
-    constraint,
-    log_limit,
+    make_constraint,
+    resolve_log_limit,
 )
 from cronium_admin.profiles.models import Profile
 
@@ -124,9 +124,9 @@ class Job(models.Model):
     class Meta:
         ordering = ["order_key", "id"]
         constraints = [
-            *(constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
-            constraint(LOG_LIMIT_MB, "job", nullable=True),
-            constraint(TIMEOUT, "job"),
+            *(make_constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
+            make_constraint(LOG_LIMIT_MB, "job", nullable=True),
+            make_constraint(TIMEOUT, "job"),
             models.CheckConstraint(
                 condition=models.Q(on_log_limit__in=[each.value for each in OnLogLimit]),
                 name="job_on_log_limit_is_known",
@@ -146,8 +146,8 @@ class Job(models.Model):
 
     def set_derived(self) -> None:
         """What lists are searched and ordered by."""
-        self.search_text = f"{fold(self.name)}\n{fold(self.slug)}"
-        self.order_key = order_key(self.name)
+        self.search_text = f"{fold_case(self.name)}\n{fold_case(self.slug)}"
+        self.order_key = make_sort_key(self.name)
 
     def clean(self) -> None:
         if self.network == Network.EGRESS and not self.egress:
@@ -162,5 +162,7 @@ class Job(models.Model):
             cpu=self.cpu if self.cpu is not None else profile.cpu,
             memory_mb=self.memory_mb if self.memory_mb is not None else profile.memory_mb,
             pids=self.pids if self.pids is not None else profile.pids,
-            log_limit_mb=log_limit(self.log_limit_mb if self.log_limit_mb is not None else profile.log_limit_mb),
+            log_limit_mb=resolve_log_limit(
+                self.log_limit_mb if self.log_limit_mb is not None else profile.log_limit_mb
+            ),
         )

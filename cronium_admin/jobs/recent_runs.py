@@ -7,12 +7,12 @@ from django.db.models import OuterRef, Q, Subquery
 
 from cronium_admin.jobs.models import Job
 
-SHOWN = 20
-AT_ONCE = 200  # SQLite bounds the depth of an expression
+MAX_RUNS = 20
+JOBS_PER_QUERY = 200  # SQLite bounds the depth of an expression
 _COLUMNS = ("pk", "job_id", "number", "status", "cancel_requested_at", "created_at", "started_at", "finished_at")
 
 
-def recent_runs(jobs: Iterable[Job]) -> dict[int, list[Any]]:
+def fetch_recent_runs(jobs: Iterable[Job]) -> dict[int, list[Any]]:
     """The last runs of each job, oldest first, in one query whose cost does not grow with the history.
 
     A job's last twenty are found by number, through an index. Where all of these were deleted, its last run that is
@@ -22,26 +22,26 @@ def recent_runs(jobs: Iterable[Job]) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {job.pk: [] for job in jobs}
     # The room of runs is above this one: its model is reached through the relation it made.
     runs: Any = Job._meta.get_field("runs").related_model
-    for ranges in _ranges(jobs):
+    for ranges in _build_ranges(jobs):
         for run in runs.objects.filter(ranges).order_by("job_id", "number").only(*_COLUMNS):
             found[run.job_id].append(run)
-    bare = [job.pk for job in jobs if not found[job.pk] and job.last_run_number > SHOWN]
-    for run in _last_left(runs, bare) if bare else ():
+    bare = [job.pk for job in jobs if not found[job.pk] and job.last_run_number > MAX_RUNS]
+    for run in _fetch_last_remaining(runs, bare) if bare else ():
         found[run.job_id].append(run)
     return found
 
 
-def _ranges(jobs: list[Job]) -> Iterator[Q]:
+def _build_ranges(jobs: list[Job]) -> Iterator[Q]:
     """A range of the index of numbers for each job, AT_ONCE in a query: with a join to the counters PostgreSQL would
     read all runs."""
-    for first in range(0, len(jobs), AT_ONCE):
+    for first in range(0, len(jobs), JOBS_PER_QUERY):
         ranges = Q()
-        for job in jobs[first : first + AT_ONCE]:
-            ranges |= Q(job=job.pk, number__gt=job.last_run_number - SHOWN)
+        for job in jobs[first : first + JOBS_PER_QUERY]:
+            ranges |= Q(job=job.pk, number__gt=job.last_run_number - MAX_RUNS)
         yield ranges
 
 
-def _last_left(runs: Any, jobs: list[int]) -> Any:
+def _fetch_last_remaining(runs: Any, jobs: list[int]) -> Any:
     """The last run of each of the jobs, whatever its number."""
     newest = runs.objects.filter(job=OuterRef("pk")).order_by("-number").values("pk")[:1]
     last = Job.objects.filter(pk__in=jobs).annotate(last=Subquery(newest)).values_list("last", flat=True)

@@ -8,7 +8,7 @@ from cronium_admin.jobs.models import RetiredSlug
 
 def retire_slug(slug: str, last_run_number: int) -> None:
     """Keep the last number of a job's runs, in the transaction in which the job loses this slug."""
-    _lock(slug, last_run_number)
+    _raise_last_number(slug, last_run_number)
 
 
 def take_number(slug: str, used: int) -> int:
@@ -16,12 +16,12 @@ def take_number(slug: str, used: int) -> int:
 
     The slug's row is locked until the caller's transaction ends.
     """
-    _lock(slug, used)
+    _raise_last_number(slug, used)
     RetiredSlug.objects.filter(slug=slug).update(last_run_number=F("last_run_number") + 1)
     return int(RetiredSlug.objects.values_list("last_run_number", flat=True).get(slug=slug))
 
 
-def _lock(slug: str, at_least: int) -> None:
+def _raise_last_number(slug: str, at_least: int) -> None:
     RetiredSlug.objects.bulk_create([RetiredSlug(slug=slug)], ignore_conflicts=True)
     number = Greatest(F("last_run_number"), Value(at_least))
     RetiredSlug.objects.filter(slug=slug).update(last_run_number=number)

@@ -60,15 +60,15 @@ class JobItem(BaseModel):
     updated_at: datetime
 
     @staticmethod
-    def facts(job: Job) -> dict[str, Any]:
+    def collect_fields(job: Job) -> dict[str, Any]:
         same = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
         more = ("queue", "read_only_root", "revision", "created_at", "updated_at")
         values = {name: getattr(job, name) for name in (*same, *more)}
         return values | {"profile": job.profile.name, "runs": job.last_run_number}
 
     @classmethod
-    def of(cls, job: Job) -> "JobItem":
-        return cls(**cls.facts(job))
+    def from_job(cls, job: Job) -> "JobItem":
+        return cls(**cls.collect_fields(job))
 
 
 class JobOut(JobItem):
@@ -92,9 +92,9 @@ class JobOut(JobItem):
     created_by: str | None
 
     @classmethod
-    def full(cls, job: Job, *, with_values: bool) -> "JobOut":
+    def from_full_job(cls, job: Job, *, with_values: bool) -> "JobOut":
         return cls(
-            **cls.facts(job),
+            **cls.collect_fields(job),
             script=job.script,
             env={name: value if with_values else None for name, value in job.env.items()},
             launch_env=job.launch_env,
@@ -111,7 +111,7 @@ class JobOut(JobItem):
             log_keep_runs=job.log_keep_runs,
             run_keep_days=job.run_keep_days,
             run_keep_runs=job.run_keep_runs,
-            limits=LimitsOut.of(job.limits),
+            limits=LimitsOut.from_limits(job.limits),
             created_by=job.created_by.get_username() if job.created_by else None,
         )
 
@@ -150,7 +150,7 @@ class JobPatch(BaseModel):
     enabled: StrictBool = OMITTED
     tags: list[StrictStr] = OMITTED
 
-    def given(self) -> dict[str, Any]:
+    def get_given_fields(self) -> dict[str, Any]:
         """What the body holds, ready for the service."""
         return self.model_dump(exclude_unset=True, exclude={"revision"})
 

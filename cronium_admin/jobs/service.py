@@ -12,21 +12,21 @@ from django.utils.text import slugify
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.edit_versions import ChangedMeanwhile, check_deletion
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.form_errors import reword
-from cronium_admin.core.json_text import compact
-from cronium_admin.core.line_text import line_problem
-from cronium_admin.jobs.egress_rules import normal_egress
+from cronium_admin.core.edit_versions import EditConflict, check_deletion
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.form_errors import translate_error
+from cronium_admin.core.json_text import format_compact
+from cronium_admin.core.line_text import find_line_problem
+from cronium_admin.jobs.egress_rules import normalize_egress
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.network_policy import check_open
+from cronium_admin.jobs.network_policy import check_open_network
 from cronium_admin.jobs.run_numbers import retire_slug
 from cronium_admin.jobs.validation import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
-from cronium_admin.secrets.service import missing
+from cronium_admin.secrets.service import find_missing
 
 # What a change of makes the next run differ from the last one.
-DECIDES_THE_RUN = frozenset(
+RUN_FIELDS = frozenset(
     {
         *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
         *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
@@ -34,11 +34,11 @@ DECIDES_THE_RUN = frozenset(
     }
 )
 KIND = "job"
-_KEEPING = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
-FIELDS = DECIDES_THE_RUN | {"name", "slug", "enabled", "tags"} | _KEEPING
+_RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
+JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS
 # The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
-_TRIES = 5  # at a free slug, when others take names at the same moment
+_SLUG_ATTEMPTS = 5  # at a free slug, when others take names at the same moment
 
 
 def create_job(data: Mapping[str, Any], by: User | None) -> Job:
@@ -47,41 +47,41 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
     Raises ValidationError by field, and Refused (403) for an open network without the right to it.
     Without a slug, a free one is made from the name.
     """
-    for last in (False,) * (_TRIES - 1) + (True,):
+    for last in (False,) * (_SLUG_ATTEMPTS - 1) + (True,):
         try:
-            with _references_kept(), transaction.atomic():
+            with _refuse_deleted_references(), transaction.atomic():
                 job = Job(created_by=by, updated_by=by)
-                _hold_secrets(data)
-                _apply(job, {"profile": DEFAULT_PROFILE, **data})
-                check_open(job, {"network"}, by)
+                _lock_secrets(data)
+                _apply_fields(job, {"profile": DEFAULT_PROFILE, **data})
+                check_open_network(job, {"network"}, by)
                 job.revision = first_version(KIND, job.slug)
-                with _slug_kept_apart():
+                with _refuse_taken_slug():
                     job.save()
                 return job
-        except Refused as error:
+        except ApiError as error:
             if error.code != "slug_taken" or last or data.get("slug"):
                 raise
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def _slug_kept_apart() -> Iterator[None]:
+def _refuse_taken_slug() -> Iterator[None]:
     """Within the transaction, which ends with the refusal."""
     try:
         yield
     except IntegrityError:
         text = "Another job took this slug at the same moment. Choose another one."
-        raise Refused(409, "slug_taken", text, {"slug": [text]}) from None
+        raise ApiError(409, "slug_taken", text, {"slug": [text]}) from None
 
 
 @contextmanager
-def _references_kept() -> Iterator[None]:
+def _refuse_deleted_references() -> Iterator[None]:
     """Around the transaction: at its end the database refuses a job whose profile or author is gone."""
     try:
         yield
     except IntegrityError:
         text = "The profile (or your account) was deleted at the same moment. Choose another one."
-        raise Refused(409, "deleted_meanwhile", text, {"profile": [text]}) from None
+        raise ApiError(409, "deleted_meanwhile", text, {"profile": [text]}) from None
 
 
 def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
@@ -91,29 +91,29 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
     writes only what was given: the run counter belongs to launch. With `revision`, only while that is the job's:
     else ChangedMeanwhile. Refuses as `create_job` does.
     """
-    with _references_kept(), transaction.atomic():
+    with _refuse_deleted_references(), transaction.atomic():
         rows = Job.objects.select_for_update(of=("self",)).select_related("profile", "updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:
-            raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+            raise ApiError(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
         if revision not in (None, stored.revision):
-            raise ChangedMeanwhile(stored, "revision")
-        _hold_secrets(data)
-        before = {name: getattr(stored, name) for name in data if name in FIELDS}
-        _apply(stored, data)
+            raise EditConflict(stored, "revision")
+        _lock_secrets(data)
+        before = {name: getattr(stored, name) for name in data if name in JOB_FIELDS}
+        _apply_fields(stored, data)
         changed = {name for name, value in before.items() if _has_changed(name, value, getattr(stored, name))}
-        check_open(stored, changed & DECIDES_THE_RUN, by)
+        check_open_network(stored, changed & RUN_FIELDS, by)
         if changed:
-            _update(stored, changed, by, before.get("slug"))
+            _update_job(stored, changed, by, before.get("slug"))
         return stored
 
 
 def _has_changed(name: str, before: Any, after: Any) -> bool:
     """Python takes 1, 1.0 and true for equal, and objects whose keys stand in another order: scripts may not."""
-    return compact(before) != compact(after) if name == "input" else before != after
+    return format_compact(before) != format_compact(after) if name == "input" else before != after
 
 
-def _update(stored: Job, changed: Collection[str], by: User | None, old_slug: str | None) -> None:
+def _update_job(stored: Job, changed: Collection[str], by: User | None, old_slug: str | None) -> None:
     """Write the next revision over the one that `stored` was read as, and over no other."""
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()
@@ -124,10 +124,10 @@ def _update(stored: Job, changed: Collection[str], by: User | None, old_slug: st
         retire_slug(old_slug, stored.last_run_number)
         retire_version(KIND, old_slug, before)
         stored.revision = max(stored.revision, first_version(KIND, stored.slug))
-    with _slug_kept_apart():
+    with _refuse_taken_slug():
         is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)
     if not is_saved:
-        raise ChangedMeanwhile(Job.objects.get(pk=stored.pk), "revision")
+        raise EditConflict(Job.objects.get(pk=stored.pk), "revision")
 
 
 def check_job(job: Job, data: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ def check_job(job: Job, data: Mapping[str, Any]) -> None:
 
     Stores nothing and leaves `job` as it is.
     """
-    _apply(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
+    _apply_fields(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
 
 
 def delete_job(job: Job, revision: int | None = None) -> None:
@@ -149,11 +149,11 @@ def delete_job(job: Job, revision: int | None = None) -> None:
         rows = Job.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:
-            raise Refused(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
+            raise ApiError(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
         check_deletion(stored, revision, "revision")
         live = job.runs.filter(finished_at=None).count()
         if live:
-            raise Refused(
+            raise ApiError(
                 409,
                 "job_has_live_runs",
                 f"{live} run{'s' if live > 1 else ''} of {job.slug} still wait or run. Cancel or await them, "
@@ -166,11 +166,11 @@ def delete_job(job: Job, revision: int | None = None) -> None:
         stored.delete()
 
 
-def _apply(job: Job, data: Mapping[str, Any]) -> None:
+def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
     """Set and check the fields; ValidationError names every field that is wrong at once."""
     problems: dict[str, list[ValidationError]] = {}
     for name, value in data.items():
-        if name not in FIELDS:
+        if name not in JOB_FIELDS:
             problems[name] = [ValidationError("A job has no such field.", code="unknown")]
         elif name == "profile":
             _set_profile(job, value, problems)
@@ -181,7 +181,7 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         else:
             setattr(job, name, value)
     if not job.slug:
-        job.slug = _free_slug(job.name)
+        job.slug = _make_slug(job.name)
     elif job.slug in RESERVED_SLUGS:
         problems["slug"] = [ValidationError(f"The slug {job.slug!r} is taken by the dashboard itself.")]
     if "script" in data or "language" in data:
@@ -193,7 +193,7 @@ def _apply(job: Job, data: Mapping[str, Any]) -> None:
         job.full_clean(exclude=[*problems, "created_by", "updated_by"], validate_constraints=False)
     except ValidationError as error:
         for name, errors in error.error_dict.items():
-            problems.setdefault(name, []).extend(reword(name, each) for each in errors)
+            problems.setdefault(name, []).extend(translate_error(name, each) for each in errors)
     if problems:
         raise ValidationError(problems)
 
@@ -208,7 +208,7 @@ def _check_first_line(job: Job, problems: dict[str, list[ValidationError]]) -> N
 def _set_egress(job: Job, value: Any, problems: dict[str, list[ValidationError]]) -> None:
     job.egress = value
     try:
-        job.egress = normal_egress(value)
+        job.egress = normalize_egress(value)
     except ValidationError as error:
         problems["egress"] = error.error_list
 
@@ -225,25 +225,25 @@ def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]
     problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {known}.")]
 
 
-def _hold_secrets(data: Mapping[str, Any]) -> None:
+def _lock_secrets(data: Mapping[str, Any]) -> None:
     """Nobody deletes a secret between our look at it and the job that names it."""
-    if names := _names(data.get("secrets")):
-        missing(names, lock=True)
+    if names := _list_names(data.get("secrets")):
+        find_missing(names, lock=True)
 
 
-def _names(value: Any) -> list[str]:
+def _list_names(value: Any) -> list[str]:
     """What of a given list may be a name; the model's rules refuse the rest."""
     return [name for name in value if isinstance(name, str) and "\0" not in name] if isinstance(value, list) else []
 
 
 def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationError]]) -> None:
     """Each must be there, and no variable may have its name."""
-    names = _names(job.secrets)
+    names = _list_names(job.secrets)
     try:
         validate_secrets(job.secrets)
     except ValidationError:
         return  # the model says so
-    if given and names and (gone := missing(names)):
+    if given and names and (gone := find_missing(names)):
         text = f"There is no secret {gone[0][:40]}. An administrator stores secrets on the Secrets page."
         problems["secrets"] = [ValidationError(text, code="missing")]
     try:
@@ -256,11 +256,11 @@ def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[Validati
     """A text of one line; what was stored before a character was refused may stay."""
     text, before = str(value if value is not None else "").strip(), getattr(job, name)
     setattr(job, name, text)
-    if (job.pk is None or text != before) and (problem := line_problem(text)):
+    if (job.pk is None or text != before) and (problem := find_line_problem(text)):
         problems[name] = [ValidationError(problem)]
 
 
-def _free_slug(name: str) -> str:
+def _make_slug(name: str) -> str:
     """A slug made from `name` that no job has yet."""
     base = slugify(name)[:70].strip("-_") or "job"
     taken = set(Job.objects.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS

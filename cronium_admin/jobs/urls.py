@@ -6,13 +6,13 @@ from cronium_admin.jobs import views
 
 app_name = "jobs"
 urlpatterns = [
-    path("jobs/", views.job_list, name="list"),
-    path("jobs/new/", views.new, name="new"),
-    path("job-rows/", views.job_rows, name="rows"),
-    path("job-states/", views.live, name="live"),
-    path("jobs/<slug:slug>/", views.job_page, name="job"),
-    path("jobs/<slug:slug>/runs/", views.run_rows, name="runs"),
-    path("jobs/<slug:slug>/runs/<int:number>/", views.numbered, name="numbered"),
-    path("jobs/<slug:slug>/edit/", views.edit, name="edit"),
-    path("jobs/<slug:slug>/delete/", views.delete, name="delete"),
+    path("jobs/", views.list_jobs, name="list"),
+    path("jobs/new/", views.add_job, name="new"),
+    path("job-rows/", views.render_job_rows, name="rows"),
+    path("job-states/", views.render_live_cells, name="live"),
+    path("jobs/<slug:slug>/", views.show_job, name="job"),
+    path("jobs/<slug:slug>/runs/", views.render_run_rows, name="runs"),
+    path("jobs/<slug:slug>/runs/<int:number>/", views.redirect_to_run, name="numbered"),
+    path("jobs/<slug:slug>/edit/", views.edit_job, name="edit"),
+    path("jobs/<slug:slug>/delete/", views.remove_job, name="delete"),
 ]

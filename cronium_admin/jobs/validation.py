@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from cronium_admin.core.config import MAX_KEEP_DAYS, MAX_KEEP_RUNS
-from cronium_admin.core.env_names import env_name_problem, env_size_problem
+from cronium_admin.core.env_names import find_env_name_problem, find_env_size_problem
 from cronium_admin.core.json_text import JsonText
 from cronium_admin.profiles.limits import Bound
 from executor.run.script import find_problem
@@ -68,12 +68,12 @@ def validate_env(value: Any) -> None:
         raise ValidationError(f"{len(value):,} variables; at most {MAX_ENV_ENTRIES} are allowed.", code="too_many")
     total = 0
     for name, text in value.items():
-        if problem := env_name_problem(str(name)):
+        if problem := find_env_name_problem(str(name)):
             raise ValidationError(problem, code="name")
         if not isinstance(text, str):
             raise ValidationError(f"The value of {name} must be a string; put it in quotes.", code="type")
         _refuse_unstorable(text, f"The value of {name}")
-        if problem := env_size_problem(str(name), text):
+        if problem := find_env_size_problem(str(name), text):
             raise ValidationError(problem, code="too_large")
         total += len(name) + len(text.encode())
     if total > MAX_ENV_BYTES:
@@ -94,7 +94,7 @@ def validate_names(value: Any, what: str = "names", most: int = MAX_LAUNCH_ENV) 
     if twice := sorted({name for name in value if value.count(name) > 1}):
         raise ValidationError(f"{twice[0][:40]} is there twice.", code="twice")
     for name in value:
-        if problem := env_name_problem(name):
+        if problem := find_env_name_problem(name):
             raise ValidationError(problem, code="name")
 
 
@@ -125,19 +125,19 @@ def validate_queue(value: Any) -> None:
 
 
 def validate_keep_days(value: int) -> None:
-    KEEP_DAYS.check(value)
+    KEEP_DAYS.check_value(value)
 
 
 def validate_keep_runs(value: int) -> None:
-    KEEP_RUNS.check(value)
+    KEEP_RUNS.check_value(value)
 
 
 def validate_run_keep_days(value: int) -> None:
-    RUN_KEEP_DAYS.check(value)
+    RUN_KEEP_DAYS.check_value(value)
 
 
 def validate_run_keep_runs(value: int) -> None:
-    RUN_KEEP_RUNS.check(value)
+    RUN_KEEP_RUNS.check_value(value)
 
 
 def validate_input(value: Any) -> None:

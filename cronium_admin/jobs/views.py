@@ -16,72 +16,72 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import replace_url
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import fold
-from cronium_admin.core.paging import Page, newest_or_first
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import EditConflict, parse_version
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import fold_case
+from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolution import RULES, resolve
+from cronium_admin.images.resolution import RULES, resolve_image
 from cronium_admin.jobs.forms import LABELS, JobForm
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.network_policy import choices
-from cronium_admin.jobs.recent_runs import recent_runs
+from cronium_admin.jobs.network_policy import list_choices
+from cronium_admin.jobs.recent_runs import fetch_recent_runs
 from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.profiles.service import profiles_for_launch
+from cronium_admin.profiles.service import list_launch_profiles
 from cronium_admin.secrets.models import Secret
 
 PAGE_SIZE = 50
-RUNS_SIZE = 25
+RUNS_PAGE_SIZE = 25
 MAX_DIFF_LINES = 400
 
 
 @require_safe
-@needs(May.SEE)
-def job_list(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def list_jobs(request: HttpRequest) -> HttpResponse:
     """The jobs that hold `q` in name, address or tags."""
-    return render(request, "jobs/list.html", {**_listed(request), "nav": "jobs"})
+    return render(request, "jobs/list.html", {**_build_list_context(request), "nav": "jobs"})
 
 
 @require_safe
-@needs(May.SEE)
-def job_rows(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def render_job_rows(request: HttpRequest) -> HttpResponse:
     """The list alone. Its address is not the page's: the browser would show the fragment as the page on Back."""
-    listed = _listed(request)
+    listed = _build_list_context(request)
     response = render(request, "jobs/_list.html", listed)
     query = {"q": listed["query"]} if listed["query"] else {}
     return replace_url(response, f"{reverse('jobs:list')}{'?' if query else ''}{urlencode(query)}")
 
 
 @require_safe
-@needs(May.SEE)
-def live(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def render_live_cells(request: HttpRequest) -> HttpResponse:
     """The changing cells of the rows on the screen; 204 when none has changed since version `v`."""
     ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
-    rows = _rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "enabled", "last_run_number")))
-    changing = _changing(rows)
+    rows = _build_rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "enabled", "last_run_number")))
+    changing = _build_live_context(rows)
     if changing["version"] == request.GET.get("v"):
         return HttpResponse(status=204)
     return render(request, "jobs/_live.html", {"ids": ids, **changing})
 
 
 @require_safe
-@needs(May.SEE)
-def job_page(request: HttpRequest, slug: str) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def show_job(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
-    page = _runs_of(job, request.GET.get("after", ""))
-    choice = resolve(job.language, job=job.image)
+    page = _fetch_run_page(job, request.GET.get("after", ""))
+    choice = resolve_image(job.language, job=job.image)
     context = {
         "job": job,
         "page": page,
         "after": request.GET.get("after", "") if not page.is_first else "",
         "image": choice,
         "image_why": RULES[choice.rule],
-        "profiles": profiles_for_launch(job.profile, user_of(request)),
+        "profiles": list_launch_profiles(job.profile, get_current_user(request)),
         "bound": BOUNDS["timeout_seconds"],
         "variable_count": job.variables.filter(text__isnull=False).count(),
         "nav": "jobs",
@@ -90,47 +90,47 @@ def job_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_safe
-@needs(May.SEE)
-def run_rows(request: HttpRequest, slug: str) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
     """The newest runs of a job, for its page to show in place of its rows."""
     job = get_object_or_404(Job.objects.only("pk"), slug=slug)
-    return render(request, "runs/_rows.html", {"page": _runs_of(job, "")})
+    return render(request, "runs/_rows.html", {"page": _fetch_run_page(job, "")})
 
 
 @require_http_methods(["GET", "POST"])
-@needs(May.EDIT)
-def new(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def add_job(request: HttpRequest) -> HttpResponse:
     form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
-    return _edited(request, form, None)
+    return _save_or_render(request, form, None)
 
 
 @require_http_methods(["GET", "POST"])
-@needs(May.EDIT)
-def edit(request: HttpRequest, slug: str) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
     job = Job.objects.select_related("profile").filter(slug=slug).first()
     if job is None and request.method == "POST":
-        return _remade(request, slug)
+        return _offer_new_job(request, slug)
     if job is None:
         raise Http404(f"There is no job {slug}.")
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
-    return _edited(request, form, job)
+    return _save_or_render(request, form, job)
 
 
-def _remade(request: HttpRequest, slug: str) -> HttpResponse:
+def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:
     """What was typed of a job that is gone, as the form of a new one."""
-    return _editor(request, JobForm(request.POST), None, 409, gone=slug)
+    return _render_editor(request, JobForm(request.POST), None, 409, gone=slug)
 
 
 @require_POST
-@needs(May.EDIT)
-def delete(request: HttpRequest, slug: str) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
     job = get_object_or_404(Job, slug=slug)
     try:
-        delete_job(job, sent_version(request.POST.get("revision", "")))
-    except ChangedMeanwhile as error:
+        delete_job(job, parse_version(request.POST.get("revision", "")))
+    except EditConflict as error:
         messages.error(request, error.message)
-        return _editor(request, JobForm(job=error.stored), error.stored, 409)
-    except Refused as error:
+        return _render_editor(request, JobForm(job=error.stored), error.stored, 409)
+    except ApiError as error:
         messages.error(request, error.message)
         return redirect("jobs:edit", slug=slug)
     messages.success(
@@ -140,73 +140,73 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect("jobs:list")
 
 
-def _found(query: str) -> QuerySet[Job]:
+def _search_jobs(query: str) -> QuerySet[Job]:
     jobs = Job.objects.defer("script", "env", "input")
     for word in query.split():
-        jobs = jobs.filter(Q(search_text__contains=fold(word)) | Q(tags__icontains=fold(word)))
+        jobs = jobs.filter(Q(search_text__contains=fold_case(word)) | Q(tags__icontains=fold_case(word)))
     return jobs
 
 
 @require_safe
-@needs(May.SEE)
-def numbered(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def redirect_to_run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Leads to a job's run by its number, which makes a short address that people can read."""
     job = get_object_or_404(Job.objects.only("pk"), slug=slug)
     return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk"), number=number).pk)
 
 
-def _listed(request: HttpRequest) -> dict[str, Any]:
+def _build_list_context(request: HttpRequest) -> dict[str, Any]:
     query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
-    page = Paginator(_found(query), PAGE_SIZE).get_page(request.GET.get("page"))
-    return {"page": page, "query": query, **_changing(_rows(list(page)))}
+    page = Paginator(_search_jobs(query), PAGE_SIZE).get_page(request.GET.get("page"))
+    return {"page": page, "query": query, **_build_live_context(_build_rows(list(page)))}
 
 
-def _runs_of(job: Job, after: str) -> Page:
+def _fetch_run_page(job: Job, after: str) -> Page:
     runs: QuerySet[Any] = job.runs.select_related("created_by").defer("env", "input", "output", "sandbox")
-    return newest_or_first(runs, after, RUNS_SIZE)
+    return fetch_newest_or_first_page(runs, after, RUNS_PAGE_SIZE)
 
 
-def _rows(jobs: list[Job]) -> list[dict[str, Any]]:
-    recent = recent_runs(jobs)
+def _build_rows(jobs: list[Job]) -> list[dict[str, Any]]:
+    recent = fetch_recent_runs(jobs)
     return [{"job": job, "runs": recent[job.pk], "last": (recent[job.pk] or [None])[-1]} for job in jobs]
 
 
-def _changing(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the rows are drawn from; `working` are the last runs that go on, whose last lines are shown."""
     working = [row["last"] for row in rows if row["last"] and row["last"].is_live]
-    return {"rows": rows, "version": _version(rows), "working": working}
+    return {"rows": rows, "version": _digest_states(rows), "working": working}
 
 
-def _version(rows: list[dict[str, Any]]) -> str:
+def _digest_states(rows: list[dict[str, Any]]) -> str:
     """Changes when any run on the list does."""
     states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
     return sha256(repr(states).encode()).hexdigest()[:16]
 
 
-def _edited(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
+def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
     """Store what a POST typed and go on; else the editor, with what was refused beside its fields."""
     status = 422 if request.method == "POST" else 200
     if status == 422 and form.is_valid():
         try:
-            by, values = user_of(request), form.values()
+            by, values = get_current_user(request), form.collect_values()
             if job is None:
-                return _saved(request, create_job(values, by))
-            return _saved(request, save_job(job, values, by, form.cleaned_data["revision"]))
-        except ChangedMeanwhile as error:
-            return _conflict(request, form, error.stored, values)
+                return _redirect_after_save(request, create_job(values, by))
+            return _redirect_after_save(request, save_job(job, values, by, form.cleaned_data["revision"]))
+        except EditConflict as error:
+            return _render_conflict(request, form, error.stored, values)
         except ValidationError as error:
-            form.take(error)
-        except Refused as error:
+            form.add_service_errors(error)
+        except ApiError as error:
             if job is not None and error.status == 404:
-                return _remade(request, job.slug)
-            form.refuse(error)
+                return _offer_new_job(request, job.slug)
+            form.add_api_error(error)
             status = error.status
     elif status == 422:
-        _check_the_rest(form, job or Job())
-    return _editor(request, form, job, status)
+        _add_service_errors(form, job or Job())
+    return _render_editor(request, form, job, status)
 
 
-def _conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
+def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
     """Both texts on one page; to save again is to save over the revision that is shown."""
     form.data = {**request.POST.dict(), "revision": str(stored.revision)}
     lines = unified_diff(
@@ -214,22 +214,22 @@ def _conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str
     )
     theirs = JobForm(job=stored).initial
     sent = [name for name in form.fields if name in request.POST or name in ("enabled", "read_only_root")]
-    different = [name for name in sent if _differs(theirs.get(name), form[name].value())]
+    different = [name for name in sent if _is_different(theirs.get(name), form[name].value())]
     fields = [LABELS[name] for name in different if name in LABELS]
     if dict(form.env_rows) != stored.env:
         fields.append(LABELS["env"])
     if sorted(form.secret_names) != sorted(stored.secrets):
         fields.append(LABELS["secrets"])
     other = {"job": stored, "diff": "\n".join(islice(lines, MAX_DIFF_LINES)), "fields": fields}
-    return _editor(request, form, stored, 409, other)
+    return _render_editor(request, form, stored, 409, other)
 
 
-def _differs(theirs: Any, mine: Any) -> bool:
+def _is_different(theirs: Any, mine: Any) -> bool:
     empty = ("", None, False)
     return not (theirs in empty and mine in empty) and "".join(str(theirs).split()) != "".join(str(mine).split())
 
 
-def _saved(request: HttpRequest, job: Job) -> HttpResponse:
+def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
     """To the job's page; or, to run it, the same POST goes on to the address of runs."""
     if request.POST.get("then") == "run":
         return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
@@ -237,22 +237,22 @@ def _saved(request: HttpRequest, job: Job) -> HttpResponse:
     return redirect("jobs:job", slug=job.slug)
 
 
-def _check_the_rest(form: JobForm, job: Job) -> None:
+def _add_service_errors(form: JobForm, job: Job) -> None:
     """A form that can't be read is told at once what else is wrong with it, not at the next try."""
     try:
-        check_job(job, form.values())
+        check_job(job, form.collect_values())
     except ValidationError as error:
-        form.take(error)
+        form.add_service_errors(error)
 
 
-def _secrets(form: JobForm) -> list[dict[str, str]]:
+def _list_secrets(form: JobForm) -> list[dict[str, str]]:
     """All secrets; and those the job names although they are gone, so that they can be taken out."""
     known = dict(Secret.objects.values_list("name", "description"))
     gone = {name: "no longer there" for name in form.secret_names if name not in known}
     return [{"name": name, "description": text} for name, text in {**known, **gone}.items()]
 
 
-def _editor(
+def _render_editor(
     request: HttpRequest,
     form: JobForm,
     job: Job | None,
@@ -263,7 +263,7 @@ def _editor(
     """`other` is what somebody else saved in between; `gone` the slug of a job that is not there any more."""
     images = []
     for language in Language:
-        choice = resolve(language)
+        choice = resolve_image(language)
         images.append({"language": language.value, "reference": choice.reference, "why": RULES[choice.rule]})
     context = {
         "form": form,
@@ -272,8 +272,10 @@ def _editor(
         "gone": gone,
         "languages": Language.choices,
         "profiles": Profile.objects.all(),
-        "networks": choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user_of(request)),
-        "secrets": _secrets(form),
+        "networks": list_choices(
+            str(form["network"].value()), job.network if job else Network.ISOLATED, get_current_user(request)
+        ),
+        "secrets": _list_secrets(form),
         "images": images,
         "bounds": BOUNDS,
         "starters": STARTERS,

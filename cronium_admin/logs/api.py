@@ -8,19 +8,19 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Query, Router, Schema
 
-from cronium_admin.accounts.api_auth import needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
+from cronium_admin.accounts.api_auth import require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.logs import download, read, search
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.live import http_stream
-from cronium_admin.logs.search_slots import search_slot
+from cronium_admin.logs.search_slots import hold_search_slot
 
-router = Router(tags=["logs"], auth=needs(May.SEE))
+router = Router(tags=["logs"], auth=require_permission(Permission.VIEW))
 MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
-_ERRORS = ERRORS | {
+_ERRORS = ERROR_STATUSES | {
     410,
     429,
     502,
@@ -71,7 +71,7 @@ class FoundOut(Schema):
     ended: bool
 
 
-class Wanted(Schema):
+class LineFilter(Schema):
     """Which lines: all, or those that hold `q` (a text, or with `regex` an RE2 expression) and are of `stream`."""
 
     q: Annotated[str, Query(max_length=search.MAX_QUERY)] = ""
@@ -79,33 +79,33 @@ class Wanted(Schema):
     ignore_case: bool = False
     stream: Literal["", "stdout", "stderr"] = ""
 
-    def query(self) -> search.Query:
+    def build_query(self) -> search.Query:
         return search.Query(self.q, self.regex, self.ignore_case, _STREAMS[self.stream])
 
 
-def _out(line: Line) -> LineOut:
+def _build_line_out(line: Line) -> LineOut:
     time = datetime.fromtimestamp(line.unix_ns / 1e9, UTC)
     return LineOut(seq=line.seq, time=time, stream=read.STREAMS[line.stream], text=line.text.decode(errors="replace"))
 
 
-def _is_gone(request: HttpRequest) -> Callable[[], bool]:
+def _make_disconnect_check(request: HttpRequest) -> Callable[[], bool]:
     """Whether the client has left, as the server's edge notices it."""
     gone = getattr(request, "scope", {}).get("client_gone")
     return gone.is_set if gone else lambda: False
 
 
-def _state(run_id: UUID) -> read.State:
-    state = read.state(run_id)
+def _read_state(run_id: UUID) -> read.LogState:
+    state = read.read_state(run_id)
     if state is None:
-        raise Refused(404, "not_found", f"There is no run {run_id}.")
+        raise ApiError(404, "not_found", f"There is no run {run_id}.")
     if state.pruned:
-        raise read.Pruned(state.pruned)
+        raise read.LogPruned(state.pruned)
     return state
 
 
-def _refused(error: search.BadQuery) -> Refused:
+def _make_query_error(error: search.InvalidQuery) -> ApiError:
     words = f"This can't be looked for: {error}. Expressions are RE2's, without look-around and back-references."
-    return Refused(422, "invalid", words, {"q": [words]})
+    return ApiError(422, "invalid", words, {"q": [words]})
 
 
 @router.get(
@@ -114,30 +114,32 @@ def _refused(error: search.BadQuery) -> Refused:
     operation_id="list_log_lines",
     summary="A window of lines",
 )
-def lines(
+def list_lines(
     request: HttpRequest,
     run_id: UUID,
-    wanted: Query[Wanted],
+    wanted: Query[LineFilter],
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> LinesOut:
     """Lines with seq > `after`, in order; with `q` or `stream` only those. A search looks for about a second at a
     time: `next` says how far it came."""
-    state = _state(run_id)  # before the lines: what it calls ended is all there
-    query = wanted.query()
+    state = _read_state(run_id)  # before the lines: what it calls ended is all there
+    query = wanted.build_query()
     if query.text or query.stream:
         try:
-            with search_slot():
-                found, last = search.lines(run_id, query, after, limit, MAX_BYTES, is_over=_is_gone(request))
-        except search.BadQuery as error:
-            raise _refused(error) from error
+            with hold_search_slot():
+                found, last = search.find_lines(
+                    run_id, query, after, limit, MAX_BYTES, is_cancelled=_make_disconnect_check(request)
+                )
+        except search.InvalidQuery as error:
+            raise _make_query_error(error) from error
     else:
-        found = read.window(run_id, after, limit, MAX_BYTES)
+        found = read.read_lines(run_id, after, limit, MAX_BYTES)
         last = found[-1].seq if found else after
-    read.refuse_hole(run_id, state, after, last)
-    ended = state.ended and last >= state.lines
+    read.refuse_incomplete(run_id, state, after, last)
+    ended = state.has_ended and last >= state.lines
     gaps = [GapOut(**gap) for gap in state.gaps]
-    return LinesOut(lines=[_out(line) for line in found], next=last, ended=ended, gaps=gaps)
+    return LinesOut(lines=[_build_line_out(line) for line in found], next=last, ended=ended, gaps=gaps)
 
 
 @router.get(
@@ -146,29 +148,31 @@ def lines(
     operation_id="find_log_lines",
     summary="Which lines match",
 )
-def find(request: HttpRequest, run_id: UUID, wanted: Query[Wanted], after: After = 0) -> FoundOut:
+def find_lines(request: HttpRequest, run_id: UUID, wanted: Query[LineFilter], after: After = 0) -> FoundOut:
     """The seqs of the lines that match, without their text; about a second's worth at a time."""
-    state = _state(run_id)
+    state = _read_state(run_id)
     try:
-        with search_slot():
-            found = search.find(run_id, wanted.query(), after, MAX_RANGES, is_over=_is_gone(request))
-    except search.BadQuery as error:
-        raise _refused(error) from error
-    read.refuse_hole(run_id, state, after, found.looked)
-    ended = state.ended and found.looked >= state.lines
-    return FoundOut(ranges=found.ranges, count=found.count, next=found.looked, lines=state.lines, ended=ended)
+        with hold_search_slot():
+            found = search.find_ranges(
+                run_id, wanted.build_query(), after, MAX_RANGES, is_cancelled=_make_disconnect_check(request)
+            )
+    except search.InvalidQuery as error:
+        raise _make_query_error(error) from error
+    read.refuse_incomplete(run_id, state, after, found.searched_to)
+    ended = state.has_ended and found.searched_to >= state.lines
+    return FoundOut(ranges=found.ranges, count=found.count, next=found.searched_to, lines=state.lines, ended=ended)
 
 
 @router.get("/runs/{uuid:run_id}/logs/follow", operation_id="follow_log", summary="Lines as they come, to the end")
-def follow(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
+def follow_log(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
     """JSON lines: a line each, then `{"end": ...}`, or `{"failed": ...}` where the archive is away; an empty line only
     says that we are there. With `Accept: text/event-stream` server-sent events: `line`, and `end` or `failed`."""
-    _state(run_id)
-    return http_stream.answer(request, run_id, after)
+    _read_state(run_id)
+    return http_stream.make_response(request, run_id, after)
 
 
 @router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="The whole log as text")
-def text(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+def download_log(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`. `Range` gives
     a part, `Accept-Encoding: gzip` packs it."""
-    return download.answer(request, run_id, _state(run_id))
+    return download.make_response(request, run_id, _read_state(run_id))

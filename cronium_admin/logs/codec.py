@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import zstandard
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 
 _ENTRY = struct.Struct("<BIq")  # stream 1 or 2, lines, unix nanoseconds
 _RAW, _ZSTD = b"\x00", b"\x01"
-WORTH_COMPRESSING = 512  # bytes; below, the frame's own header eats the gain
+MIN_COMPRESSED_BYTES = 512  # bytes; below, the frame's own header eats the gain
 MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """`lines` lines of one stream, received together."""
 
     stream: int
@@ -31,26 +31,26 @@ class Line(NamedTuple):
     text: bytes
 
 
-class Damaged(Refused):
+class LogDamaged(ApiError):
     """What is stored is not what was stored."""
 
     def __init__(self) -> None:
         super().__init__(502, "log_damaged", "A part of this log is missing, or was changed after it was stored.")
 
 
-def pack_index(entries: Iterable[Entry]) -> bytes:
+def pack_index(entries: Iterable[IndexEntry]) -> bytes:
     return b"".join(_ENTRY.pack(*entry) for entry in entries)
 
 
-def unpack_index(data: bytes) -> list[Entry]:
+def unpack_index(data: bytes) -> list[IndexEntry]:
     try:
-        return [Entry(*values) for values in _ENTRY.iter_unpack(data)]
+        return [IndexEntry(*values) for values in _ENTRY.iter_unpack(data)]
     except struct.error as error:
-        raise Damaged from error
+        raise LogDamaged from error
 
 
 def pack_text(text: bytes) -> bytes:
-    if len(text) < WORTH_COMPRESSING:
+    if len(text) < MIN_COMPRESSED_BYTES:
         return _RAW + text
     # Level 1: 3 compresses these texts no better and costs more (docs/architecture.md).
     return _ZSTD + zstandard.ZstdCompressor(level=1).compress(text)
@@ -63,19 +63,19 @@ def unpack_text(data: bytes) -> bytes:
     try:
         # The decompressor ignores its bound where the frame says its own size, as ours do.
         if zstandard.frame_content_size(body) > MAX_CHUNK_BYTES:
-            raise Damaged
+            raise LogDamaged
         return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)
     except zstandard.ZstdError as error:
-        raise Damaged from error
+        raise LogDamaged from error
 
 
-def lines_of(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:
+def unpack_lines(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:
     """The lines of one chunk, in order."""
     texts = iter(unpack_text(data).split(b"\n"))
     seq = first_seq
     for stream, count, unix_ns in unpack_index(index):
         for _ in range(count):
             if (text := next(texts, None)) is None:
-                raise Damaged
+                raise LogDamaged
             yield Line(seq, unix_ns, stream, text)
             seq += 1

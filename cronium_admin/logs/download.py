@@ -21,69 +21,69 @@ GZIP_LEVEL = 3
 
 
 @dataclass(frozen=True)
-class Part:
+class ByteRange:
     """The bytes from `start` up to `stop`."""
 
     start: int
     stop: int
 
 
-class OutOfRange(Exception):
+class RangeNotSatisfiable(Exception):
     """The Range lies past the end."""
 
 
-def part_of(header: str, size: int) -> Part | None:
+def parse_range(header: str, size: int) -> ByteRange | None:
     """What a Range header asks for; None where it counts for nothing (another unit, several ranges, no sense)."""
     match = _RANGE.fullmatch(header.replace(" ", ""))
     if not match or match[0] == "bytes=-" or any(len(number) > 18 for number in match.groups()):
         return None
     first, last = match.groups()
     if not first:
-        part = Part(max(0, size - int(last)), size)
+        part = ByteRange(max(0, size - int(last)), size)
     else:
-        part = Part(int(first), min(int(last) + 1, size) if last else size)
+        part = ByteRange(int(first), min(int(last) + 1, size) if last else size)
         if last and int(last) < int(first):
             return None
     if part.start >= part.stop:
-        raise OutOfRange
+        raise RangeNotSatisfiable
     return part
 
 
-def answer(request: HttpRequest, run_id: UUID, state: read.State) -> HttpResponseBase:
+def make_response(request: HttpRequest, run_id: UUID, state: read.LogState) -> HttpResponseBase:
     """What is stored now; of a run that has ended, with the digest as its tag. A log that grows has none."""
-    tag = f'"{state.digest}"' if state.ended and state.digest else ""
+    tag = f'"{state.digest}"' if state.has_ended and state.digest else ""
     # The packed form has the same tag, as a weak one; here both are as good.
     known = [one.removeprefix("W/") for one in parse_etags(request.headers.get("If-None-Match", ""))]
     if tag and (tag in known or "*" in known):
-        return _dressed(HttpResponse(status=304), state, tag)
+        return _set_headers(HttpResponse(status=304), state, tag)
     asked = request.headers.get("Range", "")
     if request.headers.get("If-Range", tag) != tag:
         asked = ""
     try:
-        part = part_of(asked, state.bytes) if asked else None
-    except OutOfRange:
+        part = parse_range(asked, state.bytes) if asked else None
+    except RangeNotSatisfiable:
         refused = HttpResponse(status=416, headers={"Content-Range": f"bytes */{state.bytes}"})
-        return _dressed(refused, state, tag)
+        return _set_headers(refused, state, tag)
     response: HttpResponseBase
     if part is None and _GZIP.search(request.headers.get("Accept-Encoding", "")):
-        response = _streamed(_gzipped(read.text(run_id, 0, state.bytes)))
+        response = _stream_blocks(_compress_blocks(read.read_text(run_id, 0, state.bytes)))
         response["Content-Encoding"] = "gzip"
-        return _dressed(response, state, tag and f"W/{tag}")
-    whole = part or Part(0, state.bytes)
-    response = _streamed(read.text(run_id, whole.start, whole.stop), 206 if part else 200)
+        return _set_headers(response, state, tag and f"W/{tag}")
+    whole = part or ByteRange(0, state.bytes)
+    response = _stream_blocks(read.read_text(run_id, whole.start, whole.stop), 206 if part else 200)
     response["Content-Length"] = str(whole.stop - whole.start)  # so that who gets less knows
     if part:
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{state.bytes}"
-    return _dressed(response, state, tag)
+    return _set_headers(response, state, tag)
 
 
-def _streamed(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
+def _stream_blocks(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
     """The first block is read at once: where the archive is away, that is the answer, and not a text cut off."""
     blocks = chain([next(blocks, b"")], blocks)
-    return StreamingHttpResponse(_from_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
+    return StreamingHttpResponse(_iterate_in_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
 
 
-def _dressed(response: HttpResponseBase, state: read.State, tag: str) -> HttpResponseBase:
+def _set_headers(response: HttpResponseBase, state: read.LogState, tag: str) -> HttpResponseBase:
     response["Content-Disposition"] = content_disposition_header(True, state.file_name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
     response["Accept-Ranges"] = "bytes"
@@ -93,7 +93,7 @@ def _dressed(response: HttpResponseBase, state: read.State, tag: str) -> HttpRes
     return response
 
 
-def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _compress_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     for block in blocks:
         if packed := packer.compress(block):
@@ -101,10 +101,10 @@ def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-async def _from_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _iterate_in_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
     def following() -> bytes | None:
         return next(blocks, None)
 
-    reading = sync_to_async(following, thread_sensitive=False, executor=tail.slow_threads)
+    reading = sync_to_async(following, thread_sensitive=False, executor=tail.archive_threads)
     while (block := await reading()) is not None:
         yield block

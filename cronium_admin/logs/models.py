@@ -8,7 +8,7 @@ from django.db import models
 from cronium_admin.runs.models import Run
 
 if TYPE_CHECKING:
-    from cronium_admin.logs.archive.block_cache import Place
+    from cronium_admin.logs.archive.block_cache import ObjectRef
 
 
 class LogChunk(models.Model):
@@ -26,7 +26,7 @@ class LogChunk(models.Model):
     object_offset = models.BigIntegerField(null=True)
     object_length = models.PositiveIntegerField(null=True)
     # Where `read` found the object, and how many blocks it reads ahead there; no column.
-    archived: tuple["Place", int] | None = None
+    archived: tuple["ObjectRef", int] | None = None
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "first_seq"], name="log_chunk_once")]

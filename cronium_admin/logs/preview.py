@@ -8,53 +8,53 @@ from uuid import UUID
 from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.functions import Length
 
-from cronium_admin.logs.codec import Damaged, unpack_text
+from cronium_admin.logs.codec import LogDamaged, unpack_text
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import ON_HOST, Run
 
-MOST_RUNS = 50
-MOST_BYTES = 2 * 1024 * 1024  # of the chunk's text, or of a begun line: what is larger is not looked into for a list
-READ_BYTES = 4000  # of the line itself
-SHOWN = 200  # characters
-_UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
+MAX_RUNS = 50
+MAX_BYTES = 2 * 1024 * 1024  # of the chunk's text, or of a begun line: what is larger is not looked into for a list
+MAX_LINE_BYTES = 4000  # of the line itself
+MAX_CHARS = 200  # characters
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
-def last_lines(run_ids: Iterable[UUID]) -> dict[UUID, str]:
+def fetch_last_lines(run_ids: Iterable[UUID]) -> dict[UUID, str]:
     """By run, of those on a host, what it said last: the line it has begun, else the last one that is not blank."""
-    ids = list(run_ids)[:MOST_RUNS]
+    ids = list(run_ids)[:MAX_RUNS]
     if not ids:
         return {}
-    small = Case(When(bytes__lte=MOST_BYTES, then=F("data")))
+    small = Case(When(bytes__lte=MAX_BYTES, then=F("data")))
     chunk = LogChunk.objects.filter(run_id=OuterRef("pk")).order_by("-first_seq").values(small=small)[:1]
     head = "log_head__stdout_tail", "log_head__stderr_tail"
-    begun = [Case(When(length__lte=MOST_BYTES, then=F(tail))) for tail in head]
+    begun = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
     runs = Run.objects.filter(pk__in=ids, status__in=ON_HOST).annotate(length=Length(head[0]) + Length(head[1]))
     rows = runs.annotate(last=Subquery(chunk)).values_list("pk", "last", *begun)
-    return {run_id: _said(tails, last) for run_id, last, *tails in rows}
+    return {run_id: _choose_last_line(tails, last) for run_id, last, *tails in rows}
 
 
-def _said(tails: list[bytes | None], chunk: bytes | None) -> str:
+def _choose_last_line(tails: list[bytes | None], chunk: bytes | None) -> str:
     for tail in tails:
-        if tail and (text := plain(bytes(tail))):
+        if tail and (text := make_plain_text(bytes(tail))):
             return text
     try:
-        return plain(_last_of(unpack_text(bytes(chunk)))) if chunk else ""
-    except Damaged:
+        return make_plain_text(_find_last_line(unpack_text(bytes(chunk)))) if chunk else ""
+    except LogDamaged:
         return ""  # the run's own page says so; the list shows all other runs
 
 
-def _last_of(text: bytes) -> bytes:
+def _find_last_line(text: bytes) -> bytes:
     return text.rstrip().rpartition(b"\n")[2]
 
 
-def plain(line: bytes) -> str:
+def make_plain_text(line: bytes) -> str:
     """What shows of a line in a list: what a carriage return left, without colours, controls and marks that turn text
     around; white space as one blank, and SHOWN characters at most."""
-    seen = line.rstrip(b"\r").rpartition(b"\r")[2][:READ_BYTES]
-    text = _UNSEEN.sub("", seen.decode(errors="replace"))
-    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or _shows(char))
-    return " ".join(kept.split())[:SHOWN]
+    seen = line.rstrip(b"\r").rpartition(b"\r")[2][:MAX_LINE_BYTES]
+    text = _ESCAPE_SEQUENCE.sub("", seen.decode(errors="replace"))
+    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
+    return " ".join(kept.split())[:MAX_CHARS]
 
 
-def _shows(char: str) -> bool:
+def _is_visible(char: str) -> bool:
     return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")

@@ -11,22 +11,25 @@ from uuid import UUID
 
 from django.db.models import Max
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.logs import gaps
-from cronium_admin.logs.archive.block_cache import Place, blocks
-from cronium_admin.logs.codec import Damaged, Line, lines_of, unpack_text
+from cronium_admin.logs.archive.block_cache import ObjectRef, block_cache
+from cronium_admin.logs.codec import Line, LogDamaged, unpack_lines, unpack_text
 from cronium_admin.logs.models import LogChunk, LogObject
-from cronium_admin.logs.storage.base import Missing
+from cronium_admin.logs.storage.base import ObjectMissing
 from cronium_admin.runs import log_states
 from cronium_admin.runs.models import TERMINAL, Run, Status
 
 STREAMS = {1: "stdout", 2: "stderr"}
 WINDOW_LINES, WINDOW_BYTES = 2000, 512 * 1024
 ARCHIVED_BATCH = 64  # chunks that are read at a time once their text is elsewhere
-AHEAD, WHOLE_AHEAD = 1, 7  # blocks of the archive that come along: for a window, and for who reads on to the end
+READ_AHEAD, DOWNLOAD_READ_AHEAD = (
+    1,
+    7,
+)  # blocks of the archive that come along: for a window, and for who reads on to the end
 
 
-class Pruned(Refused):
+class LogPruned(ApiError):
     """The run's log was removed by retention; `words` say when and why."""
 
     def __init__(self, words: str) -> None:
@@ -34,7 +37,7 @@ class Pruned(Refused):
 
 
 @dataclass(frozen=True)
-class State:
+class LogState:
     """A run and its log at one moment; when `ended`, all lines that will ever be are stored."""
 
     status: str
@@ -60,14 +63,14 @@ class State:
         return f"{self.job_slug}-{self.number}.log"
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.status in TERMINAL
 
 
 PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "running"}
 
 
-def state(run_id: UUID) -> State | None:
+def read_state(run_id: UUID) -> LogState | None:
     """One query, and one more where there are gaps; None when there is no such run."""
     columns = ("job_slug", "number", "status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
@@ -78,7 +81,7 @@ def state(run_id: UUID) -> State | None:
         return None
     tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
     of = "log_" if row["log_pruned_at"] else "log_head__"
-    return State(
+    return LogState(
         status=row["status"],
         phase=PHASES.get(row["status"], "ended"),
         reason=row["reason"],
@@ -86,14 +89,14 @@ def state(run_id: UUID) -> State | None:
         exit_code=row["exit_code"],
         lines=row[f"{of}lines"] or 0,
         bytes=row[f"{of}bytes"] or 0,
-        gaps=gaps.of_run(run_id, *(row[name] or 0 for name in (counts[0], "log_head__lines", *counts[1:]))),
+        gaps=gaps.list_gaps(run_id, *(row[name] or 0 for name in (counts[0], "log_head__lines", *counts[1:]))),
         dropped_bytes=row["log_head__dropped_bytes"] or 0,
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
         digest=row["log_digest"],
         cancelling=row["cancel_requested_at"] is not None,
         output_at=row["output_at"],
         condition=row["condition"],
-        pruned=log_states.words(row["log_pruned_at"], row["log_pruned_why"]),
+        pruned=log_states.describe_pruned_log(row["log_pruned_at"], row["log_pruned_why"]),
         job_slug=row["job_slug"],
         number=row["number"],
     )
@@ -102,41 +105,41 @@ def state(run_id: UUID) -> State | None:
 def refuse_pruned(run_id: UUID) -> None:
     """What is not there may have been removed since one looked: that is no fault of the archive. Raises Pruned."""
     row = Run.objects.filter(pk=run_id).values_list("log_pruned_at", "log_pruned_why").first()
-    if row and (words := log_states.words(*row)):
-        raise Pruned(words)
+    if row and (words := log_states.describe_pruned_log(*row)):
+        raise LogPruned(words)
 
 
-def place_of(run_id: UUID) -> Place:
+def find_object(run_id: UUID) -> ObjectRef:
     """The object that has the log's text. Raises Pruned, or Missing where there is none."""
     stored = LogObject.objects.filter(run_id=run_id, state=LogObject.State.STORED).first()
     if stored is None:
         refuse_pruned(run_id)
-        raise Missing
-    return Place(stored.store, stored.name, stored.bytes)
+        raise ObjectMissing
+    return ObjectRef(stored.store, stored.name, stored.bytes)
 
 
-def data_of(chunk: LogChunk) -> bytes:
+def read_packed(chunk: LogChunk) -> bytes:
     """The chunk's packed text. From the archive it may be refused: Pruned, or depot.Unavailable and depot.Missing."""
     if chunk.object_offset is None or chunk.object_length is None:
         return bytes(chunk.data)
-    place, ahead = chunk.archived or (place_of(chunk.run_id), 0)
+    place, ahead = chunk.archived or (find_object(chunk.run_id), 0)
     try:
-        return blocks.read(place, chunk.object_offset, chunk.object_length, ahead)
-    except Missing:
+        return block_cache.read_range(place, chunk.object_offset, chunk.object_length, ahead)
+    except ObjectMissing:
         refuse_pruned(chunk.run_id)
         raise
 
 
-def text_of(chunk: LogChunk) -> bytes:
-    return unpack_text(data_of(chunk))
+def read_chunk_text(chunk: LogChunk) -> bytes:
+    return unpack_text(read_packed(chunk))
 
 
-def chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = AHEAD) -> Iterator[LogChunk]:
+def iterate_chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = READ_AHEAD) -> Iterator[LogChunk]:
     """The chunks that hold lines past `after`, in order, `batch` at a time: a flood's have 256 KiB and more.
 
     Of what is archived only the rows: `data_of` gets the text, with `ahead` blocks more for the chunks that follow.
     """
-    place: Place | None = None
+    place: ObjectRef | None = None
     rows = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
     at = rows.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
     while True:
@@ -145,7 +148,7 @@ def chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = AHEAD) -> Iter
             if chunk.first_seq > at:
                 return  # the chunk before has grown since it was read: the next look brings its new lines
             if chunk.object_offset is not None:
-                place = place or place_of(run_id)
+                place = place or find_object(run_id)
                 chunk.archived = place, ahead
             yield chunk
             at = chunk.first_seq + chunk.lines
@@ -154,12 +157,12 @@ def chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = AHEAD) -> Iter
         batch = ARCHIVED_BATCH if place else batch
 
 
-def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:
+def read_lines(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:
     """Up to `limit` lines with seq > `after`, cut once they pass `max_bytes`; at least one if there is one."""
     found: list[Line] = []
     size = 0
-    for chunk in chunks(run_id, after):
-        for line in lines_of(chunk.first_seq, bytes(chunk.index), data_of(chunk)):
+    for chunk in iterate_chunks(run_id, after):
+        for line in unpack_lines(chunk.first_seq, bytes(chunk.index), read_packed(chunk)):
             if line.seq <= after:
                 continue
             size += len(line.text)
@@ -171,7 +174,7 @@ def window(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int =
     return found
 
 
-def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+def read_text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`.
 
     Raises Pruned rather than give less, if it is removed meanwhile, and Damaged where a part is missing before `stop`,
@@ -179,12 +182,12 @@ def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[byte
     """
     at = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
     reached = 0
-    for chunk in chunks(run_id, at - 1, ahead=WHOLE_AHEAD):
+    for chunk in iterate_chunks(run_id, at - 1, ahead=DOWNLOAD_READ_AHEAD):
         if stop is not None and chunk.byte_offset >= stop:
             return
-        text = text_of(chunk)
+        text = read_chunk_text(chunk)
         if len(text) != chunk.bytes:
-            raise Damaged
+            raise LogDamaged
         end = len(text) if stop is None else stop - chunk.byte_offset
         if part := text[max(0, start - chunk.byte_offset) : end]:
             yield part
@@ -192,14 +195,14 @@ def text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[byte
     if stop is None or reached < stop:
         refuse_pruned(run_id)
     if stop is not None and reached < stop:
-        raise Damaged
+        raise LogDamaged
 
 
-def refuse_hole(run_id: UUID, state: State, after: int, reached: int) -> None:
+def refuse_incomplete(run_id: UUID, state: LogState, after: int, reached: int) -> None:
     """For who read past line `after` and reached line `reached`: an ended log that has more lines must get further.
 
     Raises Pruned or Damaged: else the reader would ask for the same lines for ever.
     """
-    if state.ended and reached <= after < state.lines:
+    if state.has_ended and reached <= after < state.lines:
         refuse_pruned(run_id)
-        raise Damaged
+        raise LogDamaged

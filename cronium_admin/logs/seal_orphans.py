@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Case, F, Q, When
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.logs import gaps
 from cronium_admin.logs.models import LogGap, LogHead
 from cronium_admin.logs.store import HEAD_FIELDS, RunLog
@@ -23,27 +23,27 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import UNSEALED, Run, Status
 
 log = logging.getLogger("cronium.logs")
-BATCH = 100  # logs a call
+BATCH_SIZE = 100  # logs a call
 SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
-CLAIM = timedelta(minutes=5)  # one process reads a log at a time
+CLAIM_DURATION = timedelta(minutes=5)  # one process reads a log at a time
 # An expression, not conditions: planners would look at all runs of these statuses instead of the unsealed ones.
 _NOT_RESUMED = Q(status=Status.ERRORED, reason__in=("secret_unavailable", "log_damaged"))
 _UNREAD = Case(When(Q(status=Status.LOST) | _NOT_RESUMED, then=True), default=False)
 
 
-class Sealer(Rounds):
+class OrphanSealer(PeriodicTask):
     """A thread of its own: a log of gigabytes takes a minute to read, and neither claims nor recovery wait for it."""
 
     def __init__(self, over: threading.Event | None = None) -> None:
-        super().__init__("log-sealer", self.round, SECONDS, over)
+        super().__init__("log-sealer", self.run_once, SECONDS, over)
 
-    def round(self) -> float:
-        seal_unread(self.over.is_set)
+    def run_once(self) -> float:
+        seal_orphaned_logs(self.stop_event.is_set)
         return SECONDS
 
 
-def seal_unread(is_over: Callable[[], bool] = lambda: False) -> int:
+def seal_orphaned_logs(is_cancelled: Callable[[], bool] = lambda: False) -> int:
     """For anybody, as often as they like; returns how many were sealed before `is_over` said to stop.
 
     A run that has ended takes no more lines, so what is stored now is all there will be; what its script wrote after
@@ -53,19 +53,19 @@ def seal_unread(is_over: Callable[[], bool] = lambda: False) -> int:
     new = unsealed.filter(log_seal_after=None).order_by("finished_at")
     again = unsealed.filter(log_seal_after__lt=Now()).order_by("log_seal_after")
     columns = ("pk", "lease_epoch", "log_seal_tries")
-    due = list(new.values_list(*columns)[:BATCH])  # those that never failed come first
-    due += list(again.values_list(*columns)[: BATCH - len(due)])
-    return sum(_try(*row) for row in due if not is_over())
+    due = list(new.values_list(*columns)[:BATCH_SIZE])  # those that never failed come first
+    due += list(again.values_list(*columns)[: BATCH_SIZE - len(due)])
+    return sum(_claim_and_seal(*row) for row in due if not is_cancelled())
 
 
-def _try(run_id: UUID, epoch: int, tries: int) -> bool:
+def _claim_and_seal(run_id: UUID, epoch: int, tries: int) -> bool:
     """Claim the log, so that no other process reads it at the same time, and seal it."""
     mine = Run.objects.filter(pk=run_id, log_seal_tries=tries, log_digest="")
-    if not mine.update(log_seal_tries=F("log_seal_tries") + 1, log_seal_after=Now() + CLAIM):
+    if not mine.update(log_seal_tries=F("log_seal_tries") + 1, log_seal_after=Now() + CLAIM_DURATION):
         return False
     try:
-        return _seal(run_id, epoch)
-    except Refused as error:
+        return _seal_log(run_id, epoch)
+    except ApiError as error:
         reason = error.message
     except Exception as error:
         log.exception("run %s", run_id, extra={"run_id": str(run_id)})
@@ -77,11 +77,11 @@ def _try(run_id: UUID, epoch: int, tries: int) -> bool:
     return False
 
 
-def _seal(run_id: UUID, epoch: int) -> bool:
+def _seal_log(run_id: UUID, epoch: int) -> bool:
     run_log = RunLog.resume(run_id, epoch)
-    write = run_log.seal(gaps.UNREAD)
+    write = run_log.prepare_seal(gaps.UNREAD)
     with transaction.atomic():
-        if not state_machine.seal_log(run_id, run_log.facts):
+        if not state_machine.seal_log(run_id, run_log.totals):
             return False
         LogGap.objects.bulk_create(write.gaps, ignore_conflicts=True)
         LogHead.objects.bulk_create(

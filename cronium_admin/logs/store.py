@@ -18,10 +18,10 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, transaction
 
 from cronium_admin.core import notify
-from cronium_admin.core.database.outage import is_outage, outages
+from cronium_admin.core.database.outage import is_outage, outage_log
 from cronium_admin.core.database.threads import close_connections, database_work
 from cronium_admin.logs import read
-from cronium_admin.logs.codec import Entry, pack_index, pack_text
+from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.protocols import BatchLike, SegmentLike
@@ -42,7 +42,7 @@ class LeaseLost(Exception):
 
 
 @dataclass(eq=False)
-class Write:
+class PendingWrite:
     """One run's share of a transaction, under lease `epoch`. A chunk that grew replaces its row."""
 
     run_id: UUID
@@ -65,14 +65,14 @@ class RunLog:
         self.stdout = 0, 0
         self.stderr = 0, 0
         self.gaps = 0  # places where output was lost
-        self._places: set[tuple[int, str]] = set()  # after which line, and why: each is told once
+        self._known_gaps: set[tuple[int, str]] = set()  # after which line, and why: each is told once
         self.dropped = 0, 0
         self.first_ns = 0  # when the first line was received
         self._digest = hashlib.sha256()
         self._head = LogHead(run_id=run_id)
         self._open_first = 1
         self._open_text = b""
-        self._open_entries: list[Entry] = []
+        self._open_entries: list[IndexEntry] = []
 
     @classmethod
     def resume(cls, run_id: UUID, epoch: int) -> "RunLog":
@@ -84,10 +84,10 @@ class RunLog:
             log.stdout = head.stdout_lines, head.stdout_bytes
             log.stderr = head.stderr_lines, head.stderr_bytes
             log.dropped = head.dropped_lines, head.dropped_bytes
-            log._note(LogGap.objects.filter(run_id=run_id) if head.gaps else ())
+            log._add_gaps(LogGap.objects.filter(run_id=run_id) if head.gaps else ())
             first = LogChunk.objects.filter(run_id=run_id, first_seq=1).values_list("first_ns", flat=True)
             log.first_ns = first.first() or 0
-            for text in read.text(run_id):
+            for text in read.read_text(run_id):
                 log._digest.update(text)
         return log
 
@@ -97,7 +97,7 @@ class RunLog:
         return self._digest.hexdigest()
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def totals(self) -> dict[str, Any]:
         """What a run that has ended keeps of its log."""
         return {
             "log_lines": self.lines,
@@ -108,11 +108,11 @@ class RunLog:
             "log_dropped_bytes": self.dropped[1],
         }
 
-    def prepare(self, batch: BatchLike) -> Write:
+    def prepare_write(self, batch: BatchLike) -> PendingWrite:
         """The rows that store `batch`, compressed here so that many runs compress side by side."""
-        gaps = self._note(self._gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
+        gaps = self._add_gaps(self._make_gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
-        chunk = self._extend(batch.segments) if batch.segments else None
+        chunk = self._append_lines(batch.segments) if batch.segments else None
         self.stdout = batch.stdout.lines, batch.stdout.bytes
         self.stderr = batch.stderr.lines, batch.stderr.bytes
         self._head = LogHead(
@@ -129,30 +129,30 @@ class RunLog:
             dropped_lines=self.dropped[0],
             dropped_bytes=self.dropped[1],
         )
-        return Write(self.run_id, self.epoch, self._head, chunk, gaps)
+        return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps)
 
-    def seal(self, missing: str = "") -> Write:
+    def prepare_seal(self, missing: str = "") -> PendingWrite:
         """The row that says nothing will follow; `missing` is why there was more, a cause of `gaps`."""
         head = self._head
-        gaps = self._note([self._gap(self.lines, missing)] if missing else ())
+        gaps = self._add_gaps([self._make_gap(self.lines, missing)] if missing else ())
         head.sealed, head.stdout_tail, head.stderr_tail = True, b"", b""
         head.gaps += len(gaps)
-        return Write(self.run_id, self.epoch, head, gaps=gaps)
+        return PendingWrite(self.run_id, self.epoch, head, gaps=gaps)
 
-    def _gap(self, after: int, cause: str) -> LogGap:
+    def _make_gap(self, after: int, cause: str) -> LogGap:
         return LogGap(run_id=self.run_id, after_seq=after, cause=cause)
 
-    def _note(self, gaps: Iterable[LogGap]) -> tuple[LogGap, ...]:
+    def _add_gaps(self, gaps: Iterable[LogGap]) -> tuple[LogGap, ...]:
         """Those that were not told yet: what is read again tells of the same ones."""
         told = {(gap.after_seq, gap.cause): gap for gap in gaps}
-        fresh = tuple(gap for place, gap in told.items() if place not in self._places)
-        self._places |= told.keys()
+        fresh = tuple(gap for place, gap in told.items() if place not in self._known_gaps)
+        self._known_gaps |= told.keys()
         self.gaps += sum(gap.cause != SPLIT for gap in fresh)
         return fresh
 
-    def _extend(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
+    def _append_lines(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
         text = b"".join(segment.text for segment in segments)
-        entries = [Entry(segment.stream, segment.lines, segment.unix_ns) for segment in segments]
+        entries = [IndexEntry(segment.stream, segment.lines, segment.unix_ns) for segment in segments]
         self._digest.update(text)
         if self._open_text and len(self._open_text) + len(text) <= GROW_BYTES:
             self._open_text += text
@@ -174,13 +174,13 @@ class RunLog:
         )
 
 
-def commit(writes: list[Write]) -> set[Write]:
+def commit_writes(writes: list[PendingWrite]) -> set[PendingWrite]:
     """Store `writes` in one transaction and return those that were refused: see LeaseLost.
 
     May be repeated when its answer was lost. The queries are as many for one run as for all.
     """
     with transaction.atomic():
-        refused = _not_theirs(writes)
+        refused = _find_lost_leases(writes)
         kept = [write for write in writes if write not in refused]
         LogChunk.objects.bulk_create(
             [write.chunk for write in kept if write.chunk],
@@ -192,11 +192,11 @@ def commit(writes: list[Write]) -> set[Write]:
             LogGap.objects.bulk_create(gaps, ignore_conflicts=True)
         heads = [write.head for write in kept]
         LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
-    notify.nudge(write.run_id for write in kept)
+    notify.publish_changed(write.run_id for write in kept)
     return refused
 
 
-def _not_theirs(writes: list[Write]) -> set[Write]:
+def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
     """Locks the runs until the commit: who takes one over either waits for it, or is seen here."""
     runs = Run.objects.filter(pk__in={write.run_id for write in writes}).order_by("pk")
     rows = runs.select_for_update(no_key=True).values_list("pk", "lease_epoch", "status")
@@ -208,12 +208,12 @@ class LogWriter:
     """The one thread of a host that writes logs: what has gathered while it committed goes next, together."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[PendingWrite | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    def write(self, write: Write) -> None:
+    def write(self, write: PendingWrite) -> None:
         """Return when `write` is committed; raises LeaseLost, or what the database said of it alone."""
         self._queue.put(write)
         write.done.result()
@@ -229,21 +229,21 @@ class LogWriter:
             group = [first]
             while not self._queue.empty() and (more := self._queue.get()) is not None:
                 group.append(more)
-            self._commit(group)
+            self._commit_group(group)
             if self._closed.is_set() and self._queue.empty():
                 break
         close_connections()
 
-    def _commit(self, group: list[Write]) -> None:
+    def _commit_group(self, group: list[PendingWrite]) -> None:
         """All together; if one of them can't be stored, one by one, so that it spoils no other."""
         try:
-            refused = self._persist(group)
+            refused = self._commit_with_retry(group)
         except Exception as error:  # noqa: BLE001 - told to the run whose write it is; all others go on
             if len(group) == 1:
                 group[0].done.set_exception(error)
                 return
             for write in group:
-                self._commit([write])
+                self._commit_group([write])
             return
         for write in group:
             if write in refused:
@@ -251,20 +251,20 @@ class LogWriter:
             else:
                 write.done.set_result(None)
 
-    def _persist(self, group: list[Write]) -> set[Write]:
+    def _commit_with_retry(self, group: list[PendingWrite]) -> set[PendingWrite]:
         """Retry while the database is away: the readers wait meanwhile, and so do their containers."""
         pause, is_retry = 0.1, False
         while True:
             try:
                 with database_work():
-                    refused = commit(group)
+                    refused = commit_writes(group)
                 if is_retry:
-                    outages.end()
+                    outage_log.record_recovery()
                 return refused
             except (DatabaseError, InterfaceError) as error:
                 if self._closed.is_set() or not is_outage(error):
                     raise
-                outages.note(error, "storing logs")
+                outage_log.record_failure(error, "storing logs")
                 is_retry = True
                 close_connections()
                 time.sleep(pause)

@@ -9,14 +9,14 @@ from ninja.security import HttpBearer
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
-from cronium_admin.accounts.api_auth import needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import ERRORS, ErrorBody
+from cronium_admin.accounts.api_auth import require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.ops.readiness import readiness
 
 router = Router(tags=["operations"])
-AT_THE_ROOT = frozenset({"metrics", "health", "ready"})  # names of the routes that are there too
+ROOT_ROUTES = frozenset({"metrics", "health", "ready"})  # names of the routes that are there too
 
 
 class MetricsToken(HttpBearer):
@@ -39,14 +39,14 @@ class ReadyOut(BaseModel):
 
 @router.get(
     "/metrics",
-    auth=[MetricsToken(), *needs(May.SEE)],
-    response={200: str, ERRORS: ErrorBody},
+    auth=[MetricsToken(), *require_permission(Permission.VIEW)],
+    response={200: str, ERROR_STATUSES: ErrorBody},
     url_name="metrics",
     summary="What Prometheus reads",
 )
 def read_metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format. Takes an API token, a session, or CRONIUM_METRICS_TOKEN as bearer."""
-    return HttpResponse(metrics_endpoint.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return HttpResponse(metrics_endpoint.render_metrics(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.get("/health", auth=None, response=HealthOut, url_name="health", summary="Is it up?")
@@ -60,7 +60,7 @@ def health(request: HttpRequest) -> HealthOut:
 )
 def ready(request: HttpRequest) -> Status[ReadyOut]:
     """200 when database, tables, disk, broker, channel layer and worker answer; 503 and which one does not."""
-    parts = readiness.parts()
+    parts = readiness.check_parts()
     whole = all(parts.values())
     told = {name: "ok" if fine else "failed" for name, fine in parts.items()}
     return Status(200 if whole else 503, ReadyOut(status="ready" if whole else "not_ready", parts=told))

@@ -9,7 +9,7 @@ from django.utils.deprecation import MiddlewareMixin
 PROBES = frozenset({"/health", "/ready", "/api/v1/health", "/api/v1/ready"})
 
 
-class EveryAnswer(MiddlewareMixin):
+class CommonHeaders(MiddlewareMixin):
     """Stands before what reads the host."""
 
     def process_request(self, request: HttpRequest) -> None:

@@ -17,24 +17,24 @@ log = logging.getLogger("cronium.process")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
-class About(logging.Filter):
+class ContextFilter(logging.Filter):
     """Puts what a record is about on it; changes nothing else, and lets all through."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.run_id = getattr(record, "run_id", "") or log_context.run_id.get()
         record.request_id = request_id.get()
-        record.host = log_context.host()
+        record.host = log_context.get_host_name()
         return True
 
 
-class Unplanned(logging.Filter):
+class OutageAnswerFilter(logging.Filter):
     """Drops Django's line about an answer 503: its cause has a line already, and the access log has the answer's."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", 0) != 503
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """For people: the run is named where the message itself does not."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Text(logging.Formatter):
         return f"{line} (run {run_id})" if run_id and run_id not in line else line
 
 
-class Json(JsonFormatter):
+class JsonLogFormatter(JsonFormatter):
     """For machines: one object a line, with time, level, logger and message, and only those others that are known."""
 
     def __init__(self) -> None:
@@ -62,23 +62,23 @@ class Json(JsonFormatter):
             log_data["exception"] = message_dict["exc_info"]
 
 
-def configure(settings: dict[str, Any]) -> None:
+def configure_logging(settings: dict[str, Any]) -> None:
     """Django's hook. For machines, what Python itself would write past the log is a line of it too."""
     logging.config.dictConfig(settings)
     if settings["handlers"]["console"]["formatter"] == "json":
         logging.captureWarnings(True)
-        sys.excepthook = _died
-        threading.excepthook = _thread_died
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_thread_error
 
 
-def _died(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
     else:
         log.critical("the process ended with an error", exc_info=(kind, error, trace))
 
 
-def _thread_died(what: threading.ExceptHookArgs) -> None:
+def _log_thread_error(what: threading.ExceptHookArgs) -> None:
     if not issubclass(what.exc_type, SystemExit):
         name = what.thread.name if what.thread else "unknown"
         about = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)

@@ -20,7 +20,7 @@ from cronium_admin.core import metrics
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, Status
 from cronium_admin.workers import process
-from cronium_admin.workers.hosts.service import HostView, all_hosts
+from cronium_admin.workers.hosts.service import HostView, fetch_hosts
 
 CACHE_SECONDS = 10.0
 SETTLED_AFTER = timedelta(minutes=10)  # clocks differ, and a row appears with its commit
@@ -38,7 +38,7 @@ _HOST_GAUGES = [
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatabaseState:
     """What the database says: how many runs ended how, how many live where, and the hosts."""
 
     ended: list[tuple[str, str, int]]  # status, reason
@@ -46,7 +46,7 @@ class Facts:
     hosts: list[HostView]
 
 
-class Known:
+class DatabaseStateCache:
     """The facts, not older than CACHE_SECONDS; one thread at a time asks the database.
 
     A run that has ended stays as it is. So what was created before every run that still lives is counted once, by the
@@ -56,20 +56,20 @@ class Known:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._at = -CACHE_SECONDS
-        self._facts = Facts([], [], [])
+        self._state = DatabaseState([], [], [])
         self._settled: Counter[tuple[str, str]] = Counter()
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._reported: Counter[tuple[str, str]] = Counter()
         self._until = datetime.min.replace(tzinfo=UTC)  # the settled ones were created before
 
-    def facts(self) -> Facts:
+    def fetch_state(self) -> DatabaseState:
         with self._lock:
             if time.monotonic() - self._at >= CACHE_SECONDS:
-                self._facts = self._ask()
+                self._state = self._query_state()
                 self._at = time.monotonic()
-            return self._facts
+            return self._state
 
-    def _ask(self) -> Facts:
-        hosts = all_hosts()
+    def _query_state(self) -> DatabaseState:
+        hosts = fetch_hosts()
         living = Run.objects.filter(status__in=LIVE).order_by().values_list("status", "queue", "host")
         live = list(living.annotate(n=Count("*"), oldest=Min("created_at")))
         until = max(self._until, min([database_now() - SETTLED_AFTER, *(row[4] for row in live)]))
@@ -79,31 +79,31 @@ class Known:
         for status, reason, number, settled in newer.values_list("status", "reason").annotate(n=Count("*"), old=old):
             ended[status, reason] += number
             self._settled[status, reason] += settled
-        for key, number in self._told.items():  # a counter never falls, though runs are deleted
+        for key, number in self._reported.items():  # a counter never falls, though runs are deleted
             ended[key] = max(ended[key], number)
-        self._told = ended
+        self._reported = ended
         self._until = until
-        return Facts([(*key, n) for key, n in ended.items()], [row[:4] for row in live], hosts)
+        return DatabaseState([(*key, n) for key, n in ended.items()], [row[:4] for row in live], hosts)
 
 
-known = Known()
+state_cache = DatabaseStateCache()
 
 
-class _Cronium(Collector):
-    def __init__(self, found: Facts) -> None:
+class _CroniumCollector(Collector):
+    def __init__(self, found: DatabaseState) -> None:
         self._found = found
 
     def collect(self) -> Iterator[Family]:
         build = GaugeMetricFamily("cronium_build_info", "The version that answers.", labels=["version"])
         build.add_metric([settings.VERSION], 1)
         yield build
-        yield from _runs(self._found)
-        yield from _hosts(self._found.hosts)
-        yield from _counted("web", [((), metrics.snapshot("web"))])
-        yield from _counted("worker", _of_workers(self._found.hosts))
+        yield from _build_run_families(self._found)
+        yield from _build_host_families(self._found.hosts)
+        yield from _build_process_families("web", [((), metrics.take_snapshot("web"))])
+        yield from _build_process_families("worker", _list_worker_snapshots(self._found.hosts))
 
 
-def _runs(found: Facts) -> Iterator[Family]:
+def _build_run_families(found: DatabaseState) -> Iterator[Family]:
     ended = CounterMetricFamily(
         "cronium_runs",
         "Runs that have ended; after a restart without those that were deleted.",
@@ -123,7 +123,7 @@ def _runs(found: Facts) -> Iterator[Family]:
     yield live
 
 
-def _hosts(hosts: list[HostView]) -> Iterator[Family]:
+def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
     up = GaugeMetricFamily("cronium_host_up", "1 while the host's worker reports.", labels=["host"])
     for host in hosts:
         up.add_metric([host.row.name], host.alive)
@@ -136,14 +136,14 @@ def _hosts(hosts: list[HostView]) -> Iterator[Family]:
         yield gauge
 
 
-def _of_workers(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _list_worker_snapshots(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each living worker's numbers with its host; and what this process has of their kind, if it is no worker."""
     yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
-    if not process.current():
-        yield ("",), metrics.snapshot()
+    if not process.get_current_worker():
+        yield ("",), metrics.take_snapshot()
 
 
-def _counted(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
+def _build_process_families(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
     """The metrics of `counters`; what another version of a worker wrote in another form is left out."""
     taken = list(sources)
     for name, metric in metrics.METRICS.items():
@@ -158,20 +158,20 @@ def _counted(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterato
                 if len(values) != len(labels):
                     continue
                 if metric.buckets and len(row.get("buckets", ())) == len(metric.buckets) + 1:
-                    family.add_metric(values, _cumulated(metric.buckets, row["buckets"]), row["sum"])
+                    family.add_metric(values, _accumulate_buckets(metric.buckets, row["buckets"]), row["sum"])
                 elif not metric.buckets and "value" in row:
                     family.add_metric(values, row["value"])
         yield family
 
 
-def _cumulated(bounds: tuple[float, ...], buckets: list[int]) -> list[tuple[str, float]]:
+def _accumulate_buckets(bounds: tuple[float, ...], buckets: list[int]) -> list[tuple[str, float]]:
     """Prometheus counts into a bucket all that fell into the smaller ones too."""
     return list(zip([*(str(bound) for bound in bounds), "+Inf"], accumulate(buckets), strict=True))
 
 
-def text() -> bytes:
+def render_metrics() -> bytes:
     """All of it, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_Cronium(known.facts()))
+    registry.register(_CroniumCollector(state_cache.fetch_state()))
     return generate_latest(registry)

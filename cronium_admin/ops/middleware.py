@@ -16,46 +16,46 @@ from cronium_admin.core import metrics
 from cronium_admin.ops.log_format import request_id
 
 log = logging.getLogger("cronium.access")
-_SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Asked for by machines every few seconds: not worth a line each time.
 _POLLED = frozenset(f"{place}{name}" for place in ("", "api/v1/") for name in ("health", "ready", "metrics"))
 
 
-def _id_of(request: HttpRequest) -> str:
+def _get_request_id(request: HttpRequest) -> str:
     """The caller's own id if it is a sane one, so that a proxy's log and this one can be laid side by side."""
     given = request.headers.get("X-Request-ID", "")
-    return given if _SANE.fullmatch(given) else secrets.token_hex(8)
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _route(request: HttpRequest) -> str:
+def _get_route(request: HttpRequest) -> str:
     """The template of the address, never the address: that would be a time series for every run."""
     match = request.resolver_match
     return "/" + match.route.removeprefix("^") if match else "(none)"
 
 
-def _user(request: HttpRequest) -> str:
+def _get_user_name(request: HttpRequest) -> str:
     """Who was let in. Asks the database nothing: it is known by now, or nobody is."""
     known: Any = getattr(request, "auth", None) or getattr(request, "_cached_user", None)
     name = known.get_username() if hasattr(known, "get_username") else str(known or "")
     return "".join(letter if letter.isprintable() and not letter.isspace() else "?" for letter in name)[:150] or "-"
 
 
-def _run(request: HttpRequest) -> str:
+def _get_run_id(request: HttpRequest) -> str:
     """The run that the address names, if it names one."""
     match = request.resolver_match
     named = "pk" if match and "runs" in match.namespaces else "run_id"
     return str(match.kwargs.get(named, "")) if match else ""
 
 
-def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: str) -> None:
+def _record_request(request: HttpRequest, response: HttpResponse, began: float, identity: str) -> None:
     response["X-Request-ID"] = identity
     if request.path_info.startswith(settings.STATIC_URL):
         return
     seconds = time.perf_counter() - began
-    route = _route(request)
+    route = _get_route(request)
     method = request.method if request.method in _METHODS else "OTHER"
-    metrics.observe(
+    metrics.observe_duration(
         "cronium_http_request_seconds",
         seconds,
         route=route,
@@ -63,7 +63,7 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: 
         status=f"{response.status_code // 100}xx",
     )
     level = logging.DEBUG if route[1:] in _POLLED and response.status_code < 400 else logging.INFO
-    milliseconds, user = round(seconds * 1000, 1), _user(request)
+    milliseconds, user = round(seconds * 1000, 1), _get_user_name(request)
     facts = {"method": method, "route": route, "status": response.status_code, "ms": milliseconds, "user": user}
     log.log(
         level,
@@ -73,23 +73,23 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float, identity: 
         response.status_code,
         milliseconds,
         user,
-        extra={"access": facts, "run_id": _run(request)},
+        extra={"access": facts, "run_id": _get_run_id(request)},
     )
 
 
 @sync_and_async_middleware
-def around(
+def record_requests(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
     """The outermost middleware: it sees what all others answer too."""
     if iscoroutinefunction(get_response):
 
         async def later(request: HttpRequest) -> HttpResponse:
-            began, identity = time.perf_counter(), _id_of(request)
+            began, identity = time.perf_counter(), _get_request_id(request)
             token = request_id.set(identity)
             try:
                 response: HttpResponse = await get_response(request)
-                _tell(request, response, began, identity)
+                _record_request(request, response, began, identity)
                 return response
             finally:
                 request_id.reset(token)
@@ -97,11 +97,11 @@ def around(
         return later
 
     def now(request: HttpRequest) -> HttpResponse:
-        began, identity = time.perf_counter(), _id_of(request)
+        began, identity = time.perf_counter(), _get_request_id(request)
         token = request_id.set(identity)
         try:
             response: HttpResponse = get_response(request)
-            _tell(request, response, began, identity)
+            _record_request(request, response, began, identity)
             return response
         finally:
             request_id.reset(token)

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.database.outage import outages
+from cronium_admin.core.database.outage import outage_log
 from cronium_admin.workers.hosts.models import Installation
 
 log = logging.getLogger("cronium.access")
-EVERY = timedelta(hours=1)
+NOTE_INTERVAL = timedelta(hours=1)
 _noted_at: float | None = None
 
 
@@ -23,7 +23,7 @@ def find_untrusted_proxy(request: HttpRequest) -> str:
     """The address of the connection's other end where it sent X-Forwarded-For in vain; else empty."""
     if "X-Forwarded-For" not in request.headers:
         return ""
-    peer = _peer(request)
+    peer = _get_peer_address(request)
     try:
         address = ip_address(peer)
     except ValueError:  # a Unix socket has none
@@ -31,7 +31,7 @@ def find_untrusted_proxy(request: HttpRequest) -> str:
     return "" if any(address in ip_network(part) for part in settings.CONFIG.trusted_proxies) else peer
 
 
-def _peer(request: HttpRequest) -> str:
+def _get_peer_address(request: HttpRequest) -> str:
     """Of the connection itself: REMOTE_ADDR may be what a trusted proxy said."""
     scope: dict[str, Any] = getattr(request, "scope", {})
     if connection := scope.get("state", {}).get("connection"):
@@ -46,7 +46,7 @@ class NoteUntrustedProxy(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> None:
         global _noted_at
         now = time.monotonic()
-        if _noted_at is not None and now - _noted_at < EVERY.total_seconds():
+        if _noted_at is not None and now - _noted_at < NOTE_INTERVAL.total_seconds():
             return
         if not (peer := find_untrusted_proxy(request)):
             return
@@ -58,5 +58,5 @@ class NoteUntrustedProxy(MiddlewareMixin):
             peer,
             peer,
         )
-        with outages.tolerate("noting a proxy that is not trusted"):
+        with outage_log.tolerate("noting a proxy that is not trusted"):
             Installation.objects.filter(pk=1).update(untrusted_proxy=peer, untrusted_proxy_at=Now())

@@ -18,24 +18,24 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from cronium_admin.core.command_line import own_places
+from cronium_admin.core.command_line import list_own_paths
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.database.threads import close_connections
 from cronium_admin.workers import process
-from cronium_admin.workers.health.checks.services import layer_round_trip
+from cronium_admin.workers.health.checks.services import send_through_layer
 from cronium_admin.workers.hosts.models import Host
 
 log = logging.getLogger("cronium.ready")
-SHARED_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 PART_SECONDS = 2.0
 REDIS_SECONDS = 1.0
 LEAST_FREE_BYTES, LEAST_FREE_SHARE = 64 * 1024 * 1024, 0.02  # the lesser of both
-BEAT = timedelta(seconds=30)
+MAX_HEARTBEAT_AGE = timedelta(seconds=30)
 
 _migrated: frozenset[tuple[str, str]] | None = None
 
 
-def _database() -> bool:
+def _check_database() -> bool:
     """It answers, and takes writes."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -47,7 +47,7 @@ def _database() -> bool:
     return not path.is_absolute() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def _migrations() -> bool:
+def _check_migrations() -> bool:
     """All are applied. The plan is made from files, so after the first time only the rows are compared."""
     global _migrated
     if _migrated is None:
@@ -58,27 +58,27 @@ def _migrations() -> bool:
     return _migrated <= MigrationRecorder(connection).applied_migrations().keys()
 
 
-def _broker() -> bool:
+def _check_broker() -> bool:
     if not (address := settings.CONFIG.redis):
         return True  # in this process's memory
-    with address.client(REDIS_SECONDS) as client:
+    with address.make_client(REDIS_SECONDS) as client:
         return bool(client.ping())
 
 
-def _channel_layer() -> bool:
-    asyncio.run(layer_round_trip(REDIS_SECONDS))
+def _check_channel_layer() -> bool:
+    asyncio.run(send_through_layer(REDIS_SECONDS))
     return True
 
 
-def _runner() -> bool:
+def _check_runner() -> bool:
     """The worker inside this process has reported lately; a process without one needs none."""
-    own = process.current()
-    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - BEAT).exists()
+    own = process.get_current_worker()
+    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - MAX_HEARTBEAT_AGE).exists()
 
 
-def _disk() -> bool:
+def _check_disk() -> bool:
     """There is room to store something: in the data folder, and where a SQLite database lies."""
-    places = [place if place.is_dir() else place.parent for place in own_places()]
+    places = [place if place.is_dir() else place.parent for place in list_own_paths()]
     return all(_has_room(place) for place in places)
 
 
@@ -89,13 +89,13 @@ def _has_room(folder: Path) -> bool:
     return free >= min(LEAST_FREE_BYTES, whole * LEAST_FREE_SHARE) and has_names
 
 
-PARTS: dict[str, Callable[[], bool]] = {
-    "database": _database,
-    "migrations": _migrations,
-    "disk": _disk,
-    "broker": _broker,
-    "channel_layer": _channel_layer,
-    "runner": _runner,
+CHECKS: dict[str, Callable[[], bool]] = {
+    "database": _check_database,
+    "migrations": _check_migrations,
+    "disk": _check_disk,
+    "broker": _check_broker,
+    "channel_layer": _check_channel_layer,
+    "runner": _check_runner,
 }
 
 
@@ -105,28 +105,28 @@ class Readiness:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(len(PARTS), "ready")
-        self._asked: dict[str, Future[bool]] = {}
-        self._at = -SHARED_SECONDS
-        self._answer: dict[str, bool] = {}
+        self._pool = ThreadPoolExecutor(len(CHECKS), "ready")
+        self._futures: dict[str, Future[bool]] = {}
+        self._at = -CACHE_SECONDS
+        self._results: dict[str, bool] = {}
 
-    def parts(self) -> dict[str, bool]:
+    def check_parts(self) -> dict[str, bool]:
         """Each part by name: whether it answers. Not older than SHARED_SECONDS, plus the time to ask."""
         with self._lock:
-            if time.monotonic() - self._at >= SHARED_SECONDS:
-                self._answer = self._ask()
+            if time.monotonic() - self._at >= CACHE_SECONDS:
+                self._results = self._run_checks()
                 self._at = time.monotonic()
-            return self._answer
+            return self._results
 
-    def _ask(self) -> dict[str, bool]:
-        for name, part in PARTS.items():
-            if name not in self._asked or self._asked[name].done():
-                self._asked[name] = self._pool.submit(_answers, name, part)
-        wait(self._asked.values(), PART_SECONDS)
-        return {name: asked.done() and asked.result() for name, asked in self._asked.items()}
+    def _run_checks(self) -> dict[str, bool]:
+        for name, part in CHECKS.items():
+            if name not in self._futures or self._futures[name].done():
+                self._futures[name] = self._pool.submit(_run_check, name, part)
+        wait(self._futures.values(), PART_SECONDS)
+        return {name: asked.done() and asked.result() for name, asked in self._futures.items()}
 
 
-def _answers(name: str, part: Callable[[], bool]) -> bool:
+def _run_check(name: str, part: Callable[[], bool]) -> bool:
     try:
         return part()
     except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer

@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.profiles.models import Profile
 
 
 @admin.register(Profile)
-class ProfileAdmin(ReadOnly):
+class ProfileAdmin(ReadOnlyAdmin):
     list_display = ("name", "cpu", "memory_mb", "pids")

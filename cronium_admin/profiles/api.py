@@ -6,56 +6,66 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from ninja.responses import Status
 
-from cronium_admin.accounts.api_auth import caller, needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import DELETED_VERSION
-from cronium_admin.core.errors import ERRORS, ErrorBody
+from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
+from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.profiles.schemas import ProfileChange, ProfileIn, ProfileList, ProfileOut
 from cronium_admin.profiles.service import (
     add_profile,
     delete_profile,
     find_profile,
-    profiles_with_use,
+    list_profiles_with_use,
     save_profile,
 )
 
-router = Router(tags=["profiles"], auth=needs(May.SEE))
+router = Router(tags=["profiles"], auth=require_permission(Permission.VIEW))
 
 
-@router.get("", response={200: ProfileList, ERRORS: ErrorBody}, summary="All profiles")
+@router.get("", response={200: ProfileList, ERROR_STATUSES: ErrorBody}, summary="All profiles")
 def list_profiles(request: HttpRequest) -> ProfileList:
-    return ProfileList(items=[ProfileOut.of(profile, profile.job_count) for profile in profiles_with_use()])
+    return ProfileList(
+        items=[ProfileOut.from_profile(profile, profile.job_count) for profile in list_profiles_with_use()]
+    )
 
 
-@router.post("", response={201: ProfileOut, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Make a profile")
+@router.post(
+    "",
+    response={201: ProfileOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
+    summary="Make a profile",
+)
 def create_profile(request: HttpRequest, body: ProfileIn) -> Status[ProfileOut]:
-    return Status(201, ProfileOut.of(add_profile(body.model_dump(), caller(request)), 0))
+    return Status(201, ProfileOut.from_profile(add_profile(body.model_dump(), get_caller(request)), 0))
 
 
-@router.get("/{slug:name}", response={200: ProfileOut, ERRORS: ErrorBody}, summary="One profile")
+@router.get("/{slug:name}", response={200: ProfileOut, ERROR_STATUSES: ErrorBody}, summary="One profile")
 def get_profile(request: HttpRequest, name: str) -> ProfileOut:
     profile = find_profile(name)
-    return ProfileOut.of(profile, profile.jobs.count())
+    return ProfileOut.from_profile(profile, profile.jobs.count())
 
 
 @router.patch(
     "/{slug:name}",
-    response={200: ProfileOut, ERRORS: ErrorBody},
-    auth=needs(May.ADMIN),
+    response={200: ProfileOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
     summary="Change a profile's limits",
 )
 def change_profile(request: HttpRequest, name: str, body: ProfileChange) -> ProfileOut:
     """Jobs that use the profile get the new limits with their next run."""
     given = body.model_dump(exclude_unset=True, exclude={"version"})
-    profile = save_profile(find_profile(name), given, caller(request), body.version)
-    return ProfileOut.of(profile, profile.jobs.count())
+    profile = save_profile(find_profile(name), given, get_caller(request), body.version)
+    return ProfileOut.from_profile(profile, profile.jobs.count())
 
 
 @router.delete(
-    "/{slug:name}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete a profile"
+    "/{slug:name}",
+    response={204: None, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
+    summary="Delete a profile",
 )
 def remove_profile(
-    request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETED_VERSION)] = None
+    request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     delete_profile(find_profile(name), version)
     return HttpResponse(status=204)

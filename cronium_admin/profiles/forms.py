@@ -17,6 +17,6 @@ class ProfileForm(PlainForm):
     runtime = forms.CharField(required=False, label="Runtime")
 
     @classmethod
-    def of(cls, profile: Profile | None) -> "ProfileForm":
+    def from_profile(cls, profile: Profile | None) -> "ProfileForm":
         names = ("name", "cpu", "memory_mb", "pids", "log_limit_mb", "runtime")
         return cls(initial={name: getattr(profile, name) for name in names} if profile else None)

@@ -30,7 +30,7 @@ class Bound:
         ceiling: Decimal | int = getattr(settings.CONFIG, self.setting) if self.setting else self.highest
         return ceiling
 
-    def check(self, value: Decimal | int) -> None:
+    def check_value(self, value: Decimal | int) -> None:
         """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
         if value > self.high:
             source = f" CRONIUM_{self.setting.upper()} sets this maximum." if self.setting else ""
@@ -56,7 +56,7 @@ class WithinBound:
         self.field = field
 
     def __call__(self, value: Decimal | int) -> None:
-        BOUNDS[self.field].check(value)
+        BOUNDS[self.field].check_value(value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WithinBound) and other.field == self.field
@@ -68,7 +68,7 @@ class WithinBound:
         return "cronium_admin.profiles.limits.WithinBound", [self.field], {}
 
 
-def constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.CheckConstraint:
+def make_constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.CheckConstraint:
     """The widest range that settings may allow, as a constraint of the database."""
     within = Q(**{f"{bound.field}__gte": bound.low, f"{bound.field}__lte": bound.highest})
     if nullable:
@@ -91,7 +91,7 @@ def default_log_limit_mb() -> int:
     return settings.CONFIG.log_limit_mb or DEFAULT_LOG_LIMIT_MB
 
 
-def log_limit(wanted_mb: int | None) -> int:
+def resolve_log_limit(wanted_mb: int | None) -> int:
     """The MB of log a run gets for which `wanted_mb` is asked (None: nothing is).
 
     CRONIUM_LOG_LIMIT_MB, where it is set, is the default and caps all: it once was the only word on this.

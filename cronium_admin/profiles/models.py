@@ -11,8 +11,8 @@ from cronium_admin.profiles.limits import (
     PIDS,
     Limits,
     WithinBound,
-    constraint,
-    log_limit,
+    make_constraint,
+    resolve_log_limit,
 )
 
 DEFAULT_PROFILE = "small"
@@ -46,8 +46,8 @@ class Profile(Edited):
     class Meta:
         ordering = ["memory_mb", "cpu", "name"]
         constraints = [
-            *(constraint(bound, "profile") for bound in (CPU, MEMORY_MB, PIDS)),
-            constraint(LOG_LIMIT_MB, "profile", nullable=True),
+            *(make_constraint(bound, "profile") for bound in (CPU, MEMORY_MB, PIDS)),
+            make_constraint(LOG_LIMIT_MB, "profile", nullable=True),
         ]
 
     def __str__(self) -> str:
@@ -55,4 +55,6 @@ class Profile(Edited):
 
     @property
     def limits(self) -> Limits:
-        return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=log_limit(self.log_limit_mb))
+        return Limits(
+            cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=resolve_log_limit(self.log_limit_mb)
+        )

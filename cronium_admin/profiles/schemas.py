@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
-from cronium_admin.core.edit_versions import VERSION
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 from cronium_admin.profiles.limits import Limits
 from cronium_admin.profiles.models import Profile
 
 
-def _cpu(value: Any) -> Decimal:
+def _parse_cpu(value: Any) -> Decimal:
     """A JSON number as the decimal it was written as, so that 0.1 is 0.1."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("Must be a number such as 0.5")
@@ -20,7 +20,7 @@ def _cpu(value: Any) -> Decimal:
     return number
 
 
-Cpu = Annotated[Decimal, BeforeValidator(_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
+Cpu = Annotated[Decimal, BeforeValidator(_parse_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
 RUNTIME = "The engine's name for what runs the container, such as runc or runsc; empty: the engine's default."
 LOG_LIMIT = "MB of log that a run may write; null takes the default: CRONIUM_LOG_LIMIT_MB, or 50 where it is not set."
 # For PATCH: only what was given is looked at, so this value is never seen.
@@ -34,7 +34,7 @@ class LimitsOut(BaseModel):
     log_limit_mb: int
 
     @classmethod
-    def of(cls, limits: Limits) -> "LimitsOut":
+    def from_limits(cls, limits: Limits) -> "LimitsOut":
         return cls(
             cpu=float(limits.cpu),
             memory_mb=limits.memory_mb,
@@ -54,8 +54,8 @@ class ProfileOut(BaseModel):
     jobs: int = Field(description="How many jobs use it.")
 
     @classmethod
-    def of(cls, profile: Profile, jobs: int) -> "ProfileOut":
-        limits = LimitsOut.of(profile.limits)
+    def from_profile(cls, profile: Profile, jobs: int) -> "ProfileOut":
+        limits = LimitsOut.from_limits(profile.limits)
         same: dict[str, Any] = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
         return cls(**limits.model_dump(), **same, jobs=jobs)
 
@@ -70,7 +70,7 @@ class ProfilePatch(BaseModel):
 
 
 class ProfileChange(ProfilePatch):
-    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
 
 class ProfileIn(ProfilePatch):

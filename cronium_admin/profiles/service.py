@@ -9,11 +9,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.form_errors import plain_errors
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.form_errors import translated_errors
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
 KIND = "profile"
@@ -21,30 +21,30 @@ LIMITS = ("cpu", "memory_mb", "pids")
 RESERVED_NAMES = frozenset({"new"})  # the page that makes a profile has this address
 
 
-def profiles_with_use() -> QuerySet[Profile, Any]:
+def list_profiles_with_use() -> QuerySet[Profile, Any]:
     """All profiles, smallest first, each with `job_count`: how many jobs use it."""
     # Grouping drops the model's own order.
     return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
 
 
-def profiles_for_launch(own: Profile, by: User) -> QuerySet[Profile, Any]:
+def list_launch_profiles(own: Profile, by: User) -> QuerySet[Profile, Any]:
     """Those that a launch by `by` may choose for a job with the profile `own`: its runtime isolates the script."""
-    return Profile.objects.all() if by.may(May.EDIT) else Profile.objects.filter(runtime=own.runtime)
+    return Profile.objects.all() if by.has_permission(Permission.EDIT) else Profile.objects.filter(runtime=own.runtime)
 
 
 def find_profile(name: str) -> Profile:
     profile = Profile.objects.filter(name=name).first()
     if profile is None:
-        raise Refused(404, "not_found", f"There is no profile {name[:40]!r}.")
+        raise ApiError(404, "not_found", f"There is no profile {name[:40]!r}.")
     return profile
 
 
 def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
     """A new profile of `data` (values by field); ValidationError by field, Refused (409) for a name that is taken."""
     profile = Profile(updated_by=by)
-    _apply(profile, data)
+    _apply_fields(profile, data)
     profile.version = first_version(KIND, profile.name)
-    with _name_kept_apart(profile):
+    with _refuse_taken_name(profile):
         profile.save(force_insert=True)
     return profile
 
@@ -58,58 +58,58 @@ def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, ver
         rows = Profile.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(pk=profile.pk).first()
         if stored is None:
-            raise Refused(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
+            raise ApiError(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
         check_version(stored, version)
         if stored.name == DEFAULT_PROFILE != data.get("name", DEFAULT_PROFILE):
             text = f"The profile {DEFAULT_PROFILE} is the default and keeps its name."
-            raise Refused(409, "profile_is_default", text)
+            raise ApiError(409, "profile_is_default", text)
         before = {field: getattr(stored, field) for field in data}
-        _apply(stored, data)
+        _apply_fields(stored, data)
         changes = {field: getattr(stored, field) for field in data if getattr(stored, field) != before[field]}
         if changes:
             if "name" in changes:
                 retire_version(KIND, before["name"], stored.version)
                 changes["version"] = first_version(KIND, stored.name)
-            with _name_kept_apart(stored):
+            with _refuse_taken_name(stored):
                 write_edit(stored, changes, by)
         return stored
 
 
-def _apply(profile: Profile, data: Mapping[str, Any]) -> None:
+def _apply_fields(profile: Profile, data: Mapping[str, Any]) -> None:
     for field, value in data.items():
         setattr(profile, field, value)
     if profile.name in RESERVED_NAMES:
         raise ValidationError({"name": f"The name {profile.name!r} is taken by the dashboard itself."})
-    with plain_errors():
+    with translated_errors():
         profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # its validators say the same
 
 
 @contextmanager
-def _name_kept_apart(profile: Profile) -> Iterator[None]:
+def _refuse_taken_name(profile: Profile) -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
     except IntegrityError:
         taken = f"There is already a profile {profile.name!r}."
-        raise Refused(409, "name_taken", taken, {"name": [taken]}) from None
+        raise ApiError(409, "name_taken", taken, {"name": [taken]}) from None
 
 
 def delete_profile(profile: Profile, version: int | None = None) -> None:
     """Delete a profile that no job uses; the default one stays. `version` as in `save_profile`."""
     if profile.name == DEFAULT_PROFILE:
-        raise Refused(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and can't be deleted.")
+        raise ApiError(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and can't be deleted.")
     try:
         with transaction.atomic():
             rows = Profile.objects.select_for_update(of=("self",)).select_related("updated_by")
             stored = rows.filter(pk=profile.pk).first()
             if stored is None:
-                raise Refused(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
+                raise ApiError(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
             check_deletion(stored, version)
             retire_version(KIND, stored.name, stored.version)
             stored.delete()
     except ProtectedError:
         slugs = list(profile.jobs.order_by("slug").values_list("slug", flat=True)[:4])
         named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
-        raise Refused(
+        raise ApiError(
             409, "profile_in_use", f"The profile {profile.name} is used by {named}. Give them another profile first."
         ) from None

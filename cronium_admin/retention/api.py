@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query
 from pydantic import BaseModel, Field
 
-from cronium_admin.accounts.api_auth import caller, needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.core.timestamps import Moment
-from cronium_admin.retention.deletion import MOST, Selection, delete_run, delete_selected
+from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.timestamps import UtcDatetime
+from cronium_admin.retention.deletion import MAX_DELETED, Selection, delete_run, delete_selected
 from cronium_admin.runs.api import find_run, router
 from cronium_admin.runs.models import Status
 
@@ -26,29 +26,37 @@ class DeletedOut(BaseModel):
 
 
 @router.delete(
-    "/runs/{uuid:run_id}", response={204: None, ERRORS: ErrorBody}, auth=needs(May.EDIT), summary="Delete a run"
+    "/runs/{uuid:run_id}",
+    response={204: None, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.EDIT),
+    summary="Delete a run",
 )
 def remove_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """With its log and timeline; its number is not used again. 409 while it is live."""
-    delete_run(find_run(run_id), caller(request))
+    delete_run(find_run(run_id), get_caller(request))
     return HttpResponse(status=204)
 
 
-@router.delete("/runs", response={200: DeletedOut, ERRORS: ErrorBody}, auth=needs(May.ADMIN), summary="Delete runs")
+@router.delete(
+    "/runs",
+    response={200: DeletedOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.ADMIN),
+    summary="Delete runs",
+)
 def remove_runs(
     request: HttpRequest,
     job: Annotated[str, Query(max_length=80, description="A job's slug, also of a deleted job")] = "",
     status: Annotated[list[Status], Query(description="May be given several times; only of ended runs")] = [],  # noqa: B006
-    before: Annotated[Moment | None, Query(description="They ended before this time")] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+    before: Annotated[UtcDatetime | None, Query(description="They ended before this time")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_DELETED)] = MAX_DELETED,
 ) -> DeletedOut:
     """Ended runs that match all of what is given, which must be something; the oldest first."""
     for name in set(request.GET) - _QUERY:
         text = f"There is no such filter. There are: {', '.join(sorted(_QUERY))}."
-        raise Refused(422, "invalid", f"{name[:40]}: {text}", {name[:40]: [text]})
-    deleted, left = delete_selected(_selection(job, status, before), caller(request), limit)
+        raise ApiError(422, "invalid", f"{name[:40]}: {text}", {name[:40]: [text]})
+    deleted, left = delete_selected(_build_selection(job, status, before), get_caller(request), limit)
     return DeletedOut(deleted=deleted, left=left)
 
 
-def _selection(job: str, status: list[Status], before: datetime | None) -> Selection:
+def _build_selection(job: str, status: list[Status], before: datetime | None) -> Selection:
     return Selection(job, tuple(one.value for one in status), before)

@@ -14,27 +14,27 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import prune
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.models import TERMINAL, Run, Status
 
 log = logging.getLogger("cronium.retention")
-BATCH = 100  # runs a transaction
-MOST = 1000  # runs that one request deletes
-_TRIES = 3
+BATCH_SIZE = 100  # runs a transaction
+MAX_DELETED = 1000  # runs that one request deletes
+_ATTEMPTS = 3
 
 
-def delete_runs(run_ids: Sequence[UUID], pace: Pace) -> int:
+def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
     """Delete those of the runs that have ended; how many this call deleted. Live runs stay untouched."""
     ended = list(Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).values_list("pk", flat=True))
     if not ended:
         return 0
-    prune.hide(ended, "its run is being deleted")
-    prune.remove_stored(ended, pace)
-    with pace.step():
-        for last in (False,) * (_TRIES - 1) + (True,):
+    prune.hide_logs(ended, "its run is being deleted")
+    prune.delete_hidden_logs(ended, pace)
+    with pace.run_step():
+        for last in (False,) * (_ATTEMPTS - 1) + (True,):
             try:
                 return _delete_rows(ended)
             except IntegrityError:  # a new row, such as a rerun, named one of them at this moment
@@ -52,13 +52,13 @@ def _delete_rows(run_ids: Sequence[UUID]) -> int:
 def delete_run(run: Run, by: User) -> None:
     """Delete one ended run. Refused (409) while it is live."""
     if run.is_live:
-        raise Refused(
+        raise ApiError(
             409,
             "run_is_live",
             f"This run has not ended: it is {run.get_status_display().lower()}. Cancel it, then delete it.",
         )
     try:
-        is_deleted = delete_runs([run.pk], Pace())
+        is_deleted = delete_runs([run.pk], Throttle())
     except BaseException:
         text = "%s began to delete the run %s (%s), then an error stopped the deletion; its log may be lost"
         log.warning(text, by.get_username(), run, run.pk, extra={"run_id": str(run.pk)})
@@ -82,25 +82,25 @@ class Selection:
         parts += [f"ended before {self.before.isoformat()}"] if self.before else []
         return "; ".join(parts)
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises Refused (422) for a selection that is empty, or names what no ended run can match."""
         if not (self.job or self.status or self.before):
             text = "Give at least one of job, status and before: all runs at once are not deleted."
-            raise Refused(422, "invalid", text, {"job": [text]})
+            raise ApiError(422, "invalid", text, {"job": [text]})
         if live := [status for status in self.status if status not in TERMINAL]:
             text = f"Only runs that have ended are deleted; {live[0]} is not the status of one."
-            raise Refused(422, "invalid", f"status: {text}", {"status": [text]})
-        if self.job and ("\0" in self.job or not self._exists()):
+            raise ApiError(422, "invalid", f"status: {text}", {"status": [text]})
+        if self.job and ("\0" in self.job or not self._has_job()):
             text = f"There is no job {self.job[:80]!r}, and no run of a deleted job of that name."
-            raise Refused(422, "invalid", f"job: {text}", {"job": [text]})
+            raise ApiError(422, "invalid", f"job: {text}", {"job": [text]})
 
-    def _exists(self) -> bool:
+    def _has_job(self) -> bool:
         return (
             Job.objects.filter(slug=self.job).exists()
             or Run.objects.filter(job__isnull=True, job_slug=self.job).exists()
         )
 
-    def runs(self) -> QuerySet[Run]:
+    def select_runs(self) -> QuerySet[Run]:
         rows = Run.objects.filter(status__in=self.status or TERMINAL, finished_at__isnull=False)
         if self.job:
             job = Job.objects.filter(slug=self.job).values_list("pk", flat=True).first()
@@ -110,26 +110,26 @@ class Selection:
         return rows
 
 
-def delete_selected(selection: Selection, by: User, most: int = MOST) -> tuple[int, int]:
+def delete_selected(selection: Selection, by: User, most: int = MAX_DELETED) -> tuple[int, int]:
     """Delete up to `most` of the selected runs, the oldest first: how many were deleted, and how many are left."""
-    selection.check()
+    selection.validate()
     deleted = 0
     try:
-        for batch in _batches(selection, most):
-            deleted += delete_runs(batch, Pace())
-        left = selection.runs().count()
+        for batch in _list_batches(selection, most):
+            deleted += delete_runs(batch, Throttle())
+        left = selection.select_runs().count()
     except BaseException:
         text = "%s deleted %d runs (%s), then an error stopped the deletion; up to %d more runs may lack their logs"
-        log.warning(text, by.get_username(), deleted, selection, BATCH)
+        log.warning(text, by.get_username(), deleted, selection, BATCH_SIZE)
         raise
     log.info("%s deleted %d runs (%s); %d are left", by.get_username(), deleted, selection, left)
     return deleted, left
 
 
-def _batches(selection: Selection, most: int) -> Iterator[list[UUID]]:
-    ids = list(selection.runs().order_by("created_at", "id").values_list("pk", flat=True)[:most])
-    for at in range(0, len(ids), BATCH):
-        yield ids[at : at + BATCH]
+def _list_batches(selection: Selection, most: int) -> Iterator[list[UUID]]:
+    ids = list(selection.select_runs().order_by("created_at", "id").values_list("pk", flat=True)[:most])
+    for at in range(0, len(ids), BATCH_SIZE):
+        yield ids[at : at + BATCH_SIZE]
 
 
-ENDED = [(status.value, status.label) for status in Status if status in TERMINAL]
+TERMINAL_CHOICES = [(status.value, status.label) for status in Status if status in TERMINAL]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from django import forms
 
 from cronium_admin.core.form_errors import PlainForm
-from cronium_admin.retention.deletion import ENDED, Selection
+from cronium_admin.retention.deletion import TERMINAL_CHOICES, Selection
 
 
 class SelectionForm(PlainForm):
@@ -14,7 +14,7 @@ class SelectionForm(PlainForm):
     job = forms.CharField(required=False, max_length=80)
     status = forms.ChoiceField(
         required=False,
-        choices=[("", "Every state"), *ENDED],
+        choices=[("", "Every state"), *TERMINAL_CHOICES],
         error_messages={"invalid_choice": "Only runs that have ended are deleted."},
     )
     before = forms.DateField(required=False, error_messages={"invalid": "Give a day such as 2026-01-31."})
@@ -27,7 +27,7 @@ class SelectionForm(PlainForm):
         except (ValueError, OverflowError):
             raise forms.ValidationError("Nothing was deleted: count the runs again.") from None
 
-    def selection(self, counted_at: datetime) -> Selection:
+    def build_selection(self, counted_at: datetime) -> Selection:
         """`before` is the beginning of that day in UTC."""
         data = self.cleaned_data
         day = data["before"]

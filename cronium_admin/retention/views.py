@@ -7,22 +7,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused
-from cronium_admin.retention.deletion import MOST, delete_run, delete_selected
+from cronium_admin.core.errors import ApiError
+from cronium_admin.retention.deletion import MAX_DELETED, delete_run, delete_selected
 from cronium_admin.retention.forms import SelectionForm
 from cronium_admin.runs.models import Run
 
 
 @require_POST
-@needs(May.EDIT)
+@require_permission(Permission.EDIT)
 def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
     run = get_object_or_404(Run.objects.select_related("job").only("job__slug", "job_slug", "number", "status"), pk=pk)
     try:
-        delete_run(run, user_of(request))
-    except Refused as error:
+        delete_run(run, get_current_user(request))
+    except ApiError as error:
         messages.error(request, error.message)
         return redirect("runs:run", pk=pk)
     messages.success(request, f"Run #{run.number} of {run.job_slug} is deleted.")
@@ -30,7 +30,7 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@needs(May.ADMIN)
+@require_permission(Permission.ADMIN)
 def delete_many(request: HttpRequest) -> HttpResponse:
     """GET shows the form and, with a selection, how many runs it takes; POST deletes those of the count."""
     data = request.POST if request.method == "POST" else request.GET
@@ -41,17 +41,17 @@ def delete_many(request: HttpRequest) -> HttpResponse:
         try:
             if request.method == "POST":
                 counted_at = form.cleaned_data["counted_at"] or counted_at
-            selection = form.selection(counted_at)
-            selection.check()
+            selection = form.build_selection(counted_at)
+            selection.validate()
             if request.method == "POST":
-                deleted, left = delete_selected(selection, user_of(request))
+                deleted, left = delete_selected(selection, get_current_user(request))
                 more = f" {left} more match; press again to delete them." if left else ""
                 messages.success(request, f"Deleted {deleted} run{'' if deleted == 1 else 's'}.{more}")
                 if not left:
                     return redirect("runs:list")
-            count = selection.runs().count()
-        except Refused as error:
+            count = selection.select_runs().count()
+        except ApiError as error:
             form.add_error(None, error.message)
     status = 422 if request.method == "POST" and count is None else 200
-    context = {"form": form, "count": count, "counted_at": counted_at.isoformat(), "most": MOST, "nav": "runs"}
+    context = {"form": form, "count": count, "counted_at": counted_at.isoformat(), "most": MAX_DELETED, "nav": "runs"}
     return render(request, "runs/delete.html", context, status=status)

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.runs.models import Run
 
 
 @admin.register(Run)
-class RunAdmin(ReadOnly):
+class RunAdmin(ReadOnlyAdmin):
     list_display = ("id", "job_slug", "number", "status", "reason", "host", "created_at", "finished_at")
     list_filter = ("status", "language")
     search_fields = ("=id", "job_slug")

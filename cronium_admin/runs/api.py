@@ -12,12 +12,12 @@ from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
 from pydantic import WithJsonSchema
 
-from cronium_admin.accounts.api_auth import caller, needs
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import ERRORS, ErrorBody, Refused
-from cronium_admin.core.json_text import stored_text
-from cronium_admin.core.paging import newest_first
-from cronium_admin.core.timestamps import Moment
+from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
+from cronium_admin.core.json_text import cast_to_text
+from cronium_admin.core.paging import fetch_newest_page
+from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
@@ -26,7 +26,7 @@ from cronium_admin.runs.launch import cancel, launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 
-router = Router(tags=["runs"], auth=needs(May.SEE))
+router = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
 _LONG = ("env", "input", "output")
 _QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
@@ -34,25 +34,32 @@ IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", descripti
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
-def _runs() -> QuerySet[Run, Run]:
+def _select_runs() -> QuerySet[Run, Run]:
     """Runs with what every answer shows, in one query."""
     return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input", "sandbox")
 
 
 def find_run(run_id: UUID, *related: str) -> Run:
     """The run with this id, with what is `related`; Refused (404) when there is none."""
-    run = _runs().select_related(*related).filter(pk=run_id).first() if related else _runs().filter(pk=run_id).first()
+    run = (
+        _select_runs().select_related(*related).filter(pk=run_id).first()
+        if related
+        else _select_runs().filter(pk=run_id).first()
+    )
     if run is None:
-        raise Refused(404, "not_found", f"There is no run {run_id}.")
+        raise ApiError(404, "not_found", f"There is no run {run_id}.")
     return run
 
 
-def _invalid(field: str, message: str) -> Refused:
-    return Refused(422, "invalid", f"{field}: {message}", {field: [message]})
+def _make_field_error(field: str, message: str) -> ApiError:
+    return ApiError(422, "invalid", f"{field}: {message}", {field: [message]})
 
 
 @router.post(
-    "/jobs/{slug:slug}/runs", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Run a job"
+    "/jobs/{slug:slug}/runs",
+    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.RUN),
+    summary="Run a job",
 )
 def launch_run(
     request: HttpRequest,
@@ -63,103 +70,111 @@ def launch_run(
 ) -> Answer[RunOut]:
     """The run waits in the queue when this answers."""
     key = _check_key(idempotency_key)
-    overrides = (body or LaunchIn()).overrides()
-    return _accepted(response, launch(find_job(slug), caller(request), overrides, idempotency_key=key))
+    overrides = (body or LaunchIn()).to_overrides()
+    return _accept_run(response, launch(find_job(slug), get_caller(request), overrides, idempotency_key=key))
 
 
 def _check_key(key: str | None) -> str:
     if key is not None and not _KEY.fullmatch(key):
-        raise _invalid("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
+        raise _make_field_error("Idempotency-Key", "Must be 1 to 200 visible ASCII characters.")
     return key or ""
 
 
-@router.get("/runs", response={200: RunPage, ERRORS: ErrorBody}, summary="Runs, newest first")
+@router.get("/runs", response={200: RunPage, ERROR_STATUSES: ErrorBody}, summary="Runs, newest first")
 def list_runs(
     request: HttpRequest,
     job: Annotated[str | None, Query(max_length=80, description="A job's slug")] = None,
     status: Annotated[list[State], Query(description="Each may be given; live: waiting or running")] = [],  # noqa: B006
     tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that have this tag now")] = "",
-    since: Annotated[Moment | None, Query(description="Only runs made at this time or later")] = None,
+    since: Annotated[UtcDatetime | None, Query(description="Only runs made at this time or later")] = None,
     after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
-        raise _invalid(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
-    runs = _runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
+        raise _make_field_error(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
+    runs = _select_runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
     for word in status:
         if word not in STATES:
-            raise _invalid("status", f"{word[:40]!r} is no state. There are: {', '.join(STATES)}.")
+            raise _make_field_error("status", f"{word[:40]!r} is no state. There are: {', '.join(STATES)}.")
     _check_tag(tag)
-    found = filter_runs(runs, states=status, job=None if job is None else _job_for_filter(job).pk, tag=tag, since=since)
-    page = newest_first(found, after, limit)
-    return RunPage(items=[RunItem.of(run) for run in page.items], next=page.next or None)
+    found = filter_runs(
+        runs, states=status, job=None if job is None else _find_filter_job(job).pk, tag=tag, since=since
+    )
+    page = fetch_newest_page(found, after, limit)
+    return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
 
 
 def _check_tag(tag: str) -> None:
     try:
         validate_tags([tag] if tag else [])
     except ValidationError as error:
-        raise _invalid("tag", error.messages[0]) from error
+        raise _make_field_error("tag", error.messages[0]) from error
 
 
-def _job_for_filter(slug: str) -> Job:
+def _find_filter_job(slug: str) -> Job:
     job = Job.objects.only("pk").filter(slug=slug).first() if "\x00" not in slug else None
     if job is None:
-        raise _invalid("job", f"There is no job {slug!r}.")
+        raise _make_field_error("job", f"There is no job {slug!r}.")
     return job
 
 
-@router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERRORS: ErrorBody}, summary="One run, whole")
+@router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERROR_STATUSES: ErrorBody}, summary="One run, whole")
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
     run = find_run(run_id, "script_text")
-    return RunDetail.full(run)
+    return RunDetail.from_full_run(run)
 
 
-@router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERRORS: ErrorBody}, summary="Its sandbox")
+@router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERROR_STATUSES: ErrorBody}, summary="Its sandbox")
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     """What the engine reported of the run's containers and network before its script began, beside what was asked."""
     run = Run.objects.select_related("sandbox_table").only("sandbox", "sandbox_table").filter(pk=run_id).first()
     if run is None:
-        raise Refused(404, "not_found", f"There is no run {run_id}.")
+        raise ApiError(404, "not_found", f"There is no run {run_id}.")
     report = run.sandbox_report
     if report is None or run.sandbox_table is None:
         return SandboxOut(reported=False)
     return SandboxOut(reported=True, version=run.sandbox_table.digest[:12], **report)
 
 
-@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERRORS: ErrorBody}, summary="Its output alone")
+@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERROR_STATUSES: ErrorBody}, summary="Its output alone")
 def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The JSON value itself, in nothing else; 404 while the script has given none."""
-    run = Run.objects.filter(pk=run_id).values_list(stored_text("output"), "output_at").first()
+    run = Run.objects.filter(pk=run_id).values_list(cast_to_text("output"), "output_at").first()
     if run is None:
-        raise Refused(404, "not_found", f"There is no run {run_id}.")
+        raise ApiError(404, "not_found", f"There is no run {run_id}.")
     text, output_at = run
     if output_at is None:
-        raise Refused(404, "no_output", "The run's script has given no output.")
+        raise ApiError(404, "no_output", "The run's script has given no output.")
     headers = {"Cache-Control": "no-store"}  # a later call of the script changes it
     return HttpResponse("null" if text is None else text, content_type="application/json", headers=headers)
 
 
 @router.post(
-    "/runs/{uuid:run_id}/cancel", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Cancel a run"
+    "/runs/{uuid:run_id}/cancel",
+    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.RUN),
+    summary="Cancel a run",
 )
 def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
     """A waiting run ends at once; one that runs is `cancelled` when its container has stopped."""
-    cancel(find_run(run_id), caller(request))
-    return _accepted(response, find_run(run_id))
+    cancel(find_run(run_id), get_caller(request))
+    return _accept_run(response, find_run(run_id))
 
 
 @router.post(
-    "/runs/{uuid:run_id}/rerun", response={202: RunOut, ERRORS: ErrorBody}, auth=needs(May.RUN), summary="Run it again"
+    "/runs/{uuid:run_id}/rerun",
+    response={202: RunOut, ERROR_STATUSES: ErrorBody},
+    auth=require_permission(Permission.RUN),
+    summary="Run it again",
 )
 def rerun_run(
     request: HttpRequest, response: HttpResponse, run_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Answer[RunOut]:
     """A new run of exactly what this one ran, with this one as its parent."""
     key = _check_key(idempotency_key)
-    return _accepted(response, rerun(find_run(run_id), caller(request), idempotency_key=key))
+    return _accept_run(response, rerun(find_run(run_id), get_caller(request), idempotency_key=key))
 
 
-def _accepted(response: HttpResponse, run: Run) -> Answer[RunOut]:
+def _accept_run(response: HttpResponse, run: Run) -> Answer[RunOut]:
     response["Location"] = reverse("api:get_run", args=[run.pk])
-    return Answer(202, RunOut.of(run))
+    return Answer(202, RunOut.from_run(run))

@@ -21,9 +21,9 @@ class LaunchForm(PlainForm):
         text = self.cleaned_data["input"]
         return UNSET if not text.strip() else parse_json(text)
 
-    def overrides(self) -> Overrides:
+    def to_overrides(self) -> Overrides:
         return Overrides(**self.cleaned_data)
 
-    def take(self, error: ValidationError) -> None:
+    def add_service_errors(self, error: ValidationError) -> None:
         for name, problems in error.error_dict.items():
             self.add_error(name if name in self.fields else None, problems)

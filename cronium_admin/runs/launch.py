@@ -10,25 +10,25 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.images.reference import validate_reference
-from cronium_admin.images.resolution import resolve
+from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.validation import validate_apart, validate_env, validate_input
-from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, log_limit
+from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, TIMEOUT, resolve_log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import events, state_machine
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.overrides import AS_IT_IS, UNSET, Overrides, check_overrides
-from cronium_admin.runs.rerun import next_number_of_deleted, repeat_of
-from cronium_admin.runs.shared_texts import keep_script
+from cronium_admin.runs.overrides import NO_OVERRIDES, UNSET, Overrides, check_overrides
+from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
+from cronium_admin.runs.shared_texts import store_script
 
 
 def launch(
     job: Job,
     by: User | None,
-    overrides: Overrides = AS_IT_IS,
+    overrides: Overrides = NO_OVERRIDES,
     *,
     trigger: str = "api",
     idempotency_key: str = "",
@@ -38,25 +38,25 @@ def launch(
     Raises Refused for a disabled job (409), for the key with another request (409), and for another image,
     environment or runtime without the right to it (403); ValidationError, by field, for what is out of bounds.
     """
-    profile = _chosen_profile(job, overrides.profile)
+    profile = _find_profile(job, overrides.profile)
     changed = overrides.changed_fields(job, profile)
     check_overrides(job, changed, by)
-    receipt = Receipt(idempotency_key, by, overrides.digest()) if idempotency_key else None
-    if receipt and (earlier := receipt.find(job)):
+    receipt = IdempotencyRecord(idempotency_key, by, overrides.compute_digest()) if idempotency_key else None
+    if receipt and (earlier := receipt.find_run(job)):
         return earlier
     _refuse_disabled(job)
-    snapshot = _snapshot(job, overrides, profile) | {"overridden": changed}
+    snapshot = _build_snapshot(job, overrides, profile) | {"overridden": changed}
     try:
-        return _queue(job, by, snapshot, trigger, receipt)
+        return _create_queued_run(job, by, snapshot, trigger, receipt)
     except IntegrityError:
         # Two requests with one key at once: the other one was first, and its run is the answer.
-        if receipt and (earlier := receipt.find(job)):
+        if receipt and (earlier := receipt.find_run(job)):
             return earlier
         raise
 
 
 @dataclass(frozen=True)
-class Receipt:
+class IdempotencyRecord:
     """An idempotency key of one person, and the digest of the request that they sent with it."""
 
     key: str
@@ -67,7 +67,7 @@ class Receipt:
     def columns(self) -> dict[str, Any]:
         return {"idempotency_key": self.key, "idempotency_by": self.by.pk if self.by else 0}
 
-    def find(self, job: Job | None) -> Run | None:
+    def find_run(self, job: Job | None) -> Run | None:
         """The run that this key made of `job`; Refused (409) when it was another request that made it.
 
         None as the job stands for those that were deleted.
@@ -78,7 +78,7 @@ class Receipt:
                 f"This Idempotency-Key already made the run {earlier.pk} (#{earlier.number}) from another request. "
                 "Send the same body again to get that run, or use a new key."
             )
-            raise Refused(409, "idempotency_key_reused", text, {"Idempotency-Key": [text]})
+            raise ApiError(409, "idempotency_key_reused", text, {"Idempotency-Key": [text]})
         return earlier
 
 
@@ -88,23 +88,23 @@ def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
     Or the run that the same person made of `run` with this key before. Refuses as `repeat_of` does, whose cuts stand
     in the new run's first event, and the key with another request as `launch` does.
     """
-    repeat = repeat_of(run, by)
+    repeat = build_rerun(run, by)
     request = hashlib.sha256(f"rerun {run.pk}".encode()).hexdigest()
-    receipt = Receipt(idempotency_key, by, request) if idempotency_key else None
-    if receipt and (earlier := receipt.find(run.job)):
+    receipt = IdempotencyRecord(idempotency_key, by, request) if idempotency_key else None
+    if receipt and (earlier := receipt.find_run(run.job)):
         return earlier
     try:
-        return _queue(run.job, by, repeat.values, "rerun", receipt, parent=run, notes=repeat.notes)
+        return _create_queued_run(run.job, by, repeat.values, "rerun", receipt, parent=run, notes=repeat.notes)
     except IntegrityError:
-        if receipt and (earlier := receipt.find(run.job)):
+        if receipt and (earlier := receipt.find_run(run.job)):
             return earlier
         if Run.objects.filter(pk=run.pk).exists():
             raise
-        raise _deleted(run) from None
+        raise _make_deleted_error(run) from None
 
 
-def _deleted(run: Run) -> Refused:
-    return Refused(404, "not_found", f"The run {run} was deleted a moment ago.")
+def _make_deleted_error(run: Run) -> ApiError:
+    return ApiError(404, "not_found", f"The run {run} was deleted a moment ago.")
 
 
 def cancel(run: Run, by: User | None) -> None:
@@ -113,39 +113,39 @@ def cancel(run: Run, by: User | None) -> None:
     Raises Refused for a run that has ended already (409), and for one that was deleted since it was read (404).
     """
     try:
-        _cancel(run, by)
+        _request_cancel(run, by)
     except Run.DoesNotExist:
-        raise _deleted(run) from None
+        raise _make_deleted_error(run) from None
 
 
-def _cancel(run: Run, by: User | None) -> None:
+def _request_cancel(run: Run, by: User | None) -> None:
     name = by.get_username() if by else "the system"
     while True:  # between two questions it may have been claimed, or have gone back to the queue
         if state_machine.cancel_queued(run.pk, name):
             return
-        if state_machine.ask_to_cancel(run.pk, by.pk if by else None, name):
+        if state_machine.request_cancel(run.pk, by.pk if by else None, name):
             host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
             return wake_workers(str(run.pk), f"host.{host}")
         run.refresh_from_db()
         if not run.is_live:
-            raise Refused(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
+            raise ApiError(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
         if run.cancel_requested_at:
             return
 
 
 def _refuse_disabled(job: Job) -> None:
     if not job.enabled:
-        raise Refused(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
+        raise ApiError(409, "job_disabled", f"The job {job.slug} is disabled. Enable it in its settings to run it.")
 
 
-def _chosen_profile(job: Job, name: str) -> Profile | None:
+def _find_profile(job: Job, name: str) -> Profile | None:
     """The job's own where `name` is empty; None when there is none of that name."""
     if name in ("", job.profile.name):
         return job.profile
     return Profile.objects.filter(name=name).first() if "\0" not in name else None
 
 
-def _snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[str, Any]:
+def _build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[str, Any]:
     """All that decides the run, checked as a whole: an override may break a bound that the job kept.
 
     `profile` is None where the launch names one that is not there.
@@ -164,19 +164,19 @@ def _snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[s
         "env": {**job.env, **overrides.env},
         "input": job.input if overrides.input is UNSET else overrides.input,
     }
-    checks: dict[str, Any] = {bound.field: bound.check for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
+    checks: dict[str, Any] = {bound.field: bound.check_value for bound in (CPU, MEMORY_MB, PIDS, TIMEOUT)}
     checks |= {"env": validate_env, "input": validate_input}
     for name, check in checks.items():
-        _collect(problems, name, check, values[name])
-    _name_profile(problems, profile, job if profile is job.profile else None, overrides)
-    _collect(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
+        _collect_problems(problems, name, check, values[name])
+    _add_profile_hints(problems, profile, job if profile is job.profile else None, overrides)
+    _collect_problems(problems, "env", lambda env: validate_apart(env, job.secrets), values["env"])
     if overrides.log_limit_mb is not None:
-        _collect(problems, "log_limit_mb", LOG_LIMIT_MB.check, overrides.log_limit_mb)
+        _collect_problems(problems, "log_limit_mb", LOG_LIMIT_MB.check_value, overrides.log_limit_mb)
     if overrides.image:
-        _collect(problems, "image", validate_reference, overrides.image)
+        _collect_problems(problems, "image", validate_reference, overrides.image)
     if problems:
         raise ValidationError({name: [ValidationError(text) for text in texts] for name, texts in problems.items()})
-    choice = resolve(job.language, run=overrides.image, job=job.image)
+    choice = resolve_image(job.language, run=overrides.image, job=job.image)
     return values | {
         "job_revision": job.revision,
         "language": job.language,
@@ -185,7 +185,9 @@ def _snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[s
         "image": choice.reference,
         "image_rule": choice.rule,
         "profile_name": profile.name,
-        "log_limit_mb": limits.log_limit_mb if overrides.log_limit_mb is None else log_limit(overrides.log_limit_mb),
+        "log_limit_mb": limits.log_limit_mb
+        if overrides.log_limit_mb is None
+        else resolve_log_limit(overrides.log_limit_mb),
         "on_log_limit": job.on_log_limit,
         "streams": job.streams,
         "network": job.network,
@@ -196,7 +198,7 @@ def _snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[s
     }
 
 
-def _name_profile(problems: dict[str, list[str]], profile: Profile, job: Job | None, overrides: Overrides) -> None:
+def _add_profile_hints(problems: dict[str, list[str]], profile: Profile, job: Job | None, overrides: Overrides) -> None:
     """Add to the problems where a limit comes from the profile: a ceiling may have been lowered since.
 
     `job` is None where its own limits don't count.
@@ -207,31 +209,31 @@ def _name_profile(problems: dict[str, list[str]], profile: Profile, job: Job | N
             problems[name].append(words)
 
 
-def _collect(problems: dict[str, list[str]], name: str, check: Any, value: Any) -> None:
+def _collect_problems(problems: dict[str, list[str]], name: str, check: Any, value: Any) -> None:
     try:
         check(value)
     except ValidationError as error:
         problems.setdefault(name, []).extend(error.messages)
 
 
-def _queue(
+def _create_queued_run(
     job: Job | None,
     by: User | None,
     snapshot: dict[str, Any],
     trigger: str,
-    receipt: Receipt | None = None,
+    receipt: IdempotencyRecord | None = None,
     parent: Run | None = None,
     notes: Sequence[str] = (),
 ) -> Run:
     """`job` is None only for the repetition of a run whose job was deleted."""
     with transaction.atomic():
         if job is not None:
-            names = {"job_name": job.name, "job_slug": job.slug, "number": _next_number(job)}
+            names = {"job_name": job.name, "job_slug": job.slug, "number": _take_next_number(job)}
         else:
             assert parent is not None
-            number = next_number_of_deleted(parent)
+            number = take_number_of_deleted(parent)
             # No constraint keeps the keys of deleted jobs apart: the lock that the number holds does.
-            if receipt and (earlier := receipt.find(None)):
+            if receipt and (earlier := receipt.find_run(None)):
                 return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
             names |= {"run_keep_days": parent.run_keep_days, "log_keep_days": parent.log_keep_days}
@@ -244,18 +246,18 @@ def _queue(
             created_by=by,
             request_digest=receipt.digest if receipt else "",
             **(receipt.columns if receipt else {}),
-            script_text=keep_script(snapshot["script"]),
+            script_text=store_script(snapshot["script"]),
             **columns,
         )
         name = by.get_username() if by else ""
         words = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
-        events.tell(run.pk, "queued", words, name)
+        events.record_event(run.pk, "queued", words, name)
         transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
     return run
 
 
-def _next_number(job: Job) -> int:
+def _take_next_number(job: Job) -> int:
     """The number of the job's next run; its row is locked until the transaction ends."""
     if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
-        raise Refused(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
+        raise ApiError(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
     return int(Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk))

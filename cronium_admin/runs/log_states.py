@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 
-def words(at: datetime | None, why: str) -> str:
+def describe_pruned_log(at: datetime | None, why: str) -> str:
     """The sentence that stands in the log's place; empty while there is a log."""
     if at is None:
         return ""

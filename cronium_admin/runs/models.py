@@ -215,7 +215,7 @@ class Run(models.Model):
         """All rows of the report, as `sandbox_report` says them; None while there is none."""
         if self.sandbox is None or self.sandbox_table is None:
             return None
-        return sandbox_report.unpack(str(self.pk), self.sandbox_table.rows, self.sandbox)
+        return sandbox_report.unpack_report(str(self.pk), self.sandbox_table.rows, self.sandbox)
 
     @property
     def began_at(self) -> datetime:
@@ -229,7 +229,7 @@ class Run(models.Model):
     @property
     def log_pruned(self) -> str:
         """Why there is no log any more, in a sentence; empty while there is one."""
-        return log_states.words(self.log_pruned_at, self.log_pruned_why)
+        return log_states.describe_pruned_log(self.log_pruned_at, self.log_pruned_why)
 
 
 class RunEvent(models.Model):

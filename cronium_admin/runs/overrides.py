@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.network_policy import check_open
+from cronium_admin.jobs.network_policy import check_open_network
 from cronium_admin.profiles.models import Profile
 
 IMAGE, RUNTIME = "image", "runtime"
@@ -52,7 +52,7 @@ class Overrides:
             + ([RUNTIME] if has_runtime else [])
         )
 
-    def digest(self) -> str:
+    def compute_digest(self) -> str:
         """SHA-256 of the request in one canonical form: requests that mean the same have the same digest."""
         values: dict[str, Any] = {
             name: getattr(self, name)
@@ -66,7 +66,7 @@ class Overrides:
         return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-AS_IT_IS = Overrides()
+NO_OVERRIDES = Overrides()
 
 
 def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
@@ -80,27 +80,28 @@ def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
     restricted = [name for name in changed if name not in listed]
     # The runtime is chosen by the profile.
     fields = sorted({name.split(".")[0] if name != RUNTIME else "profile" for name in restricted})
-    check_open(job, fields, by)
-    if restricted and by is not None and not by.may(May.EDIT):
+    check_open_network(job, fields, by)
+    if restricted and by is not None and not by.has_permission(Permission.EDIT):
+        names = _name_fields(restricted)
         text = (
-            f"A launch that changes {_named(restricted)} of a job takes the role Editor or higher, because it decides "
-            f"{_why(restricted)}. Leave it out, {_mend(restricted)}."
+            f"A launch that changes {names} of a job takes the role Editor or higher, because it decides "
+            f"{_explain_restriction(restricted)}. Leave it out, {_suggest_fix(restricted)}."
         )
-        raise Refused(403, "forbidden", text, {name: [text] for name in fields})
+        raise ApiError(403, "forbidden", text, {name: [text] for name in fields})
 
 
-def _why(restricted: list[str]) -> str:
+def _explain_restriction(restricted: list[str]) -> str:
     reasons = ["which code runs with the job's secrets"] if set(restricted) - {RUNTIME} else []
     return " and ".join([*reasons, *(["what isolates the script"] if RUNTIME in restricted else [])])
 
 
-def _mend(restricted: list[str]) -> str:
+def _suggest_fix(restricted: list[str]) -> str:
     if restricted == [RUNTIME]:
         return "choose a profile with the same runtime, or ask an editor"
     return "ask an editor to change the job, or to list the variable's name in the job's launch_env"
 
 
-def _named(restricted: list[str]) -> str:
+def _name_fields(restricted: list[str]) -> str:
     variables = [name.removeprefix(_ENV) for name in restricted if name.startswith(_ENV)]
     parts = ["the image"] if IMAGE in restricted else []
     if variables:

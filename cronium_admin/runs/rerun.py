@@ -7,36 +7,36 @@ from django.core.exceptions import ValidationError
 from django.db.models import Max, Q
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import Refused
-from cronium_admin.jobs.egress_rules import shared_patterns
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ApiError
+from cronium_admin.jobs.egress_rules import intersect_patterns
 from cronium_admin.jobs.models import Job, Network
-from cronium_admin.jobs.network_policy import may_open
+from cronium_admin.jobs.network_policy import can_use_open_network
 from cronium_admin.jobs.run_numbers import take_number
 from cronium_admin.jobs.validation import validate_env
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
-from cronium_admin.secrets.service import missing
+from cronium_admin.secrets.service import find_missing
 
-SNAPSHOT = (
+SNAPSHOT_FIELDS = (
     *("job_revision", "language", "script", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
     *("memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
     *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
-_CUT = ("cpu", "memory_mb", "pids", "timeout_seconds")
+_CAPPED_LIMITS = ("cpu", "memory_mb", "pids", "timeout_seconds")
 
 
 @dataclass
-class Repeat:
+class RerunSnapshot:
     """What is to run, and in sentences what of the run before it doesn't have."""
 
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
 
-def repeat_of(run: Run, by: User | None) -> Repeat:
+def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     """The snapshot of `run` as `by` may run it today.
 
     The image is the one that ran, by its digest. Secrets and network are cut to what the job still has. Of a job
@@ -45,31 +45,31 @@ def repeat_of(run: Run, by: User | None) -> Repeat:
     Refused (403) without the right; ValidationError when a variable's name or value is not allowed any more.
     """
     job = run.job
-    overridden = _overridden(run, job)
+    overridden = _list_overridden(run, job)
     if job is not None:
         check_overrides(job, overridden, by)
-    elif by is not None and not by.may(May.EDIT):
+    elif by is not None and not by.has_permission(Permission.EDIT):
         text = f"The job {run.job_slug} was deleted. Repeating one of its runs takes the role Editor or higher."
-        raise Refused(403, "forbidden", text)
+        raise ApiError(403, "forbidden", text)
     try:
         validate_env(run.env)
     except ValidationError as error:
         raise ValidationError({"env": error.messages}) from error
-    repeat = Repeat({name: getattr(run, name) for name in SNAPSHOT} | {"overridden": overridden})
+    repeat = RerunSnapshot({name: getattr(run, name) for name in SNAPSHOT_FIELDS} | {"overridden": overridden})
     _cut_secrets(repeat, job)
     _cut_network(repeat, job, by)
     _cut_limits(repeat)
-    _take_runtime(repeat, job)
+    _update_runtime(repeat, job)
     return repeat
 
 
-def next_number_of_deleted(run: Run) -> int:
+def take_number_of_deleted(run: Run) -> int:
     """The number after those of the runs of a deleted job, in the transaction that stores the new run."""
     rows = Run.objects.filter(job__isnull=True, job_slug=run.job_slug)
     return take_number(run.job_slug, int(rows.aggregate(last=Max("number"))["last"] or run.number))
 
 
-def _overridden(run: Run, job: Job | None) -> list[str]:
+def _list_overridden(run: Run, job: Job | None) -> list[str]:
     """What the launch of `run` changed of its job; for a run of before this was recorded, what differs today."""
     if run.overridden is not None:
         return list(run.overridden)
@@ -77,21 +77,23 @@ def _overridden(run: Run, job: Job | None) -> list[str]:
     return Overrides(env=run.env, image=image).changed_fields(job) if job else []
 
 
-def _cut_secrets(repeat: Repeat, job: Job | None) -> None:
+def _cut_secrets(repeat: RerunSnapshot, job: Job | None) -> None:
     names = list(repeat.values["secrets"])
-    lost = [name for name in names if name not in job.secrets] if job else missing(names)
+    lost = [name for name in names if name not in job.secrets] if job else find_missing(names)
     if lost:
         repeat.values["secrets"] = [name for name in names if name not in lost]
         why = "the job does not have any more" if job else "are not stored any more"
         repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
 
 
-def _cut_network(repeat: Repeat, job: Job | None, by: User | None) -> None:
+def _cut_network(repeat: RerunSnapshot, job: Job | None, by: User | None) -> None:
     before, hosts = repeat.values["network"], repeat.values["egress"]
     if job is not None:
-        network, egress = _common(before, hosts, job.network, job.egress)
+        network, egress = _intersect_networks(before, hosts, job.network, job.egress)
     else:
-        network, egress = (Network.ISOLATED, []) if before == Network.OPEN and not may_open(by) else (before, hosts)
+        network, egress = (
+            (Network.ISOLATED, []) if before == Network.OPEN and not can_use_open_network(by) else (before, hosts)
+        )
     repeat.values |= {"network": network, "egress": egress}
     if network != before:
         why = "its job has less today" if job else "the open network takes the role Administrator"
@@ -100,7 +102,7 @@ def _cut_network(repeat: Repeat, job: Job | None, by: User | None) -> None:
         repeat.notes.append(f"Without the hosts that the job does not list any more: {', '.join(lost)}.")
 
 
-def _common(network: str, egress: list[str], other: str, other_egress: list[str]) -> tuple[str, list[str]]:
+def _intersect_networks(network: str, egress: list[str], other: str, other_egress: list[str]) -> tuple[str, list[str]]:
     """What both networks let a script reach."""
     if Network.NONE in (network, other):
         return Network.NONE, []
@@ -110,20 +112,20 @@ def _common(network: str, egress: list[str], other: str, other_egress: list[str]
         return Network.OPEN, []
     if network == Network.OPEN:
         return Network.EGRESS, list(other_egress)
-    hosts = list(egress) if other == Network.OPEN else shared_patterns(egress, other_egress)
+    hosts = list(egress) if other == Network.OPEN else intersect_patterns(egress, other_egress)
     return (Network.EGRESS, hosts) if hosts else (Network.ISOLATED, [])
 
 
-def _cut_limits(repeat: Repeat) -> None:
+def _cut_limits(repeat: RerunSnapshot) -> None:
     """The ceilings may be lower than they were."""
-    for name in _CUT:
+    for name in _CAPPED_LIMITS:
         high = BOUNDS[name].high
         if repeat.values[name] > high:
             repeat.notes.append(f"With {name} {high}, the ceiling of today, instead of {repeat.values[name]}.")
             repeat.values[name] = high
 
 
-def _take_runtime(repeat: Repeat, job: Job | None) -> None:
+def _update_runtime(repeat: RerunSnapshot, job: Job | None) -> None:
     """The runtime isolates: a change of it, for the profile or by another profile of the job, holds for old runs too.
 
     The job's own profile counts where it names a runtime and the launch chose no other one; else the run's profile.

@@ -12,11 +12,11 @@ _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _PLACE = re.compile(r"\{(\d+)\+(\d+)\}")
 _RUN, _SHORT = "{run}", "{short}"  # its id, and the part of it that is in the names of bridges
 _SHORT_LENGTH = 10
-Text = str | list[str]  # a template; in a list a text that is none
+Template = str | list[str]  # a template; in a list a text that is none
 Table = list[list[Any]]  # of [of, what, asked, promise]
 
 
-def pack(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
+def pack_report(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
     """The table, the same for all sandboxes of its kind, and what the run keeps: `nets`, and `drift` by row number."""
     rows: Sequence[Mapping[str, Any]] = report["rows"]
     nets = [row["asked"] for row in rows if row["what"] == "subnet" and _is_network(row["asked"])]
@@ -29,7 +29,7 @@ def pack(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]
     return table, own
 
 
-def unpack(run_id: str, table: Table, own: Mapping[str, Any]) -> dict[str, Any]:
+def unpack_report(run_id: str, table: Table, own: Mapping[str, Any]) -> dict[str, Any]:
     """The report again, row by row: what does not deviate was reported as it was asked for."""
     rows = []
     for number, (of, what, template, promise) in enumerate(table):
@@ -40,7 +40,7 @@ def unpack(run_id: str, table: Table, own: Mapping[str, Any]) -> dict[str, Any]:
     return {"rows": rows, "count": len(rows), "drifted": len(own["drift"])}
 
 
-def digest(table: Table) -> str:
+def digest_table(table: Table) -> str:
     return hashlib.sha256(json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -52,11 +52,11 @@ def _is_network(text: str) -> bool:
     return True
 
 
-def _short(run_id: str) -> str:
+def _shorten_id(run_id: str) -> str:
     return run_id.replace("-", "")[:_SHORT_LENGTH]
 
 
-def _to_template(text: str, run_id: str, nets: Sequence[str]) -> Text:
+def _to_template(text: str, run_id: str, nets: Sequence[str]) -> Template:
     """The run's id and the addresses of its networks, taken out, unless that could not be undone."""
     networks = [IPv4Network(net) for net in nets]
 
@@ -70,11 +70,11 @@ def _to_template(text: str, run_id: str, nets: Sequence[str]) -> Text:
                 return f"{{{number}+{int(address) - int(network.network_address)}}}"
         return match[0]
 
-    template = _ADDRESS.sub(place, text.replace(run_id, _RUN).replace(_short(run_id), _SHORT))
+    template = _ADDRESS.sub(place, text.replace(run_id, _RUN).replace(_shorten_id(run_id), _SHORT))
     return template if _from_template(template, run_id, nets) == text else [text]
 
 
-def _from_template(template: Text, run_id: str, nets: Sequence[str]) -> str:
+def _from_template(template: Template, run_id: str, nets: Sequence[str]) -> str:
     if isinstance(template, list):
         return template[0]
 
@@ -82,4 +82,4 @@ def _from_template(template: Text, run_id: str, nets: Sequence[str]) -> str:
         number = int(match[1])
         return str(IPv4Network(nets[number]).network_address + int(match[2])) if number < len(nets) else match[0]
 
-    return _PLACE.sub(address, template.replace(_RUN, run_id).replace(_SHORT, _short(run_id)))
+    return _PLACE.sub(address, template.replace(_RUN, run_id).replace(_SHORT, _shorten_id(run_id)))

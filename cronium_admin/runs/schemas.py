@@ -10,7 +10,7 @@ from cronium_admin.images.resolution import RULES
 from cronium_admin.profiles.schemas import Cpu, LimitsOut
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import UNSET, Overrides
-from cronium_admin.runs.timeline import timeline
+from cronium_admin.runs.timeline import build_timeline
 
 _EDIT = "Another value than the job's takes the right to edit it, but for variables that it lists in `launch_env`."
 
@@ -71,7 +71,7 @@ class RunItem(BaseModel):
     log_pruned_at: datetime | None = Field(description="When retention removed the log; its facts here stay.")
 
     @staticmethod
-    def facts(run: Run) -> dict[str, Any]:
+    def collect_fields(run: Run) -> dict[str, Any]:
         same = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
             *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
@@ -89,14 +89,14 @@ class RunItem(BaseModel):
                 digest=run.image_digest,
             ),
             "profile": run.profile_name,
-            "limits": LimitsOut.of(run.limits),
+            "limits": LimitsOut.from_limits(run.limits),
             "parent": run.parent_id,
             "created_by": run.created_by.get_username() if run.created_by else None,
         }
 
     @classmethod
-    def of(cls, run: Run) -> "RunItem":
-        return cls(**cls.facts(run))
+    def from_run(cls, run: Run) -> "RunItem":
+        return cls(**cls.collect_fields(run))
 
 
 class RunOut(RunItem):
@@ -112,13 +112,13 @@ class RunOut(RunItem):
     output_at: datetime | None = Field(description="When the output was last set; null while there is none.")
 
     @staticmethod
-    def more(run: Run) -> dict[str, Any]:
+    def collect_detail_fields(run: Run) -> dict[str, Any]:
         same = ("overridden", "secrets", "egress", "input", "output", "output_at")
         return {"env": sorted(run.env), **{name: getattr(run, name) for name in same}}
 
     @classmethod
-    def of(cls, run: Run) -> "RunOut":
-        return cls(**cls.facts(run), **cls.more(run))
+    def from_run(cls, run: Run) -> "RunOut":
+        return cls(**cls.collect_fields(run), **cls.collect_detail_fields(run))
 
 
 class EventOut(BaseModel):
@@ -133,9 +133,11 @@ class RunDetail(RunOut):
     events: list[EventOut]
 
     @classmethod
-    def full(cls, run: Run) -> "RunDetail":
-        told = [EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in timeline(run)]
-        return cls(**cls.facts(run), **cls.more(run), script=run.script, events=told)
+    def from_full_run(cls, run: Run) -> "RunDetail":
+        told = [
+            EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in build_timeline(run)
+        ]
+        return cls(**cls.collect_fields(run), **cls.collect_detail_fields(run), script=run.script, events=told)
 
 
 class SandboxRow(BaseModel):
@@ -174,7 +176,7 @@ class LaunchIn(BaseModel):
     pids: StrictInt | None = None
     log_limit_mb: StrictInt | None = None
 
-    def overrides(self) -> Overrides:
+    def to_overrides(self) -> Overrides:
         return Overrides(
             input=self.input if "input" in self.model_fields_set else UNSET,
             env=self.env or {},

@@ -16,10 +16,10 @@ from django.db.models import F, Q
 from cronium_admin.core.database.clock import Now
 from cronium_admin.runs import events
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
-from cronium_admin.runs.shared_texts import keep_report
-from cronium_admin.runs.timeline import claimed_by
+from cronium_admin.runs.shared_texts import store_report
+from cronium_admin.runs.timeline import describe_claim
 
-LEASE = timedelta(seconds=30)
+LEASE_DURATION = timedelta(seconds=30)
 ALWAYS = Q()  # for `only_if`: a condition of the caller's own, for the same UPDATE
 
 
@@ -34,7 +34,7 @@ class Ending:
     facts: dict[str, Any] = field(default_factory=dict)  # further columns, such as log_digest
 
 
-def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
+def _apply_transition(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
     """One conditional UPDATE and, only if it took, its event; watchers are told after the commit.
 
     Without a message the event has no row: the run's row records it, and `timeline` reads it from there.
@@ -43,24 +43,24 @@ def _change(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "
         if not Run.objects.filter(expected, pk=run_id).update(**changes):
             return False
         if message:
-            events.tell(run_id, kind, message, by)
+            events.record_event(run_id, kind, message, by)
         else:
-            events.announce(run_id, kind)
+            events.publish_event(run_id, kind)
     return True
 
 
-def _oldest_waiting() -> UUID | None:
+def _find_oldest_queued() -> UUID | None:
     """The run that has waited longest."""
     return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
 
 
 def claim_next(
-    host: str, owner: str, choose: Callable[[], UUID | None] = _oldest_waiting, only_if: Q = ALWAYS
+    host: str, owner: str, choose: Callable[[], UUID | None] = _find_oldest_queued, only_if: Q = ALWAYS
 ) -> Run | None:
     """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none,
     and where `only_if` does not hold."""
     while (run_id := choose()) is not None:
-        if _change(
+        if _apply_transition(
             run_id,
             only_if & Q(status=Status.QUEUED),
             "claimed",
@@ -68,7 +68,7 @@ def claim_next(
             host=host,
             lease_owner=owner,
             lease_epoch=F("lease_epoch") + 1,
-            lease_expires_at=Now() + LEASE,
+            lease_expires_at=Now() + LEASE_DURATION,
             claimed_at=Now(),
         ):
             return Run.objects.get(pk=run_id)
@@ -77,9 +77,9 @@ def claim_next(
     return None
 
 
-def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
+def mark_running(run_id: UUID, epoch: int, image_digest: str) -> bool:
     """starting -> running, right before the payload is sent: after this, user code may have begun."""
-    return _change(
+    return _apply_transition(
         run_id,
         Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
         "started",
@@ -91,20 +91,20 @@ def begin(run_id: UUID, epoch: int, image_digest: str) -> bool:
 
 def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:
     """running, under a new lease: its host's new process goes on with it. The old one can't write any more."""
-    return _change(
+    return _apply_transition(
         run_id,
         only_if & Q(status=Status.RUNNING, lease_epoch=epoch),
         "adopted",
         message,
         lease_owner=owner,
         lease_epoch=F("lease_epoch") + 1,
-        lease_expires_at=Now() + LEASE,
+        lease_expires_at=Now() + LEASE_DURATION,
     )
 
 
-def release(run_id: UUID, epoch: int) -> bool:
+def release_lease(run_id: UUID, epoch: int) -> bool:
     """running, its lease over at once: its process ends and its script goes on."""
-    return _change(
+    return _apply_transition(
         run_id,
         Q(status=Status.RUNNING, lease_epoch=epoch),
         "released",
@@ -116,25 +116,25 @@ def release(run_id: UUID, epoch: int) -> bool:
 
 def requeue_abandoned(run_id: UUID, epoch: int, message: str) -> bool:
     """starting -> queued for anybody, once the lease is over: the script had not begun."""
-    return _requeue(run_id, Q(lease_epoch=epoch, lease_expires_at__lt=Now()), message)
+    return _requeue_if(run_id, Q(lease_epoch=epoch, lease_expires_at__lt=Now()), message)
 
 
 def end_abandoned(run_id: UUID, epoch: int, after: timedelta, ending: Ending) -> bool:
     """starting or running -> a terminal status for anybody, once the lease has been over for as long as `after`."""
     over = Q(status__in=ON_HOST, lease_epoch=epoch, lease_expires_at__lt=Now() - after)
-    return _end(run_id, over, ending)
+    return _end_if(run_id, over, ending)
 
 
 def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued", only_if: Q = ALWAYS) -> bool:
     """starting -> queued: its host, or its engine, went away before any user code began. `kind` is the event's."""
-    return _requeue(run_id, only_if & Q(lease_epoch=epoch), message, kind)
+    return _requeue_if(run_id, only_if & Q(lease_epoch=epoch), message, kind)
 
 
-def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
+def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
     """The claim leaves the run's row, so it becomes a stored event."""
     with transaction.atomic():
         claim = Run.objects.filter(pk=run_id).values_list("claimed_at", "host").first()
-        is_changed = _change(
+        is_changed = _apply_transition(
             run_id,
             expected & Q(status=Status.STARTING, cancel_requested_at=None),
             kind,
@@ -147,23 +147,23 @@ def _requeue(run_id: UUID, expected: Q, message: str, kind: str = "requeued") ->
             claimed_at=None,
         )
         if is_changed and claim and claim[0]:
-            RunEvent.objects.create(run_id=run_id, at=claim[0], kind="claimed", message=claimed_by(claim[1]))
+            RunEvent.objects.create(run_id=run_id, at=claim[0], kind="claimed", message=describe_claim(claim[1]))
     return is_changed
 
 
 def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> bool:
     """starting or running -> a terminal status, for the holder of the lease."""
-    return _end(run_id, only_if & Q(status__in=ON_HOST, lease_epoch=epoch), ending)
+    return _end_if(run_id, only_if & Q(status__in=ON_HOST, lease_epoch=epoch), ending)
 
 
 def cancel_queued(run_id: UUID, by: str) -> bool:
     """queued -> cancelled: nothing was started, so nothing has to stop."""
     ending = Ending(Status.CANCELLED, "cancelled", f"Cancelled by {by} before it started.")
-    return _end(run_id, Q(status=Status.QUEUED), ending, by)
+    return _end_if(run_id, Q(status=Status.QUEUED), ending, by)
 
 
-def _end(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
-    return _change(
+def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
+    return _apply_transition(
         run_id,
         expected,
         str(ending.status),
@@ -179,9 +179,9 @@ def _end(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
     )
 
 
-def ask_to_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
+def request_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
     """Set the flag that the run's host obeys; the status changes when the container has stopped."""
-    return _change(
+    return _apply_transition(
         run_id,
         Q(status__in=ON_HOST, cancel_requested_at=None),
         "cancel_requested",
@@ -192,27 +192,27 @@ def ask_to_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
     )
 
 
-def stopping(run_id: UUID, epoch: int, why: str, message: str) -> bool:
+def record_stop_reason(run_id: UUID, epoch: int, why: str, message: str) -> bool:
     """Keep why the holder of the lease is about to stop the container: who takes the run over then knows it too."""
     mine = Q(status__in=ON_HOST, lease_epoch=epoch, stop_reason="")
-    return _change(run_id, mine, "stopping", message, stop_reason=why)
+    return _apply_transition(run_id, mine, "stopping", message, stop_reason=why)
 
 
-def mark_clean(run_id: UUID) -> bool:
+def mark_cleaned(run_id: UUID) -> bool:
     """Its containers and network are gone."""
     return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now()))
 
 
 def renew_leases(owner: str) -> int:
     """Push the expiry of all leases `owner` holds; returns how many there are."""
-    return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE)
+    return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE_DURATION)
 
 
 def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
     """Keep what the engine says of the run's containers, once, for the holder of the lease."""
     mine = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
     with transaction.atomic():
-        return mine.exists() and bool(mine.update(**keep_report(str(run_id), report)))
+        return mine.exists() and bool(mine.update(**store_report(str(run_id), report)))
 
 
 def seal_log(run_id: UUID, facts: Mapping[str, Any]) -> bool:
@@ -237,11 +237,11 @@ def hide_logs(run_ids: Collection[UUID], why: str) -> int:
     return ended.update(log_pruned_at=Now(), log_pruned_why=why)
 
 
-def note(run_id: UUID, kind: str, message: str) -> None:
+def record_note(run_id: UUID, kind: str, message: str) -> None:
     """An event that changes no status. A run that was deleted meanwhile gets none."""
     try:
         with transaction.atomic():
-            events.tell(run_id, kind, message)
+            events.record_event(run_id, kind, message)
     except IntegrityError:
         if Run.objects.filter(pk=run_id).exists():
             raise

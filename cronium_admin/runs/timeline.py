@@ -12,33 +12,33 @@ _RANKS |= {status.value: 4 for status in TERMINAL}
 
 
 @dataclass(frozen=True)
-class Event:
+class TimelineEvent:
     at: datetime
     kind: str
     message: str
     by: str = ""
 
 
-def timeline(run: Run) -> list[Event]:
+def build_timeline(run: Run) -> list[TimelineEvent]:
     """In order of time. Takes one query."""
-    stored = [Event(event.at, event.kind, event.message, event.by) for event in run.events.all()]
+    stored = [TimelineEvent(event.at, event.kind, event.message, event.by) for event in run.events.all()]
     # Versions before this one stored all events.
     missing = [
         event
-        for event in _recorded(run)
+        for event in _derive_events(run)
         if not any(other.kind == event.kind and other.at >= event.at for other in stored)
     ]
     return sorted([*stored, *missing], key=lambda event: (event.at, _RANKS.get(event.kind, 3)))
 
 
-def claimed_by(host: str) -> str:
+def describe_claim(host: str) -> str:
     return f"Claimed by host {host}"
 
 
-def _recorded(run: Run) -> Iterator[Event]:
+def _derive_events(run: Run) -> Iterator[TimelineEvent]:
     if run.claimed_at:
-        yield Event(run.claimed_at, "claimed", claimed_by(run.host))
+        yield TimelineEvent(run.claimed_at, "claimed", describe_claim(run.host))
     if run.started_at:
-        yield Event(run.started_at, "started", "The script began")
+        yield TimelineEvent(run.started_at, "started", "The script began")
     if run.finished_at:
-        yield Event(run.finished_at, run.status, run.message[: RunEvent.LONGEST])
+        yield TimelineEvent(run.finished_at, run.status, run.message[: RunEvent.LONGEST])

@@ -13,41 +13,41 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused, fields_of, summary
-from cronium_admin.core.paging import newest_or_first
+from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
+from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.images.resolution import RULES
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
-from cronium_admin.profiles.service import profiles_for_launch
+from cronium_admin.profiles.service import list_launch_profiles
 from cronium_admin.runs import filters
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.launch import cancel, launch, rerun
 from cronium_admin.runs.models import LIVE, Run, Status
-from cronium_admin.runs.overrides import AS_IT_IS, Overrides
+from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons
-from cronium_admin.runs.presentation.phases import phases
-from cronium_admin.runs.timeline import timeline
+from cronium_admin.runs.presentation.phases import build_phases
+from cronium_admin.runs.timeline import build_timeline
 
 PAGE_SIZE = 50
 _LONG = ("env", "input", "output", "sandbox")
 
 
 @require_safe
-@needs(May.SEE)
-def run_list(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def list_runs(request: HttpRequest) -> HttpResponse:
     """All runs, newest first; `status` (a status or "live"), `job`, `tag` and `since` filter them, as in the API."""
-    asked = _asked(request)
-    unread_since = asked["since"] if _read_time(asked["since"]) is None else ""
+    asked = _read_filters(request)
+    unread_since = asked["since"] if _parse_time(asked["since"]) is None else ""
     if unread_since:
         asked["since"] = ""
     if asked["status"] not in filters.STATES:
         asked["status"] = ""
     status, slug, after = asked["status"], asked["job"], request.GET.get("after", "")
-    page = newest_or_first(_filtered(request), after, PAGE_SIZE)
+    page = fetch_newest_or_first_page(_filter_runs(request), after, PAGE_SIZE)
     jobs = list(Job.objects.only("name", "slug", "last_run_number"))
     query = urlencode({name: text for name, text in asked.items() if text})
     context = {
@@ -71,63 +71,63 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@needs(May.SEE)
-def run_rows(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def render_rows(request: HttpRequest) -> HttpResponse:
     """The newest rows of the same list, for the page to show in place of its own."""
-    page = newest_or_first(_filtered(request), "", PAGE_SIZE)
+    page = fetch_newest_or_first_page(_filter_runs(request), "", PAGE_SIZE)
     return render(request, "runs/_rows.html", {"page": page, "show_job": True})
 
 
 @require_safe
-@needs(May.SEE)
-def live_count(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def count_live(request: HttpRequest) -> HttpResponse:
     """How many runs wait or run now, for the frame of an open page."""
     return HttpResponse(str(Run.objects.filter(status__in=LIVE).count()), content_type="text/plain")
 
 
 @require_safe
-@needs(May.SEE)
-def run_page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = _run(pk)
-    return render(request, "runs/run.html", {**_context(run), **output.context(run)})
+@require_permission(Permission.VIEW)
+def show_run(request: HttpRequest, pk: UUID) -> HttpResponse:
+    run = _get_run(pk)
+    return render(request, "runs/run.html", {**_build_context(run), **output.build_context(run)})
 
 
 @require_safe
-@needs(May.SEE)
-def run_live(request: HttpRequest, pk: UUID) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The parts of the run page that change, each to be put in its place; the log is none of them.
 
     `outcome` is the version of output and condition that the browser has: while it is the latest they stay away.
     """
-    run = _run(pk)
-    shown = output.context(run, request.GET.get("outcome"))
-    return render(request, "runs/_live.html", {**_context(run), **shown, "oob": True})
+    run = _get_run(pk)
+    shown = output.build_context(run, request.GET.get("outcome"))
+    return render(request, "runs/_live.html", {**_build_context(run), **shown, "oob": True})
 
 
 @require_POST
-@needs(May.RUN)
+@require_permission(Permission.RUN)
 def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     """Run a job as it is, or, with the marker `with`, with what "Run with…" changes."""
     job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
-        return _launched_as_it_is(request, job)
+        return _launch_unchanged(request, job)
     if form.is_valid():
         try:
-            return _launched(request, job, form.overrides())
+            return _launch_and_redirect(request, job, form.to_overrides())
         except ValidationError as error:
-            form.take(error)
-    profiles = profiles_for_launch(job.profile, user_of(request))
+            form.add_service_errors(error)
+    profiles = list_launch_profiles(job.profile, get_current_user(request))
     context = {"job": job, "form": form, "profiles": profiles, "bound": BOUNDS["timeout_seconds"], "nav": "jobs"}
     return render(request, "runs/launch.html", context, status=422)
 
 
 @require_POST
-@needs(May.RUN)
+@require_permission(Permission.RUN)
 def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
-        cancel(_run(pk), user_of(request))
-    except Refused as error:
+        cancel(_get_run(pk), get_current_user(request))
+    except ApiError as error:
         if error.status == 404:
             raise Http404(error.message) from error
         messages.warning(request, error.message)
@@ -135,49 +135,49 @@ def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@needs(May.RUN)
+@require_permission(Permission.RUN)
 def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
-        return redirect("runs:run", pk=rerun(_run(pk), user_of(request)).pk)
-    except (Refused, ValidationError) as error:
-        if isinstance(error, Refused) and error.status == 404:
+        return redirect("runs:run", pk=rerun(_get_run(pk), get_current_user(request)).pk)
+    except (ApiError, ValidationError) as error:
+        if isinstance(error, ApiError) and error.status == 404:
             raise Http404(error.message) from error
-        messages.error(request, _words(error))
+        messages.error(request, _describe_error(error))
         return redirect("runs:run", pk=pk)
 
 
-def _launched(request: HttpRequest, job: Job, overrides: Overrides) -> HttpResponse:
+def _launch_and_redirect(request: HttpRequest, job: Job, overrides: Overrides) -> HttpResponse:
     try:
-        run = launch(job, user_of(request), overrides, trigger="ui")
-    except Refused as error:
+        run = launch(job, get_current_user(request), overrides, trigger="ui")
+    except ApiError as error:
         messages.error(request, error.message)
         return redirect("jobs:job", slug=job.slug)
     return redirect("runs:run", pk=run.pk)
 
 
-def _launched_as_it_is(request: HttpRequest, job: Job) -> HttpResponse:
+def _launch_unchanged(request: HttpRequest, job: Job) -> HttpResponse:
     """What is stored may be refused today, because a name was reserved or a ceiling lowered since."""
     try:
-        return _launched(request, job, AS_IT_IS)
+        return _launch_and_redirect(request, job, NO_OVERRIDES)
     except ValidationError as error:
-        messages.error(request, f"{_words(error)} Change it in the job's settings.")
+        messages.error(request, f"{_describe_error(error)} Change it in the job's settings.")
         return redirect("jobs:job", slug=job.slug)
 
 
-def _words(error: Refused | ValidationError) -> str:
+def _describe_error(error: ApiError | ValidationError) -> str:
     """A refusal in a line; a field is named where the sentence does not say which it is."""
-    if isinstance(error, Refused):
+    if isinstance(error, ApiError):
         return error.message
-    return f"Not started: {summary(fields_of(error))}"
+    return f"Not started: {summarize_fields(collect_field_errors(error))}"
 
 
-def _asked(request: HttpRequest) -> dict[str, str]:
+def _read_filters(request: HttpRequest) -> dict[str, str]:
     return {name: request.GET.get(name, "").replace("\x00", "") for name in ("status", "job", "tag", "since")}
 
 
-def _filtered(request: HttpRequest) -> QuerySet[Run]:
+def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
     """What can't be read filters nothing."""
-    asked = _asked(request)
+    asked = _read_filters(request)
     # By its id: with a join to the slug PostgreSQL would read all jobs' runs.
     job = Job.objects.filter(slug=asked["job"]).values_list("pk", flat=True).first() or 0 if asked["job"] else None
     return filters.filter_runs(
@@ -185,11 +185,11 @@ def _filtered(request: HttpRequest) -> QuerySet[Run]:
         states=[asked["status"]] if asked["status"] in filters.STATES else [],
         job=job,
         tag=asked["tag"],
-        since=_read_time(asked["since"]),
+        since=_parse_time(asked["since"]),
     )
 
 
-def _read_time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         at = parse_datetime(text)
         return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC) if at else None
@@ -197,29 +197,29 @@ def _read_time(text: str) -> datetime | None:
         return None
 
 
-def _run(pk: UUID) -> Run:
+def _get_run(pk: UUID) -> Run:
     rows = Run.objects.select_related("job", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
     long = [f"{table}__{name}" for table in ("job", "parent") for name in ("env", "input")] + ["job__script"]
     return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
 
 
-def _again(run: Run) -> dict[str, Any]:
+def _build_rerun_context(run: Run) -> dict[str, Any]:
     """Whether the job has changed since: `newest` is its revision, when it can be run."""
     is_old = run.job is not None and run.job.revision > run.job_revision
     return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
 
 
-def _context(run: Run) -> dict[str, Any]:
+def _build_context(run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
     head_lines = head.lines if head else run.log_lines
     stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
-    steps = phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
+    steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
     return {
         "run": run,
-        "again": _again(run),
+        "again": _build_rerun_context(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
-        "reason": reasons.describe(run.reason),
-        "events": timeline(run),
+        "reason": reasons.describe_reason(run.reason),
+        "events": build_timeline(run),
         "phases": steps,
         "head_lines": head_lines,
         "stdout_lines": stdout_lines,

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
 
 
 def set_condition(run: Run, condition: Any) -> None:
     """Keep the condition of a run whose row is locked."""
     if not isinstance(condition, bool):
-        raise Refused(400, "bad_request", "The condition is true or false, nothing else.")
+        raise ApiError(400, "bad_request", "The condition is true or false, nothing else.")
     Run.objects.filter(pk=run.pk).update(condition=condition)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 _IMAGES = Path(__file__).resolve().parents[2] / "images"
 # The file beside the script, and where its text comes from.
-FILES = {
+HELPER_FILES = {
     "cronium.sh": "bash/cronium.sh",
     "cronium.js": "node/cronium.js",
     "cronium.py": "python/cronium.py",
@@ -14,6 +14,6 @@ FILES = {
 
 
 @cache
-def helpers() -> dict[str, str]:
+def load_helpers() -> dict[str, str]:
     """All of them: a bash script may start python."""
-    return {name: (_IMAGES / source).read_text() for name, source in FILES.items()}
+    return {name: (_IMAGES / source).read_text() for name, source in HELPER_FILES.items()}

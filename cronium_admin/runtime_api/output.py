@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.validation import validate_json
 from cronium_admin.runs.models import Run
 from executor.spec import MB
@@ -20,5 +20,5 @@ def set_output(run: Run, output: Any) -> None:
     except ValidationError as error:
         too_large = error.code == "too_large"
         status, code = (413, "too_large") if too_large else (400, "bad_request")
-        raise Refused(status, code, error.messages[0]) from None
+        raise ApiError(status, code, error.messages[0]) from None
     Run.objects.filter(pk=run.pk).update(output=text, output_at=Now())

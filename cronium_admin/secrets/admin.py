@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnly
+from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.secrets.models import Secret
 
 
 @admin.register(Secret)
-class SecretAdmin(ReadOnly):
+class SecretAdmin(ReadOnlyAdmin):
     list_display = ("name", "description", "updated_at", "last_used_at")
     search_fields = ("name", "description")
     exclude = ("encrypted",)

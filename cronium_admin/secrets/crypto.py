@@ -5,23 +5,23 @@ import os
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from cronium_admin.core.data_folder import DataFolderError, fernet_key, stored_secret
+from cronium_admin.core.data_folder import DataFolderError, load_or_create_secret, pad_fernet_key
 from cronium_admin.secrets.models import Secret
 
 KEY_FILE = "encryption_key"
 
 
-class Unreadable(Exception):
+class DecryptionError(Exception):
     """None of the keys opens it, or it was encrypted for another name."""
 
 
-def _keys() -> list[Fernet]:
+def _load_keys() -> list[Fernet]:
     """The keys of the setting, the first one encrypts; without a setting the one of the data folder."""
-    given = settings.CONFIG.encryption_keys or _stored_key()
-    return [Fernet(fernet_key(part)) for part in given.split(",") if part.strip()]
+    given = settings.CONFIG.encryption_keys or _load_stored_key()
+    return [Fernet(pad_fernet_key(part)) for part in given.split(",") if part.strip()]
 
 
-def _stored_key() -> str:
+def _load_stored_key() -> str:
     """The data folder's key. A missing one is made only while no secret is stored."""
     path = settings.DATA_DIR / KEY_FILE
     # The file is looked for once more: another process may have made it, and then stored the first secret.
@@ -32,20 +32,20 @@ def _stored_key() -> str:
             "backup, or set CRONIUM_ENCRYPTION_KEYS to the key that they were encrypted with; all hosts need the same. "
             "If the key is lost, run `python manage.py secrets new-key` and set the value of each secret again."
         )
-    return stored_secret(settings.DATA_DIR, KEY_FILE)
+    return load_or_create_secret(settings.DATA_DIR, KEY_FILE)
 
 
 def make_key() -> bool:
     """Make the data folder's key although secrets are stored, which it can't decrypt. False: there is a key already."""
     if settings.CONFIG.encryption_keys or os.path.lexists(settings.DATA_DIR / KEY_FILE):
         return False
-    stored_secret(settings.DATA_DIR, KEY_FILE)
+    load_or_create_secret(settings.DATA_DIR, KEY_FILE)
     return True
 
 
 def check_keys() -> None:
     """Raises DataFolderError for a key file that can't be used; at the start, before a person needs it."""
-    _keys()
+    _load_keys()
 
 
 def encrypt(name: str, value: str) -> str:
@@ -53,23 +53,23 @@ def encrypt(name: str, value: str) -> str:
 
     DataFolderError when there is no usable key.
     """
-    return _keys()[0].encrypt(f"{name}\0{value}".encode()).decode()
+    return _load_keys()[0].encrypt(f"{name}\0{value}".encode()).decode()
 
 
 def decrypt(name: str, token: str) -> str:
     """The value again; Unreadable when no key opens it."""
     try:
-        owner, _, value = MultiFernet(_keys()).decrypt(token.encode()).decode().partition("\0")
+        owner, _, value = MultiFernet(_load_keys()).decrypt(token.encode()).decode().partition("\0")
     except (InvalidToken, UnicodeError, DataFolderError):
-        raise Unreadable(name) from None
+        raise DecryptionError(name) from None
     if owner != name:
-        raise Unreadable(name)
+        raise DecryptionError(name)
     return value
 
 
-def rotated(name: str, token: str) -> str | None:
+def reencrypt(name: str, token: str) -> str | None:
     """The token made with the first key; None when it is that already. Unreadable as above."""
-    keys = _keys()
+    keys = _load_keys()
     try:
         keys[0].decrypt(token.encode())
         return None
@@ -78,4 +78,4 @@ def rotated(name: str, token: str) -> str | None:
     try:
         return MultiFernet(keys).rotate(token.encode()).decode()
     except InvalidToken:
-        raise Unreadable(name) from None
+        raise DecryptionError(name) from None

@@ -6,11 +6,11 @@ from django.db import models
 
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import Edited
-from cronium_admin.core.env_names import env_name_problem
+from cronium_admin.core.env_names import find_env_name_problem
 
 
 def validate_name(value: str) -> None:
-    if problem := env_name_problem(value):
+    if problem := find_env_name_problem(value):
         raise ValidationError(problem, code="name")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.secrets.crypto import Unreadable, decrypt
+from cronium_admin.secrets.crypto import DecryptionError, decrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 
 # A transaction stamps its rows before it commits. A run claimed in between reads the old value, although the stamp
@@ -16,12 +16,12 @@ class SecretUnavailable(Exception):
     """A run can't get a secret it names; `str()` says which, and the mend."""
 
 
-def retire(name: str, encrypted: str) -> None:
+def retire_value(name: str, encrypted: str) -> None:
     """Keep a stored value that is about to be replaced or deleted, in the same transaction."""
     RetiredSecret.objects.create(name=name, encrypted=encrypted, retired_at=Now())
 
 
-def values_to_mask(names: Sequence[str], claimed_at: datetime) -> tuple[str, ...]:
+def list_values_to_mask(names: Sequence[str], claimed_at: datetime) -> tuple[str, ...]:
     """Every value that a script claimed at `claimed_at` can have been given for `names`, and the present ones.
 
     SecretUnavailable when a value it was given is not kept, or can't be decrypted.
@@ -41,13 +41,13 @@ def values_to_mask(names: Sequence[str], claimed_at: datetime) -> tuple[str, ...
                 f"The value of the secret {name} that the script was given is no longer stored, so the rest of its "
                 "log could not be masked, and the run was stopped. Run it again if that is safe."
             )
-    return tuple(dict.fromkeys(_decrypt(name, token) for name, token in tokens))
+    return tuple(dict.fromkeys(_decrypt_retired(name, token) for name, token in tokens))
 
 
-def _decrypt(name: str, token: str) -> str:
+def _decrypt_retired(name: str, token: str) -> str:
     try:
         return decrypt(name, token)
-    except Unreadable:
+    except DecryptionError:
         raise SecretUnavailable(
             f"The secret {name} can't be decrypted: none of the keys this host has opens it, so the rest of the log "
             "could not be masked, and the run was stopped. Add the key it was encrypted with to "
@@ -55,7 +55,7 @@ def _decrypt(name: str, token: str) -> str:
         ) from None
 
 
-def drop_unneeded(claims: Iterable[tuple[Sequence[str], datetime | None]]) -> int:
+def delete_unneeded(claims: Iterable[tuple[Sequence[str], datetime | None]]) -> int:
     """Delete the retired values that no live run can have been given; how many were deleted.
 
     `claims` are the secrets' names and the time of the claim of every run that is on a host.

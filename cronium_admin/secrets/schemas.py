@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictInt, StrictStr
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.edit_versions import VERSION
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 from cronium_admin.secrets.models import Secret
-from cronium_admin.secrets.service import Saved
+from cronium_admin.secrets.service import SavedSecret
 
 
 class SecretOut(BaseModel):
@@ -23,17 +23,17 @@ class SecretOut(BaseModel):
     version: int = Field(description="Counts its changes.")
 
     @classmethod
-    def of(cls, secret: Secret, jobs: list[str]) -> "SecretOut":
+    def from_secret(cls, secret: Secret, jobs: list[str]) -> "SecretOut":
         same = ("name", "description", "created_at", "updated_at", "last_used_at", "version")
         return cls(
             **{name: getattr(secret, name) for name in same},
             jobs=jobs,
-            created_by=_name(secret.created_by),
-            updated_by=_name(secret.updated_by),
+            created_by=_get_username(secret.created_by),
+            updated_by=_get_username(secret.updated_by),
         )
 
 
-def _name(user: User | None) -> str | None:
+def _get_username(user: User | None) -> str | None:
     return user.get_username() if user else None
 
 
@@ -42,8 +42,8 @@ class SecretSaved(SecretOut):
     notes: list[str] = Field(description="What its writer should know.")
 
     @classmethod
-    def saved(cls, saved: Saved, jobs: list[str], *, with_value: bool) -> "SecretSaved":
-        facts = SecretOut.of(saved.secret, jobs).model_dump()
+    def from_saved(cls, saved: SavedSecret, jobs: list[str], *, with_value: bool) -> "SecretSaved":
+        facts = SecretOut.from_secret(saved.secret, jobs).model_dump()
         return cls(**facts, masked=saved.masked if with_value else None, notes=list(saved.notes))
 
 
@@ -53,7 +53,9 @@ class SecretIn(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     value: SecretStr | None = Field(default=None, json_schema_extra={"writeOnly": True})
     description: StrictStr | None = None
-    version: Annotated[StrictInt | None, Field(description=f"{VERSION} 0: store it only while there is none.")] = None
+    version: Annotated[
+        StrictInt | None, Field(description=f"{CHANGE_VERSION_HELP} 0: store it only while there is none.")
+    ] = None
 
 
 class SecretList(BaseModel):

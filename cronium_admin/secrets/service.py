@@ -14,24 +14,24 @@ from cronium_admin.accounts.retired_versions import first_version, retire_versio
 from cronium_admin.core.data_folder import DataFolderError
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.form_errors import plain_errors
-from cronium_admin.core.line_text import line_problem, order_key
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.form_errors import translated_errors
+from cronium_admin.core.line_text import find_line_problem, make_sort_key
 from cronium_admin.secrets import retired_values
-from cronium_admin.secrets.crypto import Unreadable, decrypt, encrypt, rotated
+from cronium_admin.secrets.crypto import DecryptionError, decrypt, encrypt, reencrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.retired_values import SecretUnavailable
-from executor.output.masking import SHORTEST, is_masked
+from executor.output.masking import MIN_CHARACTERS, can_mask
 
 KIND = "secret"
 MAX_VALUE_BYTES = 32 * 1024
 MAX_VALUE_LINES = 200  # each is looked for in the log
-BATCH = 100
-TOO_SHORT = f"it has fewer than {SHORTEST} characters, so it is not hidden in logs"
+BATCH_SIZE = 100
+TOO_SHORT = f"it has fewer than {MIN_CHARACTERS} characters, so it is not hidden in logs"
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedSecret:
     """What came of a save: the row, whether it is new, and what its writer should know."""
 
     secret: Secret
@@ -43,74 +43,74 @@ class Saved:
         return TOO_SHORT not in self.notes
 
 
-def all_secrets() -> QuerySet[Secret, Secret]:
+def select_secrets() -> QuerySet[Secret, Secret]:
     return Secret.objects.select_related("created_by", "updated_by").defer("encrypted")
 
 
-def secrets_by_name() -> list[Secret]:
-    return sorted(all_secrets(), key=lambda secret: (order_key(secret.name), secret.name))
+def list_secrets_by_name() -> list[Secret]:
+    return sorted(select_secrets(), key=lambda secret: (make_sort_key(secret.name), secret.name))
 
 
 def find_secret(name: str) -> Secret:
-    secret = all_secrets().filter(name=name).first()
+    secret = select_secrets().filter(name=name).first()
     if secret is None:
-        raise Refused(404, "not_found", f"There is no secret {name[:40]!r}.")
+        raise ApiError(404, "not_found", f"There is no secret {name[:40]!r}.")
     return secret
 
 
 def save_secret(
     name: str, value: str | None, description: str | None, by: User | None, version: int | None = None
-) -> Saved:
+) -> SavedSecret:
     """Store a new secret, or replace what is given of an old one. ValidationError by field.
 
     With `version`, only while that is the secret's (0: only while there is none): else ChangedMeanwhile.
     """
     with transaction.atomic():
-        secret = _locked(name, version) or Secret(name=name, created_by=by)
+        secret = _lock_secret(name, version) or Secret(name=name, created_by=by)
         is_new, stored = secret.pk is None, secret.encrypted
         problems: dict[str, list[str]] = {}
         if value is not None or is_new:
-            problem = _value_problem(value)
+            problem = _find_value_problem(value)
             problems |= {"value": [problem]} if problem else {}
-            secret.encrypted = "" if problem else _encrypted(name, value or "")
+            secret.encrypted = "" if problem else _encrypt_value(name, value or "")
         before = secret.description
         secret.description = before if description is None else description.strip()
         # One that was stored before a character was refused may stay.
-        if secret.description != before and (unclear := line_problem(secret.description)):
+        if secret.description != before and (unclear := find_line_problem(secret.description)):
             problems["description"] = [unclear]
-        _check(secret, problems)
+        _check_fields(secret, problems)
         if is_new:
             secret.updated_by, secret.version = by, first_version(KIND, name)
-            secret = _insert(secret)
+            secret = _insert_secret(secret)
         elif value is not None:
-            retired_values.retire(name, stored)
+            retired_values.retire_value(name, stored)
             new = {"encrypted": secret.encrypted, "value_changed_at": Now(), "description": secret.description}
             write_edit(secret, new, by)
         elif secret.description != before:
             write_edit(secret, {"description": secret.description}, by)
-    return Saved(find_secret(name), is_new, tuple(_notes(value)) if value else ())
+    return SavedSecret(find_secret(name), is_new, tuple(_list_warnings(value)) if value else ())
 
 
-def _encrypted(name: str, value: str) -> str:
+def _encrypt_value(name: str, value: str) -> str:
     try:
         return encrypt(name, value)
     except DataFolderError as error:
-        raise Refused(503, "key_unusable", str(error)) from None
+        raise ApiError(503, "key_unusable", str(error)) from None
 
 
-def _locked(name: str, version: int | None) -> Secret | None:
+def _lock_secret(name: str, version: int | None) -> Secret | None:
     secret = Secret.objects.select_for_update(of=("self",)).select_related("updated_by").filter(name=name).first()
     if secret is not None:
         check_version(secret, version)
     elif version:
         text = f"The secret {name[:40]} was deleted in the meantime. Without a version it is stored anew."
-        raise Refused(409, "changed_meanwhile", text, {"version": [text]})
+        raise ApiError(409, "changed_meanwhile", text, {"version": [text]})
     return secret
 
 
-def _check(secret: Secret, problems: dict[str, list[str]]) -> None:
+def _check_fields(secret: Secret, problems: dict[str, list[str]]) -> None:
     try:
-        with plain_errors():
+        with translated_errors():
             secret.clean_fields(exclude=["encrypted", "created_by", "updated_by", *problems])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
@@ -118,17 +118,17 @@ def _check(secret: Secret, problems: dict[str, list[str]]) -> None:
         raise ValidationError(problems)
 
 
-def _insert(secret: Secret) -> Secret:
+def _insert_secret(secret: Secret) -> Secret:
     try:
         with transaction.atomic():
             secret.save(force_insert=True)
     except IntegrityError:
         message = f"Somebody stored a secret {secret.name} at the same moment. Look at it, then try again."
-        raise Refused(409, "name_taken", message, {"name": [message]}) from None
+        raise ApiError(409, "name_taken", message, {"name": [message]}) from None
     return secret
 
 
-def _value_problem(value: str | None) -> str:
+def _find_value_problem(value: str | None) -> str:
     """What is wrong with a value, without showing any of it."""
     if not value or not value.strip():
         return "Required: give the secret's value." if not value else "Holds nothing but white space."
@@ -141,11 +141,11 @@ def _value_problem(value: str | None) -> str:
     return ""
 
 
-def _notes(value: str) -> Iterable[str]:
-    if not is_masked(value):
+def _list_warnings(value: str) -> Iterable[str]:
+    if not can_mask(value):
         yield TOO_SHORT
-    elif any(0 < len(line.strip()) < SHORTEST for line in value.split("\n")):
-        yield f"its lines of fewer than {SHORTEST} characters are not hidden in logs"
+    elif any(0 < len(line.strip()) < MIN_CHARACTERS for line in value.split("\n")):
+        yield f"its lines of fewer than {MIN_CHARACTERS} characters are not hidden in logs"
     if value != value.strip():
         yield "it begins or ends with white space, which was kept"
 
@@ -156,18 +156,18 @@ def delete_secret(name: str, version: int | None = None) -> None:
         rows = Secret.objects.select_for_update(of=("self",)).select_related("updated_by")
         secret = rows.filter(name=name).first()
         if secret is None:
-            raise Refused(404, "not_found", f"There is no secret {name[:40]!r}.")
+            raise ApiError(404, "not_found", f"There is no secret {name[:40]!r}.")
         check_deletion(secret, version)
-        if jobs := users_of().get(name):
+        if jobs := find_jobs_by_secret().get(name):
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
-            raise Refused(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
-        retired_values.retire(name, secret.encrypted)
+            raise ApiError(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
+        retired_values.retire_value(name, secret.encrypted)
         retire_version(KIND, name, secret.version)
         secret.delete()
 
 
-def users_of() -> dict[str, list[Any]]:
+def find_jobs_by_secret() -> dict[str, list[Any]]:
     """The jobs that name each secret, in one query."""
     # The room of jobs is above this one: its model is reached by name.
     jobs = apps.get_model("jobs", "Job")._default_manager.exclude(secrets=[]).only("pk", "name", "slug", "secrets")
@@ -178,14 +178,14 @@ def users_of() -> dict[str, list[Any]]:
     return found
 
 
-def missing(names: Sequence[str], *, lock: bool = False) -> list[str]:
+def find_missing(names: Sequence[str], *, lock: bool = False) -> list[str]:
     """Those of `names` that no secret has. With `lock`, none of the others is deleted in this transaction."""
     secrets = Secret.objects.select_for_update() if lock else Secret.objects.all()
     known = set(secrets.filter(name__in=names).order_by("pk").values_list("name", flat=True))
     return [name for name in names if name not in known]
 
 
-def open_for_run(names: Sequence[str]) -> dict[str, str]:
+def decrypt_for_run(names: Sequence[str]) -> dict[str, str]:
     """The values of `names`, and a note of their use. SecretUnavailable for one that is gone or can't be opened."""
     if not names:
         return {}
@@ -195,22 +195,22 @@ def open_for_run(names: Sequence[str]) -> dict[str, str]:
             f"The secret {gone[0]} does not exist any more, so nothing was started. Store it again, or take it out "
             "of the job."
         )
-    values = {name: _opened(name, tokens[name]) for name in names}
+    values = {name: _decrypt_value(name, tokens[name]) for name in names}
     Secret.objects.filter(name__in=names).update(last_used_at=Now())
     return values
 
 
-def _opened(name: str, token: str) -> str:
+def _decrypt_value(name: str, token: str) -> str:
     try:
         return decrypt(name, token)
-    except Unreadable:
+    except DecryptionError:
         raise SecretUnavailable(
             f"The secret {name} can't be decrypted: none of the keys this host has opens it, so nothing was started. "
             "Add the key it was encrypted with to CRONIUM_ENCRYPTION_KEYS, or set its value again."
         ) from None
 
 
-def rotate() -> tuple[int, list[str]]:
+def rotate_secrets() -> tuple[int, list[str]]:
     """Encrypt all that is not yet with the first key; how many were, and the names that no key opens.
 
     In batches, each a transaction; ended half-way, the next time goes on where this stopped. Retired values are
@@ -222,12 +222,12 @@ def rotate() -> tuple[int, list[str]]:
 
 def _rotate_rows(rows: QuerySet[Any, Any]) -> tuple[int, list[str]]:
     changed, unreadable, last = 0, [], 0
-    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
         with transaction.atomic():
             for secret in batch:
                 try:
-                    token = rotated(secret.name, secret.encrypted)
-                except Unreadable:
+                    token = reencrypt(secret.name, secret.encrypted)
+                except DecryptionError:
                     unreadable.append(secret.name)
                     continue
                 if token:  # a value that was replaced meanwhile stays

@@ -6,8 +6,8 @@ from cronium_admin.secrets import views
 
 app_name = "secrets"
 urlpatterns = [
-    path("secrets/", views.secrets, name="list"),
-    path("secrets/new/", views.create, name="create"),
-    path("secret/<slug:name>/", views.replace, name="replace"),
-    path("secret/<slug:name>/delete/", views.delete, name="delete"),
+    path("secrets/", views.show_secrets, name="list"),
+    path("secrets/new/", views.create_secret, name="create"),
+    path("secret/<slug:name>/", views.replace_secret, name="replace"),
+    path("secret/<slug:name>/delete/", views.remove_secret, name="delete"),
 ]

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 from django.db.models.functions import Length, Substr
 
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.paging import Page, cursor, read_cursor
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.paging import Page, make_cursor, parse_cursor
 from cronium_admin.jobs.models import Job
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Change, Variable
-from cronium_admin.variables.service import Place
+from cronium_admin.variables.service import VariableRef
 
-HEAD = 120  # characters of a value in a list
+HEAD_LENGTH = 120  # characters of a value in a list
 _TYPES = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
 
 
 @dataclass(frozen=True)
-class Row:
+class VariableRow:
     """One variable of the list: `head` is the beginning of its JSON."""
 
     variable: Variable
@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Step:
+class HistoryStep:
     """One change with what was there before it; `before` is None where that is not kept any more."""
 
     change: Change
@@ -37,42 +37,44 @@ class Step:
     is_first: bool
 
 
-def type_of(text: str) -> str:
+def detect_type(text: str) -> str:
     """The JSON type of a value, from the first character of its text."""
     return _TYPES.get(text[:1], "number")
 
 
-def page(search: str, scope: str, after: str, size: int) -> Page:
+def fetch_page(search: str, scope: str, after: str, size: int) -> Page:
     """A page of rows, by name; a cursor that is none shows the beginning."""
-    rows: QuerySet[Variable] = service.listed(search, scope)
+    rows: QuerySet[Variable] = service.search_variables(search, scope)
     is_first = True
     if after:
         try:
-            rows, is_first = service.after(rows, *read_cursor(after, str, int)), False
-        except Refused:
+            rows, is_first = service.filter_after_name(rows, *parse_cursor(after, str, int)), False
+        except ApiError:
             is_first = True
-    found = list(rows.defer("text").annotate(head=Substr("text", 1, HEAD), length=Length("text"))[: size + 1])
+    found = list(rows.defer("text").annotate(head=Substr("text", 1, HEAD_LENGTH), length=Length("text"))[: size + 1])
     last = found[size - 1] if len(found) > size else None
-    return Page([_row(one) for one in found[:size]], cursor(last.name, last.pk) if last else "", is_first)
+    return Page([_build_row(one) for one in found[:size]], make_cursor(last.name, last.pk) if last else "", is_first)
 
 
-def _row(row: Variable) -> Row:
+def _build_row(row: Variable) -> VariableRow:
     head, length = str(getattr(row, "head", "")), int(getattr(row, "length", 0))
-    return Row(row, row.job.slug if row.job else service.SHARED, type_of(head), head, length > HEAD)
+    return VariableRow(row, row.job.slug if row.job else service.SHARED, detect_type(head), head, length > HEAD_LENGTH)
 
 
-def jobs_with_variables() -> QuerySet[Job]:
+def list_jobs_with_variables() -> QuerySet[Job]:
     """The jobs that the list can be narrowed to."""
     return Job.objects.only("slug", "name", "order_key").filter(variables__text__isnull=False).distinct()
 
 
-def steps(place: Place, before: int, size: int) -> tuple[list[Step], int]:
+def fetch_steps(place: VariableRef, before: int, size: int) -> tuple[list[HistoryStep], int]:
     """A page of the history, newest first, and the version that the next page comes before (0: there is none)."""
-    found = service.history(place, before, size + 1)
+    found = service.list_changes(place, before, size + 1)
     made = []
     for at, change in enumerate(found[:size]):
         older = found[at + 1] if at + 1 < len(found) else None
         made.append(
-            Step(change, older.text if older else None, bool(older and older.is_cut), is_first=change.version == 1)
+            HistoryStep(
+                change, older.text if older else None, bool(older and older.is_cut), is_first=change.version == 1
+            )
         )
     return made, made[-1].change.version if len(found) > size else 0

@@ -20,7 +20,7 @@ class VariableOut(BaseModel):
     changed_run: UUID | None
 
     @classmethod
-    def of(cls, row: Variable) -> "VariableOut":
+    def from_variable(cls, row: Variable) -> "VariableOut":
         return cls(
             scope=row.job.slug if row.job else SHARED,
             name=row.name,
@@ -55,7 +55,7 @@ class ChangeOut(BaseModel):
     run: UUID | None
 
     @classmethod
-    def of(cls, row: Change) -> "ChangeOut":
+    def from_change(cls, row: Change) -> "ChangeOut":
         return cls(
             version=row.version,
             kind=row.kind,

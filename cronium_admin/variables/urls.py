@@ -6,10 +6,10 @@ from cronium_admin.variables import views
 
 app_name = "variables"
 urlpatterns = [
-    path("variables/", views.variable_list, name="list"),
-    path("variables/new/", views.new, name="new"),
-    path("variables/<str:scope>/<str:name>/", views.variable_page, name="variable"),
-    path("variables/<str:scope>/<str:name>/edit/", views.edit, name="edit"),
-    path("variables/<str:scope>/<str:name>/delete/", views.delete, name="delete"),
-    path("variables/<str:scope>/<str:name>/value.json", views.download, name="download"),
+    path("variables/", views.list_variables, name="list"),
+    path("variables/new/", views.create_variable, name="new"),
+    path("variables/<str:scope>/<str:name>/", views.show_variable, name="variable"),
+    path("variables/<str:scope>/<str:name>/edit/", views.edit_variable, name="edit"),
+    path("variables/<str:scope>/<str:name>/delete/", views.delete_variable, name="delete"),
+    path("variables/<str:scope>/<str:name>/value.json", views.download_value, name="download"),
 ]

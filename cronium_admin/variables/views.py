@@ -11,34 +11,34 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import sent_version
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.json_text import pretty
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import parse_version
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.json_text import format_indented
 from cronium_admin.jobs.models import Job
 from cronium_admin.variables import listing, service
 from cronium_admin.variables.forms import VariableForm
 from cronium_admin.variables.models import Variable
-from cronium_admin.variables.service import SHARED, Author, Place
+from cronium_admin.variables.service import SHARED, Author, VariableRef
 
 PAGE_SIZE = 50
-STEPS_SIZE = 20
+STEPS_PAGE_SIZE = 20
 SHOWN = 20_000  # characters of a value on its page; the download has all of them
 COMPARED = 4000  # characters of the value that came in between
 
 
 @require_safe
 @never_cache
-@needs(May.SEE)
-def variable_list(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def list_variables(request: HttpRequest) -> HttpResponse:
     """All variables by name; `scope` (a job's slug or shared) and `q`, a part of the name, narrow the list."""
     query = request.GET.get("q", "").replace("\0", "").strip()[:128]
     scope = request.GET.get("scope", "").replace("\0", "")[:80]
     narrowed = {name: value for name, value in (("scope", scope), ("q", query)) if value}
     context = {
-        "page": listing.page(query, scope, request.GET.get("after", ""), PAGE_SIZE),
-        "jobs": listing.jobs_with_variables(),
+        "page": listing.fetch_page(query, scope, request.GET.get("after", ""), PAGE_SIZE),
+        "jobs": listing.list_jobs_with_variables(),
         "query": query,
         "scope": scope,
         "query_base": urlencode(narrowed) + "&" if narrowed else "",
@@ -49,19 +49,21 @@ def variable_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@needs(May.SEE)
-def variable_page(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """One variable whole; one that was deleted still has its history."""
-    place = _place(scope, name)
-    found = service.find(place)
+    place = _resolve_or_404(scope, name)
+    found = service.find_variable(place)
     before = request.GET.get("before", "")
-    steps, older = listing.steps(place, int(before) if before.isdecimal() and len(before) < 18 else 0, STEPS_SIZE)
+    steps, older = listing.fetch_steps(
+        place, int(before) if before.isdecimal() and len(before) < 18 else 0, STEPS_PAGE_SIZE
+    )
     if found is None and not steps:
         raise Http404(f"There is no variable {name} in {scope}.")
     context = {
-        **_about(place),
+        **_build_context(place),
         "variable": found,
-        "value": _shown(found, SHOWN) if found else None,
+        "value": _present_value(found, SHOWN) if found else None,
         "steps": steps,
         "older": older,
         "is_first_page": not before,
@@ -71,10 +73,10 @@ def variable_page(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 
 @require_safe
 @never_cache
-@needs(May.SEE)
-def download(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def download_value(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """The value as a file, exactly as it is kept."""
-    found = service.find(_place(scope, name))
+    found = service.find_variable(_resolve_or_404(scope, name))
     if found is None:
         raise Http404(f"There is no variable {name} in {scope}.")
     disposition = {"Content-Disposition": f'attachment; filename="{name}.json"'}
@@ -83,89 +85,100 @@ def download(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.EDIT)
-def new(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def create_variable(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         start = {"scope": request.GET.get("scope", SHARED), "name": request.GET.get("name", ""), "version": 0}
-        return _editor(request, VariableForm(initial=start), None)
+        return _render_editor(request, VariableForm(initial=start), None)
     form = VariableForm(request.POST.dict())
     place = None
     try:
-        place = service.place_at(str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip())
-    except Refused as error:
+        place = service.resolve_scope(str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip())
+    except ApiError as error:
         if not form.errors.get("name"):
             form.add_error("scope" if error.status == 404 else "name", error.message)
-    return _save(request, form, place, is_new=True)
+    return _save_form(request, form, place, is_new=True)
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.EDIT)
-def edit(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def edit_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """The form holds the value and its version; a change that came in between is shown beside what was typed."""
-    place = _place(scope, name)
+    place = _resolve_or_404(scope, name)
     if request.method == "POST":
-        return _save(request, VariableForm({**request.POST.dict(), "name": name, "scope": scope}), place)
-    found = service.find(place)
+        return _save_form(request, VariableForm({**request.POST.dict(), "name": name, "scope": scope}), place)
+    found = service.find_variable(place)
     if found is None:
         return redirect(f"{reverse('variables:new')}?{urlencode({'scope': scope, 'name': name})}")
-    text, _ = pretty(found.value, sys.maxsize)
+    text, _ = format_indented(found.value, sys.maxsize)
     start = {"scope": scope, "name": name, "text": text, "version": found.version}
-    return _editor(request, VariableForm(initial=start), place)
+    return _render_editor(request, VariableForm(initial=start), place)
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@needs(May.EDIT)
-def delete(request: HttpRequest, scope: str, name: str) -> HttpResponse:
+@require_permission(Permission.EDIT)
+def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     """Asks first; a value that was changed since is asked about again."""
-    place = _place(scope, name)
+    place = _resolve_or_404(scope, name)
     status = 200
     if request.method == "POST":
         sent = request.POST.get("version", "")
         try:
-            service.delete(place, Author(user=user_of(request)), sent_version(sent) or -1)
-        except Refused:
+            service.delete_variable(place, Author(user=get_current_user(request)), parse_version(sent) or -1)
+        except ApiError:
             status = 409
         else:
             messages.success(request, f"The variable {name} is deleted. Its history stays.")
             return redirect("variables:list")
-    found = service.find(place)
+    found = service.find_variable(place)
     if found is None:
         messages.info(request, f"The variable {name} is not there any more.")
         return redirect("variables:list")
-    context = {**_about(place), "variable": found, "value": _shown(found, COMPARED), "changed": status == 409}
+    context = {
+        **_build_context(place),
+        "variable": found,
+        "value": _present_value(found, COMPARED),
+        "changed": status == 409,
+    }
     return render(request, "variables/delete.html", context, status=status)
 
 
-def _save(request: HttpRequest, form: VariableForm, place: Place | None, is_new: bool = False) -> HttpResponse:
+def _save_form(
+    request: HttpRequest, form: VariableForm, place: VariableRef | None, is_new: bool = False
+) -> HttpResponse:
     shown = None if is_new else place
     if not form.is_valid() or place is None:
-        return _editor(request, form, shown, 422)
+        return _render_editor(request, form, shown, 422)
     sent = form.cleaned_data["version"]
     try:
-        row = service.put(place, form.cleaned_data["text"], Author(user=user_of(request)), sent if sent else 0)
-    except Refused as error:
+        row = service.set_variable(
+            place, form.cleaned_data["text"], Author(user=get_current_user(request)), sent if sent else 0
+        )
+    except ApiError as error:
         if error.code == "changed_meanwhile":
-            return _conflict(request, form, place, shown)
+            return _render_conflict(request, form, place, shown)
         form.add_error("text" if error.fields else None, error.message)
-        return _editor(request, form, shown, 422)
+        return _render_editor(request, form, shown, 422)
     messages.success(request, f"{row.name} is saved.")
-    return redirect("variables:variable", scope=_scope(place), name=place.name)
+    return redirect("variables:variable", scope=_get_scope(place), name=place.name)
 
 
-def _conflict(request: HttpRequest, form: VariableForm, place: Place, shown: Place | None) -> HttpResponse:
+def _render_conflict(
+    request: HttpRequest, form: VariableForm, place: VariableRef, shown: VariableRef | None
+) -> HttpResponse:
     """Both values on one page; saving again means it, for the form now carries the version that is shown."""
-    found = service.find(place)
+    found = service.find_variable(place)
     form.data = {**form.data, "version": str(found.version if found else 0)}
-    other = {"variable": found, "value": _shown(found, COMPARED) if found else None}
-    return _editor(request, form, shown, 409, other)
+    other = {"variable": found, "value": _present_value(found, COMPARED) if found else None}
+    return _render_editor(request, form, shown, 409, other)
 
 
-def _editor(
+def _render_editor(
     request: HttpRequest,
     form: VariableForm,
-    place: Place | None,
+    place: VariableRef | None,
     status: int = 200,
     other: dict[str, Any] | None = None,
 ) -> HttpResponse:
@@ -176,27 +189,33 @@ def _editor(
         "nav": "variables",
         "max_kib": service.MAX_VALUE_BYTES // 1024,
     }
-    context |= _about(place) if place else {"jobs": Job.objects.only("slug", "name")}
+    context |= _build_context(place) if place else {"jobs": Job.objects.only("slug", "name")}
     return render(request, "variables/editor.html", context, status=status)
 
 
-def _place(scope: str, name: str) -> Place:
+def _resolve_or_404(scope: str, name: str) -> VariableRef:
     try:
-        return service.place_at(scope, name)
-    except Refused as error:
+        return service.resolve_scope(scope, name)
+    except ApiError as error:
         raise Http404(error.message) from error
 
 
-def _scope(place: Place) -> str:
+def _get_scope(place: VariableRef) -> str:
     return place.job.slug if place.job else SHARED
 
 
-def _about(place: Place) -> dict[str, Any]:
-    return {"place": place, "scope": _scope(place), "name": place.name, "nav": "variables"}
+def _build_context(place: VariableRef) -> dict[str, Any]:
+    return {"place": place, "scope": _get_scope(place), "name": place.name, "nav": "variables"}
 
 
-def _shown(row: Variable, limit: int) -> dict[str, Any]:
+def _present_value(row: Variable, limit: int) -> dict[str, Any]:
     """A value as its page shows it: indented, and cut where it would flood the page."""
     text = row.text or ""
-    head, is_cut = pretty(row.value, limit)
-    return {"text": head, "is_cut": is_cut, "bytes": len(text.encode()), "type": listing.type_of(text), "shown": limit}
+    head, is_cut = format_indented(row.value, limit)
+    return {
+        "text": head,
+        "is_cut": is_cut,
+        "bytes": len(text.encode()),
+        "type": listing.detect_type(text),
+        "shown": limit,
+    }

@@ -21,15 +21,22 @@ from ninja.operation import Operation
 
 from cronium_admin.accounts.api import me
 from cronium_admin.accounts.api import router as people
-from cronium_admin.accounts.api_auth import needs
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.api_auth import require_permission
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.tokens_api import router as tokens
-from cronium_admin.core.errors import BROKEN, Refused, fields_of, fields_of_schema, refuse_outage, summary
+from cronium_admin.core.errors import (
+    INTERNAL_ERROR,
+    ApiError,
+    collect_field_errors,
+    collect_schema_errors,
+    convert_outage,
+    summarize_fields,
+)
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.images.api import router as images
 from cronium_admin.jobs.api import router as jobs
 from cronium_admin.logs.api import router as logs
-from cronium_admin.ops.api import AT_THE_ROOT
+from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations
 from cronium_admin.profiles.api import router as profiles
 from cronium_admin.retention.api import router as runs
@@ -54,7 +61,7 @@ api = _Api(
     version=VERSION,
     description="Runs bash, python and node jobs in throw-away, hardened containers.",
     urls_namespace="api",
-    auth=needs(May.SEE),
+    auth=require_permission(Permission.VIEW),
     parser=StrictParser(),
     # Swagger's own page styles itself inline; no other page may.
     docs_decorator=csp_update({"style-src": ["'unsafe-inline'"]}),
@@ -74,7 +81,7 @@ api.add_router("", me)
 api.add_router("", operations)
 
 
-def _answer(refused: Refused) -> HttpResponse:
+def _build_response(refused: ApiError) -> HttpResponse:
     body = {"detail": refused.message, "code": refused.code, "fields": refused.fields}
     response = JsonResponse(body, status=refused.status)
     if refused.status in (429, 503):
@@ -84,75 +91,75 @@ def _answer(refused: Refused) -> HttpResponse:
     return response
 
 
-def _invalid(fields: dict[str, list[str]]) -> Refused:
-    return Refused(422, "invalid", summary(fields), fields)
+def _make_invalid_error(fields: dict[str, list[str]]) -> ApiError:
+    return ApiError(422, "invalid", summarize_fields(fields), fields)
 
 
-def _unreadable(error: Exception) -> Refused:
+def _convert_unreadable(error: Exception) -> ApiError:
     if isinstance(error, RequestDataTooBig):
         limit = f"At most {DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024} MiB are read."
-        return Refused(413, "too_large", f"The body is too large. {limit}", {"body": [limit]})
-    return Refused(400, "unreadable", "The request could not be read.", {"body": ["Could not be read. Send JSON."]})
+        return ApiError(413, "too_large", f"The body is too large. {limit}", {"body": [limit]})
+    return ApiError(400, "unreadable", "The request could not be read.", {"body": ["Could not be read. Send JSON."]})
 
 
-def _http_error(error: HttpError) -> Refused:
+def _convert_http_error(error: HttpError) -> ApiError:
     """django-ninja wraps what its parser raises; ours is inside."""
-    if isinstance(error.__cause__, Refused):
+    if isinstance(error.__cause__, ApiError):
         return error.__cause__
-    return Refused(error.status_code, "refused", str(error))
+    return ApiError(error.status_code, "refused", str(error))
 
 
-def _broken(error: Exception) -> Refused:
-    if refused := refuse_outage(error, "a route of the API"):
+def _convert_unexpected(error: Exception) -> ApiError:
+    if refused := convert_outage(error, "a route of the API"):
         return refused
     log.error("an API route failed", exc_info=error)
-    return Refused(500, "internal", BROKEN)
+    return ApiError(500, "internal", INTERNAL_ERROR)
 
 
-_HANDLERS: list[tuple[type[Exception], Callable[[Any], Refused]]] = [
-    (Exception, _broken),
-    (Refused, lambda error: error),
-    (ValidationError, lambda error: _invalid(fields_of(error))),
-    (SchemaError, lambda error: _invalid(fields_of_schema(error.errors))),
-    (HttpError, _http_error),
+_HANDLERS: list[tuple[type[Exception], Callable[[Any], ApiError]]] = [
+    (Exception, _convert_unexpected),
+    (ApiError, lambda error: error),
+    (ValidationError, lambda error: _make_invalid_error(collect_field_errors(error))),
+    (SchemaError, lambda error: _make_invalid_error(collect_schema_errors(error.errors))),
+    (HttpError, _convert_http_error),
     (
         AuthenticationError,
-        lambda _: Refused(401, "unauthenticated", "Sign in, or send `Authorization: Bearer` with an API token."),
+        lambda _: ApiError(401, "unauthenticated", "Sign in, or send `Authorization: Bearer` with an API token."),
     ),
-    (Http404, lambda _: Refused(404, "not_found", "There is nothing at this address.")),
-    (ObjectDoesNotExist, lambda _: Refused(404, "not_found", "It was deleted in the meantime.")),
-    (SuspiciousOperation, _unreadable),
-    (MultiPartParserError, _unreadable),
-    (RawPostDataException, _unreadable),
-    (UnreadablePostError, _unreadable),
+    (Http404, lambda _: ApiError(404, "not_found", "There is nothing at this address.")),
+    (ObjectDoesNotExist, lambda _: ApiError(404, "not_found", "It was deleted in the meantime.")),
+    (SuspiciousOperation, _convert_unreadable),
+    (MultiPartParserError, _convert_unreadable),
+    (RawPostDataException, _convert_unreadable),
+    (UnreadablePostError, _convert_unreadable),
 ]
 
 
-def _handle(kind: type[Exception], to_refused: Callable[[Any], Refused]) -> None:
-    api.add_exception_handler(kind, lambda request, error: _answer(to_refused(error)))
+def _register_handler(kind: type[Exception], to_refused: Callable[[Any], ApiError]) -> None:
+    api.add_exception_handler(kind, lambda request, error: _build_response(to_refused(error)))
 
 
 for _kind, _to_refused in _HANDLERS:
-    _handle(_kind, _to_refused)
+    _register_handler(_kind, _to_refused)
 
 
-def _in_json(view: View) -> View:
+def _wrap_view(view: View) -> View:
     """The view, open to LoginRequiredMiddleware (it asks for itself), and refusing other methods in JSON."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        is_head = _as_get(request)
-        return _refuse_method(request, _without_body(request, view(request, *args, **kwargs), is_head))
+        is_head = _treat_head_as_get(request)
+        return _convert_method_error(request, _drop_body(request, view(request, *args, **kwargs), is_head))
 
     @wraps(view)
     async def answer_later(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        is_head = _as_get(request)
-        return _refuse_method(request, _without_body(request, await view(request, *args, **kwargs), is_head))
+        is_head = _treat_head_as_get(request)
+        return _convert_method_error(request, _drop_body(request, await view(request, *args, **kwargs), is_head))
 
     return login_not_required(answer_later if iscoroutinefunction(view) else answer)
 
 
-def _as_get(request: HttpRequest) -> bool:
+def _treat_head_as_get(request: HttpRequest) -> bool:
     """Every address that takes GET takes HEAD: django-ninja knows only the methods that a route names."""
     is_head = request.method == "HEAD"
     if is_head:
@@ -160,7 +167,7 @@ def _as_get(request: HttpRequest) -> bool:
     return is_head
 
 
-def _without_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
+def _drop_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
     """The answer to HEAD: a stream is not begun; of others the server leaves the body out."""
     if not is_head:
         return response
@@ -172,37 +179,39 @@ def _without_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
     return HttpResponse(status=response.status_code, headers=headers)
 
 
-def _refuse_method(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+def _convert_method_error(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     if response.status_code != 405:
         return response
     allowed = ", ".join(sorted(response["Allow"].split(", ")))
-    refused = _answer(Refused(405, "method_not_allowed", f"This address takes {allowed}, not {request.method}."))
+    refused = _build_response(
+        ApiError(405, "method_not_allowed", f"This address takes {allowed}, not {request.method}.")
+    )
     refused["Allow"] = allowed.replace("GET", "GET, HEAD") if "HEAD" not in allowed else allowed
     return refused
 
 
-def _nothing_here(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    return _answer(Refused(404, "not_found", f"There is nothing at {request.path[:200]}. See /api/v1/docs."))
+def _answer_not_found(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    return _build_response(ApiError(404, "not_found", f"There is nothing at {request.path[:200]}. See /api/v1/docs."))
 
 
-_nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
+_answer_not_found.csrf_exempt = True  # type: ignore[attr-defined]
 
 
-def _urls() -> tuple[list[URLPattern], str, str]:
+def _build_urls() -> tuple[list[URLPattern], str, str]:
     """django-ninja's addresses, each answering in JSON, and one more for all the others."""
     patterns, app, namespace = api.urls
     routes = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name != "api-root"]
     root = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name == "api-root"]
     for pattern in routes:
         described = pattern.name in ("openapi-json", "openapi-view")  # django-ninja lets these take any method
-        pattern.callback = _in_json(require_safe(pattern.callback) if described else pattern.callback)
+        pattern.callback = _wrap_view(require_safe(pattern.callback) if described else pattern.callback)
     for pattern in root:
-        pattern.callback = login_not_required(_nothing_here)
-    return [*routes, *root, re_path(r"", login_not_required(_nothing_here))], app, namespace
+        pattern.callback = login_not_required(_answer_not_found)
+    return [*routes, *root, re_path(r"", login_not_required(_answer_not_found))], app, namespace
 
 
-urls = _urls()
+urls = _build_urls()
 # Where those who watch a server look first.
 root_urls = [
-    path(str(one.name), one.callback) for one in urls[0] if isinstance(one, URLPattern) and one.name in AT_THE_ROOT
+    path(str(one.name), one.callback) for one in urls[0] if isinstance(one, URLPattern) and one.name in ROOT_ROUTES
 ]

@@ -15,23 +15,25 @@ from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 from django.views.defaults import server_error
 
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import BROKEN, ErrorBody, refuse_outage
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import INTERNAL_ERROR, ErrorBody, convert_outage
 from cronium_admin.runs.models import LIVE, Run
 
 
-def context(request: HttpRequest) -> dict[str, Any]:
+def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     """`can`: what the person may do; `live_count`: the runs that live now, asked for only by pages with a frame."""
     user = getattr(request, "user", None)
-    known = user is not None and user.is_authenticated and hasattr(user, "may")
+    known = user is not None and user.is_authenticated and hasattr(user, "has_permission")
     return {
-        "can": {right.name.lower(): known and user.may(right) for right in May} if user is not None else {},
+        "can": {right.name.lower(): known and user.has_permission(right) for right in Permission}
+        if user is not None
+        else {},
         "live_count": SimpleLazyObject(lambda: Run.objects.filter(status__in=LIVE).count()),
         "app_version": settings.VERSION,
     }
 
 
-def _never_store_fragment(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+def _set_no_store(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     if "HX-Request" in request.headers:
         response["Cache-Control"] = "no-store"
         patch_vary_headers(response, ["HX-Request"])
@@ -39,31 +41,31 @@ def _never_store_fragment(request: HttpRequest, response: HttpResponse) -> HttpR
 
 
 @sync_and_async_middleware
-def fragments(
+def forbid_fragment_caching(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
     """Forbids the browser to store an answer to htmx: it could show such a fragment as a page."""
     if iscoroutinefunction(get_response):
 
         async def answer_later(request: HttpRequest) -> HttpResponse:
-            return _never_store_fragment(request, await get_response(request))
+            return _set_no_store(request, await get_response(request))
 
         return answer_later
 
     def answer(request: HttpRequest) -> HttpResponse:
-        return _never_store_fragment(request, get_response(request))
+        return _set_no_store(request, get_response(request))
 
     return answer
 
 
 def answer_server_error(request: HttpRequest) -> HttpResponse:
     """The answer to what neither a view nor a middleware caught: 503 while the database can't be used, else 500."""
-    refused = refuse_outage(sys.exc_info()[1], "a request")
+    refused = convert_outage(sys.exc_info()[1], "a request")
     is_api = request.path_info.startswith("/api/")
     if refused is None and not is_api:
         return server_error(request)
     if refused is None:
-        return JsonResponse(ErrorBody(detail=BROKEN, code="internal").model_dump(), status=500)
+        return JsonResponse(ErrorBody(detail=INTERNAL_ERROR, code="internal").model_dump(), status=500)
     if is_api:
         body = ErrorBody(detail=refused.message, code=refused.code)
         response: HttpResponse = JsonResponse(body.model_dump(), status=refused.status)

@@ -17,7 +17,7 @@ on_start: list[Callable[[], object]] = []
 on_stop: list[Callable[[], object]] = []
 
 
-def _call(hook: Callable[[], object]) -> None:
+def _call_hook(hook: Callable[[], object]) -> None:
     """In a thread of the event loop's pool, which lives on."""
     try:
         hook()
@@ -25,15 +25,15 @@ def _call(hook: Callable[[], object]) -> None:
         close_connections()
 
 
-async def run(receive: Receive, send: Send) -> None:
+async def serve_lifespan(receive: Receive, send: Send) -> None:
     """Serve one server's lifespan; a hook that fails at the start ends the server."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            notify.bind(asyncio.get_running_loop())
+            notify.bind_loop(asyncio.get_running_loop())
             try:
                 for hook in on_start:
-                    await asyncio.to_thread(_call, hook)
+                    await asyncio.to_thread(_call_hook, hook)
             except Exception as error:  # noqa: BLE001 - the server says it and ends
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
@@ -41,9 +41,9 @@ async def run(receive: Receive, send: Send) -> None:
         elif message["type"] == "lifespan.shutdown":
             for hook in on_stop:
                 try:
-                    await asyncio.to_thread(_call, hook)
+                    await asyncio.to_thread(_call_hook, hook)
                 except Exception:
                     log.exception("a part of the server did not end as it should; the others end all the same")
-            notify.bind(None)
+            notify.bind_loop(None)
             await send({"type": "lifespan.shutdown.complete"})
             return

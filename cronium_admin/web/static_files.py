@@ -11,7 +11,7 @@ from django.core.management import call_command
 STAMP = "collected"
 
 
-def _fingerprint() -> str:
+def _compute_fingerprint() -> str:
     """Names, sizes and times of all sources, and where they go."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for finder in get_finders():
@@ -21,12 +21,12 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def collect() -> None:
+def collect_static_files() -> None:
     """Copy, hash and compress into STATIC_ROOT; takes seconds the first time and nothing afterwards."""
     if settings.CONFIG.static_dir:  # done by whoever set it
         return
     stamp = settings.STATIC_ROOT / STAMP
-    now = _fingerprint()
+    now = _compute_fingerprint()
     if stamp.exists() and stamp.read_text() == now:
         return
     call_command("collectstatic", interactive=False, verbosity=0, clear=settings.STATIC_ROOT.exists())

@@ -9,9 +9,9 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError
 
-from cronium_admin.core.database.outage import is_outage, outages
+from cronium_admin.core.database.outage import is_outage, outage_log
 from cronium_admin.core.database.threads import close_connections, database_work
-from cronium_admin.workers.shutdown import within
+from cronium_admin.workers.shutdown import run_steps_until
 
 CLOSE_SECONDS = 10.0
 P = ParamSpec("P")
@@ -30,22 +30,22 @@ class DatabaseThreads:
         it takes: `function` must be safe to repeat, as every conditional UPDATE is."""
         # In the caller's context: what is logged on the way is about the caller's run.
         context = copy_context()
-        return self._pool.submit(lambda: context.run(self._attempt, function, *args, **kwargs)).result()
+        return self._pool.submit(lambda: context.run(self._call_with_retry, function, *args, **kwargs)).result()
 
-    def _attempt(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def _call_with_retry(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         pause, is_retry = 0.1, False
         while True:
             try:
                 with database_work():
                     result = function(*args, **kwargs)
                 if is_retry:
-                    outages.end()
+                    outage_log.record_recovery()
                 return result
             except (DatabaseError, InterfaceError) as error:
                 if not is_outage(error):
                     raise
                 close_connections()
-                outages.note(error, "the worker")
+                outage_log.record_failure(error, "the worker")
                 is_retry = True
                 if self._closed.wait(pause):
                     raise
@@ -54,4 +54,4 @@ class DatabaseThreads:
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """End the retries and the threads; what hangs in the database is left behind after that time."""
         self._closed.set()
-        within(time.monotonic() + seconds, self._pool.shutdown)
+        run_steps_until(time.monotonic() + seconds, self._pool.shutdown)

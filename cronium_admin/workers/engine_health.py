@@ -2,21 +2,21 @@
 
 import time
 
-from cronium_admin.workers.hosts.service import all_hosts
+from cronium_admin.workers.hosts.service import fetch_hosts
 from executor.docker.errors import EngineError
 from executor.sandbox.sandbox import EngineLike
 
-PATIENCE_SECONDS = 20.0  # a restart of an engine takes less; its runs wait, and another host may take them
+LONG_OUTAGE_SECONDS = 20.0  # a restart of an engine takes less; its runs wait, and another host may take them
 
 
-class EngineWatch:
+class EngineHealth:
     """Asked before each claim, so that a host whose engine is away does not fail all that waits."""
 
     def __init__(self, host: str, engine: EngineLike, queues: tuple[str, ...]) -> None:
         self._host, self._engine, self._queues = host, engine, queues
         self._away_since: float | None = None
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         try:
             self._engine.ping()
             self._away_since = None
@@ -25,9 +25,9 @@ class EngineWatch:
         return self._away_since is None
 
     def is_away_for_long(self) -> bool:
-        return self._away_since is not None and time.monotonic() - self._away_since > PATIENCE_SECONDS
+        return self._away_since is not None and time.monotonic() - self._away_since > LONG_OUTAGE_SECONDS
 
-    def only_here(self) -> tuple[str, ...]:
+    def find_sole_queues(self) -> tuple[str, ...]:
         """The queues that no other host takes runs of: waiting longer would help nobody."""
-        others = [host for host in all_hosts() if host.takes_runs and host.row.name != self._host]
+        others = [host for host in fetch_hosts() if host.takes_runs and host.row.name != self._host]
         return tuple(queue for queue in self._queues if not any(queue in host.queues for host in others))

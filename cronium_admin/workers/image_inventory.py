@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.images import inventory
 from cronium_admin.workers.database_threads import DatabaseThreads
 from executor.docker.errors import EngineError
@@ -12,7 +12,7 @@ from executor.sandbox.sandbox import EngineLike
 SECONDS = 10.0
 
 
-class Inventory(Rounds):
+class ImageReporter(PeriodicTask):
     """`acts` says whether this process acts for the host. An engine that does not answer is no news."""
 
     def __init__(
@@ -23,14 +23,16 @@ class Inventory(Rounds):
         acts: Callable[[], bool],
         closing: threading.Event,
     ) -> None:
-        super().__init__("inventory", self.round, 0.5, closing)
-        self._host, self._engine, self._database, self._acts = host, engine, database, acts
+        super().__init__("inventory", self.run_once, 0.5, closing)
+        self._host, self._engine, self._database, self._is_leader = host, engine, database, acts
 
-    def round(self) -> float:
-        if self._acts():
+    def run_once(self) -> float:
+        if self._is_leader():
             try:
                 images = self._engine.list_images()
             except EngineError:  # the host's row says so already
                 return SECONDS
-            self._database.call(inventory.report, self._host, [inventory.Reported(**vars(image)) for image in images])
+            self._database.call(
+                inventory.store_report, self._host, [inventory.ReportedImage(**vars(image)) for image in images]
+            )
         return SECONDS

@@ -13,24 +13,24 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from cronium_admin.core.data_folder import DataFolderError, replace_text, stored_secret
+from cronium_admin.core.data_folder import DataFolderError, load_or_create_secret, replace_text
 from cronium_admin.workers.hosts.models import Installation
 
 IDENTITY, PLACE = "instance_id", "instance_place"
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-_MARKS_OF_CONTAINERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 class CopiedInstance(DataFolderError):
     """The data folder is a copy, and nobody has said yet whether the original still runs."""
 
 
-def instance() -> str:
+def get_instance_id() -> str:
     """The label's value. Raises CopiedInstance where a data folder was copied or moved to another disk or machine."""
     if connection.vendor != "sqlite":
         row, _ = Installation.objects.get_or_create(pk=1, defaults={"instance": secrets.token_urlsafe(9)})
         return row.instance
-    name = stored_secret(settings.DATA_DIR, IDENTITY)
+    name = load_or_create_secret(settings.DATA_DIR, IDENTITY)
     if (moved := find_move(settings.DATA_DIR)) is not None:
         raise CopiedInstance(
             f"The data folder {settings.DATA_DIR} is a copy: {moved}. Both would remove each other's containers. "
@@ -38,11 +38,11 @@ def instance() -> str:
             "own, and runs that were live when it was made are lost in it. If the original never runs again, run "
             "`python manage.py instance take-over`."
         )
-    bind(settings.DATA_DIR)
+    record_place(settings.DATA_DIR)
     return name
 
 
-def bind(folder: Path) -> None:
+def record_place(folder: Path) -> None:
     """Record that the identity of this folder belongs here."""
     here = _read_place(folder)
     if _read_record(folder) != here:
@@ -82,7 +82,7 @@ def _read_place(folder: Path) -> dict[str, Any]:
 
 def read_machine() -> str:
     """The machine's id; empty in a container, whose id changes though its volumes stay, and where there is none."""
-    if any(mark.exists() for mark in _MARKS_OF_CONTAINERS):
+    if any(mark.exists() for mark in _CONTAINER_MARKERS):
         return ""
     for path in _MACHINE_IDS:
         try:

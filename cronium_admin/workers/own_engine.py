@@ -5,6 +5,6 @@ from django.conf import settings
 from executor.docker.client import Engine
 
 
-def own_engine(pool: int = 64) -> Engine:
+def make_own_engine(pool: int = 64) -> Engine:
     """Connected to at first use; `pool` is how many connections are kept."""
     return Engine(settings.CONFIG.docker_host, pool, settings.CONFIG.docker_cert_path)

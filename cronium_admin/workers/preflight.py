@@ -12,10 +12,10 @@ from cronium_admin.core.database.outage import describe_database_error
 from cronium_admin.core.database.threads import close_connections
 from cronium_admin.secrets.crypto import check_keys
 from cronium_admin.workers.hosts.models import Installation
-from cronium_admin.workers.instance import instance
+from cronium_admin.workers.instance import get_instance_id
 
 
-def refuse_taken(host: str, port: int) -> None:
+def refuse_unusable_address(host: str, port: int) -> None:
     """Somebody else listens on the address, or it is none of this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -42,7 +42,7 @@ def refuse_unusable_database() -> None:
                 f"The database lacks {len(missing)} migrations of this version. Run `python manage.py migrate` first."
             )
         _refuse_read_only()
-        instance()
+        get_instance_id()
         check_keys()
     except DatabaseError as error:
         raise CommandError(describe_database_error(error)) from error

@@ -8,7 +8,7 @@ from celery.signals import worker_ready
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 
-from cronium_admin.celery import app, everybody
+from cronium_admin.celery import app, make_broadcast_queue
 from cronium_admin.workers.dispatch import Runner
 from executor import log_context
 
@@ -21,13 +21,13 @@ class Worker:
 
     def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
         global _current
-        log_context.name_host(host)
+        log_context.set_host_name(host)
         self.runner = Runner(host, queues=queues)
         # A queue of the host's own carries what only it can do: cancel a run that it holds.
-        heard = [everybody(name) for name in (*queues, f"host.{host}")]
+        heard = [make_broadcast_queue(name) for name in (*queues, f"host.{host}")]
         for one in heard:
             app.amqp.queues.add(one)
-        worker_ready.connect(self._listens)
+        worker_ready.connect(self._on_consumer_ready)
         self._consumer: WorkController = app.WorkController(
             hostname=f"cronium@{host}",
             queues=[one.name for one in heard],
@@ -38,18 +38,18 @@ class Worker:
             without_mingle=True,
             without_gossip=True,
         )
-        self._thread = threading.Thread(target=self._consume, name="celery", daemon=True)
+        self._thread = threading.Thread(target=self._run_consumer, name="celery", daemon=True)
         _current = self
 
     def start(self) -> None:
         self.runner.start()
         self._thread.start()
 
-    def _listens(self, **_: Any) -> None:
+    def _on_consumer_ready(self, **_: Any) -> None:
         """What came while nobody listened is found now, and not with the sweep."""
-        self.runner.look("")
+        self.runner.on_wakeup("")
 
-    def _consume(self) -> None:
+    def _run_consumer(self) -> None:
         try:
             self._consumer.start()
         except Exception:
@@ -67,17 +67,17 @@ class Worker:
         celery_state.should_stop = None
         return done
 
-    def hurry(self) -> None:
+    def hand_over_now(self) -> None:
         """Somebody asked once more while it stops: what has not ended yet is handed over."""
-        self.runner.hurry()
+        self.runner.hand_over_now()
 
 
-def current() -> Worker | None:
+def get_current_worker() -> Worker | None:
     """This process's own worker, if it has one."""
     return _current
 
 
-def look(run_id: str) -> None:
+def on_wakeup(run_id: str) -> None:
     """Pass on to this process's runner, if it has one."""
     if _current:
-        _current.runner.look(run_id)
+        _current.runner.on_wakeup(run_id)

@@ -12,29 +12,29 @@ from cronium_admin.core import metrics
 from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LeaseLost as LogLeaseLost
-from cronium_admin.logs.store import LogWriter, RunLog, Write
+from cronium_admin.logs.store import LogWriter, PendingWrite, RunLog
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.takeover import clean
+from cronium_admin.workers.takeover import mark_cleaned
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
-from executor.spec import Batch, Reply, RunResult, Superseded
+from executor.spec import Batch, LeaseLost, Reply, RunResult
 
 log = logging.getLogger("cronium.host")
-STOPPING = {
+STOP_MESSAGES = {
     CANCEL: "It is being stopped, because somebody cancelled it",
     SHUTDOWN: "It is being stopped, because Cronium is",
     TIMEOUT: "It is being stopped, because its time is over",
     LIMIT: "It is being stopped, because its log is too long",
 }
-TRIES = 3  # at a run whose engine goes away before its script begins; a worker that dies costs none of them
+MAX_STARTS = 3  # at a run whose engine goes away before its script begins; a worker that dies costs none of them
 ENGINE_AWAY = "engine_away"  # the event of each
 
 
-class RowHandler:
+class DatabaseRunHandler:
     """Keeps the truth about one run that this host has claimed under lease epoch `epoch`."""
 
     def __init__(
@@ -53,22 +53,24 @@ class RowHandler:
         self._database = database
         self._writer = writer
         self._log = run_log or RunLog(run_id, epoch)
-        self._missing = ""  # why the log lacks its end: a cause of gaps
-        self._since: float | None = None if run_log else time.monotonic()  # the phase that is measured now began
+        self._seal_gap = ""  # why the log lacks its end: a cause of gaps
+        self._phase_started_at: float | None = (
+            None if run_log else time.monotonic()
+        )  # the phase that is measured now began
 
-    def may_begin(self, image_id: str) -> bool:
-        begun = self._database.call(self._begin, image_id)
-        self._measured("sandbox")
+    def mark_running(self, image_id: str) -> bool:
+        begun = self._database.call(self._mark_running, image_id)
+        self._observe_phase("sandbox")
         return begun
 
-    def _measured(self, phase: str) -> None:
+    def _observe_phase(self, phase: str) -> None:
         """The end of a phase of the start; what another process began is not measured."""
-        if self._since is not None:
-            began, self._since = self._since, time.monotonic()
-            metrics.observe("cronium_run_phase_seconds", self._since - began, phase=phase)
+        if self._phase_started_at is not None:
+            began, self._phase_started_at = self._phase_started_at, time.monotonic()
+            metrics.observe_duration("cronium_run_phase_seconds", self._phase_started_at - began, phase=phase)
 
-    def _begin(self, image_id: str) -> bool:
-        if state_machine.begin(self._run_id, self._epoch, image_id):
+    def _mark_running(self, image_id: str) -> bool:
+        if state_machine.mark_running(self._run_id, self._epoch, image_id):
             return True
         # A commit whose answer was lost: the row says running, under our lease, and nothing was sent yet.
         mine = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
@@ -76,66 +78,69 @@ class RowHandler:
 
     def append(self, batch: Batch) -> None:
         lines, size = self._log.lines, self._log.bytes
-        self._write(self._log.prepare(batch))
+        self._write_log(self._log.prepare_write(batch))
         if not lines:
-            self._measured("first_log")
-        metrics.count("cronium_log_lines_total", self._log.lines - lines)
-        metrics.count("cronium_log_bytes_total", self._log.bytes - size)
+            self._observe_phase("first_log")
+        metrics.increment_counter("cronium_log_lines_total", self._log.lines - lines)
+        metrics.increment_counter("cronium_log_bytes_total", self._log.bytes - size)
 
-    def _write(self, write: Write) -> None:
+    def _write_log(self, write: PendingWrite) -> None:
         try:
             self._writer.write(write)
         except LogLeaseLost as error:
-            metrics.count("cronium_lease_losses_total", kind="run")
-            raise Superseded from error
+            metrics.increment_counter("cronium_lease_losses_total", kind="run")
+            raise LeaseLost from error
         except Exception:  # what was prepared is not stored: the log is what the rows say
-            self._log, self._missing = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED
+            self._log, self._seal_gap = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED
             raise
 
-    def request(self, operation: str, body: Any) -> Reply:
-        return self._database.call(runtime.answer, self._run_id, operation, body, epoch=self._epoch)
+    def answer_request(self, operation: str, body: Any) -> Reply:
+        return self._database.call(runtime.handle_request, self._run_id, operation, body, epoch=self._epoch)
 
-    def event(self, kind: str, message: str) -> None:
-        self._database.call(state_machine.note, self._run_id, kind, message)
+    def record_event(self, kind: str, message: str) -> None:
+        self._database.call(state_machine.record_note, self._run_id, kind, message)
 
-    def built(self, report: Mapping[str, Any]) -> None:
+    def record_sandbox(self, report: Mapping[str, Any]) -> None:
         self._database.call(state_machine.record_sandbox, self._run_id, self._epoch, report)
 
     def finish(self, result: RunResult) -> None:
         engine_away = self._may_wait and result.reason == EngineUnreachable.reason
-        if engine_away and self._database.call(self._wait_again):
+        if engine_away and self._database.call(self._requeue_for_engine):
             return
         # A message may hold a container's own words; no database keeps a NUL.
         message = result.message.replace("\0", "")
         try:
-            self._write(self._log.seal(gaps.GONE if result.reason == GONE else self._missing))
-            facts = {**self._log.facts, "peak_memory_bytes": result.peak_memory_bytes}
+            self._write_log(self._log.prepare_seal(gaps.GONE if result.reason == GONE else self._seal_gap))
+            facts = {**self._log.totals, "peak_memory_bytes": result.peak_memory_bytes}
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
-            if not self._database.call(state_machine.finish, self._run_id, self._epoch, ending) and not self.holds():
-                raise Superseded
+            if (
+                not self._database.call(state_machine.finish, self._run_id, self._epoch, ending)
+                and not self.holds_lease()
+            ):
+                raise LeaseLost
         except DatabaseError as error:
             if is_outage(error):  # it can't be used, and we end: the next worker tells how the run ended
                 raise
             # What the database refuses must not leave the run "running" for ever.
             log.exception("run %s: its result can't be stored as it is", self._run_id)
             words = "Its result could not be stored; Cronium's log tells more."
-            plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.facts)
+            plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.totals)
             self._database.call(state_machine.finish, self._run_id, self._epoch, plain)
 
-    def _wait_again(self) -> bool:
-        if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= TRIES - 1:
+    def _requeue_for_engine(self) -> bool:
+        if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= MAX_STARTS - 1:
             return False
         words = "The engine of its host gave no answer before the script began"
         return state_machine.requeue(self._run_id, self._epoch, words, ENGINE_AWAY)
 
-    def cleaned(self) -> None:
-        self._database.call(clean, self._run_id)
+    def mark_cleaned(self) -> None:
+        self._database.call(mark_cleaned, self._run_id)
 
-    def stopping(self, why: str) -> bool:
-        kept = self._database.call(state_machine.stopping, self._run_id, self._epoch, why, STOPPING[why])
-        return kept or self.holds()
+    def record_stopping(self, why: str) -> bool:
+        kept = self._database.call(state_machine.record_stop_reason, self._run_id, self._epoch, why, STOP_MESSAGES[why])
+        return kept or self.holds_lease()
 
-    def holds(self) -> bool:
+    def holds_lease(self) -> bool:
         mine = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)
         return self._database.call(mine.exists)
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from django.conf import settings
 
 from cronium_admin.jobs.models import OnLogLimit, Streams
-from cronium_admin.profiles.limits import log_limit
+from cronium_admin.profiles.limits import resolve_log_limit
 from cronium_admin.runs.models import Run
-from cronium_admin.runtime_api.handlers import context
-from cronium_admin.runtime_api.helpers import helpers
-from cronium_admin.secrets.retired_values import values_to_mask
-from cronium_admin.secrets.service import open_for_run
+from cronium_admin.runtime_api.handlers import build_context
+from cronium_admin.runtime_api.helpers import load_helpers
+from cronium_admin.secrets.retired_values import list_values_to_mask
+from cronium_admin.secrets.service import decrypt_for_run
 from executor.run import tokens
 from executor.spec import MB, Limits, RunSpec
 
@@ -19,20 +19,20 @@ SIDECAR_IMAGE = "cronium/runtime-api:latest"
 NO_SECRETS: Mapping[str, str] = {}
 
 
-def spec_of(run: Run, instance: str, host: str) -> RunSpec:
+def build_spec(run: Run, instance: str, host: str) -> RunSpec:
     """The executor's view of `run`, with the run's token. SecretUnavailable when one can't be opened."""
-    return _make_spec(run, instance, host, secrets=open_for_run(run.secrets))
+    return _make_spec(run, instance, host, secrets=decrypt_for_run(run.secrets))
 
 
-def spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
+def build_spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
     """The same for a run whose script has begun: it is sent nothing, and its log is masked with all that it was given.
 
     SecretUnavailable when one of those values can't be had.
     """
-    return _make_spec(run, instance, host, masked=values_to_mask(run.secrets, run.claimed_at or run.created_at))
+    return _make_spec(run, instance, host, masked=list_values_to_mask(run.secrets, run.claimed_at or run.created_at))
 
 
-def spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:
+def build_spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:
     """The same for a run whose containers are only removed: it holds no secrets."""
     return _make_spec(run, instance, host)
 
@@ -42,7 +42,7 @@ def _make_spec(
 ) -> RunSpec:
     # Made again from the row when another process takes the run over, so that it masks the token the script was given.
     claimed = run.claimed_at.timestamp() if run.claimed_at else None
-    token = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
+    token = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
     return RunSpec(
         run_id=str(run.pk),
         instance=instance,
@@ -55,11 +55,11 @@ def _make_spec(
         sidecar_image=SIDECAR_IMAGE,
         limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
         timeout_seconds=float(run.timeout_seconds),
-        log_limit_bytes=log_limit(run.log_limit_mb) * MB,
+        log_limit_bytes=resolve_log_limit(run.log_limit_mb) * MB,
         merge_streams=run.streams == Streams.MERGED,
         drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
-        token_expires_at=tokens.expiry(run.timeout_seconds, time.time()),  # by the clock that the sidecar sees
+        token_expires_at=tokens.compute_expiry(run.timeout_seconds, time.time()),  # by the clock that the sidecar sees
         env=run.env,
         secrets=secrets,
         masked=masked,
@@ -69,6 +69,6 @@ def _make_spec(
         runtime=run.runtime,
         read_only_root=run.read_only_root,
         input=run.input,
-        context=context(run),
-        helpers=helpers(),
+        context=build_context(run),
+        helpers=load_helpers(),
     )

@@ -34,7 +34,7 @@ print("ready", flush=True)
 time.sleep(600)
 """
 _ENGINE = "Update the Docker Engine to 20.10 or later; dockerd must run with seccomp (docker info names it)."
-MENDS = {
+REMEDIES = {
     "sandbox": "The message names what the engine made other than asked: mend that in the engine's configuration.",
     "host": "Let nothing lead from a run's bridge to this machine: look at its firewall and routes, and at other tools "
     "that change the engine's networks.",
@@ -60,12 +60,12 @@ class Probe:
     found: str
 
 
-def mend(name: str) -> str:
+def find_remedy(name: str) -> str:
     """What to do about a probe of this name that got through."""
-    return MENDS.get(name, _ENGINE)
+    return REMEDIES.get(name, _ENGINE)
 
 
-class _Told:
+class _MemoryHandler:
     """A RunHandler that keeps the text of one run in memory."""
 
     def __init__(self, text: bytes = b"", on_finish: threading.Event | None = None) -> None:
@@ -75,7 +75,7 @@ class _Told:
         self.changed = threading.Event()  # the text that was awaited came, or the run has ended
         self.over = on_finish or threading.Event()
 
-    def may_begin(self, image_id: str) -> bool:
+    def mark_running(self, image_id: str) -> bool:
         return True
 
     def append(self, batch: Batch) -> None:
@@ -83,13 +83,13 @@ class _Told:
         if self._awaited and self._awaited in self.text:
             self.changed.set()
 
-    def request(self, operation: str, body: Any) -> Reply:
+    def answer_request(self, operation: str, body: Any) -> Reply:
         return Reply(status=403, error="FORBIDDEN", message="A canary has no runtime API.")
 
-    def event(self, kind: str, message: str) -> None:
+    def record_event(self, kind: str, message: str) -> None:
         """Nobody reads its timeline."""
 
-    def built(self, report: Mapping[str, Any]) -> None:
+    def record_sandbox(self, report: Mapping[str, Any]) -> None:
         """The probes say it better."""
 
     def finish(self, result: RunResult) -> None:
@@ -97,13 +97,13 @@ class _Told:
         self.changed.set()
         self.over.set()
 
-    def cleaned(self) -> None:
+    def mark_cleaned(self) -> None:
         """The slot has seen to it."""
 
-    def stopping(self, why: str) -> bool:
+    def record_stopping(self, why: str) -> bool:
         return True
 
-    def holds(self) -> bool:
+    def holds_lease(self) -> bool:
         return True
 
     def requeue(self, message: str) -> None:
@@ -126,7 +126,7 @@ class Canary:
         self._images = images
         self._sidecar_image = sidecar_image
         self._instance = instance
-        self._host = host_label(host)
+        self._host = make_host_label(host)
         self._subnets = subnets
         self._builds = threading.Semaphore(2)
         self._slots: list[Slot] = []
@@ -137,7 +137,7 @@ class Canary:
         failure: EngineError = CanaryFailed("There is no image to try it with. Run `manage.py images build`.")
         for image in self._images:
             try:
-                return self._try(image)
+                return self._try_image(image)
             except EngineError as error:
                 failure = error
                 if self._stopped:
@@ -150,33 +150,35 @@ class Canary:
         for slot in list(self._slots):
             slot.stop()
 
-    def _try(self, image: str) -> list[Probe]:
-        waiting = _Told(b"ready")
-        neighbour, thread = self._start(image, NEIGHBOUR, {}, waiting)
+    def _try_image(self, image: str) -> list[Probe]:
+        waiting = _MemoryHandler(b"ready")
+        neighbour, thread = self._start_run(image, NEIGHBOUR, {}, waiting)
         try:
             if not waiting.changed.wait(SECONDS + 20):
-                raise CanaryFailed(_why(waiting))
+                raise CanaryFailed(_explain_failure(waiting))
             if waiting.result:
-                return _read(waiting)
-            with closing(_listener()) as listener:
+                return _parse_probes(waiting)
+            with closing(_open_listener()) as listener:
                 targets = {
-                    "host": host_addresses(),
+                    "host": list_host_addresses(),
                     "port": listener.getsockname()[1],
-                    "neighbour": self._addresses(neighbour.spec.run_id),
+                    "neighbour": self._list_addresses(neighbour.spec.run_id),
                     "name": NAME,
                 }
-                probing = _Told()
-                _, other = self._start(image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing)
+                probing = _MemoryHandler()
+                _, other = self._start_run(image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing)
                 probing.over.wait()
                 neighbour.stop()  # both are taken down side by side
                 other.join()
-            return _read(probing)
+            return _parse_probes(probing)
         finally:
             neighbour.stop()
             thread.join()
 
-    def _start(self, image: str, script: str, env: dict[str, str], told: _Told) -> tuple[Slot, threading.Thread]:
-        slot = Slot(self._engine, self._spec(image, script, env), told, self._subnets, self._builds)
+    def _start_run(
+        self, image: str, script: str, env: dict[str, str], told: _MemoryHandler
+    ) -> tuple[Slot, threading.Thread]:
+        slot = Slot(self._engine, self._build_spec(image, script, env), told, self._subnets, self._builds)
         self._slots.append(slot)
         if self._stopped:
             slot.stop()
@@ -184,7 +186,7 @@ class Canary:
         thread.start()
         return slot, thread
 
-    def _spec(self, image: str, script: str, env: dict[str, str]) -> RunSpec:
+    def _build_spec(self, image: str, script: str, env: dict[str, str]) -> RunSpec:
         """A run as any other, but of no job."""
         return RunSpec(
             run_id=str(uuid.uuid4()),
@@ -202,12 +204,12 @@ class Canary:
             env=env,
         )
 
-    def _addresses(self, run_id: str) -> list[tuple[str, int]]:
+    def _list_addresses(self, run_id: str) -> list[tuple[str, int]]:
         """Where the neighbour and its sidecar listen."""
         found = []
         for name, port in (
-            (options.main_name(run_id), NEIGHBOUR_PORT),
-            (options.sidecar_name(run_id), options.SIDECAR_PORT),
+            (options.name_main(run_id), NEIGHBOUR_PORT),
+            (options.name_sidecar(run_id), options.SIDECAR_PORT),
         ):
             networks = self._engine.describe_container(name)["NetworkSettings"]["Networks"]
             found += [(str(one["IPAddress"]), port) for one in networks.values() if one.get("IPAddress")]
@@ -217,61 +219,61 @@ class Canary:
 _HOST_PREFIX = "canary@"
 
 
-def host_label(host: str) -> str:
+def make_host_label(host: str) -> str:
     """The host that a canary's containers are labelled with: no worker's reaper takes them for its leftovers."""
     return f"{_HOST_PREFIX}{host}"
 
 
-def is_canary(host: str) -> bool:
+def is_canary_host(host: str) -> bool:
     """Whether a container's host label is one of a canary."""
     return host.startswith(_HOST_PREFIX)
 
 
-def _listener() -> socket.socket:
+def _open_listener() -> socket.socket:
     """On every address of this machine."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("0.0.0.0", 0))  # noqa: S104 - that is what must not be reached
 
 
-def host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
+def list_host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
     """This machine's addresses, of every interface but loopback and link-local ones."""
     found: dict[str, None] = {}
     last = ""
-    for line in _lines(proc / "fib_trie"):
+    for line in _read_lines(proc / "fib_trie"):
         words = line.split()
         if words[:1] == ["|--"]:
             last = words[1]
         elif words == ["/32", "host", "LOCAL"] and not last.startswith("127."):
             found[last] = None
-    for line in _lines(proc / "if_inet6"):
+    for line in _read_lines(proc / "if_inet6"):
         bits, _, _, scope, _, _ = line.split()
         if scope == "00":  # global
             found[socket.inet_ntop(socket.AF_INET6, bytes.fromhex(bits))] = None
     return list(found)[:64]
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
     except OSError:
         return []
 
 
-def _why(told: _Told) -> str:
+def _explain_failure(told: _MemoryHandler) -> str:
     words = told.text.decode(errors="replace").strip()[-300:]
     said = f" It said: {words}" if words else ""
     return f"The canary did not run: {told.result.message if told.result else 'it was not ready in time.'}{said}"
 
 
-def _read(told: _Told) -> list[Probe]:
+def _parse_probes(told: _MemoryHandler) -> list[Probe]:
     if told.result and told.result.reason == SandboxDrift.reason:
         return [Probe("sandbox", False, told.result.message)]
     try:
         rows = json.loads(told.text.splitlines()[-1])
         probes = [Probe(row["name"], row["held"], row["found"]) for row in rows]
     except (ValueError, LookupError, TypeError) as error:
-        raise CanaryFailed(_why(told)) from error
+        raise CanaryFailed(_explain_failure(told)) from error
     if not probes:
-        raise CanaryFailed(_why(told))
+        raise CanaryFailed(_explain_failure(told))
     return probes

@@ -38,7 +38,7 @@ FOLDERS = ("/", "/etc", "/usr", "/usr/local", "/usr/local/lib", "/var", "/var/tm
 PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib", "/usr/libexec")
 
 
-def reached(address: str, port: int) -> str:
+def try_connection(address: str, port: int) -> str:
     """How somebody at this address answered; empty when nobody did."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
@@ -52,14 +52,14 @@ def reached(address: str, port: int) -> str:
         return ""
 
 
-def anybody(targets: list[tuple[str, int]]) -> str:
+def try_connections(targets: list[tuple[str, int]]) -> str:
     """Those of the targets that answered, tried side by side."""
     with ThreadPoolExecutor(24) as pool:
-        found = list(pool.map(lambda target: reached(*target), targets))
+        found = list(pool.map(lambda target: try_connection(*target), targets))
     return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, found, strict=True) if how)
 
 
-def resolved(name: str) -> str:
+def try_resolve(name: str) -> str:
     """What the system's resolver, or the engine's at 127.0.0.11, knows of a name outside."""
     try:
         return f"{name} is {socket.getaddrinfo(name, 80)[0][4][0]}"
@@ -78,7 +78,7 @@ def resolved(name: str) -> str:
     return f"127.0.0.11 answered about {name}" if answers or authorities or not flags & 0xF else ""
 
 
-def call(number: tuple[int, int], *arguments: Any) -> str:
+def try_system_call(number: tuple[int, int], *arguments: Any) -> str:
     """Empty when the system call was refused, else what it did; in a child, for some change their caller."""
     at = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
     if at is None:
@@ -96,7 +96,7 @@ def call(number: tuple[int, int], *arguments: Any) -> str:
     return "" if code in REFUSED else "it worked" if code == 0 else f"the kernel took it ({errno.errorcode.get(code)})"
 
 
-def vsock() -> str:
+def try_vsock() -> str:
     try:
         socket.socket(40, socket.SOCK_STREAM).close()
         return "a socket to the hypervisor was opened"
@@ -104,7 +104,7 @@ def vsock() -> str:
         return "" if error.errno in REFUSED else str(error)
 
 
-def became_root() -> str:
+def try_becoming_root() -> str:
     """Whether a call, or a program that belongs to root and may change its user, makes somebody else of us."""
     with open("/proc/self/status") as file:
         status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
@@ -115,11 +115,11 @@ def became_root() -> str:
         wrong.append("setuid(0) worked")
     except OSError:
         pass
-    wrong += [f"{path} ran as root" for path in _set_id() if _runs_as_root(path)]
+    wrong += [f"{path} ran as root" for path in _find_setuid_programs() if _runs_as_root(path)]
     return ", ".join(wrong)
 
 
-def _set_id() -> list[str]:
+def _find_setuid_programs() -> list[str]:
     found = []
     for folder in PROGRAMS:
         try:
@@ -154,7 +154,7 @@ def _runs_as_root(path: str) -> bool:
         process.wait()
 
 
-def wrote() -> str:
+def try_writing() -> str:
     """Folders outside the job's own in which a file could be made."""
     made = []
     for folder in FOLDERS:
@@ -173,7 +173,7 @@ def wrote() -> str:
 IN_MEMORY = {"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", "cgroup", "cgroup2"}
 
 
-def on_disk() -> str:
+def find_disk_mounts() -> str:
     """Mounts that can be written and are not in memory, and folders in memory without a bound."""
     wrong = []
     with open("/proc/self/mountinfo") as file:
@@ -192,7 +192,7 @@ def on_disk() -> str:
     return ", ".join(wrong)
 
 
-def engine_socket() -> str:
+def try_engine_socket() -> str:
     for path in ENGINE_SOCKETS:
         try:
             with socket.socket(socket.AF_UNIX) as one:
@@ -203,32 +203,32 @@ def engine_socket() -> str:
     return ""
 
 
-def probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
+def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
     """What is tried, by name; each says how it got through, or nothing."""
     # The sidecar has the second address of the run's network, so the bridge's would be the first.
     own, _, last = socket.gethostbyname("runtime-api").rpartition(".")
     gateway = f"{own}.{int(last) - 1}"
     host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
     return {
-        "host": lambda: anybody(host),
-        "neighbour": lambda: anybody([(address, port) for address, port in targets["neighbour"]]),
-        "DNS": lambda: resolved(targets["name"]),
-        "vsock": vsock,
-        "io_uring": lambda: call(NUMBERS["io_uring_setup"], 1, 0),
-        "ptrace": lambda: call(NUMBERS["ptrace"], 0, 0, 0, 0),
-        "keyctl": lambda: call(NUMBERS["keyctl"], 0, -3, 0, 0, 0),
-        "mount": lambda: call(NUMBERS["mount"], b"none", b"/no/such/folder", b"tmpfs", 0, 0),
+        "host": lambda: try_connections(host),
+        "neighbour": lambda: try_connections([(address, port) for address, port in targets["neighbour"]]),
+        "DNS": lambda: try_resolve(targets["name"]),
+        "vsock": try_vsock,
+        "io_uring": lambda: try_system_call(NUMBERS["io_uring_setup"], 1, 0),
+        "ptrace": lambda: try_system_call(NUMBERS["ptrace"], 0, 0, 0, 0),
+        "keyctl": lambda: try_system_call(NUMBERS["keyctl"], 0, -3, 0, 0, 0),
+        "mount": lambda: try_system_call(NUMBERS["mount"], b"none", b"/no/such/folder", b"tmpfs", 0, 0),
         "unshare": lambda: "; ".join(
-            filter(None, (call(NUMBERS["unshare"], flag) for flag in (NEW_USER, NEW_MOUNT, NEW_NET)))
+            filter(None, (try_system_call(NUMBERS["unshare"], flag) for flag in (NEW_USER, NEW_MOUNT, NEW_NET)))
         ),
-        "setuid": became_root,
-        "root file system": wrote,
-        "disk": on_disk,
-        "engine socket": engine_socket,
+        "setuid": try_becoming_root,
+        "root file system": try_writing,
+        "disk": find_disk_mounts,
+        "engine socket": try_engine_socket,
     }
 
 
-def tried(probe: Callable[[], str]) -> dict[str, Any]:
+def run_probe(probe: Callable[[], str]) -> dict[str, Any]:
     try:
         got = probe()
     except Exception as error:  # noqa: BLE001 - a probe that can't be made is no verdict; it is said
@@ -237,12 +237,12 @@ def tried(probe: Callable[[], str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    made = probes(json.loads(os.environ["CANARY_TARGETS"]))
+    made = build_probes(json.loads(os.environ["CANARY_TARGETS"]))
     # Network probes wait for silence, and so together; the others fork, and so one by one and before any thread.
     waiting = ("host", "neighbour", "DNS")
-    answers = {name: tried(made[name]) for name in made if name not in waiting}
+    answers = {name: run_probe(made[name]) for name in made if name not in waiting}
     with ThreadPoolExecutor(len(waiting)) as pool:
-        answers |= dict(zip(waiting, pool.map(lambda name: tried(made[name]), waiting), strict=True))
+        answers |= dict(zip(waiting, pool.map(lambda name: run_probe(made[name]), waiting), strict=True))
     sys.stdout.write(json.dumps([{"name": name, **answers[name]} for name in made]) + "\n")
 
 

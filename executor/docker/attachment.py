@@ -29,7 +29,7 @@ class Attachment:
         self._begun = begun
         self._count = threading.Lock()
         self._users, self._is_closed = 0, False
-        self.broken = False  # the stream ended otherwise than by the other side's word
+        self.is_broken = False  # the stream ended otherwise than by the other side's word
         self._socket: socket.socket = getattr(raw, "_sock", raw)
         self._socket.settimeout(None)
 
@@ -39,14 +39,14 @@ class Attachment:
             begun, self._begun = self._begun, b""
             return begun
         try:
-            with self._in_use():
+            with self._hold_open():
                 return self._recv(size, timeout)
         except (TimeoutError, BlockingIOError) as error:
             if error.errno != errno.ETIMEDOUT:  # the system's own word for a peer that is gone
                 return None
         except (OSError, ValueError):  # closed by another thread, or cut
             pass
-        self.broken = True
+        self.is_broken = True
         return b""
 
     def _recv(self, size: int, timeout: float | None) -> bytes:
@@ -56,7 +56,7 @@ class Attachment:
     def send(self, data: bytes) -> None:
         """All of `data`, or EngineUnreachable."""
         try:
-            with self._in_use():
+            with self._hold_open():
                 self._send(data)
         except (OSError, ValueError) as error:
             raise EngineUnreachable(f"The connection to the container broke: {error}.") from error
@@ -78,10 +78,10 @@ class Attachment:
         with self._count:
             free, self._is_closed = not (self._is_closed or self._users), True
         if free:
-            self._free()
+            self._close_all()
 
     @contextmanager
-    def _in_use(self) -> Iterator[None]:
+    def _hold_open(self) -> Iterator[None]:
         """Its descriptor is not given back meanwhile: another connection would get its number, and this reader its
         bytes."""
         with self._count:
@@ -95,9 +95,9 @@ class Attachment:
                 self._users -= 1
                 free = self._is_closed and not self._users
             if free:
-                self._free()
+                self._close_all()
 
-    def _free(self) -> None:
+    def _close_all(self) -> None:
         """Close the response as well: left to the garbage collector, its parts are closed in an order that fails."""
         for one in (self._response, self._keep, self._socket):
             with suppress(OSError, ValueError):
@@ -114,15 +114,15 @@ class TlsAttachment(Attachment):
         self._turn = threading.Lock()
 
     def _recv(self, size: int, timeout: float | None) -> bytes:
-        return self._step(lambda: self._socket.recv(size), timeout)
+        return self._retry_until_ready(lambda: self._socket.recv(size), timeout)
 
     def _send(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
             part = left
-            left = left[self._step(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
+            left = left[self._retry_until_ready(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
 
-    def _step(self, act: Callable[[], T], seconds: float | None) -> T:
+    def _retry_until_ready(self, act: Callable[[], T], seconds: float | None) -> T:
         """Do it as soon as the connection allows; TimeoutError after `seconds`."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
@@ -145,7 +145,7 @@ class TlsAttachment(Attachment):
             self._socket.unwrap()  # type: ignore[attr-defined]
 
 
-class TwoWays:
+class SplitAttachment:
     """An attachment for each direction: an engine that can't write to a container that has ended stops reading from
     it over the same connection, and its last words are lost."""
 
@@ -163,7 +163,7 @@ class TwoWays:
         self._output.close()
 
 
-def taken_over(response: Any, raw: Any) -> Attachment:
+def take_over_connection(response: Any, raw: Any) -> Attachment:
     """The connection whose answer `response` has begun, with what its parser has read ahead of the headers."""
     buffer = response.raw._fp.fp
     connection = getattr(raw, "_sock", raw)

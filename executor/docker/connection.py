@@ -12,12 +12,12 @@ from docker.utils import kwargs_from_env
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-from executor.docker.ssh import START_SECONDS, tunnel
+from executor.docker.ssh import START_SECONDS, get_tunnel
 
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 # What OpenSSL reports only under VERIFY_X509_STRICT (x509_vfy.h), which Python sets from 3.13 on.
 STRICT_CODES = range(79, 95)
-STRICT_MEND = (
+STRICT_REMEDY = (
     "Python 3.13 and newer check certificates strictly. Make the engine's certificates again with the extensions "
     "basicConstraints=critical, keyUsage (of the authority), subjectKeyIdentifier and authorityKeyIdentifier"
 )
@@ -52,7 +52,7 @@ class Client(docker.APIClient):
         }
 
 
-class Reach:
+class EngineAddress:
     """An engine's address: `url` as Docker writes it, with a folder of certificates for TLS.
 
     Without an address, what the environment tells every Docker client (DOCKER_HOST and its companions).
@@ -64,34 +64,34 @@ class Reach:
             authority, own, key = (str(Path(certificates) / name) for name in CERTIFICATES)
             self._place = {**self._place, "tls": TLSConfig(client_cert=(own, key), ca_cert=authority, verify=True)}
         self.url = str(self._place.get("base_url") or "")  # empty: the machine's own socket
-        self._tunnel = tunnel(self.url) if self.url.startswith("ssh://") else None
+        self._tunnel = get_tunnel(self.url) if self.url.startswith("ssh://") else None
 
-    def ready(self, seconds: float = START_SECONDS) -> None:
+    def ensure_reachable(self, seconds: float = START_SECONDS) -> None:
         """See to the way there, for clients that were made before. TunnelDown when there is none."""
         if self._tunnel:
-            self._tunnel.address(seconds)
+            self._tunnel.ensure_open(seconds)
 
-    def client(self, *, timeout: int, version: str = "auto", **more: Any) -> Client:
+    def open_client(self, *, timeout: int, version: str = "auto", **more: Any) -> Client:
         """A new client; with the version `auto` it asks for it at once, and raises DockerException without answer."""
         place = dict(self._place)
         if self._tunnel:
-            place["base_url"] = self._tunnel.address(min(timeout, START_SECONDS))
+            place["base_url"] = self._tunnel.ensure_open(min(timeout, START_SECONDS))
         return Client(**place, timeout=timeout, version=version, **more)
 
 
-def why(error: BaseException) -> str:
+def explain_tls_error(error: BaseException) -> str:
     """What TLS itself says against a connection; empty where it is not to blame."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
             if getattr(seen, "verify_code", 0) in STRICT_CODES:
-                return f"{getattr(seen, 'verify_message', '')}. {STRICT_MEND}"
+                return f"{getattr(seen, 'verify_message', '')}. {STRICT_REMEDY}"
             return getattr(seen, "verify_message", "") or str(seen.reason or seen)
-        seen = _within(seen)
+        seen = _find_inner_error(seen)
     return ""
 
 
-def _within(error: BaseException) -> BaseException | None:
+def _find_inner_error(error: BaseException) -> BaseException | None:
     """The error behind it: a cause, or what urllib3 keeps as its argument or reason."""
     inside = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
     return next((one for one in inside if isinstance(one, BaseException)), None)

@@ -26,17 +26,17 @@ class ContainerState:
     image_id: str = ""
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self.status in ("running", "paused", "restarting")
 
     @property
-    def is_started_again(self) -> bool:
+    def is_restarted(self) -> bool:
         """Whether it runs, and not for the first time: an engine keeps when it last ended."""
-        return self.running and self.finished_at > 0
+        return self.is_running and self.finished_at > 0
 
 
 @dataclass(frozen=True)
-class Found:
+class EngineObject:
     """A container or network that carries our labels. `ownership` says whether it is ours."""
 
     kind: str  # container or network
@@ -57,21 +57,21 @@ class Image:
     size: int
 
 
-def image_of(row: dict[str, Any]) -> Image:
+def parse_image(row: dict[str, Any]) -> Image:
     """From a row of a listing of images; what has lost its names has none."""
     names = [*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ())]
     known = tuple(str(name) for name in names if not str(name).startswith("<none>"))
     return Image(str(row["Id"]), known, int(row.get("Size") or 0))
 
 
-def unix(text: Any) -> float:
+def parse_time(text: Any) -> float:
     """Seconds from the engine's time; 0.0 for one that never was."""
     if not text or str(text).startswith("0001-"):
         return 0.0
     return datetime.fromisoformat(str(text)).timestamp()
 
 
-def state_of(told: dict[str, Any]) -> ContainerState:
+def parse_state(told: dict[str, Any]) -> ContainerState:
     """From the answer to an inspect."""
     state = told["State"]
     return ContainerState(
@@ -81,25 +81,25 @@ def state_of(told: dict[str, Any]) -> ContainerState:
         ever_started=not str(state["StartedAt"]).startswith("0001-"),
         error=str(state.get("Error") or ""),
         id=str(told["Id"]),
-        epoch=options.epoch_of(told["Config"].get("Labels") or {}),
-        started_at=unix(state["StartedAt"]),
-        finished_at=unix(state["FinishedAt"]),
+        epoch=options.parse_epoch(told["Config"].get("Labels") or {}),
+        started_at=parse_time(state["StartedAt"]),
+        finished_at=parse_time(state["FinishedAt"]),
         labels=dict(told["Config"].get("Labels") or {}),
         image_id=str(told.get("Image") or ""),
     )
 
 
-def found(kind: str, row: dict[str, Any]) -> Found:
+def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
     """From a row of a listing of containers or networks."""
     names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
     labels = row.get("Labels") or {}
     wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
     run_id, role, host = (str(labels.get(label, "")) for label in wanted)
     name, image_id = names[0] if names else row["Id"], str(row.get("ImageID") or "")
-    return Found(kind, name, run_id, role, host, row["Id"], image_id)
+    return EngineObject(kind, name, run_id, role, host, row["Id"], image_id)
 
 
-def ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
+def parse_ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
     """The IPv4 subnets of a network as a listing or an inspect reports it."""
     configs = (row.get("IPAM") or {}).get("Config") or []
     subnets = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]

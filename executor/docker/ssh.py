@@ -36,7 +36,7 @@ OPTIONS = {
 }
 # Ends with whoever started it, however that ends: the pipe on its standard input is closed then, and its folder goes,
 # unless a word was said before. A shell's background jobs have no standard input, hence the detour over 3.
-TIED = """exec 3<&0 </dev/null
+WRAPPER_SCRIPT = """exec 3<&0 </dev/null
 ssh "$@" 3<&- &
 ssh=$!
 (read -r again <&3; [ "$again" ] || rm -rf "$0"; kill "$ssh") 2>/dev/null &
@@ -51,7 +51,7 @@ class TunnelDown(DockerException):
     """There is no way to the engine's machine; the text says why, as `ssh` does."""
 
 
-def arguments(url: str) -> list[str]:
+def build_ssh_arguments(url: str) -> list[str]:
     """How `ssh` is told of `ssh://[user@]host[:port][/path/of/the/socket]`; ValueError for anything else."""
     parts = urlsplit(url)
     if parts.scheme != "ssh" or not parts.hostname or parts.password is not None:
@@ -69,7 +69,7 @@ class Tunnel:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._to = arguments(url)
+        self._to = build_ssh_arguments(url)
         self._there = urlsplit(url).path.rstrip("/") or ENGINE_SOCKET
         self._lock = threading.Lock()
         self._folder: Path | None = None
@@ -77,7 +77,7 @@ class Tunnel:
         self._failed_at, self._why = -AGAIN_SECONDS, ""
         self._closed = False
 
-    def address(self, seconds: float = START_SECONDS) -> str:
+    def ensure_open(self, seconds: float = START_SECONDS) -> str:
         """The socket here, as docker-py wants it. TunnelDown when it does not stand within `seconds`."""
         with self._lock:
             if self._closed:
@@ -86,50 +86,50 @@ class Tunnel:
                 if time.monotonic() - self._failed_at < AGAIN_SECONDS:
                     raise TunnelDown(self._why)
                 try:
-                    self._start(seconds)
+                    self._start_process(seconds)
                 except TunnelDown as error:
                     self._failed_at, self._why = time.monotonic(), str(error)
                     raise
-            return f"unix://{self._socket}"
+            return f"unix://{self._socket_path}"
 
     @property
-    def _socket(self) -> Path:
+    def _socket_path(self) -> Path:
         assert self._folder is not None
         return self._folder / "docker.sock"
 
-    def _start(self, seconds: float) -> None:
+    def _start_process(self, seconds: float) -> None:
         if not shutil.which("ssh"):
             raise TunnelDown(f"{self._url} needs the program `ssh`, which is not on this machine (openssh-client).")
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="cronium-ssh-"))
-        self._end()
-        self._socket.unlink(missing_ok=True)
+        self._stop_process()
+        self._socket_path.unlink(missing_ok=True)
         options = [part for name, value in OPTIONS.items() for part in ("-o", f"{name}={value}")]
-        words = ["-N", *options, "-L", f"{self._socket}:{self._there}", *self._to]
+        words = ["-N", *options, "-L", f"{self._socket_path}:{self._there}", *self._to]
         with (self._folder / "said").open("wb") as said:
             self._process = subprocess.Popen(
-                ["sh", "-c", TIED, str(self._folder), *words],
+                ["sh", "-c", WRAPPER_SCRIPT, str(self._folder), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
                 start_new_session=True,  # a Ctrl-C is for us: what runs there is still to be stopped, over it
             )
-        self._wait(time.monotonic() + seconds)
+        self._wait_for_socket(time.monotonic() + seconds)
 
-    def _wait(self, until: float) -> None:
+    def _wait_for_socket(self, until: float) -> None:
         """It makes its socket once it has been let in."""
         assert self._process is not None
         assert self._folder is not None
-        while not self._socket.exists():
+        while not self._socket_path.exists():
             if self._process.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
                 continue
-            self._end()
+            self._stop_process()
             lines = (self._folder / "said").read_text(errors="replace").split("\n")
             said = " ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])[-LAST_WORDS:]
             raise TunnelDown(f"No SSH connection to {self._url}: {said.rstrip('.') or 'no answer in time'}.")
 
-    def _end(self) -> None:
+    def _stop_process(self) -> None:
         if self._process is None:
             return
         with suppress(subprocess.TimeoutExpired, BrokenPipeError):
@@ -140,14 +140,14 @@ class Tunnel:
         """End it, and leave nothing. Twice does no harm."""
         with self._lock:
             self._closed = True
-            self._end()
+            self._stop_process()
             if self._folder:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
 
 
 @cache
-def tunnel(url: str) -> Tunnel:
+def get_tunnel(url: str) -> Tunnel:
     """This process's one tunnel to that address; it ends with the process."""
     made = Tunnel(url)
     atexit.register(made.close)

@@ -16,7 +16,7 @@ _QUOTE = "['\"\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}]?"
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ScriptEnvironment:
     """Where the script ran: what of its job a hint may need."""
 
     image: str
@@ -24,23 +24,23 @@ class Surroundings:
     read_only_root: bool = True
 
 
-def _explain_command(found: re.Match[str], where: Surroundings) -> str:
+def _explain_command(found: re.Match[str], where: ScriptEnvironment) -> str:
     name = found["name"]
     return f"The command {name} is not in the image {where.image}. Choose an image that has it for the job."
 
 
-def _explain_module(found: re.Match[str], where: Surroundings) -> str:
+def _explain_module(found: re.Match[str], where: ScriptEnvironment) -> str:
     return f"The module {found['name']} is not in the image {where.image}. Choose an image that has it for the job."
 
 
-def _usual_port(found: re.Match[str]) -> str:
+def _guess_port(found: re.Match[str]) -> str:
     """The port that the program which could not resolve a name would have connected to."""
     if "could not translate host name" in found[0]:
         return "5432"  # psql and what else uses libpq
     return "22" if "hostname" in found[0] else "80" if "http://" in found.string else "443"
 
 
-def _explain_refusal(found: re.Match[str], where: Surroundings) -> str:
+def _explain_refusal(found: re.Match[str], where: ScriptEnvironment) -> str:
     words = (
         "The job's proxy refused the connection. Add its host:port to the job's allowed hosts, if the job may use it."
     )
@@ -52,10 +52,10 @@ _NODE_PROXY = (
 )
 
 
-def _explain_host(found: re.Match[str], where: Surroundings) -> str:
+def _explain_host(found: re.Match[str], where: ScriptEnvironment) -> str:
     groups = found.groupdict()
     host = groups.get("host") or ""
-    port = groups.get("port") or _usual_port(found)
+    port = groups.get("port") or _guess_port(found)
     if where.network == "egress":
         listed = f" Check that the job lists {host}:{port}." if host else ""
         program = _NODE_PROXY if found[0].startswith("getaddrinfo") else "Check that the program uses HTTPS_PROXY."
@@ -66,18 +66,18 @@ def _explain_host(found: re.Match[str], where: Surroundings) -> str:
     return ""
 
 
-def _explain_read_only(found: re.Match[str], where: Surroundings) -> str:
+def _explain_read_only(found: re.Match[str], where: ScriptEnvironment) -> str:
     return "The root file system is read-only. Write below /workspace or /tmp." if where.read_only_root else ""
 
 
-def _say(words: str) -> Callable[[re.Match[str], Surroundings], str]:
+def _always_say(words: str) -> Callable[[re.Match[str], ScriptEnvironment], str]:
     return lambda found, where: words
 
 
 _NO_SPACE = "/workspace and /tmp lie in memory and are full. Write less, or give the job more memory."
 _NO_RIGHT = "The script runs as user 1000 and has no rights of root. Write below /workspace or /tmp."
 _NO_MODULE = "The image's node did not take the script for an ES module. Use an image with node 20.19 or newer."
-_RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
+_RULES: tuple[tuple[str, Callable[[re.Match[str], ScriptEnvironment], str]], ...] = (
     (rf"(?:^|\s)(?P<name>{_NAME}): command not found", _explain_command),
     (rf"(?:^|: )(?:line )?\d+: (?P<name>{_NAME}): not found$", _explain_command),
     (rf"^\S*sh: (?P<name>{_NAME}): not found$", _explain_command),
@@ -87,7 +87,7 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
     (rf"\bexec: \"(?P<name>{_NAME})\": executable file not found", _explain_command),
     (rf"(?:ModuleNotFoundError|ImportError): No module named {_QUOTE}(?P<name>[\w.]{{1,80}})", _explain_module),
     (rf"Cannot find (?:module|package) '(?P<name>(?![./]){_NAME})'", _explain_module),
-    (r"Cannot use import statement outside a module|await is only valid in async functions", _say(_NO_MODULE)),
+    (r"Cannot use import statement outside a module|await is only valid in async functions", _always_say(_NO_MODULE)),
     (rf"Could not resolve (?:host|proxy): (?P<host>{_HOST})", _explain_host),
     (rf"Could not resolve hostname (?P<host>{_HOST})", _explain_host),
     (rf"unable to resolve host address {_QUOTE}(?P<host>{_HOST})", _explain_host),
@@ -102,13 +102,13 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str], Surroundings], str]], ...] = (
     (r"HTTP code 403 from proxy|CONNECT tunnel failed, response 403|Tunnel connection failed: 403", _explain_refusal),
     (r"Proxy tunneling failed: Forbidden|Proxy response \(403\)", _explain_refusal),  # GNU wget, node
     (r"Read-only file system|\bEROFS\b", _explain_read_only),
-    (r"No space left on device|\bENOSPC\b", _say(_NO_SPACE)),
-    (r"Permission denied|\bEACCES\b|are you root\?|must be root", _say(_NO_RIGHT)),
+    (r"No space left on device|\bENOSPC\b", _always_say(_NO_SPACE)),
+    (r"Permission denied|\bEACCES\b|are you root\?|must be root", _always_say(_NO_RIGHT)),
 )
 _COMPILED = tuple((re.compile(pattern), explain) for pattern, explain in _RULES)
 
 
-def find_hint(output: bytes, where: Surroundings) -> str:
+def find_hint(output: bytes, where: ScriptEnvironment) -> str:
     """A sentence or two on the last line of `output` that tells a known cause; empty when none does."""
     lines = output[-LOOKED_AT_BYTES:].decode("utf-8", "replace").splitlines()
     for line in reversed(lines[-LOOKED_AT_LINES:]):

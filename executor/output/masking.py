@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-SHORTEST = 4  # characters: less would be found in every other word
+MIN_CHARACTERS = 4  # characters: less would be found in every other word
 HIDDEN = b"***"
 WRAPPED_AT = (64, 76)  # where tools break long base64
 SHORTEST_WRAPPED = 8
@@ -50,46 +50,53 @@ _UNQUOTED = re.compile(r"([^\w@%+=:,./-])")
 Span = tuple[int, int]
 
 
-def is_masked(value: str) -> bool:
+def can_mask(value: str) -> bool:
     """Whether a log can be kept free of `value`: it, or one of its lines, is long enough."""
-    return any("\n" not in piece for piece in _pieces(value))
+    return any("\n" not in piece for piece in _split_value(value))
 
 
-def _pieces(value: str) -> Iterator[str]:
+def _split_value(value: str) -> Iterator[str]:
     """The value without white space around it, and if it has several lines each of them; what is long enough."""
     bare = value.strip()
-    if len(bare) < SHORTEST and "\n" not in bare:
+    if len(bare) < MIN_CHARACTERS and "\n" not in bare:
         bare = value.strip("\r\n") if bare else ""
     for piece in dict.fromkeys([bare, *(line.strip() for line in bare.split("\n") if "\n" in bare)]):
-        if len(piece) >= SHORTEST:
+        if len(piece) >= MIN_CHARACTERS:
             yield piece
 
 
-def disguises(value: str) -> set[bytes]:
+def list_encoded_forms(value: str) -> set[bytes]:
     """All that is to be found of `value`: on one line, and long enough not to be found everywhere."""
     found: set[bytes] = set()
-    for number, piece in enumerate(_pieces(value)):
-        texts = (piece, *_in_urls(piece), *_escaped(piece), *_in_shells(piece), *_in_markup(piece), *_in_files(piece))
+    for number, piece in enumerate(_split_value(value)):
+        texts = (
+            piece,
+            *_encode_for_urls(piece),
+            *_escape_for_code(piece),
+            *_quote_for_shells(piece),
+            *_escape_for_markup(piece),
+            *_escape_for_files(piece),
+        )
         found |= {form.encode() for form in texts}
         if number == 0:
-            found |= {*_base64(piece.encode()), *_hex(piece.encode())}
+            found |= {*_encode_base64(piece.encode()), *_encode_hex(piece.encode())}
     if found:
-        found |= {part for whole in (value, value.strip()) for part in _wrapped_base64(whole.encode())}
-    return {one for one in found if len(one) >= SHORTEST and b"\n" not in one}
+        found |= {part for whole in (value, value.strip()) for part in _encode_wrapped_base64(whole.encode())}
+    return {one for one in found if len(one) >= MIN_CHARACTERS and b"\n" not in one}
 
 
-def _core(value: str) -> bytes:
+def _find_core(value: str) -> bytes:
     """The longest part of it that every disguise but the encoded ones leaves as it is."""
     return max(_CORE.findall(value), key=len, default="").encode()
 
 
-def _gate(pattern: bytes, cores: list[bytes]) -> bytes:
+def _find_gate(pattern: bytes, cores: list[bytes]) -> bytes:
     """A part of it that most text has not: a text without it needs no further look."""
-    core = next((core for core in cores if len(core) >= SHORTEST and core in pattern), b"")
+    core = next((core for core in cores if len(core) >= MIN_CHARACTERS and core in pattern), b"")
     return core or (b"" if _ENCODED.fullmatch(pattern) else next((mark for mark in GATES if mark in pattern), b""))
 
 
-def _own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
+def _find_own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
     """Of an encoded one: a part that it shares with others of its value (the other alphabet, a piece of a line).
 
     Only `SHARED_GATES` of them are tried: a large value has a thousand, and a job may have fifty such values.
@@ -102,18 +109,18 @@ def _own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
     return run if len(run) >= SHORTEST_GATE else b""  # a long text is also found faster than a short one
 
 
-def _sign(gate: bytes, pattern: bytes) -> bytes:
+def _find_sign(gate: bytes, pattern: bytes) -> bytes:
     """A part of the pattern that stays as it is when the text around it is written as JSON."""
-    whole = gate if len(gate) >= SHORTEST else pattern
+    whole = gate if len(gate) >= MIN_CHARACTERS else pattern
     return max(_PLAIN_IN_JSON.findall(whole), key=len, default=b"")
 
 
-def _hex(plain: bytes) -> Iterator[bytes]:
+def _encode_hex(plain: bytes) -> Iterator[bytes]:
     yield plain.hex().encode()
     yield plain.hex().upper().encode()
 
 
-def _base64(plain: bytes) -> Iterator[bytes]:
+def _encode_base64(plain: bytes) -> Iterator[bytes]:
     """The characters that depend on `plain` alone, after 0, 1 or 2 other bytes; both alphabets."""
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + plain)
@@ -122,7 +129,7 @@ def _base64(plain: bytes) -> Iterator[bytes]:
         yield stable.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def _wrapped_base64(plain: bytes) -> Iterator[bytes]:
+def _encode_wrapped_base64(plain: bytes) -> Iterator[bytes]:
     stable = base64.b64encode(plain)[: len(plain) * 8 // 6]
     for width in WRAPPED_AT:
         if len(stable) > width:
@@ -130,7 +137,7 @@ def _wrapped_base64(plain: bytes) -> Iterator[bytes]:
             yield from (part for part in parts if len(part) >= SHORTEST_WRAPPED)
 
 
-def _in_urls(text: str) -> Iterator[str]:
+def _encode_for_urls(text: str) -> Iterator[str]:
     yield quote(quote(text, safe=""), safe="")
     for safe in URL_SAFE:
         encoded = quote(text, safe=safe)
@@ -139,7 +146,7 @@ def _in_urls(text: str) -> Iterator[str]:
             yield _HEX.sub(lambda found: found[0].lower(), form)
 
 
-def _escaped(text: str) -> Iterator[str]:
+def _escape_for_code(text: str) -> Iterator[str]:
     """As JSON of several libraries, JSON within JSON, as Python shows it, and as shells do."""
     for ascii_only in (True, False):
         once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
@@ -155,13 +162,13 @@ def _escaped(text: str) -> Iterator[str]:
     yield "".join(_ANSI_C.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in text.encode())
 
 
-def _in_shells(text: str) -> Iterator[str]:
+def _quote_for_shells(text: str) -> Iterator[str]:
     yield shlex.quote(text)[1:-1]
     yield text.replace("'", "'\\''")
     yield text.replace("'", "'\"'\"'")
 
 
-def _in_markup(text: str) -> Iterator[str]:
+def _escape_for_markup(text: str) -> Iterator[str]:
     """As HTML and XML; what is no ASCII as it is, or by its number."""
     if not any(mark in text for mark in "&<>\"'`+=/") and text.isascii():
         return
@@ -183,7 +190,7 @@ def _in_markup(text: str) -> Iterator[str]:
             yield re.sub(r"[^\x00-\x7f]", lambda found: f"&#x{ord(found[0]):X};", form)
 
 
-def _in_files(text: str) -> Iterator[str]:
+def _escape_for_files(text: str) -> Iterator[str]:
     """As SQL and YAML, as CSV, in a regular expression, and in mail."""
     yield text.replace("'", "''")
     yield text.replace('"', '""')
@@ -197,19 +204,19 @@ class Masker:
     def __init__(self, values: Iterable[str] = ()) -> None:
         groups: dict[bytes, set[bytes]] = {}
         for value in values:
-            cores = sorted({_core(piece) for piece in _pieces(value)}, key=len, reverse=True)
+            cores = sorted({_find_core(piece) for piece in _split_value(value)}, key=len, reverse=True)
             own: dict[bytes, None] = {}  # the gates of this value
-            for pattern in sorted(disguises(value), key=lambda pattern: (len(pattern), pattern)):
-                gate = _gate(pattern, cores) or _own_gate(pattern, own)
+            for pattern in sorted(list_encoded_forms(value), key=lambda pattern: (len(pattern), pattern)):
+                gate = _find_gate(pattern, cores) or _find_own_gate(pattern, own)
                 own[gate] = None
                 groups.setdefault(gate, set()).add(pattern)
         self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
         # Lines of encoded text, of which a large value has a thousand: not looked for where no such line is.
         self._other_groups = [group for group in self._groups if not all(map(_LONG_ENCODED.fullmatch, group[1]))]
-        self._signs = {_sign(gate, pattern) for gate, patterns in self._groups for pattern in patterns}
+        self._signs = {_find_sign(gate, pattern) for gate, patterns in self._groups for pattern in patterns}
         lengths = [len(pattern) for _, patterns in self._groups for pattern in patterns]
         # How many bytes on either side of a border decide whether a secret lies across it.
-        self.reach = max(lengths, default=1) - 1
+        self.context_bytes = max(lengths, default=1) - 1
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -219,48 +226,48 @@ class Masker:
         if not self._groups:
             return text
         whole = before + text + after if before or after else text
-        return _hide(whole, self._spans(whole), len(before), len(before) + len(text))
+        return _hide_spans(whole, self._find_spans(whole), len(before), len(before) + len(text))
 
-    def begun(self, tail: bytes, before: bytes, most: int) -> bytes:
+    def mask_tail(self, tail: bytes, before: bytes, most: int) -> bytes:
         """The last `most` bytes of a line that may go on, without what could still become a secret."""
         if not self._groups:
             return tail[-most:]
-        window = (before + tail)[-(most + self.reach) :]
-        end = len(window) - self._held(window)
-        return _hide(window, self._spans(window), max(0, len(window) - min(most, len(tail))), end)
+        window = (before + tail)[-(most + self.context_bytes) :]
+        end = len(window) - self._count_held_bytes(window)
+        return _hide_spans(window, self._find_spans(window), max(0, len(window) - min(most, len(tail))), end)
 
-    def last(self, tail: bytes, before: bytes) -> bytes:
+    def mask_cut_line(self, tail: bytes, before: bytes) -> bytes:
         """A line that was cut off: a secret that it has a good part of is hidden too."""
         if not self._groups:
             return tail
         whole = before + tail
-        held = self._held(whole)
-        spans = self._spans(whole)
-        if held >= SHORTEST:
-            spans = _merged([*spans, (len(whole) - held, len(whole))])
-        return _hide(whole, spans, len(before), len(whole))
+        held = self._count_held_bytes(whole)
+        spans = self._find_spans(whole)
+        if held >= MIN_CHARACTERS:
+            spans = _merge_spans([*spans, (len(whole) - held, len(whole))])
+        return _hide_spans(whole, spans, len(before), len(whole))
 
     def mask_json(self, value: Any) -> Any:
         """A JSON value without secrets in its texts, keys and numbers. Changes lists and objects in place."""
         if not self._groups:
             return value
-        if not self._may_hold(value):
+        if not self._may_contain_secret(value):
             return value
         box = [value]
         waiting: list[Any] = [box]
         while waiting:
             node = waiting.pop()
             if isinstance(node, dict):
-                pairs = [(self._scalar(key), self._scalar(child)) for key, child in node.items()]
+                pairs = [(self._mask_scalar(key), self._mask_scalar(child)) for key, child in node.items()]
                 node.clear()
                 node.update(pairs)
                 waiting += [child for _, child in pairs if isinstance(child, dict | list)]
             else:
-                node[:] = [self._scalar(child) for child in node]
+                node[:] = [self._mask_scalar(child) for child in node]
                 waiting += [child for child in node if isinstance(child, dict | list)]
         return box[0]
 
-    def _may_hold(self, value: Any) -> bool:
+    def _may_contain_secret(self, value: Any) -> bool:
         """Whether a closer look is due: at each of what may be millions of scalars it takes seconds."""
         try:
             text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -268,14 +275,18 @@ class Masker:
             return True
         return any(sign in text for sign in self._signs)
 
-    def _scalar(self, value: Any) -> Any:
+    def _mask_scalar(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.mask(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-        if isinstance(value, int | float) and not isinstance(value, bool) and self._spans(json.dumps(value).encode()):
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and self._find_spans(json.dumps(value).encode())
+        ):
             return HIDDEN.decode()
         return value
 
-    def _spans(self, text: bytes) -> list[Span]:
+    def _find_spans(self, text: bytes) -> list[Span]:
         found: list[Span] = []
         for gate, patterns in self._groups if _LONG_ENCODED.search(text) else self._other_groups:
             if gate not in text:
@@ -285,29 +296,29 @@ class Masker:
                 while at >= 0:
                     found.append((at, at + len(pattern)))
                     at = text.find(pattern, at + 1)
-        return _merged(found)
+        return _merge_spans(found)
 
-    def _held(self, text: bytes) -> int:
+    def _count_held_bytes(self, text: bytes) -> int:
         """The length of the longest end of `text` that a secret begins with."""
         longest = 0
         for _, patterns in self._groups:
             for pattern in patterns:
-                longest = max(longest, _overlap(text, pattern, longest))
+                longest = max(longest, _measure_overlap(text, pattern, longest))
         return longest
 
 
-def _overlap(text: bytes, pattern: bytes, at_least: int) -> int:
+def _measure_overlap(text: bytes, pattern: bytes, at_least: int) -> int:
     """How much of the end of `text` is a true beginning of `pattern`, if it is more than `at_least`."""
-    head = pattern[:SHORTEST]
+    head = pattern[:MIN_CHARACTERS]
     at = text.find(head, max(0, len(text) - len(pattern) + 1))
     while 0 <= at < len(text) - at_least:
         if pattern.startswith(text[at:]):
             return len(text) - at
         at = text.find(head, at + 1)
-    return next((length for length in range(SHORTEST - 1, at_least, -1) if text.endswith(head[:length])), 0)
+    return next((length for length in range(MIN_CHARACTERS - 1, at_least, -1) if text.endswith(head[:length])), 0)
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def _merge_spans(spans: list[Span]) -> list[Span]:
     """In order, those that overlap made one."""
     merged: list[Span] = []
     for start, end in sorted(spans):
@@ -318,7 +329,7 @@ def _merged(spans: list[Span]) -> list[Span]:
     return merged
 
 
-def _hide(text: bytes, spans: list[Span], begin: int, end: int) -> bytes:
+def _hide_spans(text: bytes, spans: list[Span], begin: int, end: int) -> bytes:
     """`text[begin:end]` with stars for what the spans cover of it."""
     if not spans:
         return text if (begin, end) == (0, len(text)) else text[begin:end]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from executor.docker.attachment import Attachment
 from executor.docker.errors import LogCut
 from executor.docker.models import ContainerState
-from executor.output.docker_log import Chunks, Messages, Place
+from executor.output.docker_log import ChunkDecoder, MessageParser, StreamPosition
 from executor.output.stream import BLOCK_BYTES, ENGINE_LOST, GAP, STDERR, STDOUT, UNCOUNTED, Piece
 from executor.spec import Cursor
 
@@ -22,18 +22,18 @@ EXIT_SECONDS = 10  # between the end of a followed log and the engine's word tha
 class LogEngine(Protocol):
     """What a resumed log needs of an engine."""
 
-    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
+    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
     def inspect(self, name: str) -> ContainerState: ...
     def describe_container(self, name: str) -> dict[str, Any]: ...
     def wait(self, name: str, seconds: int) -> None: ...
-    def now(self) -> float: ...
+    def read_clock(self) -> float: ...
 
 
 START = Cursor()
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredLog:
     """What is known of a log that is read again: what of it is stored, when its first line was received, and when an
     engine that was away since went away (unix nanoseconds here; 0 for not, or not known). `full`: nothing more of it
     is kept, so that only what comes from now on is counted."""
@@ -51,22 +51,24 @@ class ResumedLog:
     Times are the engine's; the order within a stream is exact, between the streams it is the engine's.
     """
 
-    def __init__(self, engine: LogEngine, name: str, known: Known) -> None:
+    def __init__(self, engine: LogEngine, name: str, known: StoredLog) -> None:
         self._engine = engine
         self._name = name
         self._known = known
         self._cursors = {STDOUT: known.stdout, STDERR: known.stderr}
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, StreamPosition] = {}
         self._connection: Attachment | None = None
-        self._chunks, self._messages = Chunks(), Messages({})
+        self._chunks, self._messages = ChunkDecoder(), MessageParser({})
         self._driver = ""
         self._following = True
         self._passes = 0
         self._finished = False
         self._closed = False
         self._lock = threading.Lock()
-        self.gap = False  # the engine has lost output, and one of the pieces said where
-        self.replaced = False  # bytes that are not UTF-8 may have been replaced: the log's driver can't keep them
+        self.has_gap = False  # the engine has lost output, and one of the pieces said where
+        self.has_replaced_bytes = (
+            False  # bytes that are not UTF-8 may have been replaced: the log's driver can't keep them
+        )
         self.surplus: dict[int, Cursor] = {}
         self.received = 0
 
@@ -74,7 +76,7 @@ class ResumedLog:
         """See `stream.Source`. NotFound when there is no such container (any more)."""
         if self._finished:
             raise EOFError
-        connection = self._connection or self._open()
+        connection = self._connection or self._open_pass()
         block = connection.recv(BLOCK_BYTES, timeout)
         if block is None:
             return None
@@ -85,13 +87,13 @@ class ResumedLog:
             pieces.insert(0, (GAP, UNCOUNTED.encode(), 0))
         self.surplus |= self._messages.surplus
         if self._driver != "local":
-            self.replaced = self.replaced or any("\ufffd".encode() in data for _, data, _ in pieces)
-        if self._chunks.ended or block == b"":
-            pieces += self._end_of_pass()
-        self.gap = self.gap or any(stream == GAP for stream, _, _ in pieces)
+            self.has_replaced_bytes = self.has_replaced_bytes or any("\ufffd".encode() in data for _, data, _ in pieces)
+        if self._chunks.has_ended or block == b"":
+            pieces += self._end_pass()
+        self.has_gap = self.has_gap or any(stream == GAP for stream, _, _ in pieces)
         return pieces
 
-    def before(self, stream: int) -> bytes:
+    def text_before(self, stream: int) -> bytes:
         return self._places[stream].before
 
     def close(self) -> None:
@@ -100,17 +102,17 @@ class ResumedLog:
             if self._connection:
                 self._connection.close()
 
-    def _open(self) -> Attachment:
+    def _open_pass(self) -> Attachment:
         """Begin a pass over the log: along with a container that runs, or over all there is."""
         if not self._driver:
             told = self._engine.describe_container(self._name)
             self._driver = str(told["HostConfig"]["LogConfig"]["Type"])
-            self._following = self._engine.inspect(self._name).running
-        opened = self._engine.logs(self._name, follow=self._following, new_only=self._known.full)
+            self._following = self._engine.inspect(self._name).is_running
+        opened = self._engine.open_log(self._name, follow=self._following, new_only=self._known.full)
         by_lines = self._driver != "local"
         stored = {stream: Cursor() for stream in self._cursors} if self._known.full else self._cursors
-        self._places = {stream: Place(cursor, by_lines) for stream, cursor in stored.items()}
-        self._chunks, self._messages = Chunks(), Messages(self._places, *self._moments())
+        self._places = {stream: StreamPosition(cursor, by_lines) for stream, cursor in stored.items()}
+        self._chunks, self._messages = ChunkDecoder(), MessageParser(self._places, *self._convert_moments())
         self._passes += 1
         with self._lock:
             self._connection = opened
@@ -118,7 +120,7 @@ class ResumedLog:
             opened.close()
         return opened
 
-    def _moments(self) -> tuple[int, int]:
+    def _convert_moments(self) -> tuple[int, int]:
         """When the engine went away, and by when its log begins, on its own clock; 0 where that says nothing."""
         known = self._known
         if self._passes or known.full or not (known.cut_ns or known.first_ns):
@@ -126,32 +128,32 @@ class ResumedLog:
         # By our time before the question: an engine that was away comes back long after the moment it went, so a
         # moment that is taken for a little later does no harm, and one for earlier would have lines stored twice.
         asked_at = time.time()
-        ahead = int((self._engine.now() - asked_at) * 1e9)
+        ahead = int((self._engine.read_clock() - asked_at) * 1e9)
         return known.cut_ns and known.cut_ns + ahead, known.first_ns and known.first_ns + ahead + TOLERANCE_NS
 
-    def _end_of_pass(self) -> list[Piece]:
+    def _end_pass(self) -> list[Piece]:
         """A followed log may lack its last words, so it is read once more after the exit."""
         assert self._connection is not None
         self._connection.close()
-        whole = self._exited() if self._following else self._chunks.ended
+        whole = self._confirm_exit() if self._following else self._chunks.has_ended
         if self._closed or not whole:
             raise LogCut("The log of the run's container was cut off while it was read.")
         if self._following and not self._known.full:
-            self._cursors = {stream: place.stands for stream, place in self._places.items()}
+            self._cursors = {stream: place.cursor for stream, place in self._places.items()}
             self._following, self._connection = False, None
-            return self._gap(self._messages.end_of_stored())
+            return self._make_gap(self._messages.end_stored_part())
         self._finished = True
-        if not self._messages.lost and any(place.falls_short() for place in self._places.values()):
-            return self._gap(self._messages.end_of_stored() or ENGINE_LOST)
-        return self._gap(self._messages.end_of_stored())
+        if not self._messages.has_gap and any(place.is_short() for place in self._places.values()):
+            return self._make_gap(self._messages.end_stored_part() or ENGINE_LOST)
+        return self._make_gap(self._messages.end_stored_part())
 
-    def _gap(self, cause: str) -> list[Piece]:
+    def _make_gap(self, cause: str) -> list[Piece]:
         self.surplus |= self._messages.surplus
         return [(GAP, cause.encode(), 0)] if cause else []
 
-    def _exited(self) -> bool:
+    def _confirm_exit(self) -> bool:
         for _ in range(EXIT_SECONDS):
-            if self._closed or not self._engine.inspect(self._name).running:
+            if self._closed or not self._engine.inspect(self._name).is_running:
                 break
             self._engine.wait(self._name, 1)
-        return not self._closed and not self._engine.inspect(self._name).running
+        return not self._closed and not self._engine.inspect(self._name).is_running

@@ -86,7 +86,7 @@ class Source(Protocol):
         """
         ...
 
-    def before(self, stream: int) -> bytes:
+    def text_before(self, stream: int) -> bytes:
         """The end of what stands in the same line before the first bytes read; empty at a line's start."""
         ...
 
@@ -121,7 +121,7 @@ class AttachedSource:
         now = time.time_ns()
         return [(stream, data, now) for stream, data in self._frames.feed(block)]
 
-    def before(self, stream: int) -> bytes:
+    def text_before(self, stream: int) -> bytes:
         return b""
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class LineAssembler:
         self._gaps: list[Gap] = []
         self._pending_lines = 0
         self.dropped = dropped
-        self.full = dropped != Dropped()
+        self.is_full = dropped != Dropped()
         self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
@@ -159,7 +159,7 @@ class LineAssembler:
         self.pending_bytes = 0
         self.total_bytes = stdout.bytes + stderr.bytes
         self._total_lines = stdout.lines + stderr.lines
-        self.changed = False  # something is there that `take` would bring
+        self.has_changes = False  # something is there that `take` would bring
 
     @property
     def stdout(self) -> Cursor:
@@ -174,28 +174,28 @@ class LineAssembler:
         """Take what `source` has read."""
         for stream, data, unix_ns in pieces:
             if stream == GAP:
-                self._mark(data.decode(), source)
+                self._record_gap(data.decode(), source)
                 continue
             if stream in self._unplaced:
                 # A secret may lie across the border between what is stored and what comes now.
-                self._befores[stream] = self._last(source.before(stream))
+                self._befores[stream] = self._keep_context(source.text_before(stream))
                 self._unplaced.discard(stream)
             self.feed(stream, data, unix_ns)
 
-    def _mark(self, cause: str, source: Source) -> None:
+    def _record_gap(self, cause: str, source: Source) -> None:
         """Whoever reads the engine's log again must skip what is in it, and no more."""
         for stream, more in source.surplus.items():
             stands = self._cursors[stream]
             self._cursors[stream] = Cursor(max(0, stands.lines - more.lines), max(0, stands.bytes - more.bytes))
         source.surplus.clear()
         self._gaps.append(Gap(self._pending_lines, cause))
-        self.changed = True
+        self.has_changes = True
         if cause == ROTATED:  # the engine's file turns over only once more was written than a log may hold
-            self.full = True
+            self.is_full = True
 
-    def _kept(self, data: bytes) -> bytes:
+    def _cut_to_limit(self, data: bytes) -> bytes:
         """As much of `data` as the log may hold yet; the rest is counted."""
-        keep = b"" if self.full else data[: max(0, self._limit - self.total_bytes)]
+        keep = b"" if self.is_full else data[: max(0, self._limit - self.total_bytes)]
         lines, room = keep.count(b"\n"), self._limit // LEAST_LINE_BYTES - self._total_lines
         if lines > room:
             keep = b"".join(line + b"\n" for line in keep.split(b"\n", room)[:room])
@@ -203,38 +203,38 @@ class LineAssembler:
         self.total_bytes += len(keep)
         self._total_lines += lines
         if rest := data[len(keep) :]:
-            self.full = True
+            self.is_full = True
             self.dropped = Dropped(self.dropped.lines + rest.count(b"\n"), self.dropped.bytes + len(rest))
         return keep
 
     def feed(self, stream: int, data: bytes, unix_ns: int) -> None:
-        if not (data := self._kept(data)):
+        if not (data := self._cut_to_limit(data)):
             return
-        self.changed = True
+        self.has_changes = True
         cut = data.rfind(b"\n") + 1
         if cut:
             read = self._tails[stream] + data[:cut]
             text = self._masker.mask(read, self._befores[stream])
-            self._add(stream, text, unix_ns, len(read), text.count(b"\n"))
+            self._add_segment(stream, text, unix_ns, len(read), text.count(b"\n"))
             self._tails[stream], self._befores[stream] = data[cut:], b""
         else:
             self._tails[stream] += data
         # What follows the border decides too whether a secret lies across it.
-        while len(self._tails[stream]) >= MAX_LINE_BYTES + self._masker.reach:
+        while len(self._tails[stream]) >= MAX_LINE_BYTES + self._masker.context_bytes:
             self._add_piece(stream, unix_ns)
 
-    def _last(self, text: bytes) -> bytes:
-        return text[-self._masker.reach :] if self._masker.reach else b""
+    def _keep_context(self, text: bytes) -> bytes:
+        return text[-self._masker.context_bytes :] if self._masker.context_bytes else b""
 
     def _add_piece(self, stream: int, unix_ns: int) -> None:
-        tail, before, reach = self._tails[stream], self._befores[stream], self._masker.reach
+        tail, before, reach = self._tails[stream], self._befores[stream], self._masker.context_bytes
         cut = MAX_LINE_BYTES - count_torn_bytes(tail[:MAX_LINE_BYTES])
         piece, rest = tail[:cut], tail[cut:]
-        self._add(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
-        self._tails[stream], self._befores[stream] = rest, self._last(piece)
+        self._add_segment(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
+        self._tails[stream], self._befores[stream] = rest, self._keep_context(piece)
         self._gaps.append(Gap(self._pending_lines, SPLIT))
 
-    def _add(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
+    def _add_segment(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
         """One segment, for which so many bytes and newlines of the stream were read."""
         self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
         self._pending_lines += read_lines or 1
@@ -242,39 +242,39 @@ class LineAssembler:
         stands = self._cursors[stream]
         self._cursors[stream] = Cursor(stands.lines + read_lines, stands.bytes + read_bytes)
 
-    def end(self, unix_ns: int) -> None:
+    def end_lines(self, unix_ns: int) -> None:
         """The stream is over: begun lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
-                text = self._masker.last(tail, self._befores[stream]) + b"\n"
-                self._add(stream, text, unix_ns, len(tail), 0)
-                self._tails[stream], self._befores[stream] = b"", self._last(tail)
-                self.changed = True
+                text = self._masker.mask_cut_line(tail, self._befores[stream]) + b"\n"
+                self._add_segment(stream, text, unix_ns, len(tail), 0)
+                self._tails[stream], self._befores[stream] = b"", self._keep_context(tail)
+                self.has_changes = True
 
-    def _shown(self, stream: int) -> bytes:
-        shown = self._masker.begun(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
+    def _make_visible_tail(self, stream: int) -> bytes:
+        shown = self._masker.mask_tail(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
         if len(self._tails[stream]) > TAIL_SHOWN_BYTES:  # its first character may have lost its beginning
             shown = shown[:3].lstrip(CONTINUATION_BYTES) + shown[3:]
         return shown[: len(shown) - count_torn_bytes(shown)]
 
-    def take(self) -> Batch:
+    def take_batch(self) -> Batch:
         """All that has gathered since the last `take`."""
         batch = Batch(
             segments=tuple(self._segments),
             stdout=self._cursors[STDOUT],
             stderr=self._cursors[STDERR],
-            stdout_tail=self._shown(STDOUT),
-            stderr_tail=self._shown(STDERR),
+            stdout_tail=self._make_visible_tail(STDOUT),
+            stderr_tail=self._make_visible_tail(STDERR),
             gaps=tuple(self._gaps),
             dropped=self.dropped,
         )
         self._segments, self._gaps, self._pending_lines = [], [], 0
         self.pending_bytes = 0
-        self.changed = False
+        self.has_changes = False
         return batch
 
 
-def follow(
+def follow_output(
     source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]
 ) -> None:
     """Read to the end of the output and hand every batch to `store`: at once after quiet, then in bundles.
@@ -284,22 +284,24 @@ def follow(
     `source` says) is raised: a resumed source and a new assembler go on from `lines.stdout` and `lines.stderr`.
     """
     try:
-        _read(source, store, lines, over_limit)
+        _read_batches(source, store, lines, over_limit)
     except EngineError:
-        if lines.changed:
-            store(lines.take())
+        if lines.has_changes:
+            store(lines.take_batch())
         raise
-    lines.end(time.time_ns())
-    if lines.changed or lines.full:
-        store(lines.take())
+    lines.end_lines(time.time_ns())
+    if lines.has_changes or lines.is_full:
+        store(lines.take_batch())
 
 
-def _read(source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]) -> None:
+def _read_batches(
+    source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]
+) -> None:
     flushed_at, warned, counted = 0.0, False, lines.dropped
     while True:
         if lines.dropped != counted and time.monotonic() >= flushed_at + DROPPING_SECONDS:
-            lines.changed = True
-        wait = max(0.0, flushed_at + FLUSH_SECONDS - time.monotonic()) if lines.changed else None
+            lines.has_changes = True
+        wait = max(0.0, flushed_at + FLUSH_SECONDS - time.monotonic()) if lines.has_changes else None
         if wait is None or wait > 0:
             try:
                 pieces = source.read(wait)
@@ -307,10 +309,10 @@ def _read(source: Source, store: Callable[[Batch], None], lines: LineAssembler, 
                 return
             if pieces:
                 lines.feed_from(source, pieces)
-        if lines.full and not warned:
+        if lines.is_full and not warned:
             warned = True
             over_limit()
         due = time.monotonic() >= flushed_at + FLUSH_SECONDS or lines.pending_bytes >= FLUSH_BYTES
-        if lines.changed and due:
-            store(lines.take())
+        if lines.has_changes and due:
+            store(lines.take_batch())
             flushed_at, counted = time.monotonic(), lines.dropped

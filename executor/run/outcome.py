@@ -25,16 +25,16 @@ REPLACED = "A part of the log was read again from the engine, which had replaced
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StopRequest:
     """Why the executor itself ended a run, one of the words above; by whom, for the message."""
 
     why: str
 
 
-def of_exit(
+def build_exit_result(
     spec: RunSpec,
     state: ContainerState,
-    stopped: Stopped | None,
+    stopped: StopRequest | None,
     dropped_bytes: int,
     engine_booted_at: float = 0.0,
     watched_at_boot: float = 0.0,
@@ -45,21 +45,21 @@ def of_exit(
     """
     code = state.exit_code
     if stopped:
-        return of_stop(spec, stopped, code, dropped_bytes)
+        return build_stop_result(spec, stopped, code, dropped_bytes)
     if state.oom_killed:
-        return _out_of_memory(spec, code)
+        return _build_oom_result(spec, code)
     if code == 0:
         return RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
-    if code in ENGINE_STOP_CODES and _restarted(state, engine_booted_at, watched_at_boot):
+    if code in ENGINE_STOP_CODES and _is_engine_restart(state, engine_booted_at, watched_at_boot):
         message = (
             f"The Docker Engine of host {spec.host} was restarted while the script ran, which ended it (exit code "
             f"{code}). Run it again if that is safe."
         )
         return RunResult("errored", "engine_restarted", message, code)
-    return RunResult("failed", "exit_code", _exit_message(spec, code), code)
+    return RunResult("failed", "exit_code", _describe_exit_code(spec, code), code)
 
 
-def _restarted(state: ContainerState, booted_at: float, watched_at_boot: float) -> bool:
+def _is_engine_restart(state: ContainerState, booted_at: float, watched_at_boot: float) -> bool:
     """Whether the engine's own end ended it: it ran until then, or where nobody saw that, it ended about then."""
     if not state.started_at < booted_at:
         return False
@@ -68,7 +68,7 @@ def _restarted(state: ContainerState, booted_at: float, watched_at_boot: float) 
     return abs(state.finished_at - booted_at) < ENGINE_STOP_SECONDS
 
 
-def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: int = 0) -> RunResult:
+def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dropped_bytes: int = 0) -> RunResult:
     """The result of a run that the executor ended, before (`code` None) or after its script began."""
     if stopped.why == TIMEOUT:
         message = (
@@ -88,12 +88,12 @@ def of_stop(spec: RunSpec, stopped: Stopped, code: int | None, dropped_bytes: in
     return RunResult("cancelled", "cancelled", "Cancelled; its container has been stopped.", code)
 
 
-def of_error(error: EngineError) -> RunResult:
+def build_error_result(error: EngineError) -> RunResult:
     """The result of a run that the engine, or we, could not carry out."""
     return RunResult("errored", error.reason, str(error))
 
 
-def of_unstoppable(result: RunResult, stopped: Stopped | None) -> RunResult:
+def build_unstoppable_result(result: RunResult, stopped: StopRequest | None) -> RunResult:
     """The result of a run that failed as `result` says, after its script began, and whose container was not seen to
     have ended: no status may say then that it was stopped."""
     wanted = " A stop had been requested." if stopped else ""
@@ -101,13 +101,13 @@ def of_unstoppable(result: RunResult, stopped: Stopped | None) -> RunResult:
     return RunResult("errored", result.reason, message)
 
 
-def of_nothing_sent(spec: RunSpec) -> RunResult:
+def build_undelivered_result(spec: RunSpec) -> RunResult:
     """The result of a run whose worker died while it handed the script over: none of it was run."""
     message = f"The worker on host {spec.host} stopped before it had sent the script, so none of it ran."
     return RunResult("errored", "not_delivered", f"{message} Run it again.")
 
 
-def of_gone(spec: RunSpec, *, is_watched: bool) -> RunResult:
+def build_gone_result(spec: RunSpec, *, is_watched: bool) -> RunResult:
     """The result of a run whose container vanished after its script had begun, while a worker watched it or before."""
     what = (
         f"The run's container on host {spec.host} was removed from outside Cronium while the script ran"
@@ -117,7 +117,7 @@ def of_gone(spec: RunSpec, *, is_watched: bool) -> RunResult:
     return RunResult("lost", GONE, f"{what}, so its result is unknown. Run it again if that is safe.")
 
 
-def of_tampered(spec: RunSpec) -> RunResult:
+def build_tampered_result(spec: RunSpec) -> RunResult:
     """The result of a run whose container somebody else has started again."""
     message = (
         f"The run's container on host {spec.host} was restarted from outside Cronium, which ended the script. How far "
@@ -126,12 +126,12 @@ def of_tampered(spec: RunSpec) -> RunResult:
     return RunResult("lost", SandboxTampered.reason, message)
 
 
-def is_removed_by_others(state: ContainerState, stopped: Stopped | None) -> bool:
+def is_removed_by_others(state: ContainerState, stopped: StopRequest | None) -> bool:
     """Whether a container that we did not stop was killed because somebody else removes it."""
     return stopped is None and state.status in ("removing", "dead") and state.exit_code in ENGINE_STOP_CODES
 
 
-def _out_of_memory(spec: RunSpec, code: int) -> RunResult:
+def _build_oom_result(spec: RunSpec, code: int) -> RunResult:
     limit = spec.limits.memory_bytes // MB
     if code == 0:
         message = (
@@ -142,7 +142,7 @@ def _out_of_memory(spec: RunSpec, code: int) -> RunResult:
     return RunResult("failed", "oom", f"{message} Choose a larger profile, or set memory in the job.", code)
 
 
-def _exit_message(spec: RunSpec, code: int) -> str:
+def _describe_exit_code(spec: RunSpec, code: int) -> str:
     if code == NOT_RECEIVED:
         return f"The script exited with code {code}, which is also what a script that never arrived gives."
     if code == 127:

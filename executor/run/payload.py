@@ -8,13 +8,13 @@ import re
 import secrets
 import shlex
 
-from executor.run.script import INTERPRETERS, is_module, make_text, parse_shebang
+from executor.run.script import INTERPRETERS, is_module, make_file_text, parse_shebang
 from executor.spec import RunSpec
 
 NOT_RECEIVED = 125  # the exit code when the payload did not arrive whole
 _END = "#cronium-payload-is-whole"
-NOT_RECEIVED_WORDS = "cronium: the script did not arrive, so nothing was run"
-BOOTSTRAP = f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; echo "{NOT_RECEIVED_WORDS}" >&2; exit {NOT_RECEIVED}'
+NOT_RECEIVED_MESSAGE = "cronium: the script did not arrive, so nothing was run"
+BOOTSTRAP = f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; echo "{NOT_RECEIVED_MESSAGE}" >&2; exit {NOT_RECEIVED}'
 FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
 HELPERS = "/tmp/.cronium"  # noqa: S108 - in the container's own memory, also where the root is read-only
 PROXY = "runtime-api:8082"  # the sidecar's, where a job has the network egress
@@ -24,9 +24,9 @@ BEFORE_DETECTION = "v[0-9].*|v1[0-9].*|v20.[0-9].*|v20.1[0-8].*|v21.*|v22.[0-6].
 NO_INTERPRETER = 127  # as a shell says it
 
 
-def build(spec: RunSpec) -> bytes:
+def build_payload(spec: RunSpec) -> bytes:
     """The payload of one run, UTF-8. `spec.script`, `spec.env` and `spec.secrets` must hold no NUL."""
-    env = {"PYTHONUNBUFFERED": "1", **_way_out(spec), **spec.env, **spec.secrets}
+    env = {"PYTHONUNBUFFERED": "1", **_build_proxy_variables(spec), **spec.env, **spec.secrets}
     if spec.network != "none":  # there nobody would know it
         env["CRONIUM_EXECUTION_TOKEN"] = spec.token
     # The script can't hold a delimiter it has never seen, so nothing in it can end the here-document.
@@ -34,21 +34,23 @@ def build(spec: RunSpec) -> bytes:
     lines = [
         "unset p",
         *(["exec 2>&1"] if spec.merge_streams else []),  # before anything can write to either
-        *_file_and_interpreter(spec),  # the first two parameters; before the job's variables, which may have any name
+        *_choose_file_and_interpreter(
+            spec
+        ),  # the first two parameters; before the job's variables, which may have any name
         '[ "${LC_ALL-}${LC_CTYPE-}${LANG-}" ] || export LANG=C.UTF-8',  # what the image or the job sets counts
         *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
-        *_helpers(spec),
+        *_write_helpers(spec),
         f"cat >$1 <<'{delimiter}' || exit {NOT_RECEIVED}",
-        make_text(spec.language, spec.script).removesuffix("\n"),
+        make_file_text(spec.language, spec.script).removesuffix("\n"),
         delimiter,
         "chmod 755 $1 2>/dev/null",  # so that it can call itself by its name
-        _start(spec),
+        _exec_interpreter(spec),
         _END,
     ]
     return "\n".join(lines).encode()
 
 
-def _file_and_interpreter(spec: RunSpec) -> list[str]:
+def _choose_file_and_interpreter(spec: RunSpec) -> list[str]:
     """Set $1 to the script's path and $2 to its interpreter; end where the image has none that its `#!` line names."""
     usual, line = INTERPRETERS[spec.language], parse_shebang(spec.script)
     lines = [f"set -- /workspace/{FILES[spec.language]} {usual}"]
@@ -68,7 +70,7 @@ def _file_and_interpreter(spec: RunSpec) -> list[str]:
     ]
 
 
-def _start(spec: RunSpec) -> str:
+def _exec_interpreter(spec: RunSpec) -> str:
     """Become the interpreter, with the options of the `#!` line."""
     line = parse_shebang(spec.script)
     if line is None:
@@ -80,7 +82,7 @@ def _start(spec: RunSpec) -> str:
     return f'exec {env} "$2" {shlex.join(options)} "$1" </dev/null'
 
 
-def _way_out(spec: RunSpec) -> dict[str, str]:
+def _build_proxy_variables(spec: RunSpec) -> dict[str, str]:
     """The proxy, as most programs read it. It travels here, for it holds the token."""
     if spec.network != "egress":
         return {}
@@ -89,7 +91,7 @@ def _way_out(spec: RunSpec) -> dict[str, str]:
     return {**dict.fromkeys(names, url), "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY, "NODE_USE_ENV_PROXY": "1"}
 
 
-def _helpers(spec: RunSpec) -> list[str]:
+def _write_helpers(spec: RunSpec) -> list[str]:
     """Lay the helpers down and put them first in each language's way; an image that can't take them keeps its own."""
     if not spec.helpers:
         return []
@@ -99,12 +101,12 @@ def _helpers(spec: RunSpec) -> list[str]:
         f"export BASH_ENV={HELPERS}/cronium.sh",
         f'export PYTHONPATH="{HELPERS}${{PYTHONPATH:+:$PYTHONPATH}}"',
         f'export NODE_PATH="{HELPERS}${{NODE_PATH:+:$NODE_PATH}}"',
-        *_module_of_node(spec),
+        *_write_node_module(spec),
         "fi",
     ]
 
 
-def _module_of_node(spec: RunSpec) -> list[str]:
+def _write_node_module(spec: RunSpec) -> list[str]:
     """An ES module is looked up beside the script, and nowhere else."""
     if spec.language != "node" or "import" not in spec.script:
         return []

@@ -63,29 +63,29 @@ def parse_shebang(script: str) -> Shebang | None:
     first = re.split(r"[\r\n]", script.removeprefix(BOM), maxsplit=1)[0]
     if not first.startswith("#!"):
         return None
-    words = _words(first[2:])
+    words = _split_words(first[2:])
     if not words:
         return None
     if PurePosixPath(words[0]).name != "env":
         return Shebang(words[0], tuple(words[1:]))
-    return _after_env(words[1:])
+    return _parse_env_arguments(words[1:])
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError:  # a quote without its other end
         return text.split()
 
 
-def _after_env(words: list[str]) -> Shebang | None:
+def _parse_env_arguments(words: list[str]) -> Shebang | None:
     own: list[str] = []
     while words:
         word, *words = words
         if word in ("-S", "-vS", "--split-string"):
             continue
         if word.startswith(("-S", "--split-string=")):
-            words = [*_words(word.removeprefix("--split-string=").removeprefix("-S")), *words]
+            words = [*_split_words(word.removeprefix("--split-string=").removeprefix("-S")), *words]
         elif word in _ENV_WITH_VALUE and words:
             own += [word, words.pop(0)]
         elif word.startswith("-") or _ASSIGNMENT.match(word):
@@ -106,11 +106,11 @@ def find_problem(language: str, script: str) -> str | None:
     )
 
 
-def make_text(language: str, script: str) -> str:
+def make_file_text(language: str, script: str) -> str:
     """The text of the file in the container."""
     text = script.removeprefix(BOM)
     if language == "bash":
-        return _bash_lines(text)
+        return _normalize_bash_lines(text)
     # Both languages read all three line ends alike, in texts over several lines too.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _declare_utf8(text) if language == "python" else text
@@ -118,10 +118,10 @@ def make_text(language: str, script: str) -> str:
 
 def is_module(script: str) -> bool:
     """Whether a node script looks like an ES module."""
-    return _MODULE.search(make_text("node", script)) is not None
+    return _MODULE.search(make_file_text("node", script)) is not None
 
 
-def _bash_lines(text: str) -> str:
+def _normalize_bash_lines(text: str) -> str:
     """Without the carriage returns that Windows editors leave; where they are the only line ends, with LF for them.
 
     In a file with both kinds of line ends, those in here-documents and in quoted texts may be meant: they stay.
@@ -145,7 +145,7 @@ def _bash_lines(text: str) -> str:
             waiting = waiting[1:] if is_end else waiting
             continue
         begins_quoted = bool(quote)
-        quote = _quote_after(bare, quote)
+        quote = _track_quote(bare, quote)
         lines.append(line if quote else bare)
         if not begins_quoted and "((" not in bare and not bare.lstrip().startswith("#"):
             found = _HEREDOC.finditer(bare.replace("<<<", ""))
@@ -153,7 +153,7 @@ def _bash_lines(text: str) -> str:
     return "\n".join(lines)
 
 
-def _quote_after(line: str, quote: str) -> str:
+def _track_quote(line: str, quote: str) -> str:
     """Which quote is open at the line's end, if `quote` was at its beginning; empty for none."""
     for found in _QUOTING.finditer(line):
         mark = found[0]

@@ -9,18 +9,18 @@ from typing import Any
 
 from executor import failpoints, log_context
 from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
-from executor.docker.retry import patiently
+from executor.docker.retry import retry_while_away
 from executor.output.follower import Follower
-from executor.output.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, Surroundings, find_hint
+from executor.output.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, ScriptEnvironment, find_hint
 from executor.output.masking import Masker
-from executor.output.resume import Known
+from executor.output.resume import StoredLog
 from executor.run import outcome
-from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, Stopped
-from executor.run.payload import NOT_RECEIVED, NOT_RECEIVED_WORDS
+from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, StopRequest
+from executor.run.payload import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
 from executor.sandbox import inspection
 from executor.sandbox.sandbox import EngineLike, Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import MB, Batch, Cursor, Reply, Resumption, RunHandler, RunResult, RunSpec, Superseded
+from executor.spec import MB, Batch, Cursor, LeaseLost, Reply, Resumption, RunHandler, RunResult, RunSpec
 
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
@@ -30,7 +30,7 @@ STALL_SECONDS = 60.0  # without a byte of the output of a container that has exi
 CLEAN_TRIES = 5
 
 
-def _delivered_token(spec: RunSpec) -> tuple[str, ...]:
+def _list_delivered_tokens(spec: RunSpec) -> tuple[str, ...]:
     """A script without a network is given none."""
     return () if spec.network == "none" else (spec.token,)
 
@@ -57,45 +57,47 @@ class Slot:
         self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._ends = threading.Lock()  # the next three
-        self._stopped: Stopped | None = None
+        self._stopped: StopRequest | None = None
         self._ended_alone = False
         self._passed_limit = False
         self._released = threading.Event()
-        self._masker = Masker((*spec.secrets.values(), *spec.masked, *_delivered_token(spec)))
+        self._masker = Masker((*spec.secrets.values(), *spec.masked, *_list_delivered_tokens(spec)))
         self._peak: int | None = None
         self._began = resumption is not None
         self._is_paused = False
         self._last_output = b""  # masked, as it is stored
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-        self._sandbox = Sandbox(engine, spec, subnets, self._request, self._tell, sha256)
+        self._sandbox = Sandbox(engine, spec, subnets, self._answer_request, self._record_event, sha256)
         self._follower = Follower(
-            *(engine, spec, self._masker, self._append, self._log_is_full),
-            *(self._sandbox.reconnect, lambda: self._sandbox.id_of(self._sandbox.main)),
+            *(engine, spec, self._masker, self._store_batch, self._on_log_full),
+            *(self._sandbox.reconnect, lambda: self._sandbox.find_id(self._sandbox.main)),
         )
-        self._reader = log_context.thread(spec.run_id, "log", self._read)
+        self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
 
-    def _request(self, operation: str, body: Any) -> Reply:
+    def _answer_request(self, operation: str, body: Any) -> Reply:
         """What a script hands out as its result is shown to people, as its log is."""
         if operation == "output" and isinstance(body, dict) and "output" in body:
             body = {**body, "output": self._masker.mask_json(body["output"])}
-        return self._handler.request(operation, body)
+        return self._handler.answer_request(operation, body)
 
-    def _tell(self, kind: str, message: str) -> None:
+    def _record_event(self, kind: str, message: str) -> None:
         """The names of a connection are the script's words, as its log is."""
-        self._handler.event(kind, str(self._masker.mask_json(message)))
+        self._handler.record_event(kind, str(self._masker.mask_json(message)))
 
-    def _append(self, batch: Batch) -> None:
+    def _store_batch(self, batch: Batch) -> None:
         self._handler.append(batch)
         for segment in batch.segments[-LOOKED_AT_LINES:]:
             self._last_output = (self._last_output + segment.text[-LOOKED_AT_BYTES:])[-LOOKED_AT_BYTES:]
-        failpoints.point("line-stored")
+        failpoints.hit("line-stored")
 
-    def _log_is_full(self) -> None:
+    def _on_log_full(self) -> None:
         if not self.spec.drop_past_limit:
             return self.stop(LIMIT)
         limit = self.spec.log_limit_bytes // MB
-        return self._handler.event("log_full", f"Its log is full at {limit} MB; what the script writes now is dropped")
+        return self._handler.record_event(
+            "log_full", f"Its log is full at {limit} MB; what the script writes now is dropped"
+        )
 
     def stop(self, why: str = CANCEL) -> None:
         """End the run: the first reason given is the one that counts."""
@@ -104,7 +106,7 @@ class Slot:
                 return
             self._passed_limit = self._passed_limit or why == LIMIT
             if self._stopped is None:
-                self._stopped = Stopped(why)
+                self._stopped = StopRequest(why)
         self._signals.put(why)
         if not self._began:
             self._sandbox.abort()
@@ -121,8 +123,8 @@ class Slot:
         """Take note of the memory used so far, and of a pause; called now and then while the script runs."""
         if self._began and self._stopped is None:
             try:
-                main = self._sandbox.id_of(self._sandbox.main)
-                used, status = self._engine.memory_peak(main), self._engine.inspect(main).status
+                main = self._sandbox.find_id(self._sandbox.main)
+                used, status = self._engine.read_peak_memory(main), self._engine.inspect(main).status
             except EngineError:
                 return
             self._peak = max(self._peak or 0, used) if used else self._peak
@@ -133,145 +135,147 @@ class Slot:
             return
         self._is_paused = is_paused
         try:
-            self._handler.event(*(outcome.PAUSED if is_paused else outcome.CONTINUED))
+            self._handler.record_event(*(outcome.PAUSED if is_paused else outcome.CONTINUED))
         except Exception:
             log.exception("run %s: that its container was paused or goes on could not be told", self.spec.run_id)
 
     def run(self) -> None:
         """The whole way. Raises nothing."""
         try:
-            self._end(self._resume(self._resumption) if self._resumption else self._execute())
-        except Superseded:
+            self._finish_run(self._resume_script(self._resumption) if self._resumption else self._execute_script())
+        except LeaseLost:
             log.info("run %s is left to another process", self.spec.run_id)
             self._sandbox.detach()
         except EngineError as error:
-            self._fail(self._result_of(error))
+            self._end_failed(self._build_error_result(error))
         except Exception:
             log.exception("run %s failed inside Cronium", self.spec.run_id)
-            self._fail(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
+            self._end_failed(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
         finally:
-            self._sandbox.leave()
+            self._sandbox.abandon()
 
-    def _result_of(self, error: EngineError) -> RunResult:
+    def _build_error_result(self, error: EngineError) -> RunResult:
         if isinstance(error, SandboxGone):
-            return outcome.of_gone(self.spec, is_watched=self._sandbox.is_watched)
+            return outcome.build_gone_result(self.spec, is_watched=self._sandbox.has_seen_main)
         if isinstance(error, SandboxTampered):
-            return outcome.of_tampered(self.spec)
-        if not self._began and self._sandbox.restarted():
+            return outcome.build_tampered_result(self.spec)
+        if not self._began and self._sandbox.is_engine_restarted():
             words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was built."
             error = EngineUnreachable(f"{words} Run it again.")
-        return outcome.of_error(error)
+        return outcome.build_error_result(error)
 
-    def _fail(self, result: RunResult) -> None:
+    def _end_failed(self, result: RunResult) -> None:
         """It could not be carried out: a status that says "stopped" must be true when it is written."""
         try:
             if self._released.is_set() and self._began:
-                raise Superseded
-            if not self._handler.holds():
-                raise Superseded
+                raise LeaseLost
+            if not self._handler.holds_lease():
+                raise LeaseLost
             gone = self._sandbox.take_down() or result.reason == outcome.GONE
             if self._released.is_set():
                 self._handler.requeue("Its worker was stopped before the script began")
                 return
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
-            if not gone and self._began and self._sandbox.may_run():
-                result = outcome.of_unstoppable(result, self._stopped)
+            if not gone and self._began and self._sandbox.can_main_run():
+                result = outcome.build_unstoppable_result(result, self._stopped)
             elif self._stopped:
-                result = outcome.of_stop(self.spec, self._stopped, None)
-            self._end(result)
-        except Superseded:
+                result = outcome.build_stop_result(self.spec, self._stopped, None)
+            self._finish_run(result)
+        except LeaseLost:
             self._sandbox.detach()
         except Exception:
             log.exception("run %s: its failure could not be told", self.spec.run_id)
             self._sandbox.detach()
 
-    def _end(self, result: RunResult) -> None:
+    def _finish_run(self, result: RunResult) -> None:
         try:
             self._handler.finish(result)
-        except Superseded:
+        except LeaseLost:
             raise
         except Exception:
             # The container stays: it is what the next one to hold the run can tell the result from.
             log.exception("run %s: its result could not be told", self.spec.run_id)
             return self._sandbox.detach()
-        failpoints.point("finished")
+        failpoints.hit("finished")
         self._clean_up()
 
     def _clean_up(self) -> None:
         for attempt in range(CLEAN_TRIES):
             if self._sandbox.take_down():
-                self._handler.cleaned()
-                failpoints.point("cleaned")
+                self._handler.mark_cleaned()
+                failpoints.hit("cleaned")
                 return
             time.sleep(0.2 * 2**attempt)
         log.error("run %s: something is left on the engine; the reaper goes on", self.spec.run_id)
 
-    def _execute(self) -> RunResult:
+    def _execute_script(self) -> RunResult:
         with self._builds:
             if self._released.is_set():
-                return self._not_begun()
+                return self._end_unbegun()
             if self._stopped:
-                return outcome.of_stop(self.spec, self._stopped, None)
+                return outcome.build_stop_result(self.spec, self._stopped, None)
             self._sandbox.build()
-        failpoints.point("built")
+        failpoints.hit("built")
         self._refuse_drift()
-        if self._stopped or self._released.is_set() or not self._handler.may_begin(self._sandbox.image_id):
-            return self._not_begun()
+        if self._stopped or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
+            return self._end_unbegun()
         self._began = True
-        failpoints.point("begun")
+        failpoints.hit("begun")
         assert self._sandbox.output is not None
         self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
         self._reader.start()
         self._sandbox.send_payload()
-        failpoints.point("payload-sent")
-        self._watch(time.monotonic() + self.spec.timeout_seconds)
-        return self._conclude()
+        failpoints.hit("payload-sent")
+        self._watch_main(time.monotonic() + self.spec.timeout_seconds)
+        return self._conclude_run()
 
-    def _not_begun(self) -> RunResult:
+    def _end_unbegun(self) -> RunResult:
         """Main waits for its payload: it must be gone when we say so."""
-        if self._released.is_set() or not self._handler.holds():
+        if self._released.is_set() or not self._handler.holds_lease():
             raise EngineUnreachable("The run was given up before its script began.")
         self._sandbox.take_down()
-        return outcome.of_stop(self.spec, self._stopped or Stopped(CANCEL), None)
+        return outcome.build_stop_result(self.spec, self._stopped or StopRequest(CANCEL), None)
 
-    def _resume(self, resumption: Resumption) -> RunResult:
+    def _resume_script(self, resumption: Resumption) -> RunResult:
         """Go on with a script that another process began."""
         if self._released.is_set():
-            raise Superseded
-        state = patiently(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
-        failpoints.point("adopted")
+            raise LeaseLost
+        state = retry_while_away(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
+        failpoints.hit("adopted")
         if resumption.stopped:
             self.stop(resumption.stopped)
-        elif not state.running:
-            self._note_own_end()
-        known = Known(resumption.stdout, resumption.stderr, resumption.first_ns)
+        elif not state.is_running:
+            self._note_own_exit()
+        known = StoredLog(resumption.stdout, resumption.stderr, resumption.first_ns)
         self._follower.resume(known, resumption.dropped)
         if self._released.is_set():  # before there was anything for `release` to close
-            raise Superseded
+            raise LeaseLost
         self._reader.start()
         # What ended while nobody watched ended in its time.
-        self._watch(time.monotonic() + resumption.seconds_left if state.running else None)
-        result = self._conclude()
-        size = len(NOT_RECEIVED_WORDS) + 1
+        self._watch_main(time.monotonic() + resumption.seconds_left if state.is_running else None)
+        result = self._conclude_run()
+        size = len(NOT_RECEIVED_MESSAGE) + 1
         # A process between may have stored that line and died before it told the end.
         nothing = resumption.stdout == Cursor() and resumption.stderr in (Cursor(), Cursor(1, size))
         if result.exit_code == NOT_RECEIVED and nothing and self._follower.total_bytes == size:
-            return outcome.of_nothing_sent(self.spec)
+            return outcome.build_undelivered_result(self.spec)
         return result
 
     def _refuse_drift(self) -> None:
         """Tell what the engine says of the sandbox; SandboxDrift when it did not keep a promise."""
         sandbox = self._sandbox
-        rows = inspection.rows(self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id)
-        self._handler.built(inspection.as_json(rows))
-        if broken := inspection.broken(rows):
+        rows = inspection.build_rows(
+            self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id
+        )
+        self._handler.record_sandbox(inspection.to_json(rows))
+        if broken := inspection.describe_broken_promises(rows):
             raise SandboxDrift(broken)
 
-    def _read(self) -> None:
+    def _read_log(self) -> None:
         try:
             self._follower.follow()
-        except Superseded:
+        except LeaseLost:
             self._released.set()
             self._signals.put(RELEASE)
         except Exception as error:
@@ -282,7 +286,7 @@ class Slot:
         finally:
             self._signals.put(DRAINED)
 
-    def _watch(self, deadline: float | None) -> None:
+    def _watch_main(self, deadline: float | None) -> None:
         """Wait until all output is stored; stop the container when its time is over or somebody asks.
 
         The reader goes on while we stop: an engine whose output nobody reads can't stop a container. Without a
@@ -291,47 +295,47 @@ class Slot:
         signal = "" if deadline is None else self._next_signal(deadline)
         self._refuse_released()
         if signal != DRAINED:
-            if signal and (signal == LIMIT or not self._has_ended_alone()):
+            if signal and (signal == LIMIT or not self._has_exited_by_itself()):
                 self._stop_main()
-            self._drain()
+            self._drain_output()
         self._refuse_released()
-        failpoints.point("drained")
+        failpoints.hit("drained")
         if self._log_failed:
             raise self._log_failed
         if signal == DRAINED:
-            self._note_own_end()
+            self._note_own_exit()
 
-    def _has_ended_alone(self) -> bool:
+    def _has_exited_by_itself(self) -> bool:
         """Whether main exited before anybody stopped it: its result is its own, however late its log is stored."""
         if self._resumption and self._resumption.stopped:
             return False  # an earlier process may have stopped it
         try:
-            state = patiently(self._sandbox.inspect_main, self._released)
+            state = retry_while_away(self._sandbox.inspect_main, self._released)
         except (SandboxGone, SandboxTampered):
             return False
         if state.status != "exited":
             return False
-        self._note_own_end()
+        self._note_own_exit()
         return True
 
-    def _note_own_end(self) -> None:
+    def _note_own_exit(self) -> None:
         """Reasons to stop it that came too late do not count; what it wrote does."""
         with self._ends:
             self._ended_alone = True
-            self._stopped = Stopped(LIMIT) if self._passed_limit else None
+            self._stopped = StopRequest(LIMIT) if self._passed_limit else None
 
     def _refuse_released(self) -> None:
         if self._released.is_set():
-            raise Superseded
+            raise LeaseLost
 
     def _stop_main(self) -> None:
         assert self._stopped is not None
-        if not self._handler.stopping(self._stopped.why):
-            raise Superseded
-        failpoints.point("stopping")
-        patiently(self._sandbox.stop_main, self._released)
+        if not self._handler.record_stopping(self._stopped.why):
+            raise LeaseLost
+        failpoints.hit("stopping")
+        retry_while_away(self._sandbox.stop_main, self._released)
 
-    def _drain(self) -> None:
+    def _drain_output(self) -> None:
         """Main has exited: wait until its output is stored. Further reasons to stop, which a cancel gives again and
         again, change nothing."""
         check_at = time.monotonic() + STALL_SECONDS
@@ -351,27 +355,29 @@ class Slot:
             self.stop(TIMEOUT)
             return self._signals.get()
 
-    def _conclude(self) -> RunResult:
+    def _conclude_run(self) -> RunResult:
         """All of the log is stored and the container has exited: what that means."""
-        state = patiently(self._sandbox.inspect_main, self._released)
+        state = retry_while_away(self._sandbox.inspect_main, self._released)
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
             # A removal or a restart by somebody else kills first, and shows as one a moment later.
             time.sleep(SETTLE_SECONDS)
-            state = patiently(self._sandbox.inspect_main, self._released)
+            state = retry_while_away(self._sandbox.inspect_main, self._released)
         if outcome.is_removed_by_others(state, self._stopped):
             raise SandboxGone(f"The container {self._sandbox.main} is being removed.")
         for cause in sorted(self._follower.gaps):
-            self._handler.event("log_gap", outcome.GAPS[cause])
-        if self._follower.replaced:
-            self._handler.event("log_replaced", outcome.REPLACED)
+            self._handler.record_event("log_gap", outcome.GAPS[cause])
+        if self._follower.has_replaced_bytes:
+            self._handler.record_event("log_replaced", outcome.REPLACED)
         booted_at = 0.0
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
-            booted_at = patiently(self._engine.booted_at, self._released)  # one that is being stopped is waited for
+            booted_at = retry_while_away(
+                self._engine.read_boot_time, self._released
+            )  # one that is being stopped is waited for
         dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
-        result = outcome.of_exit(self.spec, state, self._stopped, dropped, booted_at, watched)
-        failpoints.point("concluded")
+        result = outcome.build_exit_result(self.spec, state, self._stopped, dropped, booted_at, watched)
+        failpoints.hit("concluded")
         message = result.message
         if result.reason == "exit_code" and result.status == "failed":
-            where = Surroundings(self.spec.image, self.spec.network, self.spec.read_only_root)
+            where = ScriptEnvironment(self.spec.image, self.spec.network, self.spec.read_only_root)
             message = f"{message} {find_hint(self._last_output, where)}".rstrip()
         return RunResult(result.status, result.reason, message, result.exit_code, self._peak)

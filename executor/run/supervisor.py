@@ -31,14 +31,14 @@ class Supervisor:
         self._lock = threading.Lock()
         self._closing = threading.Event()  # nothing new is taken
         self._releasing = False  # and what comes all the same is let go of, where it would be stopped else
-        threading.Thread(target=self._measure, name="measure", daemon=True).start()
+        threading.Thread(target=self._measure_memory, name="measure", daemon=True).start()
 
-    def free(self) -> int:
+    def count_free(self) -> int:
         """How many more runs may start now."""
         with self._lock:
             return 0 if self._closing.is_set() else self.capacity - len(self._slots)
 
-    def active(self) -> frozenset[str]:
+    def list_active(self) -> frozenset[str]:
         """The ids of the runs that hold a slot."""
         with self._lock:
             return frozenset(self._slots)
@@ -55,16 +55,16 @@ class Supervisor:
                 slot.release()
             elif self._closing.is_set():
                 slot.stop(SHUTDOWN)
-        thread = threading.Thread(target=self._hold, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True)
+        thread = threading.Thread(target=self._run_slot, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True)
         try:
             thread.start()
         except BaseException:  # the system has no thread to give: the run is for the next look
             self._drop_slot(slot)
             raise
 
-    def _hold(self, slot: Slot) -> None:
+    def _run_slot(self, slot: Slot) -> None:
         try:
-            with log_context.of_run(slot.spec.run_id):
+            with log_context.bind_run(slot.spec.run_id):
                 slot.run()
         finally:
             self._drop_slot(slot)
@@ -87,32 +87,32 @@ class Supervisor:
         """Take nothing new, stop all runs, wait for an empty engine; False when some were still there."""
         with self._lock:
             self._closing.set()
-        for run_id in self.active():
+        for run_id in self.list_active():
             self.stop(run_id, SHUTDOWN)
-        return self._wait(seconds)
+        return self._wait_until_empty(seconds)
 
     def release(self, seconds: float) -> bool:
         """Take nothing new and let go of all runs, whose scripts go on; False when some still held on."""
         with self._lock:
             self._closing.set()
             self._releasing = True
-        return self.drop(seconds)
+        return self.release_all(seconds)
 
-    def drop(self, seconds: float) -> bool:
+    def release_all(self, seconds: float) -> bool:
         """Let go of all runs, whose scripts go on; False when some still held on after that time."""
         with self._lock:
             slots = list(self._slots.values())
         for slot in slots:
             slot.release()
-        return self._wait(seconds)
+        return self._wait_until_empty(seconds)
 
-    def _wait(self, seconds: float) -> bool:
+    def _wait_until_empty(self, seconds: float) -> bool:
         give_up = time.monotonic() + seconds
-        while self.active() and time.monotonic() < give_up:
+        while self.list_active() and time.monotonic() < give_up:
             time.sleep(0.05)
-        return not self.active()
+        return not self.list_active()
 
-    def _measure(self) -> None:
+    def _measure_memory(self) -> None:
         while not self._closing.wait(MEASURE_SECONDS):
             with self._lock:
                 slots = list(self._slots.values())

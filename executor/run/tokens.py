@@ -27,29 +27,29 @@ class Token:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def signing_key(secret: str) -> Ed25519PrivateKey:
+def derive_signing_key(secret: str) -> Ed25519PrivateKey:
     """The installation's key, derived: every process that knows `secret` signs alike."""
     derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"cronium run tokens v1").derive(secret.encode())
     return Ed25519PrivateKey.from_private_bytes(derived)
 
 
-def expiry(timeout_seconds: float, issued: float) -> int:
+def compute_expiry(timeout_seconds: float, issued: float) -> int:
     """The unix second at which a token made at `issued` ends."""
     return int(issued) + max(TWO_HOURS, int(timeout_seconds) + MARGIN)
 
 
-def mint(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float | None = None) -> Token:
+def mint_token(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float | None = None) -> Token:
     """A token for one run, good for two hours or its timeout and a margin, whichever is longer.
 
     The same arguments give the same token.
     """
     issued = int(time.time() if now is None else now)
-    expires = expiry(timeout_seconds, issued)
+    expires = compute_expiry(timeout_seconds, issued)
     claims = {"sub": run_id, "aud": AUDIENCE, "iss": ISSUER, "iat": issued, "nbf": issued - 30, "exp": expires}
     return Token(jwt.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE}), expires)
 
 
-def verify(key: Ed25519PublicKey, token: str, run_id: str) -> None:
+def verify_token(key: Ed25519PublicKey, token: str, run_id: str) -> None:
     """Raise jwt.InvalidTokenError unless `token` is a valid one of exactly this run."""
     options: Options = {"require": ["sub", "aud", "iss", "exp"]}
     jwt.decode(token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER, subject=run_id, options=options)

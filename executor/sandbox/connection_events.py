@@ -15,7 +15,7 @@ MAX_EVENTS = 1000  # of one run, each passed on by itself; those after them are 
 MAX_MESSAGE = 500
 
 
-class EventTeller:
+class EventForwarder:
     """`put` never blocks, so that the channel's reader doesn't wait for a database. One thread puts."""
 
     def __init__(self, tell: Callable[[str, str], None], run_id: str) -> None:
@@ -25,7 +25,7 @@ class EventTeller:
         self._more: Counter[str] = Counter()
         self._closed = False
         self._lock = threading.Lock()
-        self._thread = log_context.thread(run_id, "events", self._pass_on)
+        self._thread = log_context.make_thread(run_id, "events", self._forward_events)
 
     def put(self, kind: Any, message: Any) -> None:
         """Take one event of a sidecar; what is none is dropped, for its words are not trusted."""
@@ -48,17 +48,17 @@ class EventTeller:
             began, first, self._closed = bool(self._passed), not self._closed, True
         if first and began:
             if self._more:
-                self._queue.put(self._summary())
+                self._queue.put(self._build_summary())
             self._queue.put(None)
         if began:
             self._thread.join(seconds)
 
-    def _summary(self) -> tuple[str, str]:
+    def _build_summary(self) -> tuple[str, str]:
         allowed, refused = (self._more[kind] for kind in KINDS)
         message = f"{allowed + refused:,} more connections, not listed one by one: {allowed:,} allowed, "
         return KINDS[bool(refused)], f"{message}{refused:,} refused"
 
-    def _pass_on(self) -> None:
+    def _forward_events(self) -> None:
         while (event := self._queue.get()) is not None:
             try:
                 self._tell(*event)

@@ -11,7 +11,7 @@ from typing import Any
 
 from executor.docker.errors import ImageUnusable
 
-MOST_VOLUMES = 32
+MAX_VOLUMES = 32
 # A run needs what the image has there, or the engine itself puts something there.
 NEEDED = frozenset(
     [
@@ -49,7 +49,7 @@ class ImageFacts:
 NO_IMAGE = ImageFacts("")
 
 
-def image_facts(told: Mapping[str, Any]) -> ImageFacts:
+def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
     """From the answer to an inspect of an image."""
     config = told.get("Config") or {}
     return ImageFacts(
@@ -62,19 +62,19 @@ def image_facts(told: Mapping[str, Any]) -> ImageFacts:
 
 def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
     """The declared volumes' paths, normalized and in order; ImageUnusable when one of them can't be covered."""
-    paths = sorted({normalize(path) for path in declared})
+    paths = sorted({normalize_path(path) for path in declared})
     for path in paths:
         if not path.startswith("/") or path in NEEDED or (path.startswith(_KERNEL) and path not in _IN_MEMORY):
             raise ImageUnusable(
                 f"The image {image} declares a volume at {path[:200]!r}, which a run can't keep in memory. Build the "
                 "image without that VOLUME, or with one at a folder of its own such as /data."
             )
-    if len(paths) > MOST_VOLUMES:
-        raise ImageUnusable(f"The image {image} declares {len(paths)} volumes; a run may have {MOST_VOLUMES} at most.")
+    if len(paths) > MAX_VOLUMES:
+        raise ImageUnusable(f"The image {image} declares {len(paths)} volumes; a run may have {MAX_VOLUMES} at most.")
     return paths
 
 
-def normalize(path: str) -> str:
+def normalize_path(path: str) -> str:
     """As an engine understands it; POSIX lets a path begin with two slashes."""
     clean = posixpath.normpath(path)
     return "/" + clean.lstrip("/") if clean.startswith("/") else clean

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from executor.sandbox import options, seccomp
-from executor.sandbox.image_facts import normalize
+from executor.sandbox.image_facts import normalize_path
 from executor.spec import MB, RunSpec
 
 USER = "1000:1000"
@@ -32,28 +32,28 @@ class Row:
     promise: bool = False
 
 
-def rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
+def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
     """All rows of one sandbox. `asked` and `found`: by name, the bodies sent and what `inspect` then said."""
     made: list[Row] = []
-    names = {options.main_name(spec.run_id): "main", options.sidecar_name(spec.run_id): "sidecar"}
+    names = {options.name_main(spec.run_id): "main", options.name_sidecar(spec.run_id): "sidecar"}
     for name, body in asked.items():
         seen = found.get(name) or {}
         if role := names.get(name):
-            made += _container(role, spec, body, seen, default_runtime)
-            made += _networks(role, spec, seen)
+            made += _inspect_container(role, spec, body, seen, default_runtime)
+            made += _inspect_networks(role, spec, seen)
         else:
-            made += _network(name, spec, body, seen)
-    main = found.get(options.main_name(spec.run_id)) or {}
-    made.append(_row("main", "image", image_id, show(main.get("Image", MISSING))))
+            made += _inspect_network(name, spec, body, seen)
+    main = found.get(options.name_main(spec.run_id)) or {}
+    made.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
     return sorted(made, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
 
-def as_json(made: list[Row]) -> dict[str, Any]:
+def to_json(made: list[Row]) -> dict[str, Any]:
     """What is kept of it: how many rows there are, how many drifted, and the rows."""
     return {"rows": [asdict(row) for row in made], "count": len(made), "drifted": sum(row.drift for row in made)}
 
 
-def broken(made: list[Row]) -> str:
+def describe_broken_promises(made: list[Row]) -> str:
     """A sentence that names the promises the engine did not keep; empty when it kept all."""
     bad = [f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in made if row.drift and row.promise]
     if not bad:
@@ -64,37 +64,37 @@ def broken(made: list[Row]) -> str:
     )
 
 
-def _row(of: str, what: str, asked: str, reported: str, *, promise: bool = False) -> Row:
+def _make_row(of: str, what: str, asked: str, reported: str, *, promise: bool = False) -> Row:
     return Row(of, what, asked[:300], reported[:300], asked != reported, promise)
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A setting as a person reads it; equal settings read equally, in whatever order an engine says them."""
     if value in (None, "", [], {}):
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {show(one)}" for key, one in sorted(value.items()))
+        return ", ".join(f"{key} {format_value(one)}" for key, one in sorted(value.items()))
     if isinstance(value, list):
-        return ", ".join(sorted(show(one) for one in value))
+        return ", ".join(sorted(format_value(one) for one in value))
     return str(value)
 
 
-def _megabytes(value: Any) -> str:
-    return f"{value / MB:g} MB" if isinstance(value, int) else show(value)
+def _format_megabytes(value: Any) -> str:
+    return f"{value / MB:g} MB" if isinstance(value, int) else format_value(value)
 
 
-def _cpus(value: Any) -> str:
-    return f"{value / 1e9:g}" if isinstance(value, int) else show(value)
+def _format_cpus(value: Any) -> str:
+    return f"{value / 1e9:g}" if isinstance(value, int) else format_value(value)
 
 
-def _own(value: Any) -> str:
+def _format_namespace(value: Any) -> str:
     """Whose namespace it is: the container's own, unless the host's or another container's was asked for."""
-    return OWN if value in (None, "", "private", "shareable", "none") else show(value)
+    return OWN if value in (None, "", "private", "shareable", "none") else format_value(value)
 
 
-def _tmpfs(value: Any) -> str:
+def _format_tmpfs(value: Any) -> str:
     """Mount points with their options in order, sizes in megabytes."""
     parts = {}
     for path, words in (value or {}).items():
@@ -106,30 +106,32 @@ def _tmpfs(value: Any) -> str:
     return "; ".join(f"{path} {words}" for path, words in sorted(parts.items())) or NOTHING
 
 
-def _privileges(value: Any) -> str:
+def _format_privileges(value: Any) -> str:
     said = [one for one in value or [] if one.partition(":")[0].partition("=")[0] == "no-new-privileges"]
     return "yes" if said and not said[-1].endswith("false") else "no"
 
 
-def _seccomp(value: Any) -> str:
+def _format_seccomp(value: Any) -> str:
     """The profile's digest, since the profile is long: compared, and never shown whole."""
     said = [one.removeprefix("seccomp=") for one in value or [] if one.startswith("seccomp=")]
     if not said:
         return "the engine's default"
-    return said[-1] if said[-1] in ("unconfined", "builtin") else f"sha256 {_digest(said[-1])}"
+    return said[-1] if said[-1] in ("unconfined", "builtin") else f"sha256 {_compute_digest(said[-1])}"
 
 
-def _digest(profile: str) -> str:
+def _compute_digest(profile: str) -> str:
     return hashlib.sha256(profile.encode()).hexdigest()[:16]
 
 
-def _other_options(value: Any) -> str:
-    return show([one[:80] for one in value or [] if not one.startswith(("seccomp=", "no-new-privileges"))])
+def _format_other_options(value: Any) -> str:
+    return format_value([one[:80] for one in value or [] if not one.startswith(("seccomp=", "no-new-privileges"))])
 
 
-def _volumes_on_disk(config: Json, host: Json) -> str:
+def _format_disk_volumes(config: Json, host: Json) -> str:
     """The declared volumes that no memory file system covers."""
-    return show(sorted({normalize(path) for path in config.get("Volumes") or {}} - set(host.get("Tmpfs") or {})))
+    return format_value(
+        sorted({normalize_path(path) for path in config.get("Volumes") or {}} - set(host.get("Tmpfs") or {}))
+    )
 
 
 @dataclass(frozen=True)
@@ -139,132 +141,154 @@ class _Promise:
     key: str
     what: str
     wanted: str
-    read: Callable[[Any], str] = show
+    read: Callable[[Any], str] = format_value
 
 
 PROMISES = (
     _Promise("Privileged", "privileged", "no"),
     _Promise("CapDrop", "capabilities dropped", "ALL"),
     _Promise("CapAdd", "capabilities added", NOTHING),
-    _Promise("SecurityOpt", "no new privileges", "yes", _privileges),
+    _Promise("SecurityOpt", "no new privileges", "yes", _format_privileges),
     _Promise(
         "SecurityOpt",
         "seccomp profile",
-        f"sha256 {_digest(seccomp.security_option().removeprefix('seccomp='))}",
-        _seccomp,
+        f"sha256 {_compute_digest(seccomp.build_security_option().removeprefix('seccomp='))}",
+        _format_seccomp,
     ),
     _Promise("Binds", "host folders", NOTHING),
     _Promise("VolumesFrom", "volumes of others", NOTHING),
     _Promise("Devices", "devices", NOTHING),
     _Promise("DeviceCgroupRules", "device rules", NOTHING),
-    _Promise("PidMode", "processes", OWN, _own),
-    _Promise("IpcMode", "shared memory", OWN, _own),
-    _Promise("UTSMode", "host name", OWN, _own),
-    _Promise("UsernsMode", "user names", OWN, _own),
+    _Promise("PidMode", "processes", OWN, _format_namespace),
+    _Promise("IpcMode", "shared memory", OWN, _format_namespace),
+    _Promise("UTSMode", "host name", OWN, _format_namespace),
+    _Promise("UsernsMode", "user names", OWN, _format_namespace),
     _Promise("PortBindings", "published ports", NOTHING),
     _Promise("PublishAllPorts", "publishes all ports", "no"),
 )
 # What `options` asks for in HostConfig under another name than the engine's, or shown otherwise than as it is.
 NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "Memory": ("memory", _megabytes),
-    "MemorySwap": ("memory with swap", _megabytes),
-    "NanoCpus": ("CPU", _cpus),
-    "PidsLimit": ("processes at most", show),
-    "Tmpfs": ("memory file systems", _tmpfs),
-    "Dns": ("DNS", show),
-    "DnsSearch": ("DNS search", show),
-    "DnsOptions": ("DNS options", show),
-    "ExtraHosts": ("known names", show),
-    "Sysctls": ("kernel settings", show),
-    "Init": ("init", show),
-    "AutoRemove": ("removes itself", show),
-    "RestartPolicy": ("restarts", lambda value: show((value or {}).get("Name"))),
+    "Memory": ("memory", _format_megabytes),
+    "MemorySwap": ("memory with swap", _format_megabytes),
+    "NanoCpus": ("CPU", _format_cpus),
+    "PidsLimit": ("processes at most", format_value),
+    "Tmpfs": ("memory file systems", _format_tmpfs),
+    "Dns": ("DNS", format_value),
+    "DnsSearch": ("DNS search", format_value),
+    "DnsOptions": ("DNS options", format_value),
+    "ExtraHosts": ("known names", format_value),
+    "Sysctls": ("kernel settings", format_value),
+    "Init": ("init", format_value),
+    "AutoRemove": ("removes itself", format_value),
+    "RestartPolicy": ("restarts", lambda value: format_value((value or {}).get("Name"))),
     "LogConfig": (
         "log driver",
-        lambda value: f"{show((value or {}).get('Type'))} {show((value or {}).get('Config'))}",
+        lambda value: f"{format_value((value or {}).get('Type'))} {format_value((value or {}).get('Config'))}",
     ),
-    "Ulimits": ("own limits", show),
-    "NetworkMode": ("network", show),
+    "Ulimits": ("own limits", format_value),
+    "NetworkMode": ("network", format_value),
 }
 _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {promise.key for promise in PROMISES})
 
 
-def _container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
+def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
     """One container: the promises, its limits by the spec, and then all else that was asked for."""
     asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
     config = found.get("Config") or {}
-    made = [_row(role, "user", USER, show(config.get("User", MISSING)), promise=True)]
+    made = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
     for one in PROMISES:
         said = one.read(host[one.key]) if one.key in host else MISSING
         # Another engine may leave out what is empty: that is worth a warning, and no reason to run nothing.
         promise = said != MISSING or one.wanted not in (NOTHING, OWN)
-        made.append(_row(role, one.what, one.wanted, said, promise=promise))
+        made.append(_make_row(role, one.what, one.wanted, said, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
     made.append(
-        _row(role, "read-only root", show(read_only), show(host.get("ReadonlyRootfs", MISSING)), promise=read_only)
+        _make_row(
+            role,
+            "read-only root",
+            format_value(read_only),
+            format_value(host.get("ReadonlyRootfs", MISSING)),
+            promise=read_only,
+        )
     )
     folders = [f"{one.get('Type')} {one.get('Destination')}" for one in found.get("Mounts") or []]
-    made.append(_row(role, "mounts", NOTHING, show(folders) if "Mounts" in found else MISSING, promise=True))
-    made.append(_row(role, "volumes on the disk", NOTHING, _volumes_on_disk(config, host), promise=True))
+    made.append(
+        _make_row(role, "mounts", NOTHING, format_value(folders) if "Mounts" in found else MISSING, promise=True)
+    )
+    made.append(_make_row(role, "volumes on the disk", NOTHING, _format_disk_volumes(config, host), promise=True))
     runtime = str(asked.get("Runtime") or default_runtime)
-    made.append(_row(role, "runtime", runtime, show(host.get("Runtime", MISSING))))
-    made.append(_row(role, "image name", body["Image"], show(config.get("Image", MISSING))))
-    others = _other_options(asked.get("SecurityOpt"))
-    made.append(_row(role, "other security options", others, _other_options(host.get("SecurityOpt"))))
+    made.append(_make_row(role, "runtime", runtime, format_value(host.get("Runtime", MISSING))))
+    made.append(_make_row(role, "image name", body["Image"], format_value(config.get("Image", MISSING))))
+    others = _format_other_options(asked.get("SecurityOpt"))
+    made.append(_make_row(role, "other security options", others, _format_other_options(host.get("SecurityOpt"))))
     limits = spec.limits if role == "main" else options.SIDECAR_LIMITS
     fixed = {"Memory": limits.memory_bytes, "MemorySwap": limits.memory_bytes}
     fixed |= {"NanoCpus": limits.nano_cpus, "PidsLimit": limits.pids}
     for key, value in {**asked, **fixed}.items():
         if key not in _APART:
-            what, read = NAMED.get(key, (key, show))
-            made.append(_row(role, what, read(value), read(host[key]) if key in host else MISSING))
+            what, read = NAMED.get(key, (key, format_value))
+            made.append(_make_row(role, what, read(value), read(host[key]) if key in host else MISSING))
     return made
 
 
-def _networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
+def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
     """Which networks a container is on: the run's own, and the sidecar its way out where there is one."""
-    wanted = [] if spec.network == "none" else [options.network_name(spec.run_id)]
+    wanted = [] if spec.network == "none" else [options.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
-        wanted.append(options.egress_network_name(spec.run_id))
+        wanted.append(options.name_egress_network(spec.run_id))
     settings = found.get("NetworkSettings") or {}
-    said = show([name for name in settings["Networks"] or {} if name != "none"]) if "Networks" in settings else MISSING
-    return [_row(role, "networks", show(wanted), said, promise=True)]
+    said = (
+        format_value([name for name in settings["Networks"] or {} if name != "none"])
+        if "Networks" in settings
+        else MISSING
+    )
+    return [_make_row(role, "networks", format_value(wanted), said, promise=True)]
 
 
-def _network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
+def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
     """The run's own network: nobody else's, and without an address of the host unless its job asked for an open one."""
-    of = "network" if name == options.network_name(spec.run_id) else "way out"
+    of = "network" if name == options.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     asked, said = body.get("Options") or {}, found.get("Options") or {}
 
     def same(key: str) -> Row:
-        return _row(of, key.lower(), show(body.get(key)), show(found[key]) if key in found else MISSING)
+        return _make_row(
+            of, key.lower(), format_value(body.get(key)), format_value(found[key]) if key in found else MISSING
+        )
 
     made = [same("Driver"), same("Attachable")]
     internal = True if closed else body.get("Internal")
-    made.append(_row(of, "internal", show(internal), show(found.get("Internal", MISSING)), promise=closed))
+    made.append(
+        _make_row(of, "internal", format_value(internal), format_value(found.get("Internal", MISSING)), promise=closed)
+    )
     if closed:
-        made.append(_row(of, "address of the host", NOTHING, _host_address(said), promise=True))
-    made.append(_row(of, "IPv6", "no", show(found.get("EnableIPv6", MISSING)), promise=closed))
-    made.append(_row(of, "subnet", _subnets(body), _subnets(found) if "IPAM" in found else MISSING))
-    made.append(_row(of, "strangers", NOTHING, _strangers(spec, found), promise="Containers" in found))
+        made.append(_make_row(of, "address of the host", NOTHING, _format_host_address(said), promise=True))
+    made.append(_make_row(of, "IPv6", "no", format_value(found.get("EnableIPv6", MISSING)), promise=closed))
+    made.append(_make_row(of, "subnet", _format_subnets(body), _format_subnets(found) if "IPAM" in found else MISSING))
+    made.append(
+        _make_row(of, "strangers", NOTHING, _format_other_containers(spec, found), promise="Containers" in found)
+    )
     for key, value in asked.items():
-        made.append(_row(of, key.rpartition(".bridge.")[2], show(value), show(said.get(key, MISSING))))
+        made.append(
+            _make_row(of, key.rpartition(".bridge.")[2], format_value(value), format_value(said.get(key, MISSING)))
+        )
     return made
 
 
-def _host_address(said: Json) -> str:
+def _format_host_address(said: Json) -> str:
     prefix = "com.docker.network.bridge."
     kept_off = said.get(prefix + "inhibit_ipv4") == "true" or said.get(prefix + "gateway_mode_ipv4") == "isolated"
     return NOTHING if kept_off else "one on its bridge"
 
 
-def _subnets(value: Json) -> str:
-    return show([one.get("Subnet") for one in (value.get("IPAM") or {}).get("Config") or []])
+def _format_subnets(value: Json) -> str:
+    return format_value([one.get("Subnet") for one in (value.get("IPAM") or {}).get("Config") or []])
 
 
-def _strangers(spec: RunSpec, found: Json) -> str:
+def _format_other_containers(spec: RunSpec, found: Json) -> str:
     if "Containers" not in found:
         return MISSING
-    ours = {options.main_name(spec.run_id), options.sidecar_name(spec.run_id)}
-    return show([one.get("Name") for one in (found["Containers"] or {}).values() if one.get("Name") not in ours])
+    ours = {options.name_main(spec.run_id), options.name_sidecar(spec.run_id)}
+    return format_value(
+        [one.get("Name") for one in (found["Containers"] or {}).values() if one.get("Name") not in ours]
+    )

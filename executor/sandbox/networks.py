@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
 
 from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
-from executor.docker.models import ipv4_subnets
+from executor.docker.models import parse_ipv4_subnets
 from executor.sandbox import options
 from executor.sandbox.options import Addresses
 from executor.sandbox.ownership import is_network_of
@@ -30,7 +30,7 @@ class NetworkEngine(Protocol):
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None: ...
     def describe_network(self, name: str) -> dict[str, Any]: ...
     def remove_network(self, name: str) -> None: ...
-    def taken_subnets(self) -> frozenset[IPv4Network]: ...
+    def list_subnets(self) -> frozenset[IPv4Network]: ...
 
 
 class Networks:
@@ -59,34 +59,36 @@ class Networks:
             clear()  # no network's name would tell of an earlier attempt
             return
         version = self._engine.version
-        self.inside = self._make(lambda addresses: options.network(self._spec, addresses, version), clear)
+        self.inside = self._create_network(
+            lambda addresses: options.build_network(self._spec, addresses, version), clear
+        )
         if self._spec.network == "egress":
-            name = options.egress_network_name(self._spec.run_id)
-            self.outside = self._make(
-                lambda addresses: options.egress_network(self._spec, addresses),
-                lambda: self._remove(name),
+            name = options.name_egress_network(self._spec.run_id)
+            self.outside = self._create_network(
+                lambda addresses: options.build_egress_network(self._spec, addresses),
+                lambda: self._remove_network(name),
             )
 
-    def _make(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
+    def _create_network(self, body_of: Callable[[Addresses], dict[str, Any]], clear: Callable[[], object]) -> Addresses:
         refusals = 0
         for _ in range(SUBNET_TRIES):
-            addresses = Addresses(self._take())
+            addresses = Addresses(self._take_subnet())
             body = body_of(addresses)
             try:
                 self._engine.create_network(body)
             except AddressTaken:
-                self._drop(addresses.subnet)
-                self._subnets.refresh(self._engine.taken_subnets())
+                self._drop_subnet(addresses.subnet)
+                self._subnets.refresh(self._engine.list_subnets())
             except Conflict:
                 # An earlier attempt at this run, before any payload, left its things: clear them and go on.
-                self._drop(addresses.subnet)
+                self._drop_subnet(addresses.subnet)
                 refusals += 1
                 if refusals == REFUSAL_TRIES:
                     raise
                 clear()
             except (Forbidden, Invalid):
                 # Perhaps an overlap with a network that is not in the engine's list yet, or not any more.
-                self._drop(addresses.subnet)
+                self._drop_subnet(addresses.subnet)
                 refusals += 1
                 if refusals == REFUSAL_TRIES:
                     raise
@@ -95,28 +97,28 @@ class Networks:
                 return addresses
         raise AddressTaken(f"{NO_SUBNET} The engine refused {SUBNET_TRIES} of its subnets. {LARGER_POOL}")
 
-    def _take(self) -> IPv4Network:
+    def _take_subnet(self) -> IPv4Network:
         """Hold a free subnet. When none is left, what the engine has decides which of them are free."""
         subnet = self._subnets.take()
         if subnet is None:
-            self._subnets.refresh(self._engine.taken_subnets())
+            self._subnets.refresh(self._engine.list_subnets())
             subnet = self._subnets.take()
         if subnet is None:
             raise AddressTaken(f"{NO_SUBNET} Every /29 of it is in use by a network of the engine. {LARGER_POOL}")
         self._taken.append(subnet)
         return subnet
 
-    def _drop(self, subnet: IPv4Network) -> None:
+    def _drop_subnet(self, subnet: IPv4Network) -> None:
         """No network of this run stands on it."""
         self._taken.remove(subnet)
-        self._subnets.give_back(subnet)
+        self._subnets.release(subnet)
 
     def adopt(self) -> None:
         """Know again what an earlier process has made for this run."""
-        for name in options.network_names(self._spec):
+        for name in options.list_network_names(self._spec):
             with suppress(NotFound):
                 told = self._engine.describe_network(name)
-                for subnet in ipv4_subnets(told) if is_network_of(self._spec, told) else ():
+                for subnet in parse_ipv4_subnets(told) if is_network_of(self._spec, told) else ():
                     self._subnets.reserve(subnet)
                     self._taken.append(subnet)
 
@@ -124,23 +126,25 @@ class Networks:
         """Give the created sidecar its way out, if the run has one; the endpoints that it then has besides."""
         if self.outside is None:
             return {}
-        network = options.egress_network_name(self._spec.run_id)
+        network = options.name_egress_network(self._spec.run_id)
         # Between create and start: engines before 25 take one network at create.
         self._engine.connect_network(name, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
 
     def remove(self) -> bool:
         """Remove them all; False, with the error in the log, when one is still there."""
-        gone = [self._remove(name) for name in options.network_names(self._spec)]  # each, whatever the others do
+        gone = [
+            self._remove_network(name) for name in options.list_network_names(self._spec)
+        ]  # each, whatever the others do
         return all(gone)
 
-    def _remove(self, name: str) -> bool:
+    def _remove_network(self, name: str) -> bool:
         try:
             told = self._engine.describe_network(name)
             if not is_network_of(self._spec, told):
                 log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
                 return True
-            if options.epoch_of(told.get("Labels") or {}) > self._spec.epoch:
+            if options.parse_epoch(told.get("Labels") or {}) > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has made {name}.")
             self._engine.remove_network(str(told["Id"]))
         except NotFound:
@@ -150,14 +154,14 @@ class Networks:
             return False
         return True
 
-    def give_back(self) -> None:
+    def release_subnets(self) -> None:
         """Their subnets are free again. Call it when they and the containers on them are gone; twice does no harm."""
         while self._taken:
             with suppress(IndexError):  # another thread's
-                self._subnets.give_back(self._taken.pop())
+                self._subnets.release(self._taken.pop())
 
-    def leave(self) -> None:
+    def abandon_subnets(self) -> None:
         """Hold no subnet any more, though networks may still stand on them. Twice does no harm."""
         while self._taken:
             with suppress(IndexError):  # another thread's
-                self._subnets.leave(self._taken.pop())
+                self._subnets.abandon(self._taken.pop())

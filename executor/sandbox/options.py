@@ -28,35 +28,35 @@ LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
 )
 
 
-def network_name(run_id: str) -> str:
+def name_network(run_id: str) -> str:
     return f"cronium-job-{run_id}"
 
 
-def egress_network_name(run_id: str) -> str:
+def name_egress_network(run_id: str) -> str:
     return f"cronium-egress-{run_id}"
 
 
-def network_names(spec: RunSpec) -> tuple[str, ...]:
+def list_network_names(spec: RunSpec) -> tuple[str, ...]:
     """Of all networks that this run has."""
-    own = network_name(spec.run_id)
-    return {"none": (), "egress": (own, egress_network_name(spec.run_id))}.get(spec.network, (own,))
+    own = name_network(spec.run_id)
+    return {"none": (), "egress": (own, name_egress_network(spec.run_id))}.get(spec.network, (own,))
 
 
-def bridge_name(spec: RunSpec, prefix: str = "cr") -> str:
+def name_bridge(spec: RunSpec, prefix: str = "cr") -> str:
     """The network's interface on the host; the kernel takes fifteen characters. Each attempt at a run has its own:
     two engines may share a kernel, and one clears up while the other builds."""
     return f"{prefix}{spec.run_id.replace('-', '')[:10]}{spec.epoch % 4096:03x}"
 
 
-def main_name(run_id: str) -> str:
+def name_main(run_id: str) -> str:
     return f"cronium-main-{run_id}"
 
 
-def sidecar_name(run_id: str) -> str:
+def name_sidecar(run_id: str) -> str:
     return f"cronium-sidecar-{run_id}"
 
 
-def labels(spec: RunSpec, role: str) -> dict[str, str]:
+def build_labels(spec: RunSpec, role: str) -> dict[str, str]:
     return {
         LABEL_INSTANCE: spec.instance,
         LABEL_RUN: spec.run_id,
@@ -66,7 +66,7 @@ def labels(spec: RunSpec, role: str) -> dict[str, str]:
     }
 
 
-def epoch_of(told: Mapping[str, str]) -> int:
+def parse_epoch(told: Mapping[str, str]) -> int:
     """The attempt that made what carries these labels; 0 for what has none."""
     text = told.get(LABEL_EPOCH, "")
     return int(text) if text.isdecimal() else 0
@@ -92,7 +92,7 @@ class Addresses:
         return self.subnet.network_address + 3
 
 
-def _no_host_address(engine_version: str) -> dict[str, str]:
+def _build_no_host_options(engine_version: str) -> dict[str, str]:
     """The bridge's options that keep the host off it: for every engine, and what newer ones know besides."""
     asked = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     major = engine_version.partition(".")[0]
@@ -101,20 +101,22 @@ def _no_host_address(engine_version: str) -> dict[str, str]:
     return asked
 
 
-def network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
+def build_network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
     """The job's own: internal and without an address of the host (see docs/security.md), unless it is `open`."""
     closed = spec.network != "open"
-    body = _bridge(spec, network_name(spec.run_id), addresses, bridge_name(spec), internal=closed)
-    return body | {"Options": {**_no_host_address(engine_version), **body["Options"]}} if closed else body
+    body = _build_bridge_network(spec, name_network(spec.run_id), addresses, name_bridge(spec), internal=closed)
+    return body | {"Options": {**_build_no_host_options(engine_version), **body["Options"]}} if closed else body
 
 
-def egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def build_egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
     """An ordinary one that leads outside, for the sidecar alone."""
-    name, bridge = egress_network_name(spec.run_id), bridge_name(spec, "ce")
-    return _bridge(spec, name, addresses, bridge, internal=False)
+    name, bridge = name_egress_network(spec.run_id), name_bridge(spec, "ce")
+    return _build_bridge_network(spec, name, addresses, bridge, internal=False)
 
 
-def _bridge(spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, internal: bool) -> dict[str, Any]:
+def _build_bridge_network(
+    spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, internal: bool
+) -> dict[str, Any]:
     return {
         "Name": name,
         "CheckDuplicate": True,
@@ -123,37 +125,37 @@ def _bridge(spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, inte
         "Attachable": False,
         "IPAM": {"Config": [{"Subnet": str(addresses.subnet), "Gateway": str(addresses.gateway)}]},
         "Options": {"com.docker.network.bridge.name": bridge},
-        "Labels": labels(spec, "network"),
+        "Labels": build_labels(spec, "network"),
     }
 
 
-def covered_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
+def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
     """A memory file system for each volume that the image declares; ImageUnusable when one can't be covered."""
     size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
     paths = paths_to_cover(reference or spec.image, image.volumes)
-    return {path: _tmpfs(size, "0755", owned=True) for path in paths}
+    return {path: _format_tmpfs(size, "0755", owned=True) for path in paths}
 
 
-def _in_memory(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
+def _build_memory_mounts(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
     """The memory file systems of main and sidecar alike, by path."""
     return {
-        **covered_volumes(spec, image, reference),
+        **cover_volumes(spec, image, reference),
         "/dev/shm": f"rw,noexec,nosuid,nodev,mode=1777,size={SHM_BYTES},nr_inodes={INODES}",  # noqa: S108 - inside
         # The kernel's message queues are files there, which a script could make though the calls for it are refused.
         "/dev/mqueue": "ro,noexec,nosuid,nodev,mode=0555,size=4096",
     }
 
 
-def _tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
+def _format_tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
     owner = "uid=1000,gid=1000," if owned else ""
     return f"rw,exec,nosuid,nodev,{owner}mode={mode},size={size},nr_inodes={INODES}"
 
 
-def _hardened(limits: Limits, spec: RunSpec) -> dict[str, Any]:
+def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
     """What main and sidecar have in common."""
     return {
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true", seccomp.security_option()],
+        "SecurityOpt": ["no-new-privileges:true", seccomp.build_security_option()],
         "Privileged": False,
         "NanoCpus": limits.nano_cpus,
         "Memory": limits.memory_bytes,
@@ -175,7 +177,7 @@ NO_NAMES = {
 }
 
 
-def _names(spec: RunSpec, role: str) -> dict[str, Any]:
+def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
     """Who resolves names: a script on an open network, and the proxy those of its list."""
     if (role, spec.network) == ("main", "open"):
         return {}
@@ -184,20 +186,20 @@ def _names(spec: RunSpec, role: str) -> dict[str, Any]:
     return NO_NAMES
 
 
-def _joined(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
+def _build_network_mode(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
     """Which network a container is created on, and the sidecar's names there."""
     if addresses is None:
         return {"NetworkMode": "none"}
     names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
-    return {"NetworkMode": network_name(spec.run_id), "ExtraHosts": names}
+    return {"NetworkMode": name_network(spec.run_id), "ExtraHosts": names}
 
 
-def _endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
+def _build_endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
     config = {"IPAMConfig": {"IPv4Address": str(address)}, "Aliases": aliases}
-    return {"EndpointsConfig": {network_name(spec.run_id): config}}
+    return {"EndpointsConfig": {name_network(spec.run_id): config}}
 
 
-def _environment(spec: RunSpec) -> dict[str, str]:
+def _build_environment(spec: RunSpec) -> dict[str, str]:
     """What is no secret; the rest travels with the payload."""
     alone = {"CRONIUM_NETWORK": "none"}  # the helpers say it where there is no runtime API
     return {
@@ -212,13 +214,13 @@ def _environment(spec: RunSpec) -> dict[str, str]:
     }
 
 
-def _without_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
+def _drop_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
     """The environment of a container. A name without a value takes away what the image says of it."""
     inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(given)
     return [*(f"{name}={value}" for name, value in given.items()), *sorted(inherited)]
 
 
-def main_container(
+def build_main_container(
     spec: RunSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
 ) -> dict[str, Any]:
     """The job's container: waits on standard input for its payload, and runs nothing without it.
@@ -226,15 +228,15 @@ def main_container(
     `addresses` are those of the job's own network; None for a job without one.
     """
     memory = spec.limits.memory_bytes
-    host_config = _hardened(spec.limits, spec) | _joined(spec, addresses) | _names(spec, "main")
+    host_config = _build_hardening(spec.limits, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "main")
     host_config |= {
         "ReadonlyRootfs": spec.read_only_root,
         "Tmpfs": {
-            **_in_memory(spec, image, spec.image),
-            "/tmp": _tmpfs(min(TMP_BYTES, memory // 5), "1777"),  # noqa: S108 - inside the container
-            "/workspace": _tmpfs(min(WORKSPACE_BYTES, memory // 2), "0755", owned=True),
+            **_build_memory_mounts(spec, image, spec.image),
+            "/tmp": _format_tmpfs(min(TMP_BYTES, memory // 5), "1777"),  # noqa: S108 - inside the container
+            "/workspace": _format_tmpfs(min(WORKSPACE_BYTES, memory // 2), "0755", owned=True),
         },
-        "LogConfig": log_config(log_driver, spec.log_limit_bytes),
+        "LogConfig": build_log_config(log_driver, spec.log_limit_bytes),
     }
     return {
         # By its digest: the name may belong by now to another image, whose volumes nobody has looked at.
@@ -244,8 +246,8 @@ def main_container(
         "WorkingDir": "/workspace",
         "Entrypoint": ["/bin/sh", "-c", BOOTSTRAP],
         "Cmd": [],
-        "Env": _without_reserved(_environment(spec), image),
-        "Labels": labels(spec, "main"),
+        "Env": _drop_reserved(_build_environment(spec), image),
+        "Labels": build_labels(spec, "main"),
         "Healthcheck": {"Test": ["NONE"]},  # an image's own check would run beside the script
         "AttachStdin": True,
         "AttachStdout": True,
@@ -255,27 +257,29 @@ def main_container(
         "Tty": False,
         "StopSignal": "SIGTERM",
         "HostConfig": host_config,
-        "NetworkingConfig": _endpoint(spec, addresses.main, []) if addresses else {},
+        "NetworkingConfig": _build_endpoint(spec, addresses.main, []) if addresses else {},
     }
 
 
-def sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
+def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
     """The runtime API's container: as hardened as the job's, and told what it knows on standard input."""
-    host_config = _hardened(SIDECAR_LIMITS, spec) | _joined(spec, addresses) | _names(spec, "sidecar")
+    host_config = (
+        _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
+    )
     host_config |= {
         "ReadonlyRootfs": True,
         "Tmpfs": {
-            **_in_memory(spec, image, spec.sidecar_image),
-            "/tmp": _tmpfs(SIDECAR_TMP_BYTES, "1777"),  # noqa: S108 - inside the container
+            **_build_memory_mounts(spec, image, spec.sidecar_image),
+            "/tmp": _format_tmpfs(SIDECAR_TMP_BYTES, "1777"),  # noqa: S108 - inside the container
         },
         "LogConfig": {"Type": "none", "Config": {}},  # its channel carries the run's input and output
     }
     return {
         "Image": image.id or spec.sidecar_image,
-        "Env": _without_reserved({}, image),
+        "Env": _drop_reserved({}, image),
         "Hostname": "runtime-api",
         "User": USER,
-        "Labels": labels(spec, "sidecar"),
+        "Labels": build_labels(spec, "sidecar"),
         "Healthcheck": {"Test": ["NONE"]},
         "AttachStdin": False,
         "AttachStdout": True,
@@ -284,7 +288,7 @@ def sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = N
         "StdinOnce": False,  # a worker that comes back may attach again
         "Tty": False,
         "HostConfig": host_config,
-        "NetworkingConfig": _endpoint(spec, addresses.sidecar, ["runtime-api", "runtime"]),
+        "NetworkingConfig": _build_endpoint(spec, addresses.sidecar, ["runtime-api", "runtime"]),
     }
 
 
@@ -294,7 +298,7 @@ _FILE_BYTES = {"local": 5}
 _FILE_BYTES_AS_JSON = 9
 
 
-def log_config(driver: str, limit_bytes: int) -> dict[str, Any]:
+def build_log_config(driver: str, limit_bytes: int) -> dict[str, Any]:
     """One file, larger than what the log may hold takes in it: the engine must never rotate a line away."""
     size = str(_FILE_BYTES.get(driver, _FILE_BYTES_AS_JSON) * limit_bytes + 16 * MB)
     options = {"max-size": size, "max-file": "1"}

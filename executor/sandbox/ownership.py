@@ -7,33 +7,33 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from executor.docker.errors import ImageMissing
-from executor.docker.models import ContainerState, Found
+from executor.docker.models import ContainerState, EngineObject
 from executor.sandbox import options
 from executor.sandbox.image_facts import ImageFacts
 from executor.spec import RunSpec
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     def describe_image(self, reference: str) -> ImageFacts: ...
 
 
-def only_ours(images: Images, listed: Iterable[Found]) -> list[Found]:
+def filter_own(images: ImageSource, listed: Iterable[EngineObject]) -> list[EngineObject]:
     """Of what carries an instance's labels, what that instance made."""
     inherited: dict[str, str] = {}
     ours = []
     for one in listed:
-        if one.name not in _names(one.kind, one.role, one.run_id):
+        if one.name not in _list_expected_names(one.kind, one.role, one.run_id):
             continue
         if one.image_id not in inherited:
-            inherited[one.image_id] = _run_of_image(images, one.image_id)
+            inherited[one.image_id] = _find_run_of_image(images, one.image_id)
         if inherited[one.image_id] != one.run_id:
             ours.append(one)
     return ours
 
 
-def is_container_of(images: Images, spec: RunSpec, state: ContainerState) -> bool:
+def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -> bool:
     """Whether a container that has the name of this run's was made for the run."""
-    return _is_labelled(spec, state.labels) and _run_of_image(images, state.image_id) != spec.run_id
+    return _is_labelled(spec, state.labels) and _find_run_of_image(images, state.image_id) != spec.run_id
 
 
 def is_network_of(spec: RunSpec, told: Mapping[str, Any]) -> bool:
@@ -46,17 +46,17 @@ def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
     return all(labels.get(label) == value for label, value in wanted.items())
 
 
-def _names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
+def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
     """What we call what has these labels."""
     names = {
-        ("container", "main"): (options.main_name(run_id),),
-        ("container", "sidecar"): (options.sidecar_name(run_id),),
-        ("network", "network"): (options.network_name(run_id), options.egress_network_name(run_id)),
+        ("container", "main"): (options.name_main(run_id),),
+        ("container", "sidecar"): (options.name_sidecar(run_id),),
+        ("network", "network"): (options.name_network(run_id), options.name_egress_network(run_id)),
     }
     return names.get((kind, role), ())
 
 
-def _run_of_image(images: Images, image_id: str) -> str:
+def _find_run_of_image(images: ImageSource, image_id: str) -> str:
     """The run that containers of an image are labelled with where nobody labels them; empty for none."""
     if not image_id:
         return ""

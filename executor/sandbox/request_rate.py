@@ -7,16 +7,16 @@ LARGE_BYTES = 256 * 1024
 BURST_BYTES, BYTES_A_SECOND = 16 * 1024 * 1024, 1024 * 1024
 
 # A parsed value takes many times its text's memory, and to parse it holds the interpreter.
-one_at_a_time = threading.Lock()
+large_request_lock = threading.Lock()
 
 
-class Rate:
+class RequestThrottle:
     """One run's allowance: a burst, and then a rate. Used by one thread."""
 
     def __init__(self) -> None:
         self._left, self._at = float(BURST_BYTES), time.monotonic()
 
-    def seconds_to_wait(self, size: int) -> float:
+    def charge_request(self, size: int) -> float:
         """Enter a request of `size` bytes; how long it has to wait. Small ones never do."""
         if size <= LARGE_BYTES:
             return 0.0

@@ -6,7 +6,7 @@ from pathlib import Path
 REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 
 
-def drop_unanswerable(bridge: str) -> None:
+def enable_reverse_path_filter(bridge: str) -> None:
     """Let the host's kernel drop what comes over this bridge from senders it has no route to, which are all.
 
     Without it a datagram that wants no answer (a broadcast, say) reaches who listens on every address of the

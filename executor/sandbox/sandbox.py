@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from executor import failpoints
-from executor.docker.attachment import Attachment, TwoWays
+from executor.docker.attachment import Attachment, SplitAttachment
 from executor.docker.errors import (
     Conflict,
     EngineError,
@@ -24,7 +24,7 @@ from executor.docker.errors import (
     SandboxGone,
     SandboxTampered,
 )
-from executor.docker.models import ContainerState, Found, Image, unix
+from executor.docker.models import ContainerState, EngineObject, Image, parse_time
 from executor.run import payload
 from executor.sandbox import options
 from executor.sandbox.image_facts import NO_IMAGE, ImageFacts
@@ -47,14 +47,14 @@ class EngineLike(NetworkEngine, Protocol):
     def log_driver(self) -> str: ...
     @property
     def default_runtime(self) -> str: ...
-    def runtimes(self) -> tuple[str, ...]: ...
-    def resources(self) -> tuple[float, int]: ...
+    def list_runtimes(self) -> tuple[str, ...]: ...
+    def read_resources(self) -> tuple[float, int]: ...
     def ping(self) -> None: ...
     def describe_image(self, reference: str) -> ImageFacts: ...
     def list_images(self) -> list[Image]: ...
     def create_container(self, name: str, body: dict[str, Any]) -> str: ...
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment: ...
-    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
+    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
     def start(self, name: str) -> None: ...
     def inspect(self, name: str) -> ContainerState: ...
     def describe_container(self, name: str) -> dict[str, Any]: ...
@@ -62,10 +62,10 @@ class EngineLike(NetworkEngine, Protocol):
     def wait(self, name: str, seconds: int) -> None: ...
     def stop(self, name: str, grace: int) -> None: ...
     def remove_container(self, name: str) -> None: ...
-    def memory_peak(self, name: str) -> int | None: ...
-    def find_ours(self, instance: str) -> list[Found]: ...
-    def now(self) -> float: ...
-    def booted_at(self) -> float: ...
+    def read_peak_memory(self, name: str) -> int | None: ...
+    def list_own_objects(self, instance: str) -> list[EngineObject]: ...
+    def read_clock(self) -> float: ...
+    def read_boot_time(self) -> float: ...
 
 
 class Sandbox:
@@ -92,7 +92,7 @@ class Sandbox:
         self._is_detached = False
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
-        self.main = options.main_name(spec.run_id)
+        self.main = options.name_main(spec.run_id)
         self._ids: dict[str, str] = {}  # of the containers that are known: somebody may give one another name
         self.output: Attachment | None = None
         self.image_id = ""
@@ -109,16 +109,16 @@ class Sandbox:
         Raises EngineError; what was built until then is `take_down`'s to remove.
         """
         self._refuse_unknown_runtime()
-        self.booted_at = self._engine.booted_at()
+        self.booted_at = self._engine.read_boot_time()
         self._image = self._find_image()
         self.image_id = self._image.id
-        options.covered_volumes(self._spec, self._image)  # refuses an image before anything is made
+        options.cover_volumes(self._spec, self._image)  # refuses an image before anything is made
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
-        failpoints.point("network-created")
+        failpoints.hit("network-created")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
-            wait([pool.submit(self._step, step) for step in steps])
+            wait([pool.submit(self._run_step, step) for step in steps])
         if self._failure:
             raise self._failure
 
@@ -131,7 +131,7 @@ class Sandbox:
         spec = self._spec
         if not spec.image_digest:
             return self._engine.describe_image(spec.image)
-        for reference in (spec.image_digest, f"{_repository(spec.image)}@{spec.image_digest}"):
+        for reference in (spec.image_digest, f"{_strip_tag(spec.image)}@{spec.image_digest}"):
             with suppress(ImageMissing):
                 found = self._engine.describe_image(reference)
                 self._spec = replace(spec, image_digest=found.id)
@@ -144,39 +144,39 @@ class Sandbox:
 
     def _refuse_unknown_runtime(self) -> None:
         wanted = self._spec.runtime
-        if wanted and wanted not in (offered := self._engine.runtimes()):
+        if wanted and wanted not in (offered := self._engine.list_runtimes()):
             raise RuntimeMissing(
                 f"The engine of {self._spec.host} does not offer the runtime {wanted!r}; it offers "
                 f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
                 "daemon.json and restart the engine."
             )
 
-    def restarted(self) -> bool:
+    def is_engine_restarted(self) -> bool:
         """Whether the engine is not the one any more under which the building began."""
         try:
-            return self.booted_at != 0.0 and self.booted_at != self._engine.booted_at()
+            return self.booted_at != 0.0 and self.booted_at != self._engine.read_boot_time()
         except EngineError:
             return self.booted_at != 0.0  # one that never answered was not restarted
 
-    def id_of(self, name: str) -> str:
+    def find_id(self, name: str) -> str:
         """What the engine finds a container by: its id, or its name as long as the id isn't known."""
         return self._ids.get(name, name)
 
     @property
-    def is_watched(self) -> bool:
+    def has_seen_main(self) -> bool:
         """Whether this process has seen main run, or what was left of it."""
         return self._started_at != 0.0
 
     def inspect_main(self) -> ContainerState:
         """How main stands. SandboxGone when it is not there, SandboxTampered when somebody has started it again."""
         try:
-            state = self._engine.inspect(self.id_of(self.main))
+            state = self._engine.inspect(self.find_id(self.main))
         except NotFound as error:
             raise SandboxGone(f"The container {self.main} is not there any more.") from error
         if not is_container_of(self._engine, self._spec, state):
             raise SandboxGone(f"The container {self.main} is not the one that this run was given.")
         known = self._started_at or state.started_at
-        if state.is_started_again or abs(state.started_at - known) > SAME_SECONDS:
+        if state.is_restarted or abs(state.started_at - known) > SAME_SECONDS:
             raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
         return state
 
@@ -190,28 +190,28 @@ class Sandbox:
 
         `begun_at` is when its script began, by `time.monotonic`, which was after main's only start; 0.0 for unknown.
         """
-        booted_at = self._engine.booted_at()
+        booted_at = self._engine.read_boot_time()
         state = self.inspect_main()
-        if begun_at and not state.running:  # of one that runs, the engine knows
-            age, least = self._engine.now() - state.started_at, time.monotonic() - begun_at
+        if begun_at and not state.is_running:  # of one that runs, the engine knows
+            age, least = self._engine.read_clock() - state.started_at, time.monotonic() - begun_at
             if age < least - CLOCK_SECONDS:
                 raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
         self._started_at = state.started_at
         self._ids[self.main] = state.id
         self._networks.adopt()
-        if state.running:
+        if state.is_running:
             self.booted_at = booted_at
             self.reopen_sidecar()
         return state
 
     def reopen_sidecar(self) -> None:
         """Connect to the run's sidecar once more. Without one the script goes on, and its own calls fail."""
-        name = options.sidecar_name(self._spec.run_id)
+        name = options.name_sidecar(self._spec.run_id)
         try:
             if self._spec.network == "none":
                 return
-            state = self._engine.inspect(self.id_of(name))
-            if not state.running or not is_container_of(self._engine, self._spec, state):
+            state = self._engine.inspect(self.find_id(name))
+            if not state.is_running or not is_container_of(self._engine, self._spec, state):
                 return
             channel = SidecarChannel(self._attach_sidecar(state.id), self._spec, self._answer, self._tell)
             with self._lock:
@@ -226,7 +226,7 @@ class Sandbox:
         except EngineError as error:
             log.warning("run %s: its sidecar can't be reached: %s", self._spec.run_id, error)
 
-    def _step(self, step: Callable[[], None]) -> None:
+    def _run_step(self, step: Callable[[], None]) -> None:
         try:
             step()
         except BaseException as error:
@@ -248,41 +248,41 @@ class Sandbox:
 
     def _start_sidecar(self) -> None:
         assert self._networks.inside is not None
-        name = options.sidecar_name(self._spec.run_id)
+        name = options.name_sidecar(self._spec.run_id)
         image = self._engine.describe_image(self._spec.sidecar_image)
-        body = options.sidecar_container(self._spec, self._networks.inside, image)
+        body = options.build_sidecar_container(self._spec, self._networks.inside, image)
         self._create_container(name, body)
-        failpoints.point("sidecar-created")
+        failpoints.hit("sidecar-created")
         body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
         attachment = self._attach_sidecar(name)
         self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
         self._refuse_aborted()
         self._engine.start(name)
-        failpoints.point("sidecar-started")
+        failpoints.hit("sidecar-started")
         self._sidecar.open(self._token_sha256, self._networks)
         self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
 
-    def _attach_sidecar(self, name: str) -> TwoWays:
+    def _attach_sidecar(self, name: str) -> SplitAttachment:
         output = self._engine.attach(name, stdin=False, output=True)
         try:
-            return TwoWays(output, self._engine.attach(name, stdin=True, output=False))
+            return SplitAttachment(output, self._engine.attach(name, stdin=True, output=False))
         except BaseException:
             output.close()
             raise
 
     def _start_main(self) -> None:
-        body = options.main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
+        body = options.build_main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
         self._create_container(self.main, body)
-        failpoints.point("main-created")
+        failpoints.hit("main-created")
         # Before the start: an attach that comes later loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)
         self._refuse_aborted()
         self._engine.start(self.main)
-        failpoints.point("main-started")
+        failpoints.hit("main-started")
         self.found[self.main] = self._engine.describe_container(self.main)
-        self._started_at = unix(self.found[self.main]["State"]["StartedAt"])
+        self._started_at = parse_time(self.found[self.main]["State"]["StartedAt"])
         for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
             self.found[name] = self._engine.describe_network(name)
 
@@ -299,10 +299,10 @@ class Sandbox:
     def send_payload(self) -> None:
         """Hand over the script: user code starts now."""
         assert self._stdin is not None
-        whole = payload.build(self._spec)
+        whole = payload.build_payload(self._spec)
         half = len(whole) // 2
         self._stdin.send(whole[:half])
-        failpoints.point("payload-half")
+        failpoints.hit("payload-half")
         self._stdin.send(whole[half:])
         self._stdin.close_write()
         self._stdin.close()
@@ -315,20 +315,20 @@ class Sandbox:
         if self.output:
             self.output.close()
         if self._sidecar:
-            self._sidecar.finish()
+            self._sidecar.drain()
         if clean:
-            self._networks.give_back()
+            self._networks.release_subnets()
         return clean
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """The run is over for this process: whatever of its networks still exists is the reaper's, or another's."""
-        self._networks.leave()
+        self._networks.abandon_subnets()
 
-    def may_run(self) -> bool:
+    def can_main_run(self) -> bool:
         """Whether main may be at work: the engine has not said that it isn't."""
         try:
-            state = self._engine.inspect(self.id_of(self.main))
-            return state.running and is_container_of(self._engine, self._spec, state)
+            state = self._engine.inspect(self.find_id(self.main))
+            return state.is_running and is_container_of(self._engine, self._spec, state)
         except NotFound:
             return False
         except EngineError:
@@ -337,7 +337,7 @@ class Sandbox:
     def stop_main(self) -> None:
         """SIGTERM, the grace, SIGKILL. Returns when it does not run; gone already is fine."""
         with suppress(NotFound):
-            state = self._engine.inspect(self.id_of(self.main))
+            state = self._engine.inspect(self.find_id(self.main))
             if is_container_of(self._engine, self._spec, state):
                 self._engine.stop(state.id, MAIN_GRACE)
 
@@ -351,23 +351,23 @@ class Sandbox:
                 attachment.close()
 
     def _remove_all(self) -> bool:
-        containers = (self.main, MAIN_GRACE), (options.sidecar_name(self._spec.run_id), SIDECAR_GRACE)
+        containers = (self.main, MAIN_GRACE), (options.name_sidecar(self._spec.run_id), SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
             gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
-        failpoints.point("main-removed")
+        failpoints.hit("main-removed")
         without_networks = self._networks.remove()
-        failpoints.point("network-removed")
+        failpoints.hit("network-removed")
         return without_networks and all(gone)
 
     def _remove_container(self, name: str, grace: int) -> bool:
         try:
-            state = self._engine.inspect(self.id_of(name))
+            state = self._engine.inspect(self.find_id(name))
             if not is_container_of(self._engine, self._spec, state):
                 log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
                 return True
             if state.epoch > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has made {name}.")
-            if state.running:
+            if state.is_running:
                 with suppress(EngineError):  # the removal kills it
                     self._engine.stop(state.id, grace)
             self._engine.remove_container(state.id)  # not by name, which a later attempt may have by now
@@ -379,7 +379,7 @@ class Sandbox:
         return True
 
 
-def _repository(reference: str) -> str:
+def _strip_tag(reference: str) -> str:
     """An image's reference without tag and digest."""
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")

@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 from executor import log_context
-from executor.docker.attachment import Attachment, TwoWays
+from executor.docker.attachment import Attachment, SplitAttachment
 from executor.docker.errors import EngineUnreachable, SidecarUnhealthy
 from executor.output.stream import STDOUT, FrameParser
-from executor.sandbox.connection_events import EventTeller
+from executor.sandbox.connection_events import EventForwarder
 from executor.sandbox.networks import Networks
-from executor.sandbox.request_rate import LARGE_BYTES, Rate, one_at_a_time
-from executor.spec import MB, Reply, RunSpec, Superseded
+from executor.sandbox.request_rate import LARGE_BYTES, RequestThrottle, large_request_lock
+from executor.spec import MB, LeaseLost, Reply, RunSpec
 
 log = logging.getLogger("cronium.sidecar")
 HEALTH_SECONDS = 30.0
@@ -34,7 +34,7 @@ class SidecarChannel:
 
     def __init__(
         self,
-        attachment: Attachment | TwoWays,
+        attachment: Attachment | SplitAttachment,
         spec: RunSpec,
         answer: Callable[[str, Any], Reply],
         tell: Callable[[str, str], None],
@@ -42,14 +42,14 @@ class SidecarChannel:
         self._attachment = attachment
         self._spec = spec
         self._answer = answer
-        self._rate = Rate()
-        self._events = EventTeller(tell, spec.run_id)
+        self._rate = RequestThrottle()
+        self._events = EventForwarder(tell, spec.run_id)
         self._ready = threading.Event()
         self._over = threading.Event()
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._words = b""
-        self._thread = log_context.thread(spec.run_id, "sidecar", self._read)
+        self._thread = log_context.make_thread(spec.run_id, "sidecar", self._read_messages)
 
     def open(self, token_sha256: str, networks: Networks) -> None:
         """Send the configuration and begin to listen."""
@@ -69,7 +69,7 @@ class SidecarChannel:
                 "networks": [str(subnet) for subnet in networks.subnets],
             }
         with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
-            self._send(configuration)
+            self._send_message(configuration)
 
     def reopen(self, seconds: float = REOPEN_SECONDS) -> None:
         """Begin to listen to a sidecar that another worker has configured; it asks again what nobody has answered.
@@ -79,7 +79,7 @@ class SidecarChannel:
         self._thread.start()
         with suppress(EngineUnreachable):
             self._attachment.send(b"\n")  # ends what the other worker may have left half-written
-            self._send({"type": "attached"})
+            self._send_message({"type": "attached"})
         self.wait_ready(seconds, when="when its worker came back")
 
     def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
@@ -97,17 +97,17 @@ class SidecarChannel:
         self._closed.set()
         self._attachment.close()
 
-    def finish(self, seconds: float = FINISH_SECONDS) -> None:
+    def drain(self, seconds: float = FINISH_SECONDS) -> None:
         """After the sidecar's end: pass on all that it has told, or what the time allows. Twice does no harm."""
         if self._thread.ident is not None:
             self._thread.join(seconds)  # it reads to the end, and a close would cut that off
         self.close()
         self._events.close(seconds)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send_message(self, message: dict[str, Any]) -> None:
         self._attachment.send(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
-    def _read(self) -> None:
+    def _read_messages(self) -> None:
         frames, buffer = FrameParser(), b""
         while (block := self._attachment.recv(256 * 1024, None)) != b"":
             # None: a `send` beside us has put its time limit on the shared socket.
@@ -117,48 +117,48 @@ class SidecarChannel:
                     continue
                 *complete, buffer = (buffer + data).split(b"\n")
                 for line in complete:
-                    self._take(line)
+                    self._receive_line(line)
                 if len(buffer) > MAX_MESSAGE_BYTES:
                     self._words += b"\n(its channel sent a message over the limit)"
                     self._attachment.close()
         self._attachment.close()
-        self._tell(self._over)
+        self._set_event(self._over)
 
-    def _tell(self, event: threading.Event) -> None:
+    def _set_event(self, event: threading.Event) -> None:
         with self._changed:
             event.set()
             self._changed.notify_all()
 
-    def _take(self, line: bytes) -> None:
+    def _receive_line(self, line: bytes) -> None:
         if len(line) > LARGE_BYTES:
-            if self._closed.wait(self._rate.seconds_to_wait(len(line))):  # the run waits for itself, and for no other
+            if self._closed.wait(self._rate.charge_request(len(line))):  # the run waits for itself, and for no other
                 return
-            with one_at_a_time:
-                self._take_parsed(line)
+            with large_request_lock:
+                self._handle_line(line)
         else:
-            self._take_parsed(line)
+            self._handle_line(line)
 
-    def _take_parsed(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             message = json.loads(line)
             kind = message.get("type")
         except (ValueError, AttributeError, RecursionError):
             return
         if kind == "ready":
-            self._tell(self._ready)
+            self._set_event(self._ready)
         elif kind == "request":
-            self._serve(message)
+            self._serve_request(message)
         elif kind == "event":
             self._events.put(message.get("kind"), message.get("message"))
 
-    def _serve(self, message: dict[str, Any]) -> None:
+    def _serve_request(self, message: dict[str, Any]) -> None:
         operation, body = str(message.get("op", "")), message.get("body")
         if isinstance(body, dict):
             # A write that nobody gave a key: its number makes sure that it counts once, whoever is asked again.
             body.setdefault("idempotency_key", f"request:{message.get('id')}")
         try:
             reply = self._answer(operation, body)
-        except Superseded:
+        except LeaseLost:
             self.close()  # without a word: the run's new worker is asked the same, and answers
             return
         except Exception:
@@ -170,6 +170,6 @@ class SidecarChannel:
             {"data": reply.data} if fine else {"status": reply.status, "error": reply.error, "message": reply.message}
         )
         try:
-            self._send(answer)
+            self._send_message(answer)
         except EngineUnreachable:
             self._attachment.close()

@@ -41,18 +41,18 @@ class SubnetPool:
         """Hold the subnet of a run that an earlier process started."""
         with self._lock:
             if subnet.subnet_of(self._pool) and subnet.prefixlen == PREFIX:
-                self._held.add(self._index(subnet))
+                self._held.add(self._find_index(subnet))
 
-    def give_back(self, subnet: IPv4Network) -> None:
+    def release(self, subnet: IPv4Network) -> None:
         """Free it: no network of this run is on the engine. Twice does no harm."""
         with self._lock:
-            self._held.discard(self._index(subnet))
-            self._occupied.discard(self._index(subnet))
+            self._held.discard(self._find_index(subnet))
+            self._occupied.discard(self._find_index(subnet))
 
-    def leave(self, subnet: IPv4Network) -> None:
+    def abandon(self, subnet: IPv4Network) -> None:
         """Stop holding it while its network may still exist: it is free again once `refresh` does not find it."""
         with self._lock:
-            if (index := self._index(subnet)) in self._held:
+            if (index := self._find_index(subnet)) in self._held:
                 self._held.discard(index)
                 self._occupied.add(index)
 
@@ -63,14 +63,14 @@ class SubnetPool:
             if subnet.overlaps(self._pool):
                 first = max(int(subnet.network_address), int(self._pool.network_address))
                 last = min(int(subnet.broadcast_address), int(self._pool.broadcast_address))
-                occupied.update(range(self._index_of(first), self._index_of(last) + 1))
+                occupied.update(range(self._compute_index(first), self._compute_index(last) + 1))
         with self._lock:
             self._occupied = occupied
 
-    def _index(self, subnet: IPv4Network) -> int:
-        return self._index_of(int(subnet.network_address))
+    def _find_index(self, subnet: IPv4Network) -> int:
+        return self._compute_index(int(subnet.network_address))
 
-    def _index_of(self, address: int) -> int:
+    def _compute_index(self, address: int) -> int:
         return (address - int(self._pool.network_address)) >> (32 - PREFIX)
 
 

@@ -13,7 +13,7 @@ django.setup()
 
 from django.utils import timezone  # noqa: E402
 
-from cronium_admin.logs.store import RunLog, commit  # noqa: E402
+from cronium_admin.logs.store import RunLog, commit_writes  # noqa: E402
 from cronium_admin.runs.models import Run, Status  # noqa: E402
 from executor.spec import Batch, Cursor, Segment  # noqa: E402
 
@@ -47,8 +47,8 @@ def fill(run_id: str, lines: int) -> None:
     for first in range(1, lines + 1, BATCH):
         last = min(first + BATCH - 1, lines)
         batch = Batch(_segments(first, last), Cursor(last, 0), Cursor())
-        assert not commit([log.prepare(batch)])
-    assert not commit([log.seal()])
+        assert not commit_writes([log.prepare_write(batch)])
+    assert not commit_writes([log.prepare_seal()])
     facts = {"log_lines": log.lines, "log_bytes": log.bytes, "log_digest": log.digest}
     Run.objects.filter(pk=run_id).update(status=Status.SUCCEEDED, finished_at=timezone.now(), **facts)
 

@@ -19,22 +19,22 @@ from django.db import connection  # noqa: E402
 from django.test import RequestFactory, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from cronium_admin.core.paging import cursor, newest_first  # noqa: E402
+from cronium_admin.core.paging import fetch_newest_page, make_cursor  # noqa: E402
 from cronium_admin.jobs.models import Job  # noqa: E402
-from cronium_admin.jobs.recent_runs import recent_runs  # noqa: E402
+from cronium_admin.jobs.recent_runs import fetch_recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
 from cronium_admin.logs import seal_orphans  # noqa: E402
 from cronium_admin.logs.archive import archive  # noqa: E402
 from cronium_admin.logs.retention import due  # noqa: E402
-from cronium_admin.logs.throttle import Pace  # noqa: E402
-from cronium_admin.ops.metrics_endpoint import Known  # noqa: E402
+from cronium_admin.logs.throttle import Throttle  # noqa: E402
+from cronium_admin.ops.metrics_endpoint import DatabaseStateCache  # noqa: E402
 from cronium_admin.retention import ends, rows  # noqa: E402
-from cronium_admin.retention.deletion import Selection, _batches  # noqa: E402
-from cronium_admin.retention.due import due_runs  # noqa: E402
+from cronium_admin.retention.deletion import Selection, _list_batches  # noqa: E402
+from cronium_admin.retention.due import find_due_runs  # noqa: E402
 from cronium_admin.runs.filters import filter_runs  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
-from cronium_admin.runs.views import _filtered  # noqa: E402
+from cronium_admin.runs.views import _filter_runs  # noqa: E402
 from cronium_admin.workers import takeover  # noqa: E402
 
 JOBS, STEP = 4, 1000
@@ -132,15 +132,15 @@ def _with(ask: Callable[[], Any], **settings_of_config: Any) -> Any:
 
 
 def _archived() -> Any:
-    return next(archive.due(), None)
+    return next(archive.find_archivable_logs(), None)
 
 
 def _first_log() -> Any:
-    return next(due.due())
+    return next(due.find_due_logs())
 
 
 def _first_runs() -> Any:
-    return [found.runs.first() for found in due_runs()]
+    return [found.runs.first() for found in find_due_runs()]
 
 
 def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any]]:
@@ -167,7 +167,7 @@ def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any
     }
 
     def page(chosen: dict[str, Any], cursor_: str) -> Callable[[], Any]:
-        return lambda: newest_first(filter_runs(Run.objects.all(), **chosen), cursor_, 50)
+        return lambda: fetch_newest_page(filter_runs(Run.objects.all(), **chosen), cursor_, 50)
 
     found = {f"list: {name}": page(chosen, "") for name, chosen in filters.items()}
     return found | {f"list, deep: {name}": page(chosen, after) for name, chosen in filters.items()}
@@ -175,36 +175,40 @@ def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any
 
 def asked(count: int) -> dict[str, Callable[[], Any]]:
     deep = timezone.now() - timedelta(seconds=30 * count * 0.9)
-    after = cursor(deep.isoformat(), "00000000-0000-4000-8000-000000000000")
-    job, metrics = Job.objects.first(), Known()
-    metrics.facts()
+    after = make_cursor(deep.isoformat(), "00000000-0000-4000-8000-000000000000")
+    job, metrics = Job.objects.first(), DatabaseStateCache()
+    metrics.fetch_state()
     assert job is not None
     return {
-        "page: all": lambda: newest_first(Run.objects.all(), after, 50),
-        "page: of a job": lambda: newest_first(Run.objects.filter(job=job), after, 50),
-        "page: of a job by slug": lambda: newest_first(
-            _filtered(RequestFactory().get("/runs/", {"job": job.slug})), after, 50
+        "page: all": lambda: fetch_newest_page(Run.objects.all(), after, 50),
+        "page: of a job": lambda: fetch_newest_page(Run.objects.filter(job=job), after, 50),
+        "page: of a job by slug": lambda: fetch_newest_page(
+            _filter_runs(RequestFactory().get("/runs/", {"job": job.slug})), after, 50
         ),
-        "page: failed": lambda: newest_first(Run.objects.filter(status="failed"), after, 50),
-        "page: live": lambda: newest_first(_filtered(RequestFactory().get("/runs/", {"status": "live"})), after, 50),
+        "page: failed": lambda: fetch_newest_page(Run.objects.filter(status="failed"), after, 50),
+        "page: live": lambda: fetch_newest_page(
+            _filter_runs(RequestFactory().get("/runs/", {"status": "live"})), after, 50
+        ),
         **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
-        "timed: unsealed logs": seal_orphans.seal_unread,
-        "timed: runs to clean": lambda: takeover.note_clean("local", {str(job.pk)}, set(), None),
-        "timed: runs to clean, the last hour": lambda: takeover.note_clean("local", set(), set(), timedelta(hours=1)),
-        "timed: abandoned runs": takeover.settle_abandoned,
-        "retention: runs": lambda: ends.sweep(Pace()),
-        "retention: logs": lambda: list(due.due()),
+        "timed: unsealed logs": seal_orphans.seal_orphaned_logs,
+        "timed: runs to clean": lambda: takeover.mark_cleaned_runs("local", {str(job.pk)}, set(), None),
+        "timed: runs to clean, the last hour": lambda: takeover.mark_cleaned_runs(
+            "local", set(), set(), timedelta(hours=1)
+        ),
+        "timed: abandoned runs": takeover.settle_abandoned_runs,
+        "retention: runs": lambda: ends.apply_rules(Throttle()),
+        "retention: logs": lambda: list(due.find_due_logs()),
         "retention: logs by number": lambda: _with(_first_log, log_keep_days=0, log_keep_runs=100),
         "retention: runs by number": lambda: _with(_first_runs, run_keep_days=0, run_keep_runs=100),
         "retention: logs to the archive": lambda: _with(_archived, log_storage="file:///nowhere"),
-        "retention: keys": lambda: list(rows.remove_idempotency_keys(Pace())),
-        "the list of jobs": lambda: recent_runs(Job.objects.all()),
+        "retention: keys": lambda: list(rows.remove_idempotency_keys(Throttle())),
+        "the list of jobs": lambda: fetch_recent_runs(Job.objects.all()),
         "reruns of a run": lambda: list(job.runs.all()[0].reruns.order_by("number")[:10]),
-        "to delete: before a day": lambda: list(_batches(Selection(before=deep), 100)),
-        "to delete: failed ones of a job": lambda: list(_batches(Selection(job.slug, ("failed",)), 100)),
-        "to delete: of a deleted job": lambda: Selection("gone")._exists(),
-        "metrics": metrics._ask,  # the first time, before this, it counts all
+        "to delete: before a day": lambda: list(_list_batches(Selection(before=deep), 100)),
+        "to delete: failed ones of a job": lambda: list(_list_batches(Selection(job.slug, ("failed",)), 100)),
+        "to delete: of a deleted job": lambda: Selection("gone")._has_job(),
+        "metrics": metrics._query_state,  # the first time, before this, it counts all
     }
 
 

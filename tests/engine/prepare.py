@@ -20,7 +20,7 @@ def prepare() -> str:
     call_command("bootstrap", stdout=io.StringIO())
     if settings.CONFIG.static_dir:
         call_command("collectstatic", interactive=False, verbosity=0)
-    static_files.collect()
+    static_files.collect_static_files()
     token = io.StringIO()
     call_command("token", "create", "--user", "admin", "--name", "tests", stdout=token)
     return token.getvalue().strip()

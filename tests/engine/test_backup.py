@@ -184,7 +184,9 @@ def _write_whole_dump(url: str, to: Path) -> None:
     subprocess.run(["pg_dump", "--format=custom", f"--file={dumped}", f"--dbname={url}"], check=True)
     with tarfile.open(to) as tar:
         facts = json.loads(tar.extractfile("manifest.json").read())  # type: ignore[union-attr]
-    bundle.write(to, {key: facts[key] for key in ("version", "vendor", "made_at", "migrations")}, {"database": dumped})
+    bundle.write_bundle(
+        to, {key: facts[key] for key in ("version", "vendor", "made_at", "migrations")}, {"database": dumped}
+    )
 
 
 _NEWER = """
@@ -198,13 +200,13 @@ from cronium_admin.workers.hosts.models import Host
 Host.objects.create(name="far", owner="x", lease_expires_at=Now() + timedelta(seconds=60))
 """
 _LIVE = """
-from cronium_admin.workers.instance import instance
+from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
 launch(Job.objects.first(), None)
 Run.objects.update(status="running", host="x")
-instance()
+get_instance_id()
 """
 
 

@@ -25,14 +25,15 @@ INSTANCE = "canary-test"
 SIDECAR = "cronium/runtime-api:latest"
 # What a process runs to have the canary of a weakened engine: without our seccomp profile, and trusting its report.
 WEAKENED = """
-from cronium_admin.workers import canary
-from executor import options, slot
+from cronium_admin.workers.health import canary
+from executor.run import slot
+from executor.sandbox import options
 from executor.docker.client import Engine
-right = options._hardened
+right = options._build_hardening
 weak = {"SecurityOpt": ["no-new-privileges:true", "seccomp=unconfined"]}
-options._hardened = lambda *arguments, **named: right(*arguments, **named) | weak
+options._build_hardening = lambda *arguments, **named: right(*arguments, **named) | weak
 slot.Slot._refuse_drift = lambda self: None
-assert canary.store("local", canary.make(Engine(), "local").run())
+assert canary.store_verdict("local", canary.make_canary(Engine(), "local").run())
 """
 
 
@@ -40,7 +41,7 @@ assert canary.store("local", canary.make(Engine(), "local").run())
 def engine() -> Iterator[Engine]:
     made = Engine(os.environ.get("CRONIUM_DOCKER_HOST", ""))
     yield made
-    assert made.find_ours(INSTANCE) == [], "something is left on the engine"
+    assert made.list_own_objects(INSTANCE) == [], "something is left on the engine"
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def harden(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Changes what every container is asked for."""
 
     def change(**changes: Any) -> None:
-        right = options._hardened
-        monkeypatch.setattr(options, "_hardened", lambda *args, **named: right(*args, **named) | changes)
+        right = options._build_hardening
+        monkeypatch.setattr(options, "_build_hardening", lambda *args, **named: right(*args, **named) | changes)
 
     return change
 
@@ -110,15 +111,15 @@ def test_privileges_are_found(
 def test_a_root_that_can_be_written_is_found(
     trial: Callable[[], dict[str, Probe]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = Canary._spec
-    monkeypatch.setattr(Canary, "_spec", lambda *args: replace(right(*args), read_only_root=False))
+    right = Canary._build_spec
+    monkeypatch.setattr(Canary, "_build_spec", lambda *args: replace(right(*args), read_only_root=False))
     assert through(trial()) == {"root file system"}
 
 
 def test_a_network_with_the_host_on_it_is_found(
     trial: Callable[[], dict[str, Probe]], monkeypatch: pytest.MonkeyPatch, trusting: None
 ) -> None:
-    monkeypatch.setattr(options, "_no_host_address", lambda version: {})
+    monkeypatch.setattr(options, "_build_no_host_options", lambda version: {})
     assert through(trial()) == {"host"}
 
 

@@ -40,9 +40,9 @@ def test_a_log_and_an_attachment_leave_nothing_for_the_garbage_collector(world: 
             world.settled(name)
             for _ in range(3):
                 world.engine.attach(name, stdin=True, output=False).close()
-                world.engine.logs(name, follow=False).close()
+                world.engine.open_log(name, follow=False).close()
                 with pytest.raises(NotFound):
-                    world.engine.logs("cronium-main-gone", follow=False)
+                    world.engine.open_log("cronium-main-gone", follow=False)
             gc.collect()
     finally:
         sys.unraisablehook = before

@@ -9,7 +9,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from cronium_admin.core.database.threads import DatabaseExecutor
-from cronium_admin.core.database.url import database_settings
+from cronium_admin.core.database.url import parse_database_url
 from tests.engine.scaled import DATABASE, needs_services
 
 pytestmark = needs_services
@@ -20,7 +20,7 @@ END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applicat
 @pytest.fixture
 def pooled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The alias of the services' PostgreSQL with a pool of its own."""
-    given = database_settings(f"{DATABASE}?application_name=threads of a test&pool_timeout=5")
+    given = parse_database_url(f"{DATABASE}?application_name=threads of a test&pool_timeout=5")
     connections.databases[ALIAS] = connections.configure_settings({"default": {}, ALIAS: given})[ALIAS]
     with django_db_blocker.unblock():
         yield ALIAS

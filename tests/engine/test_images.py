@@ -17,7 +17,7 @@ import docker
 import pytest
 
 from cronium_admin.images.build import BuiltImage, Progress, build_all
-from cronium_admin.images.build_context import SOURCES, sources_digest
+from cronium_admin.images.build_context import SOURCES, compute_sources_digest
 from cronium_admin.images.errors import ImageBuildError
 
 RUN, TOKEN = "11111111-2222-3333-4444-555555555555", "the.run.token"
@@ -75,7 +75,7 @@ def test_every_image_is_there_and_says_what_it_is(client: docker.APIClient, imag
         assert (found["Id"], found["Size"]) == (image.image_id, image.size)
         labels = found["Config"]["Labels"]
         assert labels["cronium.image"] == ("runtime-api" if name == "runtime-api" else "runner")
-        assert labels["cronium.sources"] == sources_digest(SOURCES, name)
+        assert labels["cronium.sources"] == compute_sources_digest(SOURCES, name)
         assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
         assert found["Config"]["User"] == "1000:1000"
         if name in RUNNERS:

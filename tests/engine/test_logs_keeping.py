@@ -74,7 +74,7 @@ for run in Run.objects.all():
     if run.log_pruned_at:
         said["pruned"] += 1
     else:
-        right = hashlib.sha256(b"".join(read.text(run.pk))).hexdigest() == run.log_digest
+        right = hashlib.sha256(b"".join(read.read_text(run.pk))).hexdigest() == run.log_digest
         said["right" if right else "wrong"] += 1
 said |= {"chunks": LogChunk.objects.count(), "heads": LogHead.objects.count(), "objects": LogObject.objects.count()}
 said["in_database"] = LogChunk.objects.filter(object_offset=None).count()

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from executor.docker.client import Engine
-from executor.run.payload import NOT_RECEIVED_WORDS
+from executor.run.payload import NOT_RECEIVED_MESSAGE
 from executor.run.supervisor import Supervisor
 from executor.sandbox.subnets import SubnetPool
 from tests.engine.conftest import running
@@ -72,7 +72,7 @@ def test_a_killed_servers_runs_are_settled_by_the_next(new_server: Callable[...,
         server.sweep()
 
 
-NOTHING_CAME = (NOT_RECEIVED_WORDS + "\n").encode()
+NOTHING_CAME = (NOT_RECEIVED_MESSAGE + "\n").encode()
 
 
 def test_two_instances_leave_each_other_alone(serve: Callable[..., Server]) -> None:
@@ -160,4 +160,4 @@ def test_a_sidecar_that_is_never_healthy_leaves_nothing(
 def test_nothing_is_left_of_them(unhealthy: dict[str, Remembering]) -> None:
     for told in unhealthy.values():
         told.wait_for("cleaned", 60)
-    assert Engine(os.environ.get("CRONIUM_DOCKER_HOST", "")).find_ours(UNHEALTHY) == []
+    assert Engine(os.environ.get("CRONIUM_DOCKER_HOST", "")).list_own_objects(UNHEALTHY) == []

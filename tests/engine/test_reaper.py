@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from executor.checks.gc import reap
+from executor.checks.gc import collect_leftovers
 from executor.docker.client import Engine
 from executor.docker.errors import SandboxGone
 from executor.sandbox import options
@@ -70,11 +70,11 @@ def nobody(run_ids: Set[str]) -> Set[str]:
 
 def reaped(world: World, living: Callable[[Set[str]], Set[str]] = nobody) -> set[str]:
     """The names of what a reaper of this world's instance has removed."""
-    return {one.name for one in reap(world.engine, world.instance, HOST, living)}
+    return {one.name for one in collect_leftovers(world.engine, world.instance, HOST, living)}
 
 
 def names(spec: RunSpec) -> set[str]:
-    return {options.main_name(spec.run_id), options.network_name(spec.run_id)}
+    return {options.name_main(spec.run_id), options.name_network(spec.run_id)}
 
 
 def until_it_is(world: World, name: str, status: str) -> None:
@@ -87,8 +87,8 @@ def until_it_is(world: World, name: str, status: str) -> None:
 def put_in_state(world: World, client: docker.APIClient, status: str) -> RunSpec:
     """A main that is in this state."""
     spec = world.spec()
-    name = options.main_name(spec.run_id)
-    body = options.main_container(spec, world.network(spec), world.engine.log_driver)
+    name = options.name_main(spec.run_id)
+    body = options.build_main_container(spec, world.network(spec), world.engine.log_driver)
     if status in ("exited", "restarting"):
         body["Entrypoint"] = ["/bin/sh", "-c", "exit 1"]
     if status == "restarting":
@@ -107,13 +107,13 @@ def test_a_container_goes_in_every_state_and_its_subnet_is_free_again(
     world: World, docker_client: docker.APIClient, status: str
 ) -> None:
     spec = put_in_state(world, docker_client, status)
-    told = world.engine.describe_network(options.network_name(spec.run_id))
+    told = world.engine.describe_network(options.name_network(spec.run_id))
     began = time.monotonic()
     assert reaped(world) == names(spec)
     assert time.monotonic() - began < 9.5  # no script is given its ten seconds of grace
     assert reaped(world) == set()
     again = IPv4Network(told["IPAM"]["Config"][0]["Subnet"])
-    world.engine.create_network(options.network(world.spec(), Addresses(again)))
+    world.engine.create_network(options.build_network(world.spec(), Addresses(again)))
 
 
 def test_a_network_that_a_stranger_is_on_goes_and_the_stranger_stays(
@@ -122,7 +122,7 @@ def test_a_network_that_a_stranger_is_on_goes_and_the_stranger_stays(
     spec, name = world.main()
     world.engine.start(name)
     guest = stranger(f"cronium-main-{uuid.uuid4()}")
-    docker_client.connect_container_to_network(guest, options.network_name(spec.run_id))
+    docker_client.connect_container_to_network(guest, options.name_network(spec.run_id))
     assert reaped(world) == names(spec)
     told = world.engine.describe_container(guest)
     assert (told["State"]["Status"], set(told["NetworkSettings"]["Networks"])) == ("running", {"bridge"})
@@ -133,16 +133,16 @@ def test_what_is_anothers_or_lives_or_only_looks_like_ours_stays(
 ) -> None:
     kept = [world.main(**whose)[0] for whose in ({"instance": world.instance + "2"}, {"host": HOST + "2"}, {})]
     spec = world.spec()
-    alike = stranger(options.main_name(spec.run_id))
-    docker_client.create_network(options.network_name(spec.run_id))  # without a label
+    alike = stranger(options.name_main(spec.run_id))
+    docker_client.create_network(options.name_network(spec.run_id))  # without a label
     left, _ = world.main()
     living = kept[2].run_id
     assert reaped(world, lambda run_ids: run_ids & {living}) == names(left)
     for one in kept:
-        assert world.engine.inspect(options.main_name(one.run_id)).status == "created"
-        world.engine.describe_network(options.network_name(one.run_id))
-    assert world.engine.inspect(alike).running
-    world.engine.describe_network(options.network_name(spec.run_id))
+        assert world.engine.inspect(options.name_main(one.run_id)).status == "created"
+        world.engine.describe_network(options.name_network(one.run_id))
+    assert world.engine.inspect(alike).is_running
+    world.engine.describe_network(options.name_network(spec.run_id))
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ def copied(docker_client: docker.APIClient) -> Iterator[Callable[[RunSpec, str],
     with ExitStack() as stack:
 
         def make(spec: RunSpec, name: str) -> str:
-            image = docker_client.commit(options.main_name(spec.run_id))["Id"]
+            image = docker_client.commit(options.name_main(spec.run_id))["Id"]
             stack.callback(docker_client.remove_image, image, force=True)
-            if name == options.main_name(spec.run_id):
+            if name == options.name_main(spec.run_id):
                 docker_client.remove_container(name)
             docker_client.create_container(image, [], entrypoint=["sleep", "300"], name=name)
             stack.callback(docker_client.remove_container, name, force=True)
@@ -168,18 +168,18 @@ def test_a_container_of_an_image_made_of_a_run_stays(world: World, copied: Calla
     spec, _ = world.main()
     own = copied(spec, f"keep-{uuid.uuid4().hex[:8]}")
     labels = world.engine.describe_container(own)["Config"]["Labels"]
-    assert options.labels(spec, "main").items() <= labels.items(), "the image hands no label on"
+    assert options.build_labels(spec, "main").items() <= labels.items(), "the image hands no label on"
     other, name = world.main()
     copied(other, name)
-    assert reaped(world) == names(spec) | {options.network_name(other.run_id)}
+    assert reaped(world) == names(spec) | {options.name_network(other.run_id)}
     sandbox = Sandbox(world.engine, other, world.pool, lambda *told: Reply(), lambda *told: None, "")
     with pytest.raises(SandboxGone, match="not the one"):
         sandbox.adopt()
     sandbox.stop_main()
     assert sandbox.take_down()
-    assert not sandbox.may_run()
-    assert world.engine.inspect(own).running
-    assert world.engine.inspect(name).running
+    assert not sandbox.can_main_run()
+    assert world.engine.inspect(own).is_running
+    assert world.engine.inspect(name).is_running
 
 
 def test_a_run_whose_image_was_made_of_another_run_is_reaped(world: World, docker_client: docker.APIClient) -> None:
@@ -196,7 +196,7 @@ def test_a_run_whose_image_was_made_of_another_run_is_reaped(world: World, docke
 def test_a_network_that_copies_labels_stays(world: World, docker_client: docker.APIClient) -> None:
     spec = world.spec()
     name = f"keep-{uuid.uuid4().hex[:8]}"
-    docker_client.create_network(name, labels=options.labels(spec, "network"))
+    docker_client.create_network(name, labels=options.build_labels(spec, "network"))
     try:
         assert reaped(world) == set()
         world.engine.describe_network(name)
@@ -216,7 +216,7 @@ def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, temp
     left, _ = world.main(host="local")
     listed = manage(env, "reap", "--dry-run")
     assert {line.split()[3] for line in listed.splitlines()} == names(left), listed
-    world.engine.inspect(options.main_name(left.run_id))
+    world.engine.inspect(options.name_main(left.run_id))
     removed = manage(env, "reap")
     assert removed == listed.replace("would remove", "removed")
-    assert {one.run_id for one in world.engine.find_ours(world.instance)} == {running, ended}
+    assert {one.run_id for one in world.engine.list_own_objects(world.instance)} == {running, ended}

@@ -12,7 +12,7 @@ from executor.docker.client import Engine
 from executor.sandbox import options
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Reply, RunSpec, Superseded
+from executor.spec import LeaseLost, Reply, RunSpec
 from tests.fakes.contract import World
 
 # The last one without a key of its own.
@@ -53,9 +53,9 @@ def sandbox_of(world: World, spec: RunSpec, answer: Callable[[str, Any], Reply])
 @pytest.mark.parametrize("dies", [1, 2, 4])
 @pytest.mark.parametrize("way", ["before it is done", "after it is done", "frozen"])
 def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies: int, way: str) -> None:
-    from cronium_admin.runtime_api.helpers import helpers
+    from cronium_admin.runtime_api.helpers import load_helpers
 
-    spec = world.spec(script=SCRIPT, helpers=helpers())
+    spec = world.spec(script=SCRIPT, helpers=load_helpers())
     counter, reached, woken = Counter(), threading.Event(), threading.Event()
 
     def first(_: str, body: Any) -> Reply:
@@ -67,17 +67,17 @@ def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies:
         if way == "frozen":  # and it answers when another has done so
             woken.wait(30)
             return Reply(data="old")
-        raise Superseded  # closes its end without a word, as the kernel does for one that is killed
+        raise LeaseLost  # closes its end without a word, as the kernel does for one that is killed
 
     old = sandbox_of(world, spec, first)
     new = sandbox_of(world, spec, lambda _, body: Reply(data=counter.add(body)))
     old.build()
     old.send_payload()
     assert reached.wait(30)
-    assert new.adopt().running
-    world.settled(options.main_name(spec.run_id))
+    assert new.adopt().is_running
+    world.settled(options.name_main(spec.run_id))
     woken.set()
-    log = world.engine.logs(options.main_name(spec.run_id), follow=False)
+    log = world.engine.open_log(options.name_main(spec.run_id), follow=False)
     said = b""
     while block := log.recv(65536, 1):
         said += block

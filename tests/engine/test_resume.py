@@ -12,8 +12,8 @@ import pytest
 from executor.docker.attachment import Attachment
 from executor.docker.client import Engine
 from executor.docker.errors import LogCut
-from executor.output.resume import Known, ResumedLog
-from executor.output.stream import AttachedSource, LineAssembler, Source, follow
+from executor.output.resume import ResumedLog, StoredLog
+from executor.output.stream import AttachedSource, LineAssembler, Source, follow_output
 from executor.run import payload
 from executor.sandbox import options
 from executor.sandbox.subnets import SubnetPool
@@ -68,12 +68,12 @@ def world(runner_images: dict[str, str]) -> Iterator[World]:
 def started(world: World, script: str, driver: str = "local", **changes: Any) -> Iterator[tuple[str, Attachment]]:
     """A container that runs `script`, attached to before its start."""
     spec = world.spec(script=script, language="python", network="none", **changes)
-    name = options.main_name(spec.run_id)
-    world.engine.create_container(name, options.main_container(spec, None, driver))
+    name = options.name_main(spec.run_id)
+    world.engine.create_container(name, options.build_main_container(spec, None, driver))
     output = world.engine.attach(name, stdin=False, output=True)
     stdin = world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
-    stdin.send(payload.build(spec))
+    stdin.send(payload.build_payload(spec))
     stdin.close_write()
     stdin.close()
     try:
@@ -95,7 +95,7 @@ class Reader:
         self._engine, self._name = world.engine, name
         self.text = {1: b"", 2: b""}
         self.stands = stands
-        self.source: Source = AttachedSource(output) if output else ResumedLog(world.engine, name, Known(*stands))
+        self.source: Source = AttachedSource(output) if output else ResumedLog(world.engine, name, StoredLog(*stands))
         self.gap = False
 
     def _store(self, batch: Batch) -> None:
@@ -110,7 +110,7 @@ class Reader:
             timer.start()
         try:
             with suppress(LogCut):
-                follow(self.source, self._store, LineAssembler(500 * MB, None, *self.stands), lambda: None)
+                follow_output(self.source, self._store, LineAssembler(500 * MB, None, *self.stands), lambda: None)
                 return True
             return False
         finally:
@@ -120,7 +120,7 @@ class Reader:
     def resume(self) -> None:
         self.gap = self.gap or getattr(self.source, "gap", False)
         self.source.close()
-        self.source = ResumedLog(self._engine, self._name, Known(*self.stands))
+        self.source = ResumedLog(self._engine, self._name, StoredLog(*self.stands))
 
 
 @pytest.mark.parametrize("driver", ["local", "json-file"])
@@ -172,7 +172,7 @@ def test_odd_bytes_and_borders_come_as_the_attachment_gave_them(world: World) ->
 
 def test_a_quiet_container_says_nothing_until_it_does(world: World) -> None:
     with started(world, "import time; print('up', flush=True); time.sleep(60)") as (name, _):
-        source = ResumedLog(world.engine, name, Known())
+        source = ResumedLog(world.engine, name, StoredLog())
         found = b""
         while not found:
             found += b"".join(data for _, data, _ in source.read(5) or [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from executor.sandbox.seccomp import security_option
+from executor.sandbox.seccomp import build_security_option
 from executor.spec import MB
 from tests.engine.server import SUBNET_POOL, Server
 
@@ -158,7 +158,7 @@ def test_main_and_sidecar_are_hardened_alike(seen: Seen) -> None:
         "Privileged": None,
         "CapDrop": ["ALL"],
         "CapAdd": None,
-        "SecurityOpt": ["no-new-privileges:true", security_option()],
+        "SecurityOpt": ["no-new-privileges:true", build_security_option()],
         "ReadonlyRootfs": True,
         "Binds": None,
         "Init": True,

@@ -24,13 +24,13 @@ django.setup()
 from django.conf import settings
 from django.core.cache import cache
 from cronium_admin.celery import app
-from cronium_admin.workers.health.checks.services import layer_round_trip
+from cronium_admin.workers.health.checks.services import send_through_layer
 cache.set("a", 1); assert cache.get("a") == 1
-asyncio.run(layer_round_trip(5))
+asyncio.run(send_through_layer(5))
 with app.connection_for_write() as connection:
     connection.ensure_connection(max_retries=1)
     connection.default_channel.client.ping()
-assert settings.CONFIG.redis.client(5).ping()
+assert settings.CONFIG.redis.make_client(5).ping()
 print("all answered")
 """
 

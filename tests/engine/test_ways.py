@@ -130,8 +130,8 @@ def test_a_tunnel_that_breaks_is_built_again_and_its_run_goes_on(far: Server, tm
 def test_any_number_of_streams_goes_through_one_tunnel(ssh_address: str, second: SecondEngine) -> None:
     """More than the sessions that an SSH server allows on one connection, which are ten."""
     engine, spec = Engine(ssh_address), make_spec(image=RUNNER, network="none")
-    name = options.main_name(spec.run_id)
-    engine.create_container(name, options.main_container(spec, None, engine.log_driver))
+    name = options.name_main(spec.run_id)
+    engine.create_container(name, options.build_main_container(spec, None, engine.log_driver))
     try:
         attached = [engine.attach(name, stdin=False, output=True) for _ in range(40)]
         stdin = engine.attach(name, stdin=True, output=False)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.output.resume import Known, ResumedLog
+from executor.output.resume import ResumedLog, StoredLog
 from executor.output.stream import FrameParser
 from executor.run import payload
 from executor.sandbox import inspection, options
@@ -46,7 +46,7 @@ class World:
 
     def network(self, spec: RunSpec) -> Addresses:
         """A network for `spec`, on the next subnet that the engine takes."""
-        return self.network_of(lambda addresses: options.network(spec, addresses))
+        return self.network_of(lambda addresses: options.build_network(spec, addresses))
 
     def network_of(self, body_of: Callable[[Addresses], dict[str, Any]]) -> Addresses:
         for _ in range(50):
@@ -60,8 +60,8 @@ class World:
     def main(self, **changes: Any) -> tuple[RunSpec, str]:
         """A created main container on its own network."""
         spec = self.spec(**changes)
-        name = options.main_name(spec.run_id)
-        body = options.main_container(spec, self.network(spec), self.engine.log_driver)
+        name = options.name_main(spec.run_id)
+        body = options.build_main_container(spec, self.network(spec), self.engine.log_driver)
         self.engine.create_container(name, body)
         return spec, name
 
@@ -71,7 +71,7 @@ class World:
         output = self.engine.attach(name, stdin=False, output=True)
         stdin = self.engine.attach(name, stdin=True, output=False)
         self.engine.start(name)
-        stdin.send(send(payload.build(spec)))
+        stdin.send(send(payload.build_payload(spec)))
         stdin.close_write()
         stdin.close()
         frames, text = FrameParser(), {1: b"", 2: b""}
@@ -85,18 +85,18 @@ class World:
     def settled(self, name: str) -> int:
         """The exit code, once the engine says that it does not run."""
         end = time.monotonic() + 15
-        while (state := self.engine.inspect(name)).running and time.monotonic() < end:
+        while (state := self.engine.inspect(name)).is_running and time.monotonic() < end:
             self.engine.wait(name, 1)
-        assert not state.running
+        assert not state.is_running
         return state.exit_code
 
     def clear(self) -> None:
         for spec in self.specs:
-            for name in (options.main_name(spec.run_id), options.sidecar_name(spec.run_id)):
+            for name in (options.name_main(spec.run_id), options.name_sidecar(spec.run_id)):
                 self.engine.remove_container(name)
-            for name in (options.network_name(spec.run_id), options.egress_network_name(spec.run_id)):
+            for name in (options.name_network(spec.run_id), options.name_egress_network(spec.run_id)):
                 self.engine.remove_network(name)
-        assert self.engine.find_ours(self.instance) == []
+        assert self.engine.list_own_objects(self.instance) == []
 
 
 def test_it_answers(world: World) -> None:
@@ -124,16 +124,16 @@ def test_its_images_are_listed_with_names_digest_and_size(world: World) -> None:
 def test_a_created_container_has_not_started(world: World) -> None:
     _, name = world.main()
     state = world.engine.inspect(name)
-    assert (state.status, state.ever_started, state.running) == ("created", False, False)
+    assert (state.status, state.ever_started, state.is_running) == ("created", False, False)
 
 
 def test_a_container_is_found_by_its_id_too(world: World) -> None:
     spec = world.spec(network="none")
-    name = options.main_name(spec.run_id)
-    made = world.engine.create_container(name, options.main_container(spec, None, world.engine.log_driver))
+    name = options.name_main(spec.run_id)
+    made = world.engine.create_container(name, options.build_main_container(spec, None, world.engine.log_driver))
     assert made != name
     assert world.engine.inspect(name).id == world.engine.inspect(made).id == made
-    assert [one.id for one in world.engine.find_ours(world.instance)] == [made]
+    assert [one.id for one in world.engine.list_own_objects(world.instance)] == [made]
     world.engine.remove_container(made)
     with pytest.raises(NotFound):
         world.engine.inspect(name)
@@ -169,24 +169,24 @@ def test_its_own_log_has_what_the_attachment_gave_past_any_place(world: World) -
     assert len(out) == sum(BORDERS) + 4 + len("more\nno newline")
     for places in ((0, 0), (1, 1), (16_384, 3), (20_000, 8), (len(out) - 1, len(err)), (len(out), 0)):
         stdout, stderr = (Cursor(text[:at].count(b"\n"), at) for text, at in zip((out, err), places, strict=True))
-        source = ResumedLog(world.engine, name, Known(stdout, stderr))
+        source = ResumedLog(world.engine, name, StoredLog(stdout, stderr))
         assert read_log(source) == {1: out[places[0] :], 2: err[places[1] :]}
-        assert not source.gap
+        assert not source.has_gap
 
 
 def test_a_running_containers_log_is_followed_to_its_last_words(world: World) -> None:
     spec, name = world.main(script="echo one; sleep 1; printf 'last words'")
     stdin = world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
-    stdin.send(payload.build(spec))
+    stdin.send(payload.build_payload(spec))
     stdin.close_write()
-    began, source = time.time_ns(), ResumedLog(world.engine, name, Known())
+    began, source = time.time_ns(), ResumedLog(world.engine, name, StoredLog())
     while not (first := source.read(20)):
         pass
     assert [(stream, data) for stream, data, _ in first] == [(1, b"one\n")]
     assert abs(first[0][2] - began) < 20e9
     assert read_log(source) == {1: b"last words", 2: b""}
-    assert not world.engine.inspect(name).running
+    assert not world.engine.inspect(name).is_running
 
 
 def test_a_payload_that_does_not_arrive_whole_runs_nothing(world: World) -> None:
@@ -208,7 +208,9 @@ def test_a_name_is_taken_once(world: World) -> None:
     subnet = world.pool.take()
     assert subnet is not None
     with pytest.raises(Conflict):
-        world.engine.create_container(name, options.main_container(spec, Addresses(subnet), world.engine.log_driver))
+        world.engine.create_container(
+            name, options.build_main_container(spec, Addresses(subnet), world.engine.log_driver)
+        )
 
 
 def test_a_container_of_a_missing_image_says_so(world: World) -> None:
@@ -223,7 +225,7 @@ def test_stop_asks_and_then_kills(world: World, trap: str, within: float, code: 
     output = world.engine.attach(name, stdin=False, output=True)
     stdin = world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
-    stdin.send(payload.build(spec))
+    stdin.send(payload.build_payload(spec))
     stdin.close_write()
     frames, seen = FrameParser(), b""
     while b"up" not in seen:
@@ -232,7 +234,7 @@ def test_stop_asks_and_then_kills(world: World, trap: str, within: float, code: 
     world.engine.stop(name, 2)
     assert time.monotonic() - began < within
     state = world.engine.inspect(name)
-    assert (state.running, state.exit_code) == (False, code)
+    assert (state.is_running, state.exit_code) == (False, code)
     output.close()
     stdin.close()
 
@@ -254,9 +256,9 @@ def test_removal_may_come_twice_and_kills_what_runs(world: World) -> None:
         world.engine.inspect(name)
 
 
-@pytest.mark.parametrize("call", ["inspect", "start", "attach", "memory_peak", "logs"])
+@pytest.mark.parametrize("call", ["inspect", "start", "attach", "read_peak_memory", "open_log"])
 def test_what_does_not_exist_is_not_found(world: World, call: str) -> None:
-    more = {"attach": {"stdin": False, "output": True}, "logs": {"follow": True}}.get(call, {})
+    more = {"attach": {"stdin": False, "output": True}, "open_log": {"follow": True}}.get(call, {})
     with pytest.raises(NotFound):
         getattr(world.engine, call)("cronium-main-gone", **more)
 
@@ -267,15 +269,15 @@ def test_a_network_is_made_once_and_removed_twice(world: World) -> None:
     subnet = world.pool.take()
     assert subnet is not None
     with pytest.raises(Conflict):
-        world.engine.create_network(options.network(spec, Addresses(subnet)))
-    world.engine.remove_network(options.network_name(spec.run_id))
-    world.engine.remove_network(options.network_name(spec.run_id))
+        world.engine.create_network(options.build_network(spec, Addresses(subnet)))
+    world.engine.remove_network(options.name_network(spec.run_id))
+    world.engine.remove_network(options.name_network(spec.run_id))
 
 
 def test_a_subnet_that_is_taken_is_refused_as_such(world: World) -> None:
     addresses = world.network(world.spec())
     with pytest.raises(AddressTaken):
-        world.engine.create_network(options.network(world.spec(), addresses))
+        world.engine.create_network(options.build_network(world.spec(), addresses))
 
 
 @pytest.mark.parametrize("prefix", [29, 28, 16])
@@ -283,56 +285,56 @@ def test_any_overlap_is_refused_as_such(world: World, prefix: int) -> None:
     subnet = world.network(world.spec()).subnet
     wider = Addresses(IPv4Network((int(subnet.network_address) & ~(2 ** (32 - prefix) - 1), prefix)))
     with pytest.raises(AddressTaken):
-        world.engine.create_network(options.network(world.spec(), wider))
-    assert subnet in world.engine.taken_subnets()
+        world.engine.create_network(options.build_network(world.spec(), wider))
+    assert subnet in world.engine.list_subnets()
 
 
 def test_another_error_of_a_network_is_no_overlap(world: World) -> None:
     def body_of(addresses: Addresses) -> dict[str, Any]:
-        body = options.network(world.spec(), addresses)
+        body = options.build_network(world.spec(), addresses)
         return body | {"Options": {"com.docker.network.bridge.name": "a-name-that-the-kernel-refuses"}}
 
     with pytest.raises(EngineError) as caught:
         world.network_of(body_of)
     assert not isinstance(caught.value, AddressTaken)
-    before = world.engine.taken_subnets()
+    before = world.engine.list_subnets()
     world.network(world.spec())
-    assert len(world.engine.taken_subnets() - before) == 1
+    assert len(world.engine.list_subnets() - before) == 1
 
 
 def test_a_network_with_a_running_container_can_be_removed(world: World) -> None:
     spec, name = world.main()
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
-    world.engine.remove_network(options.network_name(spec.run_id))
-    assert [one.kind for one in world.engine.find_ours(world.instance)] == ["container"]
+    world.engine.remove_network(options.name_network(spec.run_id))
+    assert [one.kind for one in world.engine.list_own_objects(world.instance)] == ["container"]
 
 
 def test_a_created_container_takes_a_second_network_that_can_be_removed_under_it(world: World) -> None:
     spec, name = world.main()
-    second = options.egress_network_name(spec.run_id)
-    addresses = world.network_of(lambda addresses: options.egress_network(spec, addresses))
+    second = options.name_egress_network(spec.run_id)
+    addresses = world.network_of(lambda addresses: options.build_egress_network(spec, addresses))
     world.engine.connect_network(name, second, addresses.sidecar)
     told = world.engine.describe_container(name)["NetworkSettings"]["Networks"]
-    assert set(told) == {options.network_name(spec.run_id), second}
+    assert set(told) == {options.name_network(spec.run_id), second}
     assert told[second]["IPAMConfig"]["IPv4Address"] == str(addresses.sidecar)
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
     world.engine.remove_network(second)
-    assert second not in {one.name for one in world.engine.find_ours(world.instance)}
+    assert second not in {one.name for one in world.engine.list_own_objects(world.instance)}
 
 
 def test_who_is_not_there_is_connected_to_nothing(world: World) -> None:
     spec = world.spec()
     addresses = world.network(spec)
     with pytest.raises(NotFound):
-        world.engine.connect_network("cronium-main-gone", options.network_name(spec.run_id), addresses.main)
+        world.engine.connect_network("cronium-main-gone", options.name_network(spec.run_id), addresses.main)
 
 
 def test_a_container_without_a_network_starts(world: World) -> None:
     spec = world.spec(network="none")
-    name = options.main_name(spec.run_id)
-    world.engine.create_container(name, options.main_container(spec, None, world.engine.log_driver))
+    name = options.name_main(spec.run_id)
+    world.engine.create_container(name, options.build_main_container(spec, None, world.engine.log_driver))
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
     assert world.engine.inspect(name).ever_started
@@ -341,24 +343,26 @@ def test_a_container_without_a_network_starts(world: World) -> None:
 
 def test_only_what_carries_our_label_is_ours(world: World) -> None:
     spec, name = world.main()
-    found = {(one.kind, one.name, one.run_id, one.role, one.host) for one in world.engine.find_ours(world.instance)}
+    found = {
+        (one.kind, one.name, one.run_id, one.role, one.host) for one in world.engine.list_own_objects(world.instance)
+    }
     assert found == {
         ("container", name, spec.run_id, "main", "test-host"),
-        ("network", options.network_name(spec.run_id), spec.run_id, "network", "test-host"),
+        ("network", options.name_network(spec.run_id), spec.run_id, "network", "test-host"),
     }
-    assert world.engine.find_ours(world.instance + "-other") == []
+    assert world.engine.list_own_objects(world.instance + "-other") == []
 
 
 def test_labels_without_the_name_make_nothing_ours(world: World) -> None:
     """Anybody may copy them."""
     spec, name = world.main()
     other = f"somebodys-{spec.run_id}"
-    body = options.main_container(world.spec(network="none"), None, world.engine.log_driver)
-    world.engine.create_container(other, body | {"Labels": options.labels(spec, "main")})
-    world.network_of(lambda addresses: options.egress_network(spec, addresses) | {"Name": other})
+    body = options.build_main_container(world.spec(network="none"), None, world.engine.log_driver)
+    world.engine.create_container(other, body | {"Labels": options.build_labels(spec, "main")})
+    world.network_of(lambda addresses: options.build_egress_network(spec, addresses) | {"Name": other})
     try:
-        found = {one.name for one in world.engine.find_ours(world.instance)}
-        assert found == {name, options.network_name(spec.run_id)}
+        found = {one.name for one in world.engine.list_own_objects(world.instance)}
+        assert found == {name, options.name_network(spec.run_id)}
     finally:
         world.engine.remove_container(other)
         world.engine.remove_network(other)
@@ -368,7 +372,7 @@ def test_a_state_has_its_labels_and_its_image(world: World) -> None:
     spec, name = world.main()
     state = world.engine.inspect(name)
     assert state.image_id == world.engine.describe_image(world.image).id
-    assert options.labels(spec, "main").items() <= dict(state.labels).items()
+    assert options.build_labels(spec, "main").items() <= dict(state.labels).items()
 
 
 def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
@@ -382,18 +386,20 @@ def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
 
 def test_what_it_says_of_what_it_made_is_what_was_asked(world: World) -> None:
     spec, name = world.main()
-    network = options.network_name(spec.run_id)
+    network = options.name_network(spec.run_id)
     subnet = world.engine.describe_network(network)["IPAM"]["Config"][0]["Subnet"]
     addresses = Addresses(IPv4Network(subnet))
     asked = {
-        network: options.network(spec, addresses),
-        name: options.main_container(spec, addresses, world.engine.log_driver),
+        network: options.build_network(spec, addresses),
+        name: options.build_main_container(spec, addresses, world.engine.log_driver),
     }
     found = {network: world.engine.describe_network(network), name: world.engine.describe_container(name)}
-    rows = inspection.rows(spec, asked, found, world.engine.default_runtime, world.engine.describe_image(spec.image).id)
+    rows = inspection.build_rows(
+        spec, asked, found, world.engine.default_runtime, world.engine.describe_image(spec.image).id
+    )
     assert [row for row in rows if row.drift] == []
     assert {row.of for row in rows} == {"main", "network"}
-    assert world.engine.default_runtime in world.engine.runtimes()
+    assert world.engine.default_runtime in world.engine.list_runtimes()
 
 
 @pytest.mark.parametrize("call", ["describe_container", "describe_network"])

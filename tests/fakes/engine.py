@@ -27,10 +27,10 @@ from typing import Any
 
 from executor.docker.attachment import Attachment
 from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.docker.models import ContainerState, Found, Image, ipv4_subnets
+from executor.docker.models import ContainerState, EngineObject, Image, parse_ipv4_subnets
 from executor.sandbox import options
 from executor.sandbox.image_facts import ImageFacts
-from executor.sandbox.ownership import only_ours
+from executor.sandbox.ownership import filter_own
 from executor.sandbox.subnets import overlaps_any
 from tests.fakes.log import FakeLog, chunk, frame
 
@@ -135,13 +135,13 @@ class FakeEngine:
 
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
         """Let a run's sidecar ask its worker something, and return the answer."""
-        container = self.containers[options.sidecar_name(run_id)]
+        container = self.containers[options.name_sidecar(run_id)]
         self.say(run_id, {"type": "request", "id": 1, "op": operation, "body": body})
         return dict(json.loads(self._read_line(container.inputs[-1])))
 
     def say(self, run_id: str, *messages: dict[str, Any]) -> None:
         """Let a run's sidecar say something on its channel."""
-        container = self.containers[options.sidecar_name(run_id)]
+        container = self.containers[options.name_sidecar(run_id)]
         self._emit(container, 1, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
     def _enter(self, method: str) -> None:
@@ -188,12 +188,12 @@ class FakeEngine:
         ids = {name: _digest(name) for name in self.images}
         return ids.get(reference) or (reference if reference in ids.values() else None)
 
-    def runtimes(self) -> tuple[str, ...]:
-        self._enter("runtimes")
+    def list_runtimes(self) -> tuple[str, ...]:
+        self._enter("list_runtimes")
         return self.offered
 
-    def resources(self) -> tuple[float, int]:
-        self._enter("resources")
+    def read_resources(self) -> tuple[float, int]:
+        self._enter("read_resources")
         return 8.0, 32 * 1024**3
 
     def create_network(self, body: dict[str, Any]) -> None:
@@ -204,14 +204,14 @@ class FakeEngine:
                 raise Conflict(f"network with name {body['Name']} already exists")
             if len(body["Options"].get(BRIDGE, "")) > 15:
                 raise EngineError("The bridge's name is too long")
-            if overlaps_any(wanted, self.taken_subnets()):
+            if overlaps_any(wanted, self.list_subnets()):
                 raise AddressTaken("Pool overlaps with other one on this address space")
             self.networks[body["Name"]] = body
 
-    def taken_subnets(self) -> frozenset[IPv4Network]:
-        self._enter("taken_subnets")
+    def list_subnets(self) -> frozenset[IPv4Network]:
+        self._enter("list_subnets")
         with self._lock:
-            return frozenset(subnet for body in self.networks.values() for subnet in ipv4_subnets(body))
+            return frozenset(subnet for body in self.networks.values() for subnet in parse_ipv4_subnets(body))
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
         self._enter("connect_network")
@@ -251,8 +251,8 @@ class FakeEngine:
             threading.Thread(target=self._reattached, args=(container, ours), daemon=True).start()
         return Attachment(theirs)
 
-    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
-        self._enter("logs")
+    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
+        self._enter("open_log")
         container = self._get(name)
         ours, theirs = socket.socketpair()
         threading.Thread(target=self._send_log, args=(container, ours, follow, new_only), daemon=True).start()
@@ -287,7 +287,7 @@ class FakeEngine:
         return self._state(self._get(name))
 
     def _state(self, one: FakeContainer) -> ContainerState:
-        epoch = options.epoch_of(one.body.get("Labels") or {})
+        epoch = options.parse_epoch(one.body.get("Labels") or {})
         times = one.started_at, one.finished_at
         labels, image = one.body.get("Labels") or {}, self._image(one.body["Image"]) or ""
         inherited = self.brings[image].labels if image in self.brings else {}
@@ -363,31 +363,31 @@ class FakeEngine:
             with self._lock:
                 self.containers.pop(container.name, None)
 
-    def memory_peak(self, name: str) -> int | None:
-        self._enter("memory_peak")
+    def read_peak_memory(self, name: str) -> int | None:
+        self._enter("read_peak_memory")
         self._get(name)
         return 1_234_567
 
-    def find_ours(self, instance: str) -> list[Found]:
-        self._enter("find_ours")
+    def list_own_objects(self, instance: str) -> list[EngineObject]:
+        self._enter("list_own_objects")
         with self._lock:
             states = {one.name: self._state(one) for one in self.containers.values()}
             rows = [("container", name, one.labels, one.id, one.image_id) for name, one in states.items()]
             rows += [("network", name, body["Labels"], name, "") for name, body in self.networks.items()]
         wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
         listed = [
-            Found(kind, name, *(labels.get(label, "") for label in wanted), container_id, image)
+            EngineObject(kind, name, *(labels.get(label, "") for label in wanted), container_id, image)
             for kind, name, labels, container_id, image in rows
             if labels.get(options.LABEL_INSTANCE) == instance
         ]
-        return only_ours(self, listed)
+        return filter_own(self, listed)
 
-    def now(self) -> float:
-        self._enter("now")
+    def read_clock(self) -> float:
+        self._enter("read_clock")
         return self._time()
 
-    def booted_at(self) -> float:
-        self._enter("booted_at")
+    def read_boot_time(self) -> float:
+        self._enter("read_boot_time")
         return self.booted
 
     def _time(self) -> float:

@@ -17,7 +17,7 @@ SMALL = Limits(nano_cpus=500_000_000, memory_bytes=512 * MB, pids=100)
 def make_spec(**changes: Any) -> RunSpec:
     """A bash run that says hello; keywords replace what is in it."""
     run_id = changes.get("run_id") or str(uuid.uuid4())
-    token = tokens.mint(tokens.signing_key(SECRET), run_id, 60)
+    token = tokens.mint_token(tokens.derive_signing_key(SECRET), run_id, 60)
     values: dict[str, Any] = {
         "run_id": run_id,
         "instance": "test-instance",
@@ -57,7 +57,7 @@ class Remembering:
             self._changed.notify_all()
         self.on_event(event)
 
-    def may_begin(self, image_id: str) -> bool:
+    def mark_running(self, image_id: str) -> bool:
         self._note("may_begin")
         return self.begin
 
@@ -65,15 +65,15 @@ class Remembering:
         self.batches.append(batch)
         self._note("append")
 
-    def request(self, operation: str, body: Any) -> Reply:
+    def answer_request(self, operation: str, body: Any) -> Reply:
         self.requests.append((operation, body))
         return self.answer(operation, body)
 
-    def event(self, kind: str, message: str) -> None:
+    def record_event(self, kind: str, message: str) -> None:
         self.told.append((kind, message))
         self._note(kind)
 
-    def built(self, report: Mapping[str, Any]) -> None:
+    def record_sandbox(self, report: Mapping[str, Any]) -> None:
         self.report = dict(report)
 
     def finish(self, result: RunResult) -> None:
@@ -81,13 +81,13 @@ class Remembering:
         self.result = result
         self._note("finish")
 
-    def cleaned(self) -> None:
+    def mark_cleaned(self) -> None:
         self._note("cleaned")
 
-    def stopping(self, why: str) -> bool:
+    def record_stopping(self, why: str) -> bool:
         return self.ours
 
-    def holds(self) -> bool:
+    def holds_lease(self) -> bool:
         return self.ours
 
     def requeue(self, message: str) -> None:

@@ -14,10 +14,10 @@ from django.db import connection
 from django.utils import timezone
 
 from cronium_admin.logs import read
-from cronium_admin.logs.archive.block_cache import blocks
-from cronium_admin.logs.codec import Entry, pack_index, pack_text
+from cronium_admin.logs.archive.block_cache import block_cache
+from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.storage.file import Folder
+from cronium_admin.logs.storage.file import FileBackend
 from cronium_admin.runs.models import Run, Status
 
 FOREVER = {"log_keep_days": 0, "log_keep_runs": 0}
@@ -47,7 +47,7 @@ def give_log(run: Run, text: bytes, chunk_lines: int = 50, ended: timedelta = ti
                 bytes=len(part),
                 first_ns=first,
                 last_ns=first,
-                index=pack_index([Entry(1 + len(rows) % 2, count, 1_700_000_000_000_000_000 + first)]),
+                index=pack_index([IndexEntry(1 + len(rows) % 2, count, 1_700_000_000_000_000_000 + first)]),
                 data=pack_text(part),
             )
         )
@@ -63,10 +63,10 @@ def give_log(run: Run, text: bytes, chunk_lines: int = 50, ended: timedelta = ti
 
 def whole(run: Run) -> bytes:
     """The log as it is read now, by all ways of reading, which must agree; nothing of it from an earlier look."""
-    blocks.clear()
-    text = b"".join(read.text(run.pk))
+    block_cache.clear()
+    text = b"".join(read.read_text(run.pk))
     windows, seq = [], 0
-    while found := read.window(run.pk, seq, 333):
+    while found := read.read_lines(run.pk, seq, 333):
         windows += [line.text + b"\n" for line in found]
         seq = found[-1].seq
     assert b"".join(windows) == text
@@ -95,7 +95,10 @@ def dying_at(step: int, monkeypatch: pytest.MonkeyPatch, *more: tuple[type, str]
         return execute(*args)
 
     with monkeypatch.context() as patched, connection.execute_wrapper(statement):
-        for kind, name in [*((Folder, name) for name in ("put", "read", "size", "delete")), *more]:
+        for kind, name in [
+            *((FileBackend, name) for name in ("write_object", "read_range", "fetch_size", "delete_object")),
+            *more,
+        ]:
             patched.setattr(kind, name, _checked(getattr(kind, name), check))
         yield done
 

@@ -21,7 +21,7 @@ from django.http import HttpResponse, QueryDict
 from django.test import Client
 from django.urls import resolve
 
-from cronium_admin.web.edge.server_log import ClientErrors
+from cronium_admin.web.edge.server_log import ClientErrorFilter
 
 MEGABYTE = 1_000_000
 # Those that get past a form's own fields, to what reads or keeps them.
@@ -145,7 +145,7 @@ class Watch(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.addFilter(ClientErrors())
+        self.addFilter(ClientErrorFilter())
         self.tracebacks: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:

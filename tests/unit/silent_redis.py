@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from cronium_admin.core.redis_url import RedisAddress, redis_address
+from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
 
 
 def _fill(port: int) -> Iterator[socket.socket]:
@@ -32,4 +32,4 @@ def address(request: pytest.FixtureRequest) -> Iterator[RedisAddress]:
         number = port.getsockname()[1]
         for waiting in _fill(number) if request.param == "full" else ():
             stack.enter_context(waiting)
-        yield redis_address(f"redis://127.0.0.1:{number}/0")
+        yield parse_redis_url(f"redis://127.0.0.1:{number}/0")

@@ -6,7 +6,7 @@ from django.test import Client, RequestFactory
 
 from cronium_admin.accounts.models import User
 from cronium_admin.ops import readiness
-from cronium_admin.ops.headers import EveryAnswer
+from cronium_admin.ops.headers import CommonHeaders
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
 
@@ -15,7 +15,7 @@ from tests.conftest import Api
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("host", ["10.42.0.7:8000", "[fd00::7]:8000", "anything.test"])
 def test_probes_answer(db: None, path: str, method: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "PARTS", {"database": lambda: True})
+    monkeypatch.setattr(readiness, "CHECKS", {"database": lambda: True})
     assert Client().generic(method, path, HTTP_HOST=host).status_code == 200
 
 
@@ -43,5 +43,5 @@ def test_pages_and_api_are_not_stored(people: dict[str, User], viewer: Api, run:
         assert "no-store" in viewer.get(path)["Cache-Control"], path
     assert "no-store" in viewer.get(f"/runs/{run.pk}/logs.txt")["Cache-Control"]
     assert "no-store" in client.get("/static/not-there.js")["Cache-Control"]
-    of_a_file = EveryAnswer(lambda request: HttpResponse("file"))(RequestFactory().get("/static/cronium/app.css"))
+    of_a_file = CommonHeaders(lambda request: HttpResponse("file"))(RequestFactory().get("/static/cronium/app.css"))
     assert "Cache-Control" not in of_a_file

@@ -87,7 +87,7 @@ LABELS = {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin
 def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     """Rows for every address of the table; the run of `{run}`."""
     make_job(slug="idle", name="Idle")
-    service.put(service.Place(None, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(None, "day"), 1, service.Author())
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     Host.objects.create(name="east")
     ended = launch(run.job, None)
@@ -141,7 +141,7 @@ def test_a_token_that_is_none_opens_no_route(kind: str, people: dict[str, User],
     elif kind == "of a person switched off":
         User.objects.update(is_active=False)
     else:
-        runs_own = tokens.mint(tokens.signing_key(settings.SECRET_KEY), str(furnished.pk), 60).text
+        runs_own = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(furnished.pk), 60).text
         one.headers["Authorization"] = "Bearer " + {"wrong": "crn_" + "x" * 40, "of a run": runs_own}[kind]
     for method, path, body, *_ in ROUTES:
         assert one.call(method, path.format(run=furnished.pk, ended=furnished.pk), body).status_code == 401, (

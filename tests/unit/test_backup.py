@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.backup.own_tables import list_made_tables
+from cronium_admin.backup.own_tables import list_created_tables
 from tests.prepared import copy_database
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
-from cronium_admin.workers.instance import instance
+from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.hosts.models import Host
 job = create_job({"name": "A", "slug": "a", "language": "bash", "script": "true"}, None)
 for status in ("succeeded", "running", "starting", "queued"):
@@ -33,7 +33,7 @@ for status in ("succeeded", "running", "starting", "queued"):
     Run.objects.filter(pk=run.pk).update(status=status, host="local", lease_owner="x")
 Secret.objects.create(name="KEY", encrypted=encrypt("KEY", "value"))
 Host.objects.create(name="local", owner="x")
-instance()
+get_instance_id()
 """
 # Restores again and again, and dies at the first, second, ... step that changes a file; then finishes.
 DEATHS = """
@@ -63,14 +63,14 @@ while died:
 
     os.replace, died = dying, False
     try:
-        module.restore(Path(sys.argv[1]), replace=True)
+        module.restore_backup(Path(sys.argv[1]), replace=True)
     except KeyboardInterrupt:
         died = True
     os.replace = real
     connection.close()
-    begun = (settings.DATA_DIR / module.PENDING).exists()
-    module.finish()
-    assert not (settings.DATA_DIR / module.PENDING).exists()
+    begun = (settings.DATA_DIR / module.PENDING_FILE).exists()
+    module.finish_restore()
+    assert not (settings.DATA_DIR / module.PENDING_FILE).exists()
     secret = Secret.objects.get()
     assert decrypt("KEY", secret.encrypted) == "value", step
     assert Run.objects.filter(status="lost").count() == (0 if died and step == 1 else 2), (step, begun)
@@ -143,9 +143,9 @@ def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path
 def test_the_tables_of_all_migrations_are_all_tables(original: Path) -> None:
     applied = [f"{app}.{name}" for app, name in rows(original, "SELECT app, name FROM django_migrations")]
     tables = rows(original, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    assert list_made_tables(applied) == {name for (name,) in tables}
-    assert list_made_tables(["jobs.0001_initial", "later.0001_initial"]) >= {"jobs_job", "django_migrations"}
-    assert "runs_run" not in list_made_tables(["jobs.0001_initial"])
+    assert list_created_tables(applied) == {name for (name,) in tables}
+    assert list_created_tables(["jobs.0001_initial", "later.0001_initial"]) >= {"jobs_job", "django_migrations"}
+    assert "runs_run" not in list_created_tables(["jobs.0001_initial"])
 
 
 def test_taken_over_it_is_the_original_again(original: Path, saved: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_it_learns_where_its_neighbour_listens(engine: FakeEngine, script: Path)
 
 def test_its_containers_are_no_workers_leftovers(engine: FakeEngine, script: Path) -> None:
     hosts = set()
-    engine.before["start"] = lambda: hosts.update(one.host for one in engine.find_ours("test"))
+    engine.before["start"] = lambda: hosts.update(one.host for one in engine.list_own_objects("test"))
     make(engine).run()
     assert hosts == {"canary@here"}
 
@@ -103,7 +103,7 @@ def test_it_can_be_stopped(engine: FakeEngine, script: Path) -> None:
 
 @pytest.mark.parametrize("name", ["host", "neighbour", "DNS", "vsock", "setuid", "root file system", "sandbox"])
 def test_each_probe_has_a_mend(name: str) -> None:
-    assert isolation.mend(name).endswith(".")
+    assert isolation.find_remedy(name).endswith(".")
 
 
 def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) -> None:
@@ -117,20 +117,20 @@ def test_this_machines_addresses_come_from_the_kernels_tables(tmp_path: Path) ->
         "fd000000000000000000000000000002 02 40 00 80     eth0\n"
         "fe800000000000000000000000000002 02 40 20 80     eth0\n"
     )
-    assert isolation.host_addresses(tmp_path) == ["10.1.2.3", "fd00::2"]
-    assert isolation.host_addresses(tmp_path / "none") == []
+    assert isolation.list_host_addresses(tmp_path) == ["10.1.2.3", "fd00::2"]
+    assert isolation.list_host_addresses(tmp_path / "none") == []
 
 
 class TestProbe:
     def test_a_listener_is_reached_and_so_is_who_refuses(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-            assert isolation_probe.reached("127.0.0.1", port) == "connected"
-            assert isolation_probe.anybody([("127.0.0.1", port)]) == f"127.0.0.1 port {port}: connected"
-        assert "refused" in isolation_probe.reached("127.0.0.1", port)
+            assert isolation_probe.try_connection("127.0.0.1", port) == "connected"
+            assert isolation_probe.try_connections([("127.0.0.1", port)]) == f"127.0.0.1 port {port}: connected"
+        assert "refused" in isolation_probe.try_connection("127.0.0.1", port)
 
     def test_silence_is_not_reached(self) -> None:
-        assert isolation_probe.anybody([("255.255.255.255", 9)]) == ""
+        assert isolation_probe.try_connections([("255.255.255.255", 9)]) == ""
 
     @pytest.mark.parametrize(
         ("number", "arguments", "found"),
@@ -140,12 +140,12 @@ class TestProbe:
         self, number: tuple[int, int], arguments: tuple[int, ...], found: str
     ) -> None:
         """getpid; a number that no kernel has; close(-1)."""
-        assert isolation_probe.call(number, *arguments) == found
+        assert isolation_probe.try_system_call(number, *arguments) == found
 
     def test_a_probe_that_breaks_is_no_verdict(self) -> None:
-        assert isolation_probe.tried(lambda: str(1 / 0))["held"] is None
-        assert isolation_probe.tried(lambda: "") == {"held": True, "found": ""}
-        assert isolation_probe.tried(lambda: "through") == {"held": False, "found": "through"}
+        assert isolation_probe.run_probe(lambda: str(1 / 0))["held"] is None
+        assert isolation_probe.run_probe(lambda: "") == {"held": True, "found": ""}
+        assert isolation_probe.run_probe(lambda: "through") == {"held": False, "found": "through"}
 
     def test_it_can_be_sent_to_any_python(self) -> None:
         """It travels as a script: nothing of ours is there, and nothing but Python's library."""

@@ -16,13 +16,13 @@ from cronium_admin.images import build
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.management.commands import images as images_command
 from cronium_admin.images.models import BuiltImage
-from cronium_admin.images.resolution import resolve
+from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.workers.health import runner
 from cronium_admin.workers.health.checks import docker_engine as engine_checks
 from cronium_admin.workers.health.checks import machine
-from cronium_admin.workers.health.probe import Patient
+from cronium_admin.workers.health.probe import HealthProbe
 from tests.conftest import Api
 
 
@@ -162,7 +162,7 @@ class TestImagesBuild:
                 return ending()
 
             monkeypatch.setattr(build, "build_all", build_all)
-            monkeypatch.setattr(images_command, "connect", lambda seconds: None)
+            monkeypatch.setattr(images_command, "connect_engine", lambda seconds: None)
 
         return stand_in
 
@@ -177,7 +177,7 @@ class TestImagesBuild:
         assert dict(BuiltImage.objects.values_list("language", "reference")) == {
             name: f"made/{name}:1" for name in ("bash", "python", "node")
         }
-        assert resolve("bash").reference == "made/bash:1"
+        assert resolve_image("bash").reference == "made/bash:1"
 
     def test_ends_with_one_sentence_when_it_fails(self, db: None, built: Callable[..., None]) -> None:
         def fail() -> list[build.BuiltImage]:
@@ -200,7 +200,7 @@ class TestDoctor:
         settings.CONFIG = settings.CONFIG.model_copy(update={"docker_host": "tcp://127.0.0.1:9"})
 
     def test_without_an_engine_fails_with_the_mend_and_still_checks_the_rest(self, db: None, no_engine: None) -> None:
-        rows = {row.name: row for row in runner.examine()}
+        rows = {row.name: row for row in runner.run_checks()}
         assert rows["engine"].state == "failed"
         assert "CRONIUM_DOCKER_HOST" in rows["engine"].mend
         assert {rows[name].state for name in ("images", "address pool", "clock")} == {"warning"}
@@ -219,12 +219,12 @@ class TestDoctor:
     def test_a_redis_that_is_away_fails(self, db: None, no_engine: None, settings: Any) -> None:
         away = "redis://127.0.0.1:9"
         settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": away})
-        assert {row.name: row.state for row in runner.examine()}["broker"] == "failed"
+        assert {row.name: row.state for row in runner.run_checks()}["broker"] == "failed"
 
     def test_a_full_disk_fails(self, db: None, no_engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = type("Usage", (), {"free": 10**7, "total": 10**12, "used": 0})
         monkeypatch.setattr(machine.shutil, "disk_usage", lambda place: usage)
-        assert {row.name: row.state for row in runner.examine()}["disk"] == "failed"
+        assert {row.name: row.state for row in runner.run_checks()}["disk"] == "failed"
 
     def test_reads_the_hosts_routes_and_leaves_the_default_one_out(self, tmp_path: Path) -> None:
         table = tmp_path / "route"
@@ -233,7 +233,7 @@ class TestDoctor:
             "eth0 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n"
             "tun0 0000D50A 00000000 0001 0 0 0 0000FFFF 0 0 0\n"
         )
-        assert [str(net) for net in engine_checks.host_routes(table)] == ["10.213.0.0/16"]
+        assert [str(net) for net in engine_checks.read_host_routes(table)] == ["10.213.0.0/16"]
 
     @pytest.mark.parametrize(
         ("networks", "state"),
@@ -258,10 +258,10 @@ class TestDoctor:
     def test_finds_what_overlaps_the_pool(
         self, networks: list[Any], state: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        patient = Patient.__new__(Patient)
+        patient = HealthProbe.__new__(HealthProbe)
         patient.client = type("Client", (), {"networks": lambda self: networks})()
-        monkeypatch.setattr(engine_checks, "host_routes", lambda: iter(()))
-        assert [row.state for row in engine_checks.address_pool(patient)] == [state]
+        monkeypatch.setattr(engine_checks, "read_host_routes", lambda: iter(()))
+        assert [row.state for row in engine_checks.check_address_pool(patient)] == [state]
 
     @pytest.mark.parametrize(
         ("said", "state"),
@@ -274,6 +274,6 @@ class TestDoctor:
         ],
     )
     def test_compares_the_clocks(self, said: str, state: str) -> None:
-        patient = Patient.__new__(Patient)
+        patient = HealthProbe.__new__(HealthProbe)
         patient.info, patient.asked_at = {"SystemTime": said}, 1000.0
-        assert [row.state for row in engine_checks.clock(patient)] == [state]
+        assert [row.state for row in engine_checks.check_clock(patient)] == [state]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from django.http.request import split_domain_port, validate_host
 
-from cronium_admin.core.config import Config, config
+from cronium_admin.core.config import Config, load_config
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_a_name_server_that_is_no_address_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     monkeypatch.setenv("CRONIUM_EGRESS_DNS", given)
-    config.cache_clear()
+    load_config.cache_clear()
     try:
         with pytest.raises(SystemExit) as stopped:
-            config()
+            load_config()
     finally:
         monkeypatch.undo()
-        config.cache_clear()
+        load_config.cache_clear()
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert "CRONIUM_EGRESS_DNS" in said
@@ -63,12 +63,12 @@ def test_a_name_server_that_is_no_address_stops_the_start(
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
     """What a start says that these settings stop."""
-    config.cache_clear()
+    load_config.cache_clear()
     try:
         with pytest.raises(SystemExit) as stopped:
-            config()
+            load_config()
     finally:
-        config.cache_clear()
+        load_config.cache_clear()
     assert stopped.value.code == 2
     return capsys.readouterr().err
 

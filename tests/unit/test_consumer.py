@@ -19,7 +19,7 @@ from cronium_admin.core import notify
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read
 from cronium_admin.logs.live import tail
-from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
@@ -83,7 +83,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
     """Opens a viewer of a run; keywords: token, cookie, origin, after (as written)."""
     from cronium_admin.web.asgi import application
 
-    notify.bind(asyncio.get_running_loop())
+    notify.bind_loop(asyncio.get_running_loop())
     opened: list[Viewer] = []
 
     async def open_one(
@@ -105,7 +105,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
     yield open_one
     for viewer in opened:
         await viewer.leave()
-    notify.bind(None)
+    notify.bind_loop(None)
 
 
 class World:
@@ -123,19 +123,19 @@ class World:
             claimed = state_machine.claim_next("here", "me")
             assert claimed is not None
             self.epoch = self.log.epoch = claimed.lease_epoch
-            assert state_machine.begin(claimed.pk, self.epoch, "sha256:x")
+            assert state_machine.mark_running(claimed.pk, self.epoch, "sha256:x")
 
         await sync_to_async(begin)()
 
     async def write(self, *parts: tuple[int, bytes], tail: bytes = b"") -> None:
-        await sync_to_async(lambda: commit([self.log.prepare(batch(*parts, tail=tail))]))()
+        await sync_to_async(lambda: commit_writes([self.log.prepare_write(batch(*parts, tail=tail))]))()
 
     async def finish(self, code: int = 0) -> None:
         facts = {"log_lines": self.log.lines, "log_digest": self.log.digest}
         ending = Ending(state_machine.Status.SUCCEEDED, "exit_code", "It exited.", code, facts)
 
         def finish() -> None:
-            commit([self.log.seal()])
+            commit_writes([self.log.prepare_seal()])
             assert state_machine.finish(self.run.pk, self.epoch, ending)
 
         await sync_to_async(finish)()
@@ -220,11 +220,11 @@ async def test_a_reconnect_leaves_no_gap_and_repeats_nothing(connect: Callable[.
 async def test_a_lost_nudge_costs_delay_and_no_line(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.2)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
-    monkeypatch.setattr(notify, "nudge", lambda run_ids: None)
+    monkeypatch.setattr(notify, "publish_changed", lambda run_ids: None)
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     await world.finish()
@@ -234,7 +234,7 @@ async def test_a_lost_nudge_costs_delay_and_no_line(
 async def test_a_nudge_shows_a_line_at_once(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 60.0)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
@@ -248,12 +248,12 @@ async def test_output_and_condition_are_told_at_once(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That there is one, and when it was given; the output itself is for another request."""
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 60.0)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
     assert (viewer.of("status")[-1]["output_at"], viewer.of("status")[-1]["condition"]) == (None, None)
-    ask = sync_to_async(handlers.answer)
+    ask = sync_to_async(handlers.handle_request)
     assert not (await ask(world.run.pk, "output", {"output": "words"})).error
     await viewer.until(lambda seen: seen.of("status")[-1]["output_at"])
     first = viewer.of("status")[-1]["output_at"]
@@ -301,7 +301,7 @@ async def test_a_failing_read_ends_the_connection_so_that_the_browser_comes_agai
     def broken(run_id: uuid.UUID) -> None:
         raise RuntimeError("the database is away")
 
-    monkeypatch.setattr(read, "state", broken)
+    monkeypatch.setattr(read, "read_state", broken)
     viewer = await connect(world.run.pk, world.token)
     assert await viewer.until_closed() == 1011
     assert viewer.messages == []
@@ -372,26 +372,26 @@ async def test_a_run_that_is_deleted_meanwhile_ends_the_view(connect: Callable[.
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: seen.of("status"))
     await sync_to_async(lambda: Run.objects.all().delete())()
-    notify.nudge([world.run.pk])
+    notify.publish_changed([world.run.pk])
     assert await viewer.until_closed() == 4403
 
 
 async def test_a_hundred_viewers_of_a_run_cost_about_one_read(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 60.0)
     await world.begin()
     viewers = [await connect(world.run.pk, world.token) for _ in range(100)]
     for viewer in viewers:
         await viewer.until(lambda seen: seen.of("status"))
     reads: list[int] = []
-    look = tail._news
+    look = tail._read_update
 
-    def counted(run_id: uuid.UUID, after: int, slow: bool) -> tail.News | None:
+    def counted(run_id: uuid.UUID, after: int, slow: bool) -> tail.LogUpdate | None:
         reads.append(after)
         return look(run_id, after, slow)
 
-    monkeypatch.setattr(tail, "_news", counted)
+    monkeypatch.setattr(tail, "_read_update", counted)
     await world.write((1, b"one\ntwo\n"))
     for viewer in viewers:
         await viewer.until(lambda seen: seen.seqs == [1, 2])
@@ -405,7 +405,7 @@ async def test_a_hundred_viewers_of_a_run_cost_about_one_read(
 async def test_a_channel_layer_that_fails_costs_delay_and_no_line(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.2)
 
     class Broken:
         async def new_channel(self) -> str:
@@ -425,8 +425,8 @@ async def test_a_quiet_log_has_a_heartbeat(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent after a read of the store: it says that there was nothing more."""
-    monkeypatch.setattr("cronium_admin.logs.live.consumers.BEAT_SECONDS", 0.0)
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("cronium_admin.logs.live.consumers.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.05)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
     await viewer.until(lambda seen: len(seen.of("beat")) == 3)

@@ -48,18 +48,18 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     ended.save()
     facts = {"cpus": 2.0, "load": 0.5, "memory_bytes": 10, "memory_used_bytes": 5}
     Host.objects.create(name="east", heartbeat_at=timezone.now(), **facts)
-    metrics.reset()
+    metrics.reset_metrics()
     for name, metric in metrics.METRICS.items():
         labels = dict.fromkeys(metric.labels, "x")
-        metrics.observe(name, 0.1, **labels) if metric.buckets else metrics.count(name, **labels)
-    monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
-    monkeypatch.setattr(metrics_endpoint.process, "current", lambda: None)
-    families = text_string_to_metric_families(metrics_endpoint.text().decode())
+        metrics.observe_duration(name, 0.1, **labels) if metric.buckets else metrics.increment_counter(name, **labels)
+    monkeypatch.setattr(metrics_endpoint, "state_cache", metrics_endpoint.DatabaseStateCache())
+    monkeypatch.setattr(metrics_endpoint.process, "get_current_worker", lambda: None)
+    families = text_string_to_metric_families(metrics_endpoint.render_metrics().decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, set()).update(sample.labels)
     yield found
-    metrics.reset()
+    metrics.reset_metrics()
 
 
 def names(expression: str) -> list[tuple[str, str]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cronium_admin.core.config import Config
-from cronium_admin.core.data_folder import DataFolderError, close_to_others, find_open, stored_secret
+from cronium_admin.core.data_folder import DataFolderError, find_unrestricted, load_or_create_secret, restrict_to_owner
 from cronium_admin.workers.health.checks import machine
-from cronium_admin.workers.health.checks.machine import data_folder
+from cronium_admin.workers.health.checks.machine import check_data_folder
 from tests.prepared import copy_database
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
     assert done.returncode == 0
     assert "taken away from" in done.stderr
     assert str(folder) in done.stderr
-    assert not list(find_open(folder))
+    assert not list(find_unrestricted(folder))
     assert oct((folder / "program").stat().st_mode & 0o777) == "0o700", "the owner's own permissions stay"
     assert oct((folder / "static").stat().st_mode & 0o777) == "0o700"
     deep = oct((folder / "static" / "deep").stat().st_mode & 0o777)
@@ -97,13 +97,13 @@ def test_a_database_elsewhere_is_closed_too(tmp_path: Path, migrated: Path) -> N
 
 
 def test_doctor_fails_an_open_folder_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "own_places", lambda: [tmp_path])  # the tests' database lies elsewhere
+    monkeypatch.setattr(machine, "list_own_paths", lambda: [tmp_path])  # the tests' database lies elsewhere
     tmp_path.chmod(0o700)
     ask: object = None
-    assert next(data_folder(ask)).state == "ok"  # type: ignore[arg-type]
+    assert next(check_data_folder(ask)).state == "ok"  # type: ignore[arg-type]
     (tmp_path / "secret_key").write_text("x" * 40)
     (tmp_path / "secret_key").chmod(0o640)
-    (row,) = data_folder(ask)  # type: ignore[arg-type]
+    (row,) = check_data_folder(ask)  # type: ignore[arg-type]
     assert (row.state, str(tmp_path / "secret_key") in row.found, "chmod" in row.mend) == ("failed", True, True)
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o640
 
@@ -115,13 +115,13 @@ def test_what_belongs_to_another_user_is_told() -> None:
         folder.chmod(0o755)
         os.chown(folder, 12345, 12345)
         script = (
-            "import os, sys; from pathlib import Path; from cronium_admin.core.data_folder import close_to_others;"
-            "os.setuid(23456); print(close_to_others(Path(sys.argv[1])))"
+            "import os, sys; from pathlib import Path; from cronium_admin.core.data_folder import restrict_to_owner;"
+            "os.setuid(23456); print(restrict_to_owner(Path(sys.argv[1])))"
         )
         command = [sys.executable, "-c", script, made]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.stdout == f"([], [PosixPath('{made}')])\n", done.stderr
-        assert close_to_others(folder) == ([folder], [])
+        assert restrict_to_owner(folder) == ([folder], [])
 
 
 @pytest.mark.parametrize("folder", ["/", "/tmp", "/etc", "/var/lib/", "/usr/../home"])
@@ -140,7 +140,7 @@ def test_a_damaged_key_file_is_refused_and_kept(tmp_path: Path, name: str, conte
         content = content[:20]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataFolderError) as error:
-        stored_secret(tmp_path, name)
+        load_or_create_secret(tmp_path, name)
     assert str(tmp_path / name) in str(error.value)
     assert "Restore it from a backup" in str(error.value)
     assert (tmp_path / name).read_bytes() == content

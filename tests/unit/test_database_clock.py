@@ -17,15 +17,15 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.accounts.session_store import SessionStore
-from cronium_admin.accounts.sessions import of_person
-from cronium_admin.accounts.tokens import make_token, user_of_token
-from cronium_admin.core.database.clock import MEASURED_EVERY_SECONDS, Now, _Clock, database_now
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.sessions import list_sign_ins
+from cronium_admin.accounts.tokens import find_token_user, make_token
+from cronium_admin.core.database.clock import MEASURE_INTERVAL_SECONDS, Now, _Clock, database_now
+from cronium_admin.core.errors import ApiError
 from cronium_admin.images import inventory
-from cronium_admin.images.inventory import Reported
+from cronium_admin.images.inventory import ReportedImage
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import due
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.ops import metrics_endpoint, readiness
 from cronium_admin.retention import rows
 from cronium_admin.runs import state_machine
@@ -34,9 +34,9 @@ from cronium_admin.runs.models import Run, Status
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Receipt, Variable
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.hosts.service import all_hosts
+from cronium_admin.workers.hosts.service import fetch_hosts
 from cronium_admin.workers.scheduling import capacity
-from cronium_admin.workers.scheduling.capacity import Offer
+from cronium_admin.workers.scheduling.capacity import Capacity
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, give_log, text_of
 
@@ -72,8 +72,8 @@ def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operato
     ids = [run["id"] for run in made]
     assert all(is_near(datetime.fromisoformat(run["created_at"])) for run in made)
     assert [run["id"] for run in operator.get("/runs").json()["items"]] == ids[::-1]
-    assert str(state_machine._oldest_waiting()) == ids[0]
-    assert str(capacity.next_for("east", Offer())) == ids[0]
+    assert str(state_machine._find_oldest_queued()) == ids[0]
+    assert str(capacity.choose_next_run("east", Capacity())) == ids[0]
 
 
 def test_the_row_in_hand_has_the_stored_time(job: Job) -> None:
@@ -100,7 +100,7 @@ def test_exactly_as_many_logs_stay_as_are_asked_for(settings: Any, job: Job) -> 
     for _ in range(3):
         run = give_log(launch(job, None), text_of(10))
         Run.objects.filter(pk=run.pk).update(finished_at=Now())
-    assert [one.name for one in due.due()] == ["report #1"]
+    assert [one.name for one in due.find_due_logs()] == ["report #1"]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -119,24 +119,24 @@ def test_a_host_passes_a_large_run_over_for_a_minute_of_the_database(wrong: Wron
     Run.objects.update(network="none", cpu=Decimal(1), memory_mb=100)
     Run.objects.filter(pk=on_host.pk).update(status=Status.RUNNING, host="east", memory_mb=600)
     Run.objects.filter(pk=large.pk).update(memory_mb=900)
-    offer = Offer(memory_bytes=1000 * capacity.MB)
+    offer = Capacity(memory_bytes=1000 * capacity.MB)
     with wrong(hours=hours):
-        assert capacity.next_for("east", offer) == small.pk
+        assert capacity.choose_next_run("east", offer) == small.pk
     Run.objects.filter(pk=large.pk).update(created_at=F("created_at") - timedelta(seconds=61))
     with wrong(hours=hours):
-        assert capacity.next_for("east", offer) is None
+        assert capacity.choose_next_run("east", offer) is None
 
 
 def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api, job: Job) -> None:
     """What a process wrote whose clock is years behind is no older for it; one that is years ahead deletes nothing."""
     names = [name for name in type(settings.CONFIG).model_fields if name.endswith("_keep_days")]
     settings.CONFIG = settings.CONFIG.model_copy(update=dict.fromkeys(names, 7))
-    place = service.Place(None, "seen")
+    place = service.VariableRef(None, "seen")
     with wrong(days=-1000):
         made = operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()
         author = service.Author()
-        service.put(place, "1", author)
-        service.delete(place, author)
+        service.set_variable(place, "1", author)
+        service.delete_variable(place, author)
         token, _ = make_token(operator.user or User(), "old", real_now() + timedelta(days=3))
         receipt = Receipt.objects.create(run_id=made["id"], key="a", what="b", answer="null")
     assert is_near(receipt.at)
@@ -144,7 +144,7 @@ def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api,
     for days in (1000, 0):
         with wrong(days=days):
             for sweep in (rows.remove_idempotency_keys, rows.remove_variables, rows.remove_events, rows.remove_tokens):
-                assert list(sweep(Pace())) == [], sweep.__name__
+                assert list(sweep(Throttle())) == [], sweep.__name__
     assert operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()["id"] == made["id"]
     assert Variable.objects.count() == 1
     assert Run.objects.get().events.exists()
@@ -154,14 +154,14 @@ def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api,
 def test_a_token_lasts_as_long_as_it_was_made_for(wrong: Wrong, operator: Api, hours: int) -> None:
     with wrong(hours=hours):
         made = operator.post("/tokens", {"name": "half an hour", "expires_at": "30m"}).json()
-        assert user_of_token(made["token"]) == operator.user
+        assert find_token_user(made["token"]) == operator.user
     row = ApiToken.objects.get(pk=made["id"])
     assert row.expires_at
     assert is_near(row.expires_at, timedelta(minutes=30))
-    assert user_of_token(made["token"]) == operator.user
+    assert find_token_user(made["token"]) == operator.user
     ApiToken.objects.filter(pk=row.pk).update(expires_at=Now() - timedelta(seconds=1))
-    with wrong(hours=hours), pytest.raises(Refused, match="expired"):
-        user_of_token(made["token"])
+    with wrong(hours=hours), pytest.raises(ApiError, match="expired"):
+        find_token_user(made["token"])
 
 
 @pytest.mark.parametrize("days", [100, -100])
@@ -177,8 +177,8 @@ def test_a_session_lasts_as_long_as_it_was_made_for(
         assert client.get("/jobs/").status_code == 200
         SessionStore.clear_expired()
         SignIn.objects.update(seen_at=Now())
-        assert of_person(people["viewer"]).count() == SignIn.objects.count() == 1
-        assert list(rows.remove_sessions(Pace())) == []
+        assert list_sign_ins(people["viewer"]).count() == SignIn.objects.count() == 1
+        assert list(rows.remove_sessions(Throttle())) == []
     assert client.get("/jobs/").status_code == 200
     Session.objects.update(expire_date=Now() - timedelta(seconds=1))
     with wrong(days=-100):
@@ -189,26 +189,26 @@ def test_a_session_lasts_as_long_as_it_was_made_for(
 def test_a_host_is_alive_and_its_images_are_fresh(wrong: Wrong, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     Host.objects.create(name="east", heartbeat_at=Now())
     with wrong(hours=-hours):
-        inventory.report("east", [Reported("sha256:1", ("some:1",), 1)])
+        inventory.store_report("east", [ReportedImage("sha256:1", ("some:1",), 1)])
     with wrong(hours=hours):
-        assert all_hosts()[0].alive
+        assert fetch_hosts()[0].alive
         assert inventory.find_presence(["some:1"])["some:1"].is_everywhere
         own = type("Own", (), {"runner": type("Runner", (), {"host": "east"})})
-        monkeypatch.setattr("cronium_admin.ops.readiness.process.current", lambda: own)
-        assert readiness._runner()
+        monkeypatch.setattr("cronium_admin.ops.readiness.process.get_current_worker", lambda: own)
+        assert readiness._check_runner()
     Host.objects.update(heartbeat_at=Now() - timedelta(minutes=5))
     with wrong(hours=-hours):
-        assert not all_hosts()[0].alive
-        assert not readiness._runner()
+        assert not fetch_hosts()[0].alive
+        assert not readiness._check_runner()
 
 
 def test_the_metrics_count_runs_that_end_later(wrong: Wrong, job: Job) -> None:
     """A process that is ahead holds no run for settled that other processes will still make."""
-    known = metrics_endpoint.Known()
+    known = metrics_endpoint.DatabaseStateCache()
     with wrong(hours=1):
-        known._ask()
+        known._query_state()
         Run.objects.filter(pk=launch(job, None).pk).update(status=Status.SUCCEEDED, finished_at=Now())
-        assert sum(number for _, _, number in known._ask().ended) == 1
+        assert sum(number for _, _, number in known._query_state().ended) == 1
 
 
 def test_times_that_people_see_follow_the_database(wrong: Wrong, make_job: Any, editor: Api) -> None:
@@ -223,19 +223,19 @@ def test_times_that_people_see_follow_the_database(wrong: Wrong, make_job: Any, 
 
 def test_the_clock_is_measured_again_with_a_new_connection(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
     uptime = [100.0]
-    monkeypatch.setattr("cronium_admin.core.database.clock._uptime", lambda: uptime[0])
+    monkeypatch.setattr("cronium_admin.core.database.clock._read_uptime", lambda: uptime[0])
     clock = _Clock()
-    assert clock.read() is None
+    assert clock.estimate_now() is None
     clock.measure(connection)
-    first = clock.read()
+    first = clock.estimate_now()
     assert first
     assert is_near(first)
-    uptime[0] += MEASURED_EVERY_SECONDS - 1
+    uptime[0] += MEASURE_INTERVAL_SECONDS - 1
     clock.measure(connection)
-    assert clock.read() == first + timedelta(seconds=MEASURED_EVERY_SECONDS - 1), "not measured again so soon"
+    assert clock.estimate_now() == first + timedelta(seconds=MEASURE_INTERVAL_SECONDS - 1), "not measured again so soon"
     uptime[0] += 3600
     clock.measure(connection)
-    assert is_near(clock.read() or first)
+    assert is_near(clock.estimate_now() or first)
 
 
 def test_a_page_about_a_database_that_is_away_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database import outage
 from cronium_admin.core.database.outage import find_outage
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.ops import readiness
 from cronium_admin.web.edge.sockets import SocketGuard
 from cronium_admin.workers.database_threads import DatabaseThreads
@@ -63,9 +63,9 @@ ERRORS: dict[str, tuple[Callable[[], DatabaseError], str]] = {
 
 @pytest.fixture(autouse=True)
 def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage.outages, "_told_at", -outage.EVERY_SECONDS)
-    monkeypatch.setattr(outage.outages, "_began_at", None)
-    monkeypatch.setattr(outage.outages, "_left_out", 0)
+    monkeypatch.setattr(outage.outage_log, "_logged_at", -outage.LOG_INTERVAL_SECONDS)
+    monkeypatch.setattr(outage.outage_log, "_began_at", None)
+    monkeypatch.setattr(outage.outage_log, "_suppressed", 0)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def test_reading_goes_on(people: dict[str, User], kind: str, monkeypatch: pytest
     client.force_login(people["viewer"])
     assert client.get("/jobs/").status_code == 200
     reader = Api(people["viewer"])
-    monkeypatch.setattr(sessions, "_noted", {})
+    monkeypatch.setattr(sessions, "_recorded_at", {})
     assert SignIn.objects.exists()
     assert ApiToken.objects.filter(last_used_at=None).exists()
     with writes_fail(ERRORS[kind][0]()):
@@ -219,7 +219,7 @@ def test_a_background_task_tells_an_outage_in_a_line(
             over.set()
         raise failure[0]
 
-    made = Rounds("sweeper", once, 0.0, over)
+    made = PeriodicTask("sweeper", once, 0.0, over)
     made.start()
     made.thread.join(10)
     assert len(done) == 2
@@ -249,7 +249,7 @@ def test_a_handshake_is_answered_while_the_database_is_away(settings: Any, failu
 
 
 def test_ready_wants_a_database_that_takes_writes(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert readiness._database()
+    assert readiness._check_database()
     refused = {str(connection.settings_dict["NAME"])}
     monkeypatch.setattr(readiness.os, "access", lambda path, mode: str(path) not in refused)
-    assert not readiness._database()
+    assert not readiness._check_database()

@@ -9,7 +9,7 @@ from django.test import Client
 from cronium_admin.accounts import people as persons
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.tokens import make_named_token
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs import service as jobs
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
@@ -27,7 +27,7 @@ class TestCancel:
             return bool(request.param == "after it is asked")
 
         monkeypatch.setattr(state_machine, "cancel_queued", lambda *_: False)
-        monkeypatch.setattr(state_machine, "ask_to_cancel", delete)
+        monkeypatch.setattr(state_machine, "request_cancel", delete)
 
     def test_by_the_api(self, operator: Api, run: Run, deleted: None) -> None:
         answer = operator.post(f"/runs/{run.pk}/cancel")
@@ -41,7 +41,7 @@ class TestCancel:
 
 def test_a_rerun_on_the_page(people: dict[str, User], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
-        raise Refused(404, "not_found", "The run was deleted a moment ago.")
+        raise ApiError(404, "not_found", "The run was deleted a moment ago.")
 
     monkeypatch.setattr("cronium_admin.runs.views.rerun", refuse)
     page = Client()
@@ -54,13 +54,13 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
     """Something that happens after a job's new values were checked, and before they are stored."""
 
     def happen(act: Callable[[], Any]) -> None:
-        check_open = jobs.check_open
+        check_open = jobs.check_open_network
 
         def check(*args: Any) -> None:
             check_open(*args)
             act()
 
-        monkeypatch.setattr(jobs, "check_open", check)
+        monkeypatch.setattr(jobs, "check_open_network", check)
 
     return happen
 
@@ -95,7 +95,7 @@ class TestAtTheCommit:
             lambda: jobs.save_job(stored, {"profile": "gone"}, None),
         ]
         for save in saves:
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(ApiError) as refused:
                 save()
             assert (refused.value.status, refused.value.code) == (409, "deleted_meanwhile")
             assert list(refused.value.fields) == ["profile"]
@@ -103,10 +103,10 @@ class TestAtTheCommit:
         assert list(Job.objects.values_list("slug", "profile__name")) == [("report", "small")]
 
     def test_a_variable_of_a_job_that_is_gone(self, stored: Job) -> None:
-        place = service.place_at("report", "day")
+        place = service.resolve_scope("report", "day")
         Job.objects.get().delete()
-        with pytest.raises(Refused) as refused:
-            service.put(place, 1, service.Author())
+        with pytest.raises(ApiError) as refused:
+            service.set_variable(place, 1, service.Author())
         assert refused.value.status == 404
 
 
@@ -120,6 +120,6 @@ def test_a_person_who_is_gone(people: dict[str, User]) -> None:
         (401, lambda: make_named_token(person, "laptop", None)),
     ]
     for status, act in acts:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ApiError) as refused:
             act()
         assert refused.value.status == status

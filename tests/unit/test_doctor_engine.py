@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cronium_admin.workers.health.checks.docker_engine import engine
+from cronium_admin.workers.health.checks.docker_engine import check_engine
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from cronium_admin.workers.health.checks.docker_engine import engine
 def test_an_engine_is_judged(address: str, info: dict[str, Any], state: str, words: str) -> None:
     client = SimpleNamespace(base_url=address, version=lambda: {"Version": "20.10.24", "ApiVersion": "1.41"})
     patient: Any = SimpleNamespace(client=client, info=info)
-    (row,) = engine(patient)
+    (row,) = check_engine(patient)
     assert row.state == state
     assert words in row.found
     assert bool(row.mend) == (state != "ok")

@@ -17,12 +17,12 @@ def test_the_row_follows_kernel_and_rights(
     (tmp_path / "all" / "rp_filter").write_text(value + "\n")
     monkeypatch.setattr(machine, "REVERSE_PATH", tmp_path)
     monkeypatch.setattr("os.access", lambda path, mode: writable)
-    (row,) = machine.reverse_path(None)  # type: ignore[arg-type]
+    (row,) = machine.check_reverse_path(None)  # type: ignore[arg-type]
     assert row.state == state
     assert bool(row.mend) == (state != "ok")
 
 
 def test_an_engine_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "REVERSE_PATH", tmp_path)
-    (row,) = machine.reverse_path(None)  # type: ignore[arg-type]
+    (row,) = machine.check_reverse_path(None)  # type: ignore[arg-type]
     assert (row.state, "rp_filter" in row.mend) == ("warning", True)

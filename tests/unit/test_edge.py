@@ -18,20 +18,20 @@ from django.conf import settings
 from uvicorn.server import ServerState
 
 from cronium_admin.web.edge import acceptor, bodies, credentials, protocol
-from cronium_admin.web.edge.acceptor import Acceptor, listen
-from cronium_admin.web.edge.application import Edge, Streams
+from cronium_admin.web.edge.acceptor import Acceptor, open_listeners
+from cronium_admin.web.edge.application import Edge, StreamLimit
 from cronium_admin.web.edge.bodies import MAX_BYTES
-from cronium_admin.web.edge.connections import Connections, most_connections
-from cronium_admin.web.edge.gate import Busy, Gate
-from cronium_admin.web.edge.guard import MAX_CLIENTS, Guard, RateLimit, client_of
+from cronium_admin.web.edge.connections import ConnectionTable, compute_max_connections
+from cronium_admin.web.edge.gate import FairSemaphore, QueueFull
+from cronium_admin.web.edge.guard import MAX_CLIENTS, Guard, RateLimit, get_client_key
 from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
-from cronium_admin.web.edge.server_log import LoopErrors, Rarely
+from cronium_admin.web.edge.server_log import LoopErrorLog, RateLimitFilter
 
 pytestmark = pytest.mark.asyncio
 
 
 async def test_a_slot_goes_to_the_clients_in_turn() -> None:
-    gate, order = Gate(1, 10, 10, 5.0), []
+    gate, order = FairSemaphore(1, 10, 10, 5.0), []
     await gate.acquire("many")
 
     async def ask(client: str) -> None:
@@ -47,20 +47,20 @@ async def test_a_slot_goes_to_the_clients_in_turn() -> None:
 
 
 async def test_a_full_queue_refuses_at_once_and_a_long_wait_in_time() -> None:
-    gate = Gate(1, 2, 1, 0.05)
+    gate = FairSemaphore(1, 2, 1, 0.05)
     await gate.acquire("a")
     first = asyncio.create_task(gate.acquire("a"))
     await asyncio.sleep(0)
-    with pytest.raises(Busy):
+    with pytest.raises(QueueFull):
         await gate.acquire("a")  # more than one of the same client
-    with pytest.raises(Busy):
+    with pytest.raises(QueueFull):
         await first
     gate.release()
     await gate.acquire("a")  # no slot was lost
 
 
 async def test_a_client_that_leaves_while_it_waits_takes_no_slot() -> None:
-    gate = Gate(1, 5, 5, 5.0)
+    gate = FairSemaphore(1, 5, 5, 5.0)
     await gate.acquire("a")
     gone = asyncio.create_task(gate.acquire("b"))
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_declared_length_is_refused_before_a_byte_is_read() -> None:
 
 
 async def test_an_upload_that_may_be_larger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bodies.LARGER, "/upload/", 2 * MAX_BYTES)
+    monkeypatch.setitem(bodies.LARGER_LIMITS, "/upload/", 2 * MAX_BYTES)
     told = Told(_piece(MAX_BYTES), _piece(10, more=False))
     await _edge()(_scope("/upload/x"), told.receive, told.send)
     assert told.status == 200
@@ -158,12 +158,12 @@ async def test_a_body_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 async def test_the_sum_of_bodies_is_bounded_and_given_back() -> None:
-    found = bodies.Bodies(max_in_flight=100)
-    held = await found.read(_scope(), Told(_piece(80, more=False)).receive)
-    with pytest.raises(bodies.Refusal) as refused:
-        await found.read(_scope(), Told(_piece(30, more=False)).receive)
+    found = bodies.BodyReader(max_in_flight=100)
+    held = await found.read_body(_scope(), Told(_piece(80, more=False)).receive)
+    with pytest.raises(bodies.BodyError) as refused:
+        await found.read_body(_scope(), Told(_piece(30, more=False)).receive)
     assert refused.value.status == 503
-    found.forget(len(held))
+    found.release(len(held))
     assert found.in_flight == 0
 
 
@@ -231,11 +231,11 @@ async def test_an_answer_that_lasts_holds_neither_slot_nor_thread() -> None:
 
 
 async def test_one_person_can_not_take_all_streams() -> None:
-    streams = Streams(8)
-    assert [streams.enter("a") for _ in range(3)] == [True, True, False]
-    assert streams.enter("b")
+    streams = StreamLimit(8)
+    assert [streams.try_enter("a") for _ in range(3)] == [True, True, False]
+    assert streams.try_enter("b")
     streams.leave("a")
-    assert streams.enter("a")
+    assert streams.try_enter("a")
 
 
 class Transport:
@@ -247,46 +247,46 @@ class Transport:
 
 
 async def test_the_connection_that_a_stranger_keeps_idle_longest_makes_room() -> None:
-    connections = Connections(3)
+    connections = ConnectionTable(3)
     transports: list[Any] = [Transport() for _ in range(6)]
-    member, busy, idle = (connections.enter(one, "a") for one in transports[:3])
+    member, busy, idle = (connections.admit(one, "a") for one in transports[:3])
     assert member
     assert busy
     assert idle
-    member.recognize("a person")
-    busy.begin()
-    assert connections.enter(transports[3], "b")
+    member.authenticate("a person")
+    busy.mark_busy()
+    assert connections.admit(transports[3], "b")
     assert [one.is_aborted for one in transports] == [False, False, True, False, False, False]
-    assert connections.enter(transports[4], "b")
+    assert connections.admit(transports[4], "b")
     assert transports[3].is_aborted, "what a member keeps idle is closed last"
-    for one in [*connections.strangers.all, *connections.members.all]:
-        one.begin()
-    assert connections.enter(transports[5], "b") is None
+    for one in [*connections.idle_anonymous.connections, *connections.idle_authenticated.connections]:
+        one.mark_busy()
+    assert connections.admit(transports[5], "b") is None
 
 
 async def test_the_member_with_most_idle_connections_makes_room() -> None:
-    connections = Connections(4)
+    connections = ConnectionTable(4)
     transports: list[Any] = [Transport() for _ in range(5)]
     for one, name in zip(transports, ["first", "many", "many", "many"], strict=False):
-        entered = connections.enter(one, "a")
+        entered = connections.admit(one, "a")
         assert entered
-        entered.recognize(name)
-    assert connections.enter(transports[4], "a")
+        entered.authenticate(name)
+    assert connections.admit(transports[4], "a")
     assert [one.is_aborted for one in transports] == [False, True, False, False, False]
 
 
-def _on(connections: Connections, scope: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def _on(connections: ConnectionTable, scope: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     transport: Any = Transport()
-    return scope | {"state": {"connection": connections.enter(transport, "192.0.2.1")}}, transport
+    return scope | {"state": {"connection": connections.admit(transport, "192.0.2.1")}}, transport
 
 
 async def test_a_body_that_comes_slowly_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections, edge = Connections(1), _edge()
+    connections, edge = ConnectionTable(1), _edge()
     told = Told(_piece(1))
     scope, transport = _on(connections, _scope())
     task = asyncio.create_task(edge(scope, told.receive, told.send))
     await asyncio.sleep(0.01)
-    assert connections.enter(cast(Any, Transport()), "192.0.2.2")
+    assert connections.admit(cast(Any, Transport()), "192.0.2.2")
     assert transport.is_aborted
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -306,7 +306,7 @@ async def test_logs_that_say_nothing_are_followed_without_slots_and_threads() ->
         await send({"type": "http.response.body", "body": b""})
 
     edge = _edge(follow)
-    edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
     shown = {"authorization": "Bearer good"}
     quiet = [Told({"type": "http.request", "body": b""}) for _ in range(5)]
     path = "/api/v1/runs/x/logs/follow"
@@ -317,13 +317,13 @@ async def test_logs_that_say_nothing_are_followed_without_slots_and_threads() ->
     line.set()
     await asyncio.wait_for(asyncio.gather(*streams), 5)
     assert [b"".join(part.get("body", b"") for part in one.sent) for one in quiet] == [b"line"] * 5
-    assert edge.members._free == 2
+    assert edge.authenticated_gate._free == 2
 
 
 @pytest.mark.parametrize("is_followed", [False, True])
 async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> None:
     """But who follows a log, which may say nothing for long, does."""
-    connections, blocked = Connections(1), asyncio.Event()
+    connections, blocked = ConnectionTable(1), asyncio.Event()
 
     async def stream(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -335,12 +335,12 @@ async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> 
             await asyncio.sleep(30)
 
     edge = _edge(stream)
-    edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
     path = "/api/v1/runs/x/logs/follow" if is_followed else "/api/v1/runs/x/logs.txt"
     scope, transport = _on(connections, _scope(path, "GET", authorization="Bearer good"))
     task = asyncio.create_task(edge(scope, Told(_piece(0, more=False)).receive, send))
     await blocked.wait()
-    assert (connections.enter(cast(Any, Transport()), "192.0.2.2") is None) == is_followed
+    assert (connections.admit(cast(Any, Transport()), "192.0.2.2") is None) == is_followed
     assert transport.is_aborted != is_followed
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -349,19 +349,19 @@ async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> 
 @pytest.mark.parametrize("most", [16, 512, 2000, 60_000])
 async def test_a_new_connection_always_has_room(most: int) -> None:
     edge = _edge(requests=24, connections=most)
-    strangers = edge.strangers._free + edge.strangers._max_waiting
-    assert edge._streams.most + edge.members._max_waiting + edge.members._free + strangers < most
-    assert edge.members._per_client <= edge.members._max_waiting // 4
+    strangers = edge.anonymous_gate._free + edge.anonymous_gate._max_waiting
+    assert edge._streams.most + edge.authenticated_gate._max_waiting + edge.authenticated_gate._free + strangers < most
+    assert edge.authenticated_gate._per_client <= edge.authenticated_gate._max_waiting // 4
 
 
 async def test_half_of_the_descriptors_stay_for_runs_and_database() -> None:
-    assert most_connections(2000, 1024) == 512
-    assert most_connections(2000, 65_536) == 2000
+    assert compute_max_connections(2000, 1024) == 512
+    assert compute_max_connections(2000, 65_536) == 2000
 
 
 async def test_a_kind_of_complaint_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("cronium").propagate = True
-    handler, loop = LoopErrors(), asyncio.get_running_loop()
+    handler, loop = LoopErrorLog(), asyncio.get_running_loop()
     for _ in range(1000):
         handler(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "too many")})
     handler(loop, {"message": "something else", "exception": ValueError("x")})
@@ -369,9 +369,9 @@ async def test_a_kind_of_complaint_is_logged_once_in_a_while(caplog: pytest.LogC
 
 
 async def test_what_strangers_cause_fills_no_log() -> None:
-    rarely = Rarely()
+    rarely = RateLimitFilter()
     records = [logging.LogRecord("uvicorn.error", 30, "", 0, "Invalid HTTP request", (), None) for _ in range(100)]
-    assert sum(rarely.filter(one) for one in records) == Rarely.MOST
+    assert sum(rarely.filter(one) for one in records) == RateLimitFilter.MAX_RECORDS
 
 
 @dataclass
@@ -387,8 +387,8 @@ class Served:
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     edge, protocols = _edge(), list[Any]()
-    monkeypatch.setattr(HttpProtocol, "connections_of_server", Connections(50), raising=False)
-    guard = Guard(edge.strangers, edge.credentials)
+    monkeypatch.setattr(HttpProtocol, "server_connections", ConnectionTable(50), raising=False)
+    guard = Guard(edge.anonymous_gate, edge.credentials)
     monkeypatch.setattr(HttpProtocol, "guard", guard, raising=False)
     config = uvicorn.Config(edge, lifespan="off", http=HttpProtocol, ws=WebSocketProtocol, log_config=None)
     config.load()
@@ -396,10 +396,10 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
 
     def make(member: str) -> HttpProtocol:
         protocols.append(HttpProtocol(config, state, {}))
-        protocols[-1].member = member
+        protocols[-1].credential_id = member
         return cast(HttpProtocol, protocols[-1])
 
-    (listener,) = listen("127.0.0.1", 0)
+    (listener,) = open_listeners("127.0.0.1", 0)
     opened = Acceptor(listener, guard, make)
     opened.open()
     yield Served(edge, opened, listener.getsockname()[1], protocols)
@@ -442,7 +442,7 @@ async def test_a_head_too_large_is_refused(port: int) -> None:
     assert b" 400 " in (await _ask(port, b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 20_000))[:30]
 
 
-def _fill(gate: Gate, client: str = "127.0.0.1") -> None:
+def _fill(gate: FairSemaphore, client: str = "127.0.0.1") -> None:
     """As many requests of one client wait as may."""
     gate._free = 0
     gate._queues[client] = deque(asyncio.get_running_loop().create_future() for _ in range(gate._max_waiting))
@@ -453,14 +453,14 @@ HEAD = b"GET /jobs/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n"
 
 
 async def test_under_a_flood_a_stranger_is_refused_before_it_has_a_transport(served: Served) -> None:
-    _fill(served.edge.strangers)
+    _fill(served.edge.anonymous_gate)
     answer = await _ask(served.port, HEAD % b"")
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5" in answer
     assert served.protocols == []
     known = served.edge.credentials
-    known._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
-    known._remembered[credentials._name("token", "forged")] = False, time.monotonic() + 60
+    known._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
+    known._validity[credentials._hash_credential("token", "forged")] = False, time.monotonic() + 60
     assert (await _ask(served.port, HEAD % b"Authorization: Bearer forged\r\n")).startswith(b"HTTP/1.1 503 ")
     assert served.protocols == []
     assert b" 200 " in await _ask(served.port, HEAD % b"AUTHORIZATION: bearer good\r\n")
@@ -476,12 +476,12 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
 
     def see(self: HttpProtocol, data: bytes) -> None:
         assert self._entry
-        begun.append(self._entry.is_member)
+        begun.append(self._entry.is_authenticated)
         real(self, data)
 
     monkeypatch.setattr(HttpProtocol, "data_received", see)
     known = served.edge.credentials
-    known._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    known._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
     assert b" 200 " in await _ask(served.port, HEAD % b"Authorization: Bearer good\r\n")
     assert b" 200 " in await _ask(served.port, HEAD % b"")
     assert begun == [True, False]
@@ -489,7 +489,7 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
 
 def _remember(served: Served) -> bytes:
     """A header that shows the remembered credential of a member."""
-    served.edge.credentials._remembered[credentials._name("token", "good")] = True, time.monotonic() + 60
+    served.edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
     return b"Authorization: Bearer good\r\n"
 
 
@@ -498,13 +498,13 @@ async def test_members_enter_before_the_strangers_who_came_first(
 ) -> None:
     monkeypatch.setattr(acceptor, "TURN_SECONDS", 60.0)
     partial = b"GET / HTTP/1.1\r\nX-Slow: a"
-    heads = [partial] * (acceptor.LOBBY + 10) + [HEAD % b"", HEAD % _remember(served)]
+    heads = [partial] * (acceptor.MAX_QUEUED + 10) + [HEAD % b"", HEAD % _remember(served)]
     clients = [socket.create_connection(("127.0.0.1", served.port)) for _ in heads]
     for client, head in zip(clients, heads, strict=True):
         client.sendall(head)
-    while len(served.protocols) < acceptor.LOBBY + 1:
+    while len(served.protocols) < acceptor.MAX_QUEUED + 1:
         await asyncio.sleep(0.01)
-    assert [bool(one.member) for one in served.protocols] == [True] + [False] * acceptor.LOBBY
+    assert [bool(one.credential_id) for one in served.protocols] == [True] + [False] * acceptor.MAX_QUEUED
     ports = [client.getsockname()[1] for client in clients]
     assert [one.client[1] for one in served.protocols[:2]] == [ports[-1], ports[-2]]
     for client in clients[:11]:  # who have waited longest without a whole head
@@ -518,7 +518,7 @@ async def test_a_member_whose_head_comes_late_is_not_sent_away_for_room(served: 
     client, connection = socket.socketpair()
     connection.setblocking(False)
     client.sendall(HEAD % _remember(served))
-    served.acceptor._leave_or_enter(connection, "192.0.2.1")
+    served.acceptor._admit_or_refuse(connection, "192.0.2.1")
     assert b" 200 " in await asyncio.to_thread(client.recv, 100)
     client.close()
 
@@ -526,11 +526,11 @@ async def test_a_member_whose_head_comes_late_is_not_sent_away_for_room(served: 
 async def test_a_head_that_comes_late_is_checked_as_one_that_came_at_once(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HttpProtocol.guard, "_member_streams", RateLimit(0.0001, 0))
+    monkeypatch.setattr(HttpProtocol.guard, "_streams", RateLimit(0.0001, 0))
     head = HEAD.replace(b"/jobs/", b"/ws/runs/1/") % _remember(served)
     for enter in (
-        lambda accepted: served.acceptor._leave_or_enter(*accepted),
-        lambda accepted: served.acceptor._wait(accepted, served.acceptor._partial),
+        lambda accepted: served.acceptor._admit_or_refuse(*accepted),
+        lambda accepted: served.acceptor._enqueue(accepted, served.acceptor._partial),
     ):
         client, connection = socket.socketpair()
         connection.setblocking(False)
@@ -544,7 +544,7 @@ async def test_a_head_that_comes_late_is_checked_as_one_that_came_at_once(
 async def test_a_member_who_begins_to_follow_too_many_logs_at_once_is_told_to_wait(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HttpProtocol.guard, "_member_streams", RateLimit(0.0001, 3))
+    monkeypatch.setattr(HttpProtocol.guard, "_streams", RateLimit(0.0001, 3))
     shown = _remember(served)
     for path in (b"/ws/runs/1/", b"/api/v1/runs/1/logs/follow?x", b"/ws/runs/1/"):
         assert not (await _ask(served.port, HEAD.replace(b"/jobs/", path) % shown)).startswith(b"HTTP/1.1 503 ")
@@ -556,14 +556,14 @@ async def test_under_a_flood_a_second_request_and_a_late_head_are_refused_too(se
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b" 200 " in await reader.readuntil(b"}")
-    _fill(served.edge.strangers)
+    _fill(served.edge.anonymous_gate)
     writer.write(HEAD % b"")
     assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 503 ")
     writer.close()
 
 
 async def test_in_a_full_queue_a_client_with_few_requests_takes_a_place_of_the_one_with_most() -> None:
-    gate = Gate(1, 4, 4, 5.0)
+    gate = FairSemaphore(1, 4, 4, 5.0)
     await gate.acquire("many")
     many = [asyncio.create_task(gate.acquire("many")) for _ in range(4)]
     await asyncio.sleep(0)
@@ -571,7 +571,7 @@ async def test_in_a_full_queue_a_client_with_few_requests_takes_a_place_of_the_o
     assert gate.has_room("other")
     other = asyncio.create_task(gate.acquire("other"))
     await asyncio.wait({many[-1]}, timeout=1)
-    with pytest.raises(Busy):
+    with pytest.raises(QueueFull):
         await many[-1]
     for _ in range(5):
         gate.release()
@@ -580,51 +580,53 @@ async def test_in_a_full_queue_a_client_with_few_requests_takes_a_place_of_the_o
 
 
 async def test_addresses_that_one_subscriber_has_are_one_client() -> None:
-    assert client_of("2001:db8:1:2::5") == client_of("2001:db8:1:2:aaaa::9") != client_of("2001:db8:1:3::5")
-    assert client_of("::ffff:192.0.2.7") == client_of("192.0.2.7") == "192.0.2.7"
+    assert (
+        get_client_key("2001:db8:1:2::5") == get_client_key("2001:db8:1:2:aaaa::9") != get_client_key("2001:db8:1:3::5")
+    )
+    assert get_client_key("::ffff:192.0.2.7") == get_client_key("192.0.2.7") == "192.0.2.7"
 
 
 def _guard(proxies: tuple[str, ...] = ()) -> tuple[Guard, Edge]:
     edge = _edge()
-    return Guard(edge.strangers, edge.credentials, proxies), edge
+    return Guard(edge.anonymous_gate, edge.credentials, proxies), edge
 
 
 async def test_a_flood_of_one_address_does_not_refuse_another() -> None:
     guard, edge = _guard()
-    _fill(edge.strangers)
-    assert guard.refuses(HEAD % b"", "127.0.0.1")
-    assert not guard.refuses(HEAD % b"", "127.0.0.2")
+    _fill(edge.anonymous_gate)
+    assert guard.is_refused(HEAD % b"", "127.0.0.1")
+    assert not guard.is_refused(HEAD % b"", "127.0.0.2")
 
 
 async def test_behind_a_proxy_the_guard_knows_the_client() -> None:
     guard, edge = _guard(("10.0.0.1",))
-    _fill(edge.strangers, "192.0.2.9")
-    assert guard.refuses(HEAD % b"X-Forwarded-For: 198.51.100.1, 192.0.2.9\r\n", "10.0.0.1")
-    assert not guard.refuses(HEAD % b"X-Forwarded-For: 192.0.2.9, 198.51.100.1\r\n", "10.0.0.1")
-    assert not guard.refuses(HEAD % b"X-Forwarded-For: 192.0.2.9\r\n", "10.0.0.2"), "no proxy of ours"
+    _fill(edge.anonymous_gate, "192.0.2.9")
+    assert guard.is_refused(HEAD % b"X-Forwarded-For: 198.51.100.1, 192.0.2.9\r\n", "10.0.0.1")
+    assert not guard.is_refused(HEAD % b"X-Forwarded-For: 192.0.2.9, 198.51.100.1\r\n", "10.0.0.1")
+    assert not guard.is_refused(HEAD % b"X-Forwarded-For: 192.0.2.9\r\n", "10.0.0.2"), "no proxy of ours"
 
 
 async def test_sockets_of_strangers_are_a_few_a_second_of_each_address() -> None:
     guard, edge = _guard()
-    edge.credentials._remembered[credentials._name("session", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("session", "good")] = True, time.monotonic() + 60
     socket = b"GET /ws/runs/x/logs HTTP/1.1\r\nUpgrade: websocket\r\n%s\r\n"
-    told = [guard.refuses(socket % b"", "127.0.0.1") for _ in range(100)]
+    told = [guard.is_refused(socket % b"", "127.0.0.1") for _ in range(100)]
     assert (told[0], told[-1]) == (False, True)
-    assert not guard.refuses(socket % b"Cookie: %s=good\r\n" % settings.SESSION_COOKIE_NAME.encode(), "127.0.0.1")
-    assert not guard.refuses(socket % b"", "127.0.0.2")
+    assert not guard.is_refused(socket % b"Cookie: %s=good\r\n" % settings.SESSION_COOKIE_NAME.encode(), "127.0.0.1")
+    assert not guard.is_refused(socket % b"", "127.0.0.2")
 
 
 async def test_under_a_flood_unknown_tokens_are_looked_up_at_a_bounded_rate() -> None:
     guard, edge = _guard()
-    _fill(edge.strangers)
-    told = [guard.refuses(HEAD % b"Authorization: Bearer crn_%d\r\n" % number, "127.0.0.1") for number in range(500)]
+    _fill(edge.anonymous_gate)
+    told = [guard.is_refused(HEAD % b"Authorization: Bearer crn_%d\r\n" % number, "127.0.0.1") for number in range(500)]
     assert 20 < told.count(False) < 100
 
 
 async def test_clients_of_the_rate_are_forgotten() -> None:
     rate = RateLimit(1, 1)
     for number in range(MAX_CLIENTS + 10):
-        rate.take(str(number))
+        rate.try_acquire(str(number))
     assert len(rate._left) == MAX_CLIENTS
 
 
@@ -662,11 +664,11 @@ async def test_a_server_that_is_told_to_end_leaves_no_listener(served: Served) -
 
 
 async def test_one_address_takes_no_connection_of_another() -> None:
-    connections = Connections(4)
+    connections = ConnectionTable(4)
     transports: list[Any] = [Transport() for _ in range(8)]
-    kept = connections.enter(transports[0], "192.0.2.1")
+    kept = connections.admit(transports[0], "192.0.2.1")
     for one in transports[1:]:
-        assert connections.enter(one, "192.0.2.2")
+        assert connections.admit(one, "192.0.2.2")
     assert kept in connections.all
     assert [one.is_aborted for one in transports] == [False] + [True] * 4 + [False] * 3
 

@@ -234,7 +234,7 @@ def test_an_override_that_was_removed_and_set_again_is_a_newer_one(admin: Api) -
 
 
 def test_a_save_that_changes_nothing_is_no_new_version(admin: Api, run: Run) -> None:
-    service.put(service.Place(None, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(None, "day"), 1, service.Author())
     for body in ({"pids": 50}, {"pids": 50}):
         assert admin.patch("/profiles/small", body).json()["version"] == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 
-from cronium_admin.jobs.egress_rules import MAX_EGRESS, normal_egress, normal_pattern, validate_egress
+from cronium_admin.jobs.egress_rules import MAX_EGRESS, normalize_egress, normalize_pattern, validate_egress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "runtime-api"))
 
@@ -106,14 +106,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("typed", "kept"), TAKEN)
 def test_a_pattern_is_kept_in_one_spelling(typed: str, kept: str) -> None:
-    assert normal_pattern(typed) == kept
-    assert normal_pattern(kept) == kept
+    assert normalize_pattern(typed) == kept
+    assert normalize_pattern(kept) == kept
 
 
 @pytest.mark.parametrize(("typed", "why"), REFUSED)
 def test_what_is_refused_is_shown_with_its_reason(typed: str, why: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        normal_pattern(typed)
+        normalize_pattern(typed)
     [text] = caught.value.messages
     assert why in text
     assert text.startswith(repr(typed.strip()[:80]))
@@ -122,18 +122,18 @@ def test_what_is_refused_is_shown_with_its_reason(typed: str, why: str) -> None:
 
 def test_one_host_in_two_spellings_is_there_twice() -> None:
     with pytest.raises(ValidationError, match="is there twice"):
-        normal_egress(["example.com:443", "EXAMPLE.com.:0443"])
-    assert normal_egress(["example.com:443", "example.com:*", "*.example.com:443"]) == [
+        normalize_egress(["example.com:443", "EXAMPLE.com.:0443"])
+    assert normalize_egress(["example.com:443", "example.com:*", "*.example.com:443"]) == [
         *("example.com:443", "example.com:*", "*.example.com:443")
     ]
 
 
 def test_a_list_names_all_its_mistakes_and_says_when_there_are_more() -> None:
     with pytest.raises(ValidationError) as caught:
-        normal_egress(["good.example:443", "one", "*:443", "10.0.0.1:80"])
+        normalize_egress(["good.example:443", "one", "*:443", "10.0.0.1:80"])
     assert [text.split(":")[0] for text in caught.value.messages] == ["'one'", "'*", "'10.0.0.1"]
     with pytest.raises(ValidationError) as caught:
-        normal_egress(["bad"] * 9)
+        normalize_egress(["bad"] * 9)
     assert (len(caught.value.messages), caught.value.messages[-1]) == (6, "And 4 more.")
 
 
@@ -145,9 +145,9 @@ def test_only_a_list_of_texts_is_one(value: object) -> None:
 
 def test_the_list_has_an_end() -> None:
     many = [f"host{number}.example:443" for number in range(MAX_EGRESS + 1)]
-    assert normal_egress(many[:-1]) == many[:-1]
+    assert normalize_egress(many[:-1]) == many[:-1]
     with pytest.raises(ValidationError, match=f"at most {MAX_EGRESS}"):
-        normal_egress(many)
+        normalize_egress(many)
 
 
 @pytest.mark.parametrize("kept", [kept for _, kept in TAKEN])
@@ -171,7 +171,7 @@ ADDRESSES = [
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_refused_here_when_the_proxy_would_refuse_it(address: str) -> None:
     try:
-        normal_pattern(f"[{address}]:443" if ":" in address else f"{address}:443")
+        normalize_pattern(f"[{address}]:443" if ":" in address else f"{address}:443")
         taken = True
     except ValidationError:
         taken = False

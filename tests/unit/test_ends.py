@@ -20,9 +20,9 @@ from django.utils import timezone
 from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.images.models import HostInventory
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.throttle import Pace, Stopped
+from cronium_admin.logs.throttle import Stopped, Throttle
 from cronium_admin.retention import rows
-from cronium_admin.retention.ends import ENDS, sweep
+from cronium_admin.retention.ends import RULES, apply_rules
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.variables import service
@@ -36,9 +36,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "growth.md"
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
-    monkeypatch.setattr(rows, "BATCH", 2)
+    monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
+    monkeypatch.setattr(rows, "BATCH_SIZE", 2)
 
 
 def ago(days: float) -> Any:
@@ -55,15 +55,15 @@ def never(settings: Any) -> None:
 def test_the_docs_have_the_table() -> None:
     told = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", DOCS.read_text(), re.MULTILINE)
     plain = [tuple(cell.replace("`", "") for cell in row) for row in told]
-    assert [(end.what, end.setting, end.default) for end in ENDS] == [
-        row for row in plain if row[0] in {end.what for end in ENDS}
+    assert [(end.subject, end.setting, end.default) for end in RULES] == [
+        row for row in plain if row[0] in {end.subject for end in RULES}
     ]
 
 
-class StoppedAfterOneStep(Pace):
+class StoppedAfterOneStep(Throttle):
     steps = 0
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         self.steps += 1
         if self.steps > 1:
             raise Stopped
@@ -91,9 +91,9 @@ def _tokens(run: Run, old: bool) -> None:
 
 def _variables(run: Run, old: bool) -> None:
     for name in ("a", "b", "c"):
-        place = service.Place(run.job, name)
-        service.put(place, 1, service.Author())
-        service.delete(place, service.Author())
+        place = service.VariableRef(run.job, name)
+        service.set_variable(place, 1, service.Author())
+        service.delete_variable(place, service.Author())
     Variable.objects.update(changed_at=ago(91 if old else 89))
 
 
@@ -119,19 +119,19 @@ def test_what_is_past_its_end_goes_and_the_rest_stays(
     make(run, old)
     before = [model._default_manager.count() for model in models]
     assert all(before)
-    sweep(Pace())
+    apply_rules(Throttle())
     assert [model._default_manager.count() for model in models] == ([0] * len(models) if old else before)
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _variables(run, old=True)
-    place, is_set, setters = service.Place(run.job, "a"), threading.Event(), list[threading.Thread]()
+    place, is_set, setters = service.VariableRef(run.job, "a"), threading.Event(), list[threading.Thread]()
     collect = Collector.collect
 
     def put() -> None:
         try:
-            service.put(place, 2, service.Author())
+            service.set_variable(place, 2, service.Author())
             is_set.set()
         finally:
             connection.close()
@@ -144,9 +144,9 @@ def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkey
             is_set.wait(1)  # in vain where the rows are locked
 
     monkeypatch.setattr(Collector, "collect", collect_and_set)
-    list(rows.remove_variables(Pace()))
+    list(rows.remove_variables(Throttle()))
     setters[0].join()
-    kept = service.find(place)
+    kept = service.find_variable(place)
     assert kept is not None
     assert kept.value == 2
 
@@ -174,23 +174,23 @@ def test_zero_keeps_it_for_ever(run: Run, make: Callable[[Run, bool], None], nev
     make(run, True)
     models: list[type[Model]] = [RunEvent, AccessAttempt, AccessLog, ApiToken, Variable, Change]
     before = [model._default_manager.count() for model in models]
-    sweep(Pace())
+    apply_rules(Throttle())
     assert [model._default_manager.count() for model in models] == before
 
 
 def test_a_variable_with_a_value_and_a_token_in_use_stay_however_old(run: Run) -> None:
-    service.put(service.Place(run.job, "a"), 1, service.Author())
+    service.set_variable(service.VariableRef(run.job, "a"), 1, service.Author())
     Variable.objects.update(changed_at=ago(1000))
     ApiToken.mint(User.objects.create(username="x"), "t")
     ApiToken.objects.update(created_at=ago(1000))
-    sweep(Pace())
+    apply_rules(Throttle())
     assert (Variable.objects.count(), Change.objects.count(), ApiToken.objects.count()) == (1, 1, 1)
 
 
 def test_a_used_idempotency_key_is_free_again_after_a_week_and_its_run_stays(job: Job) -> None:
     runs = [launch(job, None, idempotency_key=f"k{number}") for number in range(4)]
     Run.objects.filter(pk__in=[run.pk for run in runs[:3]]).update(created_at=ago(8))
-    sweep(Pace())
+    apply_rules(Throttle())
     assert Run.objects.count() == 4
     assert launch(job, None, idempotency_key="k3") == runs[3]
     assert launch(job, None, idempotency_key="k0") != runs[0]
@@ -205,7 +205,7 @@ def test_expired_sessions_go(people: dict[str, User]) -> None:
         row = SignIn.objects.create(user=people["viewer"])
         SignIn.objects.filter(pk=row.pk).update(created_at=ago(days))
     before, signed_in = Session.objects.count(), SignIn.objects.count()
-    sweep(Pace())
+    apply_rules(Throttle())
     assert (Session.objects.count(), SignIn.objects.count()) == (before - 1, signed_in - 1)
 
 

@@ -13,8 +13,8 @@ from cronium_admin.runs.models import Run
 from cronium_admin.workers import engine_health
 from cronium_admin.workers.dispatch import Runner
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.run_handler import RowHandler
-from cronium_admin.workers.scheduling.diagnosis import why
+from cronium_admin.workers.run_handler import DatabaseRunHandler
+from cronium_admin.workers.scheduling.diagnosis import explain_wait
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
@@ -43,7 +43,7 @@ def engine() -> Iterator[Absent]:
 @pytest.fixture
 def runner(engine: Absent, transactional_db: None) -> Iterator[Runner]:
     made = Runner("east", engine)
-    made.acts = made._acting.acquire()
+    made.is_leader = made._leadership.acquire()
     yield made
     made.close()
 
@@ -64,10 +64,10 @@ def claimed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_claims_nothing_until_its_engine_answers(
     runner: Runner, engine: Absent, waits: Run, claimed: list[str]
 ) -> None:
-    runner._dispatch()
+    runner._claim_waiting()
     assert claimed == []
     engine.up = True
-    runner._dispatch()
+    runner._claim_waiting()
     assert claimed == [str(waits.pk)]
 
 
@@ -77,24 +77,24 @@ def test_it_claims_nothing_until_its_engine_answers(
 def test_after_a_while_it_claims_what_no_other_host_would_take(
     runner: Runner, waits: Run, claimed: list[str], other: dict[str, Any], taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_health, "PATIENCE_SECONDS", -1)
+    monkeypatch.setattr(engine_health, "LONG_OUTAGE_SECONDS", -1)
     Host.objects.create(**({"name": "west", "heartbeat_at": timezone.now()} | other))
-    runner._dispatch()
+    runner._claim_waiting()
     assert claimed == ([str(waits.pk)] if taken else [])
 
 
 def test_the_run_says_why_it_waits(waits: Run) -> None:
     Host.objects.create(name="east", heartbeat_at=timezone.now(), engine_error="no answer")
-    told = why(waits)
+    told = explain_wait(waits)
     assert told is not None
     assert told.stuck
     assert "the Docker Engine of host east does not answer" in told.words
 
 
-def handler(runner: Runner, *, may_wait: bool) -> RowHandler:
+def handler(runner: Runner, *, may_wait: bool) -> DatabaseRunHandler:
     run = state_machine.claim_next("east", runner.owner)
     assert run is not None
-    return RowHandler(run.pk, run.lease_epoch, runner.database, runner.writer, may_wait=may_wait)
+    return DatabaseRunHandler(run.pk, run.lease_epoch, runner.database, runner.writer, may_wait=may_wait)
 
 
 def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(runner: Runner, waits: Run) -> None:
@@ -121,7 +121,7 @@ def test_workers_that_died_with_it_cost_a_run_none_of_its_tries(runner: Runner, 
 
 def test_it_ends_where_the_engine_has_been_away_for_long_or_its_script_had_begun(runner: Runner, waits: Run) -> None:
     begun = handler(runner, may_wait=True)
-    assert begun.may_begin("sha256:1")
+    assert begun.mark_running("sha256:1")
     begun.finish(AWAY)
     waits.refresh_from_db()
     assert (waits.status, waits.reason) == ("errored", "engine_unreachable")

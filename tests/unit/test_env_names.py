@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cronium_admin.core.env_names import env_name_problem
+from cronium_admin.core.env_names import find_env_name_problem
 
 VALUES = ("text", "7")
 # What a shell shows of itself, and what its manual names as set, read or unset by it.
@@ -31,13 +31,13 @@ def arrives(shell: str, name: str, value: str) -> bool:
 def test_a_variable_that_does_not_arrive_is_refused(shell: str) -> None:
     lost = {name for name in {*OWN, *OTHERS} for value in VALUES if not arrives(shell, name, value)}
     assert {"PPID", "RANDOM", "OPTIND", "SHLVL", "PS1"} <= lost
-    assert {name for name in lost - LOST_TO_ROOT if env_name_problem(name) is None} == set()
+    assert {name for name in lost - LOST_TO_ROOT if find_env_name_problem(name) is None} == set()
 
 
 @pytest.mark.parametrize("name", USUAL)
 def test_a_usual_name_is_allowed(name: str) -> None:
-    assert env_name_problem(name) is None
+    assert find_env_name_problem(name) is None
 
 
 def test_what_takes_the_helpers_away_is_refused() -> None:
-    assert "reserved" in (env_name_problem("POSIXLY_CORRECT") or "")
+    assert "reserved" in (find_env_name_problem("POSIXLY_CORRECT") or "")

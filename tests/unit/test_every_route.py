@@ -107,7 +107,7 @@ def test_what_is_open_says_the_same_to_everybody(
     method: str, url: str, stranger: int, person: int, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "get_openapi_schema", lambda **_: {})  # who gets it is asked here; to make it is slow
-    monkeypatch.setattr(readiness, "PARTS", {"database": lambda: True})  # test_ops asks the real ones
+    monkeypatch.setattr(readiness, "CHECKS", {"database": lambda: True})  # test_ops asks the real ones
     assert Client().generic(method, url).status_code == stranger
     for role in ROLES:
         client = Client()
@@ -162,7 +162,7 @@ async def test_each_role_at_the_socket_of_a_log(run: Run, people: dict[str, User
     from cronium_admin.core import notify
     from cronium_admin.web.asgi import application
 
-    notify.bind(asyncio.get_running_loop())
+    notify.bind_loop(asyncio.get_running_loop())
     for role in (None, *ROLES):
         headers = [(b"host", b"testserver")]
         if role:

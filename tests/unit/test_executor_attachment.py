@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.docker.attachment import Attachment, TlsAttachment, TwoWays
+from executor.docker.attachment import Attachment, SplitAttachment, TlsAttachment
 from executor.docker.errors import EngineUnreachable
 from tests.fakes.certificates import Certificates
 
@@ -160,19 +160,19 @@ def test_a_peer_that_is_gone_is_no_silent_one() -> None:
 
     ours, theirs = socket.socketpair()
     attachment = Dead(ours)
-    assert (attachment.recv(10, None), attachment.broken) == (b"", True)
+    assert (attachment.recv(10, None), attachment.is_broken) == (b"", True)
     attachment.close()
     theirs.close()
     ours, theirs = socket.socketpair()
     attachment = Attachment(ours)
-    assert (attachment.recv(10, 0.01), attachment.broken) == (None, False)
+    assert (attachment.recv(10, 0.01), attachment.is_broken) == (None, False)
     attachment.close()
     theirs.close()
 
 
 def test_what_can_not_be_sent_leaves_what_can_be_read() -> None:
     (output, from_container), (stdin, to_container) = socket.socketpair(), socket.socketpair()
-    both = TwoWays(Attachment(output), Attachment(stdin))
+    both = SplitAttachment(Attachment(output), Attachment(stdin))
     from_container.sendall(b"the port is taken")
     to_container.close()  # it has ended
     from_container.close()

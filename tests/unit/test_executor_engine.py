@@ -101,30 +101,30 @@ def test_an_engine_that_is_upgraded_under_us_is_asked_again(engine: Engine, answ
     answers.version, answers.api, answers.oldest_api = "29.0.0", "1.52", "1.44"
     engine.ping()
     assert engine.version == "29.0.0"
-    assert engine.booted_at() > 0
+    assert engine.read_boot_time() > 0
 
 
 def test_one_that_is_restarted_with_other_settings_too(engine: Engine, answers: Answers) -> None:
-    engine.booted_at()
+    engine.read_boot_time()
     assert engine.log_driver == "json-file"
     answers.info = {"Plugins": {"Log": ["local"]}}
     assert engine.log_driver == "json-file", "it is asked for each run"
     answers.created = "2026-01-02T00:00:00Z"
-    engine.booted_at()
+    engine.read_boot_time()
     assert engine.log_driver == "local"
 
 
 def test_one_whose_containers_lived_on_is_known_after_its_host_has_asked(engine: Engine, answers: Answers) -> None:
     assert engine.version == "20.10.24"
     answers.version = "20.10.25"
-    engine.resources()
+    engine.read_resources()
     assert engine.version == "20.10.25"
 
 
 def test_a_peer_that_vanished_is_noticed_over_tcp(engine: Engine) -> None:
     """By streams, which are read without a time limit, and by what waits for the next call."""
-    stream = engine.logs("x", follow=True)
-    control: Any = engine._control
+    stream = engine.open_log("x", follow=True)
+    control: Any = engine._control_client
     answer = control._get(control._url("/_ping"), stream=True)
     for sock in (stream._socket, answer.raw.connection.sock):
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -10,11 +10,11 @@ from executor.docker.attachment import Attachment
 from executor.docker.errors import SandboxGone
 from executor.output.follower import Follower
 from executor.output.masking import Masker
-from executor.output.resume import Known
+from executor.output.resume import StoredLog
 from executor.run import payload
-from executor.sandbox.options import main_name
+from executor.sandbox.options import name_main
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Batch, Cursor, Dropped, RunSpec, Superseded
+from executor.spec import Batch, Cursor, Dropped, LeaseLost, RunSpec
 from tests.fakes.contract import World
 from tests.fakes.engine import FakeEngine
 
@@ -57,7 +57,7 @@ class Stored:
         self.reconnected += 1
 
     def follower(self, engine: FakeEngine, spec: RunSpec) -> Follower:
-        return Follower(engine, spec, Masker(), self, lambda: None, self.again, lambda: main_name(spec.run_id))
+        return Follower(engine, spec, Masker(), self, lambda: None, self.again, lambda: name_main(spec.run_id))
 
 
 def begin(world: World, script: str) -> tuple[RunSpec, str, Attachment, Callable[[], None]]:
@@ -68,7 +68,7 @@ def begin(world: World, script: str) -> tuple[RunSpec, str, Attachment, Callable
     world.engine.start(name)
 
     def send() -> None:
-        stdin.send(payload.build(spec))
+        stdin.send(payload.build_payload(spec))
         stdin.close_write()
         stdin.close()
 
@@ -84,7 +84,7 @@ def test_wherever_it_breaks_every_byte_is_stored_once(
     engine.cut_output_after, engine.cut_log_after = output_cut, log_cut
     stored = Stored()
     follower = stored.follower(engine, spec)
-    follower.attach(output, engine.booted_at())
+    follower.attach(output, engine.read_boot_time())
     send()
     follower.follow()
     assert stored.text == {1: OUT, 2: ERR}
@@ -98,12 +98,12 @@ def test_the_end_of_an_engine_with_another_clock_is_told_from_a_cut(
     engine: FakeEngine, world: World, ahead: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.clock_ahead = ahead
-    monkeypatch.setattr(engine, "booted_at", lambda: 1.0)  # a proxy on the way may end a stream too
+    monkeypatch.setattr(engine, "read_boot_time", lambda: 1.0)  # a proxy on the way may end a stream too
     spec, _, output, send = begin(world, f"printf '%600s\\n' first; sleep 1; {SCRIPT}")  # it ends long after the cut
     engine.cut_output_after = 500
     stored = Stored()
     follower = stored.follower(engine, spec)
-    follower.attach(output, engine.booted_at())
+    follower.attach(output, engine.read_boot_time())
     send()
     follower.follow()
     assert stored.text == {1: b"first\n".rjust(601) + OUT, 2: ERR}
@@ -114,12 +114,12 @@ def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, wor
     spec, _, output, send = begin(world, "echo whole; printf 'begun '; sleep 0.5; echo and ended")
     stored, outcome = Stored(), list[BaseException]()
     first = stored.follower(engine, spec)
-    first.attach(output, engine.booted_at())
+    first.attach(output, engine.read_boot_time())
 
     def read() -> None:
         try:
             first.follow()
-        except Superseded as error:
+        except LeaseLost as error:
             outcome.append(error)
 
     thread = threading.Thread(target=read)
@@ -132,7 +132,7 @@ def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, wor
     assert len(outcome) == 1
     assert (stored.text[1], stored.stands[0]) == (b"whole\n", Cursor(1, 6))
     second = stored.follower(engine, spec)
-    second.resume(Known(*stored.stands), Dropped())
+    second.resume(StoredLog(*stored.stands), Dropped())
     second.follow()
     assert stored.text[1] == b"whole\nbegun and ended\n"
 
@@ -141,6 +141,6 @@ def test_a_container_that_is_gone_is_told_as_such(engine: FakeEngine, world: Wor
     spec, name, _, _ = begin(world, "true")
     engine.remove_container(name)
     follower = Stored().follower(engine, spec)
-    follower.resume(Known(), Dropped())
+    follower.resume(StoredLog(), Dropped())
     with pytest.raises(SandboxGone):
         follower.follow()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from executor.output.hints import Surroundings, find_hint
+from executor.output.hints import ScriptEnvironment, find_hint
 
-HERE = Surroundings("runner:1", "isolated")
+HERE = ScriptEnvironment("runner:1", "isolated")
 COMMANDS = [
     "/workspace/script.sh: line 3: terraform: command not found",
     "/workspace/script.sh: 3: terraform: not found",
@@ -42,8 +42,8 @@ def test_a_command_that_is_missing_is_named_with_the_image(line: str) -> None:
 def test_a_name_that_did_not_resolve_is_told_with_the_network(line: str) -> None:
     assert HOSTS[line] in find_hint(line.encode(), HERE)
     assert "network is isolated" in find_hint(line.encode(), HERE)
-    assert "HTTPS_PROXY" in find_hint(line.encode(), Surroundings("i", "egress"))
-    assert find_hint(line.encode(), Surroundings("i", "open")) == ""
+    assert "HTTPS_PROXY" in find_hint(line.encode(), ScriptEnvironment("i", "egress"))
+    assert find_hint(line.encode(), ScriptEnvironment("i", "open")) == ""
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_a_refusal_of_the_proxy_is_told_where_there_is_one(line: str) -> None:
     told = (
         "The job's proxy refused the connection. Add its host:port to the job's allowed hosts, if the job may use it."
     )
-    assert find_hint(line.encode(), Surroundings("image", "egress")) == told
-    assert find_hint(line.encode(), Surroundings("image", "open")) == ""
+    assert find_hint(line.encode(), ScriptEnvironment("image", "egress")) == told
+    assert find_hint(line.encode(), ScriptEnvironment("image", "open")) == ""
 
 
 def test_postgres_clients_connect_to_a_port_of_their_own() -> None:
     line = b'psql: error: could not translate host name "db.example.org" to address: Name or service not known'
-    assert "db.example.org:5432" in find_hint(line, Surroundings("image", "isolated"))
+    assert "db.example.org:5432" in find_hint(line, ScriptEnvironment("image", "isolated"))
 
 
 @pytest.mark.parametrize("code", ["ENOTFOUND", "EAI_AGAIN"])
 def test_node_is_told_that_older_versions_use_no_proxy(code: str) -> None:
-    hint = find_hint(f"Error: getaddrinfo {code} example.org".encode(), Surroundings("image", "egress"))
+    hint = find_hint(f"Error: getaddrinfo {code} example.org".encode(), ScriptEnvironment("image", "egress"))
     assert "lists example.org:443" in hint
     assert "node before version 24 does not read HTTPS_PROXY" in hint

@@ -10,7 +10,7 @@ import pytest
 from executor.docker.errors import ImageUnusable
 from executor.run.slot import Slot
 from executor.sandbox import options
-from executor.sandbox.image_facts import MOST_VOLUMES, ImageFacts, image_facts, paths_to_cover
+from executor.sandbox.image_facts import MAX_VOLUMES, ImageFacts, parse_image_facts, paths_to_cover
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
@@ -23,8 +23,8 @@ POOL = SubnetPool(IPv4Network("10.215.0.0/24"))
 
 def bodies(spec: RunSpec, facts: ImageFacts) -> list[dict[str, Any]]:
     return [
-        options.main_container(spec, ADDRESSES, "local", facts),
-        options.sidecar_container(spec, ADDRESSES, facts),
+        options.build_main_container(spec, ADDRESSES, "local", facts),
+        options.build_sidecar_container(spec, ADDRESSES, facts),
     ]
 
 
@@ -63,8 +63,8 @@ def test_a_volume_that_can_not_be_covered_is_refused_by_name(path: str) -> None:
 
 
 def test_volumes_without_end_are_refused() -> None:
-    paths = [f"/data{number}" for number in range(MOST_VOLUMES + 1)]
-    assert len(paths_to_cover("x", paths[1:])) == MOST_VOLUMES
+    paths = [f"/data{number}" for number in range(MAX_VOLUMES + 1)]
+    assert len(paths_to_cover("x", paths[1:])) == MAX_VOLUMES
     with pytest.raises(ImageUnusable, match="at most"):
         paths_to_cover("x", paths)
 
@@ -77,15 +77,15 @@ def test_names_of_ours_are_taken_out_of_an_images_environment() -> None:
         assert {"CRONIUM_NETWORK", "CRONIUM_EXECUTION_TOKEN", "CRONIUM_X"} <= without_value
         assert not {"PATH", "NODE_OPTIONS"} & without_value, "these are the image's own business"
     assert "CRONIUM_JOB_ID" not in main["Env"], "ours counts"
-    alone = options.main_container(make_spec(network="none"), None, "local", ImageFacts("", variables=variables))
+    alone = options.build_main_container(make_spec(network="none"), None, "local", ImageFacts("", variables=variables))
     assert "CRONIUM_NETWORK=none" in alone["Env"]
     assert "CRONIUM_NETWORK" not in alone["Env"]
 
 
 def test_facts_of_an_image_are_read_whatever_it_leaves_out() -> None:
-    assert image_facts({"Id": "sha256:1", "Config": None}) == ImageFacts("sha256:1")
+    assert parse_image_facts({"Id": "sha256:1", "Config": None}) == ImageFacts("sha256:1")
     told = {"Id": "a", "Config": {"Volumes": {"/x": {}}, "Env": ["A=1=2", "B="], "Labels": {"k": "v"}}}
-    assert image_facts(told) == ImageFacts("a", ("/x",), ("A", "B"), {"k": "v"})
+    assert parse_image_facts(told) == ImageFacts("a", ("/x",), ("A", "B"), {"k": "v"})
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from xml.sax import saxutils
 
 import pytest
 
-from executor.output.masking import HIDDEN, Masker, is_masked
+from executor.output.masking import HIDDEN, Masker, can_mask
 from executor.output.stream import MAX_LINE_BYTES, TAIL_SHOWN_BYTES, LineAssembler
 from executor.run import payload
 from executor.run.slot import Slot
@@ -152,7 +152,7 @@ def test_text_without_secrets_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("value", ["", "abc", " ab\n", "a\nb\nc", "   ", "é"])
 def test_short_values_are_left_alone(value: str) -> None:
-    assert not is_masked(value)
+    assert not can_mask(value)
     text = f"{value} is {value}".encode()
     assert Masker([value]).mask(text) == text
 
@@ -177,11 +177,11 @@ def assembled(masker: Masker, *blocks: bytes, limit: int = 50 * MB) -> tuple[byt
     lines, text, tails = LineAssembler(limit, masker), b"", []
     for block in blocks:
         lines.feed(1, block, 0)
-        batch = lines.take()
+        batch = lines.take_batch()
         text += b"".join(part.text for part in batch.segments)
         tails.append(batch.stdout_tail)
-    lines.end(0)
-    return text + b"".join(part.text for part in lines.take().segments), tails
+    lines.end_lines(0)
+    return text + b"".join(part.text for part in lines.take_batch().segments), tails
 
 
 SMALL = b"say s3cret-one,\nno newline s3cret-oneczNjcmV0LW9uZQ== s3c and s%2Fone\nat the end s3cret-one"
@@ -218,7 +218,7 @@ def test_a_secret_that_never_ends_is_not_kept_either() -> None:
 def test_counts_are_of_what_was_read() -> None:
     lines = LineAssembler(MB, Masker(["s3cret-one"]))
     lines.feed(1, b"s3cret-one\ns3cret-one\nta", 5)
-    batch = lines.take()
+    batch = lines.take_batch()
     assert [(part.lines, part.text) for part in batch.segments] == [(2, b"***\n***\n")]
     assert (batch.stdout.lines, batch.stdout.bytes, lines.total_bytes) == (2, 22, 24)
 
@@ -251,7 +251,7 @@ def test_both_streams_are_apart() -> None:
     lines = LineAssembler(MB, Masker(["s3cret-one"]))
     for stream, block in ((1, b"s3cre"), (2, b"s3"), (1, b"t-one\n"), (2, b"x\n")):
         lines.feed(stream, block, 0)
-    assert [part.text for part in lines.take().segments] == [b"***\n", b"s3x\n"]
+    assert [part.text for part in lines.take_batch().segments] == [b"***\n", b"s3x\n"]
 
 
 def test_it_is_fast_and_does_nothing_a_line() -> None:
@@ -300,7 +300,7 @@ def test_a_result_is_masked_in_texts_keys_and_numbers() -> None:
 
 def test_a_result_without_secrets_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     masker = Masker(['s3cr"et-one', "ünï", "12345678"])
-    monkeypatch.setattr(Masker, "_scalar", lambda *_: pytest.fail("looked at a scalar"))
+    monkeypatch.setattr(Masker, "_mask_scalar", lambda *_: pytest.fail("looked at a scalar"))
     given: list[Any] = [1, 2.5, "text", {"key": None}] * 3
     assert masker.mask_json(given) is given
 
@@ -337,14 +337,14 @@ def test_a_slot_masks_the_result_and_no_other_request() -> None:
     told = Remembering()
     spec = make_spec(secrets={"KEY": "s3cret-one"})
     slot = Slot(FakeEngine(), spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), Semaphore(1))
-    slot._request("output", {"output": {"key": "s3cret-one"}})
-    slot._request("other", {"output": "s3cret-one"})
+    slot._answer_request("output", {"output": {"key": "s3cret-one"}})
+    slot._answer_request("other", {"output": "s3cret-one"})
     assert told.requests == [("output", {"output": {"key": "***"}}), ("other", {"output": "s3cret-one"})]
 
 
 def test_secrets_travel_in_the_payload_and_in_no_repr() -> None:
     spec = make_spec(env={"KEY": "of the job"}, secrets={"KEY": "s3cret 'one'"})
     assert "s3cret" not in repr(spec)
-    text = payload.build(spec).decode()
+    text = payload.build_payload(spec).decode()
     assert f"export KEY={shlex.quote(spec.secrets['KEY'])}\n" in text
     assert "of the job" not in text

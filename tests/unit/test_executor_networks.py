@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from executor.checks.gc import reap
+from executor.checks.gc import collect_leftovers
 from executor.docker import errors
 from executor.docker.errors import AddressTaken, EngineError, EngineUnreachable, Forbidden
 from executor.run import payload
 from executor.run.slot import Slot
 from executor.sandbox import options
-from executor.sandbox.connection_events import MAX_EVENTS, EventTeller
+from executor.sandbox.connection_events import MAX_EVENTS, EventForwarder
 from executor.sandbox.networks import Networks
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
@@ -56,7 +56,7 @@ def free(pool: SubnetPool) -> int:
     while subnet := pool.take():
         taken.append(subnet)
     for subnet in taken:
-        pool.give_back(subnet)
+        pool.release(subnet)
     return len(taken)
 
 
@@ -64,7 +64,7 @@ def free(pool: SubnetPool) -> int:
 
 
 def test_without_a_network_main_is_on_none_and_knows_no_runtime_api() -> None:
-    body = options.main_container(make_spec(network="none"), None, "local")
+    body = options.build_main_container(make_spec(network="none"), None, "local")
     assert body["HostConfig"]["NetworkMode"] == "none"
     assert not body["NetworkingConfig"]
     assert "ExtraHosts" not in body["HostConfig"]
@@ -75,29 +75,29 @@ def test_without_a_network_main_is_on_none_and_knows_no_runtime_api() -> None:
 @pytest.mark.parametrize("mode", ["isolated", "egress"])
 def test_mains_network_is_the_same_closed_one_with_and_without_a_way_out(mode: str) -> None:
     spec = make_spec(network=mode)
-    body = options.network(spec, ADDRESSES, "28.0.0")
+    body = options.build_network(spec, ADDRESSES, "28.0.0")
     assert body["Internal"] is True
     assert body["Options"]["com.docker.network.bridge.inhibit_ipv4"] == "true"
     assert body["Options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "isolated"
-    main = options.main_container(spec, ADDRESSES, "local")
+    main = options.build_main_container(spec, ADDRESSES, "local")
     assert main["HostConfig"]["Dns"] == ["127.0.0.1"]
-    assert set(main["NetworkingConfig"]["EndpointsConfig"]) == {options.network_name(spec.run_id)}
+    assert set(main["NetworkingConfig"]["EndpointsConfig"]) == {options.name_network(spec.run_id)}
 
 
 def test_an_open_network_is_an_ordinary_one_where_names_resolve() -> None:
     spec = make_spec(network="open")
-    body = options.network(spec, ADDRESSES, "28.0.0")
+    body = options.build_network(spec, ADDRESSES, "28.0.0")
     assert body["Internal"] is False
     assert set(body["Options"]) == {"com.docker.network.bridge.name"}
-    assert "Dns" not in options.main_container(spec, ADDRESSES, "local")["HostConfig"]
-    assert options.sidecar_container(spec, ADDRESSES)["HostConfig"]["Dns"] == ["127.0.0.1"]
+    assert "Dns" not in options.build_main_container(spec, ADDRESSES, "local")["HostConfig"]
+    assert options.build_sidecar_container(spec, ADDRESSES)["HostConfig"]["Dns"] == ["127.0.0.1"]
 
 
 def test_the_way_out_is_an_ordinary_network_of_its_own_with_our_labels() -> None:
     spec = make_spec(network="egress", run_id="0a1b2c3d-4e5f-4789-abcd-0123456789ab")
-    job, out = options.network(spec, ADDRESSES), options.egress_network(spec, ADDRESSES)
+    job, out = options.build_network(spec, ADDRESSES), options.build_egress_network(spec, ADDRESSES)
     assert out["Name"] == f"cronium-egress-{spec.run_id}"
-    assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, options.labels(spec, "network"))
+    assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, options.build_labels(spec, "network"))
     bridge = "com.docker.network.bridge.name"
     assert out["Options"] == {bridge: "ce0a1b2c3d4e000"}
     assert job["Options"][bridge] != out["Options"][bridge]
@@ -109,17 +109,17 @@ def test_the_proxy_resolves_by_the_servers_that_are_set_or_as_the_engine_does(
     dns: tuple[str, ...], asked: list[str] | None
 ) -> None:
     spec = make_spec(network="egress", egress_dns=dns)
-    assert options.sidecar_container(spec, ADDRESSES)["HostConfig"].get("Dns") == asked
-    assert options.main_container(spec, ADDRESSES, "local")["HostConfig"]["Dns"] == ["127.0.0.1"]
+    assert options.build_sidecar_container(spec, ADDRESSES)["HostConfig"].get("Dns") == asked
+    assert options.build_main_container(spec, ADDRESSES, "local")["HostConfig"]["Dns"] == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_runtime_is_passed_on_to_both_and_none_is_not(mode: str) -> None:
     addresses = None if mode == "none" else ADDRESSES
     named = make_spec(network=mode, runtime="runsc")
-    assert options.main_container(named, addresses, "local")["HostConfig"]["Runtime"] == "runsc"
-    assert options.sidecar_container(named, ADDRESSES)["HostConfig"]["Runtime"] == "runsc"
-    assert "Runtime" not in options.main_container(make_spec(network=mode), addresses, "local")["HostConfig"]
+    assert options.build_main_container(named, addresses, "local")["HostConfig"]["Runtime"] == "runsc"
+    assert options.build_sidecar_container(named, ADDRESSES)["HostConfig"]["Runtime"] == "runsc"
+    assert "Runtime" not in options.build_main_container(make_spec(network=mode), addresses, "local")["HostConfig"]
 
 
 # What travels with the payload.
@@ -127,25 +127,27 @@ def test_a_runtime_is_passed_on_to_both_and_none_is_not(mode: str) -> None:
 
 def test_the_proxy_and_its_token_travel_with_the_payload_alone() -> None:
     spec = make_spec(network="egress", egress=("api.example.com:443",))
-    sent = payload.build(spec).decode()
+    sent = payload.build_payload(spec).decode()
     url = f"http://cronium:{spec.token}@runtime-api:8082"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         assert f"export {name}={url}\n" in sent
     assert "export NO_PROXY=runtime-api,runtime,localhost,127.0.0.1\n" in sent
-    shown = json.dumps([options.main_container(spec, ADDRESSES, "local"), options.sidecar_container(spec, ADDRESSES)])
+    shown = json.dumps(
+        [options.build_main_container(spec, ADDRESSES, "local"), options.build_sidecar_container(spec, ADDRESSES)]
+    )
     assert "PROXY" not in shown.upper()
     assert spec.token not in shown
 
 
 def test_a_jobs_own_proxy_settings_count() -> None:
-    sent = payload.build(make_spec(network="egress", env={"NO_PROXY": "mine"})).decode()
+    sent = payload.build_payload(make_spec(network="egress", env={"NO_PROXY": "mine"})).decode()
     assert "export NO_PROXY=mine\n" in sent
     assert "export NO_PROXY=runtime-api" not in sent
 
 
 @pytest.mark.parametrize("mode", ["isolated", "none", "open"])
 def test_without_a_proxy_there_is_none_in_the_environment(mode: str) -> None:
-    sent = payload.build(make_spec(network=mode)).decode().lower()
+    sent = payload.build_payload(make_spec(network=mode)).decode().lower()
     assert "_proxy" not in sent
     assert ("cronium_execution_token" in sent) is (mode != "none")
 
@@ -195,8 +197,8 @@ def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: Sub
     networks.create(lambda: pytest.fail("nothing is in the way"))
     assert len(engine.networks) == 2
     assert networks.remove()
-    networks.give_back()
-    networks.give_back()
+    networks.release_subnets()
+    networks.release_subnets()
     assert free(pool) == 4  # the engine has no network, so nobody has it any more
 
 
@@ -204,13 +206,13 @@ def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: Subne
     spec = make_spec(network="egress")
     first = Networks(engine, spec, pool)
     first.create(lambda: None)
-    engine.remove_network(options.network_name(spec.run_id))  # a take-down that came half way
+    engine.remove_network(options.name_network(spec.run_id))  # a take-down that came half way
     second = Networks(engine, spec, pool)
     second.create(first.remove)
     assert len(engine.networks) == 2
     assert second.remove()
     for one in (first, second):
-        one.give_back()
+        one.release_subnets()
     assert free(pool) == 4
 
 
@@ -218,7 +220,7 @@ def test_a_main_that_an_earlier_attempt_left_is_cleared_where_no_network_tells_o
     engine: FakeEngine, start: Callable[..., Any]
 ) -> None:
     spec = make_spec(network="none")
-    engine.create_container(options.main_name(spec.run_id), options.main_container(spec, None, "local"))
+    engine.create_container(options.name_main(spec.run_id), options.build_main_container(spec, None, "local"))
     told, thread = start(spec)
     thread.join(20)
     assert told.result is not None
@@ -251,15 +253,15 @@ def test_a_network_that_can_not_be_removed_keeps_its_subnet_and_not_the_other_ne
     assert not networks.remove()
     assert len(engine.networks) == 1
     assert networks.remove()
-    networks.give_back()
+    networks.release_subnets()
     assert free(pool) == 4
 
 
 def test_the_reaper_finds_the_way_out_too(engine: FakeEngine, pool: SubnetPool) -> None:
     spec = make_spec(network="egress")
     Networks(engine, spec, pool).create(lambda: None)
-    assert {one.name for one in reap(engine, spec.instance, spec.host, lambda ids: frozenset())} == set(
-        options.network_names(spec)
+    assert {one.name for one in collect_leftovers(engine, spec.instance, spec.host, lambda ids: frozenset())} == set(
+        options.list_network_names(spec)
     )
 
 
@@ -269,7 +271,7 @@ def test_a_pool_without_room_for_the_second_network_says_so(engine: FakeEngine) 
     with pytest.raises(AddressTaken, match="CRONIUM_SUBNET_POOL"):
         networks.create(lambda: None)
     assert networks.remove()
-    networks.give_back()
+    networks.release_subnets()
     assert free(small) == 1
 
 
@@ -306,7 +308,7 @@ def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: Fake
     networks = Networks(engine, make_spec(), pool)
     networks.create(lambda: None)
     assert networks.remove()
-    networks.give_back()
+    networks.release_subnets()
     assert free(pool) == 4
 
 
@@ -332,8 +334,8 @@ def test_a_pool_that_an_engine_which_was_away_used_up_is_found_free_again(
 def foreign(engine: FakeEngine, subnet: str) -> str:
     """A network of somebody else's on this engine; its name."""
     spec = make_spec(instance="another")
-    engine.create_network(options.network(spec, Addresses(IPv4Network(subnet))))
-    return options.network_name(spec.run_id)
+    engine.create_network(options.build_network(spec, Addresses(IPv4Network(subnet))))
+    return options.name_network(spec.run_id)
 
 
 def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngine, pool: SubnetPool) -> None:
@@ -349,7 +351,7 @@ def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngin
     other.create(lambda: None)
     for one in (made, other):
         assert one.remove()
-        one.give_back()
+        one.release_subnets()
     assert engine.left == []
 
 
@@ -384,14 +386,14 @@ def test_a_run_that_another_process_has_taken_over_is_not_held_here(engine: Fake
     thread.join(10)
     assert engine.left, "it goes on"
     assert free(pool) == 3
-    engine.remove_container(options.main_name(spec.run_id))
-    engine.remove_container(options.sidecar_name(spec.run_id))
-    engine.remove_network(options.network_name(spec.run_id))
-    pool.refresh(engine.taken_subnets())
+    engine.remove_container(options.name_main(spec.run_id))
+    engine.remove_container(options.name_sidecar(spec.run_id))
+    engine.remove_network(options.name_network(spec.run_id))
+    pool.refresh(engine.list_subnets())
     assert free(pool) == 4
 
 
-@pytest.mark.parametrize("name_of", [options.network_name, options.egress_network_name])
+@pytest.mark.parametrize("name_of", [options.name_network, options.name_egress_network])
 def test_a_name_that_stays_taken_is_told_as_such(
     engine: FakeEngine,
     pool: SubnetPool,
@@ -400,7 +402,7 @@ def test_a_name_that_stays_taken_is_told_as_such(
 ) -> None:
     """Somebody has made a network with the name of the run's."""
     spec = make_spec(network="egress")
-    name, body = name_of(spec.run_id), options.network(spec, Addresses(IPv4Network("10.99.0.0/29")))
+    name, body = name_of(spec.run_id), options.build_network(spec, Addresses(IPv4Network("10.99.0.0/29")))
     engine.create_network(body | {"Name": name, "Labels": {}})
     told, thread = start(spec)
     thread.join(20)
@@ -447,7 +449,7 @@ def test_what_a_sidecar_tells_reaches_the_handler_and_a_secret_in_it_does_not(
 
 def test_events_past_the_bound_are_summed_into_one_line() -> None:
     told: list[tuple[str, str]] = []
-    teller = EventTeller(lambda kind, message: told.append((kind, message)), "test")
+    teller = EventForwarder(lambda kind, message: told.append((kind, message)), "test")
     for number in range(MAX_EVENTS + 2500):
         teller.put("network_allowed", f"a.example:{number}")
     teller.put("network_refused", "b.example:80 refused: no" + "x" * 5000)
@@ -470,7 +472,7 @@ def test_a_handler_that_hangs_or_fails_does_not_hold_the_channel_up() -> None:
         told.append(message)
         raise OSError("the database is away")
 
-    teller = EventTeller(tell, "test")
+    teller = EventForwarder(tell, "test")
     for number in range(5):
         teller.put("network_refused", str(number) + "x" * 1000)  # returns at once, or the test would hang
     assert told == []
@@ -482,6 +484,6 @@ def test_a_handler_that_hangs_or_fails_does_not_hold_the_channel_up() -> None:
 
 def test_a_run_that_tells_nothing_costs_no_thread() -> None:
     before = threading.active_count()
-    teller = EventTeller(lambda kind, message: None, "test")
+    teller = EventForwarder(lambda kind, message: None, "test")
     assert threading.active_count() == before
     teller.close(0)

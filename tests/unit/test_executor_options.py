@@ -18,9 +18,9 @@ SECRETS = {"env": {"PASSWORD": "hunter2-value"}, "script": "echo the-script-text
 
 def bodies(spec: RunSpec) -> dict[str, dict[str, Any]]:
     return {
-        "main": options.main_container(spec, ADDRESSES, "local"),
-        "sidecar": options.sidecar_container(spec, ADDRESSES),
-        "network": options.network(spec, ADDRESSES),
+        "main": options.build_main_container(spec, ADDRESSES, "local"),
+        "sidecar": options.build_sidecar_container(spec, ADDRESSES),
+        "network": options.build_network(spec, ADDRESSES),
     }
 
 
@@ -29,7 +29,7 @@ def bodies(spec: RunSpec) -> dict[str, dict[str, Any]]:
     ("flag", "value"),
     [
         ("CapDrop", ["ALL"]),
-        ("SecurityOpt", ["no-new-privileges:true", seccomp.security_option()]),
+        ("SecurityOpt", ["no-new-privileges:true", seccomp.build_security_option()]),
         ("Privileged", False),
         ("ReadonlyRootfs", True),
         ("Init", True),
@@ -120,8 +120,8 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
     spec = make_spec()
     made = bodies(spec)
     assert made["network"]["Name"] == f"cronium-job-{spec.run_id}"
-    assert options.main_name(spec.run_id) == f"cronium-main-{spec.run_id}"
-    assert options.sidecar_name(spec.run_id) == f"cronium-sidecar-{spec.run_id}"
+    assert options.name_main(spec.run_id) == f"cronium-main-{spec.run_id}"
+    assert options.name_sidecar(spec.run_id) == f"cronium-sidecar-{spec.run_id}"
     for role, body in made.items():
         assert body["Labels"] == {
             "cronium.instance": "test-instance",
@@ -166,7 +166,7 @@ def test_the_network_is_internal_and_without_an_address_of_the_host() -> None:
     ],
 )
 def test_newer_engines_are_asked_for_an_isolated_gateway_too(version: str, isolated: bool) -> None:
-    asked = options.network(make_spec(), ADDRESSES, version)["Options"]
+    asked = options.build_network(make_spec(), ADDRESSES, version)["Options"]
     assert asked["com.docker.network.bridge.inhibit_ipv4"] == "true"
     assert (asked.get("com.docker.network.bridge.gateway_mode_ipv4") == "isolated") is isolated
 
@@ -181,7 +181,7 @@ def test_the_sidecar_has_the_aliases_and_each_its_address() -> None:
 
 @pytest.mark.parametrize("driver", ["local", "json-file"])
 def test_the_engines_log_is_one_file_that_never_rotates_within_the_limit(driver: str) -> None:
-    config = options.log_config(driver, 50 * MB)
+    config = options.build_log_config(driver, 50 * MB)
     assert config["Type"] == driver
     assert int(config["Config"]["max-size"]) > 50 * MB
     assert config["Config"]["max-file"] == "1"
@@ -205,8 +205,8 @@ def test_a_subnet_given_back_is_given_again() -> None:
     first, second = pool.take(), pool.take()
     assert first
     assert pool.take() is None
-    pool.give_back(first)
-    pool.give_back(first)
+    pool.release(first)
+    pool.release(first)
     assert pool.take() == first
     assert pool.take() is None
     assert second != first

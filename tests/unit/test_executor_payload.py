@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_script_arrives_exactly(shell: str, name: str, folder: Path) -> None:
     script = SCRIPTS[name]
-    done = feed(shell, payload.build(make_spec(script=script)), folder)
+    done = feed(shell, payload.build_payload(make_spec(script=script)), folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"began\n", b"")
     assert (folder / "script.sh").read_bytes() == (script.removesuffix("\n") + "\n").encode()
     assert (folder / "stdin").read_bytes() == b""
@@ -69,7 +69,7 @@ def test_the_script_arrives_exactly(shell: str, name: str, folder: Path) -> None
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_environment_arrives_exactly(shell: str, folder: Path) -> None:
     spec = make_spec(env=ENV)
-    feed(shell, payload.build(spec), folder)
+    feed(shell, payload.build_payload(spec), folder)
     pairs = (folder / "env").read_bytes().decode().split("\0")
     found = dict(pair.split("=", 1) for pair in pairs if pair)
     assert {name: found[name] for name in ENV} == ENV
@@ -80,7 +80,7 @@ def test_the_environment_arrives_exactly(shell: str, folder: Path) -> None:
 
 def test_a_jobs_variable_never_replaces_the_token() -> None:
     spec = make_spec(env={"CRONIUM_EXECUTION_TOKEN": "forged"})
-    text = payload.build(spec).decode()
+    text = payload.build_payload(spec).decode()
     assert "forged" not in text
 
 
@@ -98,7 +98,7 @@ def places(whole: bytes) -> list[int]:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_payload_cut_anywhere_runs_nothing(shell: str, folder: Path) -> None:
     script = f"echo ran\n{END}\nexec bash x\n{END}"
-    whole = payload.build(make_spec(script=script, env={"A": f"one\n{END}", "B": f"{END}'"}, token="t.o.k"))
+    whole = payload.build_payload(make_spec(script=script, env={"A": f"one\n{END}", "B": f"{END}'"}, token="t.o.k"))
     cuts = places(whole)
     assert len(cuts) > 100
     for cut in cuts[:: 1 if shell == "dash" else 5]:
@@ -110,11 +110,11 @@ def test_a_payload_cut_anywhere_runs_nothing(shell: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(("language", "interpreter"), [("bash", "bash"), ("python", "python3"), ("node", "node")])
 def test_each_language_has_its_file_and_interpreter(language: str, interpreter: str) -> None:
-    text = payload.build(make_spec(language=language)).decode()
+    text = payload.build_payload(make_spec(language=language)).decode()
     name = payload.FILES[language]
     assert f"set -- /workspace/{name} {interpreter}\n" in text
 
 
 def test_the_delimiter_differs_each_time() -> None:
     spec = make_spec()
-    assert payload.build(spec) != payload.build(spec)
+    assert payload.build_payload(spec) != payload.build_payload(spec)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.docker import connection, ssh
-from executor.docker.connection import Reach
+from executor.docker.connection import EngineAddress
 from executor.docker.ssh import Tunnel, TunnelDown
 from tests.fakes.certificates import Certificates
 
@@ -23,13 +23,13 @@ from tests.fakes.certificates import Certificates
     ],
 )
 def test_ssh_is_told_where(url: str, words: list[str]) -> None:
-    assert ssh.arguments(url) == words
+    assert ssh.build_ssh_arguments(url) == words
 
 
 @pytest.mark.parametrize("url", ["ssh://", "ssh://me:word@there", "ssh://there:x", "tcp://there"])
 def test_what_is_no_ssh_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"ssh://|[Pp]ort"):
-        ssh.arguments(url)
+        ssh.build_ssh_arguments(url)
 
 
 def test_a_machine_that_does_not_let_us_in_is_not_asked_all_the_time(
@@ -43,17 +43,17 @@ def test_a_machine_that_does_not_let_us_in_is_not_asked_all_the_time(
     tunnel = Tunnel("ssh://there")
     for _ in range(3):
         with pytest.raises(TunnelDown, match="No SSH connection to ssh://there: no entry"):
-            tunnel.address(5)
+            tunnel.ensure_open(5)
     assert tries.read_text() == "once\n"
     tunnel.close()
     with pytest.raises(TunnelDown, match="closed"):
-        tunnel.address()
+        tunnel.ensure_open()
 
 
 def test_without_the_program_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TunnelDown, match="openssh-client"):
-        Tunnel("ssh://there").address()
+        Tunnel("ssh://there").ensure_open()
 
 
 def test_an_engine_over_tls_is_asked_past_what_the_machine_has_for_others(
@@ -62,7 +62,7 @@ def test_an_engine_over_tls_is_asked_past_what_the_machine_has_for_others(
     folder = Certificates(tmp_path).folder / "client"
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/elsewhere.pem")
-    client = Reach("tcp://10.0.0.1:2376", str(folder)).client(timeout=1, version="1.41")
+    client = EngineAddress("tcp://10.0.0.1:2376", str(folder)).open_client(timeout=1, version="1.41")
     used = client.merge_environment_settings("https://10.0.0.1:2376/", {}, None, None, None)
     assert client.base_url == "https://10.0.0.1:2376"
     assert (used["proxies"], used["verify"]) == ({}, str(folder / "ca.pem"))
@@ -94,5 +94,5 @@ def test_certificates_that_a_strict_check_refuses_are_named_with_the_mend(
         return
     with pytest.raises(ssl.SSLError) as caught:
         shake_hands()
-    assert "Missing Authority Key Identifier" in (reason := connection.why(caught.value))
+    assert "Missing Authority Key Identifier" in (reason := connection.explain_tls_error(caught.value))
     assert "Make the engine's certificates again" in reason

@@ -24,10 +24,10 @@ Twist = Callable[[dict[str, Any]], object]
 def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is asked for a run, and what an engine that obeys says of it."""
     addresses = Addresses(SUBNET)
-    network = options.network(spec, addresses)
+    network = options.build_network(spec, addresses)
     asked: dict[str, Any] = {network["Name"]: network}
-    asked[options.main_name(spec.run_id)] = options.main_container(spec, addresses, "local")
-    asked[options.sidecar_name(spec.run_id)] = options.sidecar_container(spec, addresses)
+    asked[options.name_main(spec.run_id)] = options.build_main_container(spec, addresses, "local")
+    asked[options.name_sidecar(spec.run_id)] = options.build_sidecar_container(spec, addresses)
     found = {}
     for name, body in asked.items():
         if "Driver" in body:
@@ -50,10 +50,10 @@ def rows_after(engine: FakeEngine, part: str, twist: Twist, **changes: Any) -> l
     """The rows of a sandbox of which `twist` changed what the engine says of its main, sidecar or network."""
     spec = make_spec(**changes)
     asked, found = found_for(spec, engine)
-    names = {"main": options.main_name, "sidecar": options.sidecar_name, "network": options.network_name}
-    image = found[options.main_name(spec.run_id)]["Image"]
+    names = {"main": options.name_main, "sidecar": options.name_sidecar, "network": options.name_network}
+    image = found[options.name_main(spec.run_id)]["Image"]
     twist(found[names[part](spec.run_id)])
-    return inspection.rows(spec, asked, found, "runc", image)
+    return inspection.build_rows(spec, asked, found, "runc", image)
 
 
 def drifted(rows: list[Row]) -> set[tuple[str, str]]:
@@ -63,21 +63,21 @@ def drifted(rows: list[Row]) -> set[tuple[str, str]]:
 def test_an_engine_that_obeys_shows_no_drift(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: None)
     assert drifted(rows) == set()
-    assert inspection.broken(rows) == ""
+    assert inspection.describe_broken_promises(rows) == ""
     shown = {(row.of, row.what): row.reported for row in rows}
     assert shown["main", "memory"] == "512 MB"
     assert shown["sidecar", "memory"] == "256 MB"
     assert shown["main", "CPU"] == "0.5"
     assert "size=100MB" in shown["main", "memory file systems"]
     assert shown["network", "address of the host"] == "none"
-    assert inspection.as_json(rows) == {"rows": [row.__dict__ for row in rows], "count": len(rows), "drifted": 0}
+    assert inspection.to_json(rows) == {"rows": [row.__dict__ for row in rows], "count": len(rows), "drifted": 0}
 
 
 def host(**changes: Any) -> Twist:
     return lambda told: told["HostConfig"].update(changes)
 
 
-PROFILE = options.main_container(make_spec(), Addresses(SUBNET), "local")["HostConfig"]["SecurityOpt"][1]
+PROFILE = options.build_main_container(make_spec(), Addresses(SUBNET), "local")["HostConfig"]["SecurityOpt"][1]
 BROKEN: list[tuple[str, Twist, str]] = [
     ("main", host(Privileged=True), "privileged"),
     ("sidecar", host(Privileged=True), "privileged"),
@@ -112,20 +112,20 @@ BROKEN: list[tuple[str, Twist, str]] = [
 def test_a_broken_promise_is_named_and_stops_the_run(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert (part, what) in drifted(rows)
-    assert f"{part}'s {what} is" in inspection.broken(rows)
+    assert f"{part}'s {what} is" in inspection.describe_broken_promises(rows)
 
 
 @pytest.mark.parametrize("key", ["Privileged", "CapDrop", "SecurityOpt", "ReadonlyRootfs", "PublishAllPorts"])
 def test_a_promise_that_the_engine_does_not_report_stops_the_run(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
-    assert "not reported" in inspection.broken(rows)
+    assert "not reported" in inspection.describe_broken_promises(rows)
 
 
 @pytest.mark.parametrize("key", ["CapAdd", "Binds", "PidMode"])
 def test_what_is_empty_and_left_out_is_drift_and_stops_nothing(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
     assert [row.reported for row in rows if row.drift] == ["not reported"]
-    assert not inspection.broken(rows)
+    assert not inspection.describe_broken_promises(rows)
 
 
 def test_nothing_reported_at_all_breaks_every_promise(engine: FakeEngine) -> None:
@@ -153,21 +153,21 @@ DRIFT: list[tuple[str, Twist, str]] = [
 def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert drifted(rows) == {(part, what)}
-    assert inspection.broken(rows) == ""
+    assert inspection.describe_broken_promises(rows) == ""
 
 
 def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine does all that it is asked, and is asked for the wrong thing."""
-    right = options._hardened
+    right = options._build_hardening
 
     def wrong(*arguments: Any) -> dict[str, Any]:
         return right(*arguments) | {"Privileged": True, "Memory": 0, "SecurityOpt": ["seccomp=unconfined"]}
 
-    monkeypatch.setattr(options, "_hardened", wrong)
+    monkeypatch.setattr(options, "_build_hardening", wrong)
     rows = rows_after(engine, "main", lambda told: None)
     assert {("main", "privileged"), ("sidecar", "privileged"), ("main", "memory")} <= drifted(rows)
     assert {("main", "seccomp profile"), ("main", "no new privileges")} <= drifted(rows)
-    assert "unconfined" in inspection.broken(rows)
+    assert "unconfined" in inspection.describe_broken_promises(rows)
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,12 @@ def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pyt
 )
 def test_another_network_breaks_a_promise_whatever_the_job_asked_for(network: str, part: str) -> None:
     spec = make_spec(network=network)
-    mine = {} if network == "none" else {options.network_name(spec.run_id): {}}
-    out = {options.egress_network_name(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
+    mine = {} if network == "none" else {options.name_network(spec.run_id): {}}
+    out = {options.name_egress_network(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
     told: dict[str, Any] = {"NetworkSettings": {"Networks": mine | out}}
-    assert not [row for row in inspection._networks(part, spec, told) if row.drift]
+    assert not [row for row in inspection._inspect_networks(part, spec, told) if row.drift]
     told["NetworkSettings"]["Networks"]["bridge"] = {}
-    (row,) = inspection._networks(part, spec, told)
+    (row,) = inspection._inspect_networks(part, spec, told)
     assert row.drift
     assert row.promise
 
@@ -193,7 +193,7 @@ def test_a_root_that_may_be_written_is_no_drift_for_a_job_that_asked(engine: Fak
 
 def test_nothing_private_and_no_profile_is_in_a_report(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: told["Config"]["Env"].append("KEY=private"), env={"A": "private"})
-    text = json.dumps(inspection.as_json(rows))
+    text = json.dumps(inspection.to_json(rows))
     assert "private" not in text
     assert "CRONIUM_" not in text
     assert "SCMP_" not in text

@@ -13,10 +13,10 @@ import pytest
 from executor.docker.attachment import Attachment
 from executor.docker.errors import LogCut, NotFound
 from executor.docker.models import ContainerState
-from executor.output.docker_log import Chunks, Messages, Place, unix_ns
+from executor.output.docker_log import ChunkDecoder, MessageParser, StreamPosition, parse_unix_ns
 from executor.output.masking import HIDDEN, Masker
-from executor.output.resume import START, Known, ResumedLog
-from executor.output.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow
+from executor.output.resume import START, ResumedLog, StoredLog
+from executor.output.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow_output
 from executor.spec import MB, Batch, Cursor, Dropped
 from tests.fakes.log import SIZE, FakeLog, chunk, frame, stamped
 
@@ -51,12 +51,12 @@ class Engine:
     def wait(self, name: str, seconds: int) -> None:
         time.sleep(0.01)
 
-    def now(self) -> float:
+    def read_clock(self) -> float:
         told = time.time() + self.ahead
         time.sleep(self.slow)
         return told
 
-    def logs(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
+    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         self.opened.append(follow)
         ours, theirs = socket.socketpair()
         messages = self.log.messages(follow, new_only)
@@ -102,10 +102,10 @@ def read_all(source: ResumedLog) -> dict[int, bytes]:
 
 
 def rest(
-    engine: Engine, stdout: Cursor = START, stderr: Cursor = START, known: Known | None = None
+    engine: Engine, stdout: Cursor = START, stderr: Cursor = START, known: StoredLog | None = None
 ) -> tuple[dict[int, bytes], ResumedLog]:
     """All that a resumed log gives past two cursors."""
-    source = ResumedLog(engine, "main", known or Known(stdout, stderr))
+    source = ResumedLog(engine, "main", known or StoredLog(stdout, stderr))
     return read_all(source), source
 
 
@@ -119,11 +119,11 @@ def cursor(text: bytes) -> Cursor:
 def test_chunks_come_whole_however_they_are_cut() -> None:
     data = chunk(b"abc") + chunk(b"x" * 300) + chunk(b"\r\n") + chunk(b"")
     for size in (1, 2, 3, 7, len(data)):
-        chunks = Chunks()
+        chunks = ChunkDecoder()
         given = b"".join(chunks.feed(data[at : at + size]) for at in range(0, len(data), size))
-        assert (given, chunks.ended) == (b"abc" + b"x" * 300 + b"\r\n", True)
-    cut = Chunks()
-    assert (cut.feed(data[:-1]), cut.ended) == (b"abc" + b"x" * 300 + b"\r\n", False)
+        assert (given, chunks.has_ended) == (b"abc" + b"x" * 300 + b"\r\n", True)
+    cut = ChunkDecoder()
+    assert (cut.feed(data[:-1]), cut.has_ended) == (b"abc" + b"x" * 300 + b"\r\n", False)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_chunks_come_whole_however_they_are_cut() -> None:
     ],
 )
 def test_times_keep_their_nanoseconds(stamp: bytes, wanted: int) -> None:
-    assert unix_ns(stamp) == wanted
+    assert parse_unix_ns(stamp) == wanted
 
 
 def test_what_comes_at_once_comes_joined_and_what_comes_later_has_its_own_time() -> None:
-    messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+    messages = MessageParser({1: StreamPosition(Cursor(), False), 2: StreamPosition(Cursor(), False)})
     times = [NS, NS + 1000, NS + 2000, NS + 10**9]
     data = b"".join(stamped(stream, b"x\n", ns) for stream, ns in zip((1, 1, 2, 2), times, strict=True))
     assert messages.feed(data) == [(1, b"x\nx\n", NS), (2, b"x\n", NS + 2000), (2, b"x\n", NS + 10**9)]
@@ -149,13 +149,13 @@ def test_what_comes_at_once_comes_joined_and_what_comes_later_has_its_own_time()
 def test_messages_come_whole_however_they_are_cut() -> None:
     data = b"".join(written(TORTURE).messages(False))
     for size in (1000, 1001, 15_000):
-        messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+        messages = MessageParser({1: StreamPosition(Cursor(), False), 2: StreamPosition(Cursor(), False)})
         pieces = [piece for at in range(0, len(data), size) for piece in messages.feed(data[at : at + size])]
         assert whole([(stream, text) for stream, text, _ in pieces]) == whole(TORTURE)
 
 
 def test_the_engines_own_words_are_no_output_and_are_noted() -> None:
-    messages = Messages({1: Place(Cursor(), False), 2: Place(Cursor(), False)})
+    messages = MessageParser({1: StreamPosition(Cursor(), False), 2: StreamPosition(Cursor(), False)})
     data = frame(3, b"Error grabbing logs: unexpected EOF\n") + stamped(1, b"a\n", NS)
     assert messages.feed(data) == [(GAP, b"engine_lost", 0), (1, b"a\n", NS)]
 
@@ -166,7 +166,7 @@ def test_the_engines_own_words_are_no_output_and_are_noted() -> None:
 def test_from_the_start_every_byte_comes() -> None:
     found, source = rest(Engine(written(TORTURE)))
     assert found == whole(TORTURE)
-    assert (source.replaced, source.gap) == (False, False)
+    assert (source.has_replaced_bytes, source.has_gap) == (False, False)
 
 
 @pytest.mark.parametrize("size", BORDERS)
@@ -179,7 +179,7 @@ def test_a_last_line_of_any_length(size: int, ending: bytes) -> None:
     for stored in (given, given[:-1]):
         again, source = rest(Engine(written([(1, given)])), cursor(stored))
         assert stored + again[1] in (given, given + b"\n" * (not ending), given.removesuffix(b"\n"))
-        assert not source.gap
+        assert not source.has_gap
 
 
 def test_from_every_place_in_a_small_log() -> None:
@@ -189,7 +189,7 @@ def test_from_every_place_in_a_small_log() -> None:
         for second in range(len(err) + 1):
             found, source = rest(Engine(written(parts)), cursor(out[:first]), cursor(err[:second]))
             assert found == {1: out[first:], 2: err[second:]}
-            assert not source.gap
+            assert not source.has_gap
 
 
 def test_from_random_places_of_a_torture_log() -> None:
@@ -198,7 +198,7 @@ def test_from_random_places_of_a_torture_log() -> None:
         places = [rng.randint(0, len(texts[stream])) for stream in (1, 2)]
         found, source = rest(Engine(written(TORTURE)), cursor(texts[1][: places[0]]), cursor(texts[2][: places[1]]))
         assert found == {1: texts[1][places[0] :], 2: texts[2][places[1] :]}
-        assert not source.gap
+        assert not source.has_gap
 
 
 def test_json_file_goes_on_by_lines_and_says_that_bytes_were_replaced() -> None:
@@ -207,9 +207,9 @@ def test_json_file_goes_on_by_lines_and_says_that_bytes_were_replaced() -> None:
         stored = b"".join(whole(parts)[1].splitlines(keepends=True)[:lines])
         found, source = rest(Engine(written(parts, "json-file")), cursor(stored))
         assert found[1].decode() == whole(parts)[1][len(stored) :].decode(errors="replace")
-        assert (source.replaced, source.gap) == (True, False)
+        assert (source.has_replaced_bytes, source.has_gap) == (True, False)
     found, source = rest(Engine(written([(1, b"plain\n")], "json-file")))
-    assert (found[1], source.replaced) == (b"plain\n", False)
+    assert (found[1], source.has_replaced_bytes) == (b"plain\n", False)
 
 
 def test_json_file_goes_on_within_a_long_line_of_text() -> None:
@@ -223,10 +223,10 @@ def test_json_file_goes_on_within_a_long_line_of_text() -> None:
 def test_a_log_that_lost_what_was_stored_says_so(driver: str) -> None:
     stored = b"one\ntwo\nthree\n"
     _, source = rest(Engine(written([(1, b"one\n")], driver)), cursor(stored))
-    assert source.gap
+    assert source.has_gap
     if driver == "local":
         _, source = rest(Engine(written([(1, b"one\nother words\nmore\n")])), cursor(stored))
-        assert source.gap
+        assert source.has_gap
 
 
 LATER = NS + 10 * 10**9
@@ -254,30 +254,30 @@ def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_store
     """Its log holds less than was read from it; skipping by bytes alone would skip new lines."""
     shift = int(ahead * 1e9)
     parts = (1, b"one\ntwo\n", NS + shift), (2, b"e\n", NS + shift), (1, b"four\nfive\n", LATER + shift)
-    known = Known(cursor(b"one\ntwo\nthree\n"), cursor(b"e\n"), cut_ns=NS + 10**9)
+    known = StoredLog(cursor(b"one\ntwo\nthree\n"), cursor(b"e\n"), cut_ns=NS + 10**9)
     engine = Engine(log_of(*parts))
     engine.ahead = ahead
     source = ResumedLog(engine, "main", known)
     lines, batches = LineAssembler(MB, None, known.stdout, known.stderr), list[Batch]()
-    follow(source, batches.append, lines, lambda: None)
+    follow_output(source, batches.append, lines, lambda: None)
     assert [(gap.at, gap.cause) for batch in batches for gap in batch.gaps] == [(0, "engine_restarted")]
     assert b"".join(part.text for batch in batches for part in batch.segments) == b"four\nfive\n"
     # Whoever reads it once more skips what is there, and no more.
     assert (lines.stdout, lines.stderr) == (cursor(b"one\ntwo\nfour\nfive\n"), cursor(b"e\n"))
-    found, again = rest(engine, known=Known(lines.stdout, lines.stderr))
-    assert (found, again.gap) == ({1: b"", 2: b""}, False)
+    found, again = rest(engine, known=StoredLog(lines.stdout, lines.stderr))
+    assert (found, again.has_gap) == ({1: b"", 2: b""}, False)
 
 
 def test_a_line_from_just_before_the_engine_went_is_not_stored_twice() -> None:
     """Its clock is asked over a way that takes longer than lay between the two."""
     engine = Engine(log_of((1, b"one\n", NS), (1, b"two\n", LATER)))
     engine.slow = 0.1
-    known = Known(cursor(b"one\n"), first_ns=NS, cut_ns=NS + 10**7)
+    known = StoredLog(cursor(b"one\n"), first_ns=NS, cut_ns=NS + 10**7)
     assert pieces_of(ResumedLog(engine, "main", known)) == [(GAP, b"engine_restarted"), (1, b"two\n")]
 
 
 def test_an_engine_that_was_away_leaves_a_mark_where_nothing_came_after_it_too() -> None:
-    known = Known(cursor(b"one\n"), cut_ns=NS + 10**9)
+    known = StoredLog(cursor(b"one\n"), cut_ns=NS + 10**9)
     assert pieces_of(ResumedLog(Engine(log_of((1, b"one\ntwo\n", NS))), "main", known)) == [
         (1, b"two\n"),
         (GAP, b"engine_restarted"),
@@ -286,7 +286,7 @@ def test_an_engine_that_was_away_leaves_a_mark_where_nothing_came_after_it_too()
 
 def test_the_mark_lies_between_what_was_before_and_what_came_after() -> None:
     log = log_of((1, b"one\ntwo\n", NS), (1, b"three\n", LATER))
-    known = Known(cursor(b"one\n"), cut_ns=NS + 10**9)
+    known = StoredLog(cursor(b"one\n"), cut_ns=NS + 10**9)
     assert pieces_of(ResumedLog(Engine(log), "main", known)) == [
         (1, b"two\n"),
         (GAP, b"engine_restarted"),
@@ -297,10 +297,10 @@ def test_the_mark_lies_between_what_was_before_and_what_came_after() -> None:
 @pytest.mark.parametrize(("first_ns", "rotated"), [(NS, True), (LATER, False), (LATER + 5, False), (0, False)])
 def test_a_log_that_begins_later_than_its_first_line_was_turned_over(first_ns: int, rotated: bool) -> None:
     """What it holds then lies past all that a log may hold: it is counted, and none of it kept."""
-    known = Known(cursor(b"one\n"), first_ns=first_ns)
+    known = StoredLog(cursor(b"one\n"), first_ns=first_ns)
     source = ResumedLog(Engine(log_of((1, b"much later\n", LATER))), "main", known)
     lines, batches, full = LineAssembler(MB, None, known.stdout), list[Batch](), list[bool]()
-    follow(source, batches.append, lines, lambda: full.append(True))
+    follow_output(source, batches.append, lines, lambda: full.append(True))
     causes = [gap.cause for batch in batches for gap in batch.gaps]
     if rotated:
         assert (causes, full, lines.dropped) == (["rotated"], [True], Dropped(1, 11))
@@ -314,8 +314,8 @@ def test_of_a_full_log_only_what_comes_from_now_on_is_counted() -> None:
     engine = Engine(log, running=True)
     log.write(1, b"kept\ndropped\n", NS)
     lines, batches = LineAssembler(5, None, cursor(b"kept\n"), Cursor(), Dropped(1, 8)), list[Batch]()
-    source = ResumedLog(engine, "main", Known(lines.stdout, full=True))
-    thread = threading.Thread(target=follow, args=(source, batches.append, lines, lambda: None))
+    source = ResumedLog(engine, "main", StoredLog(lines.stdout, full=True))
+    thread = threading.Thread(target=follow_output, args=(source, batches.append, lines, lambda: None))
     thread.start()
     assert engine.reads.wait(20)
     log.write(1, b"more\n", NS)
@@ -336,7 +336,7 @@ def test_a_followed_log_is_read_once_more_after_the_exit() -> None:
     log = FakeLog()
     engine = Engine(log, running=True)
     log.write(1, b"first\n", NS)
-    source = ResumedLog(engine, "main", Known())
+    source = ResumedLog(engine, "main", StoredLog())
     assert source.read(10) == [(1, b"first\n", NS)]
     assert source.read(0.05) is None
     log.write(1, b"last words", NS)
@@ -355,13 +355,13 @@ def test_a_connection_that_breaks_is_no_end(running: bool, part: int) -> None:
     engine = Engine(written(TORTURE), running, cut=part)
     if running:
         engine.wait = lambda name, seconds: None  # type: ignore[method-assign]
-    source, lines, batches = ResumedLog(engine, "main", Known()), LineAssembler(50 * MB), list[Batch]()
+    source, lines, batches = ResumedLog(engine, "main", StoredLog()), LineAssembler(50 * MB), list[Batch]()
     with pytest.raises(LogCut):
-        follow(source, batches.append, lines, lambda: None)
+        follow_output(source, batches.append, lines, lambda: None)
     engine.running = False
     lines = LineAssembler(50 * MB, None, lines.stdout, lines.stderr)
-    source = ResumedLog(engine, "main", Known(lines.stdout, lines.stderr))
-    follow(source, batches.append, lines, lambda: None)
+    source = ResumedLog(engine, "main", StoredLog(lines.stdout, lines.stderr))
+    follow_output(source, batches.append, lines, lambda: None)
     for stream in (1, 2):
         text = b"".join(part.text for batch in batches for part in batch.segments if part.stream == stream)
         assert text == texts[stream] + b"\n" * (not texts[stream].endswith(b"\n"))
@@ -370,12 +370,12 @@ def test_a_connection_that_breaks_is_no_end(running: bool, part: int) -> None:
 def test_closing_wakes_the_reader_and_ends_nothing() -> None:
     log = FakeLog()
     log.write(1, b"whole\nbegun", NS)
-    source, batches, caught = ResumedLog(Engine(log, True), "main", Known()), list[Batch](), list[LogCut]()
+    source, batches, caught = ResumedLog(Engine(log, True), "main", StoredLog()), list[Batch](), list[LogCut]()
     stored = threading.Event()
 
     def read() -> None:
         try:
-            follow(source, lambda batch: (batches.append(batch), stored.set()), LineAssembler(MB), lambda: None)
+            follow_output(source, lambda batch: (batches.append(batch), stored.set()), LineAssembler(MB), lambda: None)
         except LogCut as error:
             caught.append(error)
 
@@ -388,7 +388,7 @@ def test_closing_wakes_the_reader_and_ends_nothing() -> None:
     assert not thread.is_alive()
     assert len(caught) == 1
     assert batches[-1].stdout == Cursor(1, 6)
-    unread = ResumedLog(Engine(log, True), "main", Known())
+    unread = ResumedLog(Engine(log, True), "main", StoredLog())
     unread.close()
     with pytest.raises(LogCut):
         unread.read(5)
@@ -402,7 +402,7 @@ def test_a_container_that_is_gone_is_told_as_such() -> None:
 
     engine.describe_container = gone  # type: ignore[method-assign]
     with pytest.raises(NotFound):
-        ResumedLog(engine, "main", Known()).read(1)
+        ResumedLog(engine, "main", StoredLog()).read(1)
 
 
 # Secrets.
@@ -417,11 +417,11 @@ def test_a_secret_across_the_place_where_a_log_goes_on(offset: int, driver: str)
     masker = Masker([secret.decode()])
     before, batches = LineAssembler(50 * MB, masker), list[Batch]()
     before.feed(1, given[: 5 + MAX_LINE_BYTES + 500], NS)
-    batches.append(before.take())
+    batches.append(before.take_batch())
     assert batches[0].stdout == Cursor(1, 5 + MAX_LINE_BYTES)
     lines = LineAssembler(50 * MB, masker, before.stdout, before.stderr)
-    source = ResumedLog(Engine(written([(1, given)], driver)), "main", Known(before.stdout, before.stderr))
-    follow(source, batches.append, lines, lambda: None)
+    source = ResumedLog(Engine(written([(1, given)], driver)), "main", StoredLog(before.stdout, before.stderr))
+    follow_output(source, batches.append, lines, lambda: None)
     text = b"".join(part.text for batch in batches for part in batch.segments)
     assert not any(secret[at : at + 3] in text for at in range(len(secret) - 2))
     assert text.count(b"x") == MAX_LINE_BYTES + offset
@@ -434,7 +434,11 @@ def test_catching_up_is_fast() -> None:
     """200,000 lines: generous for a busy machine, too little for work that grows with what was read."""
     text = b"".join(b"line %d of a log\n" % number for number in range(200_000))
     data = b"".join(chunk(message) for message in written([(1, text)]).messages(False))
-    chunks, messages, found = Chunks(), Messages({1: Place(cursor(text[: len(text) // 2]), False)}), 0
+    chunks, messages, found = (
+        ChunkDecoder(),
+        MessageParser({1: StreamPosition(cursor(text[: len(text) // 2]), False)}),
+        0,
+    )
     began = time.process_time()
     for at in range(0, len(data), 256 * 1024):
         found += sum(len(piece) for _, piece, _ in messages.feed(chunks.feed(data[at : at + 256 * 1024])))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from executor.run import payload
-from executor.run.script import Shebang, find_problem, is_module, make_text, parse_shebang
+from executor.run.script import Shebang, find_problem, is_module, make_file_text, parse_shebang
 from tests.fakes.specs import make_spec
 
 SHEBANGS = {
@@ -93,7 +93,7 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_bash_gets_lines_that_it_can_read(name: str) -> None:
     stored, delivered = TEXTS[name]
-    assert make_text("bash", stored) == delivered
+    assert make_file_text("bash", stored) == delivered
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_bash_gets_lines_that_it_can_read(name: str) -> None:
     ],
 )
 def test_python_gets_a_declaration_that_is_true(stored: str, delivered: str) -> None:
-    assert make_text("python", stored) == delivered
+    assert make_file_text("python", stored) == delivered
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_module_of_node_is_told(script: str, expected: bool) -> None:
 
 def start(script: str, language: str, folder: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
     """The payload through `sh`, with `folder` as /workspace."""
-    data = payload.build(make_spec(language=language, script=script)).replace(b"/workspace", bytes(folder))
+    data = payload.build_payload(make_spec(language=language, script=script)).replace(b"/workspace", bytes(folder))
     path = f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         ["sh", "-c", payload.BOOTSTRAP],
@@ -245,7 +245,7 @@ def _detects_modules(folder: Path) -> bool:
 @NODE
 @pytest.mark.parametrize("version", ["", "v18.20.4", "v20.9.0"])
 def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) -> None:
-    from cronium_admin.runtime_api.helpers import helpers
+    from cronium_admin.runtime_api.helpers import load_helpers
 
     if version:  # says it is an older one, whatever it is
         (tmp_path / "bin").mkdir()
@@ -254,8 +254,12 @@ def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) 
             f'#!/bin/sh\n[ "$1" = --version ] && echo {version} || exec {real} "$@"\n'
         )
         (tmp_path / "bin" / "node").chmod(0o755)
-    spec = make_spec(language="node", script=MODULE, helpers=helpers())
-    data = payload.build(spec).replace(b"/workspace", bytes(tmp_path)).replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
+    spec = make_spec(language="node", script=MODULE, helpers=load_helpers())
+    data = (
+        payload.build_payload(spec)
+        .replace(b"/workspace", bytes(tmp_path))
+        .replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
+    )
     env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", payload.BOOTSTRAP], input=data, capture_output=True, env=env, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"function true\n"), done.stderr
@@ -265,10 +269,14 @@ def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) 
 
 
 def test_a_common_script_of_node_finds_an_empty_workspace(tmp_path: Path) -> None:
-    from cronium_admin.runtime_api.helpers import helpers
+    from cronium_admin.runtime_api.helpers import load_helpers
 
-    spec = make_spec(language="node", script="require('cronium')", helpers=helpers())
-    data = payload.build(spec).replace(b"/workspace", bytes(tmp_path)).replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
+    spec = make_spec(language="node", script="require('cronium')", helpers=load_helpers())
+    data = (
+        payload.build_payload(spec)
+        .replace(b"/workspace", bytes(tmp_path))
+        .replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
+    )
     subprocess.run(["sh", "-c", payload.BOOTSTRAP], input=data, env={"PATH": os.environ["PATH"]}, timeout=60)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["h", "script.js"]
 
@@ -283,7 +291,7 @@ def test_text_is_utf_8_unless_the_image_says_otherwise(outside: dict[str, str], 
 
 def test_a_jobs_locale_and_names_of_one_letter_are_its_own(tmp_path: Path) -> None:
     spec = make_spec(script='s=é; echo "$LANG ${#s}$p$i"', env={"LANG": "C", "p": "x", "i": "y", "s": "z"})
-    data = payload.build(spec).replace(b"/workspace", bytes(tmp_path))
+    data = payload.build_payload(spec).replace(b"/workspace", bytes(tmp_path))
     done = subprocess.run(
         ["sh", "-c", payload.BOOTSTRAP], input=data, capture_output=True, env={"PATH": os.environ["PATH"]}
     )

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from executor.sandbox import seccomp
-from executor.sandbox.seccomp.__main__ import rows
+from executor.sandbox.seccomp.__main__ import format_table
 from executor.sandbox.seccomp.table import ALLOWED, REFUSED
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "security.md"
-RULES: list[dict[str, Any]] = seccomp.profile()["syscalls"]
+RULES: list[dict[str, Any]] = seccomp.build_profile()["syscalls"]
 
 
 def holds(argument: dict[str, Any], value: int) -> bool:
@@ -28,7 +28,7 @@ def answer(name: str, *values: int) -> str:
             continue
         if all(holds(argument, values[argument["index"]]) for argument in rule["args"]):
             return str(rule["action"]) + str(rule.get("errnoRet", ""))
-    return str(seccomp.profile()["defaultAction"])
+    return str(seccomp.build_profile()["defaultAction"])
 
 
 ALLOW, REFUSE = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
@@ -88,7 +88,7 @@ def test_personality_only_without_effect() -> None:
 
 
 def test_no_second_architecture() -> None:
-    assert {one["architecture"]: one["subArchitectures"] for one in seccomp.profile()["archMap"]} == {
+    assert {one["architecture"]: one["subArchitectures"] for one in seccomp.build_profile()["archMap"]} == {
         "SCMP_ARCH_X86_64": [],
         "SCMP_ARCH_AARCH64": [],
     }
@@ -104,11 +104,13 @@ def test_no_call_stands_twice_and_none_is_both() -> None:
 def test_only_rules_that_old_engines_obey() -> None:
     operators = {argument["op"] for rule in RULES for argument in rule["args"]}
     assert operators == {"SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"}
-    assert "defaultErrnoRet" not in seccomp.profile()
-    assert json.loads(seccomp.security_option().removeprefix("seccomp=")) == seccomp.profile()
+    assert "defaultErrnoRet" not in seccomp.build_profile()
+    assert json.loads(seccomp.build_security_option().removeprefix("seccomp=")) == seccomp.build_profile()
 
 
 def test_the_documentation_is_the_table() -> None:
     text = DOCUMENT.read_text()
-    assert rows(ALLOWED) in text, "copy the output of `python -m executor.sandbox.seccomp` into docs/security.md"
-    assert rows(REFUSED) in text
+    assert format_table(ALLOWED) in text, (
+        "copy the output of `python -m executor.sandbox.seccomp` into docs/security.md"
+    )
+    assert format_table(REFUSED) in text

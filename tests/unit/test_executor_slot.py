@@ -17,7 +17,7 @@ from executor.run.outcome import SHUTDOWN
 from executor.run.slot import Slot
 from executor.run.supervisor import Supervisor
 from executor.sandbox import options
-from executor.sandbox.options import main_name
+from executor.sandbox.options import name_main
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Dropped, Reply, RunSpec
@@ -133,7 +133,7 @@ def test_a_step_that_fails_because_the_engine_was_restarted_is_not_the_steps_fau
     assert told.log() == b""
 
 
-@pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "memory_peak"])
+@pytest.mark.parametrize("method", ["inspect", "stop", "remove_container", "remove_network", "read_peak_memory"])
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_clean_up_that_fails_is_tried_again_and_hides_no_result(
     engine: FakeEngine, run: Callable[..., Remembering], method: str, nth: int
@@ -176,10 +176,10 @@ def test_a_container_of_an_earlier_attempt_is_cleared_and_one_of_a_later_is_left
 ) -> None:
     spec = make_spec(script="echo again", epoch=2)
     other = replace(spec, epoch=epoch, network="none")
-    engine.create_container(main_name(spec.run_id), options.main_container(other, None, "local"))
+    engine.create_container(name_main(spec.run_id), options.build_main_container(other, None, "local"))
     assert ending(run(spec)) == ends
     assert bool(engine.left) is (epoch == 3)
-    engine.remove_container(main_name(spec.run_id))
+    engine.remove_container(name_main(spec.run_id))
 
 
 def test_a_container_of_somebody_else_is_neither_removed_nor_used(
@@ -187,11 +187,13 @@ def test_a_container_of_somebody_else_is_neither_removed_nor_used(
 ) -> None:
     """It has the run's name; its labels it has from its image."""
     spec = make_spec()
-    name = main_name(spec.run_id)
+    name = name_main(spec.run_id)
     engine.images.add("somebodys")
-    engine.bring("somebodys", labels=options.labels(spec, "main"))
-    engine.create_container(name, options.main_container(spec, None, "local") | {"Image": "somebodys", "Labels": {}})
-    assert engine.find_ours(spec.instance) == []
+    engine.bring("somebodys", labels=options.build_labels(spec, "main"))
+    engine.create_container(
+        name, options.build_main_container(spec, None, "local") | {"Image": "somebodys", "Labels": {}}
+    )
+    assert engine.list_own_objects(spec.instance) == []
     assert ending(run(spec)) == ("errored", "engine_error", None)
     assert engine.left == [name]
     engine.remove_container(name)
@@ -203,7 +205,7 @@ def test_a_container_that_somebody_restarts_is_a_run_that_is_lost(
     spec = make_spec(script=FOREVER)
     _, told, thread = start(spec)
     told.wait_for("append")
-    engine.restart(main_name(spec.run_id))
+    engine.restart(name_main(spec.run_id))
     thread.join(20)
     assert ending(told) == ("lost", "tampered", None)
     assert told.result is not None
@@ -216,7 +218,7 @@ def test_a_container_that_somebody_removes_is_a_run_that_is_lost(
     spec = make_spec(script=FOREVER)
     _, told, thread = start(spec)
     told.wait_for("append")
-    engine.remove_container(main_name(spec.run_id))
+    engine.remove_container(name_main(spec.run_id))
     thread.join(20)
     assert ending(told) == ("lost", "container_gone", None)
     assert told.result is not None
@@ -231,7 +233,7 @@ def test_a_container_that_somebody_renames_keeps_its_result(
     spec = make_spec(script="echo up; sleep 0.5; echo down; exit 3")
     _, told, thread = start(spec)
     told.wait_for("append")
-    engine.rename(main_name(spec.run_id), "another")
+    engine.rename(name_main(spec.run_id), "another")
     thread.join(20)
     assert ending(told) == ("failed", "exit_code", 3)
     assert told.log() == b"up\ndown\n"
@@ -243,7 +245,7 @@ def test_a_pause_is_told_once_and_so_is_its_end(
     spec = make_spec(script=FOREVER)
     slot, told, thread = start(spec)
     told.wait_for("append")
-    container = engine.containers[main_name(spec.run_id)]
+    container = engine.containers[name_main(spec.run_id)]
     for status in ("paused", "paused", "running", "running"):
         container.status = status
         slot.measure()
@@ -381,14 +383,14 @@ def test_an_engine_that_is_on_its_way_out_is_waited_for_and_then_blamed(
     engine: FakeEngine, run: Callable[..., Remembering]
 ) -> None:
     """It still answers of the container that it has just ended, as an engine does while others take their time."""
-    engine.fail("booted_at", EngineUnreachable("takes no new connection"), nth=2)  # when the output has ended
-    engine.fail("booted_at", EngineUnreachable("takes no new connection"), nth=3)
+    engine.fail("read_boot_time", EngineUnreachable("takes no new connection"), nth=2)  # when the output has ended
+    engine.fail("read_boot_time", EngineUnreachable("takes no new connection"), nth=3)
 
     def comes_back() -> None:
-        if engine.calls["booted_at"] > 3:
+        if engine.calls["read_boot_time"] > 3:
             engine.booted = time.time()
 
-    engine.before["booted_at"] = comes_back
+    engine.before["read_boot_time"] = comes_back
     told = run(make_spec(script="kill -TERM $$"))
     assert ending(told)[:2] == ("errored", "engine_restarted")
 
@@ -423,14 +425,14 @@ def test_slots_fill_and_free(engine: FakeEngine, pool: SubnetPool) -> None:
     specs = [make_spec(script=FOREVER), make_spec(script=FOREVER)]
     for spec, handler in zip(specs, handlers, strict=True):
         supervisor.start(spec, handler)
-    assert supervisor.free() == 0
-    assert supervisor.active() == {spec.run_id for spec in specs}
+    assert supervisor.count_free() == 0
+    assert supervisor.list_active() == {spec.run_id for spec in specs}
     assert supervisor.stop(specs[0].run_id)
     assert freed.wait(10)
-    assert supervisor.free() == 1
+    assert supervisor.count_free() == 1
     assert not supervisor.stop(specs[0].run_id)
     assert supervisor.close(10)
-    assert supervisor.free() == 0
+    assert supervisor.count_free() == 0
     assert ending(handlers[1])[:2] == ("cancelled", "shutdown")
 
 

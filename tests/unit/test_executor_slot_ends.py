@@ -10,10 +10,10 @@ import pytest
 
 from executor.docker.errors import EngineError, EngineUnreachable
 from executor.run.outcome import CANCEL, SHUTDOWN
-from executor.run.payload import NOT_RECEIVED_WORDS
+from executor.run.payload import NOT_RECEIVED_MESSAGE
 from executor.run.slot import Slot
 from executor.run.supervisor import Supervisor
-from executor.sandbox.options import main_name
+from executor.sandbox.options import name_main
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, Reply, Resumption, RunSpec
@@ -50,13 +50,13 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def gone(supervisor: Supervisor) -> bool:
     """Whether its slots have ended soon."""
     end = time.monotonic() + 10
-    while supervisor.active() and time.monotonic() < end:
+    while supervisor.list_active() and time.monotonic() < end:
         time.sleep(0.02)
-    return not supervisor.active()
+    return not supervisor.list_active()
 
 
 def is_running(engine: FakeEngine, spec: RunSpec) -> bool:
-    one = engine.containers.get(main_name(spec.run_id))
+    one = engine.containers.get(name_main(spec.run_id))
     return one is not None and one.status == "running"
 
 
@@ -68,7 +68,7 @@ class TestHandedOver:
         assert gone(supervisor)
         assert (told.result, told.events, told.log()) == (None, ["requeue"], b"")
         assert engine.calls["create_network"] == 0
-        assert supervisor.free() == 0
+        assert supervisor.count_free() == 0
 
     def test_what_is_adopted_while_it_lets_go_runs_on(self, engine: FakeEngine, supervisor: Supervisor) -> None:
         spec, first = make_spec(script=FOREVER), Remembering()
@@ -87,13 +87,13 @@ class TestHandedOver:
         spec, first = make_spec(script=FOREVER), Remembering()
         supervisor.start(spec, first)
         first.wait_for_text(b"up")
-        assert supervisor.drop(5)
+        assert supervisor.release_all(5)
         told = Remembering()
-        engine.before["inspect"] = lambda: supervisor.drop(0) and None
+        engine.before["inspect"] = lambda: supervisor.release_all(0) and None
         supervisor.start(spec, told, AFRESH)
         assert gone(supervisor)
         time.sleep(0.2)
-        assert (told.result, told.batches, engine.calls["logs"]) == (None, [], 0)
+        assert (told.result, told.batches, engine.calls["open_log"]) == (None, [], 0)
         assert is_running(engine, spec)
 
     @pytest.mark.parametrize("method", ["ping", "attach"])
@@ -123,7 +123,7 @@ class TestHandedOver:
                 end.settimeout(5)
                 while end.recv(1000):
                     pass
-        assert engine.calls["logs"] == 0
+        assert engine.calls["open_log"] == 0
         assert is_running(engine, spec)
 
 
@@ -173,7 +173,7 @@ class TestStopped:
         supervisor.start(spec, told)
         told.wait_for_text(b"up")
         engine.silent, engine.stuck = True, EngineUnreachable("no answer.")
-        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        assert engine.containers[name_main(spec.run_id)].gone.wait(10)
         supervisor.stop(spec.run_id, CANCEL)
         time.sleep(0.3)
         engine.stuck = None
@@ -188,8 +188,8 @@ class TestStopped:
 
         def ends_and_refuses() -> None:
             engine.before.clear()
-            engine._signal(engine.containers[main_name(spec.run_id)], 9)  # type: ignore[arg-type]
-            engine.containers[main_name(spec.run_id)].gone.wait(5)
+            engine._signal(engine.containers[name_main(spec.run_id)], 9)  # type: ignore[arg-type]
+            engine.containers[name_main(spec.run_id)].gone.wait(5)
 
         engine.stuck = EngineError("it is busy.")
         engine.before["stop"] = ends_and_refuses
@@ -240,7 +240,7 @@ class TestDeadConnections:
         told.wait_for_text(b"up")
         supervisor.stop(spec.run_id, CANCEL)
         told.wait_for("finish", 10)
-        assert (told.log(), engine.calls["logs"]) == (b"up\nlast\n", 0)
+        assert (told.log(), engine.calls["open_log"]) == (b"up\nlast\n", 0)
 
 
 class TestOwnEnds:
@@ -261,7 +261,7 @@ class TestOwnEnds:
         spec, told = make_spec(script="echo done", timeout_seconds=30.0 if why else 0.5), Slow()
         supervisor.start(spec, told)
         assert entered.wait(10)
-        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        assert engine.containers[name_main(spec.run_id)].gone.wait(10)
         if why:
             supervisor.stop(spec.run_id, why)
         time.sleep(0.7)
@@ -276,7 +276,7 @@ class TestOwnEnds:
     ) -> None:
         spec, told = make_spec(script="echo done"), Remembering()
         monkeypatch.setattr(
-            "executor.run.slot.failpoints.point",
+            "executor.run.slot.failpoints.hit",
             lambda name: name == "drained" and supervisor.stop(spec.run_id, CANCEL),
         )
         supervisor.start(spec, told)
@@ -301,7 +301,7 @@ class TestOwnEnds:
         spec, told = make_spec(script=script, log_limit_bytes=100), Slow()
         supervisor.start(spec, told)
         told.wait_for("may_begin")
-        assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+        assert engine.containers[name_main(spec.run_id)].gone.wait(10)
         engine.before["inspect"] = wait_to_look
         supervisor.stop(spec.run_id, CANCEL)
         assert looked.wait(10)
@@ -327,14 +327,14 @@ class TestOwnEnds:
         spec, first = make_spec(script=FOREVER), Remembering()
         supervisor.start(spec, first)
         first.wait_for_text(b"up")
-        assert supervisor.drop(5)
+        assert supervisor.release_all(5)
         if point:
             monkeypatch.setattr(
-                "executor.run.slot.failpoints.point",
-                lambda name: name == point and engine.stop(main_name(spec.run_id), 1),
+                "executor.run.slot.failpoints.hit",
+                lambda name: name == point and engine.stop(name_main(spec.run_id), 1),
             )
         else:
-            engine.stop(main_name(spec.run_id), 1)
+            engine.stop(name_main(spec.run_id), 1)
         told = Remembering()
         slot = Slot(
             *(engine, spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), threading.Semaphore(1)),
@@ -366,7 +366,7 @@ class TestUnreadable:
                 raise EngineError("the log is damaged.")
             engine.cut_log_after = 0
 
-        engine.cut_output_after, engine.before["logs"] = 8 + 3, refuse
+        engine.cut_output_after, engine.before["open_log"] = 8 + 3, refuse
         stopped = script == FOREVER and how == "breaks"  # it may have been silent, so it has its time
         spec, told = make_spec(script=script, timeout_seconds=2.0 if stopped else 30.0), Remembering()
         supervisor.start(spec, told)
@@ -383,13 +383,13 @@ class TestUnreadable:
         def break_often() -> None:
             engine.cut_log_after = 0 if is_running(engine, spec) else None
 
-        engine.cut_output_after, engine.before["logs"] = 8 + 3, break_often
+        engine.cut_output_after, engine.before["open_log"] = 8 + 3, break_often
         spec, told = make_spec(script="echo up; sleep 1; echo down"), Remembering()
         supervisor.start(spec, told)
         told.wait_for("finish", 20)
         assert told.result is not None
         assert (told.result.status, told.log()) == ("succeeded", b"up\ndown\n")
-        assert engine.calls["logs"] > 6, "it was hardly broken"
+        assert engine.calls["open_log"] > 6, "it was hardly broken"
 
 
 class TestSlots:
@@ -408,7 +408,7 @@ class TestSlots:
         go_on.set()
         told.wait_for("cleaned")
         supervisor._drop_slot(first)
-        assert supervisor.active() == {spec.run_id}
+        assert supervisor.list_active() == {spec.run_id}
         assert supervisor.stop(spec.run_id)
         again.wait_for("cleaned")
         assert gone(supervisor)
@@ -435,7 +435,7 @@ class TestUntold:
         assert engine.left == []
 
 
-@pytest.mark.parametrize("stored", [Cursor(), Cursor(1, len(NOT_RECEIVED_WORDS) + 1)])
+@pytest.mark.parametrize("stored", [Cursor(), Cursor(1, len(NOT_RECEIVED_MESSAGE) + 1)])
 def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
     engine: FakeEngine, stored: Cursor
 ) -> None:
@@ -448,7 +448,7 @@ def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
     Slot(engine, spec, told, pool, threading.Semaphore(1), Resumption(Cursor(), stored, 30.0)).run()
     assert told.result is not None
     assert (told.result.status, told.result.reason) == ("errored", "not_delivered")
-    assert told.log() == (b"" if stored.lines else f"{NOT_RECEIVED_WORDS}\n".encode())
+    assert told.log() == (b"" if stored.lines else f"{NOT_RECEIVED_MESSAGE}\n".encode())
 
 
 @pytest.mark.parametrize(("begun_ago", "expected"), [(60.0, ("lost", "tampered")), (0.0, ("errored", "not_delivered"))])
@@ -462,7 +462,7 @@ def test_a_container_that_is_younger_than_its_script_was_started_again(
     first.build()
     first.detach()
     resumption = Resumption(Cursor(), Cursor(), 30.0, begun_at=time.monotonic() - begun_ago)
-    assert engine.containers[main_name(spec.run_id)].gone.wait(10)
+    assert engine.containers[name_main(spec.run_id)].gone.wait(10)
     Slot(engine, spec, told, pool, threading.Semaphore(1), resumption).run()
     assert told.result is not None
     assert (told.result.status, told.result.reason) == expected

@@ -17,7 +17,7 @@ from executor.output.stream import (
     AttachedSource,
     FrameParser,
     LineAssembler,
-    follow,
+    follow_output,
 )
 from executor.spec import MB, Batch, Cursor, Segment
 from tests.fakes.log import frame
@@ -30,11 +30,11 @@ def test_no_character_is_torn_where_a_long_line_is_split_or_shown(character: str
     lines, data = LineAssembler(50 * MB), text.encode()
     for at in range(0, len(data), 9973):
         lines.feed(1, data[at : at + 9973], 1)
-        lines.take().stdout_tail.decode()
+        lines.take_batch().stdout_tail.decode()
     lines = LineAssembler(50 * MB)
     lines.feed(1, data[:-1], 1)
-    lines.end(2)
-    pieces = b"".join(segment.text for segment in lines.take().segments).decode().split("\n")
+    lines.end_lines(2)
+    pieces = b"".join(segment.text for segment in lines.take_batch().segments).decode().split("\n")
     assert "".join(pieces) == text.removesuffix("\n")
     assert all(len(piece.encode()) > MAX_LINE_BYTES - 4 for piece in pieces[:-2])
 
@@ -43,8 +43,8 @@ def test_bytes_that_are_no_text_are_kept_too() -> None:
     lines = LineAssembler(50 * MB)
     data = b"\xe9\xff\x80" * MAX_LINE_BYTES
     lines.feed(1, data, 1)
-    lines.end(2)
-    assert b"".join(segment.text for segment in lines.take().segments).replace(b"\n", b"") == data
+    lines.end_lines(2)
+    assert b"".join(segment.text for segment in lines.take_batch().segments).replace(b"\n", b"") == data
 
 
 SMALL = [(1, b"one\n"), (2, b"err"), (1, b""), (1, b"two\nthr"), (2, b"or\n"), (1, b"ee")]
@@ -100,8 +100,8 @@ def assembled(chunks: list[tuple[int, bytes]], limit: int = 50 * MB) -> tuple[Li
     lines = LineAssembler(limit)
     for number, (stream, data) in enumerate(chunks):
         lines.feed(stream, data, number)
-    lines.end(99)
-    return lines, lines.take()
+    lines.end_lines(99)
+    return lines, lines.take_batch()
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_a_begun_line_shows_as_the_tail() -> None:
     lines = LineAssembler(MB)
     lines.feed(1, b"done\nName: ", 1)
     lines.feed(2, b"warn", 1)
-    batch = lines.take()
+    batch = lines.take_batch()
     assert (batch.stdout_tail, batch.stderr_tail) == (b"Name: ", b"warn")
     assert text([batch]) == b"done\n"
-    assert not lines.changed
+    assert not lines.has_changes
     lines.feed(1, b"x" * 2 * TAIL_SHOWN_BYTES, 2)
-    assert len(lines.take().stdout_tail) == TAIL_SHOWN_BYTES
+    assert len(lines.take_batch().stdout_tail) == TAIL_SHOWN_BYTES
 
 
 def test_a_line_over_the_limit_comes_in_pieces_that_hold_all_of_it() -> None:
@@ -174,12 +174,12 @@ def test_the_cursor_counts_what_is_in_segments_and_not_the_begun_line() -> None:
     lines = LineAssembler(50 * MB)
     lines.feed(1, b"one\ntw", 1)
     lines.feed(2, b"x" * (MAX_LINE_BYTES + 10), 1)
-    batch = lines.take()
+    batch = lines.take_batch()
     assert (batch.stdout, batch.stderr) == (Cursor(1, 4), Cursor(0, MAX_LINE_BYTES))
     assert (lines.stdout, lines.total_bytes) == (batch.stdout, 6 + MAX_LINE_BYTES + 10)
     lines.feed(1, b"o\n", 2)
-    lines.end(3)
-    batch = lines.take()
+    lines.end_lines(3)
+    batch = lines.take_batch()
     assert (batch.stdout, batch.stderr) == (Cursor(2, 8), Cursor(0, MAX_LINE_BYTES + 10))
 
 
@@ -193,7 +193,7 @@ def test_an_assembler_goes_on_at_cursors_as_if_it_had_never_stopped() -> None:
     for number, (stream, data) in enumerate(blocks):
         lines.feed(stream, data, number)
         if rng.random() < 0.1:
-            batches.append(lines.take())
+            batches.append(lines.take_batch())
             stands = {1: batches[-1].stdout, 2: batches[-1].stderr}
             lines = LineAssembler(MB, None, stands[1], stands[2])
             for one in (1, 2):
@@ -201,8 +201,8 @@ def test_an_assembler_goes_on_at_cursors_as_if_it_had_never_stopped() -> None:
                 assert read[: stands[one].bytes].count(b"\n") == stands[one].lines
                 lines.feed(one, read[stands[one].bytes :], number)
     assert lines.total_bytes == sum(map(len, wanted.values()))
-    lines.end(999)
-    batches.append(lines.take())
+    lines.end_lines(999)
+    batches.append(lines.take_batch())
     for stream in (1, 2):
         assert text(batches, stream).rstrip(b"\n") == wanted[stream].rstrip(b"\n")
 
@@ -213,11 +213,11 @@ def test_take_gives_everything_once() -> None:
     for number in range(100):
         lines.feed(1 + number % 2, f"line {number}\n".encode(), number)
         if number % 7 == 0:
-            taken.append(lines.take())
-    taken.append(lines.take())
+            taken.append(lines.take_batch())
+    taken.append(lines.take_batch())
     assert text(taken) == "".join(f"line {number}\n" for number in range(100)).encode()
     assert (taken[-1].stdout.lines, taken[-1].stderr.lines) == (50, 50)
-    assert lines.take().segments == ()
+    assert lines.take_batch().segments == ()
 
 
 # Following.
@@ -253,7 +253,7 @@ def ends() -> Iterator[tuple[socket.socket, Attachment]]:
 def start(attachment: Attachment, store: Store, limit: int = 50 * MB) -> tuple[threading.Thread, list[str]]:
     warned: list[str] = []
     args = (AttachedSource(attachment), store, LineAssembler(limit), lambda: warned.append("over"))
-    thread = threading.Thread(target=follow, args=args)
+    thread = threading.Thread(target=follow_output, args=args)
     thread.start()
     return thread, warned
 
@@ -294,7 +294,7 @@ def test_a_slow_store_holds_the_writer_back(ends: tuple[socket.socket, Attachmen
         go_on.wait(10)
 
     lines = LineAssembler(50 * MB)
-    thread = threading.Thread(target=follow, args=(AttachedSource(ends[1]), slow, lines, lambda: None))
+    thread = threading.Thread(target=follow_output, args=(AttachedSource(ends[1]), slow, lines, lambda: None))
     thread.start()
     ends[0].sendall(frame(1, b"first\n"))
     assert reached.wait(10)
@@ -341,7 +341,7 @@ def test_a_reading_that_is_cut_off_stores_what_came_and_leaves_the_begun_line_be
 
     def read() -> None:
         try:
-            follow(source, store, lines, lambda: None)
+            follow_output(source, store, lines, lambda: None)
         except LogCut as error:
             caught.append(error)
 

@@ -8,12 +8,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from executor.checks.gc import leftovers, reap
+from executor.checks.gc import collect_leftovers, list_leftovers
 from executor.docker import errors
 from executor.docker.errors import EngineError
 from executor.docker.models import ContainerState
 from executor.run import outcome, tokens
-from executor.run.outcome import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, Stopped
+from executor.run.outcome import CANCEL, LIMIT, SHUTDOWN, TIMEOUT, StopRequest
 from executor.sandbox import options
 from executor.spec import MB
 from tests.fakes.engine import FakeEngine
@@ -50,7 +50,7 @@ EXITS: list[tuple[int, bool, str | None, str, str, str]] = [
 
 @pytest.mark.parametrize(("code", "oom", "stopped", "status", "reason", "words"), EXITS)
 def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reason: str, words: str) -> None:
-    result = outcome.of_exit(SPEC, state(code, oom), Stopped(stopped) if stopped else None, 1234)
+    result = outcome.build_exit_result(SPEC, state(code, oom), StopRequest(stopped) if stopped else None, 1234)
     assert (result.status, result.reason, result.exit_code) == (status, reason, code)
     assert words in result.message
 
@@ -73,10 +73,10 @@ def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
     code: int, started: float, finished: float, booted: float, watched: float, reason: str
 ) -> None:
     seen = ContainerState("exited", code, False, True, "", started_at=started, finished_at=finished)
-    result = outcome.of_exit(SPEC, seen, None, 0, booted, watched)
+    result = outcome.build_exit_result(SPEC, seen, None, 0, booted, watched)
     assert result.reason == reason
     assert (result.status == "errored") == (reason == "engine_restarted")
-    assert outcome.of_exit(SPEC, seen, Stopped(CANCEL), 0, booted, watched).status == "cancelled"
+    assert outcome.build_exit_result(SPEC, seen, StopRequest(CANCEL), 0, booted, watched).status == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
         ("dead", 137, None, True),
         ("exited", 137, None, False),  # killed, and left there
         ("removing", 3, None, False),  # it had ended by itself
-        ("removing", 137, Stopped(CANCEL), False),
+        ("removing", 137, StopRequest(CANCEL), False),
     ],
 )
 def test_a_removal_by_others_is_told_from_a_kill(
-    status: str, code: int, stopped: Stopped | None, expected: bool
+    status: str, code: int, stopped: StopRequest | None, expected: bool
 ) -> None:
     seen = ContainerState(status, code, False, True, "")
     assert outcome.is_removed_by_others(seen, stopped) is expected
@@ -101,22 +101,22 @@ def test_a_removal_by_others_is_told_from_a_kill(
     [("running", 5, True), ("running", 0, False), ("paused", 0, False), ("exited", 5, False)],
 )
 def test_what_runs_after_it_has_ended_was_started_again(status: str, finished: float, expected: bool) -> None:
-    assert ContainerState(status, 0, False, True, "", finished_at=finished).is_started_again is expected
+    assert ContainerState(status, 0, False, True, "", finished_at=finished).is_restarted is expected
 
 
 def test_dropped_bytes_are_told() -> None:
-    assert "1,234 bytes" in outcome.of_exit(SPEC, state(143), Stopped(LIMIT), 1234).message
+    assert "1,234 bytes" in outcome.build_exit_result(SPEC, state(143), StopRequest(LIMIT), 1234).message
 
 
 @pytest.mark.parametrize("why", [CANCEL, SHUTDOWN])
 def test_a_stop_before_the_script_has_no_exit_code(why: str) -> None:
-    result = outcome.of_stop(SPEC, Stopped(why), None)
+    result = outcome.build_stop_result(SPEC, StopRequest(why), None)
     assert (result.status, result.exit_code) == ("cancelled", None)
 
 
 @pytest.mark.parametrize("kind", [one for one in vars(errors).values() if isinstance(one, type)])
 def test_every_error_of_the_engine_is_ours_and_has_a_reason(kind: type[EngineError]) -> None:
-    result = outcome.of_error(kind("what, and the mend"))
+    result = outcome.build_error_result(kind("what, and the mend"))
     assert (result.status, result.message) == ("errored", "what, and the mend")
     assert result.reason == kind.reason
     assert result.reason.replace("_", "").isalpha()
@@ -129,8 +129,8 @@ def nobody(run_ids: Set[str]) -> Set[str]:
 
 # Tokens.
 
-KEY = tokens.signing_key("a secret of at least thirty-two characters")
-OTHER = tokens.signing_key("another secret of at least thirty-two characters")
+KEY = tokens.derive_signing_key("a secret of at least thirty-two characters")
+OTHER = tokens.derive_signing_key("another secret of at least thirty-two characters")
 PUBLIC = KEY.public_key()
 RUN = "0b3c0d9e-5d7b-4a53-8a63-54d4f0b4d0f1"
 
@@ -146,8 +146,8 @@ def signed(key: Any = KEY, algorithm: str = "EdDSA", kind: str | None = tokens.T
 
 
 def test_the_real_one_is_taken() -> None:
-    tokens.verify(PUBLIC, tokens.mint(KEY, RUN, 60).text, RUN)
-    tokens.verify(PUBLIC, signed(), RUN)
+    tokens.verify_token(PUBLIC, tokens.mint_token(KEY, RUN, 60).text, RUN)
+    tokens.verify_token(PUBLIC, signed(), RUN)
 
 
 def hmac_with_public_key() -> str:
@@ -196,20 +196,20 @@ FORGED = {
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_one_is_refused(name: str) -> None:
     with pytest.raises(jwt.InvalidTokenError):
-        tokens.verify(PUBLIC, FORGED[name](), RUN)
+        tokens.verify_token(PUBLIC, FORGED[name](), RUN)
 
 
 @pytest.mark.parametrize(("timeout", "lasts"), [(1, 7200), (3600, 7200), (7200, 7800), (86_400, 87_000)])
 def test_a_token_lasts_two_hours_or_longer_than_the_run(timeout: int, lasts: int) -> None:
-    token = tokens.mint(KEY, RUN, timeout, now=1_000_000)
+    token = tokens.mint_token(KEY, RUN, timeout, now=1_000_000)
     assert token.expires_at == 1_000_000 + lasts
     assert len(token.sha256) == 64
     assert token.text not in token.sha256
 
 
 def test_every_process_with_the_secret_signs_alike() -> None:
-    again = tokens.signing_key("a secret of at least thirty-two characters")
-    tokens.verify(again.public_key(), tokens.mint(KEY, RUN, 60).text, RUN)
+    again = tokens.derive_signing_key("a secret of at least thirty-two characters")
+    tokens.verify_token(again.public_key(), tokens.mint_token(KEY, RUN, 60).text, RUN)
 
 
 # The reaper.
@@ -221,8 +221,8 @@ def furnished(engine: FakeEngine, **whose: str) -> str:
 
     spec = make_spec(**whose)
     addresses = options.Addresses(IPv4Network((int(IPv4Network("10.215.0.0/16")[0]) + 8 * len(engine.networks), 29)))
-    engine.create_network(options.network(spec, addresses))
-    engine.create_container(options.main_name(spec.run_id), options.main_container(spec, addresses, "local"))
+    engine.create_network(options.build_network(spec, addresses))
+    engine.create_container(options.name_main(spec.run_id), options.build_main_container(spec, addresses, "local"))
     return spec.run_id
 
 
@@ -230,13 +230,13 @@ def test_the_reaper_takes_only_what_is_ours_and_not_held() -> None:
     engine = FakeEngine()
     left, held = furnished(engine), furnished(engine)
     foreign = [furnished(engine, instance="other"), furnished(engine, host="other")]
-    gone = reap(engine, "test-instance", "test-host", lambda ids: {held})
+    gone = collect_leftovers(engine, "test-instance", "test-host", lambda ids: {held})
     assert [(one.kind, one.name, one.run_id, one.role) for one in gone] == [
         ("container", f"cronium-main-{left}", left, "main"),
         ("network", f"cronium-job-{left}", left, "network"),
     ]
     assert len(engine.left) == 2 * len([held, *foreign])
-    assert reap(engine, "test-instance", "test-host", lambda ids: {held}) == []
+    assert collect_leftovers(engine, "test-instance", "test-host", lambda ids: {held}) == []
     engine.close()
 
 
@@ -244,15 +244,15 @@ def test_what_cannot_be_removed_waits_for_the_next_time() -> None:
     engine = FakeEngine()
     furnished(engine)
     engine.fail("remove_container", errors.EngineUnreachable("busy"))
-    assert [one.kind for one in reap(engine, "test-instance", "test-host", nobody)] == ["network"]
-    assert [one.kind for one in leftovers(engine, "test-instance", "test-host", nobody)] == ["container"]
-    assert [one.kind for one in reap(engine, "test-instance", "test-host", nobody)] == ["container"]
+    assert [one.kind for one in collect_leftovers(engine, "test-instance", "test-host", nobody)] == ["network"]
+    assert [one.kind for one in list_leftovers(engine, "test-instance", "test-host", nobody)] == ["container"]
+    assert [one.kind for one in collect_leftovers(engine, "test-instance", "test-host", nobody)] == ["container"]
     assert engine.left == []
     engine.close()
 
 
 def test_an_unreachable_engine_is_said() -> None:
     engine = FakeEngine()
-    engine.fail("find_ours", errors.EngineUnreachable("no answer"))
+    engine.fail("list_own_objects", errors.EngineUnreachable("no answer"))
     with pytest.raises(errors.EngineUnreachable):
-        reap(engine, "test-instance", "test-host", nobody)
+        collect_leftovers(engine, "test-instance", "test-host", nobody)

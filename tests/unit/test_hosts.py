@@ -19,11 +19,11 @@ from cronium_admin.workers import gc
 from cronium_admin.workers.dispatch import Runner
 from cronium_admin.workers.health import canary, runner
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.hosts.names import host_name
-from cronium_admin.workers.status import own_name
-from executor.checks.isolation import CanaryFailed, Probe, host_label
+from cronium_admin.workers.hosts.names import parse_host_name
+from cronium_admin.workers.status import get_own_host_name
+from executor.checks.isolation import CanaryFailed, Probe, make_host_label
 from executor.docker.errors import EngineUnreachable
-from executor.sandbox.options import main_container, main_name
+from executor.sandbox.options import build_main_container, name_main
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
@@ -55,7 +55,7 @@ def get(client: Client, address: str) -> str:
 )
 def test_only_what_got_through_makes_a_host_unsafe(db: None, probes: list[Probe], unsafe: bool) -> None:
     seen_now(unsafe=not unsafe)
-    assert canary.store("east", probes) is unsafe
+    assert canary.store_verdict("east", probes) is unsafe
     assert canary.is_unsafe("east") is unsafe
     row = Host.objects.get()
     assert [one["name"] for one in row.canary] == [probe.name for probe in probes]
@@ -65,7 +65,7 @@ def test_only_what_got_through_makes_a_host_unsafe(db: None, probes: list[Probe]
 class TestPages:
     def test_an_unsafe_host_is_red_with_word_and_mend(self, client: Client) -> None:
         seen_now()
-        canary.store("east", [HELD, THROUGH])
+        canary.store_verdict("east", [HELD, THROUGH])
         page = get(client, "/hosts/")
         assert "Unsafe" in page
         assert "a &lt;socket&gt; was opened" in page
@@ -76,7 +76,7 @@ class TestPages:
 
     def test_a_host_that_held_is_not(self, client: Client) -> None:
         seen_now()
-        canary.store("east", [HELD])
+        canary.store_verdict("east", [HELD])
         page = get(client, "/hosts/")
         assert "Isolation test passed" in page
         assert "Unsafe" not in page
@@ -163,7 +163,7 @@ class TestPages:
 
 def test_the_api_tells_all_of_a_host(viewer: Api) -> None:
     seen_now(capacity=4, runtimes=["runc", "runsc"])
-    canary.store("east", [HELD, THROUGH, UNTRIED])
+    canary.store_verdict("east", [HELD, THROUGH, UNTRIED])
     (host,) = viewer.get("/hosts").json()["items"]
     assert (host["name"], host["alive"], host["unsafe"], host["takes_runs"]) == ("east", True, True, False)
     assert host["runtimes"] == ["runc", "runsc"]
@@ -205,7 +205,7 @@ def test_what_can_be_no_hosts_name_is_refused(command: str, option: str, name: s
 
 @pytest.mark.parametrize("name", ["a", "x" * 100, "Build-01.example_org"])
 def test_others_are_taken(name: str) -> None:
-    assert host_name(name) == name
+    assert parse_host_name(name) == name
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -222,7 +222,7 @@ class TestRunner:
         made.supervisor.start = lambda spec, handler: started.append(spec.run_id)  # type: ignore[method-assign]
         started: list[str] = []
         made.started = started  # type: ignore[attr-defined]
-        made.acts = made._acting.acquire()
+        made.is_leader = made._leadership.acquire()
         yield made
         made.close()
 
@@ -231,86 +231,86 @@ class TestRunner:
         return launch(make_job(), None)
 
     def test_an_unsafe_host_takes_no_runs(self, runner: Runner, waits: Run) -> None:
-        runner.unsafe = True
-        runner._dispatch()
+        runner.is_unsafe = True
+        runner._claim_waiting()
         waits.refresh_from_db()
         assert waits.status == "queued"
 
     def test_unless_it_is_told_to(self, runner: Runner, waits: Run, settings: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update={"allow_unsafe_host": True, "max_concurrent": 1})
-        runner.unsafe = True
-        runner.supervisor.free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
-        runner._dispatch()
+        runner.is_unsafe = True
+        runner.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner._claim_waiting()
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
     def test_a_run_that_waits_again_is_taken_once_its_slot_is_free(self, runner: Runner, waits: Run) -> None:
         """Its old slot may still clear up after it."""
-        runner.supervisor.free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
-        runner.supervisor.active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
-        runner._dispatch()
+        runner.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner.supervisor.list_active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
+        runner._claim_waiting()
         waits.refresh_from_db()
         assert waits.status == "queued"
-        runner.supervisor.active = frozenset  # type: ignore[method-assign]
-        runner._dispatch()
+        runner.supervisor.list_active = frozenset  # type: ignore[method-assign]
+        runner._claim_waiting()
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
     def test_the_heartbeat_brings_the_doctors_verdict_and_the_runtimes(
         self, runner: Runner, engine: FakeEngine
     ) -> None:
         engine.offered = ("runc", "runsc")
-        runner._facts.round()
-        runner._beat()
-        assert (Host.objects.get().runtimes, runner.unsafe) == (["runc", "runsc"], False)
-        canary.store("east", [THROUGH])
-        runner._beat()
-        assert runner.unsafe is True
-        canary.store("east", [HELD])
-        runner._beat()
-        assert runner.unsafe is False
+        runner._status.run_once()
+        runner._send_heartbeat()
+        assert (Host.objects.get().runtimes, runner.is_unsafe) == (["runc", "runsc"], False)
+        canary.store_verdict("east", [THROUGH])
+        runner._send_heartbeat()
+        assert runner.is_unsafe is True
+        canary.store_verdict("east", [HELD])
+        runner._send_heartbeat()
+        assert runner.is_unsafe is False
 
     def test_one_that_stands_by_tries_nothing_and_writes_no_verdict(
         self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        canary.store("east", [THROUGH])
+        canary.store_verdict("east", [THROUGH])
         before = Host.objects.get()
-        runner.acts = False
+        runner.is_leader = False
         engine.calls.clear()
-        assert not runner._trials.once()
-        assert runner._reaper.round() == gc.SOON_SECONDS
-        assert runner._trials.round() == canary.LOOK_SECONDS
+        assert not runner._canary.check_isolation()
+        assert runner._gc.run_once() == gc.SOON_SECONDS
+        assert runner._canary.run_once() == canary.STANDBY_SECONDS
         assert not engine.calls
 
         def loses_the_lease(_: object) -> list[Probe]:
-            runner.acts = False
+            runner.is_leader = False
             return [HELD]
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", loses_the_lease)
-        runner.acts = True
-        assert not runner._trials.once()
+        runner.is_leader = True
+        assert not runner._canary.check_isolation()
         after = Host.objects.get()
         assert (after.unsafe, after.canary, after.canary_at) == (True, before.canary, before.canary_at)
 
     def test_one_that_begins_to_act_removes_what_a_trial_left_before_it_makes_its_own(
         self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        spec = make_spec(host=host_label("east"), instance=runner.instance)
-        engine.create_container(main_name(spec.run_id), main_container(spec, None, "local"))
+        spec = make_spec(host=make_host_label("east"), instance=runner.instance)
+        engine.create_container(name_main(spec.run_id), build_main_container(spec, None, "local"))
         tried: list[list[str]] = []
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda _: tried.append(engine.left) or [HELD])
-        engine.fail("find_ours", EngineUnreachable("no answer"))
-        runner._reaper.round()
-        assert runner._trials.round() == canary.LOOK_SECONDS
+        engine.fail("list_own_objects", EngineUnreachable("no answer"))
+        runner._gc.run_once()
+        assert runner._canary.run_once() == canary.STANDBY_SECONDS
         assert (tried, len(engine.left)) == ([], 1)
-        runner._reaper.round()
-        assert runner._trials.round() == canary.SECONDS
+        runner._gc.run_once()
+        assert runner._canary.run_once() == canary.SECONDS
         assert tried == [[]]
-        runner.acts = False
-        runner._reaper.round()
-        assert not runner._reaper.cleared.is_set(), "another process may leave something meanwhile"
+        runner.is_leader = False
+        runner._gc.run_once()
+        assert not runner._gc.cleared.is_set(), "another process may leave something meanwhile"
 
     def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD, THROUGH])
-        assert runner._trials.once()
+        assert runner._canary.check_isolation()
         assert Host.objects.get().unsafe is True
 
     def test_a_canary_that_does_not_run_changes_no_verdict(
@@ -320,8 +320,8 @@ class TestRunner:
             raise CanaryFailed("no image")
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
-        canary.store("east", [HELD])
-        assert not runner._trials.once()
+        canary.store_verdict("east", [HELD])
+        assert not runner._canary.check_isolation()
         assert Host.objects.get().unsafe is False
 
 
@@ -349,14 +349,14 @@ class TestDoctor:
     def test_the_host_of_this_machine_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD])
         call_command("doctor", stdout=StringIO())
-        assert Host.objects.get().name == own_name()
+        assert Host.objects.get().name == get_own_host_name()
 
     def test_a_canary_that_does_not_run_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fails(self: Any) -> list[Probe]:
             raise CanaryFailed("There is no image.")
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
-        (row,) = runner.isolation("local")
+        (row,) = runner.check_isolation("local")
         assert (row.state, row.found) == ("warning", "There is no image.")
         assert row.mend
         assert not Host.objects.exists()

@@ -54,7 +54,7 @@ def engine() -> Iterator[Hanging]:
 @pytest.fixture
 def runner(engine: Hanging, transactional_db: None) -> Iterator[Runner]:
     made = Runner("east", engine)
-    made.acts = made._acting.acquire()
+    made.is_leader = made._leadership.acquire()
     yield made
     engine.answers.set()
     made.close(1)
@@ -80,8 +80,8 @@ class TestDatabaseAway:
                     over.wait(60)
                 raise OperationalError("no route to host")
 
-            monkeypatch.setattr(runner, "_release", call)
-            monkeypatch.setattr(runner._acting, "give_up", call)
+            monkeypatch.setattr(runner, "_release_runs", call)
+            monkeypatch.setattr(runner._leadership, "release", call)
 
         yield make
         over.set()
@@ -121,13 +121,13 @@ def test_a_run_whose_thread_cannot_be_started_waits_again(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    free = runner.supervisor.free()
+    free = runner.supervisor.count_free()
     with pytest.raises(RuntimeError, match="new thread"):
-        runner._dispatch()
-    assert (runner.supervisor.free(), runner.supervisor.active()) == (free, frozenset())
+        runner._claim_waiting()
+    assert (runner.supervisor.count_free(), runner.supervisor.list_active()) == (free, frozenset())
     monkeypatch.undo()
     runner._swept_at = -SETTLE_SECONDS
-    runner._sweep()
+    runner._sweep_abandoned()
     run.refresh_from_db()
     assert run.status == "queued"
 
@@ -139,21 +139,21 @@ class TestSignals:
         spec, told = make_spec(script=FOREVER), Remembering()
         runner.supervisor.start(spec, told)
         told.wait_for_text(b"up")
-        monkeypatch.setattr(told, "stopping", lambda why: bool(runner.database._closed.wait(60)))  # hangs
+        monkeypatch.setattr(told, "record_stopping", lambda why: bool(runner.database._closed.wait(60)))  # hangs
         given = queue.SimpleQueue[int]()
         given.put(signal.SIGINT)
         stopping = threading.Event()
-        monkeypatch.setattr(command, "end_by", lambda seconds: stopping.set())
+        monkeypatch.setattr(command, "schedule_forced_exit", lambda seconds: stopping.set())
 
         class Alone:
-            hurry = staticmethod(runner.hurry)
+            hand_over_now = staticmethod(runner.hand_over_now)
 
             @staticmethod
             def stop(*, hand_over: bool) -> None:
                 assert not hand_over
                 runner.close(2)
 
-        thread = threading.Thread(target=command._stop, args=(Alone, given), daemon=True)
+        thread = threading.Thread(target=command._wait_and_stop, args=(Alone, given), daemon=True)
         thread.start()
         assert stopping.wait(5)
         time.sleep(0.2)
@@ -165,19 +165,19 @@ class TestSignals:
 
     def test_serve_hands_over_at_the_second_one_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hurried = threading.Event()
-        monkeypatch.setattr(serve, "ended_by", [])
-        monkeypatch.setattr(serve, "current", lambda: SimpleNamespace(hurry=hurried.set))
+        monkeypatch.setattr(serve, "received_signals", [])
+        monkeypatch.setattr(serve, "get_current_worker", lambda: SimpleNamespace(hand_over_now=hurried.set))
         server = serve._Server(uvicorn.Config("cronium_admin.web.asgi:application", log_config=None))
         server.handle_exit(signal.SIGINT, None)
         assert not hurried.wait(0.1)
         server.handle_exit(signal.SIGINT, None)
         assert hurried.wait(5)
-        assert serve.ended_by == [signal.SIGINT, signal.SIGINT]
+        assert serve.received_signals == [signal.SIGINT, signal.SIGINT]
 
     def test_a_process_ends_whatever_hangs(self) -> None:
         words = (
             "import threading, time\n"
-            "from cronium_admin.workers.shutdown import end_by\n"
+            "from cronium_admin.workers.shutdown import schedule_forced_exit\n"
             "end_by(0.3)\n"
             "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         )
@@ -187,14 +187,14 @@ class TestSignals:
 
 class TestEngineHangs:
     def test_the_heartbeat_does_not_wait_for_it(self, runner: Runner, engine: Hanging) -> None:
-        runner._facts.round()
-        assert seconds_of(runner._beat) < 2
+        runner._status.run_once()
+        assert seconds_of(runner._send_heartbeat) < 2
         known = Host.objects.get()
         assert (known.cpus, known.engine_error) == (8.0, "")
         engine.answers.clear()
         Host.objects.update(lease_expires_at=timezone.now() + timedelta(seconds=1))
-        runner._facts.start()
-        assert seconds_of(runner._beat) < 2
+        runner._status.start()
+        assert seconds_of(runner._send_heartbeat) < 2
         row = Host.objects.get()
         assert row.lease_expires_at is not None
         assert row.lease_expires_at > timezone.now() + timedelta(seconds=10)
@@ -205,13 +205,13 @@ class TestEngineHangs:
     ) -> None:
         engine.answers.clear()
         monkeypatch.setattr(status, "SILENT_SECONDS", 0.2)
-        runner._facts.start()
+        runner._status.start()
         time.sleep(0.4)
-        runner._beat()
+        runner._send_heartbeat()
         assert "has not answered" in Host.objects.get().engine_error
         engine.answers.set()
-        assert runner._facts.known.wait(5)
-        runner._beat()
+        assert runner._status.is_known.wait(5)
+        runner._send_heartbeat()
         assert Host.objects.get().engine_error == ""
 
     def test_a_start_keeps_its_lease_while_it_clears_up(self, engine: Hanging, transactional_db: None) -> None:
@@ -221,7 +221,7 @@ class TestEngineHangs:
             thread = threading.Thread(target=runner.start, daemon=True)
             thread.start()
             end = time.monotonic() + 10
-            while time.monotonic() < end and not runner._pulse.is_alive():
+            while time.monotonic() < end and not runner._heartbeat.is_alive():
                 time.sleep(0.05)
             assert thread.is_alive()
             Host.objects.update(heartbeat_at=None)

@@ -12,7 +12,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.variables.models import Receipt
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.run_handler import RowHandler
+from cronium_admin.workers.run_handler import DatabaseRunHandler
 from executor.spec import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -28,14 +28,14 @@ def database(transactional_db: None) -> Iterator[DatabaseThreads]:
 
 
 @pytest.fixture
-def handler(database: DatabaseThreads) -> Iterator[Callable[..., RowHandler]]:
+def handler(database: DatabaseThreads) -> Iterator[Callable[..., DatabaseRunHandler]]:
     writer = LogWriter()
-    yield lambda run, epoch=1: RowHandler(run.pk, epoch, database, writer)
+    yield lambda run, epoch=1: DatabaseRunHandler(run.pk, epoch, database, writer)
     writer.close()
 
 
 def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
-    run: Run, handler: Callable[..., RowHandler], database: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+    run: Run, handler: Callable[..., DatabaseRunHandler], database: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers again a moment later: then nothing else may be written than how the run really ended."""
     Run.objects.filter(pk=run.pk).update(status="running", lease_epoch=1)
@@ -60,14 +60,14 @@ def receipts(run: Run) -> int:
 
 
 def test_what_a_second_attempt_may_ask_again_outlives_the_clean_up_of_the_first(
-    run: Run, handler: Callable[..., RowHandler]
+    run: Run, handler: Callable[..., DatabaseRunHandler]
 ) -> None:
     first = handler(run, 1)
     Receipt.objects.create(run=run, key="request:1", what="PUT /variables/day", answer="{}")
     Run.objects.filter(pk=run.pk).update(status="starting", lease_epoch=3)  # it waited again, and was claimed again
-    first.cleaned()
+    first.mark_cleaned()
     assert receipts(run) == 1
     Run.objects.filter(pk=run.pk).update(status="succeeded", finished_at=timezone.now())
-    handler(run, 3).cleaned()
+    handler(run, 3).mark_cleaned()
     run.refresh_from_db()
     assert (receipts(run), run.cleaned_at is not None) == (0, True)

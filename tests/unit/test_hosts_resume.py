@@ -9,11 +9,11 @@ from django.utils import timezone
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import seal_orphans
 from cronium_admin.logs.models import LogChunk
-from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
-from cronium_admin.workers.instance import instance
+from cronium_admin.workers.instance import get_instance_id
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox import options
 from tests.fakes.engine import FakeEngine
@@ -42,7 +42,7 @@ def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that got a slot."""
     ids: list[str] = []
     monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler, resumption: ids.append(spec.run_id))
-    monkeypatch.setattr(runner.supervisor, "active", lambda: frozenset(ids))
+    monkeypatch.setattr(runner.supervisor, "list_active", lambda: frozenset(ids))
     return ids
 
 
@@ -52,9 +52,9 @@ def left(engine: FakeEngine, transactional_db: None, make_job: Callable[..., Job
     runs = [launch(make_job(), None) for _ in range(3)]
     for run in runs:
         put(run, Status.RUNNING, host="east", started_at=timezone.now())
-        commit([RunLog(run.pk, 2).prepare(text_batch(b"one\n"))])
-        labels = {options.LABEL_INSTANCE: instance(), options.LABEL_RUN: str(run.pk), options.LABEL_ROLE: "main"}
-        engine.create_container(options.main_name(str(run.pk)), {"Image": "runner:bash", "Labels": labels})
+        commit_writes([RunLog(run.pk, 2).prepare_write(text_batch(b"one\n"))])
+        labels = {options.LABEL_INSTANCE: get_instance_id(), options.LABEL_RUN: str(run.pk), options.LABEL_ROLE: "main"}
+        engine.create_container(options.name_main(str(run.pk)), {"Image": "runner:bash", "Labels": labels})
     LogChunk.objects.filter(run=runs[0]).update(data=b"\x01no zstd frame")
     return runs
 
@@ -67,7 +67,7 @@ def test_a_damaged_log_ends_its_run_and_neither_the_start_nor_another_run(
     left[0].refresh_from_db()
     assert (left[0].status, left[0].reason) == (Status.ERRORED, "log_damaged")
     assert "log of this run can't be read" in left[0].message
-    names = [options.main_name(str(run.pk)) for run in left]
+    names = [options.name_main(str(run.pk)) for run in left]
     assert [name in engine.containers for name in names] == [False, True, True]
 
 
@@ -75,12 +75,12 @@ def test_its_script_is_stopped_before_the_run_ends(
     runner: Runner, engine: FakeEngine, resumed: list[str], left: list[Run]
 ) -> None:
     """The row must not say that a run has ended while its script goes on."""
-    runner.acts = runner._acting.acquire()
+    runner.is_leader = runner._leadership.acquire()
     engine.fail("inspect", EngineUnreachable("no answer"))
-    runner._take_over()
+    runner._take_over_runs()
     left[0].refresh_from_db()
     assert (left[0].status, len(resumed)) == (Status.RUNNING, 2)
-    runner._take_over()
+    runner._take_over_runs()
     left[0].refresh_from_db()
     assert (left[0].status, len(resumed)) == (Status.ERRORED, 2)
 
@@ -97,28 +97,28 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
         return over.wait(30)
 
     monkeypatch.setattr(seal_orphans, "SECONDS", 0.01)
-    sealer = seal_orphans.Sealer()
-    monkeypatch.setattr(seal_orphans, "_seal", seal)
+    sealer = seal_orphans.OrphanSealer()
+    monkeypatch.setattr(seal_orphans, "_seal_log", seal)
     monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: claimed.set())
     try:
         sealer.start()
         assert sealing.wait(10)
-        runner.acts = runner._acting.acquire()
+        runner.is_leader = runner._leadership.acquire()
         runner._swept_at = -SETTLE_SECONDS
-        runner._dispatch()
+        runner._claim_waiting()
         assert claimed.is_set()
         waits.refresh_from_db()
         assert waits.status == Status.STARTING
     finally:
         over.set()
         sealer.stop(10)
-    assert any(isinstance(one, seal_orphans.Sealer) for one in runner._rounds)
+    assert any(isinstance(one, seal_orphans.OrphanSealer) for one in runner._tasks)
 
 
 def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(
     runner: Runner, resumed: list[str], left: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner.acts = runner._acting.acquire()
+    runner.is_leader = runner._leadership.acquire()
     resume = RunLog.resume
 
     def fail(run_id: object, epoch: int) -> RunLog:
@@ -128,9 +128,9 @@ def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, "resume", fail)
-        runner._take_over()
+        runner._take_over_runs()
     assert resumed == [str(left[2].pk)]
-    runner._take_over()
+    runner._take_over_runs()
     assert resumed == [str(left[2].pk), str(left[1].pk)]
     left[1].refresh_from_db()
     assert left[1].status == Status.RUNNING

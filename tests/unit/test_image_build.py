@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from cronium_admin.images.build import RECIPES, Progress, build_all
-from cronium_admin.images.build_context import SOURCES, context_tar, sources_digest
+from cronium_admin.images.build_context import SOURCES, compute_sources_digest, pack_context
 from cronium_admin.images.errors import ImageBuildError
 
 
@@ -171,8 +171,8 @@ def test_a_context_is_the_same_whatever_the_checkout_did_to_it(tmp_path: Path) -
     (copy / "bash" / "__pycache__" / "x.pyc").write_text("x")
     os.utime(copy / "bash" / "cronium.sh", (0, 0))
     (copy / "bash" / "cronium.sh").chmod(0o600)
-    assert sources_digest(copy, "bash") == sources_digest(SOURCES, "bash")
-    assert context_tar(copy, "bash").getvalue() == context_tar(SOURCES, "bash").getvalue()
-    with tarfile.open(fileobj=io.BytesIO(context_tar(copy, "bash").getvalue())) as tar:
+    assert compute_sources_digest(copy, "bash") == compute_sources_digest(SOURCES, "bash")
+    assert pack_context(copy, "bash").getvalue() == pack_context(SOURCES, "bash").getvalue()
+    with tarfile.open(fileobj=io.BytesIO(pack_context(copy, "bash").getvalue())) as tar:
         assert sorted(tar.getnames()) == ["Dockerfile", "base/setup.sh", "cronium.sh"]
         assert tar.getmember("base/setup.sh").mode == 0o755

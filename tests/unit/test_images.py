@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.images.models import BuiltImage, ImageOverride
-from cronium_admin.images.resolution import Choice, resolve
+from cronium_admin.images.resolution import ImageChoice, resolve_image
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.overrides import Overrides
@@ -43,12 +43,12 @@ def test_the_first_rule_that_is_set_wins(
     if built:
         BuiltImage.objects.create(language="python", reference=built)
     settings.CONFIG = settings.CONFIG.model_copy(update={"container_images_python": environment})
-    assert resolve("python", run=run, job=job) == Choice(reference, rule)
+    assert resolve_image("python", run=run, job=job) == ImageChoice(reference, rule)
 
 
 def test_a_languages_rules_are_its_own(db: None) -> None:
     ImageOverride.objects.create(language="python", reference="o")
-    assert resolve("bash") == Choice("cronium/runner:bash-alpine", "default")
+    assert resolve_image("bash") == ImageChoice("cronium/runner:bash-alpine", "default")
 
 
 def test_a_run_notes_the_rule_that_won(job: Job) -> None:

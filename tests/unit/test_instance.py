@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.backup import identity, restore
-from cronium_admin.core.data_folder import replace_text, stored_secret
+from cronium_admin.core.data_folder import load_or_create_secret, replace_text
 from cronium_admin.ops import readiness
 from cronium_admin.web import static_files
 from cronium_admin.workers import instance as module
@@ -37,7 +37,7 @@ def original(seeded: Path, tmp_path: Path) -> Path:
     """A folder with the content of `seeded` that is bound to its own place, so that it counts as no copy."""
     folder = tmp_path / "original"
     shutil.copytree(seeded, folder)
-    module.bind(folder)
+    module.record_place(folder)
     return folder
 
 
@@ -91,13 +91,13 @@ def test_the_machine_counts_and_containers_have_none(tmp_path: Path, monkeypatch
     (tmp_path / "instance_id").write_text("abcdefgh")
     machine = tmp_path / "machine-id"
     monkeypatch.setattr(module, "_MACHINE_IDS", (machine,))
-    monkeypatch.setattr(module, "_MARKS_OF_CONTAINERS", ())
+    monkeypatch.setattr(module, "_CONTAINER_MARKERS", ())
     machine.write_text("one\n")
-    module.bind(tmp_path)
+    module.record_place(tmp_path)
     assert module.find_move(tmp_path) is None
     machine.write_text("two\n")
     assert "another machine" in str(module.find_move(tmp_path))
-    monkeypatch.setattr(module, "_MARKS_OF_CONTAINERS", (tmp_path,))
+    monkeypatch.setattr(module, "_CONTAINER_MARKERS", (tmp_path,))
     assert module.find_move(tmp_path) is None
 
 
@@ -115,7 +115,7 @@ def test_a_record_without_its_content_stops_no_start(tmp_path: Path, record: byt
     (tmp_path / "instance_id").write_text("abcdefgh")
     (tmp_path / module.PLACE).write_bytes(record)
     assert module.find_move(tmp_path) is None
-    module.bind(tmp_path)
+    module.record_place(tmp_path)
     assert json.loads((tmp_path / module.PLACE).read_text()).keys() == {"machine", "files", "changed"}
 
 
@@ -155,11 +155,11 @@ def test_what_is_read_later_outlasts_a_power_cut_before_it_has_its_name(
     settings.DATA_DIR = tmp_path
     cut, folder = PowerCut(monkeypatch), tmp_path.stat().st_ino
     steps: list[tuple[str, Callable[[], object]]] = [
-        ("encryption_key", lambda: stored_secret(tmp_path, "encryption_key")),
-        ("instance_id", lambda: stored_secret(tmp_path, "instance_id")),
-        (module.PLACE, lambda: module.bind(tmp_path)),
+        ("encryption_key", lambda: load_or_create_secret(tmp_path, "encryption_key")),
+        ("instance_id", lambda: load_or_create_secret(tmp_path, "instance_id")),
+        (module.PLACE, lambda: module.record_place(tmp_path)),
         ("instance_id", lambda: identity._write_identity("abcdefgh")),
-        (restore.PENDING, lambda: restore._write_pending(tmp_path / "staged")),
+        (restore.PENDING_FILE, lambda: restore._write_pending(tmp_path / "staged")),
     ]
     for name, step in steps:
         step()
@@ -178,7 +178,7 @@ def test_static_files_outlast_a_power_cut_before_they_count_as_collected(
     monkeypatch.setattr(static_files, "call_command", lambda *_, **__: None)
     monkeypatch.setattr(os, "sync", lambda: synced.append((tmp_path / static_files.STAMP).exists()))
     for _ in range(2):
-        static_files.collect()
+        static_files.collect_static_files()
     assert synced == [False], "before the stamp, and only when files were written"
 
 
@@ -316,4 +316,4 @@ Found = namedtuple("Found", "f_bavail f_frsize f_blocks f_files f_favail")
 )
 def test_a_full_disk_is_not_ready(found: Found, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness.os, "statvfs", lambda place: found)
-    assert readiness.PARTS["disk"]() is fits
+    assert readiness.CHECKS["disk"]() is fits

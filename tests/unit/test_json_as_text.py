@@ -10,13 +10,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
 
-from cronium_admin.core.json_text import JsonText, compact
+from cronium_admin.core.json_text import JsonText, format_compact
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime_api import handlers
 from cronium_admin.runtime_api import output as outputs
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 
 TEXTS = [
@@ -36,7 +36,7 @@ def columns(model: type[Any], *names: str) -> tuple[Any, ...]:
 
 
 def part(body: bytes, name: str) -> str:
-    return compact(json.loads(body)[name])
+    return format_compact(json.loads(body)[name])
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -51,7 +51,7 @@ def test_a_jobs_input_reaches_the_script_as_it_was_sent(editor: Api, text: str) 
     again = rerun(Run.objects.get(), None)
     for each in (run, again):
         stored = Run.objects.get(pk=each.pk)
-        assert compact(spec_of(stored, "instance", "here").input) == text
+        assert format_compact(build_spec(stored, "instance", "here").input) == text
         assert part(editor.get(f"/runs/{each.pk}").content, "input") == text
 
 
@@ -74,11 +74,13 @@ def test_an_output_is_checked_once_and_served_as_it_is_kept(
 
     def count(*args: Any) -> JsonText:
         checked.append(check(*args))
-        monkeypatch.setattr("cronium_admin.core.json_text.compact", None)  # nothing writes the value a second time
+        monkeypatch.setattr(
+            "cronium_admin.core.json_text.format_compact", None
+        )  # nothing writes the value a second time
         return JsonText(checked[-1])
 
     monkeypatch.setattr(outputs, "validate_json", count)
-    assert handlers.answer(run.pk, "output", {"key": "k", "output": json.loads(text)}).status == 200
+    assert handlers.handle_request(run.pk, "output", {"key": "k", "output": json.loads(text)}).status == 200
     monkeypatch.undo()
     assert checked == [text]
     assert columns(Run, "output") == (text,)

@@ -8,7 +8,7 @@ import pytest
 
 from cronium_admin.variables.api import PAGE_BYTES
 from cronium_admin.variables.models import Variable
-from executor.docker.attachment import Attachment, TwoWays
+from executor.docker.attachment import Attachment, SplitAttachment
 from executor.output.stream import STDOUT
 from executor.sandbox import request_rate
 from executor.sandbox.sidecar_channel import SidecarChannel
@@ -45,7 +45,7 @@ class Channels:
         return SidecarChannel(Attachment(), make_spec(), self._answer, lambda *_: None)  # type: ignore[arg-type]
 
     def ask(self) -> int:
-        threads = [threading.Thread(target=channel._take, args=[self._line]) for channel in self._channels]
+        threads = [threading.Thread(target=channel._receive_line, args=[self._line]) for channel in self._channels]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -61,24 +61,24 @@ def test_large_requests_are_served_one_at_a_time_and_small_ones_side_by_side() -
 def test_one_run_has_a_burst_and_then_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(request_rate.time, "monotonic", lambda: now)
-    rate, five = request_rate.Rate(), 5 * 1024 * 1024
-    assert [rate.seconds_to_wait(five) for _ in range(5)] == [0, 0, 0, 4, 9]
-    assert rate.seconds_to_wait(100) == 0
+    rate, five = request_rate.RequestThrottle(), 5 * 1024 * 1024
+    assert [rate.charge_request(five) for _ in range(5)] == [0, 0, 0, 4, 9]
+    assert rate.charge_request(100) == 0
     now = 1000.0
-    assert rate.seconds_to_wait(five) == 0
+    assert rate.charge_request(five) == 0
 
 
 def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is answered what waited: the run is over, or another worker's."""
     waits, asked = threading.Event(), list[str]()
 
-    def seconds_to_wait(self: request_rate.Rate, size: int) -> float:
+    def seconds_to_wait(self: request_rate.RequestThrottle, size: int) -> float:
         waits.set()
         return 30.0
 
-    monkeypatch.setattr(request_rate.Rate, "seconds_to_wait", seconds_to_wait)
+    monkeypatch.setattr(request_rate.RequestThrottle, "charge_request", seconds_to_wait)
     ours, theirs = socket.socketpair()
-    attachment = TwoWays(Attachment(ours), Attachment(socket.socketpair()[0]))
+    attachment = SplitAttachment(Attachment(ours), Attachment(socket.socketpair()[0]))
 
     def answer(operation: str, body: object) -> Reply:
         asked.append(operation)

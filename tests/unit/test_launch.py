@@ -83,14 +83,14 @@ def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_cal
 
 def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is `starting` at the first question and `queued` at the second."""
-    ask = state_machine.ask_to_cancel
+    ask = state_machine.request_cancel
 
     def requeued_before(*given: Any) -> bool:
         state_machine.requeue(run.pk, 1, "Its worker stopped before the script began")
         return ask(*given)
 
     assert state_machine.claim_next("east", "me")
-    monkeypatch.setattr(state_machine, "ask_to_cancel", requeued_before)
+    monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
     launch_module.cancel(run, None)
     run.refresh_from_db()
     assert run.status == "cancelled"
@@ -98,7 +98,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, mon
 
 def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Claimed, given back and claimed again: it is never there where the question looks for it, twice."""
-    at_once, ask, moves = state_machine.cancel_queued, state_machine.ask_to_cancel, [1, 3]
+    at_once, ask, moves = state_machine.cancel_queued, state_machine.request_cancel, [1, 3]
 
     def claimed_before(*given: Any) -> bool:
         assert state_machine.claim_next("east", "me")
@@ -110,7 +110,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monke
         return ask(*given)
 
     monkeypatch.setattr(state_machine, "cancel_queued", claimed_before)
-    monkeypatch.setattr(state_machine, "ask_to_cancel", requeued_before)
+    monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
     launch_module.cancel(run, None)
     run.refresh_from_db()
     assert (run.status, run.cancel_requested_at is not None) == ("starting", True)

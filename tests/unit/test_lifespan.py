@@ -30,7 +30,7 @@ async def test_what_starts_and_ends_the_server_leaves_no_connection_open(
     async def send(_: Any) -> None:
         pass
 
-    await lifespan.run(receive, send)
+    await lifespan.serve_lifespan(receive, send)
     assert len(used) == 2
     for one in used:
         with pytest.raises((connection.Database.ProgrammingError, connection.Database.OperationalError)):
@@ -56,7 +56,7 @@ async def test_a_part_that_fails_to_end_keeps_no_other_from_it(
     async def send(message: Any) -> None:
         sent.append(message["type"])
 
-    await lifespan.run(receive, send)
+    await lifespan.serve_lifespan(receive, send)
     assert ended == ["second"]
     assert sent[-1] == "lifespan.shutdown.complete"
     assert "stuck" in caplog.text

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.config import Config, config
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.config import Config, load_config
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job
 from cronium_admin.profiles.models import Profile
@@ -133,12 +133,12 @@ class TestCeilingsOfTheSettings:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, given: str
     ) -> None:
         monkeypatch.setenv(f"CRONIUM_{name.upper()}", given)
-        config.cache_clear()
+        load_config.cache_clear()
         try:
             with pytest.raises(SystemExit):
-                config()
+                load_config()
         finally:
-            config.cache_clear()
+            load_config.cache_clear()
         said = capsys.readouterr().err
         assert said.startswith(f"CRONIUM_{name.upper()}: {given!r} is not allowed")
 
@@ -177,7 +177,7 @@ class TestCeilingsOfTheSettings:
         put_ceilings(max_cpu=Decimal(1), max_memory_mb=1024, max_pids=250)
         page = client.get("/profiles/").content.decode()
         assert page.count("so its runs are refused") == 1
-        assert "maximum of 1 CPU, 1024 MB, 250 processes, so its runs are refused. Lower it here" in page
+        assert "maximum of 1 CPU, 1024 MB, 250 processes, so its runs are refused. Lower the value here" in page
         assert "CRONIUM_MAX_PIDS" in page
         answer = admin.post("/jobs/heavy/runs", {})
         assert answer.status_code == 422
@@ -193,9 +193,9 @@ class TestCeilingsOfTheSettings:
 
     def test_doctor_names_what_is_above(self, make_job: Callable[..., Job], put_ceilings: Callable[..., None]) -> None:
         make_job(slug="heavy", memory_mb=1500)
-        assert ceilings._ceilings().state == "ok"
+        assert ceilings._find_above_maximum().state == "ok"
         put_ceilings(max_memory_mb=1024)
-        row = ceilings._ceilings()
+        row = ceilings._find_above_maximum()
         assert row.state == "warning"
         assert row.found.endswith("profile large, job heavy")
         assert "CRONIUM_MAX_MEMORY_MB" in row.mend
@@ -212,9 +212,9 @@ class TestProfiles:
     def test_the_default_is_never_deleted_nor_renamed(self, admin: Api) -> None:
         answer = admin.delete("/profiles/small")
         assert (answer.status_code, answer.json()["code"]) == (409, "profile_is_default")
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             save_profile(Profile.objects.get(name="small"), {"name": "other"}, None)
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             delete_profile(Profile.objects.get(name="small"))
 
     @pytest.mark.parametrize("name", ["", "Big", "a b", "1st", "x" * 41, "small", "new", "a\n", "ä"])

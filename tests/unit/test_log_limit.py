@@ -9,12 +9,12 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
-from cronium_admin.profiles.limits import log_limit
+from cronium_admin.profiles.limits import resolve_log_limit
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.workers.run_spec import build_spec
 from executor.spec import MB
 from tests.conftest import Api
 
@@ -43,7 +43,7 @@ def test_the_installation_is_the_default_and_caps_all(
     installation_says: Says, installation: int | None, wanted: int | None, gets: int
 ) -> None:
     installation_says(installation)
-    assert log_limit(wanted) == gets
+    assert resolve_log_limit(wanted) == gets
 
 
 def test_the_nearer_one_wins_profile_job_launch(job: Job) -> None:
@@ -85,17 +85,17 @@ def test_a_run_keeps_what_it_was_launched_with_and_a_rerun_too(editor: Api, job:
 
 def test_the_executor_gets_it_in_bytes_and_whether_to_drop(job: Job) -> None:
     run = launch(job, None, Overrides(log_limit_mb=7))
-    spec = spec_of(run, "instance", "host")
+    spec = build_spec(run, "instance", "host")
     assert (spec.log_limit_bytes, spec.drop_past_limit) == (7 * MB, False)
     Job.objects.update(on_log_limit="drop")
-    assert spec_of(launch(Job.objects.get(), None), "instance", "host").drop_past_limit
+    assert build_spec(launch(Job.objects.get(), None), "instance", "host").drop_past_limit
 
 
 def test_the_hosts_cap_holds_for_what_was_launched_before_it(installation_says: Says, job: Job) -> None:
     run = launch(job, None, Overrides(log_limit_mb=700))
     installation_says(20)
     for each in (run, rerun(run, None)):
-        assert spec_of(each, "instance", "host").log_limit_bytes == 20 * MB
+        assert build_spec(each, "instance", "host").log_limit_bytes == 20 * MB
 
 
 def test_a_profile_takes_the_default_back(admin: Api, job: Job) -> None:

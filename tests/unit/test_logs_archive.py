@@ -19,14 +19,14 @@ from django.test.utils import CaptureQueriesContext
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import maintenance, read, search
 from cronium_admin.logs.archive import archive, objects, upload
-from cronium_admin.logs.archive.block_cache import Blocks, Place, blocks
-from cronium_admin.logs.failures import MOST_IN_A_ROW, Skipped
+from cronium_admin.logs.archive.block_cache import BlockCache, ObjectRef, block_cache
+from cronium_admin.logs.failures import MAX_CONSECUTIVE_FAILURES, LogsSkipped
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.storage import base
-from cronium_admin.logs.storage.base import Missing, Unavailable
-from cronium_admin.logs.storage.file import Folder
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.storage.base import ObjectMissing, StorageUnavailable
+from cronium_admin.logs.storage.file import FileBackend
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -41,11 +41,11 @@ BLOCK = 16 * 1024  # where the size of a block matters: small, so that a small l
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pauses, and few chunks a transaction."""
-    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
-    monkeypatch.setattr(archive, "BATCH", 3)
-    monkeypatch.setattr(upload, "BATCH", 3)
-    blocks.clear()
+    monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
+    monkeypatch.setattr(archive, "BATCH_SIZE", 3)
+    monkeypatch.setattr(upload, "BATCH_SIZE", 3)
+    block_cache.clear()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def ended(job: Job) -> Callable[..., Run]:
 
 
 def move() -> list[str]:
-    return [one.name for one in archive.archive(Pace())]
+    return [one.name for one in archive.archive_due_logs(Throttle())]
 
 
 def in_database(run: Run) -> int:
@@ -111,7 +111,7 @@ def test_parts_and_search_read_it_too(folder: Path, ended: Any, viewer: Api) -> 
 def test_only_what_ended_long_enough_ago_moves(folder: Path, ended: Any, job: Job, settings: Any) -> None:
     ended(hours=23), ended(hours=25), ended(b"")
     Run.objects.filter(pk=ended().pk).update(status="running", finished_at=None)
-    assert [one.name for one in archive.due()] == ["report #2"]
+    assert [one.name for one in archive.find_archivable_logs()] == ["report #2"]
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_archive_after": 0})
     assert move() == ["report #2", "report #1"]
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
@@ -139,7 +139,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """`after` is how many further tries die at the same step: the second one finds what the first left."""
-    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))  # whoever is dead is known to be
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))  # whoever is dead is known to be
     step, died = 0, True
     while died:
         step, died = step + 1, False
@@ -152,7 +152,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
                     died = True
             assert whole(run) == TEXT
         move()
-        objects.discard(Pace())
+        objects.delete_unwanted(Throttle())
         assert in_database(run) == 0
         assert hashlib.sha256(whole(run)).hexdigest() == run.log_digest
         assert LogObject.objects.filter(run=run, state="stored").count() == 1
@@ -163,11 +163,11 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
 def test_a_process_that_dies_in_the_middle_of_a_file_leaves_nothing(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
     run = ended(text_of(5000))
     for reads in (1, 2):
         with dying_at(10_000, monkeypatch) as done, monkeypatch.context() as patched:
-            give = upload.Packed.read
+            give = upload.PackedLog.read
 
             def die_later(self: Any, size: int = -1, left: list[int] = [reads], give: Any = give) -> bytes:  # noqa: B006
                 left[0] -= 1
@@ -176,13 +176,13 @@ def test_a_process_that_dies_in_the_middle_of_a_file_leaves_nothing(
                     raise Killed
                 return bytes(give(self, size))
 
-            patched.setattr(upload.Packed, "read", die_later)
+            patched.setattr(upload.PackedLog, "read", die_later)
             with pytest.raises(Killed):
                 move()
         assert LogObject.objects.filter(state="writing").count() == 1
     assert len(files(folder)) == 2, "two beginnings, each under a name of its own"
     assert move() == ["report #1"]
-    assert objects.discard(Pace()) == (2, set())
+    assert objects.delete_unwanted(Throttle()) == (2, set())
     assert len(files(folder)) == 1
     assert whole(run) == text_of(5000)
 
@@ -190,7 +190,7 @@ def test_a_process_that_dies_in_the_middle_of_a_file_leaves_nothing(
 def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
     folder: Path, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune, "BATCH", 5)
+    monkeypatch.setattr(prune, "BATCH_SIZE", 5)
     step, died = 0, True
     while died:
         step, died = step + 1, False
@@ -200,15 +200,15 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
         settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
         with dying_at(step, monkeypatch):
             try:
-                list(prune.prune(Pace()))
-                objects.discard(Pace())
+                list(prune.prune_due_logs(Throttle()))
+                objects.delete_unwanted(Throttle())
             except Killed:
                 died = True
-        state = read.state(run.pk)
+        state = read.read_state(run.pk)
         assert state is not None
         assert state.pruned or whole(run) == TEXT
-        list(prune.prune(Pace()))
-        objects.discard(Pace())
+        list(prune.prune_due_logs(Throttle()))
+        objects.delete_unwanted(Throttle())
         assert (LogChunk.objects.count(), LogHead.objects.count(), LogObject.objects.count()) == (0, 0, 0)
         assert files(folder) == []
     assert step > 12
@@ -219,12 +219,12 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
 
 def test_while_one_process_uploads_another_leaves_the_log_alone(folder: Path, ended: Any) -> None:
     run = ended()
-    claimed = objects.claim(run.pk, f"file://{folder}")
+    claimed = objects.claim_object(run.pk, f"file://{folder}")
     assert claimed is not None
-    assert objects.claim(run.pk, f"file://{folder}") is None
+    assert objects.claim_object(run.pk, f"file://{folder}") is None
     assert move() == []
-    assert objects.hold(claimed)
-    objects.drop(claimed)
+    assert objects.extend_claim(claimed)
+    objects.abandon_claim(claimed)
     assert move() == ["report #1"]
 
 
@@ -233,21 +233,21 @@ def test_who_was_taken_for_dead_and_wakes_up_spoils_nothing(
 ) -> None:
     """In the middle of its upload others begin anew, move the log, and take its text out of the rows."""
     run = ended()
-    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
-    put, slept = Folder.put, []
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
+    put, slept = FileBackend.write_object, []
 
-    def sleep_once(self: Folder, name: str, content: Any) -> None:
+    def sleep_once(self: FileBackend, name: str, content: Any) -> None:
         put(self, name, content)
         if not slept:
             slept.append(name)
             assert move() == ["report #1"]
 
-    monkeypatch.setattr(Folder, "put", sleep_once)
+    monkeypatch.setattr(FileBackend, "write_object", sleep_once)
     assert move() == [], "it finds that the object is not its own any more"
     assert whole(run) == TEXT
     (file,) = files(folder)
     assert not str(file).endswith(slept[0]), "and takes its own away"
-    assert objects.discard(Pace()) == (1, set())
+    assert objects.delete_unwanted(Throttle()) == (1, set())
 
 
 def test_two_that_point_the_rows_at_once_write_the_same(
@@ -255,17 +255,17 @@ def test_two_that_point_the_rows_at_once_write_the_same(
 ) -> None:
     """One stops in the middle of its batch; another does all of it; the first goes on with what it had read."""
     run = ended()
-    give_up, once = archive._give_up, []
+    give_up, once = archive._replace_text_by_offset, []
 
     def overtaken(places: dict[int, int]) -> None:
         if len(once) < 2:
             once.append(1)
             if len(once) == 2:
                 (stored,) = LogObject.objects.all()
-                archive._point(stored, Pace())
+                archive._point_chunks_to_object(stored, Throttle())
         give_up(places)
 
-    monkeypatch.setattr(archive, "_give_up", overtaken)
+    monkeypatch.setattr(archive, "_replace_text_by_offset", overtaken)
     move()
     rows = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("object_offset", "object_length"))
     assert [at for at, _ in rows] == [sum(size for _, size in rows[:number]) for number in range(len(rows))]
@@ -276,16 +276,16 @@ def test_a_log_that_is_removed_while_it_is_uploaded_leaves_no_object(
     folder: Path, ended: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(hours=50)
-    put = Folder.put
+    put = FileBackend.write_object
 
-    def removed_meanwhile(self: Folder, name: str, content: Any) -> None:
+    def removed_meanwhile(self: FileBackend, name: str, content: Any) -> None:
         put(self, name, content)
         settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
-        list(prune.prune(Pace()))
+        list(prune.prune_due_logs(Throttle()))
 
-    monkeypatch.setattr(Folder, "put", removed_meanwhile)
+    monkeypatch.setattr(FileBackend, "write_object", removed_meanwhile)
     assert move() == []
-    objects.discard(Pace())
+    objects.delete_unwanted(Throttle())
     assert files(folder) == []
     assert not LogObject.objects.exists()
 
@@ -295,7 +295,7 @@ def test_the_object_of_a_run_that_was_deleted_goes(folder: Path, ended: Any) -> 
     move()
     Run.objects.filter(pk=run.pk).delete()
     assert len(files(folder)) == 1
-    assert objects.discard(Pace()) == (1, set())
+    assert objects.delete_unwanted(Throttle()) == (1, set())
     assert files(folder) == []
 
 
@@ -304,10 +304,10 @@ def test_an_object_that_was_stored_while_its_log_was_removed_goes(folder: Path, 
     run, other = ended(), ended()
     move()
     stored = LogObject.objects.get(run=run)
-    prune.hide([run.pk], "it is old")
-    prune.remove_stored([run.pk], Pace())
+    prune.hide_logs([run.pk], "it is old")
+    prune.delete_hidden_logs([run.pk], Throttle())
     LogObject.objects.filter(pk=stored.pk).update(state=LogObject.State.STORED)
-    assert objects.discard(Pace()) == (1, set())
+    assert objects.delete_unwanted(Throttle()) == (1, set())
     assert list(LogObject.objects.values_list("run", flat=True)) == [other.pk]
     assert [path.name.startswith(str(other.pk)) for path in files(folder)] == [True]
     assert whole(other) == TEXT
@@ -320,15 +320,15 @@ def test_a_store_that_is_gone_for_good_holds_nothing_else_back(
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": f"file://{tmp_path / 'other'}"})
     second, _ = ended(), move()
     Run.objects.filter(pk__in=[first.pk, second.pk]).delete()
-    delete = Folder.delete
+    delete = FileBackend.delete_object
 
-    def fail_in_the_first(self: Folder, name: str) -> None:
+    def fail_in_the_first(self: FileBackend, name: str) -> None:
         if str(first.pk) in name:
-            raise Unavailable from OSError("no such place")
+            raise StorageUnavailable from OSError("no such place")
         delete(self, name)
 
-    monkeypatch.setattr(Folder, "delete", fail_in_the_first)
-    assert objects.discard(Pace()) == (1, {f"file://{folder}"})
+    monkeypatch.setattr(FileBackend, "delete_object", fail_in_the_first)
+    assert objects.delete_unwanted(Throttle()) == (1, {f"file://{folder}"})
     assert LogObject.objects.count() == 1
 
 
@@ -338,29 +338,29 @@ def test_while_the_storage_is_away_tries_do_not_pile_up(
     ended()
 
     def fail(*_: Any) -> None:
-        raise Unavailable from OSError("no route to it")
+        raise StorageUnavailable from OSError("no route to it")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Folder, "put", fail)
-        patched.setattr(Folder, "delete", fail)
+        patched.setattr(FileBackend, "write_object", fail)
+        patched.setattr(FileBackend, "delete_object", fail)
         for _ in range(5):
-            assert maintenance.Keeper().round() is False
-        assert LogObject.objects.count() == MOST_IN_A_ROW
-    assert maintenance.Keeper().round() is True
+            assert maintenance.LogMaintenance().run_once() is False
+        assert LogObject.objects.count() == MAX_CONSECUTIVE_FAILURES
+    assert maintenance.LogMaintenance().run_once() is True
     assert LogObject.objects.get().state == "stored"
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, method: str, *runs: Run) -> list[str]:
     """Have the storage fail at the objects of these runs; gives the names that it was asked for."""
-    real, asked = getattr(Folder, method), []
+    real, asked = getattr(FileBackend, method), []
 
-    def call(self: Folder, name: str, *more: Any) -> Any:
+    def call(self: FileBackend, name: str, *more: Any) -> Any:
         asked.append(name)
         if any(str(run.pk) in name for run in runs):
-            raise Unavailable from OSError("refused")
+            raise StorageUnavailable from OSError("refused")
         return real(self, name, *more)
 
-    monkeypatch.setattr(Folder, method, call)
+    monkeypatch.setattr(FileBackend, method, call)
     return asked
 
 
@@ -372,8 +372,8 @@ def test_an_object_that_the_storage_refuses_holds_up_no_other_log(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [ended(hours=50 - number) for number in range(4)]
-    refuse(monkeypatch, "put", runs[0], runs[2])
-    assert maintenance.Keeper().round() is False, "it comes again soon"
+    refuse(monkeypatch, "write_object", runs[0], runs[2])
+    assert maintenance.LogMaintenance().run_once() is False, "it comes again soon"
     assert archived() == {runs[1].pk, runs[3].pk}
 
 
@@ -381,23 +381,23 @@ def test_a_storage_that_fails_at_several_logs_in_a_row_is_asked_no_more(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [ended() for _ in range(6)]
-    asked = refuse(monkeypatch, "put", *runs)
-    with pytest.raises(Unavailable):
+    asked = refuse(monkeypatch, "write_object", *runs)
+    with pytest.raises(StorageUnavailable):
         move()
-    assert len(asked) == MOST_IN_A_ROW
+    assert len(asked) == MAX_CONSECUTIVE_FAILURES
 
 
 def test_an_unforeseen_error_at_one_log_holds_up_no_other(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it is to be uploaded, or its rows are to give up their text."""
-    begun, point, look = ended(hours=50), archive._point, archive._whole
+    begun, point, look = ended(hours=50), archive._point_chunks_to_object, archive._has_all_lines
     with monkeypatch.context() as patched:
-        patched.setattr(archive, "_point", lambda *_: None)  # as a process that dies there
+        patched.setattr(archive, "_point_chunks_to_object", lambda *_: None)  # as a process that dies there
         move()
     due, last = ended(hours=40), ended(hours=30)
 
-    def fail_to_point(stored: LogObject, pace: Pace) -> None:
+    def fail_to_point(stored: LogObject, pace: Throttle) -> None:
         if stored.run_id == begun.pk:
             raise ValueError("unforeseen")
         point(stored, pace)
@@ -407,9 +407,9 @@ def test_an_unforeseen_error_at_one_log_holds_up_no_other(
             raise ValueError("unforeseen")
         return look(one)
 
-    monkeypatch.setattr(archive, "_point", fail_to_point)
-    monkeypatch.setattr(archive, "_whole", fail_to_look)
-    with pytest.raises(Skipped):
+    monkeypatch.setattr(archive, "_point_chunks_to_object", fail_to_point)
+    monkeypatch.setattr(archive, "_has_all_lines", fail_to_look)
+    with pytest.raises(LogsSkipped):
         move()
     assert archived() == {last.pk}
 
@@ -421,8 +421,8 @@ def test_an_object_that_can_not_be_deleted_holds_up_neither_others_nor_the_archi
     move()
     Run.objects.filter(pk__in=[run.pk for run in gone]).delete()
     fresh = ended()
-    refuse(monkeypatch, "delete", gone[0])
-    maintenance.once(Pace())
+    refuse(monkeypatch, "delete_object", gone[0])
+    maintenance.run_maintenance(Throttle())
     assert archived() == {fresh.pk}
     assert LogObject.objects.filter(run=None).count() == 1
 
@@ -435,7 +435,7 @@ def test_a_log_with_a_hole_stays_in_the_database(folder: Path, ended: Any) -> No
     LogChunk.objects.filter(run=run, first_seq=31).delete()
     assert move() == []
     assert in_database(run) == 11
-    objects.discard(Pace())
+    objects.delete_unwanted(Throttle())
     assert files(folder) == []
     LogChunk.objects.filter(run=run, first_seq__gt=20).delete()
     assert move() == [], "nor one that lacks its end"
@@ -446,18 +446,18 @@ def test_a_storage_that_gives_back_other_bytes_gets_no_log(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = ended()
-    put = Folder.put
+    put = FileBackend.write_object
 
-    def spoil(self: Folder, name: str, content: Any) -> None:
+    def spoil(self: FileBackend, name: str, content: Any) -> None:
         put(self, name, content)
         (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")
 
-    monkeypatch.setattr(Folder, "put", spoil)
-    with pytest.raises(Unavailable):
+    monkeypatch.setattr(FileBackend, "write_object", spoil)
+    with pytest.raises(StorageUnavailable):
         move()
     assert in_database(run) == 12
     monkeypatch.undo()
-    objects.discard(Pace())
+    objects.delete_unwanted(Throttle())
     assert files(folder) == []
 
 
@@ -468,10 +468,10 @@ def away(folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     move()
 
     def fail(*_: Any) -> bytes:
-        raise Unavailable from OSError("no route to it")
+        raise StorageUnavailable from OSError("no route to it")
 
-    monkeypatch.setattr(Folder, "read", fail)
-    monkeypatch.setattr(base, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(FileBackend, "read_range", fail)
+    monkeypatch.setattr(base, "OPEN_SECONDS", 0.0)
     return run
 
 
@@ -496,11 +496,11 @@ def test_an_object_that_is_gone_or_short_is_said_too(folder: Path, ended: Any, v
     data = file.read_bytes()
     for change in (lambda: file.write_bytes(data[:-10]), file.unlink):
         change()
-        blocks.clear()
+        block_cache.clear()
         answer = viewer.get(f"/runs/{run.pk}/logs.txt")
         assert (answer.status_code, answer.json()["code"]) == (502, "log_storage_unavailable")
     file.write_bytes(b"\1" + b"x" * (len(data) - 1))
-    blocks.clear()
+    block_cache.clear()
     answer = viewer.get(f"/runs/{run.pk}/logs.txt")
     assert (answer.status_code, answer.json()["code"]) == (502, "log_damaged")
 
@@ -508,19 +508,19 @@ def test_an_object_that_is_gone_or_short_is_said_too(folder: Path, ended: Any, v
 def test_what_fails_once_is_left_alone_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Away(Folder):
+    class Away(FileBackend):
         def read(self, name: str, start: int, length: int) -> bytes:
             asked.append(name)
-            raise Unavailable
+            raise StorageUnavailable
 
-    store = base.Guarded(Away("/nowhere"))
+    store = base.CircuitBreaker(Away("/nowhere"))
     for _ in range(3):
-        with pytest.raises(Unavailable):
-            store.read("a", 0, 1)
+        with pytest.raises(StorageUnavailable):
+            store.read_range("a", 0, 1)
     assert asked == ["a"]
     monkeypatch.setattr(base.time, "monotonic", lambda: 10**9)
-    with pytest.raises(Unavailable):
-        store.read("a", 0, 1)
+    with pytest.raises(StorageUnavailable):
+        store.read_range("a", 0, 1)
     assert asked == ["a", "a"]
 
 
@@ -542,43 +542,43 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reads: list[tuple[int, int]] = []
-        real = Folder.read
+        real = FileBackend.read_range
 
-        def counted(folder: Folder, name: str, start: int, length: int) -> bytes:
+        def counted(folder: FileBackend, name: str, start: int, length: int) -> bytes:
             self.reads.append((start, length))
             return real(folder, name, start, length)
 
-        monkeypatch.setattr(Folder, "read", counted)
+        monkeypatch.setattr(FileBackend, "read_range", counted)
 
 
 def test_who_scrolls_through_a_log_asks_the_archive_seldom(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK_BYTES", BLOCK)
     run = ended(text_of(4000))
     move()
     size = LogObject.objects.get().bytes
     counted, seq, windows = Counted(monkeypatch), 0, 0
-    while found := read.window(run.pk, seq, 40):
+    while found := read.read_lines(run.pk, seq, 40):
         seq, windows = found[-1].seq, windows + 1
     assert windows == 100
     assert len(counted.reads) <= 1 + size / (2 * BLOCK)
     counted.reads.clear()
-    assert b"".join(read.text(run.pk)) == text_of(4000)
+    assert b"".join(read.read_text(run.pk)) == text_of(4000)
     assert counted.reads == [], "it was all read a moment ago"
-    blocks.clear()
-    assert len(b"".join(read.text(run.pk))) == run.log_bytes
+    block_cache.clear()
+    assert len(b"".join(read.read_text(run.pk))) == run.log_bytes
     assert len(counted.reads) == 1 + size // (8 * BLOCK), "who reads on gets more at a time"
 
 
 def test_a_window_reads_no_more_than_what_lies_around_it(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK_BYTES", BLOCK)
     run = ended(text_of(4000))
     move()
     counted = Counted(monkeypatch)
-    read.window(run.pk, 3000, 20)
+    read.read_lines(run.pk, 3000, 20)
     assert sum(length for _, length in counted.reads) <= 3 * BLOCK
 
 
@@ -589,7 +589,7 @@ def test_lines_of_one_stream_are_found_without_the_text_of_the_other(
     LogChunk.objects.filter(run=run, first_seq__gt=1).update(index=LogChunk.objects.get(run=run, first_seq=1).index)
     move()
     counted = Counted(monkeypatch)
-    assert search.find(run.pk, search.Query("x", stream=2), 0, 10).ranges == []
+    assert search.find_ranges(run.pk, search.Query("x", stream=2), 0, 10).ranges == []
     assert counted.reads == []
 
 
@@ -599,32 +599,32 @@ def test_a_window_of_an_archived_log_costs_one_query_more(
 ) -> None:
     run = ended(text_of(lines))
     with django_assert_num_queries(2):
-        read.window(run.pk, 50, 20)
+        read.read_lines(run.pk, 50, 20)
     move()
     with django_assert_num_queries(3):
-        read.window(run.pk, 50, 20)
+        read.read_lines(run.pk, 50, 20)
 
 
 def test_blocks_keep_within_their_room_and_give_exactly_what_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK", BLOCK)
+    monkeypatch.setattr("cronium_admin.logs.archive.block_cache.BLOCK_BYTES", BLOCK)
     data = bytes(range(256)) * 256  # four blocks
     (tmp_path / "a").write_bytes(data)
-    place = Place(f"file://{tmp_path}", "a", len(data))
-    kept = Blocks(room=2)
+    place = ObjectRef(f"file://{tmp_path}", "a", len(data))
+    kept = BlockCache(room=2)
     for start, length in ((0, 1), (BLOCK - 1, 2), (0, len(data)), (len(data) - 1, 1), (BLOCK, BLOCK), (5, 0)):
         for ahead in (0, 1, 9):
-            assert kept.read(place, start, length, ahead) == data[start : start + length]
-            assert len(kept._kept) <= 2
-    with pytest.raises(Missing):
-        kept.read(place, len(data) - 1, 2)
+            assert kept.read_range(place, start, length, ahead) == data[start : start + length]
+            assert len(kept._blocks) <= 2
+    with pytest.raises(ObjectMissing):
+        kept.read_range(place, len(data) - 1, 2)
 
 
 def test_a_large_log_moves_in_short_transactions(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(archive, "BATCH", 200)
+    monkeypatch.setattr(archive, "BATCH_SIZE", 200)
     run = give_log(launch(job, None), text_of(4000), 2)
     with CaptureQueriesContext(connection) as captured:
         move()
@@ -643,7 +643,7 @@ def test_a_large_log_moves_in_short_transactions(
 def test_a_round_removes_first_and_moves_what_is_left(folder: Path, ended: Any, settings: Any) -> None:
     old, new = ended(hours=100), ended(hours=30)
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 3})
-    maintenance.once(Pace())
+    maintenance.run_maintenance(Throttle())
     assert list(LogHead.objects.filter(archived_at__isnull=False).values_list("pk", flat=True)) == [new.pk]
     assert Run.objects.get(pk=old.pk).log_pruned_at is not None
     assert len(files(folder)) == 1
@@ -654,14 +654,14 @@ def test_the_thread_does_its_round_soon_after_the_start_and_ends_when_told(
 ) -> None:
     ended()
     monkeypatch.setattr(maintenance, "DELAY", 0.01)
-    done, once = threading.Event(), maintenance.once
+    done, once = threading.Event(), maintenance.run_maintenance
 
-    def told(pace: Pace) -> None:
+    def told(pace: Throttle) -> None:
         once(pace)
         done.set()
 
-    monkeypatch.setattr(maintenance, "once", told)
-    made = maintenance.Keeper()
+    monkeypatch.setattr(maintenance, "run_maintenance", told)
+    made = maintenance.LogMaintenance()
     made.start()
     assert done.wait(10)
     made.stop()
@@ -669,13 +669,13 @@ def test_the_thread_does_its_round_soon_after_the_start_and_ends_when_told(
     assert len(files(folder)) == 1
 
 
-@pytest.mark.parametrize("error", [Unavailable(), RuntimeError("anything")])
+@pytest.mark.parametrize("error", [StorageUnavailable(), RuntimeError("anything")])
 def test_a_round_that_fails_comes_again_soon(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(pace: Pace) -> None:
+    def fail(pace: Throttle) -> None:
         raise error
 
-    monkeypatch.setattr(maintenance, "once", fail)
-    assert maintenance.Keeper().round() is False
+    monkeypatch.setattr(maintenance, "run_maintenance", fail)
+    assert maintenance.LogMaintenance().run_once() is False
 
 
 def run_command(*words: str) -> str:

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from cronium_admin.logs import read
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
-from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.logs.verify import verify
+from cronium_admin.logs.store import RunLog, commit_writes
+from cronium_admin.logs.verify import verify_log
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from executor.spec import Batch, Cursor, Dropped, Gap, Segment
@@ -29,7 +29,7 @@ def text_batch(text: bytes, *gaps: Gap, dropped: Dropped = Dropped()) -> Batch: 
 
 
 def seal(run: Run, log: RunLog) -> Run:
-    commit([log.seal()])
+    commit_writes([log.prepare_seal()])
     facts = {"log_lines": log.lines, "log_bytes": log.bytes, "log_digest": log.digest, "log_gaps": log.gaps}
     facts |= {"log_dropped_lines": log.dropped[0], "log_dropped_bytes": log.dropped[1], "status": "succeeded"}
     Run.objects.filter(pk=run.pk).update(**facts)
@@ -41,31 +41,33 @@ def seal(run: Run, log: RunLog) -> Run:
 def gappy(run: Run) -> Run:
     """Six lines; a gap before the third, one in the middle of a batch, one at the end; then the limit."""
     log = RunLog(run.pk, 0)
-    commit([log.prepare(text_batch(b"1\n2\n"))])
-    commit([log.prepare(text_batch(b"3\n4\n5\n", Gap(0, "engine_restarted"), Gap(2, "engine_lost")))])
+    commit_writes([log.prepare_write(text_batch(b"1\n2\n"))])
+    commit_writes([log.prepare_write(text_batch(b"3\n4\n5\n", Gap(0, "engine_restarted"), Gap(2, "engine_lost")))])
     log = RunLog.resume(run.pk, 0)  # another process goes on
-    commit([log.prepare(text_batch(b"6\n"))])
-    commit([log.prepare(text_batch(b"", Gap(0, "rotated"), dropped=Dropped(1234, 56_789)))])
+    commit_writes([log.prepare_write(text_batch(b"6\n"))])
+    commit_writes([log.prepare_write(text_batch(b"", Gap(0, "rotated"), dropped=Dropped(1234, 56_789)))])
     return seal(run, log)
 
 
 def test_a_gap_that_is_found_again_is_counted_once(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    commit([log.prepare(text_batch(b"1\n", dropped=Dropped(1, 10)))])
+    commit_writes([log.prepare_write(text_batch(b"1\n", dropped=Dropped(1, 10)))])
     for _ in range(2):  # each time somebody reads a full log again
         log = RunLog.resume(run.pk, 0)
         for _ in range(2):
-            commit([log.prepare(text_batch(b"", Gap(0, "uncounted"), Gap(0, "uncounted"), dropped=Dropped(2, 20)))])
+            commit_writes(
+                [log.prepare_write(text_batch(b"", Gap(0, "uncounted"), Gap(0, "uncounted"), dropped=Dropped(2, 20)))]
+            )
     ended = seal(run, log)
     assert (ended.log_gaps, LogGap.objects.count(), LogHead.objects.get().gaps) == (1, 1, 1)
-    assert verify(ended).problems == []
+    assert verify_log(ended).problems == []
 
 
 def test_a_log_without_its_end_says_so_in_its_seal(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    commit([log.prepare(text_batch(b"1\n2\n"))])
-    commit([log.seal("container_gone")])
-    state = read.state(run.pk)
+    commit_writes([log.prepare_write(text_batch(b"1\n2\n"))])
+    commit_writes([log.prepare_seal("container_gone")])
+    state = read.read_state(run.pk)
     assert state is not None
     assert (places(state.gaps), log.gaps) == ([(2, "container_gone")], 1)
 
@@ -78,7 +80,7 @@ def places(gaps: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 
 def test_gaps_lie_between_the_lines_where_they_happened(gappy: Run) -> None:
-    state = read.state(gappy.pk)
+    state = read.read_state(gappy.pk)
     assert state is not None
     assert (places(state.gaps), gappy.log_gaps) == (PLACES, 3)
     assert state.gaps[0]["lines"] is None
@@ -89,21 +91,21 @@ def test_gaps_lie_between_the_lines_where_they_happened(gappy: Run) -> None:
 
 def test_where_a_long_line_was_split_nothing_is_lost(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    commit([log.prepare(text_batch(b"long\nline\n", Gap(1, "split")))])
+    commit_writes([log.prepare_write(text_batch(b"long\nline\n", Gap(1, "split")))])
     log = RunLog.resume(run.pk, 0)
-    commit([log.prepare(text_batch(b"more\n", Gap(0, "engine_lost")))])
+    commit_writes([log.prepare_write(text_batch(b"more\n", Gap(0, "engine_lost")))])
     sealed = seal(run, log)
-    state = read.state(run.pk)
+    state = read.read_state(run.pk)
     assert state is not None
     assert places(state.gaps) == [(1, "split"), (2, "engine_lost")]
-    assert (sealed.log_gaps, verify(sealed).problems) == (1, [])
+    assert (sealed.log_gaps, verify_log(sealed).problems) == (1, [])
 
 
 def test_a_write_that_is_repeated_marks_a_gap_once(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    write = log.prepare(text_batch(b"1\n", Gap(0, "engine_lost")))
-    commit([write])
-    commit([write])
+    write = log.prepare_write(text_batch(b"1\n", Gap(0, "engine_lost")))
+    commit_writes([write])
+    commit_writes([write])
     assert LogGap.objects.count() == 1
     assert LogHead.objects.get().gaps == 1
 
@@ -116,11 +118,11 @@ def test_the_api_tells_them(viewer: Api, gappy: Run) -> None:
 
 def test_a_log_without_gaps_costs_no_query_for_them(run: Run, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
-        assert read.state(run.pk).gaps == []  # type: ignore[union-attr]
+        assert read.read_state(run.pk).gaps == []  # type: ignore[union-attr]
 
 
 def test_a_log_that_is_what_its_seal_says_is_verified(gappy: Run) -> None:
-    found = verify(gappy)
+    found = verify_log(gappy)
     assert (found.problems, found.lines, found.bytes, found.digest) == ([], 6, 12, gappy.log_digest)
 
 
@@ -154,7 +156,7 @@ def spoil(what: str, run: Run) -> None:
 )
 def test_whatever_is_not_as_sealed_is_found(gappy: Run, what: str) -> None:
     spoil(what, gappy)
-    assert verify(gappy).problems
+    assert verify_log(gappy).problems
 
 
 def told_by(*arguments: str) -> str:
@@ -189,8 +191,8 @@ def test_a_log_that_is_removed_meanwhile_is_passed_over(gappy: Run, monkeypatch:
         yield from list(chunks(*arguments, **more))[:1]
         Run.objects.filter(pk=gappy.pk).update(log_pruned_at=timezone.now(), log_pruned_why="age")
 
-    chunks = read.chunks
-    monkeypatch.setattr(read, "chunks", read_one)
+    chunks = read.iterate_chunks
+    monkeypatch.setattr(read, "iterate_chunks", read_one)
     assert "0 logs are what their seals say, 0 bytes; 0 are not." in told_by()
 
 
@@ -198,7 +200,7 @@ def test_a_log_whose_object_is_gone_is_told_and_the_rest_is_verified(gappy: Run,
     LogChunk.objects.filter(run=gappy, first_seq=1).update(data=b"", object_offset=0, object_length=9)
     other = launch(make_job(slug="other"), None)
     log = RunLog(other.pk, 0)
-    commit([log.prepare(text_batch(b"1\n"))])
+    commit_writes([log.prepare_write(text_batch(b"1\n"))])
     seal(other, log)
     told = StringIO()
     with pytest.raises(CommandError):

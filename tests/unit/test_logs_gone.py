@@ -12,8 +12,8 @@ from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.logs import read
 from cronium_admin.logs.live import tail
 from cronium_admin.logs.retention import prune
-from cronium_admin.logs.storage.base import Unavailable
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.storage.base import StorageUnavailable
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.models import Run
 from tests.unit.log_storage import give_log, text_of
 from tests.unit.test_consumer import connect  # noqa: F401 - a fixture
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def removed(run: Run, settings: Any) -> Run:
     give_log(run, text_of(10))
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
-    list(prune.prune(Pace()))
+    list(prune.prune_due_logs(Throttle()))
     run.refresh_from_db()
     return run
 
@@ -52,13 +52,13 @@ async def test_who_reads_while_the_log_is_removed_is_told_so(
     """Between the look at the run and that at its lines."""
     await sync_to_async(give_log)(run, text_of(10))
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
-    window = read.window
+    window = read.read_lines
 
     def removed_first(*args: Any) -> Any:
-        list(prune.prune(Pace()))
+        list(prune.prune_due_logs(Throttle()))
         return window(*args)
 
-    monkeypatch.setattr(tail.read, "window", removed_first)
+    monkeypatch.setattr(tail.read, "read_lines", removed_first)
     viewer = await connect(run.pk, token)
     assert await viewer.until_closed() == 1000
     assert viewer.lines == []
@@ -71,9 +71,9 @@ async def test_the_socket_says_that_the_archive_is_away_and_that_one_may_come_ag
     await sync_to_async(give_log)(run, text_of(10))
 
     def away(*_: Any) -> Any:
-        raise Unavailable
+        raise StorageUnavailable
 
-    monkeypatch.setattr(tail.read, "window", away)
+    monkeypatch.setattr(tail.read, "read_lines", away)
     viewer = await connect(run.pk, token)
     assert await viewer.until_closed() == 1013
     assert viewer.messages[-1]["type"] == "error"

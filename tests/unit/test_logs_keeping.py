@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.config import Config, config
+from cronium_admin.core.config import Config, load_config
 from cronium_admin.jobs.models import Job
 from tests.conftest import Api
 from tests.unit.test_pages_editor import GOOD
@@ -65,13 +65,13 @@ def test_a_bad_setting_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"CRONIUM_LOG_KEEP_{name}", value)
-    config.cache_clear()
+    load_config.cache_clear()
     try:
         with pytest.raises(SystemExit):
-            config()
+            load_config()
     finally:
         monkeypatch.undo()
-        config.cache_clear()
+        load_config.cache_clear()
     said = capsys.readouterr().err
     assert f"CRONIUM_LOG_KEEP_{name}" in said
     assert value in said

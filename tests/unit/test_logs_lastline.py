@@ -9,8 +9,8 @@ from django.test import Client
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogHead
-from cronium_admin.logs.preview import MOST_BYTES, SHOWN, last_lines, plain
-from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.preview import MAX_BYTES, MAX_CHARS, fetch_last_lines, make_plain_text
+from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from executor.spec import Batch, Cursor, Segment
@@ -27,12 +27,12 @@ from executor.spec import Batch, Cursor, Segment
         (b"<img src=x onerror=alert(1)>", "<img src=x onerror=alert(1)>"),
         ("a\u202egpj.exe\u200b\u2066\x00\x07b".encode(), "agpj.exeb"),
         (b"bad \xff byte", "bad \ufffd byte"),
-        (b"x" * 100_000, "x" * SHOWN),
+        (b"x" * 100_000, "x" * MAX_CHARS),
         (b"\x1b[31m" * 1000, ""),
     ],
 )
 def test_what_shows_of_a_line(line: bytes, shown: str) -> None:
-    assert plain(line) == shown
+    assert make_plain_text(line) == shown
 
 
 def _write(run: Run, *texts: bytes, tail: bytes = b"", status: str = Status.RUNNING) -> None:
@@ -41,7 +41,7 @@ def _write(run: Run, *texts: bytes, tail: bytes = b"", status: str = Status.RUNN
     for text in texts or (b"",):
         lines = text.count(b"\n")
         segments = (Segment(1, lines, time.time_ns(), text),) if lines else ()
-        assert not commit([log.prepare(Batch(segments, Cursor(), Cursor(), stdout_tail=tail))])
+        assert not commit_writes([log.prepare_write(Batch(segments, Cursor(), Cursor(), stdout_tail=tail))])
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_which_line_is_the_last(runs: Callable[[int], list[Run]]) -> None:
     _write(begun, b"one\n", tail=b"\r10 %\r20 %")
     _write(only_begun, tail=b"name? ")
     _write(silent)
-    said = last_lines(run.pk for run in (several, blank, begun, only_begun, silent))
+    said = fetch_last_lines(run.pk for run in (several, blank, begun, only_begun, silent))
     assert [said[run.pk] for run in (several, blank, begun, only_begun, silent)] == [
         "four", "something", "20 %", "name?", "",
     ]  # fmt: skip
@@ -66,12 +66,12 @@ def test_of_what_has_ended_or_is_huge_nothing_is_read(runs: Callable[[int], list
     ended, huge, waiting = runs(3)
     _write(ended, b"over\n")
     Run.objects.filter(pk=ended.pk).update(status=Status.SUCCEEDED)
-    _write(huge, b"z" * (MOST_BYTES + 1) + b"\n")
-    assert last_lines([ended.pk, huge.pk, waiting.pk]) == {huge.pk: ""}
+    _write(huge, b"z" * (MAX_BYTES + 1) + b"\n")
+    assert fetch_last_lines([ended.pk, huge.pk, waiting.pk]) == {huge.pk: ""}
     Run.objects.filter(pk=waiting.pk).update(status=Status.STARTING)
-    assert last_lines([waiting.pk]) == {waiting.pk: ""}  # it has no log yet, and is asked for again
-    LogHead.objects.filter(pk=huge.pk).update(stdout_tail=b"t" * (MOST_BYTES + 1))
-    assert last_lines([huge.pk]) == {huge.pk: ""}
+    assert fetch_last_lines([waiting.pk]) == {waiting.pk: ""}  # it has no log yet, and is asked for again
+    LogHead.objects.filter(pk=huge.pk).update(stdout_tail=b"t" * (MAX_BYTES + 1))
+    assert fetch_last_lines([huge.pk]) == {huge.pk: ""}
 
 
 def test_one_query_for_all_and_none_for_none(runs: Callable[[int], list[Run]], django_assert_num_queries: Any) -> None:
@@ -79,9 +79,9 @@ def test_one_query_for_all_and_none_for_none(runs: Callable[[int], list[Run]], d
     for run in made:
         _write(run, b"at work\n")
     with django_assert_num_queries(1):
-        assert set(last_lines(run.pk for run in made).values()) == {"at work"}
+        assert set(fetch_last_lines(run.pk for run in made).values()) == {"at work"}
     with django_assert_num_queries(0):
-        assert last_lines([]) == {}
+        assert fetch_last_lines([]) == {}
 
 
 def test_the_lists_show_it_as_text(client: Client, runs: Callable[[int], list[Run]], people: Any) -> None:

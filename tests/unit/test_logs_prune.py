@@ -17,8 +17,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs import maintenance, read
 from cronium_admin.logs.models import LogChunk, LogHead
 from cronium_admin.logs.retention import due, prune
-from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.logs.throttle import Pace, Stopped
+from cronium_admin.logs.store import RunLog, commit_writes
+from cronium_admin.logs.throttle import Stopped, Throttle
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, Run
@@ -33,8 +33,8 @@ OLD = timedelta(days=100)
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def ended(keep: Any) -> Callable[..., Run]:
 
 
 def named() -> list[str]:
-    return sorted({one.name for one in due.due()})
+    return sorted({one.name for one in due.find_due_logs()})
 
 
 # Whose.
@@ -79,7 +79,7 @@ def test_a_job_says_otherwise_for_its_own_runs(keep: Any, ended: Any, make_job: 
         job = make_job(slug=slug, log_keep_days=days)
         ended(job, 100), ended(job, 8)
     assert named() == ["default #1", "same #1", "week #1", "week #2"]
-    why = {one.name: one.why for one in due.due()}
+    why = {one.name: one.why for one in due.find_due_logs()}
     assert why["default #1"] == "it ended more than 90 days ago (CRONIUM_LOG_KEEP_DAYS)"
     assert why["week #1"] == "it ended more than 7 days ago (a setting of its job)"
 
@@ -92,7 +92,7 @@ def test_only_the_last_runs_of_each_job_keep_theirs(keep: Any, ended: Any, make_
             ended(job, days)
     keep(log_keep_runs=3)
     assert named() == ["one #1", "two #1", "two #2", "two #3"]
-    why = {found.name: found.why for found in due.due()}
+    why = {found.name: found.why for found in due.find_due_logs()}
     assert why["one #1"] == "it is not among the last 3 runs of its job (CRONIUM_LOG_KEEP_RUNS)"
     assert why["two #3"] == "it is not among the last 1 run of its job (a setting of its job)"
 
@@ -130,12 +130,12 @@ def test_the_logs_of_a_deleted_job_go_by_their_age(keep: Any, ended: Any, job: J
 
 
 def test_more_than_a_page_of_them_all_come(keep: Any, ended: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due, "PAGE", 3)
+    monkeypatch.setattr(due, "PAGE_SIZE", 3)
     runs = [ended(job) for _ in range(10)]
     Run.objects.update(finished_at=runs[0].finished_at)
     keep(log_keep_days=90)
     assert len(named()) == 10
-    assert len(list(prune.prune(Pace()))) == 10
+    assert len(list(prune.prune_due_logs(Throttle()))) == 10
     assert named() == []
 
 
@@ -145,13 +145,13 @@ def test_more_than_a_page_of_them_all_come(keep: Any, ended: Any, job: Job, monk
 def test_the_run_stays_with_its_facts_and_says_when_and_why(keep: Any, ended: Any, job: Job, viewer: Api) -> None:
     run = ended(job)
     keep(log_keep_days=90)
-    list(prune.prune(Pace()))
+    list(prune.prune_due_logs(Throttle()))
     assert not LogChunk.objects.exists()
     assert not LogHead.objects.exists()
     said = viewer.get(f"/runs/{run.pk}").json()
     assert (said["log_lines"], said["log_bytes"], said["log_digest"]) == (run.log_lines, run.log_bytes, run.log_digest)
     assert said["log_pruned_at"] is not None
-    state = read.state(run.pk)
+    state = read.read_state(run.pk)
     assert state is not None
     assert (state.lines, state.bytes) == (run.log_lines, run.log_bytes)
     assert "it ended more than 90 days ago" in state.pruned
@@ -161,7 +161,7 @@ def test_a_lost_run_gets_the_numbers_that_nobody_had_written_down(keep: Any, end
     run = ended(job)
     Run.objects.filter(pk=run.pk).update(log_lines=0, log_bytes=0, log_digest="", status="lost")
     keep(log_keep_days=90)
-    list(prune.prune(Pace()))
+    list(prune.prune_due_logs(Throttle()))
     run.refresh_from_db()
     assert (run.log_lines, run.log_bytes) == (10, len(text_of(10)))
 
@@ -170,7 +170,7 @@ def test_a_lost_run_gets_the_numbers_that_nobody_had_written_down(keep: Any, end
 def test_all_ways_to_the_log_answer_that_it_is_gone(keep: Any, ended: Any, job: Job, viewer: Api, path: str) -> None:
     run = ended(job)
     keep(log_keep_days=90)
-    list(prune.prune(Pace()))
+    list(prune.prune_due_logs(Throttle()))
     answer = viewer.get(f"/runs/{run.pk}/{path}")
     assert (answer.status_code, answer.json()["code"]) == (410, "log_pruned")
     assert "was removed on" in answer.json()["detail"]
@@ -179,10 +179,10 @@ def test_all_ways_to_the_log_answer_that_it_is_gone(keep: Any, ended: Any, job: 
 
 def test_nothing_is_written_to_a_log_that_was_removed(keep: Any, ended: Any, job: Job) -> None:
     run = ended(job)
-    late = RunLog(run.pk, 0).prepare(batch((1, b"late\n")))
+    late = RunLog(run.pk, 0).prepare_write(batch((1, b"late\n")))
     keep(log_keep_days=90)
-    list(prune.prune(Pace()))
-    assert commit([late]) == {late}
+    list(prune.prune_due_logs(Throttle()))
+    assert commit_writes([late]) == {late}
     assert not LogChunk.objects.exists()
 
 
@@ -193,7 +193,7 @@ def test_nothing_is_written_to_a_log_that_was_removed(keep: Any, ended: Any, job
 def test_it_is_gone_on_with_after_a_death_at_any_step_and_nobody_reads_half_a_log(
     keep: Any, job: Job, viewer: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune, "BATCH", 2)
+    monkeypatch.setattr(prune, "BATCH_SIZE", 2)
     keep(log_keep_days=90)
     text = text_of(30)
     step, died = 0, True
@@ -202,16 +202,16 @@ def test_it_is_gone_on_with_after_a_death_at_any_step_and_nobody_reads_half_a_lo
         run = give_log(launch(job, None), text, 5, OLD)
         with dying_at(step, monkeypatch):
             try:
-                list(prune.prune(Pace()))
+                list(prune.prune_due_logs(Throttle()))
             except Killed:
                 died = True
-        state = read.state(run.pk)
+        state = read.read_state(run.pk)
         assert state is not None
         if state.pruned:
             assert viewer.get(f"/runs/{run.pk}/logs").status_code == 410
         else:
             assert whole(run) == text
-        list(prune.prune(Pace()))
+        list(prune.prune_due_logs(Throttle()))
         assert not LogChunk.objects.exists()
         assert not LogHead.objects.exists()
         run.refresh_from_db()
@@ -223,24 +223,24 @@ def test_it_is_gone_on_with_after_a_death_at_any_step_and_nobody_reads_half_a_lo
 def test_a_reader_on_the_way_finds_a_hole_and_then_the_truth(keep: Any, ended: Any, job: Job, viewer: Api) -> None:
     """Between the mark and the last chunk: what was read before is true, and what follows is refused, not missing."""
     run = ended(job, lines=40)
-    state = read.state(run.pk)
+    state = read.read_state(run.pk)
     assert state is not None
-    reading = read.text(run.pk, 0, state.bytes)
+    reading = read.read_text(run.pk, 0, state.bytes)
     first = next(reading)
     assert text_of(40).startswith(first)
     keep(log_keep_days=90)
-    list(prune.prune(Pace()))
-    with pytest.raises(read.Pruned):
+    list(prune.prune_due_logs(Throttle()))
+    with pytest.raises(read.LogPruned):
         list(reading)
-    assert read.window(run.pk, 0) == [], "a window asked for before the mark is empty, and `next` says: ask again"
+    assert read.read_lines(run.pk, 0) == [], "a window asked for before the mark is empty, and `next` says: ask again"
 
 
 def test_two_that_prune_at_once_do_no_harm(keep: Any, ended: Any, job: Job) -> None:
     first, second = ended(job), ended(job)
     keep(log_keep_days=90)
-    mine = prune.prune(Pace())
+    mine = prune.prune_due_logs(Throttle())
     assert next(mine).run_id == first.pk
-    assert [one.run_id for one in prune.prune(Pace())] == [second.pk]
+    assert [one.run_id for one in prune.prune_due_logs(Throttle())] == [second.pk]
     assert list(mine) == []
 
 
@@ -249,7 +249,7 @@ def test_it_stops_between_two_batches_when_the_process_ends(
 ) -> None:
     ended(job, lines=50)
     keep(log_keep_days=90)
-    monkeypatch.setattr(prune, "BATCH", 2)
+    monkeypatch.setattr(prune, "BATCH_SIZE", 2)
     over = threading.Event()
     seen: list[int] = []
 
@@ -261,9 +261,9 @@ def test_it_stops_between_two_batches_when_the_process_ends(
         return execute(sql, *args)
 
     with connection.execute_wrapper(set_after_two), pytest.raises(Stopped):
-        list(prune.prune(Pace(over)))
+        list(prune.prune_due_logs(Throttle(over)))
     assert LogChunk.objects.count() == 6
-    list(prune.prune(Pace()))
+    list(prune.prune_due_logs(Throttle()))
     assert not LogChunk.objects.exists()
 
 
@@ -274,24 +274,24 @@ def test_a_log_that_can_not_be_removed_holds_up_no_other(
     """Neither in this round nor in the next, which begins with it."""
     bad, *others = (ended(job, days) for days in (120, 110, 100))
     if begun:
-        prune.hide([bad.pk], "it is old")
-    remove = prune.remove_stored
+        prune.hide_logs([bad.pk], "it is old")
+    remove = prune.delete_hidden_logs
 
-    def fail(run_ids: Any, pace: Pace) -> None:
+    def fail(run_ids: Any, pace: Throttle) -> None:
         if bad.pk in run_ids:
             raise ValueError("unforeseen")
         remove(run_ids, pace)
 
     keep(log_keep_days=90)
     with monkeypatch.context() as patched:
-        patched.setattr(prune, "remove_stored", fail)
-        assert maintenance.Keeper().round() is False
+        patched.setattr(prune, "delete_hidden_logs", fail)
+        assert maintenance.LogMaintenance().run_once() is False
         assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
         others.append(ended(job))
         with pytest.raises(CommandError, match="1 logs were not removed"):
             call_command("logs", "prune", stdout=StringIO())
         assert set(LogHead.objects.values_list("pk", flat=True)) == {bad.pk}
-    assert maintenance.Keeper().round() is True
+    assert maintenance.LogMaintenance().run_once() is True
     assert not LogHead.objects.exists()
 
 
@@ -303,13 +303,13 @@ def test_a_database_that_is_away_ends_the_round_at_once(
     keep(log_keep_days=90)
     asked: list[Any] = []
 
-    def fail(run_ids: Any, pace: Pace) -> None:
+    def fail(run_ids: Any, pace: Throttle) -> None:
         asked.append(run_ids)
         raise OperationalError("no route to host")
 
-    monkeypatch.setattr(prune, "remove_stored", fail)
+    monkeypatch.setattr(prune, "delete_hidden_logs", fail)
     with pytest.raises(OperationalError):
-        maintenance.once(Pace())
+        maintenance.run_maintenance(Throttle())
     assert len(asked) == 1
 
 
@@ -331,7 +331,7 @@ def test_a_large_log_is_removed_in_short_transactions_and_writers_get_in_between
         log = RunLog(writing.pk, 0)
         while not over.is_set():
             began = time.monotonic()
-            commit([log.prepare(batch((1, b"a line\n")))])
+            commit_writes([log.prepare_write(batch((1, b"a line\n")))])
             waits.append(time.monotonic() - began)
             over.wait(0.005)
         connection.close()
@@ -339,7 +339,7 @@ def test_a_large_log_is_removed_in_short_transactions_and_writers_get_in_between
     thread = threading.Thread(target=write)
     thread.start()
     with CaptureQueriesContext(connection) as captured:
-        list(prune.prune(Pace()))
+        list(prune.prune_due_logs(Throttle()))
     over.set()
     thread.join(10)
     deleted = [one for one in captured.captured_queries if one["sql"].startswith("DELETE") and "logchunk" in one["sql"]]
@@ -348,7 +348,7 @@ def test_a_large_log_is_removed_in_short_transactions_and_writers_get_in_between
     assert not any(a.startswith("DELETE") and b.startswith("DELETE") for a, b in itertools.pairwise(begun))
     assert len(waits) > 10
     assert max(waits) < 5, sorted(waits)[-5:]
-    assert len(b"".join(read.text(writing.pk))) == 7 * len(waits)
+    assert len(b"".join(read.read_text(writing.pk))) == 7 * len(waits)
 
 
 # The command.
@@ -383,4 +383,4 @@ def test_a_round_with_nothing_to_do_asks_as_much_for_many_runs_as_for_few(
     keep(log_keep_days=90)
     # Begun, the days of jobs and of deleted jobs together, by age: of deleted jobs and of the job; by number.
     with django_assert_num_queries(5):
-        assert list(prune.prune(Pace())) == []
+        assert list(prune.prune_due_logs(Throttle())) == []

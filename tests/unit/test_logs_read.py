@@ -8,7 +8,7 @@ import pytest
 
 from cronium_admin.logs import read
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.store import RunLog, commit
+from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
 from tests.unit.test_logs_store import batch
@@ -20,9 +20,9 @@ HOSTILE = "<script>alert(1)</script>\x1b[31mred\x1b]0;title\x07\u202e&amp;"
 def write(run: Run, *parts: tuple[int, bytes], seal: bool = True) -> RunLog:
     log = RunLog(run.pk, 0)
     for part in parts:
-        commit([log.prepare(batch(part))])
+        commit_writes([log.prepare_write(batch(part))])
     if seal:
-        commit([log.seal()])
+        commit_writes([log.prepare_seal()])
         values = {"log_lines": log.lines, "log_bytes": log.bytes, "log_digest": log.digest}
         Run.objects.filter(pk=run.pk).update(status="succeeded", **values)
     return log
@@ -43,7 +43,7 @@ def long_run(run: Run) -> Run:
 @pytest.mark.parametrize("after", [0, 1, 249, 250, 251, 2499, 3777, 4998, 4999])
 @pytest.mark.parametrize("limit", [1, 2, 700])
 def test_a_window_at_any_depth(long_run: Run, after: int, limit: int) -> None:
-    found = read.window(long_run.pk, after, limit)
+    found = read.read_lines(long_run.pk, after, limit)
     assert [line.seq for line in found] == list(range(after + 1, min(after + limit, 5000) + 1))
     assert all(line.text.startswith(b"line %d " % line.seq) for line in found)
     assert all(line.stream == 1 + (line.seq - 1) // 250 % 2 for line in found)
@@ -51,21 +51,21 @@ def test_a_window_at_any_depth(long_run: Run, after: int, limit: int) -> None:
 
 @pytest.mark.parametrize("after", [5000, 5001, 10**15])
 def test_a_window_past_the_end_is_empty(long_run: Run, after: int) -> None:
-    assert read.window(long_run.pk, after) == []
+    assert read.read_lines(long_run.pk, after) == []
 
 
 def test_a_window_is_cut_by_bytes_and_holds_at_least_one_line(run: Run) -> None:
     write(run, (1, b"x" * 3000 + b"\n"), (1, b"y" * 3000 + b"\n"), (1, b"z\n"))
-    assert [line.seq for line in read.window(run.pk, 0, max_bytes=100)] == [1]
-    assert [line.seq for line in read.window(run.pk, 1, max_bytes=4000)] == [2, 3]
+    assert [line.seq for line in read.read_lines(run.pk, 0, max_bytes=100)] == [1]
+    assert [line.seq for line in read.read_lines(run.pk, 1, max_bytes=4000)] == [2, 3]
 
 
 def test_windows_joined_are_the_log(long_run: Run) -> None:
     seq, texts = 0, []
-    while found := read.window(long_run.pk, seq, 333):
+    while found := read.read_lines(long_run.pk, seq, 333):
         seq = found[-1].seq
         texts += [line.text + b"\n" for line in found]
-    assert b"".join(texts) == b"".join(read.text(long_run.pk))
+    assert b"".join(texts) == b"".join(read.read_text(long_run.pk))
 
 
 def test_a_chunk_that_grows_between_two_reads_leaves_no_hole(run: Run) -> None:
@@ -73,18 +73,18 @@ def test_a_chunk_that_grows_between_two_reads_leaves_no_hole(run: Run) -> None:
     big = b"x" * 9 + b"\n"
     log = RunLog(run.pk, 0)
     for _ in range(3):
-        commit([log.prepare(batch((1, big * 4000)))])
-    commit([log.prepare(batch((1, b"small\n")))])
-    chunks = read.chunks(run.pk, 0)
+        commit_writes([log.prepare_write(batch((1, big * 4000)))])
+    commit_writes([log.prepare_write(batch((1, b"small\n")))])
+    chunks = read.iterate_chunks(run.pk, 0)
     seen = [next(chunks) for _ in range(4)]
-    commit([log.prepare(batch((1, b"grown\n")))])
-    commit([log.prepare(batch((1, big * 4000)))])
+    commit_writes([log.prepare_write(batch((1, b"grown\n")))])
+    commit_writes([log.prepare_write(batch((1, big * 4000)))])
     seen += list(chunks)
     expected = 1
     for chunk in seen:
         assert chunk.first_seq == expected
         expected += chunk.lines
-    after = [line.seq for line in read.window(run.pk, expected - 1, 5)]
+    after = [line.seq for line in read.read_lines(run.pk, expected - 1, 5)]
     assert after == list(range(expected, expected + 5))
 
 
@@ -182,4 +182,4 @@ def test_a_window_costs_the_same_at_any_depth(many: tuple[Run, Callable[..., Any
     run, queries = many
     for after in (0, 2500, 4900):
         with queries(2):
-            read.window(run.pk, after, 50)
+            read.read_lines(run.pk, after, 50)

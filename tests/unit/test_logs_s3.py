@@ -18,17 +18,17 @@ from django.core.management import CommandError, call_command
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read
 from cronium_admin.logs.archive import archive, objects, upload
-from cronium_admin.logs.archive.block_cache import blocks
+from cronium_admin.logs.archive.block_cache import block_cache
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.storage import base
 from cronium_admin.logs.storage import s3 as s3_storage
-from cronium_admin.logs.storage.base import Missing, Unavailable, open_store
-from cronium_admin.logs.storage.s3 import Bucket
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.storage.base import ObjectMissing, StorageUnavailable, open_backend
+from cronium_admin.logs.storage.s3 import S3Backend
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.workers.health.checks.log_storage import log_storage
+from cronium_admin.workers.health.checks.log_storage import check_log_storage
 from tests.conftest import Api
 from tests.fakes import s3
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole
@@ -36,7 +36,7 @@ from tests.unit.test_logs_whole import body_of
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 TEXT = text_of(120)
-STEPS = [(Bucket, name) for name in ("put", "read", "size", "delete")]
+STEPS = [(S3Backend, name) for name in ("write_object", "read_range", "fetch_size", "delete_object")]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +56,12 @@ def bucket(service: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch) 
         "log_s3_secret_key": s3.KEYS["aws_secret_access_key"],
     }
     settings.CONFIG = settings.CONFIG.model_copy(update=changes)
-    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
-    monkeypatch.setattr(archive, "BATCH", 3)
-    monkeypatch.setattr(upload, "BATCH", 3)
-    monkeypatch.setattr(base, "REST_SECONDS", 0.0)
-    blocks.clear()
+    monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
+    monkeypatch.setattr(archive, "BATCH_SIZE", 3)
+    monkeypatch.setattr(upload, "BATCH_SIZE", 3)
+    monkeypatch.setattr(base, "OPEN_SECONDS", 0.0)
+    block_cache.clear()
     service.empty()
     return service
 
@@ -72,7 +72,7 @@ def ended(job: Job) -> Callable[..., Run]:
 
 
 def move() -> list[str]:
-    return [one.name for one in archive.archive(Pace())]
+    return [one.name for one in archive.archive_due_logs(Throttle())]
 
 
 def test_a_log_moves_to_the_bucket_and_reads_the_same(bucket: s3.Service, ended: Any, viewer: Api) -> None:
@@ -93,7 +93,7 @@ def test_a_log_moves_to_the_bucket_and_reads_the_same(bucket: s3.Service, ended:
 def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     bucket: s3.Service, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
     step, died = 0, True
     while died:
         step, died = step + 1, False
@@ -105,7 +105,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
                 died = True
         assert whole(run) == TEXT
         move()
-        objects.discard(Pace())
+        objects.delete_unwanted(Throttle())
         assert whole(run) == TEXT
         assert hashlib.sha256(whole(run)).hexdigest() == run.log_digest
         assert len(bucket.keys()) == LogObject.objects.count() == step
@@ -124,15 +124,15 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
         settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
         with dying_at(step, monkeypatch, *STEPS):
             try:
-                list(prune.prune(Pace()))
-                objects.discard(Pace())
+                list(prune.prune_due_logs(Throttle()))
+                objects.delete_unwanted(Throttle())
             except Killed:
                 died = True
-        state = read.state(run.pk)
+        state = read.read_state(run.pk)
         assert state is not None
         assert state.pruned or whole(run) == TEXT
-        list(prune.prune(Pace()))
-        objects.discard(Pace())
+        list(prune.prune_due_logs(Throttle()))
+        objects.delete_unwanted(Throttle())
         assert (LogChunk.objects.count(), LogHead.objects.count(), LogObject.objects.count()) == (0, 0, 0)
         assert bucket.keys() == []
     assert step > 10
@@ -150,23 +150,25 @@ def test_a_large_log_goes_up_in_parts(bucket: s3.Service, job: Job, large: bytes
     assert move() == ["report #1"]
     (key,) = bucket.keys()
     assert bucket.client.head_object(Bucket=s3.BUCKET, Key=key)["ETag"].endswith('-3"'), "three parts"
-    assert b"".join(read.text(run.pk)) == large
+    assert b"".join(read.read_text(run.pk)) == large
     assert bucket.uploads() == []
 
 
 def test_what_a_killed_process_had_uploaded_in_parts_is_given_up(
     bucket: s3.Service, job: Job, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "CLAIM", timedelta(seconds=-1))
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
     run = give_log(launch(job, None), large, 100, timedelta(hours=50))
-    left = objects.claim(run.pk, f"s3://{s3.BUCKET}/some/where")
+    left = objects.claim_object(run.pk, f"s3://{s3.BUCKET}/some/where")
     assert left is not None
     key = f"some/where/{left.name}"
     begun = bucket.client.create_multipart_upload(Bucket=s3.BUCKET, Key=key)["UploadId"]
-    bucket.client.upload_part(Bucket=s3.BUCKET, Key=key, PartNumber=1, UploadId=begun, Body=large[: s3_storage.PART])
+    bucket.client.upload_part(
+        Bucket=s3.BUCKET, Key=key, PartNumber=1, UploadId=begun, Body=large[: s3_storage.PART_BYTES]
+    )
     assert bucket.uploads() == [key]
     assert move() == ["report #1"]
-    assert objects.discard(Pace()) == (1, set())
+    assert objects.delete_unwanted(Throttle()) == (1, set())
     assert bucket.uploads() == []
     assert len(bucket.keys()) == 1
 
@@ -177,7 +179,7 @@ def test_a_service_that_is_away_is_said_in_words_and_nothing_is_lost(
     run, other = ended(), ended()
     assert move() == ["report #1", "report #2"]
     third = ended()
-    blocks.clear()
+    block_cache.clear()
     nobody = f"http://127.0.0.1:{s3.free_port()}"
     here = settings.CONFIG
     settings.CONFIG = here.model_copy(update={"log_s3_endpoint": nobody, "log_keep_days": 0})
@@ -188,33 +190,37 @@ def test_a_service_that_is_away_is_said_in_words_and_nothing_is_lost(
     assert LogChunk.objects.filter(run=third, object_offset=None).count() == 12
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
     Run.objects.filter(pk=other.pk).update(log_pruned_at=None)
-    list(prune.prune(Pace()))
-    assert objects.discard(Pace()) == (0, {f"s3://{s3.BUCKET}/some/where"})
+    list(prune.prune_due_logs(Throttle()))
+    assert objects.delete_unwanted(Throttle()) == (0, {f"s3://{s3.BUCKET}/some/where"})
     assert LogObject.objects.filter(state="unwanted").count() == 3, "they are not forgotten"
     settings.CONFIG = here
-    assert objects.discard(Pace()) == (3, set())
+    assert objects.delete_unwanted(Throttle()) == (3, set())
     assert bucket.keys() == []
 
 
 @pytest.mark.parametrize("url", ["s3://no-such-bucket", f"s3://{s3.BUCKET}"])
 def test_what_is_not_there_is_not_there(bucket: s3.Service, url: str) -> None:
-    store = open_store(url)
-    with pytest.raises(Unavailable) as told:
-        store.read("none", 0, 10)
-    assert isinstance(told.value, Missing) == (url == f"s3://{s3.BUCKET}")
-    with pytest.raises(Unavailable):
-        store.size("none")
+    store = open_backend(url)
+    with pytest.raises(StorageUnavailable) as told:
+        store.read_range("none", 0, 10)
+    assert isinstance(told.value, ObjectMissing) == (url == f"s3://{s3.BUCKET}")
+    with pytest.raises(StorageUnavailable):
+        store.fetch_size("none")
 
 
 def test_a_part_past_the_end_is_missing_and_one_over_it_is_short(bucket: s3.Service) -> None:
-    store = open_store(f"s3://{s3.BUCKET}/x")
-    store.put("a/b", BytesIO(b"0123456789"))
+    store = open_backend(f"s3://{s3.BUCKET}/x")
+    store.write_object("a/b", BytesIO(b"0123456789"))
     assert bucket.keys() == ["x/a/b"]
-    assert (store.read("a/b", 3, 4), store.read("a/b", 8, 100), store.size("a/b")) == (b"3456", b"89", 10)
-    with pytest.raises(Missing):
-        store.read("a/b", 10, 1)
+    assert (store.read_range("a/b", 3, 4), store.read_range("a/b", 8, 100), store.fetch_size("a/b")) == (
+        b"3456",
+        b"89",
+        10,
+    )
+    with pytest.raises(ObjectMissing):
+        store.read_range("a/b", 10, 1)
     for _ in range(2):
-        store.delete("a/b")
+        store.delete_object("a/b")
     assert bucket.keys() == []
 
 
@@ -226,35 +232,35 @@ def test_without_keys_in_the_settings_the_environments_are_taken(
     none = {"log_s3_access_key": "", "log_s3_secret_key": "", "log_s3_region": ""}
     settings.CONFIG = settings.CONFIG.model_copy(update=none)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    store = open_store(f"s3://{s3.BUCKET}/env")
-    store.put("a", BytesIO(b"1"))
+    store = open_backend(f"s3://{s3.BUCKET}/env")
+    store.write_object("a", BytesIO(b"1"))
     assert bucket.keys() == ["env/a"]
 
 
 def test_who_may_not_look_for_uploads_that_were_begun_deletes_all_the_same(
     bucket: s3.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Bucket(f"s3://{s3.BUCKET}", bucket.endpoint, "us-east-1", "for-tests", "for-tests-only")
+    store = S3Backend(f"s3://{s3.BUCKET}", bucket.endpoint, "us-east-1", "for-tests", "for-tests-only")
 
     def denied(**_: Any) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListMultipartUploads")
 
     monkeypatch.setattr(store._client, "list_multipart_uploads", denied)
-    store.put("a", BytesIO(b"1"))
-    store.delete("a")
+    store.write_object("a", BytesIO(b"1"))
+    store.delete_object("a")
     assert bucket.keys() == []
 
 
 def test_doctor_tries_it_and_leaves_nothing(bucket: s3.Service, settings: Any) -> None:
     patient: Any = None
-    (row,) = log_storage(patient)
+    (row,) = check_log_storage(patient)
     assert (row.state, row.found) == ("ok", f"s3://{s3.BUCKET}/some/where: an object was written, read and deleted")
     assert bucket.keys() == []
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": "s3://no-such-bucket"})
-    (row,) = log_storage(patient)
+    (row,) = check_log_storage(patient)
     assert row.state == "failed"
     assert "NoSuchBucket" in row.found
     assert "PutObject" in row.found, "what was tried first"
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
-    (row,) = log_storage(patient)
+    (row,) = check_log_storage(patient)
     assert (row.state, row.found) == ("ok", "Logs stay in the database")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cronium_admin.logs import search, search_slots
-from cronium_admin.logs.search import BadQuery, Query
+from cronium_admin.logs.search import InvalidQuery, Query
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
 from tests.unit.test_logs_read import long_run, write  # noqa: F401 - a fixture
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def seqs(run: Run, query: Query, after: int = 0) -> list[int]:
-    found = search.find(run.pk, query, after, 1000)
+    found = search.find_ranges(run.pk, query, after, 1000)
     return [seq for first, last in found.ranges for seq in range(first, last + 1)]
 
 
@@ -53,28 +53,30 @@ CASES = [
 @pytest.mark.parametrize(("query", "expected"), CASES)
 def test_it_finds_the_lines_and_each_once(odd: Run, query: Query, expected: list[int]) -> None:
     assert seqs(odd, query) == expected
-    assert [line.seq for line in search.lines(odd.pk, query, 0, 1000, 10**6)[0]] == expected
+    assert [line.seq for line in search.find_lines(odd.pk, query, 0, 1000, 10**6)[0]] == expected
     for after in (*range(11), 99, 2**62 - 1):
         assert seqs(odd, query, after) == [seq for seq in expected if seq > after]
 
 
 def test_neighbours_come_as_one_range_across_chunks(long_run: Run) -> None:  # noqa: F811
-    found = search.find(long_run.pk, Query("line"), 0, 10)
-    assert (found.ranges, found.count, found.looked) == ([(1, 5000)], 5000, 5000)
-    assert search.find(long_run.pk, Query(stream=2), 0, 100).ranges == [(n, n + 249) for n in range(251, 5000, 500)]
+    found = search.find_ranges(long_run.pk, Query("line"), 0, 10)
+    assert (found.ranges, found.count, found.searched_to) == ([(1, 5000)], 5000, 5000)
+    assert search.find_ranges(long_run.pk, Query(stream=2), 0, 100).ranges == [
+        (n, n + 249) for n in range(251, 5000, 500)
+    ]
 
 
 def test_it_goes_on_where_it_stopped(long_run: Run) -> None:  # noqa: F811
     whole, after, ranges = seqs(long_run, Query("7 ")), 0, []
     while after < 5000:
-        found = search.find(long_run.pk, Query("7 "), after, 3, seconds=0)
-        assert found.looked > after
+        found = search.find_ranges(long_run.pk, Query("7 "), after, 3, seconds=0)
+        assert found.searched_to > after
         ranges += found.ranges
-        after = found.looked
+        after = found.searched_to
     assert [first for first, _ in ranges] == whole
-    lines, looked = search.lines(long_run.pk, Query("line 77"), 0, 3, 10**6)
+    lines, looked = search.find_lines(long_run.pk, Query("line 77"), 0, 3, 10**6)
     assert ([line.seq for line in lines], looked) == ([77, 770, 771], 771)
-    assert len(search.lines(long_run.pk, Query("line"), 0, 1000, 1000)[0]) == 14  # cut by bytes
+    assert len(search.find_lines(long_run.pk, Query("line"), 0, 1000, 1000)[0]) == 14  # cut by bytes
 
 
 def test_an_expression_made_to_take_for_ever_takes_no_time(run: Run) -> None:
@@ -90,16 +92,16 @@ def test_an_expression_of_great_size_is_looked_for_in_parts(run: Run) -> None:
     write(run, (1, (b"x" * 999 + b"\n") * 200 + b"Q\n"))
     query, after, looks = Query("(x?){300}Q", regex=True), 0, 0
     while after < 201:
-        found = search.find(run.pk, query, after, 10, seconds=0)
-        assert 0 < found.looked - after <= 17
-        after, looks = found.looked, looks + 1
+        found = search.find_ranges(run.pk, query, after, 10, seconds=0)
+        assert 0 < found.searched_to - after <= 17
+        after, looks = found.searched_to, looks + 1
     assert (looks > 5, found.ranges) == (True, [(201, 201)])
 
 
 @pytest.mark.parametrize("text", ["(.{0,50}x){20}(.{0,50}y){10}Q", "(x|y){1000}(\\pL|\\pN){9}Q"])
 def test_an_expression_that_is_too_large_is_refused(run: Run, text: str) -> None:
     write(run, (1, b"one\n"))
-    with pytest.raises(BadQuery, match="too large"):
+    with pytest.raises(InvalidQuery, match="too large"):
         seqs(run, Query(text, regex=True))
 
 
@@ -115,7 +117,7 @@ def test_an_expression_that_is_too_large_for_one_line_is_refused_when_it_comes_t
 @pytest.mark.parametrize("text", ["(", "a{1000}{1000}", "(?=x)", "\\1", "[", "two\nthree", "\ud800"])
 def test_what_is_no_expression_is_refused_in_words(run: Run, text: str) -> None:
     write(run, (1, b"one\n"))
-    with pytest.raises(BadQuery) as refused:
+    with pytest.raises(InvalidQuery) as refused:
         seqs(run, Query(text, regex=True))
     assert str(refused.value)
 
@@ -159,23 +161,25 @@ def test_it_finds_while_the_run_goes_on(viewer: Api, run: Run) -> None:
 
 def test_one_line_costs_no_more_than_a_bounded_number_of_steps(run: Run) -> None:
     write(run, (1, b"x" * 1_000_000 + b"\n"))
-    with pytest.raises(BadQuery, match="too large for a line"):
+    with pytest.raises(InvalidQuery, match="too large for a line"):
         seqs(run, Query("(x?){150}Q", regex=True))
 
 
 def test_a_search_ends_when_its_client_is_gone(run: Run) -> None:
     write(run, (1, b"".join(b"line %d\n" % n for n in range(20_000))))
-    found = search.find(run.pk, Query("(l|i|n|e| |\\d){30}Q", regex=True), 0, 10, seconds=60, is_over=lambda: True)
-    assert found.looked < 20_000
+    found = search.find_ranges(
+        run.pk, Query("(l|i|n|e| |\\d){30}Q", regex=True), 0, 10, seconds=60, is_cancelled=lambda: True
+    )
+    assert found.searched_to < 20_000
 
 
 def test_past_the_slots_a_search_is_refused_and_says_when_to_come_again(
     viewer: Api, odd: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_slots, "SECONDS", 0.01)
+    monkeypatch.setattr(search_slots, "WAIT_SECONDS", 0.01)
     with ExitStack() as held:
-        for _ in range(search_slots.AT_ONCE):
-            held.enter_context(search_slots.search_slot())
+        for _ in range(search_slots.MAX_RUNNING):
+            held.enter_context(search_slots.hold_search_slot())
         for route in ("logs?q=two", "logs/find?q=two"):
             answer = viewer.get(f"/runs/{odd.pk}/{route}")
             assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (429, "busy", "3")

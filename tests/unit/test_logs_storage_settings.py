@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cronium_admin.core.config import Config, config
-from cronium_admin.workers.health.checks.log_storage import log_storage
+from cronium_admin.core.config import Config, load_config
+from cronium_admin.workers.health.checks.log_storage import check_log_storage
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_one_key_without_the_other_stops_the_start_and_is_not_shown(
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **env: str) -> str:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    config.cache_clear()
+    load_config.cache_clear()
     try:
         with pytest.raises(SystemExit) as stopped:
-            config()
+            load_config()
     finally:
         monkeypatch.undo()
-        config.cache_clear()
+        load_config.cache_clear()
     assert stopped.value.code == 2
     return capsys.readouterr().err
 
@@ -70,11 +70,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def test_doctor_tries_a_folder_and_leaves_nothing(settings: Any, tmp_path: Path) -> None:
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": f"file://{tmp_path}/logs"})
     patient: Any = None
-    (row,) = log_storage(patient)
+    (row,) = check_log_storage(patient)
     assert (row.state, row.mend) == ("ok", "")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (tmp_path / "taken").write_text("")
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": f"file://{tmp_path}/taken"})
-    (row,) = log_storage(patient)
+    (row,) = check_log_storage(patient)
     assert row.state == "failed"
     assert "CRONIUM_LOG_STORAGE" in row.mend

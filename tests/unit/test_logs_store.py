@@ -13,9 +13,9 @@ from django.db.models import F
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import codec, read, store
-from cronium_admin.logs.codec import Entry, lines_of, pack_index, pack_text, unpack_index, unpack_text
+from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text, unpack_index, unpack_lines, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, RunLog, Write, commit
+from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, PendingWrite, RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, TERMINAL, Run
 from executor.spec import Batch, Cursor, Segment
@@ -43,18 +43,18 @@ def test_a_text_that_would_unpack_to_more_than_a_chunk_may_hold_is_not_unpacked(
 ) -> None:
     packed = pack_text(b"x" * 100_001)
     monkeypatch.setattr(codec, "MAX_CHUNK_BYTES", 100_000)
-    with pytest.raises(codec.Damaged):
+    with pytest.raises(codec.LogDamaged):
         unpack_text(packed)
 
 
 def test_an_index_comes_back() -> None:
-    entries = [Entry(1, 1, 0), Entry(2, 2**32 - 1, 2**62), Entry(1, 7, -1)]
+    entries = [IndexEntry(1, 1, 0), IndexEntry(2, 2**32 - 1, 2**62), IndexEntry(1, 7, -1)]
     assert unpack_index(pack_index(entries)) == entries
 
 
 def test_lines_know_their_stream_time_and_number() -> None:
-    text, index = b"a\n\n\xff\x00b\n", pack_index([Entry(1, 2, 10), Entry(2, 1, 20)])
-    assert [tuple(line) for line in lines_of(41, index, pack_text(text))] == [
+    text, index = b"a\n\n\xff\x00b\n", pack_index([IndexEntry(1, 2, 10), IndexEntry(2, 1, 20)])
+    assert [tuple(line) for line in unpack_lines(41, index, pack_text(text))] == [
         (41, 10, 1, b"a"),
         (42, 10, 1, b""),
         (43, 20, 2, b"\xff\x00b"),
@@ -68,12 +68,12 @@ def test_lines_know_their_stream_time_and_number() -> None:
 def test_small_batches_grow_one_chunk_and_large_ones_get_their_own(run: Run) -> None:
     log = RunLog(run.pk, 0)
     for number in range(20):
-        commit([log.prepare(batch((1, f"line {number}\n".encode())))])
+        commit_writes([log.prepare_write(batch((1, f"line {number}\n".encode())))])
     (chunk,) = LogChunk.objects.filter(run=run)
     assert (chunk.first_seq, chunk.lines, chunk.byte_offset, chunk.bytes) == (1, 20, 0, log.bytes)
     large = b"x" * 99 + b"\n"
-    commit([log.prepare(batch((2, large * (GROW_BYTES // 100))))])
-    commit([log.prepare(batch((1, b"after\n")))])
+    commit_writes([log.prepare_write(batch((2, large * (GROW_BYTES // 100))))])
+    commit_writes([log.prepare_write(batch((1, b"after\n")))])
     rows = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("first_seq", "lines", "byte_offset"))
     assert rows[1][0] == 21
     assert rows[1][2] == chunk.bytes
@@ -89,9 +89,9 @@ def test_the_digest_is_that_of_the_text_whatever_the_batches(run: Run) -> None:
             for _ in range(rng.randint(0, 4))
         ]
         whole += b"".join(text for _, text in parts)
-        commit([log.prepare(batch(*parts))])
-    commit([log.seal()])
-    assert b"".join(read.text(run.pk)) == whole
+        commit_writes([log.prepare_write(batch(*parts))])
+    commit_writes([log.prepare_seal()])
+    assert b"".join(read.read_text(run.pk)) == whole
     assert log.digest == hashlib.sha256(whole).hexdigest()
     assert (log.lines, log.bytes) == (whole.count(b"\n"), len(whole))
     offsets = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("byte_offset", "bytes"))
@@ -101,15 +101,15 @@ def test_the_digest_is_that_of_the_text_whatever_the_batches(run: Run) -> None:
 @pytest.mark.django_db
 def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    commit([log.prepare(batch((1, b"a\n"), tail=b"Name: "))])
+    commit_writes([log.prepare_write(batch((1, b"a\n"), tail=b"Name: "))])
     head = LogHead.objects.get(run=run)
     assert (head.lines, head.bytes, head.stdout_lines, head.stdout_bytes) == (1, 2, 1, 2)
     assert (head.stderr_lines, head.stderr_bytes, bytes(head.stdout_tail), head.sealed) == (3, 4, b"Name: ", False)
-    state = read.state(run.pk)
+    state = read.read_state(run.pk)
     assert state is not None
     assert state.partial == (("stdout", "Name: "),)
     for _ in range(2):
-        commit([log.seal()])
+        commit_writes([log.prepare_seal()])
     head.refresh_from_db()
     assert (head.sealed, bytes(head.stdout_tail), head.lines) == (True, b"", 1)
 
@@ -118,19 +118,19 @@ def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
 def test_a_write_that_is_repeated_stores_nothing_twice(run: Run) -> None:
     """A growing chunk's commit whose answer was lost is simply made again."""
     log = RunLog(run.pk, 0)
-    commit([log.prepare(batch((1, b"a\n")))])
-    write = log.prepare(batch((1, b"b\n")))
-    commit([write])
-    commit([write])
-    assert b"".join(read.text(run.pk)) == b"a\nb\n"
+    commit_writes([log.prepare_write(batch((1, b"a\n")))])
+    write = log.prepare_write(batch((1, b"b\n")))
+    commit_writes([write])
+    commit_writes([write])
+    assert b"".join(read.read_text(run.pk)) == b"a\nb\n"
 
 
 @pytest.mark.django_db
 def test_an_empty_log_has_a_head_and_the_digest_of_nothing(run: Run) -> None:
     log = RunLog(run.pk, 0)
-    commit([log.seal()])
+    commit_writes([log.prepare_seal()])
     assert log.digest == hashlib.sha256(b"").hexdigest()
-    assert list(read.text(run.pk)) == []
+    assert list(read.read_text(run.pk)) == []
     assert LogHead.objects.get(run=run).sealed
 
 
@@ -147,13 +147,13 @@ def test_a_log_that_is_gone_on_with_is_the_same_as_one_written_at_once(run: Run)
             for _ in range(rng.randint(0, 3))
         ]
         whole += b"".join(text for _, text in parts)
-        commit([log.prepare(batch(*parts))])
+        commit_writes([log.prepare_write(batch(*parts))])
         if number % 3 == 0:
             log = RunLog.resume(run.pk, 0)
             assert (log.lines, log.bytes) == (whole.count(b"\n"), len(whole))
             assert log.digest == hashlib.sha256(whole).hexdigest()
-    commit([log.seal()])
-    assert b"".join(read.text(run.pk)) == whole
+    commit_writes([log.prepare_seal()])
+    assert b"".join(read.read_text(run.pk)) == whole
     chunks = list(LogChunk.objects.filter(run=run).order_by("first_seq"))
     assert [chunk.first_seq for chunk in chunks] == [
         1 + sum(one.lines for one in chunks[:n]) for n in range(len(chunks))
@@ -166,27 +166,27 @@ def test_a_log_that_is_gone_on_with_is_the_same_as_one_written_at_once(run: Run)
 def test_going_on_brings_the_cursors_and_begins_a_chunk_of_its_own(run: Run) -> None:
     log = RunLog(run.pk, 0)
     assert (log.stdout, log.stderr) == ((0, 0), (0, 0))
-    commit([log.prepare(batch((1, b"a\n"), tail=b"Name: "))])
+    commit_writes([log.prepare_write(batch((1, b"a\n"), tail=b"Name: "))])
     assert (log.stdout, log.stderr) == ((1, 2), (3, 4))
     log = RunLog.resume(run.pk, 0)
     assert (log.stdout, log.stderr) == ((1, 2), (3, 4))
-    commit([log.prepare(batch((1, b"b\n")))])
+    commit_writes([log.prepare_write(batch((1, b"b\n")))])
     assert list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("first_seq", "byte_offset")) == [
         (1, 0),
         (2, 2),
     ]
-    commit([log.seal()])
+    commit_writes([log.prepare_seal()])
     log = RunLog.resume(run.pk, 0)  # its end was read, and its status never written
-    commit([log.prepare(batch((2, b"c\n")))])
-    assert b"".join(read.text(run.pk)) == b"a\nb\nc\n"
+    commit_writes([log.prepare_write(batch((2, b"c\n")))])
+    assert b"".join(read.read_text(run.pk)) == b"a\nb\nc\n"
     assert not LogHead.objects.get(run=run).sealed
 
 
 @pytest.mark.django_db
 def test_a_sealed_log_keeps_its_cursors(run: Run) -> None:
-    commit([(log := RunLog(run.pk, 0)).prepare(batch((1, b"a\n")))])
-    commit([log.seal()])
-    commit([RunLog.resume(run.pk, 0).seal()])
+    commit_writes([(log := RunLog(run.pk, 0)).prepare_write(batch((1, b"a\n")))])
+    commit_writes([log.prepare_seal()])
+    commit_writes([RunLog.resume(run.pk, 0).prepare_seal()])
     head = LogHead.objects.get(run=run)
     assert (head.lines, head.stdout_lines, head.stderr_bytes, head.sealed) == (1, 1, 4, True)
 
@@ -195,8 +195,8 @@ def test_a_sealed_log_keeps_its_cursors(run: Run) -> None:
 def test_a_run_without_a_log_is_gone_on_with_from_nothing(run: Run) -> None:
     log = RunLog.resume(run.pk, 0)
     assert (log.lines, log.stdout, log.digest) == (0, (0, 0), hashlib.sha256(b"").hexdigest())
-    commit([log.prepare(batch((1, b"a\n")))])
-    assert b"".join(read.text(run.pk)) == b"a\n"
+    commit_writes([log.prepare_write(batch((1, b"a\n")))])
+    assert b"".join(read.read_text(run.pk)) == b"a\n"
 
 
 # Whose run it is.
@@ -208,21 +208,21 @@ def test_a_run_without_a_log_is_gone_on_with_from_nothing(run: Run) -> None:
 def test_what_is_not_ours_any_more_is_not_written(run: Run, status: str, kind: str) -> None:
     """Neither under an earlier lease, nor under the right one once the run has ended."""
     log = RunLog(run.pk, 0)
-    commit([log.prepare(batch((1, b"mine\n"), tail=b"begun"))])
+    commit_writes([log.prepare_write(batch((1, b"mine\n"), tail=b"begun"))])
     if kind == "seal":
-        late = log.seal()
+        late = log.prepare_seal()
     else:
-        late = log.prepare(batch((1, b"late\n" if kind == "grown chunk" else b"x" * GROW_BYTES + b"\n")))
+        late = log.prepare_write(batch((1, b"late\n" if kind == "grown chunk" else b"x" * GROW_BYTES + b"\n")))
     epoch = 1 if status in LIVE else 0
     Run.objects.filter(pk=run.pk).update(status=status, lease_epoch=epoch)
-    assert commit([late]) == {late}
-    assert b"".join(read.text(run.pk)) == b"mine\n"
+    assert commit_writes([late]) == {late}
+    assert b"".join(read.read_text(run.pk)) == b"mine\n"
     head = LogHead.objects.get(run=run)
     assert (head.lines, bytes(head.stdout_tail), head.sealed) == (1, b"begun", False)
     if status in LIVE:
         new = RunLog.resume(run.pk, 1)
-        assert commit([new.prepare(batch((1, b"theirs\n")))]) == set()
-        assert b"".join(read.text(run.pk)) == b"mine\ntheirs\n"
+        assert commit_writes([new.prepare_write(batch((1, b"theirs\n")))]) == set()
+        assert b"".join(read.read_text(run.pk)) == b"mine\ntheirs\n"
 
 
 @committed
@@ -231,12 +231,12 @@ def test_a_lost_lease_is_told_alone_and_spoils_no_other(
 ) -> None:
     runs = make_runs(5)
     Run.objects.filter(pk=runs[2].pk).update(lease_epoch=7)
-    writes = [RunLog(run.pk, 0).prepare(batch((1, b"fine\n"))) for run in runs]
-    writes.append(RunLog(runs[2].pk, 7).prepare(batch((1, b"the new owner\n"))))
+    writes = [RunLog(run.pk, 0).prepare_write(batch((1, b"fine\n"))) for run in runs]
+    writes.append(RunLog(runs[2].pk, 7).prepare_write(batch((1, b"the new owner\n"))))
     results = in_threads(writer, writes)
     assert isinstance(results[2], LeaseLost)
     assert [result for at, result in enumerate(results) if at != 2] == [None] * 5
-    assert [b"".join(read.text(run.pk)) for run in runs] == [
+    assert [b"".join(read.read_text(run.pk)) for run in runs] == [
         b"the new owner\n" if at == 2 else b"fine\n" for at in range(5)
     ]
     assert in_threads(writer, [no_such_run()])[0].__class__ is LeaseLost
@@ -245,9 +245,9 @@ def test_a_lost_lease_is_told_alone_and_spoils_no_other(
 @pytest.mark.django_db
 def test_one_commit_refuses_the_old_owner_beside_the_new_one(run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(lease_epoch=1)
-    old, new = (RunLog(run.pk, epoch).prepare(batch((1, f"{epoch}\n".encode()))) for epoch in (0, 1))
-    assert commit([old, new]) == {old}
-    assert b"".join(read.text(run.pk)) == b"1\n"
+    old, new = (RunLog(run.pk, epoch).prepare_write(batch((1, f"{epoch}\n".encode()))) for epoch in (0, 1))
+    assert commit_writes([old, new]) == {old}
+    assert b"".join(read.read_text(run.pk)) == b"1\n"
 
 
 @committed
@@ -258,7 +258,7 @@ def test_who_takes_a_run_over_sees_all_that_the_old_owner_will_ever_write(run: R
     def write_until_refused() -> None:
         log = RunLog(run.pk, epoch)
         log.lines, log.bytes = mine.lines, mine.bytes
-        while not commit([log.prepare(batch((1, b"old\n" * 50)))]):
+        while not commit_writes([log.prepare_write(batch((1, b"old\n" * 50)))]):
             began.set()
         connection.close()
 
@@ -270,10 +270,10 @@ def test_who_takes_a_run_over_sees_all_that_the_old_owner_will_ever_write(run: R
         assert began.wait(10)
         Run.objects.filter(pk=run.pk).update(lease_epoch=F("lease_epoch") + 1)
         taken = RunLog.resume(run.pk, epoch + 1)
-        commit([taken.prepare(batch((1, b"new\n")))])
+        commit_writes([taken.prepare_write(batch((1, b"new\n")))])
         thread.join(10)
         assert not thread.is_alive()
-        whole = b"".join(read.text(run.pk))
+        whole = b"".join(read.read_text(run.pk))
         assert (whole.count(b"\n"), hashlib.sha256(whole).hexdigest()) == (taken.lines, taken.digest)
         assert LogHead.objects.get(run=run).lines == taken.lines
 
@@ -283,10 +283,10 @@ def test_any_write_whose_answer_was_lost_may_be_made_again(run: Run) -> None:
     """A new chunk as well as one that grows, and the seal."""
     log = RunLog(run.pk, 0)
     large = b"x" * GROW_BYTES + b"\n"
-    for write in (log.prepare(batch((1, large))), log.prepare(batch((2, b"small\n"))), log.seal()):
+    for write in (log.prepare_write(batch((1, large))), log.prepare_write(batch((2, b"small\n"))), log.prepare_seal()):
         for _ in range(2):
-            assert commit([write]) == set()
-    assert b"".join(read.text(run.pk)) == large + b"small\n"
+            assert commit_writes([write]) == set()
+    assert b"".join(read.read_text(run.pk)) == large + b"small\n"
     assert LogChunk.objects.filter(run=run).count() == 2
 
 
@@ -296,12 +296,12 @@ def test_a_commit_makes_as_many_queries_for_one_run_as_for_many(
     make_runs: Callable[[int], list[Run]], count: int, django_assert_num_queries: Any
 ) -> None:
     logs = [RunLog(run.pk, 0) for run in make_runs(count)]
-    commit([log.prepare(batch((1, b"first\n"))) for log in logs])
+    commit_writes([log.prepare_write(batch((1, b"first\n"))) for log in logs])
     writes = [
-        log.prepare(batch((1, b"more\n" if at % 2 else b"x" * GROW_BYTES + b"\n"))) for at, log in enumerate(logs)
+        log.prepare_write(batch((1, b"more\n" if at % 2 else b"x" * GROW_BYTES + b"\n"))) for at, log in enumerate(logs)
     ]
     with django_assert_num_queries(5):  # begin, the runs, the chunks, the heads, commit
-        commit(writes)
+        commit_writes(writes)
 
 
 # The writer.
@@ -320,7 +320,7 @@ def make_runs(make_job: Callable[..., Job]) -> Callable[[int], list[Run]]:
     return lambda count: [launch(job, None) for _ in range(count)]
 
 
-def in_threads(writer: LogWriter, writes: list[Write]) -> list[Exception | None]:
+def in_threads(writer: LogWriter, writes: list[PendingWrite]) -> list[Exception | None]:
     """Give them all at once; what each came to."""
     results: list[Exception | None] = [None] * len(writes)
 
@@ -343,7 +343,7 @@ def in_threads(writer: LogWriter, writes: list[Write]) -> list[Exception | None]
 def test_what_was_written_is_there_when_write_returns(writer: LogWriter, run: Run) -> None:
     log = RunLog(run.pk, 0)
     for number in range(10):
-        writer.write(log.prepare(batch((1, f"{number}\n".encode()))))
+        writer.write(log.prepare_write(batch((1, f"{number}\n".encode()))))
         assert LogHead.objects.get(run=run).lines == number + 1
 
 
@@ -354,16 +354,16 @@ def test_runs_that_write_at_once_share_a_transaction(
     sizes: list[int] = []
     first, go_on = threading.Event(), threading.Event()
 
-    def counted(writes: list[Write]) -> set[Write]:
+    def counted(writes: list[PendingWrite]) -> set[PendingWrite]:
         sizes.append(len(writes))
         if len(sizes) == 1:
             first.set()
             go_on.wait(10)
-        return commit(writes)
+        return commit_writes(writes)
 
-    monkeypatch.setattr(store, "commit", counted)
+    monkeypatch.setattr(store, "commit_writes", counted)
     runs = make_runs(9)
-    writes = [RunLog(run.pk, 0).prepare(batch((1, f"{at}\n".encode()))) for at, run in enumerate(runs)]
+    writes = [RunLog(run.pk, 0).prepare_write(batch((1, f"{at}\n".encode()))) for at, run in enumerate(runs)]
     opening = threading.Thread(target=writer.write, args=(writes[0],))
     opening.start()
     assert first.wait(10)
@@ -376,15 +376,15 @@ def test_runs_that_write_at_once_share_a_transaction(
     rest.join(10)
     assert sizes == [1, 8]
     for at, run in enumerate(runs):
-        assert b"".join(read.text(run.pk)) == f"{at}\n".encode()
+        assert b"".join(read.read_text(run.pk)) == f"{at}\n".encode()
 
 
-def no_such_run() -> Write:
-    return RunLog(uuid.uuid4(), 0).prepare(batch((1, b"nobody\n")))
+def no_such_run() -> PendingWrite:
+    return RunLog(uuid.uuid4(), 0).prepare_write(batch((1, b"nobody\n")))
 
 
-def no_such_number(run: Run) -> Write:
-    write = RunLog(run.pk, 0).prepare(batch((1, b"odd\n")))
+def no_such_number(run: Run) -> PendingWrite:
+    write = RunLog(run.pk, 0).prepare_write(batch((1, b"odd\n")))
     write.head.stdout_lines = 2**70
     return write
 
@@ -395,7 +395,7 @@ def test_a_poisoned_write_spoils_no_other(
     writer: LogWriter, make_runs: Callable[[int], list[Run]], poison: str
 ) -> None:
     runs = make_runs(6)
-    writes = [RunLog(run.pk, 0).prepare(batch((1, b"fine\n"))) for run in runs[:5]]
+    writes = [RunLog(run.pk, 0).prepare_write(batch((1, b"fine\n"))) for run in runs[:5]]
     bad = no_such_run() if poison == "no such run" else no_such_number(runs[5])
     if poison == "no such value":
         bad.head.stdout_lines = "many"  # type: ignore[assignment]
@@ -403,32 +403,32 @@ def test_a_poisoned_write_spoils_no_other(
     assert results[2] is not None
     assert [result for at, result in enumerate(results) if at != 2] == [None] * 5
     for run in runs[:5]:
-        assert b"".join(read.text(run.pk)) == b"fine\n"
-    in_threads(writer, [RunLog(runs[5].pk, 0).prepare(batch((1, b"later\n")))])  # and the writer lives
-    assert b"".join(read.text(runs[5].pk)) == b"later\n"
+        assert b"".join(read.read_text(run.pk)) == b"fine\n"
+    in_threads(writer, [RunLog(runs[5].pk, 0).prepare_write(batch((1, b"later\n")))])  # and the writer lives
+    assert b"".join(read.read_text(runs[5].pk)) == b"later\n"
 
 
 @committed
 def test_a_database_that_is_away_is_tried_again(writer: LogWriter, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
 
-    def unwilling(writes: list[Write]) -> set[Write]:
+    def unwilling(writes: list[PendingWrite]) -> set[PendingWrite]:
         tries.append(len(writes))
         if len(tries) < 3:
             raise OperationalError("the database is locked")
-        return commit(writes)
+        return commit_writes(writes)
 
-    monkeypatch.setattr(store, "commit", unwilling)
-    writer.write(RunLog(run.pk, 0).prepare(batch((1, b"at last\n"))))
+    monkeypatch.setattr(store, "commit_writes", unwilling)
+    writer.write(RunLog(run.pk, 0).prepare_write(batch((1, b"at last\n"))))
     assert tries == [1, 1, 1]
-    assert b"".join(read.text(run.pk)) == b"at last\n"
+    assert b"".join(read.read_text(run.pk)) == b"at last\n"
 
 
 @committed
 def test_closing_stores_what_was_given(run: Run) -> None:
     writer = LogWriter()
     log = RunLog(run.pk, 0)
-    writes = [log.prepare(batch((1, f"{number}\n".encode()))) for number in range(1)]
+    writes = [log.prepare_write(batch((1, f"{number}\n".encode()))) for number in range(1)]
     done = threading.Thread(target=in_threads, args=(writer, writes))
     done.start()
     done.join(10)

@@ -10,12 +10,12 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from cronium_admin.logs import read
-from cronium_admin.logs.codec import Damaged, pack_text
-from cronium_admin.logs.download import OutOfRange, Part, part_of
+from cronium_admin.logs.codec import LogDamaged, pack_text
+from cronium_admin.logs.download import ByteRange, RangeNotSatisfiable, parse_range
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.retention import prune
-from cronium_admin.logs.store import RunLog, commit
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.store import RunLog, commit_writes
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.state_machine import Ending
@@ -64,15 +64,15 @@ def test_an_empty_log_is_an_empty_text(viewer: Api, run: Run) -> None:
 
 
 SIZE = 1000
-RANGES: list[tuple[str, Part | None]] = [
-    ("bytes=0-0", Part(0, 1)),
-    ("bytes=0-", Part(0, SIZE)),
-    ("bytes=10-19", Part(10, 20)),
-    ("bytes = 10 - 19", Part(10, 20)),
-    ("bytes=999-", Part(999, SIZE)),
-    ("bytes=990-5000", Part(990, SIZE)),
-    ("bytes=-1", Part(999, SIZE)),
-    ("bytes=-5000", Part(0, SIZE)),
+RANGES: list[tuple[str, ByteRange | None]] = [
+    ("bytes=0-0", ByteRange(0, 1)),
+    ("bytes=0-", ByteRange(0, SIZE)),
+    ("bytes=10-19", ByteRange(10, 20)),
+    ("bytes = 10 - 19", ByteRange(10, 20)),
+    ("bytes=999-", ByteRange(999, SIZE)),
+    ("bytes=990-5000", ByteRange(990, SIZE)),
+    ("bytes=-1", ByteRange(999, SIZE)),
+    ("bytes=-5000", ByteRange(0, SIZE)),
     ("bytes=-", None),
     ("bytes=20-10", None),
     ("bytes=0-1,5-6", None),
@@ -83,14 +83,14 @@ RANGES: list[tuple[str, Part | None]] = [
 
 
 @pytest.mark.parametrize(("header", "part"), RANGES)
-def test_a_range_is_read_as_the_standard_says(header: str, part: Part | None) -> None:
-    assert part_of(header, SIZE) == part
+def test_a_range_is_read_as_the_standard_says(header: str, part: ByteRange | None) -> None:
+    assert parse_range(header, SIZE) == part
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=1000-2000", "bytes=-0"])
 def test_a_range_past_the_end_is_told(header: str) -> None:
-    with pytest.raises(OutOfRange):
-        part_of(header, SIZE)
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, SIZE)
 
 
 def test_every_part_is_the_same_part_of_the_whole(viewer: Api, ended: Run) -> None:
@@ -142,7 +142,7 @@ def test_a_log_that_lacks_a_part_breaks_off_and_never_looks_whole(
 ) -> None:
     lose(parted, how)
     answer = get(viewer, parted, Accept_Encoding=packing)
-    with pytest.raises(Damaged):
+    with pytest.raises(LogDamaged):
         body_of(answer)
 
 
@@ -179,15 +179,15 @@ def test_who_asks_for_the_lines_that_follow_comes_to_an_end(viewer: Api, parted:
 def test_a_log_that_is_removed_meanwhile_is_not_called_damaged(
     viewer: Api, parted: Run, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = read.state
+    look = read.read_state
 
     def state(run_id: Any) -> Any:
         found = look(run_id)
-        prune.hide([run_id], "it is old")
-        prune.remove_stored([run_id], Pace())
+        prune.hide_logs([run_id], "it is old")
+        prune.delete_hidden_logs([run_id], Throttle())
         return found
 
-    monkeypatch.setattr(read, "state", state)
+    monkeypatch.setattr(read, "read_state", state)
     answer = viewer.get(f"/runs/{parted.pk}/{path}")
     assert (answer.status_code, answer.json()["code"]) == (410, "log_pruned")
 
@@ -267,11 +267,11 @@ def test_server_sent_events_go_on_after_the_last_id(viewer: Api, ended: Run) -> 
 def test_what_comes_later_comes(viewer: Api, run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(status=Status.RUNNING)
     log = RunLog(run.pk, 0)
-    commit([log.prepare(batch((1, b"one\n")))])
+    commit_writes([log.prepare_write(batch((1, b"one\n")))])
 
     def go_on() -> None:
-        commit([log.prepare(batch((2, b"two\n")))])
-        commit([log.seal()])
+        commit_writes([log.prepare_write(batch((2, b"two\n")))])
+        commit_writes([log.prepare_seal()])
         state_machine.finish(run.pk, 0, Ending(Status.SUCCEEDED, "exit_code", "", 0, {"log_lines": 2}))
 
     later = threading.Timer(0.5, go_on)

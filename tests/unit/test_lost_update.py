@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.core.edit_versions import ChangedMeanwhile
+from cronium_admin.core.edit_versions import EditConflict
 from cronium_admin.jobs import service
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import save_job
@@ -41,14 +41,14 @@ def test_the_update_is_conditional_in_the_database(
     job: Job, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one saves after the row was read, as without a lock."""
-    apply = service._apply
+    apply = service._apply_fields
 
     def apply_and_save(stored: Job, data: object) -> None:
         apply(stored, data)  # type: ignore[arg-type]
         Job.objects.filter(pk=stored.pk).update(revision=9, script="echo theirs")
 
-    monkeypatch.setattr(service, "_apply", apply_and_save)
-    with pytest.raises(ChangedMeanwhile):
+    monkeypatch.setattr(service, "_apply_fields", apply_and_save)
+    with pytest.raises(EditConflict):
         save_job(job, {"script": "echo mine"}, people["editor"])
 
 

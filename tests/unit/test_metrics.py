@@ -13,15 +13,15 @@ from cronium_admin.workers.hosts.models import Host
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(metrics_endpoint, "known", metrics_endpoint.Known())
-    monkeypatch.setattr(metrics_endpoint.process, "current", lambda: None)
-    metrics.reset()
+    monkeypatch.setattr(metrics_endpoint, "state_cache", metrics_endpoint.DatabaseStateCache())
+    monkeypatch.setattr(metrics_endpoint.process, "get_current_worker", lambda: None)
+    metrics.reset_metrics()
     yield
-    metrics.reset()
+    metrics.reset_metrics()
 
 
 def told() -> list[str]:
-    return metrics_endpoint.text().decode().splitlines()
+    return metrics_endpoint.render_metrics().decode().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_counter_begins_at_zero(db: None, line: str) -> None:
 
 
 def test_and_counts_from_there(db: None) -> None:
-    metrics.count("cronium_reaped_total", kind="network")
+    metrics.increment_counter("cronium_reaped_total", kind="network")
     assert 'cronium_reaped_total{host="",kind="network"} 1.0' in told()
 
 

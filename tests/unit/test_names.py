@@ -7,8 +7,8 @@ from django.test import Client
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.tokens import make_token
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import line_problem, show_line
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import escape_line, find_line_problem
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.crypto import encrypt
@@ -36,18 +36,18 @@ SEEN = [
 
 @pytest.mark.parametrize("character", UNSEEN, ids=lambda one: f"U+{ord(one):04X}")
 def test_what_cannot_be_seen_is_a_problem_and_shown_as_its_number(character: str) -> None:
-    problem = line_problem(f"report{character}gpj")
+    problem = find_line_problem(f"report{character}gpj")
     assert problem is not None
     assert f"U+{ord(character):04X}" in problem
     assert "character 7" in problem
     assert character not in problem
-    assert show_line(f"report{character}gpj") == f"report[U+{ord(character):04X}]gpj"
+    assert escape_line(f"report{character}gpj") == f"report[U+{ord(character):04X}]gpj"
 
 
 @pytest.mark.parametrize("text", SEEN)
 def test_text_of_any_writing_is_a_name(text: str) -> None:
-    assert line_problem(text) is None
-    assert show_line(text) == text
+    assert find_line_problem(text) is None
+    assert escape_line(text) == text
 
 
 @pytest.mark.parametrize("character", UNSEEN.replace("\x00", ""), ids=lambda one: f"U+{ord(one):04X}")
@@ -66,7 +66,7 @@ def test_no_name_holds_it(admin: Api, character: str) -> None:
         assert field in answer.json()["fields"]
     profile = admin.post("/profiles", {"name": word, "cpu": 1, "memory_mb": 64, "pids": 10})
     assert (profile.status_code, list(profile.json()["fields"])) == (422, ["name"])
-    with pytest.raises(Refused):
+    with pytest.raises(ApiError):
         make_token(User.objects.get(username="admin"), word)
     assert not Job.objects.exists()
     assert not Secret.objects.exists()

@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.service import DECIDES_THE_RUN, create_job, save_job
+from cronium_admin.jobs.service import RUN_FIELDS, create_job, save_job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
@@ -82,7 +82,7 @@ class TestEgress:
 
 
 def test_the_right_is_the_administrators(people: dict[str, User]) -> None:
-    assert [role for role in ROLES if people[role].may(May.OPEN_NETWORK)] == ["admin"]
+    assert [role for role in ROLES if people[role].has_permission(Permission.OPEN_NETWORK)] == ["admin"]
 
 
 class TestOpening:
@@ -108,19 +108,19 @@ class TestOpening:
 
     def test_the_service_refuses_and_the_system_may(self, people: dict[str, User], job: Job) -> None:
         for role in ("viewer", "operator", "editor"):
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(ApiError) as caught:
                 create_job({**NEW, "network": "open"}, people[role])
             assert caught.value.status == 403
-            with pytest.raises(Refused):
+            with pytest.raises(ApiError):
                 save_job(job, {"network": "open"}, people[role])
         assert create_job({**NEW, "network": "open"}, None).network == "open"
 
 
 class TestAnOpenJob:
     def test_the_table_below_is_whole(self) -> None:
-        assert set(OTHER) == DECIDES_THE_RUN
+        assert set(OTHER) == RUN_FIELDS
 
-    @pytest.mark.parametrize("field", sorted(DECIDES_THE_RUN - {"network"}))
+    @pytest.mark.parametrize("field", sorted(RUN_FIELDS - {"network"}))
     def test_an_editor_may_not_decide_what_it_runs(self, editor: Api, admin: Api, open_job: Job, field: str) -> None:
         before = editor.get("/jobs/open").json()
         _refused(editor.patch("/jobs/open", {field: OTHER[field]}), field)
@@ -144,7 +144,7 @@ class TestAnOpenJob:
     ) -> None:
         stale = Job.objects.get(pk=job.pk)
         save_job(job, {"network": "open"}, people["admin"])
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             save_job(stale, {"script": "echo mine"}, people["editor"])
 
 
@@ -168,7 +168,7 @@ class TestLaunch:
     ) -> None:
         _refused(Api(people[role]).post("/jobs/open/runs", body), *fields)
         assert not Run.objects.exists()
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             launch(open_job, people[role], Overrides(**body))
         assert Api(people["admin"]).post("/jobs/open/runs", body).status_code == 202
         assert Api(people[role]).post("/jobs/open/runs", {"image": "", "env": {}}).status_code == 202
@@ -179,7 +179,7 @@ class TestLaunch:
     def test_only_an_administrator_repeats_what_one_changed(self, people: dict[str, User], open_job: Job) -> None:
         first = launch(open_job, people["admin"], Overrides(image="theirs:1"))
         for role in ("operator", "editor"):
-            with pytest.raises(Refused):
+            with pytest.raises(ApiError):
                 rerun(first, people[role])
         again = rerun(first, people["admin"])
         assert (again.network, again.image) == ("open", "theirs:1")

@@ -9,7 +9,7 @@ from django.apps import apps
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job, RetiredSlug
 from cronium_admin.jobs.service import delete_job, save_job
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention.deletion import delete_runs
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
@@ -25,7 +25,7 @@ def end_all() -> None:
 
 def delete_numbers(*numbers: int) -> None:
     end_all()
-    assert delete_runs(list(Run.objects.filter(number__in=numbers).values_list("pk", flat=True)), Pace())
+    assert delete_runs(list(Run.objects.filter(number__in=numbers).values_list("pk", flat=True)), Throttle())
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import api as runtime_api
 from cronium_admin.variables import service
 from cronium_admin.variables import views as runtime_views
-from cronium_admin.variables.service import Author, Place
+from cronium_admin.variables.service import Author, VariableRef
 from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 
@@ -104,7 +104,7 @@ def test_variables_ignore_case_on_the_page_and_over_cursors(
 ) -> None:
     in_order = ["alpha", "Beta", "beta2", "GAMMA", "zeta"]
     for name in reversed(in_order):
-        service.put(Place(None, name), 1, Author())
+        service.set_variable(VariableRef(None, name), 1, Author())
     client = Client()
     client.force_login(people["viewer"])
     for size in (1, 2, 3):

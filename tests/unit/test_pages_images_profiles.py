@@ -10,7 +10,7 @@ from django.utils import timezone
 from cronium_admin.accounts.models import User
 from cronium_admin.images import inventory
 from cronium_admin.images.models import HostImage, HostInventory, ImageOverride
-from cronium_admin.images.resolution import resolve
+from cronium_admin.images.resolution import resolve_image
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 
@@ -32,7 +32,7 @@ def test_each_language_says_what_it_gets_and_why(client: Client, settings: Any) 
 def test_an_override_is_set_and_reset(client: Client) -> None:
     text = client.post("/images/bash/override/", {"reference": " corp/bash:2 "}, follow=True).content.decode()
     assert "Bash runs now get corp/bash:2" in text
-    assert (resolve("bash").reference, resolve("bash").rule) == ("corp/bash:2", "override")
+    assert (resolve_image("bash").reference, resolve_image("bash").rule) == ("corp/bash:2", "override")
     text = client.post("/images/bash/reset/", follow=True).content.decode()
     assert "is back to cronium/runner:bash-alpine" in text
     assert ImageOverride.objects.get().reference == ""
@@ -50,7 +50,9 @@ def test_a_wrong_override_keeps_what_was_typed(client: Client) -> None:
 
 
 def has(host: str, *references: str) -> None:
-    inventory.report(host, [inventory.Reported(f"sha256:{n:064}", (name,), 10**6) for n, name in enumerate(references)])
+    inventory.store_report(
+        host, [inventory.ReportedImage(f"sha256:{n:064}", (name,), 10**6) for n, name in enumerate(references)]
+    )
 
 
 def test_the_page_says_where_an_image_is_and_what_to_do(client: Client, settings: Any) -> None:
@@ -85,7 +87,7 @@ def test_a_hosts_report_is_bounded_and_replaced(db: None, monkeypatch: pytest.Mo
     assert inventory.find_presence(["z/z"])["z/z"].warning == ""
     has("local", "a/1")
     assert list(HostImage.objects.values_list("reference", flat=True)) == ["docker.io/a/1:latest"]
-    inventory.forget("local")
+    inventory.delete_inventory("local")
     assert not HostImage.objects.exists()
 
 
@@ -119,7 +121,7 @@ def test_an_image_that_is_nowhere_counts_after_a_second_word(client: Client, mak
     saved = client.post(
         "/images/bash/override/", {"reference": "ghcr.io/acme/tools:9", "confirmed": "all"}, follow=True
     )
-    assert resolve("bash").rule == "override"
+    assert resolve_image("bash").rule == "override"
     assert 'class="note warning"' in saved.content.decode()
     assert 'class="note success"' not in saved.content.decode()
 
@@ -134,7 +136,7 @@ def test_the_number_of_jobs_is_said_before_an_override_counts(client: Client, ma
     assert not ImageOverride.objects.exists()
     assert "1 job uses it from its next run on" in client.get("/images/").content.decode()
     client.post("/images/bash/override/", {"reference": "corp/shell:1", "confirmed": "number"})
-    assert resolve("bash").reference == "corp/shell:1"
+    assert resolve_image("bash").reference == "corp/shell:1"
     assert "1 job uses the default image" in client.get("/images/").content.decode()
 
 

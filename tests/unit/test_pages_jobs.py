@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.templatetags.spark import sparkline
+from cronium_admin.jobs.templatetags.spark import render_sparkline
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 
@@ -97,7 +97,7 @@ def test_the_last_twenty_runs_are_drawn_and_told(client: Client, job: Job) -> No
     assert cells[-1][1] == "Failed"
     assert client.get("/jobs/report/runs/22/")["Location"] == f"/runs/{job.runs.get(number=22).pk}/"
     assert client.get("/jobs/report/runs/23/").status_code == 404
-    assert sparkline(job, []) == ""
+    assert render_sparkline(job, []) == ""
 
 
 def test_live_cells_come_only_when_something_changed(client: Client, job: Job) -> None:

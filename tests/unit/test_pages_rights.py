@@ -97,7 +97,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["secret"] = ["API_KEY"]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
-    service.put(service.Place(run.job, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(run.job, "day"), 1, service.Author())
     return lambda view, kind: reverse(view, args=parts[kind])
 
 

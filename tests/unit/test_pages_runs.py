@@ -13,7 +13,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.runs.presentation.phases import phases
+from cronium_admin.runs.presentation.phases import build_phases
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def client(people: dict[str, User]) -> Client:
 )  # fmt: skip
 def test_phases(claimed: Any, started: Any, finished: Any, now: float, expected: list[Any]) -> None:
     times = [None if value is None else _at(value) for value in (claimed, started, finished)]
-    found = phases(START, *times, _at(now))
+    found = build_phases(START, *times, _at(now))
     shown = [(phase.name, phase.length.total_seconds(), phase.end is None, phase.share) for phase in found]
     assert shown == [(name, pytest.approx(length), lasts, share) for name, length, lasts, share in expected]
 
@@ -153,7 +153,7 @@ def test_cancel_a_waiting_run(client: Client, run: Run) -> None:
 def test_a_running_run_is_cancelling_until_it_stopped(client: Client, run: Run) -> None:
     claimed = state_machine.claim_next("a", "owner")
     assert claimed is not None
-    state_machine.ask_to_cancel(run.pk, None, "anna")
+    state_machine.request_cancel(run.pk, None, "anna")
     text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Cancelling…" in text
     assert "s-cancelled" not in text

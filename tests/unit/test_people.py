@@ -15,8 +15,8 @@ from django.urls import reverse
 from cronium_admin.accounts import account_views, session_guard, sessions
 from cronium_admin.accounts import people as service
 from cronium_admin.accounts.models import ApiToken, SignIn, User
-from cronium_admin.accounts.permissions import May, Role
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.permissions import Permission, Role
+from cronium_admin.core.errors import ApiError
 from cronium_admin.profiles.models import Profile
 from tests.conftest import ROLES, Api
 
@@ -84,8 +84,8 @@ class TestApi:
         theirs, page = Api(people["editor"]), browser(people["editor"])
         token = theirs.headers["Authorization"].split()[1]
         open_sockets = [
-            session_guard.of_token(token, May.SEE),
-            session_guard.of_session(page.session.session_key, May.SEE),
+            session_guard.check_by_token(token, Permission.VIEW),
+            session_guard.check_by_session(page.session.session_key, Permission.VIEW),
         ]
         assert [stands() for stands in open_sockets] == [True, True]
         assert admin.patch("/people/editor", {"active": False}).json()["active"] is False
@@ -104,7 +104,7 @@ class TestApi:
         assert fresh.post("/sign-in/", {"username": "editor", "password": given}).status_code == 302
         assert fresh.get("/jobs/")["Location"] == "/account/password/"
         assert fresh.get("/api/v1/jobs").json()["code"] == "password_change_required"
-        assert not session_guard.of_session(fresh.session.session_key, May.SEE)()
+        assert not session_guard.check_by_session(fresh.session.session_key, Permission.VIEW)()
         typed = {"current": given, "password": GOOD, "again": GOOD}
         assert fresh.post("/account/password/", typed)["Location"] == "/account/"
         assert fresh.get("/jobs/").status_code == fresh.get("/api/v1/jobs").status_code == 200
@@ -198,7 +198,7 @@ def test_one_name_is_given_once() -> None:
 def _try(act: Callable[[], object], refused: list[str]) -> None:
     try:
         act()
-    except Refused as error:
+    except ApiError as error:
         refused.append(error.code)
 
 
@@ -301,7 +301,7 @@ class TestAccount:
         stranger = browser(people["operator"])
         stranger.post(f"/account/sessions/{row.pk}/")
         assert two.get("/jobs/").status_code == 200
-        stands = session_guard.of_session(two.session.session_key, May.SEE)
+        stands = session_guard.check_by_session(two.session.session_key, Permission.VIEW)
         assert stands()
         one.post(f"/account/sessions/{row.pk}/")
         assert not stands()
@@ -325,7 +325,7 @@ class TestAccount:
         monkeypatch.setattr(sessions, "MAX_ENDED", 2)
         own, *pages = (browser(people["viewer"]) for _ in range(5))
         for page in pages[:3]:
-            key = page.session[sessions.KEY]
+            key = page.session[sessions.SIGN_IN_KEY]
             answer = own.post(f"/account/sessions/{key}/", follow=True)
             assert answer.redirect_chain == [("/account/", 302)]
         assert "and all your other sessions" in answer.content.decode()
@@ -336,7 +336,7 @@ class TestAccount:
     def test_the_last_of_very_many_may_be_this_one(self, people: dict[str, User], monkeypatch: Any) -> None:
         monkeypatch.setattr(sessions, "MAX_ENDED", 0)
         own = browser(people["viewer"])
-        own.post(f"/account/sessions/{own.session[sessions.KEY]}/")
+        own.post(f"/account/sessions/{own.session[sessions.SIGN_IN_KEY]}/")
         assert own.get("/jobs/").status_code == 302
 
     def test_signing_out_forgets_the_sign_in(self, people: dict[str, User]) -> None:
@@ -398,7 +398,7 @@ class TestEndedMeanwhile:
         self, people: dict[str, User], person: User, monkeypatch: Any, act: str, ending: str
     ) -> None:
         thief, own = browser(person), browser(person)
-        stolen, key = thief.session.session_key, thief.session[sessions.KEY]
+        stolen, key = thief.session.session_key, thief.session[sessions.SIGN_IN_KEY]
         ends: dict[str, Callable[[], Any]] = {
             "by an administrator": lambda: service.end_sessions(people["admin"], fresh()),
             "by the person": lambda: own.post("/account/sessions/"),
@@ -418,10 +418,10 @@ class TestEndedMeanwhile:
             ends[ending]()
             return user
 
-        monkeypatch.setattr(account_views, "user_of", user_of)
+        monkeypatch.setattr(account_views, "get_current_user", user_of)
         assert self._act(thief, act)["Location"] == "/sign-in/"
         assert thief.get("/account/").status_code == 302
-        assert not session_guard.of_session(stolen, May.SEE)()
+        assert not session_guard.check_by_session(stolen, Permission.VIEW)()
         assert not fresh().check_password(GOOD)
         assert fresh().check_password("another good 42") == (ending == "reset")
         if ending in ("by the person", "one by one"):
@@ -495,10 +495,10 @@ class TestBackOffice:
 
 def test_a_superuser_of_django_is_an_administrator(db: None) -> None:
     boss = User.objects.create_superuser("boss", password="x")
-    assert (boss.role, boss.may(May.ADMIN)) == ("admin", True)
+    assert (boss.role, boss.has_permission(Permission.ADMIN)) == ("admin", True)
     forged = User(username="forged", is_superuser=True, is_staff=True)
     forged.save()
-    assert (forged.is_superuser, forged.is_staff, forged.may(May.RUN)) == (False, False, False)
+    assert (forged.is_superuser, forged.is_staff, forged.has_permission(Permission.RUN)) == (False, False, False)
 
 
 def test_a_refusal_names_role_and_people_to_ask(people: dict[str, User]) -> None:

@@ -58,7 +58,7 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     Job.objects.bulk_update(jobs[:2], ["secrets", "tags"])
     for owner in (*jobs, None):
         for name in ("day", "rows"):
-            service.put(service.Place(owner, name), 1, service.Author())
+            service.set_variable(service.VariableRef(owner, name), 1, service.Author())
     runs = [launch(each, None) for each in [*jobs, *jobs, job]]
     Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
     return runs[-1]

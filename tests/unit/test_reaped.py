@@ -16,8 +16,8 @@ from cronium_admin.workers import gc_history
 from cronium_admin.workers.dispatch import Runner
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.management.commands import reap as command
-from executor.checks.isolation import host_label
-from executor.docker.models import Found
+from executor.checks.isolation import make_host_label
+from executor.docker.models import EngineObject
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 
@@ -28,8 +28,8 @@ def seen_now() -> Host:
     return Host.objects.create(name="east", heartbeat_at=timezone.now())
 
 
-def thing(name: str, run_id: str = "", host: str = "east", kind: str = "container") -> Found:
-    return Found(kind, name, run_id or str(uuid4()), "main", host, name)
+def thing(name: str, run_id: str = "", host: str = "east", kind: str = "container") -> EngineObject:
+    return EngineObject(kind, name, run_id or str(uuid4()), "main", host, name)
 
 
 def kept() -> list[str]:
@@ -39,30 +39,30 @@ def kept() -> list[str]:
 class TestKeep:
     def test_the_newest_come_first_and_there_is_an_end(self, db: None) -> None:
         seen_now()
-        for number in range(gc_history.KEPT):
-            gc_history.keep("east", [thing(f"old-{number}")], AT)
-        gc_history.keep("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
-        assert kept()[:3] == ["new-1", "new-2", f"old-{gc_history.KEPT - 1}"]
-        assert len(kept()) == gc_history.KEPT
+        for number in range(gc_history.MAX_ENTRIES):
+            gc_history.record_removed("east", [thing(f"old-{number}")], AT)
+        gc_history.record_removed("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
+        assert kept()[:3] == ["new-1", "new-2", f"old-{gc_history.MAX_ENTRIES - 1}"]
+        assert len(kept()) == gc_history.MAX_ENTRIES
 
     def test_the_same_once_more_changes_nothing(self, db: None) -> None:
         seen_now()
         gone = [thing("a"), thing("b")]
-        gc_history.keep("east", gone, AT)
-        gc_history.keep("east", gone, AT)
+        gc_history.record_removed("east", gone, AT)
+        gc_history.record_removed("east", gone, AT)
         assert kept() == ["a", "b"]
 
     def test_nothing_removed_asks_no_database(self, django_assert_num_queries: Any, db: None) -> None:
         with django_assert_num_queries(0):
-            gc_history.keep("east", [], AT)
+            gc_history.record_removed("east", [], AT)
 
     def test_a_host_without_a_row_gets_none(self, db: None) -> None:
-        gc_history.keep("east", [thing("a")], AT)
+        gc_history.record_removed("east", [thing("a")], AT)
         assert not Host.objects.exists()
 
     def test_what_was_no_runs_names_none(self, db: None) -> None:
         seen_now()
-        gc_history.keep("east", [thing("a", host=host_label("east")), thing("b", "not a run's id")], AT)
+        gc_history.record_removed("east", [thing("a", host=make_host_label("east")), thing("b", "not a run's id")], AT)
         assert [one["run_id"] for one in Host.objects.get().reaped] == ["", ""]
 
 
@@ -70,8 +70,12 @@ class TestShown:
     @pytest.fixture
     def page(self, people: dict[str, User], run: Run) -> str:
         seen_now()
-        gone = [thing("there", str(run.pk)), thing("gone"), thing("canary's", host=host_label("east"), kind="network")]
-        gc_history.keep("east", gone, AT)
+        gone = [
+            thing("there", str(run.pk)),
+            thing("gone"),
+            thing("canary's", host=make_host_label("east"), kind="network"),
+        ]
+        gc_history.record_removed("east", gone, AT)
         client = Client()
         client.force_login(people["viewer"])
         return client.get("/hosts/").content.decode().split("Objects removed by garbage collection")[1]
@@ -105,9 +109,11 @@ def test_the_workers_reaper_keeps_what_it_removed(monkeypatch: pytest.MonkeyPatc
     engine = FakeEngine()
     runner = Runner("east", engine)
     seen_now()
-    monkeypatch.setattr("cronium_admin.workers.gc.reap", lambda *_: [thing("a"), thing("b", kind="network")])
+    monkeypatch.setattr(
+        "cronium_admin.workers.gc.collect_leftovers", lambda *_: [thing("a"), thing("b", kind="network")]
+    )
     try:
-        runner._reaper.once()
+        runner._gc.collect()
     finally:
         runner.close()
         engine.close()
@@ -119,8 +125,8 @@ def test_the_command_keeps_what_it_removed(
     db: None, monkeypatch: pytest.MonkeyPatch, dry: list[str], names: list[str]
 ) -> None:
     seen_now()
-    monkeypatch.setattr(command, "own_engine", lambda *_: None)
-    monkeypatch.setattr(command, "leftovers", lambda *_: [thing("a")])
-    monkeypatch.setattr(command, "reap", lambda *_: [thing("a")])
+    monkeypatch.setattr(command, "make_own_engine", lambda *_: None)
+    monkeypatch.setattr(command, "list_leftovers", lambda *_: [thing("a")])
+    monkeypatch.setattr(command, "collect_leftovers", lambda *_: [thing("a")])
     call_command("reap", "--host", "east", *dry, stdout=StringIO())
     assert kept() == names

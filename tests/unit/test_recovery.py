@@ -12,12 +12,12 @@ from django.utils import timezone
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent, Status
-from cronium_admin.runs.state_machine import LEASE
+from cronium_admin.runs.state_machine import LEASE_DURATION
 from cronium_admin.secrets.models import RetiredSecret, Secret
-from cronium_admin.secrets.service import delete_secret, rotate, save_secret
+from cronium_admin.secrets.service import delete_secret, rotate_secrets, save_secret
 from cronium_admin.workers import lease, run_spec, takeover
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.leadership import Acting
+from cronium_admin.workers.leadership import Leadership
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunSpec
 
@@ -30,8 +30,8 @@ def put(run: Run, status: Status, **more: Any) -> None:
     Run.objects.filter(pk=run.pk).update(status=status, **values)
 
 
-def take_over(run: Run, removed: list[str] | None = None) -> list[takeover.Adopted]:
-    taken = takeover.take_over(
+def take_over(run: Run, removed: list[str] | None = None) -> list[takeover.AdoptedRun]:
+    taken = takeover.take_over_runs(
         "a", "new", "inst", frozenset(), lambda spec: removed.append(spec.run_id) if removed is not None else None
     )
     run.refresh_from_db()
@@ -40,43 +40,43 @@ def take_over(run: Run, removed: list[str] | None = None) -> list[takeover.Adopt
 
 class TestLease:
     def test_one_has_it_and_keeps_it(self) -> None:
-        assert lease.acquire("a", "one")
-        assert not lease.acquire("a", "two")
-        assert lease.renew("a", "one", {"running": 3})
+        assert lease.acquire_lease("a", "one")
+        assert not lease.acquire_lease("a", "two")
+        assert lease.renew_lease("a", "one", {"running": 3})
         assert Host.objects.get(name="a").running == 3
-        assert lease.acquire("b", "two")
+        assert lease.acquire_lease("b", "two")
 
     def test_it_passes_on_when_it_is_over_and_the_old_one_learns_of_it(self) -> None:
-        lease.acquire("a", "one")
+        lease.acquire_lease("a", "one")
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert lease.renew("a", "one", {})  # nobody took it meanwhile: a machine that slept goes on
+        assert lease.renew_lease("a", "one", {})  # nobody took it meanwhile: a machine that slept goes on
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert lease.acquire("a", "two")
-        assert not lease.renew("a", "one", {"running": 9})
+        assert lease.acquire_lease("a", "two")
+        assert not lease.renew_lease("a", "one", {"running": 9})
         assert Host.objects.get(name="a").running == 0
 
     def test_who_gives_up_leaves_it_free_and_another_one_can_not(self) -> None:
-        lease.acquire("a", "one")
-        lease.give_up("a", "two")
-        assert not lease.acquire("a", "two")
-        lease.give_up("a", "one")
-        assert lease.acquire("a", "two")
+        lease.acquire_lease("a", "one")
+        lease.release_lease("a", "two")
+        assert not lease.acquire_lease("a", "two")
+        lease.release_lease("a", "one")
+        assert lease.acquire_lease("a", "two")
 
     def test_the_next_process_on_a_machine_knows_that_the_one_before_is_dead(
         self, settings: Any, tmp_path: Any
     ) -> None:
         settings.DATA_DIR = tmp_path
-        one, two = Acting("a"), Acting("a")
+        one, two = Leadership("a"), Leadership("a")
         assert one.acquire()
         assert not two.acquire()
-        one._unlock()  # as its death does
+        one._release_lock()  # as its death does
         assert two.acquire()
         assert not one.renew({})
 
     def test_one_that_was_frozen_takes_nothing_from_the_one_that_followed(self, settings: Any, tmp_path: Any) -> None:
         """It kept the lock all the time, so the lock says nothing of the one that acts without it."""
         settings.DATA_DIR = tmp_path
-        old, new, third = Acting("a"), Acting("a"), Acting("a")
+        old, new, third = Leadership("a"), Leadership("a"), Leadership("a")
         assert old.acquire()
         assert old.renew({})
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
@@ -86,19 +86,19 @@ class TestLease:
         assert not third.acquire()
         assert new.renew({})  # it has the lock from now on
         assert not old.acquire()
-        new._unlock()  # as its death does
+        new._release_lock()  # as its death does
         assert third.acquire()
 
     def test_a_process_on_another_data_folder_may_live(self, settings: Any, tmp_path: Any) -> None:
         """Of the same machine and name, too: it holds another lock, so only its lease says when it is dead."""
         settings.DATA_DIR = tmp_path / "one"
-        one = Acting("a")
+        one = Leadership("a")
         settings.DATA_DIR = tmp_path / "two"
-        two = Acting("a")
+        two = Leadership("a")
         assert one.acquire()
         assert not two.acquire()
         assert one.renew({})
-        three = Acting("a")  # stands by with the second, and shares its lock
+        three = Leadership("a")  # stands by with the second, and shares its lock
         assert not three.acquire()
         assert not two.acquire()
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
@@ -110,7 +110,7 @@ class TestLease:
 class TestTakeOver:
     @pytest.fixture(autouse=True)
     def _acts(self, db: None) -> None:
-        assert lease.acquire("a", "new")
+        assert lease.acquire_lease("a", "new")
 
     @pytest.mark.parametrize("status", [Status.STARTING, Status.RUNNING])
     @pytest.mark.parametrize("flagged", [False, True])
@@ -144,7 +144,7 @@ class TestTakeOver:
         put(run, Status.RUNNING, host="b")
         assert take_over(run) == []
         put(run, Status.RUNNING)
-        assert takeover.take_over("a", "new", "inst", {str(run.pk)}, lambda spec: None) == []
+        assert takeover.take_over_runs("a", "new", "inst", {str(run.pk)}, lambda spec: None) == []
         run.refresh_from_db()
         assert run.lease_epoch == 2
 
@@ -176,7 +176,7 @@ class TestTakeOver:
         def lose(spec: RunSpec) -> None:
             Host.objects.filter(name="a").update(owner="another")
 
-        takeover.take_over("a", "new", "inst", frozenset(), lose)
+        takeover.take_over_runs("a", "new", "inst", frozenset(), lose)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
 
@@ -208,24 +208,24 @@ class TestTakeOver:
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         save_secret("KEY", "the second value", None, None)
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": f"{new},{old}"})
-        assert rotate() == (1, [])
+        assert rotate_secrets() == (1, [])
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": new})
         (adopted,) = take_over(run)
         assert set(adopted.spec.masked) == {"the first value", "the second value"}
 
     def test_a_replaced_value_is_deleted_once_no_run_can_have_been_given_it(self, run: Run) -> None:
         claimed = timezone.now() - timedelta(hours=2)
-        put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE)
+        put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE_DURATION)
         for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
             RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
-        takeover.settle_abandoned()
+        takeover.settle_abandoned_runs()
         kept = RetiredSecret.objects.order_by("pk").values_list("name", "retired_at")
         assert [(name, round((timezone.now() - at) / timedelta(hours=1))) for name, at in kept] == [
             ("KEY", 1),
             ("OTHER", 0),  # a run may be starting with it at this moment
         ]
         Run.objects.update(status=Status.SUCCEEDED)
-        takeover.settle_abandoned()
+        takeover.settle_abandoned_runs()
         assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
 
     def test_a_clock_that_is_set_back_gives_no_run_more_than_its_time(
@@ -234,11 +234,11 @@ class TestTakeOver:
         put(run, Status.RUNNING, started_at=timezone.now() + timedelta(hours=1))
         (adopted,) = take_over(run)
         assert adopted.seconds_left == run.timeout_seconds
-        assert adopted.begun_at <= time.monotonic()
+        assert adopted.started_at <= time.monotonic()
 
     def test_the_token_is_the_one_that_the_script_was_given(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         put(run, Status.RUNNING, started_at=timezone.now())
-        given = run_spec.spec_of(run, "inst", "a")
+        given = run_spec.build_spec(run, "inst", "a")
         later = given.token_expires_at + 5000
         monkeypatch.setattr("time.time", lambda: later)
         (adopted,) = take_over(run)
@@ -254,12 +254,12 @@ class TestTakeOver:
         def away(spec: RunSpec) -> None:
             raise EngineUnreachable("no answer")
 
-        taken = takeover.take_over("a", "new", "inst", frozenset(), away)
+        taken = takeover.take_over_runs("a", "new", "inst", frozenset(), away)
         assert [one.spec.run_id for one in taken] == [str(other.pk)]
         run.refresh_from_db()
         assert (run.status, run.lease_owner, run.lease_epoch) == (Status.RUNNING, "dead", 2)
         removed: list[str] = []
-        takeover.take_over("a", "new", "inst", {str(other.pk)}, lambda spec: removed.append(spec.run_id))
+        takeover.take_over_runs("a", "new", "inst", {str(other.pk)}, lambda spec: removed.append(spec.run_id))
         run.refresh_from_db()
         assert (removed, run.reason) == ([str(run.pk)], "secret_unavailable")
 
@@ -272,19 +272,19 @@ def hour_later(self: Any, compiler: Any, connection: Any, seconds: int = 3600, *
 class TestAbandoned:
     def test_a_host_that_stays_away_loses_its_runs(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
-        assert takeover.settle_abandoned() == 1
+        assert takeover.settle_abandoned_runs() == 1
         run.refresh_from_db()
         assert (run.status, run.reason) == (Status.LOST, "host_gone")
-        assert takeover.settle_abandoned() == 0
+        assert takeover.settle_abandoned_runs() == 0
 
     @pytest.mark.parametrize("seconds", [5, -60, -590])
     def test_not_before_its_time(self, run: Run, seconds: int) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + timedelta(seconds=seconds))
-        assert takeover.settle_abandoned() == 0
+        assert takeover.settle_abandoned_runs() == 0
 
     def test_what_had_not_begun_is_free_for_others_at_once(self, run: Run) -> None:
         put(run, Status.STARTING, lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert takeover.settle_abandoned() == 1
+        assert takeover.settle_abandoned_runs() == 1
         run.refresh_from_db()
         assert run.status == Status.QUEUED
 
@@ -292,36 +292,36 @@ class TestAbandoned:
         self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An hour forward all leases are over at once, for the seconds until the workers renew them."""
-        monkeypatch.setattr(takeover, "clock_steps", takeover.ClockSteps())
-        put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE)
-        lease.acquire("a", "living")
-        assert takeover.settle_abandoned() == 0
+        monkeypatch.setattr(takeover, "clock_steps", takeover.ClockStepDetector())
+        put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE_DURATION)
+        lease.acquire_lease("a", "living")
+        assert takeover.settle_abandoned_runs() == 0
         monkeypatch.setattr(takeover.Now, "as_sqlite", hour_later)
-        assert takeover.settle_abandoned() == 0
+        assert takeover.settle_abandoned_runs() == 0
         assert "set forward by 3600 s" in caplog.text
         run.refresh_from_db()
         assert run.status == Status.RUNNING
         monotonic = time.monotonic()
-        monkeypatch.setattr(takeover.time, "monotonic", lambda: monotonic + lease.LEASE.total_seconds() + 1)
+        monkeypatch.setattr(takeover.time, "monotonic", lambda: monotonic + lease.LEASE_DURATION.total_seconds() + 1)
         monkeypatch.setattr(
             takeover.Now, "as_sqlite", lambda self, *args, **more: hour_later(self, *args, seconds=3621)
         )
-        assert takeover.settle_abandoned() == 1, "nobody has renewed its lease"
+        assert takeover.settle_abandoned_runs() == 1, "nobody has renewed its lease"
 
     def test_its_own_process_sees_to_it_while_there_is_one(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
-        lease.acquire("a", "new")
-        assert takeover.settle_abandoned() == 0
+        lease.acquire_lease("a", "new")
+        assert takeover.settle_abandoned_runs() == 0
 
 
 def test_the_reaper_leaves_what_lives_and_what_has_just_ended(run: Run) -> None:
     ids = {str(run.pk), "canary", "00000000-0000-4000-8000-000000000000"}
     put(run, Status.RUNNING)
-    assert takeover.living("a", ids) == {str(run.pk)}
-    assert takeover.living("b", ids) == set()  # it was started anew elsewhere
+    assert takeover.find_still_active("a", ids) == {str(run.pk)}
+    assert takeover.find_still_active("b", ids) == set()  # it was started anew elsewhere
     put(run, Status.QUEUED, host="")
-    assert takeover.living("a", ids) == set()
+    assert takeover.find_still_active("a", ids) == set()
     put(run, Status.FAILED, finished_at=timezone.now())
-    assert takeover.living("a", ids) == {str(run.pk)}
+    assert takeover.find_still_active("a", ids) == {str(run.pk)}
     put(run, Status.FAILED, finished_at=timezone.now() - timedelta(seconds=30))
-    assert takeover.living("a", ids) == set()
+    assert takeover.find_still_active("a", ids) == set()

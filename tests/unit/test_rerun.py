@@ -9,14 +9,14 @@ import pytest
 from django.test import Client
 
 from cronium_admin.accounts.models import User
-from cronium_admin.jobs.egress_rules import shared_patterns
+from cronium_admin.jobs.egress_rules import intersect_patterns
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import delete_job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.secrets.service import save_secret
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 from tests.unit.test_launch import _at_once, stored_job  # noqa: F401 - a fixture
 
@@ -43,8 +43,8 @@ def _said(run_id: str) -> str:
 def test_it_takes_the_digest_that_ran_and_not_the_tag(operator: Api, ended: Run) -> None:
     again = _again(operator, ended)
     assert (again["image"]["reference"], again["image"]["digest"]) == (ended.image, DIGEST)
-    assert spec_of(Run.objects.get(pk=again["id"]), "instance", "host").image_digest == DIGEST
-    assert spec_of(launch(Job.objects.get(), None), "instance", "host").image_digest == ""
+    assert build_spec(Run.objects.get(pk=again["id"]), "instance", "host").image_digest == DIGEST
+    assert build_spec(launch(Job.objects.get(), None), "instance", "host").image_digest == ""
 
 
 def test_a_run_that_never_had_an_image_takes_the_reference(operator: Api, run: Run) -> None:
@@ -121,7 +121,7 @@ class TestNetwork:
         ],
     )
     def test_two_lists_share_what_both_let_through(self, one: str, other: str, both: list[str]) -> None:
-        assert shared_patterns([one], [other]) == shared_patterns([other], [one]) == both
+        assert intersect_patterns([one], [other]) == intersect_patterns([other], [one]) == both
 
     @pytest.mark.parametrize(("role", "gets"), [("editor", "isolated"), ("admin", "open")])
     def test_of_a_deleted_job_the_open_one_takes_an_administrator(
@@ -212,7 +212,7 @@ class TestDeletedJob:
         page.force_login(people["editor"])
         for run_id in (ended.pk, again["id"]):
             assert page.get(f"/runs/{run_id}/").status_code == 200
-        spec = spec_of(Run.objects.get(pk=again["id"]), "instance", "host")
+        spec = build_spec(Run.objects.get(pk=again["id"]), "instance", "host")
         assert spec.context["job"]["slug"] == "report"
 
 

@@ -12,7 +12,7 @@ from cronium_admin.jobs.service import delete_job, save_job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import Overrides
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 
 DIGEST = "sha256:" + "a" * 64
@@ -112,7 +112,7 @@ def test_a_run_is_repeated_exactly_or_refused(
         "job_revision",
     )
     assert [getattr(again, name) for name in same] == [getattr(ended, name) for name in same]
-    spec = spec_of(again, "instance", "host")
+    spec = build_spec(again, "instance", "host")
     assert (spec.script, spec.image_digest) == ("echo hello", DIGEST)
 
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.periodic import PeriodicTask
 
 
 def test_it_goes_on_after_an_error_and_tells_of_it(
@@ -24,7 +24,7 @@ def test_it_goes_on_after_an_error_and_tells_of_it(
             over.set()
         return 60.0
 
-    made = Rounds("reaper", once, 0.0, over)
+    made = PeriodicTask("reaper", once, 0.0, over)
     made.start()
     made.thread.join(10)
     assert (len(done), waited) == (3, [0.0, 1.0, 60.0, 60.0])
@@ -33,9 +33,9 @@ def test_it_goes_on_after_an_error_and_tells_of_it(
 
 
 def test_it_is_stopped_while_it_waits_and_before_it_was_started() -> None:
-    made = Rounds("sweeper", lambda: 60.0, 60.0)
+    made = PeriodicTask("sweeper", lambda: 60.0, 60.0)
     made.stop()
-    made = Rounds("sweeper", lambda: 60.0, 60.0)
+    made = PeriodicTask("sweeper", lambda: 60.0, 60.0)
     made.start()
     made.stop(10)
     assert not made.thread.is_alive()
@@ -49,7 +49,7 @@ def test_what_fails_because_it_is_being_stopped_is_no_error(caplog: pytest.LogCa
         over.set()
         raise RuntimeError("cannot schedule new futures after shutdown")
 
-    made = Rounds("inventory", once, 0.0, over)
+    made = PeriodicTask("inventory", once, 0.0, over)
     made.start()
     made.thread.join(10)
     assert not made.thread.is_alive()

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from cronium_admin.accounts.models import User
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
-from executor.sandbox.inspection import Row, as_json
+from executor.sandbox.inspection import Row, to_json
 from tests.conftest import Api
 
 FINE = Row("main", "memory", "512 MB", "512 MB", False)
@@ -41,7 +41,7 @@ def test_before_it_is_built_nothing_is_claimed_of_it(client: Client, viewer: Api
 
 
 def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer: Api, claimed: Run) -> None:
-    assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
+    assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([FINE]))
     for address in (f"/runs/{claimed.pk}/", f"/runs/{claimed.pk}/live/"):
         page = client.get(address).content.decode()
         assert "Sandbox verified" in page
@@ -53,7 +53,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
 
 
 def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -> None:
-    state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE, OTHER]))
+    state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([FINE, OTHER]))
     page = client.get(f"/runs/{claimed.pk}/").content.decode()
     assert "1 of 2 sandbox settings are not as requested" in page
     assert "sidecar: DNS is" in page
@@ -63,9 +63,9 @@ def test_drift_is_named_and_is_text(client: Client, viewer: Api, claimed: Run) -
 
 
 def test_a_report_is_kept_once_and_by_the_leases_holder_only(claimed: Run) -> None:
-    assert not state_machine.record_sandbox(claimed.pk, claimed.lease_epoch + 1, as_json([OTHER]))
-    assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([FINE]))
-    assert not state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, as_json([OTHER]))
+    assert not state_machine.record_sandbox(claimed.pk, claimed.lease_epoch + 1, to_json([OTHER]))
+    assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([FINE]))
+    assert not state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([OTHER]))
     report = Run.objects.get().sandbox_report
     assert report is not None
     assert report["drifted"] == 0

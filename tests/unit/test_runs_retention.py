@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
-from cronium_admin.jobs.recent_runs import SHOWN, recent_runs
+from cronium_admin.jobs.recent_runs import MAX_RUNS, fetch_recent_runs
 from cronium_admin.logs import maintenance
 from cronium_admin.logs.archive import archive, objects
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.retention import due as log_due
 from cronium_admin.logs.retention import prune
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
@@ -37,8 +37,8 @@ ALL_RUNS = {"run_keep_days": 0, "run_keep_runs": 0}
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE", 0)
-    monkeypatch.setattr("cronium_admin.logs.throttle.SHARE", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_runs_past_their_age_are_deleted_and_a_job_says_otherwise(keep: Any, end
     assert gone.job is not None
     gone.job.delete()
     keep(run_keep_days=365)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["default #2", "ever #1", "ever #2"]
 
 
@@ -91,12 +91,12 @@ def test_runs_of_a_deleted_job_and_their_logs_stay_as_long_as_the_job_said(
     repeated = rerun(Run.objects.get(job_slug="week", number=2), None)
     assert (repeated.run_keep_days, repeated.log_keep_days) == (7, 7)
     repeated.delete()
-    assert sorted({one.name for one in log_due.due()}) == ["week #1", "week #2"]
-    ends.sweep(Pace())
+    assert sorted({one.name for one in log_due.find_due_logs()}) == ["week #1", "week #2"]
+    ends.apply_rules(Throttle())
     assert left() == ["default #1", "default #2", "ever #1", "ever #2", "long #1", "long #2"]
     keep(run_keep_days=365, log_keep_days=365)
-    assert [one.name for one in log_due.due()] == ["default #1"]
-    ends.sweep(Pace())
+    assert [one.name for one in log_due.find_due_logs()] == ["default #1"]
+    ends.apply_rules(Throttle())
     assert left() == ["default #2", "ever #1", "ever #2", "long #1", "long #2"]
 
 
@@ -106,7 +106,7 @@ def test_only_the_last_runs_of_each_job_are_kept(keep: Any, ended: Any, make_job
         for days in (5, 4, 3):
             ended(job, days)
     keep(run_keep_runs=2)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["all #1", "all #2", "all #3", "default #2", "default #3", "one #3"]
 
 
@@ -116,11 +116,11 @@ def test_a_run_stays_as_long_as_its_idempotency_key(keep: Any, ended: Any, job: 
     ended(job, 0.5)
     for rules in ({"run_keep_runs": 1}, {"run_keep_days": 1}):
         keep(**rules)
-        ends.sweep(Pace())
+        ends.apply_rules(Throttle())
         assert operator.post("/jobs/report/runs", Idempotency_Key="a").json()["id"] == made
     Run.objects.filter(pk=run.pk).update(created_at=run.finished_at)
     keep(run_keep_runs=1, idempotency_keep_days=1)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["report #2"]
 
 
@@ -128,17 +128,17 @@ def test_a_key_that_has_no_end_goes_with_its_run(keep: Any, ended: Any, job: Job
     ended(job, 2), ended(job, 1)
     Run.objects.filter(number=1).update(idempotency_key="a", idempotency_by=0)
     keep(run_keep_runs=1, idempotency_keep_days=0)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["report #2"]
 
 
 def test_a_long_run_does_not_go_the_moment_it_ends(keep: Any, ended: Any, make_job: Any) -> None:
     job = make_job(slug="long", run_keep_runs=1)
     ended(job, 0.001), ended(job, 1)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["long #1", "long #2"]
     ended(job, 0)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["long #3"]
 
 
@@ -148,9 +148,9 @@ def test_a_live_run_is_kept_however_old(keep: Any, ended: Any, job: Job, status:
     Run.objects.filter(pk=run.pk).update(status=status, finished_at=None)
     ended(job, 0)
     keep(run_keep_days=1, run_keep_runs=1)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["report #1", "report #2"]
-    assert deletion.delete_runs([run.pk], Pace()) == 0
+    assert deletion.delete_runs([run.pk], Throttle()) == 0
     answer = editor.delete(f"/runs/{run.pk}")
     assert (answer.status_code, answer.json()["code"]) == (409, "run_is_live")
     run.refresh_from_db()
@@ -159,31 +159,31 @@ def test_a_live_run_is_kept_however_old(keep: Any, ended: Any, job: Job, status:
 
 
 def test_more_than_a_batch(keep: Any, ended: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deletion, "BATCH", 3)
+    monkeypatch.setattr(deletion, "BATCH_SIZE", 3)
     for _ in range(10):
         ended(job, lines=1)
     keep(run_keep_days=365)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert not Run.objects.exists()
 
 
 def test_a_run_that_can_not_be_deleted_holds_up_no_other(
     keep: Any, ended: Any, make_job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "BATCH", 3)
+    monkeypatch.setattr(deletion, "BATCH_SIZE", 3)
     bad, job = ended(make_job(slug="bad"), 500), make_job(slug="good")
     for one in [bad.job] * 4 + [job] * 2:
         ended(one)
-    remove = prune.remove_stored
+    remove = prune.delete_hidden_logs
 
-    def fail(run_ids: Any, pace: Pace) -> None:
+    def fail(run_ids: Any, pace: Throttle) -> None:
         if bad.pk in run_ids:
             raise ValueError("unforeseen")
         remove(run_ids, pace)
 
-    monkeypatch.setattr(prune, "remove_stored", fail)
+    monkeypatch.setattr(prune, "delete_hidden_logs", fail)
     keep(run_keep_days=365)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert left() == ["bad #1"]
 
 
@@ -191,19 +191,19 @@ def test_a_run_that_can_not_be_deleted_holds_up_no_other(
 def test_the_round_of_the_keeper_deletes_before_it_archives(keep: Any, ended: Any, job: Job) -> None:
     ended(job)
     keep(run_keep_days=365)
-    assert maintenance.Keeper(ends.sweep).round()
+    assert maintenance.LogMaintenance(ends.apply_rules).run_once()
     assert not Run.objects.exists()
 
 
 def test_one_end_that_fails_holds_up_no_other(keep: Any, ended: Any, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Pace) -> Any:
+    def fail(_: Throttle) -> Any:
         raise ValueError
         yield
 
-    monkeypatch.setattr(ends, "ENDS", (ends.End("x", "", "", fail), *ends.ENDS))
+    monkeypatch.setattr(ends, "RULES", (ends.RetentionRule("x", "", "", fail), *ends.RULES))
     ended(job)
     keep(run_keep_days=365)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert not Run.objects.exists()
 
 
@@ -213,8 +213,8 @@ def test_one_end_that_fails_holds_up_no_other(keep: Any, ended: Any, job: Job, m
 def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended: Any, job: Job, editor: Api) -> None:
     run, other = ended(job, 1), ended(job, 1)
     again = rerun(run, None)
-    place = service.Place(job, "day")
-    service.put(place, 1, service.Author(run=run))
+    place = service.VariableRef(job, "day")
+    service.set_variable(place, 1, service.Author(run=run))
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
     assert left() == ["report #2", "report #3"]
     assert set(LogChunk.objects.values_list("run_id", flat=True)) == {other.pk}
@@ -222,7 +222,7 @@ def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended
     assert not RunEvent.objects.filter(run_id=run.pk).exists()
     again.refresh_from_db()
     assert again.parent is None
-    kept = service.find(place)
+    kept = service.find_variable(place)
     assert kept is not None
     assert (kept.changed_by, kept.changed_run) == ("report #1", None)
     assert editor.get(f"/runs/{run.pk}").status_code == 404
@@ -238,40 +238,40 @@ def test_a_number_is_not_used_again(keep: Any, ended: Any, job: Job, editor: Api
 def test_the_archived_object_is_deleted_too(keep: Any, ended: Any, job: Job, editor: Api, tmp_path: Path) -> None:
     keep(log_storage=f"file://{tmp_path}/archive", log_archive_after=0)
     run = ended(job, 1)
-    assert len(list(archive.archive(Pace()))) == 1
+    assert len(list(archive.archive_due_logs(Throttle()))) == 1
     assert len(files(tmp_path / "archive")) == 1
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
-    objects.discard(Pace())
+    objects.delete_unwanted(Throttle())
     assert files(tmp_path / "archive") == []
     assert not LogObject.objects.exists()
 
 
 def test_the_list_of_jobs_still_shows_the_last_run_that_is_left(keep: Any, ended: Any, job: Job) -> None:
-    runs = [ended(job, 1, lines=0) for _ in range(SHOWN + 2)]
-    deletion.delete_runs([run.pk for run in runs[1:]], Pace())
-    assert [run.number for run in recent_runs([job])[job.pk]] == [1]
+    runs = [ended(job, 1, lines=0) for _ in range(MAX_RUNS + 2)]
+    deletion.delete_runs([run.pk for run in runs[1:]], Throttle())
+    assert [run.number for run in fetch_recent_runs([job])[job.pk]] == [1]
 
 
 @committed
 def test_a_late_event_of_a_deleted_run_is_no_error_at_the_commit(run: Run) -> None:
     pk = run.pk
     Run.objects.all().delete()
-    state_machine.note(pk, "egress", "late")
+    state_machine.record_note(pk, "egress", "late")
     assert not RunEvent.objects.exists()
 
 
 def test_what_a_deleted_run_left_on_an_engine_is_removed(keep: Any, ended: Any, job: Job) -> None:
     run, live = ended(job, 1), launch(job, None)
-    deletion.delete_runs([run.pk], Pace())
+    deletion.delete_runs([run.pk], Throttle())
     things = {("gone", str(run.pk)), ("gone", str(live.pk)), ("canary@gone", str(run.pk)), ("gone", "no uuid")}
-    assert takeover.deserted(things) == {("gone", str(run.pk))}
+    assert takeover.find_orphaned_elsewhere(things) == {("gone", str(run.pk))}
 
 
 @committed
 def test_a_death_at_any_step_is_finished_by_the_next_round(
     keep: Any, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune, "BATCH", 2)
+    monkeypatch.setattr(prune, "BATCH_SIZE", 2)
     step, died = 0, True
     while died:
         step += 1
@@ -281,12 +281,12 @@ def test_a_death_at_any_step_is_finished_by_the_next_round(
         died = False
         try:
             with dying_at(step, monkeypatch):
-                ends.sweep(Pace())
+                ends.apply_rules(Throttle())
         except Killed:
             died = True
         connection.close()
-        maintenance.once(Pace())
-        ends.sweep(Pace())
+        maintenance.run_maintenance(Throttle())
+        ends.apply_rules(Throttle())
         assert not Run.objects.exists()
         assert not LogChunk.objects.exists()
         assert not LogHead.objects.exists()
@@ -345,7 +345,7 @@ def test_the_servers_log_says_who_deleted_what_and_how_many(
     admin.delete(f"/runs/{runs[3].pk}")
     admin.delete("/runs?job=report&limit=2")
     keep(run_keep_days=365)
-    ends.sweep(Pace())
+    ends.apply_rules(Throttle())
     assert [one.getMessage() for one in caplog.records if one.name == "cronium.retention"] == [
         f"admin deleted the run report #4 ({runs[3].pk})",
         "admin deleted 2 runs (job report); 1 are left",
@@ -365,7 +365,7 @@ def test_a_deletion_that_fails_on_the_way_is_in_the_servers_log(
             raise OperationalError("the disk is full")
         return delete_rows(run_ids)
 
-    monkeypatch.setattr(deletion, "BATCH", 2)
+    monkeypatch.setattr(deletion, "BATCH_SIZE", 2)
     monkeypatch.setattr(deletion, "_delete_rows", fail_later)
     assert admin.delete("/runs?job=report").status_code >= 500
     assert admin.delete(f"/runs/{runs[3].pk}").status_code >= 500

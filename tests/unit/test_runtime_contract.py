@@ -62,7 +62,7 @@ def inside(living: Run, monkeypatch: pytest.MonkeyPatch) -> Inside:
 
 def reply(run_id: UUID, message: dict[str, Any]) -> dict[str, Any]:
     """As the worker's end of the channel does it."""
-    made = handlers.answer(run_id, message["op"], message["body"])
+    made = handlers.handle_request(run_id, message["op"], message["body"])
     if made.error:
         return {"ok": False, "status": made.status, "error": made.error, "message": made.message}
     return {"ok": True, "data": made.data}
@@ -137,7 +137,7 @@ def test_what_is_not_there_is_null(inside: Inside, language: str) -> None:
     if language != "bash":
         wanted = {"python": "cronium.get_variable('k', 7)", "node": "cronium.getVariable('k', 7)"}
         assert (inside(language, SHOW[language].format(wanted[language]))).out == "7\n"
-        service.put(service.place_of(Run.objects.select_related("job").get(), "k"), None, service.Author())
+        service.set_variable(service.resolve_key(Run.objects.select_related("job").get(), "k"), None, service.Author())
         assert (inside(language, SHOW[language].format(wanted[language]))).out == "null\n"
 
 
@@ -160,7 +160,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("language", ["python", LANGUAGES[2]])
 def test_a_no_has_a_status_and_is_asked_once(inside: Inside, living: Run, language: str) -> None:
-    service.put(service.place_of(living, "text"), "words", service.Author())
+    service.set_variable(service.resolve_key(living, "text"), "words", service.Author())
     for what, key, value, status, code in REFUSED:
         before = len(inside.asked)
         result = inside(language, call(DO, what, language, key, value))
@@ -440,17 +440,17 @@ class TestService:
         ],
     )
     def test_says_no_in_words(self, living: Run, operation: str, body: Any, status: int, error: str) -> None:
-        made = handlers.answer(living.pk, operation, body)
+        made = handlers.handle_request(living.pk, operation, body)
         assert (made.status, made.error) == (status, error)
         assert made.message
         assert not Variable.objects.exists()
 
     def test_a_key_used_for_something_else_is_refused(self, living: Run) -> None:
         first = {"key": "a", "amount": 1, "idempotency_key": "once"}
-        assert [handlers.answer(living.pk, "increment_variable", first).data for _ in range(3)] == [1, 1, 1]
-        made = handlers.answer(living.pk, "increment_variable", first | {"key": "b"})
+        assert [handlers.handle_request(living.pk, "increment_variable", first).data for _ in range(3)] == [1, 1, 1]
+        made = handlers.handle_request(living.pk, "increment_variable", first | {"key": "b"})
         assert (made.status, made.error) == (409, "IDEMPOTENCY_KEY_REUSED")
-        handlers.forget(living.pk)
+        handlers.delete_receipts(living.pk)
         assert not Receipt.objects.exists()
 
     @pytest.mark.parametrize(
@@ -473,25 +473,25 @@ class TestService:
         self, living: Run, operation: str, body: Any, member: str, same: list[Any], others: list[Any]
     ) -> None:
         body = {**body, "idempotency_key": "once"}
-        answers = [handlers.answer(living.pk, operation, {**body, member: value}) for value in same * 2]
+        answers = [handlers.handle_request(living.pk, operation, {**body, member: value}) for value in same * 2]
         assert {answer.status for answer in answers} == {200}
         stored = list(Variable.objects.values()), Run.objects.values("output", "condition").get(pk=living.pk)
         for value in others:
-            made = handlers.answer(living.pk, operation, {**body, member: value})
+            made = handlers.handle_request(living.pk, operation, {**body, member: value})
             assert (made.status, made.error) == (409, "IDEMPOTENCY_KEY_REUSED"), value
             assert "with another value" in made.message
         assert (list(Variable.objects.values()), Run.objects.values("output", "condition").get(pk=living.pk)) == stored
 
     def test_a_receipt_of_before_is_answered(self, living: Run) -> None:
         body = {"key": "a", "amount": 1, "idempotency_key": "once"}
-        assert handlers.answer(living.pk, "increment_variable", body).data == 1
+        assert handlers.handle_request(living.pk, "increment_variable", body).data == 1
         Receipt.objects.update(what="increment_variable a")
-        assert handlers.answer(living.pk, "increment_variable", body).data == 1
+        assert handlers.handle_request(living.pk, "increment_variable", body).data == 1
 
     def test_history_says_who_and_is_bounded(self, living: Run) -> None:
         for _ in range(130):
-            handlers.answer(living.pk, "increment_variable", {"key": "n", "amount": 1})
-        changes = service.history(service.place_of(living, "n"))
+            handlers.handle_request(living.pk, "increment_variable", {"key": "n", "amount": 1})
+        changes = service.list_changes(service.resolve_key(living, "n"))
         assert [change.text for change in changes] == [str(n) for n in range(130, 30, -1)]
         assert Change.objects.count() == 100
         assert {(change.by, change.run_id) for change in changes} == {("report #1", living.pk)}
@@ -499,12 +499,14 @@ class TestService:
     def test_a_job_that_was_deleted_leaves_only_what_is_shared(self, living: Run) -> None:
         assert living.job
         living.job.delete()
-        assert handlers.answer(living.pk, "get_variable", {"key": "k"}).error == "JOB_DELETED"
-        assert handlers.answer(living.pk, "increment_variable", {"key": "shared/k", "amount": 2}).data == 2
+        assert handlers.handle_request(living.pk, "get_variable", {"key": "k"}).error == "JOB_DELETED"
+        assert handlers.handle_request(living.pk, "increment_variable", {"key": "shared/k", "amount": 2}).data == 2
 
     def test_a_scope_has_room_for_so_many(self, living: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(service, "MAX_PER_SCOPE", 2)
-        made = [handlers.answer(living.pk, "set_variable", {"key": key, "value": 1}) for key in ("a", "b", "c", "a")]
+        made = [
+            handlers.handle_request(living.pk, "set_variable", {"key": key, "value": 1}) for key in ("a", "b", "c", "a")
+        ]
         assert [one.error for one in made] == ["", "", "TOO_MANY", ""]
 
 
@@ -541,7 +543,7 @@ def test_the_document_names_every_code_and_operation_that_there_is() -> None:
     built = set(re.findall(r'ApiError\(\s*(\d{3}), "([A-Z_]+)"', sidecar))
     worker = "".join(Path(str(module.__file__)).read_text() for module in (handlers, service, output, condition))
     asked_by_pages = {("409", "CHANGED_MEANWHILE"), ("404", "NOT_FOUND")}
-    found = {(status, code.upper()) for status, code in re.findall(r'Refused\(\s*(\d{3}), "([a-z_]+)"', worker)}
+    found = {(status, code.upper()) for status, code in re.findall(r'ApiError\(\s*(\d{3}), "([a-z_]+)"', worker)}
     built |= {("400" if status == "422" else status, code) for status, code in found} - asked_by_pages
     # Built at the place of the error: HTTP's own status for a head too large, and the two kinds of an unfit value.
     built |= {("431", "BAD_REQUEST"), ("413", "TOO_LARGE"), ("400", "INVALID")}

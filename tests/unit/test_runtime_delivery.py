@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cronium_admin.runtime_api.helpers import FILES, helpers
+from cronium_admin.runtime_api.helpers import HELPER_FILES, load_helpers
 from executor.run import payload
 from tests.fakes.specs import make_spec
 
@@ -29,8 +29,8 @@ def test_they_arrive_exactly_and_are_found_first(language: str, shell: list[str]
     (decoy / "cronium" / "__init__.py").write_text("raise SystemExit('the old one')")
     (decoy / "cronium.js").write_text("throw new Error('the old one')")
     env = {"PYTHONPATH": str(decoy), "NODE_PATH": str(decoy)}
-    spec = make_spec(language=language, script=SCRIPTS[language], helpers=helpers(), env=env)
-    data = payload.build(spec).replace(payload.HELPERS.encode(), bytes(tmp_path / "h"))
+    spec = make_spec(language=language, script=SCRIPTS[language], helpers=load_helpers(), env=env)
+    data = payload.build_payload(spec).replace(payload.HELPERS.encode(), bytes(tmp_path / "h"))
     done = subprocess.run(
         [*shell, "-c", payload.BOOTSTRAP],
         input=data.replace(b"/workspace", bytes(tmp_path)),
@@ -44,13 +44,13 @@ def test_they_arrive_exactly_and_are_found_first(language: str, shell: list[str]
         f"{tmp_path}/h/cronium.py",
         f"{tmp_path}/h/cronium.js",
     )
-    for name, source in FILES.items():
+    for name, source in HELPER_FILES.items():
         assert (tmp_path / "h" / name).read_bytes() == (Path("images") / source).read_bytes()
 
 
 def test_an_image_that_can_not_take_them_runs_its_script_all_the_same(tmp_path: Path) -> None:
-    spec = make_spec(script="echo ran", helpers=helpers())
-    data = payload.build(spec).replace(payload.HELPERS.encode(), b"/proc/nowhere")
+    spec = make_spec(script="echo ran", helpers=load_helpers())
+    data = payload.build_payload(spec).replace(payload.HELPERS.encode(), b"/proc/nowhere")
     done = subprocess.run(
         ["sh", "-c", payload.BOOTSTRAP], input=data.replace(b"/workspace", bytes(tmp_path)), capture_output=True
     )

@@ -25,7 +25,7 @@ def at_once(run: Run, asked: list[dict[str, Any]]) -> list[Any]:
 
     def ask(body: dict[str, Any]) -> Any:
         try:
-            reply = handlers.answer(run.pk, "increment_variable", body)
+            reply = handlers.handle_request(run.pk, "increment_variable", body)
             return reply.error or reply.data
         finally:
             connection.close()  # a thread's own; left open it would outlive the test

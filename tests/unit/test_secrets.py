@@ -18,16 +18,16 @@ from django.test import Client
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.config import Config
-from cronium_admin.core.data_folder import fernet_key, stored_secret
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.data_folder import load_or_create_secret, pad_fernet_key
+from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.secrets import crypto, service
 from cronium_admin.secrets.models import Secret
-from cronium_admin.secrets.service import SecretUnavailable, delete_secret, open_for_run, rotate, save_secret
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.secrets.service import SecretUnavailable, decrypt_for_run, delete_secret, rotate_secrets, save_secret
+from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 
 VALUE = "hunter2-correct-horse"
@@ -57,8 +57,8 @@ class TestKeys:
     def test_one_is_made_once_for_its_owner_alone(self, secret: Secret, settings: Any) -> None:
         file = settings.DATA_DIR / crypto.KEY_FILE
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert len(fernet_key(file.read_text())) == 44
-        assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert len(pad_fernet_key(file.read_text())) == 44
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         assert [path.name for path in settings.DATA_DIR.iterdir()] == [crypto.KEY_FILE]
 
     def test_without_its_file_nothing_is_encrypted_or_decrypted(
@@ -67,7 +67,7 @@ class TestKeys:
         file = settings.DATA_DIR / crypto.KEY_FILE
         file.unlink()
         with pytest.raises(SecretUnavailable, match="API_KEY can't be decrypted"):
-            open_for_run(["API_KEY"])
+            decrypt_for_run(["API_KEY"])
         answer = admin.put("/secrets/OTHER", {"value": "another value"})
         assert (answer.status_code, answer.json()["code"]) == (503, "key_unusable")
         assert "Restore the file from a backup" in answer.json()["detail"]
@@ -83,7 +83,7 @@ class TestKeys:
             return found
 
         monkeypatch.setattr(os.path, "lexists", late)
-        assert stored_secret(tmp_path, crypto.KEY_FILE) == theirs
+        assert load_or_create_secret(tmp_path, crypto.KEY_FILE) == theirs
 
     @pytest.mark.parametrize("given", ["x", "{good},short", "{good},,{good}", "{good}!"])
     def test_a_wrong_one_stops_the_start_and_is_not_shown(
@@ -93,9 +93,9 @@ class TestKeys:
 
         good = new_key()
         monkeypatch.setenv("CRONIUM_ENCRYPTION_KEYS", given.format(good=good))
-        config.config.cache_clear()
+        config.load_config.cache_clear()
         with pytest.raises(SystemExit):
-            config.config()
+            config.load_config()
         said = capsys.readouterr().err
         assert "CRONIUM_ENCRYPTION_KEYS: (hidden) is not allowed: key" in said
         assert good not in said
@@ -113,42 +113,42 @@ class TestKeys:
         save_secret("OLD", VALUE, None, None)
         keys(new, old)
         save_secret("NEW", "another value", None, None)
-        assert open_for_run(["OLD", "NEW"]) == {"OLD": VALUE, "NEW": "another value"}
+        assert decrypt_for_run(["OLD", "NEW"]) == {"OLD": VALUE, "NEW": "another value"}
         keys(old)
         with pytest.raises(SecretUnavailable, match=r"NEW can't be decrypted.*CRONIUM_ENCRYPTION_KEYS"):
-            open_for_run(["OLD", "NEW"])
+            decrypt_for_run(["OLD", "NEW"])
 
     def test_a_row_is_of_no_use_under_another_name(self, secret: Secret) -> None:
         Secret.objects.create(name="MINE", encrypted=Secret.objects.get().encrypted)
         with pytest.raises(SecretUnavailable, match="MINE"):
-            open_for_run(["MINE"])
+            decrypt_for_run(["MINE"])
 
 
 class TestRotation:
     def test_all_get_the_first_key_in_batches(
         self, db: None, keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(service, "BATCH", 2)
+        monkeypatch.setattr(service, "BATCH_SIZE", 2)
         old, new = keys(new_key(), new_key())
         keys(old)
         names = [f"NAME_{number}" for number in range(5)]
         for name in names:
             save_secret(name, name + VALUE, None, None)
         keys(new, old)
-        assert rotate() == (5, [])
-        assert rotate() == (0, [])
+        assert rotate_secrets() == (5, [])
+        assert rotate_secrets() == (0, [])
         keys(new)
-        assert open_for_run(names) == {name: name + VALUE for name in names}
+        assert decrypt_for_run(names) == {name: name + VALUE for name in names}
 
     def test_ended_half_way_it_goes_on(
         self, db: None, keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(service, "BATCH", 2)
+        monkeypatch.setattr(service, "BATCH_SIZE", 2)
         old = keys(new_key())[0]
         for number in range(5):
             save_secret(f"NAME_{number}", VALUE, None, None)
         keys(new_key(), old)
-        real, calls = service.rotated, []
+        real, calls = service.reencrypt, []
 
         def third_fails(name: str, token: str) -> str | None:
             calls.append(name)
@@ -156,11 +156,11 @@ class TestRotation:
                 raise KeyboardInterrupt
             return real(name, token)
 
-        monkeypatch.setattr(service, "rotated", third_fails)
+        monkeypatch.setattr(service, "reencrypt", third_fails)
         with pytest.raises(KeyboardInterrupt):
-            rotate()
-        monkeypatch.setattr(service, "rotated", real)
-        assert rotate() == (3, [])
+            rotate_secrets()
+        monkeypatch.setattr(service, "reencrypt", real)
+        assert rotate_secrets() == (3, [])
 
     def test_what_no_key_opens_is_named_and_the_rest_is_done(
         self, db: None, keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
@@ -180,15 +180,15 @@ class TestRotation:
         old = keys(new_key())[0]
         save_secret("KEY", VALUE, None, None)
         keys(new_key(), old)
-        real = service.rotated
+        real = service.reencrypt
 
         def beside(name: str, token: str) -> str | None:
             save_secret("KEY", "the newest", None, None)
             return real(name, token)
 
-        monkeypatch.setattr(service, "rotated", beside)
-        assert rotate() == (0, [])
-        assert open_for_run(["KEY"]) == {"KEY": "the newest"}
+        monkeypatch.setattr(service, "reencrypt", beside)
+        assert rotate_secrets() == (0, [])
+        assert decrypt_for_run(["KEY"]) == {"KEY": "the newest"}
 
 
 class TestValue:
@@ -215,7 +215,7 @@ class TestValue:
         assert again.json()["updated_by"] == again.json()["created_by"] == "admin"
         described = admin.put("/secrets/API_KEY", {"description": " other "}).json()
         assert (described["masked"], described["description"]) == (None, "other")
-        assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         assert admin.get("/secrets/API_KEY").json()["last_used_at"] is not None
         assert admin.delete("/secrets/API_KEY").status_code == 204
         assert admin.get("/secrets/API_KEY").json()["code"] == "not_found"
@@ -263,7 +263,7 @@ class TestCommand:
     ) -> None:
         self.feed(monkeypatch, VALUE.encode() + b"\n")
         call_command("secrets", "set", "API_KEY", "--description", "for the shop")
-        assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         call_command("secrets", "list")
         out = capsys.readouterr().out
         assert "API_KEY  for the shop" in out
@@ -320,7 +320,7 @@ class TestJob:
         answer = admin.delete("/secrets/API_KEY")
         assert (answer.status_code, answer.json()["code"]) == (409, "secret_in_use")
         assert "report" in answer.json()["detail"]
-        with pytest.raises(Refused, match="used by report"):
+        with pytest.raises(ApiError, match="used by report"):
             delete_secret("API_KEY")
         Job.objects.update(secrets=[])
         assert admin.delete("/secrets/API_KEY").status_code == 204
@@ -334,7 +334,7 @@ class TestRun:
 
     def test_holds_names_and_gets_the_value_when_it_is_claimed(self, run: Run, admin: Api) -> None:
         assert Secret.objects.get().last_used_at is None
-        spec = spec_of(run, "instance", "host")
+        spec = build_spec(run, "instance", "host")
         assert spec.secrets == {"API_KEY": VALUE}
         assert VALUE not in repr(spec)
         assert Secret.objects.get().last_used_at is not None
@@ -347,7 +347,7 @@ class TestRun:
         Job.objects.update(secrets=[])
         again = operator.post(f"/runs/{run.pk}/rerun")
         assert again.status_code == 202
-        spec = spec_of(Run.objects.get(pk=again.json()["id"]), "instance", "host")
+        spec = build_spec(Run.objects.get(pk=again.json()["id"]), "instance", "host")
         assert spec.secrets == {}
         assert VALUE not in repr([spec.env, spec.secrets])
         assert Secret.objects.get().last_used_at is None
@@ -357,9 +357,9 @@ class TestRun:
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
     ) -> None:
         from cronium_admin.workers import dispatch, lease
-        from cronium_admin.workers.scheduling.capacity import Offer
+        from cronium_admin.workers.scheduling.capacity import Capacity
 
-        assert lease.acquire("host", "owner")
+        assert lease.acquire_lease("host", "owner")
         keys(new_key())
         if case == "deleted":
             Secret.objects.all().delete()
@@ -370,10 +370,10 @@ class TestRun:
             def __init__(self) -> None:
                 self.asked = 0
 
-            def free(self) -> int:
+            def count_free(self) -> int:
                 return 1
 
-            def active(self) -> frozenset[str]:
+            def list_active(self) -> frozenset[str]:
                 return frozenset()
 
             def start(self, *_: Any) -> None:
@@ -385,12 +385,12 @@ class TestRun:
 
         host = object.__new__(dispatch.Runner)
         host.host, host.owner, host.instance = "host", "owner", "instance"
-        host.unsafe = host.draining = False
-        host._offer, host._open_queues = Offer(), lambda: ("default",)  # type: ignore[method-assign]
-        host.acts, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
+        host.is_unsafe = host.is_draining = False
+        host._capacity, host._list_claimable_queues = Capacity(), lambda: ("default",)  # type: ignore[method-assign]
+        host.is_leader, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
         host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
         Run.objects.update(status="queued")
-        host._dispatch()
+        host._claim_waiting()
         told = admin.get(f"/runs/{run.pk}").json()
         assert (told["status"], told["reason"]) == ("errored", "secret_unavailable")
         assert "API_KEY" in told["message"]
@@ -425,12 +425,12 @@ class TestPages:
         assert "The secret API_KEY is saved." in text
         assert "lines of fewer than 4 characters" in text
         assert "two-lines" not in text
-        assert open_for_run(["API_KEY"]) == {"API_KEY": "one\ntwo-lines"}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "one\ntwo-lines"}
         text = client.post("/secret/API_KEY/", {"value": "abc"}, follow=True).content.decode()
         assert "fewer than 4 characters" in text
-        assert open_for_run(["API_KEY"]) == {"API_KEY": "abc"}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "abc"}
         client.post("/secret/API_KEY/", {"value": "", "description": "other"})
-        assert open_for_run(["API_KEY"]) == {"API_KEY": "abc"}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "abc"}
         assert Secret.objects.get().description == "other"
         text = client.post("/secret/API_KEY/delete/", follow=True).content.decode()
         assert "is deleted" in text
@@ -456,7 +456,7 @@ class TestPages:
         assert says in text
         assert "Enter the value again" in text
         assert VALUE not in text
-        assert open_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         assert Secret.objects.count() == 1
 
     def test_in_use_it_stays(self, client: Client, secret: Secret, job: Job) -> None:

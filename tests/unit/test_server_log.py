@@ -56,7 +56,7 @@ def test_the_threads_of_a_run_and_the_database_threads_they_use_know_it(db: None
     def work() -> None:
         seen.append(database.call(log_context.run_id.get))
 
-    thread = log_context.thread("run-1", "log", work)
+    thread = log_context.make_thread("run-1", "log", work)
     thread.start()
     thread.join()
     seen.append(database.call(log_context.run_id.get))

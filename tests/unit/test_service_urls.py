@@ -16,8 +16,8 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.database.postgres.base import DatabaseWrapper as Postgres
-from cronium_admin.core.database.url import database_settings, sqlite_settings
-from cronium_admin.core.redis_url import LAYER_READ_SECONDS, RedisAddress, redis_address
+from cronium_admin.core.database.url import build_sqlite_settings, parse_database_url
+from cronium_admin.core.redis_url import LAYER_READ_SECONDS, RedisAddress, parse_redis_url
 
 # Django sets the encoding; a service's file is not there; an URL carries the rest as what stands before its query.
 ELSEWHERE = {"client_encoding", "service", "user", "password", "host", "port", "dbname"}
@@ -25,7 +25,7 @@ KEYWORDS = sorted({option.keyword.decode() for option in Conninfo.get_defaults()
 
 
 def to_wrapper(url: str) -> Postgres:
-    made = {"TIME_ZONE": None, "TEST": {}, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False} | database_settings(url)
+    made = {"TIME_ZONE": None, "TEST": {}, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False} | parse_database_url(url)
     return Postgres(made)
 
 
@@ -82,23 +82,23 @@ def test_options_reach_postgresql(url: str, sent: dict[str, str]) -> None:
     ],
 )
 def test_the_pool_is_as_the_url_says(query: str, pool: Any) -> None:
-    made = database_settings(f"postgres://h/d{query}")
+    made = parse_database_url(f"postgres://h/d{query}")
     assert made["OPTIONS"]["pool"] == pool
     assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, True)
     assert not any(name.startswith("pool") for name in to_driver(f"postgres://h/d{query}"))
 
 
 def test_sqlite_keeps_our_pragmas_beside_its_options() -> None:
-    options = database_settings("sqlite:////a/b%20c?timeout=7.5&init_command=PRAGMA+temp_store%3D2")["OPTIONS"]
+    options = parse_database_url("sqlite:////a/b%20c?timeout=7.5&init_command=PRAGMA+temp_store%3D2")["OPTIONS"]
     assert options["timeout"] == 7.5
     assert options["transaction_mode"] == "IMMEDIATE"
     assert options["init_command"].startswith("PRAGMA journal_mode=WAL;")
     assert options["init_command"].endswith("PRAGMA temp_store=2")
-    assert database_settings("sqlite:////a/b%20c")["NAME"] == "/a/b c"
+    assert parse_database_url("sqlite:////a/b%20c")["NAME"] == "/a/b c"
 
 
 def test_a_data_folder_may_have_any_name() -> None:
-    assert sqlite_settings(Path("/a?b#c%20d/x"))["NAME"] == "/a?b#c%20d/x"
+    assert build_sqlite_settings(Path("/a?b#c%20d/x"))["NAME"] == "/a?b#c%20d/x"
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_a_data_folder_may_have_any_name() -> None:
 )
 def test_what_is_no_database_is_named_without_its_password(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        database_settings(url)
+        parse_database_url(url)
     assert said in str(refused.value)
     assert "cr3t" not in str(refused.value)
 
 
 def users(address: RedisAddress) -> dict[str, dict[str, Any]]:
     """The keywords with which each of the three connects."""
-    options = address.defaults()
+    options = address.build_options()
     cache = RedisCache(address.url, {"OPTIONS": options})._cache
-    layer = RedisChannelLayer(hosts=[{"address": address.url, **address.defaults(LAYER_READ_SECONDS)}])
+    layer = RedisChannelLayer(hosts=[{"address": address.url, **address.build_options(LAYER_READ_SECONDS)}])
     broker = Connection(address.broker_url, ssl=address.broker_ssl, transport_options=address.broker_options)
     channel_class = broker.transport.Channel
     channel = channel_class.__new__(channel_class)
@@ -165,7 +165,7 @@ def authority(tmp_path: Path) -> Path:
 
 
 def test_tls_options_reach_all_three_users_of_redis(authority: Path) -> None:
-    address = redis_address(
+    address = parse_redis_url(
         f"valkeys://me:p%2F@cache.example:6380/3?ssl_ca_certs={authority}&ssl_check_hostname=false&socket_timeout=3"
     )
     made = users(address)
@@ -185,14 +185,14 @@ def test_tls_options_reach_all_three_users_of_redis(authority: Path) -> None:
     [("", ssl.CERT_REQUIRED), ("?ssl_cert_reqs=none", ssl.CERT_NONE), ("?ssl_cert_reqs=CERT_NONE", ssl.CERT_NONE)],
 )  # fmt: skip
 def test_the_broker_checks_certificates_unless_it_is_told_not_to(query: str, mode: ssl.VerifyMode) -> None:
-    address = redis_address(f"rediss://cache.example{query}")
+    address = parse_redis_url(f"rediss://cache.example{query}")
     assert users(address)["broker"]["ssl_cert_reqs"] == mode
     words = {ssl.CERT_NONE: "none"}
     assert users(address)["cache"].get("ssl_cert_reqs") == words.get(mode)
 
 
 def test_a_socket_reaches_all_three_users_of_redis() -> None:
-    made = users(redis_address("unix://me:p%40w@/run/a%20b/redis.sock?db=2&client_name=x"))
+    made = users(parse_redis_url("unix://me:p%40w@/run/a%20b/redis.sock?db=2&client_name=x"))
     for name in ("cache", "layer", "broker"):
         sent = made[name]
         assert sent["path"] == "/run/a b/redis.sock"
@@ -203,7 +203,7 @@ def test_a_socket_reaches_all_three_users_of_redis() -> None:
 
 
 def test_a_silent_redis_is_given_up_by_default() -> None:
-    made = users(redis_address("redis://h/1"))
+    made = users(parse_redis_url("redis://h/1"))
     assert {made[name]["socket_connect_timeout"] for name in ("cache", "layer", "broker")} == {2.0}
     assert made["layer"]["socket_timeout"] > 5, "its blocking read takes so long"
 
@@ -226,7 +226,7 @@ def test_a_silent_redis_is_given_up_by_default() -> None:
 )
 def test_what_is_no_redis_is_named_without_its_password(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        redis_address(url)
+        parse_redis_url(url)
     assert said in str(refused.value)
     assert "cr3t" not in str(refused.value)
 
@@ -234,7 +234,7 @@ def test_what_is_no_redis_is_named_without_its_password(url: str, said: str) -> 
 def test_the_programs_of_a_backup_connect_as_the_url_says(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgres://u:s3cr3t@h:7/d?sslmode=verify-ca&sslrootcert=/a%20b&sslcrl=/c&target_session_attrs=primary"
     monkeypatch.setattr(databases, "connection", to_wrapper(url))
-    conninfo, environment = databases._libpq()
+    conninfo, environment = databases._build_libpq_arguments()
     assert conninfo_to_dict(conninfo) == {
         **{"user": "u", "host": "h", "port": "7", "dbname": "d", "connect_timeout": "5", "sslmode": "verify-ca"},
         **{"sslrootcert": "/a b", "sslcrl": "/c", "target_session_attrs": "primary"},
@@ -242,13 +242,13 @@ def test_the_programs_of_a_backup_connect_as_the_url_says(monkeypatch: pytest.Mo
     assert environment == {"PGPASSWORD": "s3cr3t"}
     monkeypatch.setattr(databases, "connection", to_wrapper("postgres://h/d?sslpassword=s3cr3t"))
     with pytest.raises(BackupError, match="sslpassword") as refused:
-        databases._libpq()
+        databases._build_libpq_arguments()
     assert "s3cr3t" not in str(refused.value)
 
 
 def test_a_password_with_a_comma_reaches_all_three_users_of_redis() -> None:
     """Django's cache takes a text for a list of servers with commas or semicolons between."""
-    address = redis_address("redis://:a,b;c@h/2")
+    address = parse_redis_url("redis://:a,b;c@h/2")
     for made in (value for name, value in users(address).items() if name != "classes"):
         assert (made["host"], made["password"], int(made["db"])) == ("h", "a,b;c", 2)
 
@@ -257,10 +257,10 @@ def test_a_password_with_a_comma_reaches_all_three_users_of_redis() -> None:
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e99"])
 def test_a_time_that_no_socket_can_wait_is_refused(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=option):
-        redis_address(f"redis://h/0?{option}={value}")
+        parse_redis_url(f"redis://h/0?{option}={value}")
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf"])
 def test_a_time_that_sqlite_can_not_wait_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="timeout"):
-        database_settings(f"sqlite:////x?timeout={value}")
+        parse_database_url(f"sqlite:////x?timeout={value}")

@@ -11,7 +11,7 @@ from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import SignIn, User
 from cronium_admin.accounts.session_store import SessionStore
 from cronium_admin.core.database.clock import Now, database_now
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention.rows import remove_sessions
 
 COOKIE = settings.SESSION_COOKIE_NAME
@@ -93,9 +93,9 @@ class TestTheEnd:
         signed_in.post("/access/", {"name": "laptop", "expires": "7d"})
         SignIn.objects.update(created_at=Now() - timedelta(days=15))
         if is_swept:
-            list(remove_sessions(Pace()))
+            list(remove_sessions(Throttle()))
         if not is_swept:
-            sessions._noted.clear()  # a minute later
+            sessions._recorded_at.clear()  # a minute later
             assert signed_in.get("/jobs/").status_code == 302
         assert signed_in.get("/account/")["Location"].startswith("/sign-in/")
         assert signed_in.get("/api/v1/me").status_code == 401

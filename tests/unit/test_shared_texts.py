@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from cronium_admin.jobs.models import Job
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, SandboxTable, ScriptText
-from cronium_admin.runs.sandbox_report import pack, unpack
-from executor.sandbox.inspection import Row, as_json
+from cronium_admin.runs.sandbox_report import pack_report, unpack_report
+from executor.sandbox.inspection import Row, to_json
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
@@ -34,8 +34,8 @@ def report_of(run_id: str, *more: Row) -> dict[str, Any]:
     engine, spec = FakeEngine(), make_spec(run_id=run_id)
     asked, found = found_for(spec, engine)
     engine.close()
-    image = found[options.main_name(run_id)]["Image"]
-    return as_json([*inspection.rows(spec, asked, found, "runc", image), *more])
+    image = found[options.name_main(run_id)]["Image"]
+    return to_json([*inspection.build_rows(spec, asked, found, "runc", image), *more])
 
 
 STRANGE = [
@@ -50,16 +50,16 @@ STRANGE = [
 @pytest.mark.parametrize("more", [(), *((row,) for row in STRANGE), tuple(STRANGE)])
 def test_a_report_comes_back_as_it_was(more: tuple[Row, ...]) -> None:
     report = report_of(RUN, *more)
-    table, own = pack(RUN, report)
-    assert unpack(RUN, json.loads(json.dumps(table)), json.loads(json.dumps(own))) == report
+    table, own = pack_report(RUN, report)
+    assert unpack_report(RUN, json.loads(json.dumps(table)), json.loads(json.dumps(own))) == report
 
 
 def test_sandboxes_of_one_kind_share_their_table_whatever_run_and_subnet() -> None:
     first, other = report_of(RUN), report_of(RUN.replace("1b", "ff"))
     other = json.loads(json.dumps(other).replace("10.215.0.", "10.99.8."))
     assert first != other
-    assert pack(RUN, first)[0] == pack(RUN.replace("1b", "ff"), other)[0]
-    assert len(json.dumps(pack(RUN, first)[1])) < 60
+    assert pack_report(RUN, first)[0] == pack_report(RUN.replace("1b", "ff"), other)[0]
+    assert len(json.dumps(pack_report(RUN, first)[1])) < 60
 
 
 @pytest.mark.django_db
@@ -85,12 +85,12 @@ def test_what_no_run_has_any_more_is_swept(make_job: Callable[..., Job]) -> None
         assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, report_of(str(claimed.pk)))
     Run.objects.update(status="failed", finished_at=runs[0].created_at)
     assert (ScriptText.objects.count(), SandboxTable.objects.count()) == (2, 1)
-    deletion.delete_runs([runs[0].pk, runs[2].pk], Pace())
-    ends.sweep(Pace())
+    deletion.delete_runs([runs[0].pk, runs[2].pk], Throttle())
+    ends.apply_rules(Throttle())
     assert [text.text for text in ScriptText.objects.all()] == ["echo a"]
     assert SandboxTable.objects.count() == 1
-    deletion.delete_runs([runs[1].pk], Pace())
-    ends.sweep(Pace())
+    deletion.delete_runs([runs[1].pk], Throttle())
+    ends.apply_rules(Throttle())
     assert (ScriptText.objects.count(), SandboxTable.objects.count()) == (0, 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runtime_api import handlers
 from cronium_admin.variables.models import Variable
-from executor.spec import Superseded
+from executor.spec import LeaseLost
 from tests.unit.test_helpers import IMAGES
 from tests.unit.test_sidecar import MIB, Sidecar, path, start
 
@@ -74,13 +74,13 @@ class TestService:
     def test_one_whose_lease_is_over_does_nothing_and_says_nothing(self, run: Run, operation: str) -> None:
         Run.objects.filter(pk=run.pk).update(status=Status.RUNNING, lease_epoch=4)
         body = {"key": "n", "amount": 1, "idempotency_key": "request:1"}
-        with pytest.raises(Superseded):
-            handlers.answer(run.pk, operation, body, epoch=3)
+        with pytest.raises(LeaseLost):
+            handlers.handle_request(run.pk, operation, body, epoch=3)
         assert not Variable.objects.exists()
-        assert handlers.answer(run.pk, "increment_variable", body, epoch=4).data == 1
-        assert handlers.answer(run.pk, "increment_variable", body, epoch=4).data == 1, "asked again"
+        assert handlers.handle_request(run.pk, "increment_variable", body, epoch=4).data == 1
+        assert handlers.handle_request(run.pk, "increment_variable", body, epoch=4).data == 1, "asked again"
 
     def test_one_whose_run_has_ended_says_so(self, run: Run) -> None:
         Run.objects.filter(pk=run.pk).update(status=Status.LOST, lease_epoch=4)
-        assert handlers.answer(run.pk, "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
-        assert handlers.answer(uuid4(), "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
+        assert handlers.handle_request(run.pk, "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"
+        assert handlers.handle_request(uuid4(), "get_variable", {"key": "n"}, epoch=4).error == "RUN_ENDED"

@@ -106,8 +106,8 @@ def test_attempts_that_come_together_pass_one_by_one(
         sign_in_throttle.remember_browser(answer, "admin")
         request.COOKIES[sign_in_throttle.COOKIE] = answer.cookies[sign_in_throttle.COOKIE].value
     ask: dict[str, Callable[[], float]] = {
-        "many names": lambda: sign_in_throttle.seconds_to_wait(request, f"person-{next(names)}"),
-        "a person's present password": lambda: sign_in_throttle.seconds_to_wait_of(people["viewer"]),
+        "many names": lambda: sign_in_throttle.record_attempt(request, f"person-{next(names)}"),
+        "a person's present password": lambda: sign_in_throttle.record_user_attempt(people["viewer"]),
     }
     free = 50 if kind == "many names" else 5
     waits = [wait for _ in range(free // 5) for wait in _together(8 if free == 5 else 5, ask.get(kind, _name(request)))]
@@ -120,18 +120,18 @@ def test_attempts_that_come_together_pass_one_by_one(
 
 
 def _name(request: HttpRequest) -> Callable[[], float]:
-    return lambda: sign_in_throttle.seconds_to_wait(request, "admin")
+    return lambda: sign_in_throttle.record_attempt(request, "admin")
 
 
 def test_a_lock_that_nobody_releases_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in_throttle, "LOCK_TRIES", 3)
+    monkeypatch.setattr(sign_in_throttle, "LOCK_ATTEMPTS", 3)
     request = RequestFactory().post("/sign-in/", REMOTE_ADDR="192.0.2.1")
-    address = list(sign_in_throttle._keys(request, "admin"))[-1]
+    address = list(sign_in_throttle._make_keys(request, "admin"))[-1]
     assert caches["throttle"].add(f"{address}.lock", 1, 0.05)
-    assert sign_in_throttle.seconds_to_wait(request, "admin") == 1
+    assert sign_in_throttle.record_attempt(request, "admin") == 1
     time.sleep(0.06)
-    assert sign_in_throttle.seconds_to_wait(request, "admin") == 0
-    assert sign_in_throttle.seconds_to_wait(request, "admin") == 0, "an attempt releases it"
+    assert sign_in_throttle.record_attempt(request, "admin") == 0
+    assert sign_in_throttle.record_attempt(request, "admin") == 0, "an attempt releases it"
 
 
 def test_a_clock_that_is_put_back_makes_no_wait_longer(clock: Clock) -> None:

@@ -20,7 +20,7 @@ from kombu.messaging import Producer
 from cronium_admin.accounts import sign_in_throttle
 from cronium_admin.accounts.models import User
 from cronium_admin.core import metrics, notify, wakeup
-from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, redis_address
+from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, parse_redis_url
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
@@ -29,14 +29,14 @@ from tests.unit.silent_redis import address  # noqa: F401 - a fixture
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    metrics.reset()
-    monkeypatch.setattr(sign_in_throttle, "_shared_from", 0.0)
+    metrics.reset_metrics()
+    monkeypatch.setattr(sign_in_throttle, "_cache_retry_at", 0.0)
     yield
-    metrics.reset()
+    metrics.reset_metrics()
 
 
 def _dropped(kind: str) -> float:
-    return float(metrics.snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
+    return float(metrics.take_snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
 
 
 def _until(reached: Callable[[], object], seconds: float = 30) -> None:
@@ -54,8 +54,8 @@ class Publishing:
         app = Celery("silent", broker=address.broker_url)
         app.conf.broker_transport_options = address.broker_options
         monkeypatch.setattr(wakeup, "app", app)
-        self._publish = wakeup._publish
-        monkeypatch.setattr(wakeup, "_publish", self)
+        self._publish = wakeup._send_wakeup
+        monkeypatch.setattr(wakeup, "_send_wakeup", self)
         self.publisher = wakeup.Publisher(max_waiting)
         monkeypatch.setattr(wakeup, "_publisher", self.publisher)
 
@@ -111,12 +111,12 @@ def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) 
             raise error
         sent.append((run_id, queue_name))
 
-    monkeypatch.setattr(wakeup, "_publish", publish)
+    monkeypatch.setattr(wakeup, "_send_wakeup", publish)
     monkeypatch.setattr(wakeup, "PAUSE_SECONDS", 0.0)
     publisher = wakeup.Publisher()
-    publisher.put("lost", "default")
+    publisher.enqueue("lost", "default")
     _until(lambda: _dropped("wakeups") == 1)
-    publisher.put("second", "gpu")
+    publisher.enqueue("second", "gpu")
     _until(lambda: sent)
     assert sent == [("second", "gpu")]
 
@@ -124,7 +124,7 @@ def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) 
 def test_a_message_names_the_run_and_goes_to_all_workers_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(wakeup.app, "send_task", lambda *given, **more: sent.append((given, more)))
-    wakeup._publish("4711", "gpu")
+    wakeup._send_wakeup("4711", "gpu")
     (((name,), more),) = sent
     exchange = more["queue"].exchange
     assert (name, more["args"]) == ("cronium.look", ["4711"])
@@ -145,10 +145,10 @@ def test_a_connection_that_died_unused_costs_one_more_attempt(monkeypatch: pytes
     monkeypatch.setattr(Producer, "_publish", reset_first)
     monkeypatch.setattr(wakeup, "app", Celery("reset", broker="memory://localhost/"))
     if failures == 1:
-        wakeup._publish("4711", "default")
+        wakeup._send_wakeup("4711", "default")
     else:
         with pytest.raises(OperationalError):
-            wakeup._publish("4711", "default")
+            wakeup._send_wakeup("4711", "default")
     assert len(attempts) == 2
 
 
@@ -158,9 +158,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made = asyncio.new_event_loop()
     thread = threading.Thread(target=made.run_forever)
     thread.start()
-    notify.bind(made)
+    notify.bind_loop(made)
     yield made
-    notify.bind(None)
+    notify.bind_loop(None)
     made.call_soon_threadsafe(made.stop)
     thread.join(10)
     made.close()
@@ -176,12 +176,12 @@ def _tasks(loop: asyncio.AbstractEventLoop) -> int:
 def test_nudges_are_sent_by_one_task_however_many_there_are(
     address: RedisAddress, loop: asyncio.AbstractEventLoop, settings: Any
 ) -> None:
-    config = {"hosts": [{"address": address.url, **address.defaults()}]}
+    config = {"hosts": [{"address": address.url, **address.build_options()}]}
     settings.CHANNEL_LAYERS = {
         "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config},
     }
     for _ in range(200):
-        notify.nudge([uuid.uuid4()])
+        notify.publish_changed([uuid.uuid4()])
     assert _tasks(loop) == 1
     assert _dropped("nudges") == 0, "the first one still waits for its answer"
     _until(lambda: _dropped("nudges") == 200)
@@ -202,12 +202,12 @@ def test_what_waits_to_be_nudged_is_bounded_and_each_run_waits_once(
 
     monkeypatch.setattr(notify, "get_channel_layer", Layer)
     monkeypatch.setattr(notify, "SEND_SECONDS", 30.0)
-    notify.nudge(["first"])
+    notify.publish_changed(["first"])
     assert began.wait(10)
     for _ in range(5):
-        notify.nudge(["first", *map(str, range(9))])
+        notify.publish_changed(["first", *map(str, range(9))])
     assert _dropped("nudges") == 0
-    notify.nudge(["one too many"])
+    notify.publish_changed(["one too many"])
     assert _dropped("nudges") == 1
     gate.set()
     _until(lambda: len(sent) == 11)
@@ -229,12 +229,12 @@ def test_a_task_that_is_cancelled_with_its_loop_leaves_sending_to_the_next(loop:
         sent.append(name)
 
     sender._send_one = hang  # type: ignore[method-assign]
-    sender.add(["first"])
+    sender.enqueue(["first"])
     assert began.wait(10)
     asyncio.run_coroutine_threadsafe(cancel_all(), loop).result(10)
     _until(lambda: _tasks(loop) == 0)
     sender._send_one = send  # type: ignore[method-assign]
-    sender.add(["second"])
+    sender.enqueue(["second"])
     _until(lambda: sent == ["second"])
 
 
@@ -248,7 +248,7 @@ def _use_cache_at(settings: Any, address: RedisAddress) -> None:
         "throttle": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": address.url,
-            "OPTIONS": address.defaults(THROTTLE_READ_SECONDS),
+            "OPTIONS": address.build_options(THROTTLE_READ_SECONDS),
         }
     }
 
@@ -258,7 +258,7 @@ def refused() -> RedisAddress:
     """A port on which nothing listens."""
     with socket.socket() as port:
         port.bind(("127.0.0.1", 0))
-        return redis_address(f"redis://127.0.0.1:{port.getsockname()[1]}/0")
+        return parse_redis_url(f"redis://127.0.0.1:{port.getsockname()[1]}/0")
 
 
 def _check_guesses_are_counted(people: dict[str, User]) -> None:
@@ -295,7 +295,7 @@ def test_the_shared_cache_is_asked_once_and_again_after_the_pause(monkeypatch: p
         if asked == ["shared"]:
             raise ConnectionError
 
-    for later in (0.0, sign_in_throttle.PAUSE_SECONDS - 1, 1.0):
+    for later in (0.0, sign_in_throttle.CACHE_RETRY_SECONDS - 1, 1.0):
         now[0] += later
         sign_in_throttle._use_cache(fail_once)
     assert asked == ["shared", "own", "own", "shared"]

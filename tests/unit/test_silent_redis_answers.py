@@ -15,7 +15,7 @@ from cronium_admin.core.redis_url import RedisAddress
 from cronium_admin.logs.live import tail
 from cronium_admin.ops import readiness
 from cronium_admin.workers.health.checks import services
-from cronium_admin.workers.health.probe import Patient
+from cronium_admin.workers.health.probe import HealthProbe
 from tests.unit.silent_redis import address
 from tests.unit.test_consumer import World, connect, world
 
@@ -27,7 +27,7 @@ committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def silent(address: RedisAddress, settings: Any) -> RedisAddress:
     """All settings name it. The layer's reads fail after a second here."""
     settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": address.url})
-    host = {"address": address.url, **address.defaults(1.0)}
+    host = {"address": address.url, **address.build_options(1.0)}
     settings.CHANNEL_LAYERS = {
         "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [host]}}
     }
@@ -38,7 +38,7 @@ def silent(address: RedisAddress, settings: Any) -> RedisAddress:
 @pytest.mark.django_db
 def test_readiness_says_so_within_its_bound(silent: RedisAddress) -> None:
     checks, began = readiness.Readiness(), time.monotonic()
-    parts = checks.parts()
+    parts = checks.check_parts()
     assert not parts["broker"]
     assert not parts["channel_layer"]
     assert parts["disk"]
@@ -49,15 +49,15 @@ def test_readiness_says_so_within_its_bound(silent: RedisAddress) -> None:
 @pytest.mark.django_db
 def test_the_round_trip_is_bounded_as_a_whole(silent: RedisAddress, settings: Any) -> None:
     """Also the sending, for which the layer itself waits longer."""
-    settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0] |= silent.defaults(600.0)
+    settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0] |= silent.build_options(600.0)
     channel_layers.backends.clear()
     with pytest.raises(TimeoutError):
-        asyncio.run(services.layer_round_trip(0.2))
+        asyncio.run(services.send_through_layer(0.2))
 
 
 def test_doctor_has_a_failed_row(silent: RedisAddress, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "SECONDS", 0.3)
-    rows = list(services.broker(Patient.__new__(Patient)))
+    monkeypatch.setattr(services, "ANSWER_SECONDS", 0.3)
+    rows = list(services.check_broker(HealthProbe.__new__(HealthProbe)))
     assert [(row.name, row.state) for row in rows] == [("broker", "failed")]
     assert "No answer" in rows[0].found
     assert "CRONIUM_REDIS_URL" in rows[0].mend
@@ -98,7 +98,7 @@ async def test_a_listener_ends_though_the_layer_takes_no_leave(monkeypatch: pyte
     layer = Layer()
     monkeypatch.setattr(tail, "get_channel_layer", lambda: layer)
     monkeypatch.setattr(tail, "DISCARD_SECONDS", 0.05)
-    listener = asyncio.create_task(tail.Tail(uuid.uuid4()).listen())
+    listener = asyncio.create_task(tail.Tail(uuid.uuid4()).relay_notifications())
     await asyncio.sleep(0.05)
     listener.cancel()
     done, _ = await asyncio.wait([listener], timeout=30)

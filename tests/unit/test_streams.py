@@ -14,7 +14,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.logs.models import LogHead
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.workers.run_spec import spec_of
+from cronium_admin.workers.run_spec import build_spec
 from executor.run import payload
 from tests.conftest import Api
 from tests.fakes.specs import make_spec
@@ -23,7 +23,7 @@ from tests.fakes.specs import make_spec
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("script", ["echo out; echo err >&2; echo more >/dev/stderr", "#!/opt/none/lua\n"])
 def test_what_a_script_and_its_start_write_goes_to_one_pipe(merge: bool, script: str, tmp_path: Path) -> None:
-    sent = payload.build(make_spec(script=script, merge_streams=merge)).replace(b"/workspace", bytes(tmp_path))
+    sent = payload.build_payload(make_spec(script=script, merge_streams=merge)).replace(b"/workspace", bytes(tmp_path))
     shell = shutil.which("dash") or "/bin/sh"
     done = subprocess.run([shell, "-c", payload.BOOTSTRAP], input=sent, capture_output=True, timeout=60, check=False)
     assert bool(done.stderr) is not merge
@@ -40,7 +40,7 @@ def test_a_run_keeps_the_streams_it_was_launched_with_and_a_rerun_too(editor: Ap
     again = editor.post(f"/runs/{first['id']}/rerun").json()
     other = editor.post("/jobs/report/runs").json()
     assert [run["streams"] for run in (first, again, other)] == ["merged", "merged", "separate"]
-    specs = [spec_of(Run.objects.get(pk=run["id"]), "instance", "host") for run in (first, again, other)]
+    specs = [build_spec(Run.objects.get(pk=run["id"]), "instance", "host") for run in (first, again, other)]
     assert [spec.merge_streams for spec in specs] == [True, True, False]
     listed = {item["id"]: item["streams"] for item in editor.get("/runs").json()["items"]}
     assert listed == {first["id"]: "merged", again["id"]: "merged", other["id"]: "separate"}

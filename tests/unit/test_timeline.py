@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from cronium_admin.accounts.models import User
-from cronium_admin.ops.log_format import About, Json
+from cronium_admin.ops.log_format import ContextFilter, JsonLogFormatter
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
@@ -41,22 +41,22 @@ def timeline(client: Client, run: Run, part: str = "") -> list[str]:
 def claim() -> int:
     claimed = state_machine.claim_next("east", "first")
     assert claimed is not None
-    assert state_machine.begin(claimed.pk, claimed.lease_epoch, "sha256:x")
+    assert state_machine.mark_running(claimed.pk, claimed.lease_epoch, "sha256:x")
     return claimed.lease_epoch
 
 
 def take_over(owner: str) -> int:
-    lease.give_up("east", Host.objects.get_or_create(name="east")[0].owner)
-    assert lease.acquire("east", owner)
-    (one,) = takeover.take_over("east", owner, "inst", frozenset(), lambda spec: None)
+    lease.release_lease("east", Host.objects.get_or_create(name="east")[0].owner)
+    assert lease.acquire_lease("east", owner)
+    (one,) = takeover.take_over_runs("east", owner, "inst", frozenset(), lambda spec: None)
     return one.epoch
 
 
 def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> None:
-    state_machine.release(run.pk, claim())
+    state_machine.release_lease(run.pk, claim())
     take_over("second")
     epoch = take_over("third")
-    state_machine.ask_to_cancel(run.pk, None, "olga")
+    state_machine.request_cancel(run.pk, None, "olga")
     state_machine.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
     new = "Taken over by the new worker of host east: the one before"
     assert timeline(client, run) == [
@@ -130,7 +130,7 @@ def test_events_that_an_older_version_stored_are_told_once(client: Client, run: 
 
 def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
     epoch = claim()
-    state_machine.note(run.pk, "network_refused", HOSTILE)
+    state_machine.record_note(run.pk, "network_refused", HOSTILE)
     state_machine.finish(run.pk, epoch, Ending(Status.ERRORED, "image_missing", HOSTILE))
     assert timeline(client, run)[-2:] == [HOSTILE, HOSTILE]
     assert timeline(client, run, "live/")[-2:] == [HOSTILE, HOSTILE]
@@ -139,10 +139,10 @@ def test_hostile_words_are_shown_as_they_are(client: Client, run: Run) -> None:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_each_event_has_a_line_in_the_log_without_its_words(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cronium.runs")
-    state_machine.note(run.pk, "network_refused", HOSTILE)
+    state_machine.record_note(run.pk, "network_refused", HOSTILE)
     record = caplog.records[-1]
-    About().filter(record)
-    line = Json().format(record)
+    ContextFilter().filter(record)
+    line = JsonLogFormatter().format(record)
     assert json.loads(line)["run_id"] == str(run.pk)
     assert "network_refused" in line
     assert "script" not in line

@@ -11,7 +11,7 @@ from django.utils import timezone
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
-from cronium_admin.runs.timeline import Event, timeline
+from cronium_admin.runs.timeline import TimelineEvent, build_timeline
 
 EPOCH = 3
 ENDING = Ending(Status.SUCCEEDED, "exit_code", "Done.", 0, {"log_lines": 5})
@@ -31,7 +31,7 @@ def test_a_claim_with_a_condition_that_does_not_hold_takes_nothing_and_ends(run:
 # Name, the call, the statuses it leaves, and the status it leads to (None: stays).
 TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]] = [
     ("claim", _claim, {Status.QUEUED}, Status.STARTING),
-    ("begin", lambda run: state_machine.begin(run.pk, EPOCH, "sha256:1"), {Status.STARTING}, Status.RUNNING),
+    ("begin", lambda run: state_machine.mark_running(run.pk, EPOCH, "sha256:1"), {Status.STARTING}, Status.RUNNING),
     ("requeue", lambda run: state_machine.requeue(run.pk, EPOCH, "again"), {Status.STARTING}, Status.QUEUED),
     (
         "finish",
@@ -42,11 +42,11 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
     ("adopt", lambda run: state_machine.adopt(run.pk, EPOCH, "next", "taken over"), {Status.RUNNING}, None),
     (
         "stopping",
-        lambda run: state_machine.stopping(run.pk, EPOCH, "timeout", "its time is over"),
+        lambda run: state_machine.record_stop_reason(run.pk, EPOCH, "timeout", "its time is over"),
         {Status.STARTING, Status.RUNNING},
         None,
     ),
-    ("release", lambda run: state_machine.release(run.pk, EPOCH), {Status.RUNNING}, None),
+    ("release", lambda run: state_machine.release_lease(run.pk, EPOCH), {Status.RUNNING}, None),
     (
         "requeue_abandoned",
         lambda run: state_machine.requeue_abandoned(run.pk, EPOCH, "again"),
@@ -62,7 +62,7 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
     ("cancel_queued", lambda run: state_machine.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
     (
         "ask_to_cancel",
-        lambda run: state_machine.ask_to_cancel(run.pk, None, "me"),
+        lambda run: state_machine.request_cancel(run.pk, None, "me"),
         {Status.STARTING, Status.RUNNING},
         None,
     ),
@@ -74,8 +74,8 @@ def _put(run: Run, status: Status, **more: Any) -> None:
     Run.objects.filter(pk=run.pk).update(status=status, **(lease | more))
 
 
-def _timeline(run: Run) -> list[Event]:
-    return timeline(Run.objects.get(pk=run.pk))
+def _timeline(run: Run) -> list[TimelineEvent]:
+    return build_timeline(Run.objects.get(pk=run.pk))
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -116,12 +116,12 @@ def test_nothing_leaves_a_terminal_status(run: Run, status: Status) -> None:
 def test_an_old_lease_holder_changes_nothing(run: Run, name: str) -> None:
     _put(run, Status.STARTING)
     calls: dict[str, Callable[[], bool]] = {
-        "begin": lambda: state_machine.begin(run.pk, EPOCH - 1, ""),
+        "begin": lambda: state_machine.mark_running(run.pk, EPOCH - 1, ""),
         "requeue": lambda: state_machine.requeue(run.pk, EPOCH - 1, ""),
         "finish": lambda: state_machine.finish(run.pk, EPOCH - 1, ENDING),
         "adopt": lambda: state_machine.adopt(run.pk, EPOCH - 1, "next", ""),
-        "release": lambda: state_machine.release(run.pk, EPOCH - 1),
-        "stopping": lambda: state_machine.stopping(run.pk, EPOCH - 1, "timeout", ""),
+        "release": lambda: state_machine.release_lease(run.pk, EPOCH - 1),
+        "stopping": lambda: state_machine.record_stop_reason(run.pk, EPOCH - 1, "timeout", ""),
     }
     status = Status.RUNNING if name in ("adopt", "release") else Status.STARTING
     Run.objects.filter(pk=run.pk).update(status=status)
@@ -165,16 +165,16 @@ def test_a_run_that_is_to_be_cancelled_never_starts_or_waits_again(run: Run, nam
 
 def test_the_first_reason_to_stop_is_kept(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert state_machine.stopping(run.pk, EPOCH, "timeout", "its time is over")
-    assert not state_machine.stopping(run.pk, EPOCH, "cancel", "somebody cancelled it")
+    assert state_machine.record_stop_reason(run.pk, EPOCH, "timeout", "its time is over")
+    assert not state_machine.record_stop_reason(run.pk, EPOCH, "cancel", "somebody cancelled it")
     run.refresh_from_db()
     assert (run.status, run.stop_reason) == (Status.RUNNING, "timeout")
 
 
 def test_a_cancel_is_asked_for_once(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert state_machine.ask_to_cancel(run.pk, None, "first")
-    assert not state_machine.ask_to_cancel(run.pk, None, "second")
+    assert state_machine.request_cancel(run.pk, None, "first")
+    assert not state_machine.request_cancel(run.pk, None, "second")
     assert [event.by for event in RunEvent.objects.filter(kind="cancel_requested")] == ["first"]
 
 
@@ -201,10 +201,10 @@ def test_the_run_that_waited_longest_is_claimed_first(run: Run, job: Any) -> Non
 def test_only_ended_runs_are_marked_clean_and_once(run: Run) -> None:
     for status in LIVE:
         _put(run, status)
-        assert not state_machine.mark_clean(run.pk)
+        assert not state_machine.mark_cleaned(run.pk)
     _put(run, Status.FAILED)
-    assert state_machine.mark_clean(run.pk)
-    assert not state_machine.mark_clean(run.pk)
+    assert state_machine.mark_cleaned(run.pk)
+    assert not state_machine.mark_cleaned(run.pk)
 
 
 def test_leases_are_renewed_for_their_owner_only(run: Run) -> None:

@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 from cronium_admin.core.database.clock import Now
 from cronium_admin.ops import proxies
 from cronium_admin.workers.health.checks import services
-from cronium_admin.workers.health.probe import Patient
+from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.hosts.models import Installation
 
 BEHIND = {"X-Forwarded-For": "203.0.113.9"}
@@ -19,7 +19,7 @@ BEHIND = {"X-Forwarded-For": "203.0.113.9"}
 class Asks:
     """As much of a patient as the row needs."""
 
-    ask = staticmethod(lambda function: function())
+    call_database = staticmethod(lambda function: function())
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,8 @@ def trust(settings: Any, *parts: str) -> None:
 
 
 def row() -> Any:
-    patient: Patient = Asks()  # type: ignore[assignment]
-    (found,) = services.proxies(patient)
+    patient: HealthProbe = Asks()  # type: ignore[assignment]
+    (found,) = services.check_proxies(patient)
     return found
 
 
@@ -64,7 +64,7 @@ def test_it_is_told_again_after_an_hour_and_forgotten_after_a_day(
 ) -> None:
     Client(headers=BEHIND).get("/sign-in/", REMOTE_ADDR="10.1.2.3")
     assert proxies._noted_at is not None
-    monkeypatch.setattr(proxies, "_noted_at", proxies._noted_at - proxies.EVERY.total_seconds())
+    monkeypatch.setattr(proxies, "_noted_at", proxies._noted_at - proxies.NOTE_INTERVAL.total_seconds())
     Client(headers=BEHIND).get("/sign-in/", REMOTE_ADDR="10.1.2.4")
     assert len(told(caplog)) == 2
     assert "10.1.2.4" in row().found

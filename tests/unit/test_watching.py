@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from cronium_admin.accounts import session_guard, sessions
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.live import http_stream, tail
@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True),
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_guard, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(session_guard, "RECHECK_SECONDS", 0.05)
     monkeypatch.setattr(session_guard, "SHARED_SECONDS", 0.01)
-    monkeypatch.setattr(tail, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.05)
 
 
 def _revoke(world: World) -> None:  # noqa: F811
@@ -57,7 +57,7 @@ def _delete(world: World) -> None:  # noqa: F811
 
 def _end_session(world: World) -> None:  # noqa: F811
     """As an administrator does, or the person from another browser."""
-    (row,) = sessions.of_person(world.user)
+    (row,) = sessions.list_sign_ins(world.user)
     assert sessions.end_one(world.user, row.pk)
 
 
@@ -71,7 +71,7 @@ async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     for _ in range(5):  # it goes on while nothing has changed
-        await asyncio.sleep(session_guard.AGAIN_SECONDS)
+        await asyncio.sleep(session_guard.RECHECK_SECONDS)
         await world.write((2, b"more\n"))
     await viewer.until(lambda seen: len(seen.seqs) == 6)
 
@@ -98,7 +98,7 @@ async def test_a_socket_stays_with_a_lower_role_that_may_still_read(
     viewer = await connect(world.run.pk, world.token)
     await world.begin()
     await sync_to_async(User.objects.filter(pk=world.user.pk).update)(role="viewer")
-    await asyncio.sleep(4 * session_guard.AGAIN_SECONDS)
+    await asyncio.sleep(4 * session_guard.RECHECK_SECONDS)
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
     assert viewer.closed is None
@@ -155,12 +155,12 @@ async def test_a_log_that_lacks_lines_is_told_and_not_asked_for_without_end(
     await whole_run(world)
     await sync_to_async(LogChunk.objects.all().delete)()
     looks: list[int] = []
-    window = read.window
-    monkeypatch.setattr(read, "window", lambda *given: looks.append(1) or window(*given))
+    window = read.read_lines
+    monkeypatch.setattr(read, "read_lines", lambda *given: looks.append(1) or window(*given))
     viewer = await connect(world.run.pk, world.token)
     assert await viewer.until_closed() == 1013
     assert viewer.messages[-1]["code"] == "log_damaged"
-    assert len(looks) == tail.EMPTY_LOOKS
+    assert len(looks) == tail.MAX_EMPTY_READS
 
 
 async def test_a_slow_archive_holds_no_live_log_up(
@@ -172,14 +172,14 @@ async def test_a_slow_archive_holds_no_live_log_up(
     old = world.run
     world.run = await sync_to_async(_another)(old)
     world.log = RunLog(world.run.pk, 0)
-    opened, window = threading.Event(), read.window
+    opened, window = threading.Event(), read.read_lines
 
     def slow(run_id: Any, *rest: Any) -> Any:
         if run_id == old.pk:
             opened.wait(20)
         return window(run_id, *rest)
 
-    monkeypatch.setattr(read, "window", slow)
+    monkeypatch.setattr(read, "read_lines", slow)
     try:
         for _ in range(12):
             await connect(old.pk, world.token)
@@ -213,28 +213,28 @@ async def test_begun_lines_are_told_anew_on_every_connection(
 
 
 async def test_many_watchers_are_woken_more_rarely_and_no_nudge_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "PACE_SECONDS", 1000.0)
-    monkeypatch.setattr(tail, "MOST_PACE_SECONDS", 0.2)
+    monkeypatch.setattr(tail, "SECONDS_PER_WATCHER", 1000.0)
+    monkeypatch.setattr(tail, "MAX_WAKE_INTERVAL", 0.2)
     watched = tail.Tail(uuid4())
     monkeypatch.setattr(tail, "_tails", {(asyncio.get_running_loop(), uuid4()): watched})
-    watched.wakes = {asyncio.Event() for _ in range(tail.UNPACED_WATCHERS + 1)}
-    watched.wake()
-    assert all(event.is_set() for event in watched.wakes), "after quiet at once"
-    for event in watched.wakes:
+    watched.wake_events = {asyncio.Event() for _ in range(tail.UNTHROTTLED_WATCHERS + 1)}
+    watched.wake_watchers()
+    assert all(event.is_set() for event in watched.wake_events), "after quiet at once"
+    for event in watched.wake_events:
         event.clear()
     for _ in range(10):
-        watched.wake()
-    assert not any(event.is_set() for event in watched.wakes)
+        watched.wake_watchers()
+    assert not any(event.is_set() for event in watched.wake_events)
     async with asyncio.timeout(10):
-        await asyncio.gather(*(event.wait() for event in watched.wakes))
+        await asyncio.gather(*(event.wait() for event in watched.wake_events))
 
 
 async def test_few_watchers_are_woken_by_every_nudge() -> None:
     watched = tail.Tail(uuid4())
-    watched.wakes = {asyncio.Event()}
+    watched.wake_events = {asyncio.Event()}
     for _ in range(3):
-        watched.wake()
-        (event,) = watched.wakes
+        watched.wake_watchers()
+        (event,) = watched.wake_events
         assert event.is_set()
         event.clear()
 
@@ -246,54 +246,57 @@ async def test_lines_are_written_once_for_all_who_follow(monkeypatch: pytest.Mon
         made.append(events)
         return b"packed"
 
-    monkeypatch.setattr(http_stream, "_packed", pack)
-    news = tail.News(None, [])
-    assert set(await asyncio.gather(*(http_stream._pack_once(news, False) for _ in range(5)))) == {b"packed"}
-    await http_stream._pack_once(news, True)
+    monkeypatch.setattr(http_stream, "_encode_lines", pack)
+    news = tail.LogUpdate(None, [])
+    assert set(await asyncio.gather(*(http_stream._encode_once(news, False) for _ in range(5)))) == {b"packed"}
+    await http_stream._encode_once(news, True)
     assert made == [False, True]
 
 
 async def test_few_watchers_are_served_in_one_pass_of_the_event_loop() -> None:
-    loop, turns, passes, served = asyncio.get_running_loop(), tail.Turns(), [0], list[int]()
+    loop, turns, passes, served = asyncio.get_running_loop(), tail.LoopThrottle(), [0], list[int]()
 
     def count() -> None:
         passes[0] += 1
         loop.call_soon(count)
 
     async def watch() -> None:
-        await turns.take()
+        await turns.wait_turn()
         served.append(passes[0])
 
-    watchers = [asyncio.create_task(watch()) for _ in range(5 * tail.SERVED_A_PASS)]
+    watchers = [asyncio.create_task(watch()) for _ in range(5 * tail.WATCHERS_PER_PASS)]
     gone = asyncio.create_task(watch())
     await asyncio.sleep(0)
     gone.cancel()  # one that leaves takes no turn of another's
     count()
     await asyncio.gather(*watchers)
-    assert max(served.count(one) for one in served) <= tail.SERVED_A_PASS
-    assert len(served) == 5 * tail.SERVED_A_PASS
+    assert max(served.count(one) for one in served) <= tail.WATCHERS_PER_PASS
+    assert len(served) == 5 * tail.WATCHERS_PER_PASS
 
 
 async def test_connections_of_one_credential_share_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
     answers = iter([True, False, OperationalError("away"), True])
 
-    def ask(self: session_guard.Standing) -> bool:
+    def ask(self: session_guard.PermissionCheck) -> bool:
         asked.append(self.value)
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(session_guard.Standing, "__call__", ask)
+    monkeypatch.setattr(session_guard.PermissionCheck, "__call__", ask)
     monkeypatch.setattr(session_guard, "SHARED_SECONDS", 60.0)
-    checks = session_guard.SharedChecks(tail.threads)
-    one, other = session_guard.of_token("one", May.SEE), session_guard.of_session("other", May.SEE)
-    assert await asyncio.gather(*(checks.may(one) for _ in range(20))) == [True] * 20
-    assert [await checks.may(other), await checks.may(one)] == [False, True]
+    checks = session_guard.SharedChecks(tail.reader_threads)
+    one, other = (
+        session_guard.check_by_token("one", Permission.VIEW),
+        session_guard.check_by_session("other", Permission.VIEW),
+    )
+    assert await asyncio.gather(*(checks.is_allowed(one) for _ in range(20))) == [True] * 20
+    assert [await checks.is_allowed(other), await checks.is_allowed(one)] == [False, True]
     assert asked == ["one", "other"]
     monkeypatch.setattr(session_guard, "SHARED_SECONDS", -1.0)
     with pytest.raises(OperationalError):
-        await checks.may(one)
-    assert await checks.may(one)
+        await checks.is_allowed(one)
+    assert await checks.is_allowed(one)
     assert "one" not in repr(one)

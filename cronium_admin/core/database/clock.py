@@ -13,7 +13,7 @@ from django.db.backends.signals import connection_created
 from django.db.models import functions
 from django.utils import timezone
 
-MEASURED_EVERY_SECONDS = 10.0
+MEASURE_INTERVAL_SECONDS = 10.0
 
 
 class Now(functions.Now):
@@ -35,15 +35,15 @@ class _Clock:
         self._lock = threading.Lock()
         self._measured: tuple[datetime, float] | None = None
 
-    def read(self) -> datetime | None:
+    def estimate_now(self) -> datetime | None:
         if (measured := self._measured) is None:
             return None
         at, uptime = measured
-        return at + timedelta(seconds=_uptime() - uptime)
+        return at + timedelta(seconds=_read_uptime() - uptime)
 
     def measure(self, connection: BaseDatabaseWrapper) -> None:
         measured = self._measured
-        if measured and _uptime() - measured[1] < MEASURED_EVERY_SECONDS:
+        if measured and _read_uptime() - measured[1] < MEASURE_INTERVAL_SECONDS:
             return
         is_sqlite = connection.vendor == "sqlite"
         query = "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')" if is_sqlite else "SELECT STATEMENT_TIMESTAMP()"
@@ -52,13 +52,13 @@ class _Clock:
             found = connection.connection.execute(query).fetchone()[0]
         at = datetime.fromisoformat(found).replace(tzinfo=UTC) if is_sqlite else found.astimezone(UTC)
         with self._lock:
-            self._measured = at, _uptime()
+            self._measured = at, _read_uptime()
 
 
 _clock = _Clock()
 
 
-def _uptime() -> float:
+def _read_uptime() -> float:
     """Goes on while the machine sleeps, and no correction of the time of day changes it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -68,11 +68,11 @@ def database_now() -> datetime:
 
     For what people see, and for defaults. A condition on stored times is written in SQL, with `Now`.
     """
-    if _clock.read() is None:
+    if _clock.estimate_now() is None:
         with suppress(DatabaseError):  # a page about the database's failure has a time too
             default_connection.ensure_connection()
             _clock.measure(default_connection)
-    return _clock.read() or timezone.now()
+    return _clock.estimate_now() or timezone.now()
 
 
 def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:

@@ -11,12 +11,12 @@ from typing import Literal
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 
 log = logging.getLogger("cronium.database")
-Kind = Literal["full", "read_only", "away"]
-EVERY_SECONDS = 60.0
+OutageKind = Literal["full", "read_only", "away"]
+LOG_INTERVAL_SECONDS = 60.0
 _SQLITE_ERROR, _SQLITE_READ_ONLY, _SQLITE_FULL = 1, 8, 13
 _READ_ONLY, _DISK_FULL = "25006", "53100"
 
-_FOR_PEOPLE: dict[Kind, str] = {
+_USER_MESSAGES: dict[OutageKind, str] = {
     "full": "The disk of the server is full, so nothing can be stored. Nothing was changed. An administrator must free "
     "some space. Then send it again.",
     "read_only": "The database is read-only, so nothing can be stored. Nothing was changed. An administrator must make "
@@ -34,7 +34,7 @@ _CAUSES = (
 )
 
 
-def find_outage(error: BaseException | None) -> Kind | None:
+def find_outage(error: BaseException | None) -> OutageKind | None:
     """Why the database can't be used; None for any other error, such as one of our own statements."""
     if not isinstance(error, OperationalError | InterfaceError | InternalError):
         return None
@@ -54,9 +54,9 @@ def is_outage(error: BaseException | None) -> bool:
     return find_outage(error) is not None
 
 
-def describe_for_people(kind: Kind) -> str:
+def describe_outage(kind: OutageKind) -> str:
     """A sentence for anybody: it names no path and no address."""
-    return _FOR_PEOPLE[kind]
+    return _USER_MESSAGES[kind]
 
 
 def describe_database_error(error: BaseException, *, known_only: bool = False) -> str:
@@ -77,17 +77,17 @@ class OutageLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began_at: float | None = None  # of the outage that was told
-        self._told_at = -EVERY_SECONDS
-        self._left_out = 0
+        self._logged_at = -LOG_INTERVAL_SECONDS
+        self._suppressed = 0
 
-    def note(self, error: BaseException, subject: str) -> None:
+    def record_failure(self, error: BaseException, subject: str) -> None:
         """Tell that `subject`, such as a route or a thread, failed by `error`."""
         now = time.monotonic()
         with self._lock:
-            if now - self._told_at < EVERY_SECONDS:
-                self._left_out += 1
+            if now - self._logged_at < LOG_INTERVAL_SECONDS:
+                self._suppressed += 1
                 return
-            left_out, self._told_at, self._left_out = self._left_out, now, 0
+            left_out, self._logged_at, self._suppressed = self._suppressed, now, 0
             self._began_at = self._began_at or now
         more = f" {left_out} more such errors since the last such line." if left_out else ""
         log.error("%s This failed: %s.%s", describe_database_error(error), subject, more)
@@ -100,24 +100,24 @@ class OutageLog:
         except (DatabaseError, InterfaceError) as error:
             if find_outage(error) not in ("full", "read_only"):
                 raise
-            self.note(error, subject)
+            self.record_failure(error, subject)
 
-    def end(self) -> None:
+    def record_recovery(self) -> None:
         """Tell that what failed before has succeeded."""
         with self._lock:
             began_at, self._began_at = self._began_at, None
-            left_out, self._left_out = self._left_out, 0
+            left_out, self._suppressed = self._suppressed, 0
         if began_at is not None:
             words = "the database can be used again, after %.0f s and %d more errors"
             log.warning(words, time.monotonic() - began_at, left_out)
 
 
-outages = OutageLog()
+outage_log = OutageLog()
 
 
 def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:
     """A background task's error: an outage as its line, anything else with its traceback."""
     if is_outage(error):
-        outages.note(error, subject)
+        outage_log.record_failure(error, subject)
     else:
         logger.error("%s failed once; it goes on", subject, exc_info=error)

@@ -42,9 +42,9 @@ class DatabaseExecutor(ThreadPoolExecutor):
     """A thread pool whose every call is one unit of database work."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        return super().submit(_run_unit, fn, *args, **kwargs)
+        return super().submit(_run_with_connections, fn, *args, **kwargs)
 
 
-def _run_unit(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _run_with_connections(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with database_work():
         return fn(*args, **kwargs)

@@ -17,14 +17,14 @@ SQLITE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
 POSTGRES_OPTIONS = {"connect_timeout": "5"}
 # `timeout`: how long a request waits for a connection, and so how soon it says that the database is away.
-POOL = {"min_size": 1, "max_size": 20, "timeout": 10.0}
-_MODES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
-_CORE = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT", "dbname": "NAME"}
+POOL_DEFAULTS = {"min_size": 1, "max_size": 20, "timeout": 10.0}
+_TRANSACTION_MODES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
+_DJANGO_KEYS = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT", "dbname": "NAME"}
 _EXAMPLE = "PostgreSQL URL such as postgres://user:password@host:5432/name"
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
-def database_settings(url: str) -> Settings:
+def parse_database_url(url: str) -> Settings:
     """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
     if _BAD_PERCENT.search(url):
         raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
@@ -32,10 +32,10 @@ def database_settings(url: str) -> Settings:
         parts = urlsplit(url)
     except ValueError:  # its words may hold a part of the password
         raise ValueError(f"is not a {_EXAMPLE}") from None
-    return _sqlite(parts) if parts.scheme == "sqlite" else _postgres(parts)
+    return _parse_sqlite_url(parts) if parts.scheme == "sqlite" else _parse_postgres_url(parts)
 
 
-def sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> Settings:
+def build_sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> Settings:
     """`options` win over our defaults; an `init_command` of their own follows our pragmas."""
     given = dict(options or {})
     pragmas = f"{SQLITE_PRAGMAS} {given.pop('init_command', '')}".strip()
@@ -48,11 +48,11 @@ def sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> 
     }
 
 
-def _options(query: str) -> dict[str, str]:
+def _parse_query(query: str) -> dict[str, str]:
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
-def _read(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
+def _take_options(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
     """The options that have a reader, taken out of `options`."""
     values = {}
     for name in [name for name in options if name in readers]:
@@ -63,77 +63,79 @@ def _read(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> 
     return values
 
 
-def _refuse_rest(options: dict[str, str], known: list[str]) -> None:
+def _refuse_unknown_options(options: dict[str, str], known: list[str]) -> None:
     if options:
         raise ValueError(f"has the unknown option {next(iter(options))[:40]!r}; known are {', '.join(known)}")
 
 
-def _mode(value: str) -> str:
-    if value.upper() not in _MODES:
+def _parse_transaction_mode(value: str) -> str:
+    if value.upper() not in _TRANSACTION_MODES:
         raise ValueError
     return value.upper()
 
 
-def _seconds(value: str) -> float:
+def _parse_seconds(value: str) -> float:
     seconds = float(value)
     if not 0 <= seconds <= 3600:
         raise ValueError
     return seconds
 
 
-_SQLITE_READERS: dict[str, Callable[[str], Any]] = {
-    "timeout": _seconds,
-    "transaction_mode": _mode,
+_SQLITE_PARSERS: dict[str, Callable[[str], Any]] = {
+    "timeout": _parse_seconds,
+    "transaction_mode": _parse_transaction_mode,
     "init_command": str,
     "cached_statements": int,
 }
 
 
-def _sqlite(parts: SplitResult) -> Settings:
+def _parse_sqlite_url(parts: SplitResult) -> Settings:
     path = unquote(parts.path[1:])
     if parts.netloc or not path:
         raise ValueError("must name a file, such as sqlite:////var/lib/cronium/cronium.sqlite3 (four slashes)")
-    options = _options(parts.query)
-    values = _read(options, _SQLITE_READERS)
-    _refuse_rest(options, list(_SQLITE_READERS))
-    return sqlite_settings(path, values)
+    options = _parse_query(parts.query)
+    values = _take_options(options, _SQLITE_PARSERS)
+    _refuse_unknown_options(options, list(_SQLITE_PARSERS))
+    return build_sqlite_settings(path, values)
 
 
-def _true(value: str) -> bool:
+def _parse_bool(value: str) -> bool:
     known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
     if value.lower() not in known:
         raise ValueError
     return known[value.lower()]
 
 
-_POOL_READERS: dict[str, Callable[[str], Any]] = {
+_POOL_PARSERS: dict[str, Callable[[str], Any]] = {
     **{f"pool_{name}": int for name in ("min_size", "max_size", "max_waiting", "num_workers")},
     **{f"pool_{name}": float for name in ("timeout", "max_lifetime", "max_idle", "reconnect_timeout")},
 }
 # Django's own, beside what libpq knows.
-_DJANGO_READERS: dict[str, Callable[[str], Any]] = {
-    "pool": _true,
+_DJANGO_PARSERS: dict[str, Callable[[str], Any]] = {
+    "pool": _parse_bool,
     "assume_role": str,
-    "server_side_binding": _true,
+    "server_side_binding": _parse_bool,
     "prepare_threshold": int,
     "currentSchema": str,
 }
 
 
-_WHOLE_NUMBERS = (
+_INTEGER_OPTIONS = (
     *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     "tcp_user_timeout",
 )
 _NO_SOCKET = "/dev/null/none"
 
 
-def _refuse_bad_values(given: dict[str, Any]) -> None:
+def _check_with_libpq(given: dict[str, Any]) -> None:
     """Asks libpq, which checks its options before it looks for the socket, which does not exist."""
-    for name in _WHOLE_NUMBERS:
+    for name in _INTEGER_OPTIONS:
         if not str(given.get(name, 0)).strip().lstrip("-").isdigit():
             raise ValueError(f"has an option {name} that is not a whole number")
     hidden = {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
-    checked = {name: value for name, value in given.items() if name not in (*_CORE, *hidden, "hostaddr", "service")}
+    checked = {
+        name: value for name, value in given.items() if name not in (*_DJANGO_KEYS, *hidden, "hostaddr", "service")
+    }
     # With a password at hand libpq reads no file of passwords.
     stand_in = {"host": _NO_SOCKET, "password": "none"}
     connection = PGconn.connect_start(make_conninfo(**checked, **stand_in).encode())
@@ -143,13 +145,13 @@ def _refuse_bad_values(given: dict[str, Any]) -> None:
         raise ValueError(f"has an option that PostgreSQL's client library refuses: {message}")
 
 
-def _postgres(parts: SplitResult) -> Settings:
-    options = _options(parts.query)
-    sizes = _read(options, _POOL_READERS)
-    own = _read(options, _DJANGO_READERS)
+def _parse_postgres_url(parts: SplitResult) -> Settings:
+    options = _parse_query(parts.query)
+    sizes = _take_options(options, _POOL_PARSERS)
+    own = _take_options(options, _DJANGO_PARSERS)
     known = sorted(option.keyword.decode() for option in Conninfo.get_defaults())
     unknown = {name: value for name, value in options.items() if name not in (*known, "ssl")}
-    _refuse_rest(unknown, [*known, *_DJANGO_READERS, *_POOL_READERS])
+    _refuse_unknown_options(unknown, [*known, *_DJANGO_PARSERS, *_POOL_PARSERS])
     try:
         # libpq reads its own URLs: several hosts, sockets, brackets. It takes a + in a query literally.
         bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
@@ -164,11 +166,11 @@ def _postgres(parts: SplitResult) -> Settings:
             )
     if not given.get("dbname") and not given.get("service"):
         raise ValueError("must name the database, such as postgres://user:password@host:5432/name")
-    _refuse_bad_values(given)
+    _check_with_libpq(given)
     if schema := own.pop("currentSchema", ""):
         given["options"] = f"{given.get('options', '')} -c search_path={schema}".strip()
-    pool: Any = _pool(own.pop("pool", True), sizes)
-    settings: Settings = {django: given.pop(libpq, "") for libpq, django in _CORE.items()}
+    pool: Any = _build_pool_options(own.pop("pool", True), sizes)
+    settings: Settings = {django: given.pop(libpq, "") for libpq, django in _DJANGO_KEYS.items()}
     return {
         "ENGINE": "cronium_admin.core.database.postgres",
         **settings,
@@ -179,12 +181,12 @@ def _postgres(parts: SplitResult) -> Settings:
     }
 
 
-def _pool(wanted: bool, sizes: dict[str, Any]) -> dict[str, Any] | Literal[False]:
+def _build_pool_options(wanted: bool, sizes: dict[str, Any]) -> dict[str, Any] | Literal[False]:
     if not wanted:
         return False
-    pool: dict[str, Any] = {**POOL, **{name.removeprefix("pool_"): value for name, value in sizes.items()}}
+    pool: dict[str, Any] = {**POOL_DEFAULTS, **{name.removeprefix("pool_"): value for name, value in sizes.items()}}
     if "pool_max_size" in sizes and "pool_min_size" not in sizes:
-        pool["min_size"] = min(POOL["min_size"], pool["max_size"])
+        pool["min_size"] = min(POOL_DEFAULTS["min_size"], pool["max_size"])
     if pool["max_size"] < max(1, pool["min_size"]):
         raise ValueError("has a pool_max_size that is less than 1 or than pool_min_size")
     return pool

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from cronium_admin.core import json_text
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.line_text import show_line
+from cronium_admin.core.line_text import escape_line
 
 register = template.Library()
 
@@ -30,17 +30,17 @@ STATES = {
     "disabled": ("player-pause", "Disabled"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
-SHOWN_JSON = 4000  # characters of a value on a page; the API gives all of it
+MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API gives all of it
 
 
 @register.filter(name="line")
-def line(text: Any) -> str:
+def render_text_line(text: Any) -> str:
     """A name or description: a character that nobody could see is written as its number."""
-    return show_line(str(text if text is not None else ""))
+    return escape_line(str(text if text is not None else ""))
 
 
 @register.simple_tag(name="icon")
-def icon(name: str, extra: str = "") -> SafeString:
+def render_icon(name: str, extra: str = "") -> SafeString:
     """One symbol of the sprite; words beside it say the same, so it is hidden from screen readers."""
     return format_html(
         '<svg class="i {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
@@ -51,7 +51,7 @@ def icon(name: str, extra: str = "") -> SafeString:
 
 
 @register.simple_tag(name="state")
-def state(status: str, bare: bool = False) -> SafeString:
+def render_status_badge(status: str, bare: bool = False) -> SafeString:
     """The badge of a run's state; an empty status is a job that never ran."""
     if not status:
         return format_html('<span class="state bare s-none">{}</span>', "Never run")
@@ -60,12 +60,12 @@ def state(status: str, bare: bool = False) -> SafeString:
         '<span class="state s-{}{}">{}<span>{}</span></span>',
         status,
         " bare" if bare else "",
-        icon(name, "spin" if status == "running" else ""),
+        render_icon(name, "spin" if status == "running" else ""),
         word,
     )
 
 
-def state_of(run: Any) -> str:
+def derive_display_status(run: Any) -> str:
     """The name in STATES of how a run stands: its status, told apart where people should see a difference."""
     if run.status in ("queued", "starting", "running") and run.cancel_requested_at:
         return "cancelling"
@@ -73,24 +73,24 @@ def state_of(run: Any) -> str:
 
 
 @register.filter(name="state_word")
-def state_word(run: Any) -> str:
+def describe_run_status(run: Any) -> str:
     """A run's state as the page's title says it."""
-    return STATES[state_of(run)][1]
+    return STATES[derive_display_status(run)][1]
 
 
 @register.simple_tag(name="run_state")
-def run_state(run: Any, bare: bool = False) -> SafeString:
-    return state(state_of(run), bare)
+def render_run_status(run: Any, bare: bool = False) -> SafeString:
+    return render_status_badge(derive_display_status(run), bare)
 
 
 @register.simple_tag(name="language")
-def language(name: str) -> SafeString:
+def render_language(name: str) -> SafeString:
     symbol, word = LANGUAGES.get(name, ("terminal-2", name))
-    return format_html('<span class="lang">{}<span>{}</span></span>', icon(symbol, "i-s"), word)
+    return format_html('<span class="lang">{}<span>{}</span></span>', render_icon(symbol, "i-s"), word)
 
 
 @register.filter(name="duration")
-def duration(value: timedelta | None) -> str:
+def format_duration(value: timedelta | None) -> str:
     """How long, for a person: 380 ms, 12.3 s, 2:05, 1:02:05."""
     if value is None:
         return ""
@@ -105,13 +105,13 @@ def duration(value: timedelta | None) -> str:
 
 
 @register.filter(name="taken")
-def taken(run: Any) -> str:
+def format_run_duration(run: Any) -> str:
     """How long an ended run took, from the start of its script, or from its launch if it never started."""
-    return duration(run.finished_at - (run.started_at or run.created_at))
+    return format_duration(run.finished_at - (run.started_at or run.created_at))
 
 
 @register.filter(name="seconds_long")
-def seconds_long(value: int) -> str:
+def format_seconds(value: int) -> str:
     """A number of seconds as 45 s, 5 min, 1 h, 1 h 30 min."""
     hours, rest = divmod(int(value), 3600)
     minutes, seconds = divmod(rest, 60)
@@ -120,38 +120,38 @@ def seconds_long(value: int) -> str:
 
 
 @register.filter(name="memory")
-def memory(value: int) -> str:
+def format_memory(value: int) -> str:
     """Megabytes as 512 MB, 1 GB, 1.5 GB."""
     return f"{value / 1024:g} GB" if value >= 1024 and value % 256 == 0 else f"{value:,} MB"
 
 
 @register.filter(name="plain")
-def plain(value: Any) -> str:
+def format_decimal(value: Any) -> str:
     """A decimal without zeros at its end: 0.5, 2."""
     return f"{float(value):g}"
 
 
 @register.filter(name="thousands")
-def thousands(value: int) -> str:
+def format_count(value: int) -> str:
     """A count as the log writes it: 100,006."""
     return f"{value:,}"
 
 
 @register.filter(name="limits")
-def limits(value: Any) -> str:
+def describe_limits(value: Any) -> str:
     """The limits of a profile, job or run in one line."""
-    return f"{plain(value.cpu)} CPU · {memory(value.memory_mb)} · {value.pids:,} processes"
+    return f"{format_decimal(value.cpu)} CPU · {format_memory(value.memory_mb)} · {value.pids:,} processes"
 
 
 @register.filter(name="log_limit")
-def log_limit(value: Any) -> str:
+def describe_log_limit(value: Any) -> str:
     """What the log of a job or run may hold, and what happens to more."""
     then = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
-    return f"{memory(value.limits.log_limit_mb)}, {then}"
+    return f"{format_memory(value.limits.log_limit_mb)}, {then}"
 
 
 @register.filter(name="streams")
-def streams(value: Any) -> str:
+def describe_streams(value: Any) -> str:
     """How stdout and stderr of a job or run reach its log."""
     if value.streams == "merged":
         return "merged into stdout, in exact order"
@@ -159,7 +159,7 @@ def streams(value: Any) -> str:
 
 
 @register.simple_tag(name="when")
-def when(at: datetime | None, exact: bool = False) -> SafeString | str:
+def render_time(at: datetime | None, exact: bool = False) -> SafeString | str:
     """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""
     if at is None:
         return ""
@@ -169,23 +169,23 @@ def when(at: datetime | None, exact: bool = False) -> SafeString | str:
 
 
 @register.filter(name="unix_ms")
-def unix_ms(at: datetime | None) -> str:
+def format_unix_ms(at: datetime | None) -> str:
     return str(int(at.timestamp() * 1000)) if at else ""
 
 
 @register.simple_tag(name="now_ms")
-def now_ms() -> str:
-    return unix_ms(database_now())
+def format_now_ms() -> str:
+    return format_unix_ms(database_now())
 
 
 @register.filter(name="pretty")
-def pretty(value: Any) -> str:
+def format_json(value: Any) -> str:
     """JSON for reading, cut where it would flood the page."""
-    text, is_cut = json_text.pretty(value, SHOWN_JSON)
-    return f"{text}\n… cut after {SHOWN_JSON:,} characters; the API gives the whole value." if is_cut else text
+    text, is_cut = json_text.format_indented(value, MAX_JSON_CHARACTERS)
+    return f"{text}\n… cut after {MAX_JSON_CHARACTERS:,} characters; the API gives the whole value." if is_cut else text
 
 
 @register.filter(name="share_of")
-def share_of(value: Any, whole: Any) -> int:
+def compute_percentage(value: Any, whole: Any) -> int:
     """`value` as a whole percentage of `whole`, from 0 to 100, for the class of a bar."""
     return min(100, max(0, round(100 * float(value) / float(whole)))) if whole else 0

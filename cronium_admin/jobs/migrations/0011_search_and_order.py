@@ -1,6 +1,7 @@
 from django.db import migrations, models
 
-from cronium_admin.core.line_text import fold, order_key
+from cronium_admin.core.line_text import fold_case as fold
+from cronium_admin.core.line_text import make_sort_key as order_key
 
 
 def fill(apps, schema_editor):

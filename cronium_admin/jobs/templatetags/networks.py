@@ -4,7 +4,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cronium_admin.core.templatetags.ui import icon
+from cronium_admin.core.templatetags.ui import render_icon
 
 register = template.Library()
 
@@ -16,7 +16,7 @@ NETWORKS = {
 }
 
 
-@register.simple_tag
-def network(name: str) -> SafeString:
+@register.simple_tag(name="network")
+def render_network(name: str) -> SafeString:
     symbol, word = NETWORKS.get(name, ("world", name))
-    return format_html('<span class="net n-{}">{}<span>{}</span></span>', name, icon(symbol, "i-s"), word)
+    return format_html('<span class="net n-{}">{}<span>{}</span></span>', name, render_icon(symbol, "i-s"), word)

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from cronium_admin.core.templatetags.ui import STATES, duration, state_of
+from cronium_admin.core.templatetags.ui import STATES, derive_display_status, format_duration
 
 register = template.Library()
 SLOTS, STEP, HEIGHT = 20, 8, 20
@@ -26,21 +26,21 @@ SHAPES = {
 }
 
 
-def _cell(slug: str, place: int, run: Any) -> tuple[str, int, str, str, str]:
+def _build_cell(slug: str, place: int, run: Any) -> tuple[str, int, str, str, str]:
     """Address, x, state, outline and words of one run."""
-    name = state_of(run)
-    took = f", {duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
+    name = derive_display_status(run)
+    took = f", {format_duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
     words = f"#{run.number} {STATES[name][1]}{took}, {run.created_at:%Y-%m-%d %H:%M} UTC"
     return reverse("jobs:numbered", args=[slug, run.number]), place * STEP, name, SHAPES.get(name, _HALF), words
 
 
-def _spoken(runs: list[Any]) -> str:
-    counts = Counter(STATES[state_of(run)][1].lower() for run in runs)
+def _describe_runs(runs: list[Any]) -> str:
+    counts = Counter(STATES[derive_display_status(run)][1].lower() for run in runs)
     return f"Last {len(runs)} runs: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())
 
 
-@register.simple_tag
-def sparkline(job: Any, runs: list[Any]) -> SafeString | str:
+@register.simple_tag(name="sparkline")
+def render_sparkline(job: Any, runs: list[Any]) -> SafeString | str:
     """The cells of `runs`, oldest first, each a link to its run. Pointers get the links; for screen readers, and
     keyboards that would have to pass twenty a row, there is one sentence."""
     if not runs:
@@ -51,9 +51,9 @@ def sparkline(job: Any, runs: list[Any]) -> SafeString | str:
         "",
         '<a href="{0}" tabindex="-1"><title>{4}</title><g transform="translate({1})" class="s-{2}">'
         '<path class="hit" d="M-1 0h8v20h-8z"/><path d="{3}"/></g></a>',
-        (_cell(job.slug, first + place, run) for place, run in enumerate(runs)),
+        (_build_cell(job.slug, first + place, run) for place, run in enumerate(runs)),
     )
     return format_html(
         '<svg class="spark" aria-hidden="true" viewBox="0 0 {} {}">{}{}</svg><span class="vh">{}</span>',
-        *(SLOTS * STEP - 2, HEIGHT, none, cells, _spoken(runs)),
+        *(SLOTS * STEP - 2, HEIGHT, none, cells, _describe_runs(runs)),
     )

@@ -7,10 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.logs.archive import archive
-from cronium_admin.logs.commands.report import discard, report
-from cronium_admin.logs.failures import Skipped
-from cronium_admin.logs.storage.base import Unavailable
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.commands.report import delete_unwanted_objects, report_logs
+from cronium_admin.logs.failures import LogsSkipped
+from cronium_admin.logs.storage.base import StorageUnavailable
+from cronium_admin.logs.throttle import Throttle
 
 HELP = "moves the logs of runs that ended CRONIUM_LOG_ARCHIVE_AFTER hours ago to CRONIUM_LOG_STORAGE"
 
@@ -24,14 +24,14 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     if not store:
         command.stdout.write("CRONIUM_LOG_STORAGE is not set: logs stay in the database.")
     if options["dry_run"]:
-        report(command, "would move", archive.due())
+        report_logs(command, "would move", archive.find_archivable_logs())
         return
     try:
-        report(command, "moved", archive.archive(Pace()))
-    except Unavailable as error:
+        report_logs(command, "moved", archive.archive_due_logs(Throttle()))
+    except StorageUnavailable as error:
         why = error.__cause__ or "it gives back other bytes than it was given"
         raise CommandError(f"The storage {store} fails: {why}. What was begun is gone on with next time.") from error
-    except Skipped as error:
+    except LogsSkipped as error:
         raise CommandError(str(error)) from error
     finally:
-        discard(command)
+        delete_unwanted_objects(command)

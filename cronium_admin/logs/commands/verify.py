@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.logs.read import Pruned
-from cronium_admin.logs.verify import verify
+from cronium_admin.logs.read import LogPruned
+from cronium_admin.logs.verify import verify_log
 from cronium_admin.runs.models import TERMINAL, Run
 
 HELP = "compare stored logs with their seals; exit 1 where one differs"
@@ -24,8 +24,8 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     good = bad = size = 0
     for run in wanted.order_by("created_at", "pk").only(*columns).iterator(chunk_size=200):
         try:
-            found = verify(run)
-        except Pruned:
+            found = verify_log(run)
+        except LogPruned:
             continue  # removed since we began
         size += found.bytes
         good, bad = good + (not found.problems), bad + bool(found.problems)

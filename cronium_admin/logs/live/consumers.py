@@ -14,14 +14,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from cronium_admin.accounts import session_guard
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import Refused, refuse_outage
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ApiError, convert_outage
 from cronium_admin.logs import gaps, read
 from cronium_admin.logs.live import tail
 
 log = logging.getLogger("cronium.live")
-REFUSED, FAILED, LATER = 4403, 1011, 1013
-BEAT_SECONDS = 4.0  # checked after each read of the store, so a quiet log has a heartbeat at least every 6 s
+CLOSE_FORBIDDEN, CLOSE_FAILED, CLOSE_TRY_LATER = 4403, 1011, 1013
+HEARTBEAT_SECONDS = 4.0  # checked after each read of the store, so a quiet log has a heartbeat at least every 6 s
 
 
 class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -32,51 +32,51 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         await self.accept()
-        self._pump: asyncio.Task[None] | None = None
-        self._credential = self._standing()
+        self._sender: asyncio.Task[None] | None = None
+        self._credential = self._make_credential()
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         try:
-            self._asked_at = time.monotonic()
-            may = await sync_to_async(self._credential, thread_sensitive=False, executor=tail.threads)()
+            self._checked_at = time.monotonic()
+            may = await sync_to_async(self._credential, thread_sensitive=False, executor=tail.reader_threads)()
         except Exception as error:  # noqa: BLE001 - logged; the browser connects again
-            await self._send_away(error)
+            await self._close_with_error(error)
             return
         if not may:
-            await self.close(REFUSED)
+            await self.close(CLOSE_FORBIDDEN)
             return
-        self._pump = asyncio.create_task(self._send_all())
+        self._sender = asyncio.create_task(self._stream_log())
 
-    def _standing(self) -> session_guard.Standing:
+    def _make_credential(self) -> session_guard.PermissionCheck:
         user = self.scope.get("user")
         if isinstance(user, User) and user.is_authenticated:
-            return session_guard.of_session(self.scope["session"].session_key, May.SEE)
+            return session_guard.check_by_session(self.scope["session"].session_key, Permission.VIEW)
         scheme, _, token = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        return session_guard.of_token(token.strip() if scheme.lower() == "bearer" else "", May.SEE)
+        return session_guard.check_by_token(token.strip() if scheme.lower() == "bearer" else "", Permission.VIEW)
 
-    async def _may_still(self) -> bool:
-        self._asked_at = time.monotonic()
-        return await tail.checks.may(self._credential)
+    async def _is_still_permitted(self) -> bool:
+        self._checked_at = time.monotonic()
+        return await tail.permission_checks.is_allowed(self._credential)
 
-    def _after(self) -> int:
+    def _parse_after(self) -> int:
         given = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
         return int(given) if given.isdecimal() and len(given) < 19 else 0
 
     async def disconnect(self, code: int) -> None:
-        if self._pump:
-            self._pump.cancel()
+        if self._sender:
+            self._sender.cancel()
 
-    async def _tell(self, **message: Any) -> None:
+    async def _send_message(self, **message: Any) -> None:
         await self.send(text_data=json.dumps(message, separators=(",", ":")))
 
-    async def _send_all(self) -> None:
+    async def _stream_log(self) -> None:
         """A failure ends the connection, so that the browser connects again and goes on where it was."""
         try:
-            await self._send_news()
+            await self._send_updates()
         except Exception as error:  # noqa: BLE001 - logged; the browser connects again
-            await self._send_away(error)
+            await self._close_with_error(error)
 
-    async def _send_away(self, error: Exception) -> None:
-        refused = error if isinstance(error, Refused) else refuse_outage(error, "a viewer's connection")
+    async def _close_with_error(self, error: Exception) -> None:
+        refused = error if isinstance(error, ApiError) else convert_outage(error, "a viewer's connection")
         if refused is None:
             about = {"run_id": str(self._run_id)}
             words = "a viewer of run %s was sent away; it will come again"
@@ -85,36 +85,36 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             log.warning("a viewer of run %s was sent away: %s", self._run_id, refused.message)
         with suppress(Exception):
             if refused is not None:
-                await self._tell(type="error", code=refused.code, detail=refused.message)
-            await self.close(FAILED if refused is None else LATER)
+                await self._send_message(type="error", code=refused.code, detail=refused.message)
+            await self.close(CLOSE_FAILED if refused is None else CLOSE_TRY_LATER)
 
-    async def _send_news(self) -> None:
+    async def _send_updates(self) -> None:
         """Until the run has ended and all of it is sent. A slow reader holds only its own loop back."""
-        known: read.State | None = None
+        known: read.LogState | None = None
         beat_at = time.monotonic()
-        async with aclosing(tail.follow(self._run_id, self._after())) as all_news:
+        async with aclosing(tail.follow_log(self._run_id, self._parse_after())) as all_news:
             async for news in all_news:
-                stale = time.monotonic() - self._asked_at >= session_guard.AGAIN_SECONDS
-                if news.state is None or (stale and not await self._may_still()):
-                    await self.close(REFUSED)
+                stale = time.monotonic() - self._checked_at >= session_guard.RECHECK_SECONDS
+                if news.state is None or (stale and not await self._is_still_permitted()):
+                    await self.close(CLOSE_FORBIDDEN)
                     return
                 if news.lines:
                     await self.send(text_data=news.message)
-                await self._tell_changes(known, news.state)
+                await self._send_changes(known, news.state)
                 known = news.state
-                if time.monotonic() - beat_at >= BEAT_SECONDS:
-                    await self._tell(type="beat")
+                if time.monotonic() - beat_at >= HEARTBEAT_SECONDS:
+                    await self._send_message(type="beat")
                     beat_at = time.monotonic()
         assert known is not None
         end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
-        lost = {"gaps": gaps.lost(known.gaps), "dropped_bytes": known.dropped_bytes}
+        lost = {"gaps": gaps.count_lost(known.gaps), "dropped_bytes": known.dropped_bytes}
         gone = {"pruned": known.pruned} if known.pruned else {}
-        await self._tell(type="end", **end, digest=known.digest, **lost, **gone)
+        await self._send_message(type="end", **end, digest=known.digest, **lost, **gone)
         await self.close(1000)
 
-    async def _tell_changes(self, known: read.State | None, state: read.State) -> None:
-        if known is None or _facts(known) != _facts(state):
-            await self._tell(
+    async def _send_changes(self, known: read.LogState | None, state: read.LogState) -> None:
+        if known is None or _select_status_fields(known) != _select_status_fields(state):
+            await self._send_message(
                 type="status",
                 status=state.status,
                 phase=state.phase,
@@ -126,11 +126,11 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 condition=state.condition,
             )
         if state.gaps != (known.gaps if known else []):
-            await self._tell(type="gaps", gaps=state.gaps)
+            await self._send_message(type="gaps", gaps=state.gaps)
         if known is None or state.partial != known.partial:  # what an earlier connection said of it may be old
-            await self._tell(type="partial", lines=state.partial)
+            await self._send_message(type="partial", lines=state.partial)
 
 
-def _facts(state: read.State) -> tuple[object, ...]:
+def _select_status_fields(state: read.LogState) -> tuple[object, ...]:
     """What is told as soon as it changes; the output itself is for another request."""
     return state.status, state.cancelling, state.output_at, state.condition

@@ -12,26 +12,26 @@ import orjson
 from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.accounts import session_guard
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.errors import Refused, refuse_outage
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.errors import ApiError, convert_outage
 from cronium_admin.logs import gaps, read
 from cronium_admin.logs.codec import Line
 from cronium_admin.logs.live import tail
 
 SSE = "text/event-stream"
-KEEP_ALIVE_LOOKS = 7  # quiet looks of tail.LOOK_SECONDS: proxies cut what says nothing for a minute
+KEEP_ALIVE_POLLS = 7  # quiet looks of tail.LOOK_SECONDS: proxies cut what says nothing for a minute
 
 
-def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
+def make_response(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
     """Each line as it comes, from past `after`, then one closing object; a reader that reconnects with the last seq
     (or its Last-Event-ID) misses nothing."""
     events = SSE in request.headers.get("Accept", "")
     last = request.headers.get("Last-Event-ID", "")
     if events and last.isdecimal() and len(last) < 19:
         after = int(last)
-    credential = session_guard.of_request(request, May.SEE)
+    credential = session_guard.check_by_request(request, Permission.VIEW)
     response = StreamingHttpResponse(
-        _stream(run_id, after, events, credential), content_type=SSE if events else "application/x-ndjson"
+        _stream_events(run_id, after, events, credential), content_type=SSE if events else "application/x-ndjson"
     )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # nginx would hold it back
@@ -39,58 +39,62 @@ def answer(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpRespo
     return response
 
 
-async def _stream(run_id: UUID, after: int, events: bool, credential: session_guard.Standing) -> AsyncIterator[bytes]:
+async def _stream_events(
+    run_id: UUID, after: int, events: bool, credential: session_guard.PermissionCheck
+) -> AsyncIterator[bytes]:
     quiet, state, asked_at = 0, None, time.monotonic()
     try:
-        async with aclosing(tail.follow(run_id, after)) as all_news:
+        async with aclosing(tail.follow_log(run_id, after)) as all_news:
             async for news in all_news:
-                if time.monotonic() - asked_at >= session_guard.AGAIN_SECONDS:
-                    if not await tail.checks.may(credential):
-                        raise Refused(403, "forbidden", "You may not read this any more.")
+                if time.monotonic() - asked_at >= session_guard.RECHECK_SECONDS:
+                    if not await tail.permission_checks.is_allowed(credential):
+                        raise ApiError(403, "forbidden", "You may not read this any more.")
                     asked_at = time.monotonic()
                 state = news.state
                 quiet = 0 if news.lines else quiet + 1
                 if news.lines:
-                    yield await _pack_once(news, events)
-                elif quiet % KEEP_ALIVE_LOOKS == 0:
+                    yield await _encode_once(news, events)
+                elif quiet % KEEP_ALIVE_POLLS == 0:
                     yield b": still there\n\n" if events else b"\n"
     except Exception as error:
-        refused = error if isinstance(error, Refused) else refuse_outage(error, "a stream of a log")
+        refused = error if isinstance(error, ApiError) else convert_outage(error, "a stream of a log")
         if refused is None:
             raise
-        yield _closing("failed", {"code": refused.code, "detail": refused.message}, events)
+        yield _encode_event("failed", {"code": refused.code, "detail": refused.message}, events)
         return
     if state:
-        yield _closing("end", _end(state), events)
+        yield _encode_event("end", _build_end_event(state), events)
 
 
-async def _pack_once(news: tail.News, events: bool) -> bytes:
+async def _encode_once(news: tail.LogUpdate, events: bool) -> bytes:
     """In a thread, and once for all who get these lines in this form."""
-    if events not in news.made:
+    if events not in news.encoded:
         loop = asyncio.get_running_loop()
-        news.made[events] = loop.run_in_executor(tail.threads, _packed, news.lines, events)
-    return await asyncio.shield(news.made[events])
+        news.encoded[events] = loop.run_in_executor(tail.reader_threads, _encode_lines, news.lines, events)
+    return await asyncio.shield(news.encoded[events])
 
 
-def _packed(lines: list[Line], events: bool) -> bytes:
+def _encode_lines(lines: list[Line], events: bool) -> bytes:
     if events:
-        return b"".join(b"id: %d\nevent: line\ndata: %s\n\n" % (line.seq, orjson.dumps(_row(line))) for line in lines)
-    return b"".join(orjson.dumps(_row(line)) + b"\n" for line in lines)
+        return b"".join(
+            b"id: %d\nevent: line\ndata: %s\n\n" % (line.seq, orjson.dumps(_convert_line(line))) for line in lines
+        )
+    return b"".join(orjson.dumps(_convert_line(line)) + b"\n" for line in lines)
 
 
-def _row(line: Line) -> dict[str, Any]:
+def _convert_line(line: Line) -> dict[str, Any]:
     time = datetime.fromtimestamp(line.unix_ns / 1e9, UTC)
     text = line.text.decode(errors="replace")
     return {"seq": line.seq, "time": time, "stream": read.STREAMS[line.stream], "text": text}
 
 
-def _end(state: read.State) -> dict[str, Any]:
+def _build_end_event(state: read.LogState) -> dict[str, Any]:
     end = {"status": state.status, "exit_code": state.exit_code, "lines": state.lines, "digest": state.digest}
-    end |= {"gaps": gaps.lost(state.gaps), "dropped_bytes": state.dropped_bytes}
+    end |= {"gaps": gaps.count_lost(state.gaps), "dropped_bytes": state.dropped_bytes}
     return end | ({"pruned": state.pruned} if state.pruned else {})
 
 
-def _closing(kind: str, said: dict[str, Any], events: bool) -> bytes:
+def _encode_event(kind: str, said: dict[str, Any], events: bool) -> bytes:
     if events:
         return b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(said))
     return orjson.dumps({kind: said}) + b"\n"

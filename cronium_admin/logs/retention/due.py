@@ -11,15 +11,15 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.paging import beyond
+from cronium_admin.core.paging import filter_after
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 
-PAGE = 200
+PAGE_SIZE = 200
 
 
 @dataclass(frozen=True)
-class Due:
+class DueLog:
     """A log that is to go; `why` becomes part of a sentence."""
 
     run_id: UUID
@@ -30,58 +30,64 @@ class Due:
     why: str
 
 
-def due() -> Iterator[Due]:
+def find_due_logs() -> Iterator[DueLog]:
     """Each log at most once as long as the caller removes it; else those that both rules name come twice."""
-    yield from _by_age()
-    yield from _by_number()
+    yield from _find_by_age()
+    yield from _find_by_count()
 
 
-def kept(job_id: int | None) -> QuerySet[Run]:
+def select_kept(job_id: int | None) -> QuerySet[Run]:
     """Runs of one job (None: of deleted jobs) that have ended and whose logs were not removed; as the index of Run has
     it, and no more conditions: by its status SQLite would look at every run."""
     of_job = Run.objects.filter(job_id=job_id) if job_id else Run.objects.filter(job__isnull=True)
     return of_job.filter(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
-def older(age: timedelta, job_id: int | None) -> QuerySet[Run]:
-    return kept(job_id).filter(finished_at__lt=Now() - age)
+def select_older(age: timedelta, job_id: int | None) -> QuerySet[Run]:
+    return select_kept(job_id).filter(finished_at__lt=Now() - age)
 
 
-def _by_age() -> Iterator[Due]:
+def _find_by_age() -> Iterator[DueLog]:
     of_jobs = Job.objects.order_by().values_list("pk", "log_keep_days")
-    of_deleted_jobs = kept(None).filter(log_keep_days__isnull=False).order_by().values_list("job_id", "log_keep_days")
+    of_deleted_jobs = (
+        select_kept(None).filter(log_keep_days__isnull=False).order_by().values_list("job_id", "log_keep_days")
+    )
     for job_id, own_days in [(None, None), *of_jobs.union(of_deleted_jobs)]:
         days = settings.CONFIG.log_keep_days if own_days is None else own_days
         if days:
             source = "CRONIUM_LOG_KEEP_DAYS" if own_days is None else "a setting of its job"
-            why = f"it ended more than {_count(days, 'day')} ago ({source})"
-            logs = older(timedelta(days=days), job_id)
-            yield from paged(logs if job_id else logs.filter(log_keep_days=own_days), why)
+            why = f"it ended more than {_format_count(days, 'day')} ago ({source})"
+            logs = select_older(timedelta(days=days), job_id)
+            yield from iterate_pages(logs if job_id else logs.filter(log_keep_days=own_days), why)
 
 
-def _by_number() -> Iterator[Due]:
+def _find_by_count() -> Iterator[DueLog]:
     """The last runs are those that ended last: a long one does not lose its log the moment it ends."""
     keep = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
     jobs = Job.objects.alias(keep=keep).filter(keep__gt=0)
     for job_id, number, own in list(jobs.values_list("pk", keep, "log_keep_runs")):
-        runs = kept(job_id)
+        runs = select_kept(job_id)
         last_kept = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")[number - 1 : number].first()
         if last_kept:
             source = "CRONIUM_LOG_KEEP_RUNS" if own is None else "a setting of its job"
-            why = f"it is not among the last {_count(number, 'run')} of its job ({source})"
-            yield from paged(runs.filter(beyond("finished_at", *last_kept, down=True)), why)
+            why = f"it is not among the last {_format_count(number, 'run')} of its job ({source})"
+            yield from iterate_pages(runs.filter(filter_after("finished_at", *last_kept, down=True)), why)
 
 
-def paged(runs: QuerySet[Run], why: str) -> Iterator[Due]:
+def iterate_pages(runs: QuerySet[Run], why: str) -> Iterator[DueLog]:
     """Oldest first; what wrote nothing has nothing to remove."""
     columns = ("pk", "job_slug", "number", "log_head__lines", "log_head__bytes", "finished_at")
     rows = runs.filter(log_head__lines__gt=0).order_by("finished_at", "pk").values_list(*columns)
-    page = list(rows[:PAGE])
+    page = list(rows[:PAGE_SIZE])
     while page:
         for pk, slug, number, lines, size, finished_at in page:
-            yield Due(pk, f"{slug} #{number}", lines, size, finished_at, why)
-        page = list(rows.filter(beyond("finished_at", page[-1][5], page[-1][0]))[:PAGE]) if len(page) == PAGE else []
+            yield DueLog(pk, f"{slug} #{number}", lines, size, finished_at, why)
+        page = (
+            list(rows.filter(filter_after("finished_at", page[-1][5], page[-1][0]))[:PAGE_SIZE])
+            if len(page) == PAGE_SIZE
+            else []
+        )
 
 
-def _count(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

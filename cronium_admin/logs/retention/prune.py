@@ -12,33 +12,33 @@ from django.db import transaction
 from cronium_admin.logs.archive import objects
 from cronium_admin.logs.failures import Failures
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
-from cronium_admin.logs.retention.due import Due, due
-from cronium_admin.logs.throttle import Pace
+from cronium_admin.logs.retention.due import DueLog, find_due_logs
+from cronium_admin.logs.throttle import Throttle
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import TERMINAL
 
-BATCH = 200  # chunks a transaction
+BATCH_SIZE = 200  # chunks a transaction
 
 
-def prune(pace: Pace) -> Iterator[Due]:
+def prune_due_logs(pace: Throttle) -> Iterator[DueLog]:
     """Go on with what was begun, then remove what is due; each as it is gone. Raises Skipped at the end."""
     failures = Failures("removed")
     for run_id in list(LogHead.objects.filter(pruning=True).values_list("pk", flat=True)):
-        with failures.skip(f"run {run_id}"):
-            remove_stored([run_id], pace)
-    for one in due():
-        pace.check()
+        with failures.skip_failed(f"run {run_id}"):
+            delete_hidden_logs([run_id], pace)
+    for one in find_due_logs():
+        pace.raise_if_stopped()
         is_removed = False
-        with failures.skip(one.name):
-            if _mark(one):
-                remove_stored([one.run_id], pace)
+        with failures.skip_failed(one.name):
+            if _mark_pruned(one):
+                delete_hidden_logs([one.run_id], pace)
                 is_removed = True
         if is_removed:
             yield one
-    failures.check()
+    failures.raise_failures()
 
 
-def _mark(one: Due) -> bool:
+def _mark_pruned(one: DueLog) -> bool:
     """False when somebody else was faster."""
     with transaction.atomic():
         if not state_machine.prune_log(one.run_id, one.why, one.lines, one.bytes):
@@ -47,19 +47,19 @@ def _mark(one: Due) -> bool:
     return True
 
 
-def hide(run_ids: Collection[UUID], why: str) -> None:
+def hide_logs(run_ids: Collection[UUID], why: str) -> None:
     """From now on nobody reads the logs of these ended runs."""
     with transaction.atomic():
         state_machine.hide_logs(run_ids, why)
         LogHead.objects.filter(pk__in=run_ids, run__status__in=TERMINAL).update(pruning=True)
 
 
-def remove_stored(run_ids: Collection[UUID], pace: Pace) -> None:
+def delete_hidden_logs(run_ids: Collection[UUID], pace: Throttle) -> None:
     """Remove all that is stored of hidden logs, from the first line on: a reader finds a hole, never a shorter log."""
-    objects.give_up(run_ids)
+    objects.mark_unwanted(run_ids)
     chunks = LogChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "first_seq").values_list("pk", flat=True)
-    while batch := list(chunks[:BATCH]):
-        with pace.step():
+    while batch := list(chunks[:BATCH_SIZE]):
+        with pace.run_step():
             LogChunk.objects.filter(pk__in=batch).delete()
     LogGap.objects.filter(run_id__in=run_ids).delete()
     LogHead.objects.filter(pk__in=run_ids, pruning=True).delete()

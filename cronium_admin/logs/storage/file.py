@@ -11,13 +11,13 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
 
-from cronium_admin.core.data_folder import sync
-from cronium_admin.logs.storage.base import Missing, Unavailable
+from cronium_admin.core.data_folder import sync_to_disk
+from cronium_admin.logs.storage.base import ObjectMissing, StorageUnavailable
 
 log = logging.getLogger("cronium.archive")
 
 
-class Folder:
+class FileBackend:
     """For its owner alone: logs are nobody else's business."""
 
     def __init__(self, folder: str) -> None:
@@ -25,35 +25,35 @@ class Folder:
             location=folder, allow_overwrite=True, file_permissions_mode=0o600, directory_permissions_mode=0o700
         )
 
-    def put(self, name: str, content: IOBase) -> None:
-        with _in_words(f"{name} can't be written"):
+    def write_object(self, name: str, content: IOBase) -> None:
+        with _translate_errors(f"{name} can't be written"):
             self._files.save(name, File(cast("IO[bytes]", content), name))
             path = Path(self._files.path(name))
             # The database's copy goes next: the file must outlive a power cut by then, and so must its name.
             for place in (path, *path.parents[: 1 + name.count("/")]):
-                sync(place)
+                sync_to_disk(place)
 
-    def read(self, name: str, start: int, length: int) -> bytes:
-        with _in_words(f"{name} can't be read"), open(self._files.path(name), "rb") as file:
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        with _translate_errors(f"{name} can't be read"), open(self._files.path(name), "rb") as file:
             file.seek(start)
             return file.read(length)
 
-    def size(self, name: str) -> int:
-        with _in_words(f"{name} can't be read"):
+    def fetch_size(self, name: str) -> int:
+        with _translate_errors(f"{name} can't be read"):
             return self._files.size(name)
 
-    def delete(self, name: str) -> None:
-        with _in_words(f"{name} can't be deleted"):
+    def delete_object(self, name: str) -> None:
+        with _translate_errors(f"{name} can't be deleted"):
             self._files.delete(name)
 
 
 @contextmanager
-def _in_words(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
         log.warning("the archive's file %s: %s", what, error)
-        raise Missing from error
+        raise ObjectMissing from error
     except (OSError, SuspiciousFileOperation) as error:
         log.warning("the archive's file %s: %s", what, error)
-        raise Unavailable from error
+        raise StorageUnavailable from error

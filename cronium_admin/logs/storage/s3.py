@@ -15,16 +15,16 @@ from django.core.files import File
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
-from cronium_admin.logs.storage.base import Missing, Unavailable
+from cronium_admin.logs.storage.base import ObjectMissing, StorageUnavailable
 
 log = logging.getLogger("cronium.archive")
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 10, 2
-PART = 8 * 1024 * 1024  # bytes of a log in memory while it is uploaded
-_GONE = {"404", "NoSuchKey", "416", "InvalidRange"}
+PART_BYTES = 8 * 1024 * 1024  # bytes of a log in memory while it is uploaded
+_MISSING_CODES = {"404", "NoSuchKey", "416", "InvalidRange"}
 _FAILURES = (BotoCoreError, HTTPClientError, Boto3Error, HTTPError)
 
 
-def _config(endpoint: str) -> Config:
+def _make_client_config(endpoint: str) -> Config:
     return Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -36,52 +36,52 @@ def _config(endpoint: str) -> Config:
     )
 
 
-class Bucket:
+class S3Backend:
     """`url` is s3://bucket/prefix. Without keys of ours, boto3 looks for its own: environment, files, the machine's."""
 
     def __init__(self, url: str, endpoint: str, region: str, access_key: str, secret_key: str) -> None:
         self._bucket, _, self._prefix = url.removeprefix("s3://").partition("/")
         keys = {"access_key": access_key, "secret_key": secret_key, "security_token": None} if access_key else {}
-        with _in_words(f"{url} can't be opened", ImproperlyConfigured, ValueError):
+        with _translate_errors(f"{url} can't be opened", ImproperlyConfigured, ValueError):
             self._objects = S3Storage(
                 bucket_name=self._bucket,
                 location=self._prefix,
                 endpoint_url=endpoint or None,
                 region_name=region or None,
-                client_config=_config(endpoint),
+                client_config=_make_client_config(endpoint),
                 # In the caller's thread: what is uploaded comes out of its database connection.
                 transfer_config=TransferConfig(
-                    multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=1, use_threads=False
+                    multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=1, use_threads=False
                 ),
                 **keys,
             )
             # The storage has a client for each thread; one is enough for all, and making one takes long.
             self._client: Any = self._objects.connection.meta.client
 
-    def _key(self, name: str) -> str:
+    def _build_key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
-    def put(self, name: str, content: IOBase) -> None:
-        with _in_words(f"{name} can't be written"):
+    def write_object(self, name: str, content: IOBase) -> None:
+        with _translate_errors(f"{name} can't be written"):
             self._objects.save(name, File(cast("IO[bytes]", content), name))
 
-    def read(self, name: str, start: int, length: int) -> bytes:
-        with _in_words(f"{name} can't be read"):
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        with _translate_errors(f"{name} can't be read"):
             asked = f"bytes={start}-{start + length - 1}"
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name), Range=asked)
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._build_key(name), Range=asked)
             with answer["Body"] as body:
                 return bytes(body.read())
 
-    def size(self, name: str) -> int:
-        with _in_words(f"{name} can't be read"):
-            return int(self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ContentLength"])
+    def fetch_size(self, name: str) -> int:
+        with _translate_errors(f"{name} can't be read"):
+            return int(self._client.head_object(Bucket=self._bucket, Key=self._build_key(name))["ContentLength"])
 
-    def delete(self, name: str) -> None:
-        with _in_words(f"{name} can't be deleted"):
-            self._give_up(self._key(name))
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+    def delete_object(self, name: str) -> None:
+        with _translate_errors(f"{name} can't be deleted"):
+            self._abort_uploads(self._build_key(name))
+            self._client.delete_object(Bucket=self._bucket, Key=self._build_key(name))
 
-    def _give_up(self, key: str) -> None:
+    def _abort_uploads(self, key: str) -> None:
         """An upload in parts whose process was killed costs money until it is given up."""
         try:
             begun = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key).get("Uploads", [])
@@ -93,13 +93,13 @@ class Bucket:
 
 
 @contextmanager
-def _in_words(what: str, *more: type[Exception]) -> Iterator[None]:
+def _translate_errors(what: str, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         log.warning("the archive's object %s: %s", what, error)
-        raise (Missing if code in _GONE else Unavailable)() from error
+        raise (ObjectMissing if code in _MISSING_CODES else StorageUnavailable)() from error
     except (*_FAILURES, *more) as error:
         log.warning("the archive's object %s: %s", what, error)
-        raise Unavailable from error
+        raise StorageUnavailable from error

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django import template
 
-from cronium_admin.logs.preview import last_lines as lines_of
+from cronium_admin.logs.preview import fetch_last_lines as lines_of
 from cronium_admin.runs.models import ON_HOST, Run
 
 register = template.Library()
@@ -18,6 +18,6 @@ def last_lines(runs: Iterable[Run]) -> dict[UUID, str]:
     return lines_of(run.pk for run in runs if run.status in ON_HOST)
 
 
-@register.filter
-def said_by(lines: dict[UUID, str], run: Any) -> str:
+@register.filter("said_by")
+def last_line_of(lines: dict[UUID, str], run: Any) -> str:
     return lines.get(run.pk, "")

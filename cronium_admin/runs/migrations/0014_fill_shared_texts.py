@@ -4,7 +4,8 @@ import hashlib
 
 from django.db import migrations, transaction
 
-from cronium_admin.runs.sandbox_report import digest, pack
+from cronium_admin.runs.sandbox_report import digest_table as digest
+from cronium_admin.runs.sandbox_report import pack_report as pack
 
 BATCH = 500
 

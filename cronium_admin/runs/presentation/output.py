@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cronium_admin.core.json_text import parse_stored, pretty, stored_text
+from cronium_admin.core.json_text import cast_to_text, format_indented, parse_stored
 from cronium_admin.runs.models import Run
 
-SHORT = 4000  # characters up to which an output stands open on the page
-SHOWN = 20_000  # of a longer one; the download has all of it
+SHORT_LENGTH = 4000  # characters up to which an output stands open on the page
+SHOWN_LENGTH = 20_000  # of a longer one; the download has all of it
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,24 @@ class Output:
     bytes: int
     is_long: bool
     is_cut: bool
-    shown: int = SHOWN
+    shown: int = SHOWN_LENGTH
 
 
-def version(run: Run) -> str:
+def make_version(run: Run) -> str:
     """Changes whenever the condition or the output was set again."""
     at = run.output_at.isoformat() if run.output_at else ""
     return f"{at}/{json.dumps(run.condition)}"
 
 
-def context(run: Run, known: str | None = None) -> dict[str, Any]:
+def build_context(run: Run, known: str | None = None) -> dict[str, Any]:
     """For the page's part; nothing is loaded when the browser has this version already."""
-    now = version(run)
+    now = make_version(run)
     if known == now:
         return {"outcome_version": ""}
-    return {"outcome_version": now, "output": _output(run) if run.output_at else None}
+    return {"outcome_version": now, "output": _load_output(run) if run.output_at else None}
 
 
-def _output(run: Run) -> Output:
-    whole = Run.objects.filter(pk=run.pk).values_list(stored_text("output"), flat=True).first() or "null"
-    text, is_cut = pretty(parse_stored(whole), SHOWN)
-    return Output(text, len(whole.encode()), is_long=len(text) > SHORT, is_cut=is_cut)
+def _load_output(run: Run) -> Output:
+    whole = Run.objects.filter(pk=run.pk).values_list(cast_to_text("output"), flat=True).first() or "null"
+    text, is_cut = format_indented(parse_stored(whole), SHOWN_LENGTH)
+    return Output(text, len(whole.encode()), is_long=len(text) > SHORT_LENGTH, is_cut=is_cut)

@@ -15,7 +15,7 @@ class Phase:
     share: int
 
 
-def phases(
+def build_phases(
     created: datetime,
     claimed: datetime | None,
     started: datetime | None,

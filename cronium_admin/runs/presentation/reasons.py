@@ -1,6 +1,6 @@
 """Why a run ended as it did, in words for pages. The API gives the codes."""
 
-WORDS = {
+DESCRIPTIONS = {
     "oom": "out of memory",
     "output_limit": "log limit reached",
     "shutdown": "Cronium was stopped",
@@ -23,9 +23,9 @@ WORDS = {
     "host_gone": "host gone",
     "tampered": "container changed from outside",
 }
-_SAID_BY_THE_STATE = frozenset({"exit_code", "timeout", "cancelled", "lost"})
+_IMPLIED_BY_STATUS = frozenset({"exit_code", "timeout", "cancelled", "lost"})
 
 
-def describe(reason: str) -> str:
+def describe_reason(reason: str) -> str:
     """Words for a reason; empty where the state itself says it. An unknown code is shown as it is."""
-    return "" if reason in _SAID_BY_THE_STATE else WORDS.get(reason, reason.replace("_", " "))
+    return "" if reason in _IMPLIED_BY_STATUS else DESCRIPTIONS.get(reason, reason.replace("_", " "))

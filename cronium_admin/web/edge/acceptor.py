@@ -15,14 +15,14 @@ from cronium_admin.web.edge.guard import Guard
 BACKLOG, SILENT_SECONDS = 4096, 10
 TURN_SECONDS = 0.005  # of accepting; then the event loop serves open connections
 RETRY_SECONDS = 1.0  # after the system had no descriptor
-PEEKED = 16 * 1024
+PEEK_BYTES = 16 * 1024
 # Strangers' connections that wait for a transport, and how many get one in a turn of the event loop.
-LOBBY, STRANGERS_A_TURN = 64, 8
+MAX_QUEUED, ADMITTED_PER_TURN = 64, 8
 
 Accepted: TypeAlias = tuple[socket.socket, str]  # a connection and its client's address
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def open_listeners(host: str, port: int) -> list[socket.socket]:
     """Listening sockets on all addresses that `host` means. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
@@ -61,7 +61,7 @@ class Acceptor:
 
     def open(self) -> None:
         self._retry = None
-        self._loop.add_reader(self._listener, self._accept)
+        self._loop.add_reader(self._listener, self._accept_connections)
 
     def close(self) -> None:
         for handle in (self._retry, self._turn):
@@ -73,7 +73,7 @@ class Acceptor:
         for connection, _ in (*self._whole, *self._partial):
             connection.close()
 
-    def _accept(self) -> None:
+    def _accept_connections(self) -> None:
         end = time.monotonic() + TURN_SECONDS
         while time.monotonic() < end:
             try:
@@ -88,73 +88,73 @@ class Acceptor:
                 self._retry = self._loop.call_later(RETRY_SECONDS, self.open)
                 return
             connection.setblocking(False)
-            self._take(connection, address[0])
+            self._handle_connection(connection, address[0])
 
-    def _take(self, connection: socket.socket, address: str) -> None:
-        begun = _peek(connection)
-        if begun and self._guard.refuses(begun, address):
-            _refuse(connection)
-        elif begun and (member := self._guard.member(begun)):
-            self._let_in(connection, member)
+    def _handle_connection(self, connection: socket.socket, address: str) -> None:
+        begun = _peek_bytes(connection)
+        if begun and self._guard.is_refused(begun, address):
+            _send_busy(connection)
+        elif begun and (member := self._guard.find_credential_id(begun)):
+            self._admit(connection, member)
         elif begun == b"":
             connection.close()
         else:
-            self._wait((connection, address), self._whole if begun and b"\r\n\r\n" in begun else self._partial)
+            self._enqueue((connection, address), self._whole if begun and b"\r\n\r\n" in begun else self._partial)
 
-    def _wait(self, accepted: Accepted, queue: deque[Accepted]) -> None:
+    def _enqueue(self, accepted: Accepted, queue: deque[Accepted]) -> None:
         """In the lobby. Where that is full, the stranger who has waited longest without a whole head leaves."""
         queue.append(accepted)
-        if len(self._whole) + len(self._partial) > LOBBY:
-            self._leave_or_enter(*(self._partial or self._whole).popleft())
+        if len(self._whole) + len(self._partial) > MAX_QUEUED:
+            self._admit_or_refuse(*(self._partial or self._whole).popleft())
         if self._turn is None:
-            self._turn = self._loop.call_soon(self._let_strangers_in)
+            self._turn = self._loop.call_soon(self._admit_queued)
 
-    def _leave_or_enter(self, connection: socket.socket, address: str) -> None:
-        begun = _peek(connection)
-        member = self._guard.member(begun) if begun else ""
-        if begun and member and not self._guard.refuses(begun, address):
-            self._let_in(connection, member)
+    def _admit_or_refuse(self, connection: socket.socket, address: str) -> None:
+        begun = _peek_bytes(connection)
+        member = self._guard.find_credential_id(begun) if begun else ""
+        if begun and member and not self._guard.is_refused(begun, address):
+            self._admit(connection, member)
         else:
-            _refuse(connection)
+            _send_busy(connection)
 
-    def _let_strangers_in(self) -> None:
-        for _ in range(STRANGERS_A_TURN):
+    def _admit_queued(self) -> None:
+        for _ in range(ADMITTED_PER_TURN):
             if not (queue := self._whole or self._partial):
                 break
             is_checked = queue is self._whole
             connection, address = queue.popleft()
-            begun = _peek(connection)
+            begun = _peek_bytes(connection)
             if begun == b"":
                 connection.close()
-            elif begun and not is_checked and self._guard.refuses(begun, address):
-                _refuse(connection)
+            elif begun and not is_checked and self._guard.is_refused(begun, address):
+                _send_busy(connection)
             else:
-                self._let_in(connection, self._guard.member(begun or b""))
-        self._turn = self._loop.call_soon(self._let_strangers_in) if self._whole or self._partial else None
+                self._admit(connection, self._guard.find_credential_id(begun or b""))
+        self._turn = self._loop.call_soon(self._admit_queued) if self._whole or self._partial else None
 
-    def _let_in(self, connection: socket.socket, member: str) -> None:
-        task = self._loop.create_task(self._connect(connection, member))
+    def _admit(self, connection: socket.socket, member: str) -> None:
+        task = self._loop.create_task(self._open_transport(connection, member))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _connect(self, connection: socket.socket, member: str) -> None:
+    async def _open_transport(self, connection: socket.socket, member: str) -> None:
         with suppress(OSError):  # its client has left
             await self._loop.connect_accepted_socket(lambda: self._make_protocol(member), connection)
 
 
-def _peek(connection: socket.socket) -> bytes | None:
+def _peek_bytes(connection: socket.socket) -> bytes | None:
     """What has come and stays unread; None for nothing yet, empty for a connection that its client has closed."""
     try:
-        return connection.recv(PEEKED, socket.MSG_PEEK)
+        return connection.recv(PEEK_BYTES, socket.MSG_PEEK)
     except BlockingIOError:
         return None
     except OSError:
         return b""
 
 
-def _refuse(connection: socket.socket) -> None:
+def _send_busy(connection: socket.socket) -> None:
     with suppress(OSError):
         with suppress(BlockingIOError):
-            connection.recv(PEEKED)  # closed with bytes unread, it would lose the answer
-        connection.send(answers.raw_busy())
+            connection.recv(PEEK_BYTES)  # closed with bytes unread, it would lose the answer
+        connection.send(answers.build_raw_busy())
     connection.close()

@@ -16,7 +16,7 @@ BUSY = "Too many requests at once. Try again in some seconds."
 LINGER_SECONDS, LINGER_BYTES = 2.0, 4 * 1024 * 1024
 
 
-def _content(status: int, code: str, message: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+def _build_response(status: int, code: str, message: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     content = json.dumps({"detail": message, "code": code, "fields": {}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(b"cache-control", b"no-store"), (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
@@ -25,21 +25,21 @@ def _content(status: int, code: str, message: str) -> tuple[bytes, list[tuple[by
     return content, headers
 
 
-def raw(status: int, code: str, message: str) -> bytes:
+def build_raw_response(status: int, code: str, message: str) -> bytes:
     """The answer as it goes over the connection, where no request was parsed."""
-    content, headers = _content(status, code, message)
+    content, headers = _build_response(status, code, message)
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, HTTPStatus(status).phrase.encode(), head, content)
 
 
 @cache
-def raw_busy() -> bytes:
-    return raw(503, "busy", BUSY)
+def build_raw_busy() -> bytes:
+    return build_raw_response(503, "busy", BUSY)
 
 
-async def refuse(send: Send, status: int, code: str, message: str, receive: Receive | None = None) -> None:
+async def send_refusal(send: Send, status: int, code: str, message: str, receive: Receive | None = None) -> None:
     """Answer and close the connection. With `receive` what the client still sends is dropped for a short while."""
-    content, headers = _content(status, code, message)
+    content, headers = _build_response(status, code, message)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": receive is not None})
     if receive is None:

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from asgiref.sync import ThreadSensitiveContext
 
-from cronium_admin.web.edge.answers import BUSY, Receive, Send, refuse
-from cronium_admin.web.edge.bodies import Bodies, ClientGone, Refusal
+from cronium_admin.web.edge.answers import BUSY, Receive, Send, send_refusal
+from cronium_admin.web.edge.bodies import BodyError, BodyReader, ClientDisconnected
 from cronium_admin.web.edge.connections import Connection
-from cronium_admin.web.edge.credentials import Credentials
-from cronium_admin.web.edge.gate import Busy, Gate
-from cronium_admin.web.edge.guard import client_of
-from cronium_admin.web.edge.threads import LentThread, Threads
+from cronium_admin.web.edge.credentials import CredentialCache
+from cronium_admin.web.edge.gate import FairSemaphore, QueueFull
+from cronium_admin.web.edge.guard import get_client_key
+from cronium_admin.web.edge.threads import LentThread, RequestThreads
 
 Scope: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -29,13 +29,13 @@ FOLLOW = "/logs/follow"  # the end of the paths of answers that last as long as 
 
 
 @dataclass
-class Streams:
+class StreamLimit:
     """Answers and sockets that stay open: bounded for all, and for one person or address."""
 
     most: int
     counts: dict[str, int] = field(default_factory=dict)
 
-    def enter(self, client: str) -> bool:
+    def try_enter(self, client: str) -> bool:
         count = self.counts.get(client, 0)
         if sum(self.counts.values()) >= self.most or count >= max(1, self.most // 4):
             return False
@@ -58,24 +58,26 @@ class Edge:
         self, http: Application, websocket: Application, requests: int, connections: int, version: str
     ) -> None:
         self._http, self._websocket = http, websocket
-        self._bodies = {True: Bodies(), False: Bodies()}
-        self.credentials = Credentials()
+        self._bodies = {True: BodyReader(), False: BodyReader()}
+        self.credentials = CredentialCache()
         requests = max(2, min(requests, connections // 8))
-        self.members = Gate(requests, waiting := min(1000, connections // 4), max(1, waiting // 4), 30.0)
-        self.strangers = Gate(max(2, requests // 6), waiting := min(64, connections // 16), waiting, 5.0)
-        self._threads, self._streams = Threads("request"), Streams(connections * 2 // 5)
+        self.authenticated_gate = FairSemaphore(
+            requests, waiting := min(1000, connections // 4), max(1, waiting // 4), 30.0
+        )
+        self.anonymous_gate = FairSemaphore(max(2, requests // 6), waiting := min(64, connections // 16), waiting, 5.0)
+        self._threads, self._streams = RequestThreads("request"), StreamLimit(connections * 2 // 5)
         self._health = json.dumps({"status": "ok", "version": version}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._answer_health(send)
             return
-        member = await self.credentials.member(dict(scope["headers"]))
-        if member and (connection := _connection(scope)):
-            connection.recognize(member)
-        client = member or client_of(str((scope.get("client") or ["-"])[0]))
+        member = await self.credentials.identify(dict(scope["headers"]))
+        if member and (connection := _get_connection(scope)):
+            connection.authenticate(member)
+        client = member or get_client_key(str((scope.get("client") or ["-"])[0]))
         if scope["type"] == "websocket" and member:
-            with _busy(scope):
+            with _mark_busy(scope):
                 await self._serve_socket(scope, receive, send, client)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)  # which refuses at once, so it counts for nothing
@@ -90,7 +92,7 @@ class Edge:
         await send({"type": "http.response.body", "body": self._health})
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
-        if not self._streams.enter(client):
+        if not self._streams.try_enter(client):
             await receive()
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 1013, "reason": BUSY})
@@ -103,31 +105,41 @@ class Edge:
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send, client: str, *, is_member: bool) -> None:
         bodies = self._bodies[is_member]
         try:
-            body = await bodies.read(scope, receive)
-        except ClientGone:
+            body = await bodies.read_body(scope, receive)
+        except ClientDisconnected:
             return
-        except Refusal as error:
+        except BodyError as error:
             # Who waits for "100 Continue" sends nothing more; to read would tell it to go on.
             waits = b"expect" in dict(scope["headers"])
-            await refuse(send, error.status, error.code, error.message, None if waits else receive)
+            await send_refusal(send, error.status, error.code, error.message, None if waits else receive)
             return
         try:
             is_stream = is_member and scope["path"].endswith(FOLLOW)
-            if is_stream and not self._streams.enter(client):
-                await refuse(send, 429, "too_many_streams", "Too many logs are followed at once. Close some first.")
+            if is_stream and not self._streams.try_enter(client):
+                await send_refusal(
+                    send, 429, "too_many_streams", "Too many logs are followed at once. Close some first."
+                )
                 return
             try:
-                gate = self.members if is_member else self.strangers
-                with _busy(scope):
+                gate = self.authenticated_gate if is_member else self.anonymous_gate
+                with _mark_busy(scope):
                     await self._serve_in_turn(scope, receive, send, client, gate, body, is_stream=is_stream)
             finally:
                 if is_stream:
                     self._streams.leave(client)
         finally:
-            bodies.forget(len(body))
+            bodies.release(len(body))
 
     async def _serve_in_turn(
-        self, scope: Scope, receive: Receive, send: Send, client: str, gate: Gate, body: bytes, *, is_stream: bool
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        client: str,
+        gate: FairSemaphore,
+        body: bytes,
+        *,
+        is_stream: bool,
     ) -> None:
         leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is its client's leaving
         gone = threading.Event()  # for views that compute long, in their threads
@@ -139,15 +151,15 @@ class Edge:
             if not waiting.done():
                 return
             await waiting
-            await self._serve_in_thread(scope, _replayed(body, leaving), send, gate, is_stream=is_stream)
-        except Busy:
-            await refuse(send, 503, "busy", BUSY)
+            await self._serve_in_thread(scope, _replay_body(body, leaving), send, gate, is_stream=is_stream)
+        except QueueFull:
+            await send_refusal(send, 503, "busy", BUSY)
         finally:
-            await _cancel(waiting)
-            await _cancel(leaving)
+            await _cancel_future(waiting)
+            await _cancel_future(leaving)
 
     async def _serve_in_thread(
-        self, scope: Scope, receive: Receive, send: Send, gate: Gate, *, is_stream: bool
+        self, scope: Scope, receive: Receive, send: Send, gate: FairSemaphore, *, is_stream: bool
     ) -> None:
         thread = LentThread(self._threads)
 
@@ -155,39 +167,39 @@ class Edge:
             # A long answer is read at its client's pace: it holds neither slot nor thread, and no connection of the
             # database, meanwhile. A log that is followed may have nothing to send for long: its view is done here.
             is_begun = message["type"] == "http.response.body" and message.get("more_body")
-            if (is_begun or is_stream) and thread.part():
+            if (is_begun or is_stream) and thread.give_back():
                 gate.release()
-                if (connection := _connection(scope)) and not is_stream:
-                    connection.end()  # a client that reads slowly, or not at all, keeps no place from others
+                if (connection := _get_connection(scope)) and not is_stream:
+                    connection.mark_idle()  # a client that reads slowly, or not at all, keeps no place from others
             await send(message)
 
         try:
             async with ThreadSensitiveContext(executor=thread):
                 await self._http(scope, receive, send_and_part)
         finally:
-            if thread.part():
+            if thread.give_back():
                 gate.release()
 
 
-def _connection(scope: Scope) -> Connection | None:
+def _get_connection(scope: Scope) -> Connection | None:
     found: Connection | None = scope.get("state", {}).get("connection")
     return found
 
 
 @contextmanager
-def _busy(scope: Scope) -> Iterator[None]:
+def _mark_busy(scope: Scope) -> Iterator[None]:
     """The request's connection makes no room meanwhile. Before, while its body comes, it may."""
-    connection = _connection(scope)
+    connection = _get_connection(scope)
     if connection:
-        connection.begin()
+        connection.mark_busy()
     try:
         yield
     finally:
         if connection:
-            connection.end()
+            connection.mark_idle()
 
 
-async def _cancel(future: "asyncio.Future[Any]") -> None:
+async def _cancel_future(future: "asyncio.Future[Any]") -> None:
     if not future.done():
         future.cancel()
         with suppress(asyncio.CancelledError):
@@ -196,7 +208,7 @@ async def _cancel(future: "asyncio.Future[Any]") -> None:
         future.exception()
 
 
-def _replayed(body: bytes, leaving: "asyncio.Future[Any]") -> Receive:
+def _replay_body(body: bytes, leaving: "asyncio.Future[Any]") -> Receive:
     """The body as one message, then whatever comes after it."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -9,13 +9,13 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 MAX_BYTES = 8 * 1024 * 1024
 # Addresses that take more, by the beginning of their path. An upload registers itself here.
-LARGER: dict[str, int] = {}
+LARGER_LIMITS: dict[str, int] = {}
 QUIET_SECONDS = 10.0  # between two pieces
 SECONDS, BYTES_A_SECOND = 20.0, 32 * 1024  # for the whole: so long, and longer at this rate
 MAX_IN_FLIGHT = 8 * MAX_BYTES
 
 
-class Refusal(Exception):
+class BodyError(Exception):
     """The body is not read: HTTP's status, a code, and a sentence with the mend."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -23,45 +23,45 @@ class Refusal(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client left before its request was whole."""
 
 
-def limit_of(path: str) -> int:
-    return max([MAX_BYTES, *(size for prefix, size in LARGER.items() if path.startswith(prefix))])
+def get_size_limit(path: str) -> int:
+    return max([MAX_BYTES, *(size for prefix, size in LARGER_LIMITS.items() if path.startswith(prefix))])
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(413, "too_large", f"The body is too large. At most {limit // 1024 // 1024} MiB are read.")
+def _make_too_large(limit: int) -> BodyError:
+    return BodyError(413, "too_large", f"The body is too large. At most {limit // 1024 // 1024} MiB are read.")
 
 
-class Bodies:
+class BodyReader:
     """The bodies of all requests that are being read or served."""
 
     def __init__(self, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self._max, self.in_flight = max_in_flight, 0
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
+    async def read_body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body; the caller gives its size back with `forget`. Raises Refusal or ClientGone."""
         headers = dict(scope["headers"])
-        limit = limit_of(scope["path"])
+        limit = get_size_limit(scope["path"])
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
-            raise Refusal(415, "unsupported_encoding", "Send the body without Content-Encoding.")
+            raise BodyError(415, "unsupported_encoding", "Send the body without Content-Encoding.")
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-            raise _too_large(limit)
+            raise _make_too_large(limit)
         body = bytearray()
         try:
-            await self._read(receive, body, limit)
+            await self._receive_body(receive, body, limit)
         except BaseException:
-            self.forget(len(body))
+            self.release(len(body))
             raise
         return bytes(body)
 
-    def forget(self, size: int) -> None:
+    def release(self, size: int) -> None:
         self.in_flight -= size
 
-    async def _read(self, receive: Receive, body: bytearray, limit: int) -> None:
+    async def _receive_body(self, receive: Receive, body: bytearray, limit: int) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
@@ -70,14 +70,14 @@ class Bodies:
                 async with asyncio.timeout(max(0.0, min(QUIET_SECONDS, left))):
                     message = await receive()
             except TimeoutError:
-                raise Refusal(408, "too_slow", "The body did not arrive in time. Send the request again.") from None
+                raise BodyError(408, "too_slow", "The body did not arrive in time. Send the request again.") from None
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ClientDisconnected
             piece = message.get("body", b"")
             if len(body) + len(piece) > limit:
-                raise _too_large(limit)
+                raise _make_too_large(limit)
             if piece and self.in_flight + len(piece) > self._max:
-                raise Refusal(503, "busy", "Too many large requests are being received. Try again in some seconds.")
+                raise BodyError(503, "busy", "Too many large requests are being received. Try again in some seconds.")
             self.in_flight += len(piece)
             body += piece
             if not message.get("more_body", False):

@@ -18,7 +18,7 @@ def raise_descriptor_limit() -> int:
     return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def most_connections(wanted: int, descriptors: int) -> int:
+def compute_max_connections(wanted: int, descriptors: int) -> int:
     return max(16, min(wanted, descriptors // RESERVED_SHARE))
 
 
@@ -26,45 +26,45 @@ class Connection:
     """An open connection. It is closed to make room for a new one, except while its request waits for a thread, has a
     thread, or follows a log."""
 
-    def __init__(self, connections: "Connections", transport: asyncio.Transport, client: str) -> None:
+    def __init__(self, connections: "ConnectionTable", transport: asyncio.Transport, client: str) -> None:
         self._connections, self.transport, self.client = connections, transport, client
-        self.is_member = False
+        self.is_authenticated = False
 
-    def begin(self) -> None:
-        self._connections.idle_of(self).remove(self)
+    def mark_busy(self) -> None:
+        self._connections.get_idle_set(self).remove(self)
 
-    def end(self) -> None:
+    def mark_idle(self) -> None:
         if self in self._connections.all:
-            self._connections.idle_of(self).add(self)
+            self._connections.get_idle_set(self).add(self)
 
-    def recognize(self, member: str) -> None:
+    def authenticate(self, member: str) -> None:
         """Its requests show the valid credential of `member`."""
-        if not self.is_member:
-            self.begin()
-            self.client, self.is_member = member, True
-            self.end()
+        if not self.is_authenticated:
+            self.mark_busy()
+            self.client, self.is_authenticated = member, True
+            self.mark_idle()
 
 
-class Idle:
+class IdleConnections:
     """Connections that may be closed to make room, the longest idle first."""
 
     def __init__(self) -> None:
-        self.all: OrderedDict[Connection, None] = OrderedDict()
-        self.of_client: dict[str, OrderedDict[Connection, None]] = {}
+        self.connections: OrderedDict[Connection, None] = OrderedDict()
+        self.by_client: dict[str, OrderedDict[Connection, None]] = {}
 
     def add(self, connection: Connection) -> None:
-        self.all[connection] = None
-        self.of_client.setdefault(connection.client, OrderedDict())[connection] = None
+        self.connections[connection] = None
+        self.by_client.setdefault(connection.client, OrderedDict())[connection] = None
 
     def remove(self, connection: Connection) -> None:
-        if connection in self.all:
-            del self.all[connection]
-            del self.of_client[connection.client][connection]
-            if not self.of_client[connection.client]:
-                del self.of_client[connection.client]
+        if connection in self.connections:
+            del self.connections[connection]
+            del self.by_client[connection.client][connection]
+            if not self.by_client[connection.client]:
+                del self.by_client[connection.client]
 
 
-class Connections:
+class ConnectionTable:
     """At most `most` open connections. Beyond that a new one closes a stranger's idle connection, or, where there is
     none, an idle connection of the member with most of them.
 
@@ -74,32 +74,32 @@ class Connections:
     def __init__(self, most: int) -> None:
         self.most = most
         self.all: set[Connection] = set()
-        self.strangers, self.members = Idle(), Idle()
+        self.idle_anonymous, self.idle_authenticated = IdleConnections(), IdleConnections()
 
-    def idle_of(self, connection: Connection) -> Idle:
-        return self.members if connection.is_member else self.strangers
+    def get_idle_set(self, connection: Connection) -> IdleConnections:
+        return self.idle_authenticated if connection.is_authenticated else self.idle_anonymous
 
-    def enter(self, transport: asyncio.Transport, client: str) -> Connection | None:
+    def admit(self, transport: asyncio.Transport, client: str) -> Connection | None:
         """None when there is no room."""
         if len(self.all) >= self.most:
-            oldest = self._least_needed(client)
+            oldest = self._find_least_needed(client)
             if oldest is None:
                 return None
-            self.leave(oldest)
+            self.remove(oldest)
             oldest.transport.abort()
         connection = Connection(self, transport, client)
         self.all.add(connection)
-        self.strangers.add(connection)
+        self.idle_anonymous.add(connection)
         return connection
 
-    def leave(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         self.all.discard(connection)
-        self.idle_of(connection).remove(connection)
+        self.get_idle_set(connection).remove(connection)
 
-    def _least_needed(self, client: str) -> Connection | None:
-        own = self.strangers.of_client.get(client, OrderedDict())
-        is_over = len(own) >= max(1, self.most // (len(self.strangers.of_client) + 1))
-        for_room = own if is_over else self.strangers.all
-        if not for_room and self.members.of_client:
-            for_room = max(self.members.of_client.values(), key=len)
+    def _find_least_needed(self, client: str) -> Connection | None:
+        own = self.idle_anonymous.by_client.get(client, OrderedDict())
+        is_over = len(own) >= max(1, self.most // (len(self.idle_anonymous.by_client) + 1))
+        for_room = own if is_over else self.idle_anonymous.connections
+        if not for_room and self.idle_authenticated.by_client:
+            for_room = max(self.idle_authenticated.by_client.values(), key=len)
         return next(iter(for_room), None)

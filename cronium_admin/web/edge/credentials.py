@@ -11,15 +11,15 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from cronium_admin.accounts import session_guard
-from cronium_admin.accounts.permissions import May
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.threads import DatabaseExecutor
 
-KNOWN_SECONDS, UNKNOWN_SECONDS = 1800.0, 10.0
-MAX_REMEMBERED = 4096
-MAX_WAITING = 128  # lookups; beyond it a credential counts as unknown
+VALID_SECONDS, INVALID_SECONDS = 1800.0, 10.0
+MAX_CACHED = 4096
+MAX_LOOKUPS = 128  # lookups; beyond it a credential counts as unknown
 
 
-def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
+def parse_credential(headers: dict[bytes, bytes]) -> tuple[str, str]:
     """The kind (`token`, `session` or empty) and the value of the credential that a request shows."""
     scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
@@ -28,64 +28,64 @@ def shown(headers: dict[bytes, bytes]) -> tuple[str, str]:
     return ("session", key) if key else ("", "")
 
 
-def _name(kind: str, value: str) -> str:
+def _hash_credential(kind: str, value: str) -> str:
     return sha256(f"{kind} {value}".encode()).hexdigest()[:32]
 
 
-class Credentials:
+class CredentialCache:
     """Answers from memory, or by one query in one of two threads of its own."""
 
     def __init__(self) -> None:
         self._threads = DatabaseExecutor(2, "edge-credentials")
-        self._remembered: OrderedDict[str, tuple[bool, float]] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[bool]] = {}
+        self._validity: OrderedDict[str, tuple[bool, float]] = OrderedDict()
+        self._lookups: dict[str, asyncio.Task[bool]] = {}
 
-    def remembered(self, headers: dict[bytes, bytes]) -> bool | None:
+    def get_cached_validity(self, headers: dict[bytes, bytes]) -> bool | None:
         """Without a wait: whether what the request shows is valid; None where that would have to be looked up."""
-        kind, value = shown(headers)
+        kind, value = parse_credential(headers)
         if not kind:
             return False
-        is_valid, until = self._remembered.get(_name(kind, value), (False, 0.0))
+        is_valid, until = self._validity.get(_hash_credential(kind, value), (False, 0.0))
         return is_valid if until >= time.monotonic() else None
 
-    def remembered_member(self, headers: dict[bytes, bytes]) -> str:
+    def get_cached_id(self, headers: dict[bytes, bytes]) -> str:
         """As `member`, without a wait; empty too where it would have to be looked up."""
-        return _name(*shown(headers)) if self.remembered(headers) else ""
+        return _hash_credential(*parse_credential(headers)) if self.get_cached_validity(headers) else ""
 
-    async def member(self, headers: dict[bytes, bytes]) -> str:
+    async def identify(self, headers: dict[bytes, bytes]) -> str:
         """A name for the credential's holder, equal for equal credentials; empty for a stranger."""
-        kind, value = shown(headers)
+        kind, value = parse_credential(headers)
         if not kind:
             return ""
-        name = _name(kind, value)
-        is_valid, until = self._remembered.get(name, (False, 0.0))
+        name = _hash_credential(kind, value)
+        is_valid, until = self._validity.get(name, (False, 0.0))
         if until < time.monotonic():
             is_valid = await self._look_up(name, kind, value)
         return name if is_valid else ""
 
     async def _look_up(self, name: str, kind: str, value: str) -> bool:
-        if name not in self._asked:
-            if len(self._asked) >= MAX_WAITING:
+        if name not in self._lookups:
+            if len(self._lookups) >= MAX_LOOKUPS:
                 return False
-            task = asyncio.create_task(self._query(name, kind, value))
-            self._asked[name] = task
-            task.add_done_callback(lambda _: self._asked.pop(name, None))
-        return await asyncio.shield(self._asked[name])
+            task = asyncio.create_task(self._query_validity(name, kind, value))
+            self._lookups[name] = task
+            task.add_done_callback(lambda _: self._lookups.pop(name, None))
+        return await asyncio.shield(self._lookups[name])
 
-    async def _query(self, name: str, kind: str, value: str) -> bool:
+    async def _query_validity(self, name: str, kind: str, value: str) -> bool:
         metrics = settings.CONFIG.metrics_token
         own = str(metrics.get_secret_value() if hasattr(metrics, "get_secret_value") else metrics)
         if kind == "token" and own and hmac.compare_digest(value.encode(), own.encode()):
             is_valid = True
         else:
-            check: Any = session_guard.of_token if kind == "token" else session_guard.of_session
+            check: Any = session_guard.check_by_token if kind == "token" else session_guard.check_by_session
             loop = asyncio.get_running_loop()
             try:
-                is_valid = await loop.run_in_executor(self._threads, check(value, May.SEE))
+                is_valid = await loop.run_in_executor(self._threads, check(value, Permission.VIEW))
             except Exception:  # noqa: BLE001 - the database is away: Django says so, in the strangers' queue
                 return False
-        self._remembered[name] = is_valid, time.monotonic() + (KNOWN_SECONDS if is_valid else UNKNOWN_SECONDS)
-        self._remembered.move_to_end(name)
-        while len(self._remembered) > MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+        self._validity[name] = is_valid, time.monotonic() + (VALID_SECONDS if is_valid else INVALID_SECONDS)
+        self._validity.move_to_end(name)
+        while len(self._validity) > MAX_CACHED:
+            self._validity.popitem(last=False)
         return is_valid

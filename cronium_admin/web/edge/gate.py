@@ -4,11 +4,11 @@ import asyncio
 from collections import OrderedDict, deque
 
 
-class Busy(Exception):
+class QueueFull(Exception):
     """No slot became free in time, or the queue is full."""
 
 
-class Gate:
+class FairSemaphore:
     """`slots` at once; `waiting` more wait for at most `seconds`, of one client at most `per_client`.
 
     A free slot goes to the clients in turn, so a client with many requests delays its own and not those of others. In a
@@ -26,9 +26,9 @@ class Gate:
         if self._free > 0:
             return True
         own = len(self._queues.get(client, ()))
-        return own < self._per_client and (self._waiting < self._max_waiting or own + 1 < self._longest())
+        return own < self._per_client and (self._waiting < self._max_waiting or own + 1 < self._find_longest_queue())
 
-    def _longest(self) -> int:
+    def _find_longest_queue(self) -> int:
         return max(map(len, self._queues.values()), default=0)
 
     async def acquire(self, client: str) -> None:
@@ -37,7 +37,7 @@ class Gate:
             self._free -= 1
             return
         if not self.has_room(client):
-            raise Busy
+            raise QueueFull
         if self._waiting >= self._max_waiting:
             self._make_room()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,19 +51,19 @@ class Gate:
             elif turn.done():
                 self.release()  # the slot came at the same moment
             else:
-                self._leave(client, turn)
+                self._remove_waiter(client, turn)
             if isinstance(error, TimeoutError):
-                raise Busy from None
+                raise QueueFull from None
             raise
 
     def _make_room(self) -> None:
         """The client with most requests in the full queue loses the last of them."""
         queue = max(self._queues.values(), key=len)
-        queue[-1].set_exception(Busy())
+        queue[-1].set_exception(QueueFull())
         client = next(client for client, found in self._queues.items() if found is queue)
-        self._leave(client, queue[-1])
+        self._remove_waiter(client, queue[-1])
 
-    def _leave(self, client: str, turn: "asyncio.Future[None]") -> None:
+    def _remove_waiter(self, client: str, turn: "asyncio.Future[None]") -> None:
         self._waiting -= 1
         queue = self._queues[client]
         queue.remove(turn)

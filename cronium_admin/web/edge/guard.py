@@ -6,8 +6,8 @@ from collections.abc import Container
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 
-from cronium_admin.web.edge.credentials import Credentials
-from cronium_admin.web.edge.gate import Gate
+from cronium_admin.web.edge.credentials import CredentialCache
+from cronium_admin.web.edge.gate import FairSemaphore
 
 _PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
 _SOCKETS = b"GET /ws/"
@@ -19,7 +19,7 @@ MAX_CLIENTS = 4096
 
 
 @lru_cache(MAX_CLIENTS)
-def client_of(address: str) -> str:
+def get_client_key(address: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has to choose addresses from."""
     try:
         found = IPv6Address(address)
@@ -35,7 +35,7 @@ class RateLimit:
         self._per_second, self._burst = per_second, burst
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: how many, and when that was
 
-    def take(self, client: str) -> bool:
+    def try_acquire(self, client: str) -> bool:
         now = time.monotonic()
         left, at = self._left.pop(client, (float(self._burst), now))
         left = min(self._burst, left + (now - at) * self._per_second)
@@ -48,39 +48,39 @@ class RateLimit:
 class Guard:
     """`strangers` is the queue of requests without a valid credential; behind `proxies` the client is in a header."""
 
-    def __init__(self, strangers: Gate, credentials: Credentials, proxies: Container[str] = ()) -> None:
-        self._strangers, self._credentials, self._proxies = strangers, credentials, proxies
+    def __init__(self, strangers: FairSemaphore, credentials: CredentialCache, proxies: Container[str] = ()) -> None:
+        self._anonymous_gate, self._credentials, self._proxies = strangers, credentials, proxies
         self._handshakes, self._lookups = RateLimit(*HANDSHAKES), RateLimit(*LOOKUPS)
-        self._member_streams = RateLimit(*STREAMS)
+        self._streams = RateLimit(*STREAMS)
 
-    def member(self, data: bytes) -> str:
+    def find_credential_id(self, data: bytes) -> str:
         """The holder of the valid credential that a request shows which begins with `data`, if that is remembered."""
         head, end, _ = data.partition(b"\r\n\r\n")
-        return self._credentials.remembered_member(_parse(head)) if end else ""
+        return self._credentials.get_cached_id(_parse_headers(head)) if end else ""
 
-    def refuses(self, data: bytes, address: str) -> bool:
+    def is_refused(self, data: bytes, address: str) -> bool:
         """Whether a request that begins with `data` is told to come again. What is no whole head yet may pass."""
         is_proxied = address in self._proxies
         is_socket = data.startswith(_SOCKETS)
         is_stream = is_socket or _FOLLOW in data.partition(b"\r\n")[0]
-        if not is_proxied and not is_stream and self._strangers.has_room(client_of(address)):
+        if not is_proxied and not is_stream and self._anonymous_gate.has_room(get_client_key(address)):
             return False
         head, end, _ = data.partition(b"\r\n\r\n")
         if not end or head.startswith(_PROBES):
             return False
-        headers = _parse(head)
-        if is_stream and (member := self._credentials.remembered_member(headers)):
-            return not self._member_streams.take(member)
+        headers = _parse_headers(head)
+        if is_stream and (member := self._credentials.get_cached_id(headers)):
+            return not self._streams.try_acquire(member)
         if is_proxied:
             address = headers.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("latin-1") or address
-        client = client_of(address)
-        has_room = self._handshakes.take(client) if is_socket else self._strangers.has_room(client)
+        client = get_client_key(address)
+        has_room = self._handshakes.try_acquire(client) if is_socket else self._anonymous_gate.has_room(client)
         if has_room:
             return False
-        is_valid = self._credentials.remembered(headers)
-        return not (self._lookups.take(client) if is_valid is None else is_valid)
+        is_valid = self._credentials.get_cached_validity(headers)
+        return not (self._lookups.try_acquire(client) if is_valid is None else is_valid)
 
 
-def _parse(head: bytes) -> dict[bytes, bytes]:
+def _parse_headers(head: bytes) -> dict[bytes, bytes]:
     lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
     return {name.strip().lower(): value.strip() for name, _, value in lines}

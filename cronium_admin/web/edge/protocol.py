@@ -7,8 +7,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from cronium_admin.web.edge import answers
-from cronium_admin.web.edge.connections import Connection, Connections
-from cronium_admin.web.edge.guard import Guard, client_of
+from cronium_admin.web.edge.connections import Connection, ConnectionTable
+from cronium_admin.web.edge.guard import Guard, get_client_key
 
 HEAD_SECONDS = 10.0
 
@@ -16,29 +16,29 @@ HEAD_SECONDS = 10.0
 class HttpProtocol(H11Protocol):
     """The class's variables are set before the server starts."""
 
-    connections_of_server: ClassVar[Connections]
+    server_connections: ClassVar[ConnectionTable]
     guard: ClassVar[Guard]
 
-    member = ""  # whose credential the first bytes show, where that is known
+    credential_id = ""  # whose credential the first bytes show, where that is known
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._is_checked = bool(self.member)  # the acceptor has checked a whole head
-        self._seen: Any = None  # the request whose head was received last
-        self._entry = self.connections_of_server.enter(transport, client_of(self.client[0] if self.client else ""))
+        self._is_checked = bool(self.credential_id)  # the acceptor has checked a whole head
+        self._last_cycle: Any = None  # the request whose head was received last
+        self._entry = self.server_connections.admit(transport, get_client_key(self.client[0] if self.client else ""))
         if self._entry is None:
             self._answer_and_close(503, "busy", answers.BUSY)
             return
-        if self.member:
-            self._entry.recognize(self.member)
+        if self.credential_id:
+            self._entry.authenticate(self.credential_id)
         self.app_state = {**self.app_state, "connection": self._entry}
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         if self._entry:
-            self.connections_of_server.leave(self._entry)
+            self.server_connections.remove(self._entry)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -48,13 +48,13 @@ class HttpProtocol(H11Protocol):
         if is_first and self._head_timer is None:
             self._start_head_timer()
         is_checked, self._is_checked = self._is_checked, False
-        if is_first and not is_checked and self.client and self.guard.refuses(data, self.client[0]):
+        if is_first and not is_checked and self.client and self.guard.is_refused(data, self.client[0]):
             # The acceptor checks the first bytes of a connection. These may belong to a later request.
             self._answer_and_close(503, "busy", answers.BUSY)
             return
         super().data_received(data)
-        if self.cycle is not self._seen:
-            self._seen = self.cycle
+        if self.cycle is not self._last_cycle:
+            self._last_cycle = self.cycle
             self._stop_head_timer()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
@@ -75,7 +75,7 @@ class HttpProtocol(H11Protocol):
             self._answer_and_close(408, "too_slow", "The request's head did not arrive in time.")
 
     def _answer_and_close(self, status: int, code: str, message: str) -> None:
-        self.transport.write(answers.raw(status, code, message))
+        self.transport.write(answers.build_raw_response(status, code, message))
         self.transport.close()
 
 
@@ -85,5 +85,5 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         entry: Connection | None = self.app_state.get("connection")
         if entry:
-            HttpProtocol.connections_of_server.leave(entry)
+            HttpProtocol.server_connections.remove(entry)
         super().connection_lost(exc)

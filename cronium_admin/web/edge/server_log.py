@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 log = logging.getLogger("cronium.process")
-EVERY_SECONDS = 10.0
+LOG_INTERVAL_SECONDS = 10.0
 
 
-class LoopErrors:
+class LoopErrorLog:
     """An event loop's exception handler that logs one message of a kind at most every EVERY_SECONDS, with a count."""
 
     def __init__(self) -> None:
@@ -18,8 +18,8 @@ class LoopErrors:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         kind = f"{context.get('message')} {type(error).__name__}"
-        at, left_out = self._kinds.get(kind, (-EVERY_SECONDS, 0))
-        if time.monotonic() - at < EVERY_SECONDS:
+        at, left_out = self._kinds.get(kind, (-LOG_INTERVAL_SECONDS, 0))
+        if time.monotonic() - at < LOG_INTERVAL_SECONDS:
             self._kinds[kind] = at, left_out + 1
             return
         self._kinds[kind] = time.monotonic(), 0
@@ -28,7 +28,7 @@ class LoopErrors:
         log.error(words, context.get("message"), error, left_out, exc_info=trace)
 
 
-class ClientErrors(logging.Filter):
+class ClientErrorFilter(logging.Filter):
     """Drops the traceback of what Django says of a refused request: a stranger can cause it, and no code is wrong."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -37,10 +37,10 @@ class ClientErrors(logging.Filter):
         return True
 
 
-class Rarely(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets at most MOST records of one kind through in EVERY_SECONDS: what strangers can cause fills no disk."""
 
-    MOST = 5
+    MAX_RECORDS = 5
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,11 +50,11 @@ class Rarely(logging.Filter):
         kind = f"{record.name} {str(record.msg)[:40]}"
         began, count = self._kinds.get(kind, (0.0, 0))
         now = time.monotonic()
-        if now - began >= EVERY_SECONDS:
-            if count > self.MOST:
-                record.msg = f"{record.msg} ({count - self.MOST} more of these were left out)"
+        if now - began >= LOG_INTERVAL_SECONDS:
+            if count > self.MAX_RECORDS:
+                record.msg = f"{record.msg} ({count - self.MAX_RECORDS} more of these were left out)"
             began, count = now, 0
             if len(self._kinds) > 1000:
                 self._kinds.clear()
         self._kinds[kind] = began, count + 1
-        return count < self.MOST
+        return count < self.MAX_RECORDS

@@ -10,24 +10,24 @@ from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from cronium_admin.core.errors import refuse_outage
-from cronium_admin.web.edge.credentials import shown
+from cronium_admin.core.errors import convert_outage
+from cronium_admin.web.edge.credentials import parse_credential
 
 Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-REFUSED, LATER = 4403, 1013
+CLOSE_REFUSED, CLOSE_TRY_LATER = 4403, 1013
 
 
-def allows_host(host: str) -> bool:
+def is_allowed_host(host: str) -> bool:
     """The rule of Django's requests, which have no meaning for a socket."""
     domain, _ = split_domain_port(host)
     allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     return bool(domain) and validate_host(domain, allowed)
 
 
-def allowed_origins(host: str) -> list[str]:
+def list_allowed_origins(host: str) -> list[str]:
     """The origins whose forms are taken: this host's own and the trusted ones."""
     schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
     # A form's wildcard is https://*.example.org; channels writes it without the star.
@@ -44,22 +44,22 @@ class SocketGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
-        if not allows_host(host):
-            await _reject(scope, receive, send, HTTPStatus.BAD_REQUEST)
+        if not is_allowed_host(host):
+            await _reject_handshake(scope, receive, send, HTTPStatus.BAD_REQUEST)
         elif not self._path.fullmatch(scope["path"]):
-            await _reject(scope, receive, send, HTTPStatus.NOT_FOUND)
-        elif b"origin" in headers and shown(headers)[0]:
-            validator = OriginValidator(self._application, allowed_origins(host))
-            if _is_valid(validator, headers[b"origin"].decode("latin-1")):
-                await self._pass(scope, receive, send)
+            await _reject_handshake(scope, receive, send, HTTPStatus.NOT_FOUND)
+        elif b"origin" in headers and parse_credential(headers)[0]:
+            validator = OriginValidator(self._application, list_allowed_origins(host))
+            if _is_valid_origin(validator, headers[b"origin"].decode("latin-1")):
+                await self._forward(scope, receive, send)
             else:
-                await _close(receive, send)
-        elif shown(headers)[0]:
-            await self._pass(scope, receive, send)  # a program: it sends no Origin
+                await _accept_and_close(receive, send)
+        elif parse_credential(headers)[0]:
+            await self._forward(scope, receive, send)  # a program: it sends no Origin
         else:
-            await _close(receive, send)
+            await _accept_and_close(receive, send)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The session is looked up before the handshake is answered, and the database may be away."""
         is_answered = False
 
@@ -71,26 +71,26 @@ class SocketGuard:
         try:
             await self._application(scope, receive, send_and_note)
         except Exception as error:
-            if is_answered or refuse_outage(error, "a WebSocket's handshake") is None:
+            if is_answered or convert_outage(error, "a WebSocket's handshake") is None:
                 raise
-            await _close(receive, send, LATER)
+            await _accept_and_close(receive, send, CLOSE_TRY_LATER)
 
 
-def _is_valid(validator: OriginValidator, origin: str) -> bool:
+def _is_valid_origin(validator: OriginValidator, origin: str) -> bool:
     try:
         return bool(validator.valid_origin(urlparse(origin.lower())))
     except ValueError:  # no port, no address
         return False
 
 
-async def _close(receive: Receive, send: Send, code: int = REFUSED) -> None:
+async def _accept_and_close(receive: Receive, send: Send, code: int = CLOSE_REFUSED) -> None:
     """Accept, so that a page sees the code, and close."""
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": code})
 
 
-async def _reject(scope: Scope, receive: Receive, send: Send, status: HTTPStatus) -> None:
+async def _reject_handshake(scope: Scope, receive: Receive, send: Send, status: HTTPStatus) -> None:
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})

@@ -8,14 +8,14 @@ from typing import Any
 from cronium_admin.core.database.threads import renew_connections
 
 
-class Threads:
+class RequestThreads:
     """Single threads to lend; there are never more than were needed at once. `closing` ends streamed responses."""
 
     def __init__(self, name: str) -> None:
         self._name, self._idle, self._made = name, list[ThreadPoolExecutor](), 0
-        self.closing = ThreadPoolExecutor(1, f"{name}-closing")
+        self.closing_thread = ThreadPoolExecutor(1, f"{name}-closing")
 
-    def take(self) -> ThreadPoolExecutor:
+    def borrow(self) -> ThreadPoolExecutor:
         if self._idle:
             return self._idle.pop()
         self._made += 1
@@ -28,15 +28,15 @@ class Threads:
 class LentThread(Executor):
     """One request's thread, until `part` takes it away; what the request still does then runs in `closing`."""
 
-    def __init__(self, threads: Threads) -> None:
+    def __init__(self, threads: RequestThreads) -> None:
         self._threads, self._lock = threads, threading.Lock()
-        self._thread: ThreadPoolExecutor | None = threads.take()
+        self._thread: ThreadPoolExecutor | None = threads.borrow()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         with self._lock:
-            return (self._thread or self._threads.closing).submit(fn, *args, **kwargs)
+            return (self._thread or self._threads.closing_thread).submit(fn, *args, **kwargs)
 
-    def part(self) -> bool:
+    def give_back(self) -> bool:
         """Give the thread back, with its connections closed as after a request; False when it was before."""
         with self._lock:
             thread, self._thread = self._thread, None

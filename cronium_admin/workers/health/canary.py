@@ -8,12 +8,12 @@ from dataclasses import asdict
 from django.conf import settings
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolution import resolve
+from cronium_admin.images.resolution import resolve_image
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.instance import instance
+from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE
 from executor.checks.isolation import Canary, Probe
 from executor.docker.errors import EngineError
@@ -22,23 +22,23 @@ from executor.sandbox.subnets import SubnetPool
 
 log = logging.getLogger("cronium.host")
 DELAY = 3.0  # a run that waits for the start gets the machine first
-SECONDS, AGAIN_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
-LOOK_SECONDS = 5.0  # while this process stands by
+SECONDS, RETRY_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
+STANDBY_SECONDS = 5.0  # while this process stands by
 
 
-def make(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
+def make_canary(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
     """A trial of this engine, with the image of Python's runs, or the sidecar's, which has Python too."""
     return Canary(
         engine,
-        (resolve(Language.PYTHON).reference, SIDECAR_IMAGE),
+        (resolve_image(Language.PYTHON).reference, SIDECAR_IMAGE),
         SIDECAR_IMAGE,
-        instance(),
+        get_instance_id(),
         host,
         subnets or SubnetPool(settings.CONFIG.subnet_pool),
     )
 
 
-def store(host: str, probes: Sequence[Probe]) -> bool:
+def store_verdict(host: str, probes: Sequence[Probe]) -> bool:
     """Keep the verdict with the host; True when something was got through, so that it is unsafe."""
     unsafe = any(probe.held is False for probe in probes)
     verdict = {"canary": [asdict(probe) for probe in probes], "canary_at": Now(), "unsafe": unsafe}
@@ -51,7 +51,7 @@ def is_unsafe(host: str) -> bool:
     return Host.objects.filter(name=host, unsafe=True).exists()
 
 
-class Trials(Rounds):
+class CanaryTask(PeriodicTask):
     """Tries the engine's isolation soon after this process begins to act for the host, and then daily; runs need not
     wait for it. `cleared` is set once what an earlier process's trial left was removed."""
 
@@ -65,35 +65,35 @@ class Trials(Rounds):
         cleared: threading.Event,
         closing: threading.Event,
     ) -> None:
-        super().__init__("canary", self.round, DELAY, closing)
+        super().__init__("canary", self.run_once, DELAY, closing)
         self._engine, self._host, self._subnets, self._database = engine, host, subnets, database
-        self._acts, self._cleared = acts, cleared
+        self._is_leader, self._cleared = acts, cleared
         self._canary: Canary | None = None
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """End the trial that is under way."""
         if self._canary:
             self._canary.stop()
 
-    def round(self) -> float:
+    def run_once(self) -> float:
         if not self._cleared.is_set():  # else the reaper would remove what this trial makes
-            return LOOK_SECONDS
-        return SECONDS if self.once() else AGAIN_SECONDS
+            return STANDBY_SECONDS
+        return SECONDS if self.check_isolation() else RETRY_SECONDS
 
-    def once(self) -> bool:
+    def check_isolation(self) -> bool:
         """False when there was no verdict: the last one then stays, as where another process acts for the host."""
-        if not self._acts():
+        if not self._is_leader():
             return False
         try:
-            self._canary = self._database.call(make, self._engine, self._host, self._subnets)
-            if self.over.is_set():
+            self._canary = self._database.call(make_canary, self._engine, self._host, self._subnets)
+            if self.stop_event.is_set():
                 return False
             probes = self._canary.run()
-            if not self._acts():  # any longer
+            if not self._is_leader():  # any longer
                 return False
-            unsafe = self._database.call(store, self._host, probes)
+            unsafe = self._database.call(store_verdict, self._host, probes)
         except Exception as error:
-            if not self.over.is_set():
+            if not self.stop_event.is_set():
                 log.warning("the isolation check did not run: %s", error, exc_info=not isinstance(error, EngineError))
             return False
         if unsafe:

@@ -10,51 +10,51 @@ from django.db import DatabaseError
 from docker.errors import DockerException
 
 from cronium_admin.core.database.outage import is_outage
-from cronium_admin.core.errors import Refused
-from cronium_admin.images.engine_connection import connect
+from cronium_admin.core.errors import ApiError
+from cronium_admin.images.engine_connection import connect_engine
 
-SECONDS = 5  # for each answer of the engine or the broker
+ANSWER_SECONDS = 5  # for each answer of the engine or the broker
 T = TypeVar("T")
 
 
-class Ask(Protocol):
+class DatabaseCall(Protocol):
     """Calls a function that uses the database. A worker's does so in a thread that only the call holds."""
 
     def __call__(self, function: Callable[[], T], /) -> T: ...
 
 
-def directly(function: Callable[[], T], /) -> T:
+def call_directly(function: Callable[[], T], /) -> T:
     """For a process whose thread may keep its connection."""
     return function()
 
 
-class Patient:
+class HealthProbe:
     """`client` is None where no engine answers, and `why` then says why. To be closed."""
 
     is_database_away = False
 
-    def __init__(self, ask: Ask = directly) -> None:
-        self._ask = ask
-        self.why = ""
+    def __init__(self, ask: DatabaseCall = call_directly) -> None:
+        self._database_call = ask
+        self.engine_error = ""
         self.client: docker.APIClient | None = None
         self.info: dict[str, Any] = {}
         self.asked_at = time.time()
         try:
-            self.client = connect(SECONDS)
+            self.client = connect_engine(ANSWER_SECONDS)
             self.asked_at = time.time()
             self.info = self.client.info()
-        except Refused as error:
-            self.why = error.message
+        except ApiError as error:
+            self.engine_error = error.message
         except (DockerException, requests.RequestException) as error:
-            self.why = f"The Docker Engine does not answer: {error}"
+            self.engine_error = f"The Docker Engine does not answer: {error}"
             self.close()
 
-    def ask(self, function: Callable[[], T], /) -> T:
+    def call_database(self, function: Callable[[], T], /) -> T:
         """Raises DatabaseError; at once where the database could not be used before, since each try takes long."""
         if self.is_database_away:
             raise DatabaseError("the database can't be used")
         try:
-            return self._ask(function)
+            return self._database_call(function)
         except DatabaseError as error:
             self.is_database_away = is_outage(error)
             raise

@@ -9,11 +9,11 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.workers.hosts.models import Host
 
 State = Literal["ok", "warning", "failed"]
-LONGEST = 1000  # characters of a message that are kept
+MAX_CHARS = 1000  # characters of a message that are kept
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckResult:
     """One matter: its state, what was found, and for what is not ok the mend."""
 
     name: str
@@ -22,24 +22,24 @@ class Row:
     mend: str = ""
 
 
-def keep(host: str, rows: Sequence[Row]) -> None:
+def store_results(host: str, rows: Sequence[CheckResult]) -> None:
     """Keep them in place of the last ones; a host that has no row gets none for this."""
-    told = [{name: _storable(text) for name, text in asdict(row).items()} for row in rows]
+    told = [{name: _clean_text(text) for name, text in asdict(row).items()} for row in rows]
     Host.objects.filter(name=host).update(findings=told, examined_at=Now())
 
 
-def _storable(text: str) -> str:
+def _clean_text(text: str) -> str:
     """A message may hold others' words; no database keeps a NUL."""
-    return text.replace("\0", "")[:LONGEST]
+    return text.replace("\0", "")[:MAX_CHARS]
 
 
-def worst(states: Iterable[str]) -> State:
+def find_worst_state(states: Iterable[str]) -> State:
     """failed before warning before ok."""
     met = set(states)
     return "failed" if "failed" in met else "warning" if "warning" in met else "ok"
 
 
-def words(states: Iterable[str]) -> str:
+def summarize_states(states: Iterable[str]) -> str:
     """How many failed and how many are warnings, or all well."""
     met = Counter(states)
     failed = [f"{met['failed']} failed"] if met["failed"] else []

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from cronium_admin.core.database.outage import log_failure
-from cronium_admin.core.periodic import Rounds
+from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.health import results, runner
 
@@ -14,30 +14,30 @@ DELAY = 5.0  # a run that waits for the start gets the machine first
 SECONDS = 600.0
 
 
-class Checkup(Rounds):
+class HealthScheduler(PeriodicTask):
     """`acts` says whether this process acts for the host: who stands by writes nothing of it."""
 
     def __init__(
         self, host: str, database: DatabaseThreads, acts: Callable[[], bool], closing: threading.Event
     ) -> None:
-        super().__init__("checkup", self.round, DELAY, closing)
-        self._host, self._database, self._acts = host, database, acts
-        self._told: set[str] = set()  # what had failed the last time
+        super().__init__("checkup", self.run_once, DELAY, closing)
+        self._host, self._database, self._is_leader = host, database, acts
+        self._failed_before: set[str] = set()  # what had failed the last time
 
-    def round(self) -> float:
-        if self._acts():
-            self.once()
+    def run_once(self) -> float:
+        if self._is_leader():
+            self.run_checks()
         return SECONDS
 
-    def once(self) -> None:
+    def run_checks(self) -> None:
         try:
-            rows = runner.examine(self._database.call)
-            self._database.call(results.keep, self._host, rows)
+            rows = runner.run_checks(self._database.call)
+            self._database.call(results.store_results, self._host, rows)
         except Exception as error:  # noqa: BLE001 - logged, and tried again
-            if not self.over.is_set():
+            if not self.stop_event.is_set():
                 log_failure(log, error, "the host's examination")
             return
         failed = {row.name: row for row in rows if row.state == "failed"}
-        for name in failed.keys() - self._told:
+        for name in failed.keys() - self._failed_before:
             log.warning("doctor: %s: %s. %s", name, failed[name].found, failed[name].mend)
-        self._told = set(failed)
+        self._failed_before = set(failed)

@@ -12,10 +12,10 @@ class HostsConfig(AppConfig):
     label = "hosts"
 
     def ready(self) -> None:
-        post_migrate.connect(note_version, sender=self)
+        post_migrate.connect(record_version, sender=self)
 
 
-def note_version(using: str, plan: Any = (), **_: Any) -> None:
+def record_version(using: str, plan: Any = (), **_: Any) -> None:
     """Keep which Cronium brought the tables up to date, so that an older one can say what the database needs."""
     from django.conf import settings
     from django.db import connections
@@ -24,7 +24,7 @@ def note_version(using: str, plan: Any = (), **_: Any) -> None:
     from cronium_admin.workers.hosts.models import Installation
     from cronium_admin.workers.preflight import find_newer_migrations
 
-    if any(backwards for _, backwards in plan) or Installation._meta.db_table not in _tables(using):
+    if any(backwards for _, backwards in plan) or Installation._meta.db_table not in _list_tables(using):
         return
     executor = MigrationExecutor(connections[using])
     if find_newer_migrations(executor) or executor.migration_plan(executor.loader.graph.leaf_nodes("hosts")):
@@ -35,7 +35,7 @@ def note_version(using: str, plan: Any = (), **_: Any) -> None:
         Installation.objects.using(using).filter(pk=1).update(version=settings.VERSION)
 
 
-def _tables(using: str) -> list[str]:
+def _list_tables(using: str) -> list[str]:
     from django.db import connections
 
     return connections[using].introspection.table_names()

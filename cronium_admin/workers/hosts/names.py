@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def host_name(text: str) -> str:
+def parse_host_name(text: str) -> str:
     """A command's argument; ArgumentTypeError, which Django tells as CommandError, for one that is none."""
     if not _NAME.fullmatch(text):
         raise ArgumentTypeError(

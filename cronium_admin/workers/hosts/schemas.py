@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from cronium_admin.core.edit_versions import VERSION
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 from cronium_admin.workers.health.results import State
 from cronium_admin.workers.hosts.service import HostView
 
@@ -59,7 +59,7 @@ class HostOut(BaseModel):
     reaped: list[ReapedOut] = Field(description="The last left-over objects removed from its engine, newest first.")
 
     @classmethod
-    def of(cls, host: HostView) -> "HostOut":
+    def from_view(cls, host: HostView) -> "HostOut":
         same = [
             *("name", "capacity", "running", "engine_version", "engine_error", "runtimes", "heartbeat_at"),
             *("unsafe", "canary_at", "draining", "cpus", "memory_bytes", "load", "memory_used_bytes"),
@@ -85,7 +85,7 @@ class HostIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     draining: bool = Field(description="true: finish current runs, accept no new ones; false: accept runs again.")
-    version: Annotated[StrictInt | None, Field(description=VERSION)] = None
+    version: Annotated[StrictInt | None, Field(description=CHANGE_VERSION_HELP)] = None
 
 
 class UnservedOut(BaseModel):

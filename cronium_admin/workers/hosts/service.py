@@ -12,19 +12,19 @@ from django.db.models import Count, Exists, Q
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import order_key
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import make_sort_key
 from cronium_admin.images import inventory
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.workers.health import results
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.scheduling.capacity import Promise, reserved
-from executor.checks.isolation import mend
+from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
+from executor.checks.isolation import find_remedy
 
 log = logging.getLogger("cronium.host")
-ALIVE = timedelta(seconds=30)
+ALIVE_WITHIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class HostView:
     alive: bool
     takes_runs: bool
     probes: list[dict[str, Any]]  # name, held, found and, where it did not hold, mend
-    reserved: Promise  # what its runs were promised
+    reserved: Resources  # what its runs were promised
 
     @property
     def queues(self) -> tuple[str, ...]:
-        return queues_of(self.row)
+        return get_queues(self.row)
 
     @property
     def tried(self) -> int:
@@ -58,11 +58,11 @@ class HostView:
     @property
     def health(self) -> results.State:
         """The worst that doctor found; of no weight for `takes_runs`."""
-        return results.worst(row["state"] for row in self.row.findings)
+        return results.find_worst_state(row["state"] for row in self.row.findings)
 
     @property
     def health_words(self) -> str:
-        return results.words(row["state"] for row in self.row.findings)
+        return results.summarize_states(row["state"] for row in self.row.findings)
 
     @property
     def reaped(self) -> list[dict[str, Any]]:
@@ -70,11 +70,11 @@ class HostView:
         return [{**one, "at": datetime.fromisoformat(one["at"])} for one in self.row.reaped]
 
 
-def all_hosts() -> list[HostView]:
-    taken = reserved()
+def fetch_hosts() -> list[HostView]:
+    taken = sum_reserved()
     return [
-        _view(row, taken.get(row.name, Promise()))
-        for row in sorted(Host.objects.all(), key=lambda host: (order_key(host.name), host.name))
+        _build_view(row, taken.get(row.name, Resources()))
+        for row in sorted(Host.objects.all(), key=lambda host: (make_sort_key(host.name), host.name))
     ]
 
 
@@ -90,12 +90,12 @@ def find_sole_queues(host: HostView, hosts: list[HostView]) -> list[str]:
     return [queue for queue in host.queues if queue not in others]
 
 
-def queues_of(row: Host) -> tuple[str, ...]:
+def get_queues(row: Host) -> tuple[str, ...]:
     """The queues it serves; a worker that has not said so serves the default one."""
     return tuple(row.queues) or (DEFAULT_QUEUE,)
 
 
-def drain(name: str, on: bool, by: User | None, version: int | None = None) -> HostView:
+def set_draining(name: str, on: bool, by: User | None, version: int | None = None) -> HostView:
     """Let a host take nothing new, or take runs again. Refused (404) where there is no such host.
 
     With `version`, only while that is the host's: else ChangedMeanwhile.
@@ -104,18 +104,18 @@ def drain(name: str, on: bool, by: User | None, version: int | None = None) -> H
         rows = Host.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(name=name).first()
         if stored is None:
-            raise no_host(name)
+            raise make_not_found_error(name)
         check_version(stored, version)
         if stored.draining != on:
             write_edit(stored, {"draining": on}, by)
-    found = next((host for host in all_hosts() if host.row.name == name), None)
+    found = next((host for host in fetch_hosts() if host.row.name == name), None)
     if found is None:
-        raise no_host(name)
+        raise make_not_found_error(name)
     return found
 
 
-def no_host(name: str) -> Refused:
-    return Refused(404, "not_found", f"There is no host {name[:100]!r}.")
+def make_not_found_error(name: str) -> ApiError:
+    return ApiError(404, "not_found", f"There is no host {name[:100]!r}.")
 
 
 def delete_host(name: str, by: str, version: int | None = None) -> None:
@@ -125,31 +125,31 @@ def delete_host(name: str, by: str, version: int | None = None) -> None:
     """
     same = Q() if version is None else Q(version=version)
     gone = Host.objects.filter(
-        Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE),
+        Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE_WITHIN),
         Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
         ~Exists(Run.objects.filter(status__in=ON_HOST, host=name)),
         same,
         name=name,
     )
     if gone.delete()[0]:
-        inventory.forget(name)
+        inventory.delete_inventory(name)
         log.info("%s deleted the host %s", by, name)
         return
     stored = Host.objects.select_related("updated_by").filter(name=name).first()
     if stored is None:
-        raise no_host(name)
+        raise make_not_found_error(name)
     check_deletion(stored, version)
     if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
         text = f"Host {name} has {number} live run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
-        raise Refused(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")
+        raise ApiError(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")
     text = f"Host {name} was heard from a moment ago. Stop its worker, wait half a minute, then delete it."
-    raise Refused(409, "host_is_alive", text)
+    raise ApiError(409, "host_is_alive", text)
 
 
-def _view(row: Host, promised: Promise) -> HostView:
-    alive = row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE
+def _build_view(row: Host, promised: Resources) -> HostView:
+    alive = row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE_WITHIN
     takes_runs = (
         alive and not row.draining and not row.engine_error and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
     )
-    probes = [{**one, "mend": mend(one["name"]) if one["held"] is False else ""} for one in row.canary or []]
+    probes = [{**one, "mend": find_remedy(one["name"]) if one["held"] is False else ""} for one in row.canary or []]
     return HostView(row, alive, takes_runs, probes, promised)

@@ -6,9 +6,9 @@ from cronium_admin.workers.hosts import views
 
 app_name = "hosts"
 urlpatterns = [
-    path("hosts/", views.hosts, name="list"),
-    path("hosts/<int:pk>/drain/", views.switch, name="drain"),
-    path("hosts/<int:pk>/delete/", views.delete, name="delete"),
-    path("hosts/waiting/<uuid:run_id>/", views.waiting, name="waiting"),
-    path("hosts/unsafe/", views.unsafe, name="unsafe"),
+    path("hosts/", views.list_hosts, name="list"),
+    path("hosts/<int:pk>/drain/", views.switch_draining, name="drain"),
+    path("hosts/<int:pk>/delete/", views.remove_host, name="delete"),
+    path("hosts/waiting/<uuid:run_id>/", views.show_wait_reason, name="waiting"),
+    path("hosts/unsafe/", views.show_unsafe_hosts, name="unsafe"),
 ]

@@ -7,26 +7,32 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.accounts.page_permissions import needs, user_of
-from cronium_admin.accounts.permissions import May
-from cronium_admin.core.edit_versions import ChangedMeanwhile, sent_version
-from cronium_admin.core.errors import Refused
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.core.edit_versions import EditConflict, parse_version
+from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
-from cronium_admin.workers.gc_history import there
+from cronium_admin.workers.gc_history import find_existing_runs
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.hosts.service import all_hosts, count_jobs_by_queue, delete_host, drain, find_sole_queues
-from cronium_admin.workers.scheduling.diagnosis import unserved, why
+from cronium_admin.workers.hosts.service import (
+    count_jobs_by_queue,
+    delete_host,
+    fetch_hosts,
+    find_sole_queues,
+    set_draining,
+)
+from cronium_admin.workers.scheduling.diagnosis import explain_wait, find_unserved_queues
 
 
 @require_safe
-@needs(May.SEE)
-def hosts(request: HttpRequest) -> HttpResponse:
-    return _page(request)
+@require_permission(Permission.VIEW)
+def list_hosts(request: HttpRequest) -> HttpResponse:
+    return _render_page(request)
 
 
-def _page(request: HttpRequest, status: int = 200) -> HttpResponse:
-    found = all_hosts()
-    runs = there({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
+def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
+    found = fetch_hosts()
+    runs = find_existing_runs({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
     by_queue = count_jobs_by_queue()
     rows = [
         {
@@ -36,52 +42,52 @@ def _page(request: HttpRequest, status: int = 200) -> HttpResponse:
         }
         for host in found
     ]
-    context = {"rows": rows, "unserved": unserved(found), "runs": runs, "nav": "hosts"}
+    context = {"rows": rows, "unserved": find_unserved_queues(found), "runs": runs, "nav": "hosts"}
     return render(request, "hosts/list.html", context, status=status)
 
 
 @require_POST
-@needs(May.ADMIN)
-def switch(request: HttpRequest, pk: int) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
     """Drain a host, or let it take runs again."""
     row = get_object_or_404(Host, pk=pk)
     on = request.POST.get("draining") == "on"
     try:
-        drain(row.name, on, user_of(request), sent_version(request.POST.get("version", "")))
-    except Refused as error:
+        set_draining(row.name, on, get_current_user(request), parse_version(request.POST.get("version", "")))
+    except ApiError as error:
         messages.error(request, error.message)
-        return _page(request, error.status)
+        return _render_page(request, error.status)
     done = "finishes its current runs and accepts no new ones" if on else "accepts runs again"
     messages.success(request, f"Host {row.name} {done}.")
     return redirect("hosts:list")
 
 
 @require_POST
-@needs(May.ADMIN)
-def delete(request: HttpRequest, pk: int) -> HttpResponse:
+@require_permission(Permission.ADMIN)
+def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a host that is away."""
     row = get_object_or_404(Host, pk=pk)
     try:
-        delete_host(row.name, user_of(request).get_username(), sent_version(request.POST.get("version", "")))
+        delete_host(row.name, get_current_user(request).get_username(), parse_version(request.POST.get("version", "")))
         messages.success(request, f"Host {row.name} is deleted.")
-    except ChangedMeanwhile as error:
+    except EditConflict as error:
         messages.error(request, error.message)
-        return _page(request, 409)
-    except Refused as error:
+        return _render_page(request, 409)
+    except ApiError as error:
         messages.error(request, error.message)
     return redirect("hosts:list")
 
 
 @require_safe
-@needs(May.SEE)
-def waiting(request: HttpRequest, run_id: UUID) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def show_wait_reason(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Why a run that waits waits; empty when it may begin any moment, or waits no more."""
     run = Run.objects.only("status", "queue", "cpu", "memory_mb", "network").filter(pk=run_id).first()
-    return render(request, "hosts/_waiting.html", {"why": why(run) if run else None})
+    return render(request, "hosts/_waiting.html", {"why": explain_wait(run) if run else None})
 
 
 @require_safe
-@needs(May.SEE)
-def unsafe(request: HttpRequest) -> HttpResponse:
+@require_permission(Permission.VIEW)
+def show_unsafe_hosts(request: HttpRequest) -> HttpResponse:
     """The hosts that failed their isolation check, if there are any."""
-    return render(request, "hosts/_unsafe.html", {"hosts": [host for host in all_hosts() if host.row.unsafe]})
+    return render(request, "hosts/_unsafe.html", {"hosts": [host for host in fetch_hosts() if host.row.unsafe]})

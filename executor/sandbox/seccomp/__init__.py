@@ -24,40 +24,42 @@ ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
 Rule = dict[str, Any]
 
 
-def _equal(index: int, value: int) -> Rule:
+def _match_equal(index: int, value: int) -> Rule:
     return {"index": index, "value": value, "valueTwo": 0, "op": "SCMP_CMP_EQ"}
 
 
-def _masked(index: int, mask: int, value: int) -> Rule:
+def _match_masked(index: int, mask: int, value: int) -> Rule:
     return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
 
 
-def _allow(names: list[str], args: list[Rule] | None = None, comment: str = "") -> Rule:
+def _allow_calls(names: list[str], args: list[Rule] | None = None, comment: str = "") -> Rule:
     return {"names": names, "action": "SCMP_ACT_ALLOW", "args": args or [], "comment": comment}
 
 
-def _sockets() -> list[Rule]:
+def _build_socket_rules() -> list[Rule]:
     """AF_UNIX, TCP, UDP, ping, and netlink's routing family, which lists the interfaces. AF_VSOCK is not here."""
     rules = [
-        _allow(["socket", "socketpair"], [_equal(0, UNIX)], "AF_UNIX"),
-        _allow(["socket"], [_equal(0, NETLINK), _equal(2, 0)], "AF_NETLINK, NETLINK_ROUTE"),
+        _allow_calls(["socket", "socketpair"], [_match_equal(0, UNIX)], "AF_UNIX"),
+        _allow_calls(["socket"], [_match_equal(0, NETLINK), _match_equal(2, 0)], "AF_NETLINK, NETLINK_ROUTE"),
     ]
     for family, kinds in PROTOCOLS.items():
         for kind, protocols in kinds.items():
             for protocol in protocols:
-                arguments = [_equal(0, family), _masked(1, TYPE_MASK, kind), _equal(2, protocol)]
-                rules.append(_allow(["socket"], arguments, f"family {family}, type {kind}, protocol {protocol}"))
+                arguments = [_match_equal(0, family), _match_masked(1, TYPE_MASK, kind), _match_equal(2, protocol)]
+                rules.append(_allow_calls(["socket"], arguments, f"family {family}, type {kind}, protocol {protocol}"))
     return rules
 
 
-def profile() -> dict[str, Any]:
+def build_profile() -> dict[str, Any]:
     """The whole profile as the engine reads it."""
-    rules = [_allow(list(group.calls), comment=group.purpose) for group in ALLOWED]
-    rules += _sockets()
-    rules.append(_allow(["clone"], [_masked(0, NAMESPACE_FLAGS, 0)], "threads and processes, no namespaces"))
+    rules = [_allow_calls(list(group.calls), comment=group.purpose) for group in ALLOWED]
+    rules += _build_socket_rules()
+    rules.append(
+        _allow_calls(["clone"], [_match_masked(0, NAMESPACE_FLAGS, 0)], "threads and processes, no namespaces")
+    )
     # Its flags are behind a pointer, where no filter can look. "Not there" makes a libc take clone.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "args": [], "comment": ""})
-    rules += [_allow(["personality"], [_equal(0, value)]) for value in PERSONALITIES]
+    rules += [_allow_calls(["personality"], [_match_equal(0, value)]) for value in PERSONALITIES]
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         # No sub-architectures: a 32-bit call on a 64-bit kernel has other numbers and would pass by the rules.
@@ -67,6 +69,6 @@ def profile() -> dict[str, Any]:
 
 
 @lru_cache
-def security_option() -> str:
+def build_security_option() -> str:
     """For SecurityOpt: the profile itself, since the engine may be on another machine."""
-    return "seccomp=" + json.dumps(profile(), separators=(",", ":"))
+    return "seccomp=" + json.dumps(build_profile(), separators=(",", ":"))

@@ -3,11 +3,11 @@
 import json
 import sys
 
-from executor.sandbox.seccomp import profile
+from executor.sandbox.seccomp import build_profile
 from executor.sandbox.seccomp.table import ALLOWED, REFUSED, Group
 
 
-def rows(groups: tuple[Group, ...]) -> str:
+def format_table(groups: tuple[Group, ...]) -> str:
     """A Markdown table of these groups."""
     lines = ["| purpose | reason | calls |", "| --- | --- | --- |"]
     lines += [
@@ -17,5 +17,9 @@ def rows(groups: tuple[Group, ...]) -> str:
 
 
 if __name__ == "__main__":
-    shown = json.dumps(profile(), indent=1) if sys.argv[1:] == ["json"] else f"{rows(ALLOWED)}\n\n{rows(REFUSED)}"
+    shown = (
+        json.dumps(build_profile(), indent=1)
+        if sys.argv[1:] == ["json"]
+        else f"{format_table(ALLOWED)}\n\n{format_table(REFUSED)}"
+    )
     sys.stdout.write(shown + "\n")

@@ -35,7 +35,7 @@ def key(server: Server) -> Ed25519PrivateKey:
     code = "from django.conf import settings; print(settings.SECRET_KEY)"
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
     shown = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, text=True, check=True, timeout=60)
-    return tokens.signing_key(shown.stdout.strip().splitlines()[-1])
+    return tokens.derive_signing_key(shown.stdout.strip().splitlines()[-1])
 
 
 def signed(key: Ed25519PrivateKey, run_id: str, other: str) -> dict[str, str]:

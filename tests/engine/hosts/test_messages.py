@@ -3,8 +3,8 @@
 import pytest
 from celery import Celery
 
-from cronium_admin.celery import everybody
-from cronium_admin.core.wakeup import LOOK
+from cronium_admin.celery import make_broadcast_queue
+from cronium_admin.core.wakeup import WAKEUP_TASK
 from tests.engine.scaled import HELD, Scaled, seconds_between
 
 
@@ -17,9 +17,9 @@ def sender(cluster: Scaled) -> Celery:
 def send(sender: Celery, run_id: str, times: int = 50) -> None:
     """To all workers, by their queue and by the names of their hosts."""
     for name in ("default", "host.one", "host.two"):
-        to = everybody(name)
+        to = make_broadcast_queue(name)
         for _ in range(times):
-            sender.send_task(LOOK, args=[run_id], queue=to, declare=[to.exchange])
+            sender.send_task(WAKEUP_TASK, args=[run_id], queue=to, declare=[to.exchange])
 
 
 def test_runs_whose_message_was_lost_are_found_by_the_sweep(cluster: Scaled) -> None:

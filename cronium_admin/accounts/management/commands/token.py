@@ -7,9 +7,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.token_expiry import NEVER, parse_expiry
-from cronium_admin.accounts.tokens import make_token, revoke
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import show_line
+from cronium_admin.accounts.tokens import make_token, revoke_token_tree
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import escape_line
 
 
 class Command(BaseCommand):
@@ -27,36 +27,36 @@ class Command(BaseCommand):
         ending.add_argument("prefix", help="the beginning of the token, as `token list` shows it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        {"create": self.create, "list": self.list, "revoke": self.revoke}[options["action"]](options)
+        {"create": self.create_token, "list": self.list_tokens, "revoke": self.revoke_token}[options["action"]](options)
 
-    def create(self, options: dict[str, Any]) -> None:
+    def create_token(self, options: dict[str, Any]) -> None:
         try:
-            _, token = make_token(self.person(options["user"]), options["name"], parse_expiry(options["expires"]))
-        except Refused as error:
+            _, token = make_token(self.find_user(options["user"]), options["name"], parse_expiry(options["expires"]))
+        except ApiError as error:
             raise CommandError(error.message) from error
         self.stdout.write(token)
 
-    def list(self, options: dict[str, Any]) -> None:
+    def list_tokens(self, options: dict[str, Any]) -> None:
         tokens = ApiToken.objects.select_related("user")
         if options["user"]:
-            tokens = tokens.filter(user=self.person(options["user"]))
+            tokens = tokens.filter(user=self.find_user(options["user"]))
         for token in tokens:
             used = f"used {token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never used"
             state = f"revoked {token.revoked_at:%Y-%m-%d %H:%M}" if token.revoked_at else used
             ends = f"expires {token.expires_at:%Y-%m-%d %H:%M}" if token.expires_at else "never expires"
             self.stdout.write(
-                f"{token.prefix}  {show_line(token.user.get_username())}  {show_line(token.name)}  {state}  {ends}"
+                f"{token.prefix}  {escape_line(token.user.get_username())}  {escape_line(token.name)}  {state}  {ends}"
             )
 
-    def revoke(self, options: dict[str, Any]) -> None:
+    def revoke_token(self, options: dict[str, Any]) -> None:
         prefix = options["prefix"]
         # A whole token is taken too; its beginning is all that is kept in clear.
         found = list(ApiToken.objects.filter(prefix=prefix[:10])) if len(prefix) >= 10 else []
         if len(found) != 1:
             raise CommandError(f"{len(found)} tokens begin with {prefix[:10]!r}. See `manage.py token list`.")
-        self.stdout.write("Revoked." if revoke(found[0]) else "It was revoked before.")
+        self.stdout.write("Revoked." if revoke_token_tree(found[0]) else "It was revoked before.")
 
-    def person(self, name: str) -> User:
+    def find_user(self, name: str) -> User:
         user = User.objects.filter(username=name).first()
         if user is None:
             known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:10]) or "nobody yet"

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import filesizeformat
 
-from cronium_admin.backup.create import back_up
+from cronium_admin.backup.create import create_backup
 from cronium_admin.backup.errors import BackupError
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = back_up(options["file"].absolute(), overwrite=options["overwrite"])
+            made = create_backup(options["file"].absolute(), overwrite=options["overwrite"])
         except BackupError as error:
             raise CommandError(str(error)) from error
         size = filesizeformat(made["bytes"]).replace("\xa0", " ")

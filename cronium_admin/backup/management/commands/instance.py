@@ -9,7 +9,7 @@ from django.db import connection
 
 from cronium_admin.backup import identity
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.workers.instance import CopiedInstance, instance
+from cronium_admin.workers.instance import CopiedInstance, get_instance_id
 
 
 class Command(BaseCommand):
@@ -24,25 +24,27 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            {"show": self.show, "new": self.take_new, "take-over": self.take_over}[options["action"]]()
+            {"show": self.show_identity, "new": self.take_new_identity, "take-over": self.take_over_original}[
+                options["action"]
+            ]()
         except BackupError as error:
             raise CommandError(str(error)) from error
 
-    def show(self) -> None:
+    def show_identity(self) -> None:
         try:
-            name = instance()
+            name = get_instance_id()
         except CopiedInstance as error:
             raise CommandError(str(error)) from error
         where = f"the data folder {settings.DATA_DIR}" if connection.vendor == "sqlite" else "the database"
         self.stdout.write(f"Instance {name}, which belongs to {where}.")
 
-    def take_new(self) -> None:
+    def take_new_identity(self) -> None:
         name, ended = identity.take_new_identity()
         self.stdout.write(
             f"This installation is instance {name} now. {ended} runs that were live or waited when it was copied have "
             "ended here; the original goes on with them."
         )
 
-    def take_over(self) -> None:
-        identity.take_over()
+    def take_over_original(self) -> None:
+        identity.take_over_identity()
         self.stdout.write("This data folder goes on as the original, with its live runs. The original must not run.")

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.backup.restore import finish, restore
+from cronium_admin.backup.restore import finish_restore, restore_backup
 
 
 class Command(BaseCommand):
@@ -29,10 +29,10 @@ class Command(BaseCommand):
             raise CommandError("Give either the file of a backup, or --finish.")
         try:
             if options["finish"]:
-                self.stdout.write("Finished." if finish() else "There is nothing to finish.")
+                self.stdout.write("Finished." if finish_restore() else "There is nothing to finish.")
                 return
             path = options["file"].absolute()
-            told = restore(path, replace=options["replace"], take_over=options["take_over"])
+            told = restore_backup(path, replace=options["replace"], take_over=options["take_over"])
         except BackupError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Restored the backup of {told['made_at']}, made by Cronium {told['version']}.")

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.core.errors import Refused
+from cronium_admin.core.errors import ApiError
 from cronium_admin.images import build
-from cronium_admin.images.engine_connection import connect
+from cronium_admin.images.engine_connection import connect_engine
 from cronium_admin.images.errors import ImageBuildError
 from cronium_admin.images.models import BuiltImage, Language
 
@@ -31,22 +31,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            client = connect(60)
-            with self.reporter() as report:
+            client = connect_engine(60)
+            with self.open_reporter() as report:
                 built = build.build_all(client, report=report, family=options["family"], force=options["force"])
-        except Refused as error:
+        except ApiError as error:
             raise CommandError(error.message) from error
         except ImageBuildError as error:
             if error.log:
                 self.stderr.write(error.log)
             raise CommandError(str(error)) from error
-        record(built)
+        record_built_images(built)
         for image in built:
             state = "up to date" if image.skipped else "built"
             self.stdout.write(f"{image.reference}  {image.size / 1e6:.0f} MB  {state}")
 
     @contextmanager
-    def reporter(self) -> Iterator[build.Report]:
+    def open_reporter(self) -> Iterator[build.Report]:
         """A bar on a terminal, plain lines elsewhere."""
         console = Console(file=getattr(self.stdout, "_out", None))
         if not console.is_terminal:
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             yield report
 
 
-def record(images: list[build.BuiltImage]) -> None:
+def record_built_images(images: list[build.BuiltImage]) -> None:
     """Note the runner images as the languages' defaults; a database that is still empty gets its tables first."""
     if BuiltImage._meta.db_table not in connection.introspection.table_names():
         call_command("migrate", interactive=False, verbosity=0)

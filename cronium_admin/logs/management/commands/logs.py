@@ -8,16 +8,16 @@ from django.core.management.base import BaseCommand
 from cronium_admin.logs.commands import archive, prune, verify
 
 # A module each, with HELP, `add_arguments` and `handle`.
-PARTS: dict[str, Any] = {"prune": prune, "archive": archive, "verify": verify}
+SUBCOMMANDS: dict[str, Any] = {"prune": prune, "archive": archive, "verify": verify}
 
 
 class Command(BaseCommand):
-    help = "Looks after stored logs: " + ", ".join(PARTS) + "."
+    help = "Looks after stored logs: " + ", ".join(SUBCOMMANDS) + "."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        for name, part in PARTS.items():
+        for name, part in SUBCOMMANDS.items():
             part.add_arguments(actions.add_parser(name, help=part.HELP))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        PARTS[options["action"]].handle(self, options)
+        SUBCOMMANDS[options["action"]].handle(self, options)

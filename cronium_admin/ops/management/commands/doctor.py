@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from cronium_admin.workers.health import results, runner
-from cronium_admin.workers.hosts.names import host_name
-from cronium_admin.workers.status import own_name
+from cronium_admin.workers.hosts.names import parse_host_name
+from cronium_admin.workers.status import get_own_host_name
 
 
 class Command(BaseCommand):
@@ -22,30 +22,32 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        own = own_name()
+        own = get_own_host_name()
         parser.add_argument("--json", action="store_true", help="for machines")
-        parser.add_argument("--host", type=host_name, default=own, help=f"the worker that keeps the rows (here {own})")
+        parser.add_argument(
+            "--host", type=parse_host_name, default=own, help=f"the worker that keeps the rows (here {own})"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         host = options["host"]
-        rows = runner.examine()
+        rows = runner.run_checks()
         if runner.is_database_away(rows):
             found = "Not tried: the verdict could not be stored."
-            rows.append(results.Row("isolation", "warning", found, "Mend the database first."))
+            rows.append(results.CheckResult("isolation", "warning", found, "Mend the database first."))
         else:
-            tried = runner.isolation(host)  # makes the row of a host that has none yet
+            tried = runner.check_isolation(host)  # makes the row of a host that has none yet
             with suppress(DatabaseError):  # one of the rows says so
-                results.keep(host, rows)
+                results.store_results(host, rows)
             rows += tried
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))
         else:
-            self.show(rows, failed)
+            self.print_rows(rows, failed)
         if failed:
             sys.exit(1)
 
-    def show(self, rows: list[Any], failed: int) -> None:
+    def print_rows(self, rows: list[Any], failed: int) -> None:
         paint = {"ok": self.style.SUCCESS, "warning": self.style.WARNING, "failed": self.style.ERROR}
         width = max(len(row.name) for row in rows)
         for row in rows:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.logs.throttle import Pace
-from cronium_admin.retention.ends import ENDS
+from cronium_admin.logs.throttle import Throttle
+from cronium_admin.retention.ends import RULES
 
 
 class Command(BaseCommand):
@@ -16,9 +16,9 @@ class Command(BaseCommand):
         parser.add_argument("--now", action="store_true", help="remove now instead of within the hour")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for end in ENDS:
+        for end in RULES:
             if not options["now"]:
-                self.stdout.write(f"{end.what}: {end.setting} ({end.default})")
+                self.stdout.write(f"{end.subject}: {end.setting} ({end.default})")
                 continue
-            for words in end.remove(Pace()):
+            for words in end.remove(Throttle()):
                 self.stdout.write(f"removed {words}")

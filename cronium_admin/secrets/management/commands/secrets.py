@@ -8,10 +8,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.core.errors import Refused
-from cronium_admin.core.line_text import show_line
+from cronium_admin.core.errors import ApiError
+from cronium_admin.core.line_text import escape_line
 from cronium_admin.secrets.crypto import make_key
-from cronium_admin.secrets.service import rotate, save_secret, secrets_by_name
+from cronium_admin.secrets.service import list_secrets_by_name, rotate_secrets, save_secret
 
 
 class Command(BaseCommand):
@@ -27,26 +27,31 @@ class Command(BaseCommand):
         actions.add_parser("new-key", help="make a key in place of one that is lost, with all values stored so far")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        known = {"list": self.list, "set": self.set, "rotate": self.rotate, "new-key": self.new_key}
+        known = {
+            "list": self.list_names,
+            "set": self.set_value,
+            "rotate": self.rotate_keys,
+            "new-key": self.make_new_key,
+        }
         known[options["action"]](options)
 
-    def list(self, options: dict[str, Any]) -> None:
-        for secret in secrets_by_name():
-            self.stdout.write(f"{secret.name}  {show_line(secret.description)}".rstrip())
+    def list_names(self, options: dict[str, Any]) -> None:
+        for secret in list_secrets_by_name():
+            self.stdout.write(f"{secret.name}  {escape_line(secret.description)}".rstrip())
 
-    def set(self, options: dict[str, Any]) -> None:
+    def set_value(self, options: dict[str, Any]) -> None:
         try:
-            saved = save_secret(options["name"], _read(), options["description"], None)
+            saved = save_secret(options["name"], _read_value(), options["description"], None)
         except ValidationError as error:
             raise CommandError(" ".join(text for texts in error.message_dict.values() for text in texts)) from None
-        except Refused as error:
+        except ApiError as error:
             raise CommandError(error.message) from None
         self.stdout.write(f"The secret {saved.secret.name} is saved.")
         for note in saved.notes:
             self.stderr.write(f"About {saved.secret.name}: {note}.")
 
-    def rotate(self, options: dict[str, Any]) -> None:
-        changed, unreadable = rotate()
+    def rotate_keys(self, options: dict[str, Any]) -> None:
+        changed, unreadable = rotate_secrets()
         self.stdout.write(f"{changed} secrets are encrypted anew with the first key.")
         if unreadable:
             raise CommandError(
@@ -54,18 +59,18 @@ class Command(BaseCommand):
                 "CRONIUM_ENCRYPTION_KEYS, or set them again; keep the old keys until then."
             )
 
-    def new_key(self, options: dict[str, Any]) -> None:
+    def make_new_key(self, options: dict[str, Any]) -> None:
         if not make_key():
             raise CommandError(
                 "There is a key already: CRONIUM_ENCRYPTION_KEYS or the data folder's encryption_key. To change it, "
                 "set CRONIUM_ENCRYPTION_KEYS=NEW,OLD and run `python manage.py secrets rotate`."
             )
         self.stdout.write("A new key is made. Keep a copy of the data folder's encryption_key.")
-        if names := ", ".join(secret.name for secret in secrets_by_name()):
+        if names := ", ".join(secret.name for secret in list_secrets_by_name()):
             self.stdout.write(f"Set the values of these secrets again: {names}.")
 
 
-def _read() -> str:
+def _read_value() -> str:
     """What standard input holds, without the newline that `echo` adds; typed unseen at a terminal."""
     if sys.stdin.isatty():
         return getpass.getpass("Value: ")

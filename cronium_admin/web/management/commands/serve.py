@@ -16,23 +16,23 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from cronium_admin.logs.maintenance import Keeper
-from cronium_admin.retention.ends import sweep
+from cronium_admin.logs.maintenance import LogMaintenance
+from cronium_admin.retention.ends import apply_rules
 from cronium_admin.web import lifespan
-from cronium_admin.web.edge.acceptor import Acceptor, listen
+from cronium_admin.web.edge.acceptor import Acceptor, open_listeners
 from cronium_admin.web.edge.protocol import HttpProtocol, WebSocketProtocol
-from cronium_admin.web.edge.server_log import LoopErrors
-from cronium_admin.web.static_files import collect
+from cronium_admin.web.edge.server_log import LoopErrorLog
+from cronium_admin.web.static_files import collect_static_files
 from cronium_admin.workers import preflight
 from cronium_admin.workers.hosts.models import EMBEDDED
-from cronium_admin.workers.hosts.names import host_name
-from cronium_admin.workers.process import Worker, current
-from cronium_admin.workers.shutdown import end_by, leaving_seconds
+from cronium_admin.workers.hosts.names import parse_host_name
+from cronium_admin.workers.process import Worker, get_current_worker
+from cronium_admin.workers.shutdown import compute_shutdown_seconds, schedule_forced_exit
 
 log = logging.getLogger("cronium.process")
 # Open pages reconnect by themselves, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
-ended_by: list[int] = []  # signals, as they came
+received_signals: list[int] = []  # signals, as they came
 
 
 class _Server(uvicorn.Server):
@@ -41,10 +41,10 @@ class _Server(uvicorn.Server):
     acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().set_exception_handler(LoopErrors())
+        asyncio.get_running_loop().set_exception_handler(LoopErrorLog())
         await super().startup([])  # uvicorn itself listens nowhere
         try:
-            listeners = listen(self.config.host, self.config.port)
+            listeners = open_listeners(self.config.host, self.config.port)
         except OSError as error:
             log.error("%s", error)
             await self.lifespan.shutdown()
@@ -60,17 +60,17 @@ class _Server(uvicorn.Server):
 
     def _make_protocol(self, member: str) -> asyncio.Protocol:
         protocol = HttpProtocol(self.config, self.server_state, self.lifespan.state)
-        protocol.member = member
+        protocol.credential_id = member
         return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        ended_by.append(sig)
-        if len(ended_by) > 1 and (worker := current()):
-            threading.Thread(target=worker.hurry, name="signals", daemon=True).start()
+        received_signals.append(sig)
+        if len(received_signals) > 1 and (worker := get_current_worker()):
+            threading.Thread(target=worker.hand_over_now, name="signals", daemon=True).start()
         super().handle_exit(sig, frame)
 
 
-def announce(command: BaseCommand, words: str) -> None:
+def print_or_log(command: BaseCommand, words: str) -> None:
     """To people; where machines read, as a line of the log like all others."""
     if settings.CONFIG.log_format == "json":
         log.info("%s", words)
@@ -81,8 +81,8 @@ def announce(command: BaseCommand, words: str) -> None:
 def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
     """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
-    preflight.refuse_taken(host, port)
-    collect()
+    preflight.refuse_unusable_address(host, port)
+    collect_static_files()
     server = _Server(
         uvicorn.Config(
             application,
@@ -107,9 +107,9 @@ def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
         server.run()
 
 
-def _stop(worker: Worker) -> None:
-    hand_over = ended_by[:1] == [signal.SIGTERM]
-    end_by(leaving_seconds(hand_over=hand_over) + DRAIN_SECONDS)
+def _stop_worker(worker: Worker) -> None:
+    hand_over = received_signals[:1] == [signal.SIGTERM]
+    schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over) + DRAIN_SECONDS)
     worker.stop(hand_over=hand_over)
 
 
@@ -118,14 +118,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--host-name", type=host_name, default=EMBEDDED, help="the executor's name, as runs show it"
+            "--host-name", type=parse_host_name, default=EMBEDDED, help="the executor's name, as runs show it"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_unusable_database()
-        worker, keeper = Worker(options["host_name"]), Keeper(sweep)
+        worker, keeper = Worker(options["host_name"]), LogMaintenance(apply_rules)
         lifespan.on_start += [worker.start, keeper.start]
-        lifespan.on_stop += [lambda: _stop(worker), keeper.stop]
+        lifespan.on_stop += [lambda: _stop_worker(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
-        announce(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
+        print_or_log(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
         run_server()

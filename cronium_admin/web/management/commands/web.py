@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from cronium_admin.logs.maintenance import Keeper
-from cronium_admin.logs.seal_orphans import Sealer
-from cronium_admin.retention.ends import sweep
+from cronium_admin.logs.maintenance import LogMaintenance
+from cronium_admin.logs.seal_orphans import OrphanSealer
+from cronium_admin.retention.ends import apply_rules
 from cronium_admin.web import lifespan
 from cronium_admin.web.management.commands.serve import run_server
 from cronium_admin.workers import preflight, takeover
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for one in (takeover.Sweeper(), Sealer(), Keeper(sweep)):
+        for one in (takeover.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
             lifespan.on_start.append(one.start)
             lifespan.on_stop.append(one.stop)
         run_server()

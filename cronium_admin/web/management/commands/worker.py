@@ -12,14 +12,14 @@ from django.core.management.base import BaseCommand
 
 from cronium_admin.jobs.validation import DEFAULT_QUEUE, validate_queue
 from cronium_admin.web.edge.connections import raise_descriptor_limit
-from cronium_admin.web.management.commands.serve import announce
+from cronium_admin.web.management.commands.serve import print_or_log
 from cronium_admin.workers import preflight
-from cronium_admin.workers.hosts.names import host_name
+from cronium_admin.workers.hosts.names import parse_host_name
 from cronium_admin.workers.process import Worker
-from cronium_admin.workers.shutdown import end_by, leaving_seconds
+from cronium_admin.workers.shutdown import compute_shutdown_seconds, schedule_forced_exit
 
 
-def _queues(text: str) -> tuple[str, ...]:
+def _parse_queues(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     try:
         for name in names:
@@ -31,14 +31,14 @@ def _queues(text: str) -> tuple[str, ...]:
     return names
 
 
-def _stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
+def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
     """Wait for a signal and end as it says: in time, and sooner if another one comes."""
     hand_over = signals.get() == signal.SIGTERM
-    end_by(leaving_seconds(hand_over=hand_over))
+    schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over))
 
     def hurry() -> None:
         signals.get()
-        worker.hurry()
+        worker.hand_over_now()
 
     threading.Thread(target=hurry, name="signals", daemon=True).start()
     worker.stop(hand_over=hand_over)
@@ -49,9 +49,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--host", type=host_name, default=socket.gethostname(), help="this worker's name, one of its own each"
+            "--host", type=parse_host_name, default=socket.gethostname(), help="this worker's name, one of its own each"
         )
-        parser.add_argument("--queues", type=_queues, default=(DEFAULT_QUEUE,), help="comma-separated queues to serve")
+        parser.add_argument(
+            "--queues", type=_parse_queues, default=(DEFAULT_QUEUE,), help="comma-separated queues to serve"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
@@ -62,5 +64,5 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda given, _: signals.put(given))
         worker.start()
-        announce(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
-        _stop(worker, signals)
+        print_or_log(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
+        _wait_and_stop(worker, signals)

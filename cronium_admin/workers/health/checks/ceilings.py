@@ -7,25 +7,25 @@ from django.db.models import Q
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import CPU, MEMORY_MB, PIDS
 from cronium_admin.profiles.models import Profile
-from cronium_admin.workers.health.probe import Patient
-from cronium_admin.workers.health.results import Row
+from cronium_admin.workers.health.probe import HealthProbe
+from cronium_admin.workers.health.results import CheckResult
 
 _NAMED = 5  # the rest is counted
 
 
-def ceilings(patient: Patient) -> Iterator[Row]:
-    yield patient.ask(_ceilings)
+def check_ceilings(patient: HealthProbe) -> Iterator[CheckResult]:
+    yield patient.call_database(_find_above_maximum)
 
 
-def _ceilings() -> Row:
+def _find_above_maximum() -> CheckResult:
     maximum = f"{CPU.high} CPU, {MEMORY_MB.high:,} MB, {PIDS.high:,} processes"
     above = Q(cpu__gt=CPU.high) | Q(memory_mb__gt=MEMORY_MB.high) | Q(pids__gt=PIDS.high)
     profiles = [f"profile {name}" for name in Profile.objects.filter(above).values_list("name", flat=True)]
     jobs = [f"job {slug}" for slug in Job.objects.filter(above).values_list("slug", flat=True)]
     if not (found := profiles + jobs):
-        return Row("ceilings", "ok", maximum)
+        return CheckResult("ceilings", "ok", maximum)
     rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return Row(
+    return CheckResult(
         "ceilings",
         "warning",
         f"Above the maximum of {maximum}, so that launches are refused: {', '.join(found[:_NAMED])}{rest}",

@@ -10,9 +10,9 @@ from django.conf import settings
 from docker.errors import ImageNotFound
 
 from cronium_admin.images.models import Language
-from cronium_admin.images.resolution import RULES, Choice, resolve
-from cronium_admin.workers.health.probe import Patient
-from cronium_admin.workers.health.results import Row, State
+from cronium_admin.images.resolution import RULES, ImageChoice, resolve_image
+from cronium_admin.workers.health.probe import HealthProbe
+from cronium_admin.workers.health.results import CheckResult, State
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE as SIDECAR
 from executor.sandbox.options import LABEL_INSTANCE
 
@@ -20,9 +20,9 @@ TLS = "Set CRONIUM_DOCKER_CERT_PATH, or reach it over SSH: see docs/deploy.md."
 LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes", "CpuCfsQuota": "CPU"}
 
 
-def engine(patient: Patient) -> Iterator[Row]:
+def check_engine(patient: HealthProbe) -> Iterator[CheckResult]:
     if patient.client is None:
-        yield Row("engine", "failed", patient.why, "Start dockerd, or set CRONIUM_DOCKER_HOST.")
+        yield CheckResult("engine", "failed", patient.engine_error, "Start dockerd, or set CRONIUM_DOCKER_HOST.")
         return
     version, info = patient.client.version(), patient.info
     found = (
@@ -31,37 +31,39 @@ def engine(patient: Patient) -> Iterator[Row]:
     )
     missing = [word for key, word in LIMITS.items() if info.get(key) is False]
     if info.get("OSType", "linux") != "linux":
-        yield Row("engine", "failed", found + "; it runs no Linux containers", "Switch it to Linux containers.")
+        yield CheckResult("engine", "failed", found + "; it runs no Linux containers", "Switch it to Linux containers.")
     elif missing:
         mend = "Enable these cgroup controllers in the host's kernel; until then a run's limits do not hold."
-        yield Row("engine", "warning", f"{found}; it can't limit {', '.join(missing)}", mend)
+        yield CheckResult("engine", "warning", f"{found}; it can't limit {', '.join(missing)}", mend)
     elif patient.client.base_url.startswith("http://"):
-        yield Row("engine", "warning", f"{found}; over TCP without TLS, so whoever reaches it is root there", TLS)
+        yield CheckResult(
+            "engine", "warning", f"{found}; over TCP without TLS, so whoever reaches it is root there", TLS
+        )
     else:
-        yield Row("engine", "ok", found)
+        yield CheckResult("engine", "ok", found)
 
 
-def images(patient: Patient) -> Iterator[Row]:
+def check_images(patient: HealthProbe) -> Iterator[CheckResult]:
     assert patient.client is not None
-    choices = patient.ask(lambda: [(language, resolve(language)) for language in Language])
-    yield from (_image(patient.client, language, choice) for language, choice in choices)
-    if _present(patient.client, SIDECAR):
-        yield Row("image sidecar", "ok", SIDECAR)
+    choices = patient.call_database(lambda: [(language, resolve_image(language)) for language in Language])
+    yield from (_check_image(patient.client, language, choice) for language, choice in choices)
+    if _has_image(patient.client, SIDECAR):
+        yield CheckResult("image sidecar", "ok", SIDECAR)
     else:
-        yield Row("image sidecar", "failed", f"{SIDECAR} is not on the engine", "Run `manage.py images build`.")
+        yield CheckResult("image sidecar", "failed", f"{SIDECAR} is not on the engine", "Run `manage.py images build`.")
 
 
-def _image(client: docker.APIClient, language: Language, choice: Choice) -> Row:
+def _check_image(client: docker.APIClient, language: Language, choice: ImageChoice) -> CheckResult:
     name, found = f"image {language.value}", f"{choice.reference} ({RULES[choice.rule]})"
-    if _present(client, choice.reference):
-        return Row(name, "ok", found)
+    if _has_image(client, choice.reference):
+        return CheckResult(name, "ok", found)
     if choice.rule == "default":
-        return Row(name, "failed", f"{found} is not on the engine", "Run `manage.py images build`.")
+        return CheckResult(name, "failed", f"{found} is not on the engine", "Run `manage.py images build`.")
     mend = f"Run `docker pull {choice.reference}`, or choose another image for {language.label}."
-    return Row(name, "failed", f"{found} is not on the engine", mend)
+    return CheckResult(name, "failed", f"{found} is not on the engine", mend)
 
 
-def _present(client: docker.APIClient, reference: str) -> bool:
+def _has_image(client: docker.APIClient, reference: str) -> bool:
     try:
         client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except ImageNotFound:
@@ -69,22 +71,22 @@ def _present(client: docker.APIClient, reference: str) -> bool:
     return True
 
 
-def address_pool(patient: Patient) -> Iterator[Row]:
+def check_address_pool(patient: HealthProbe) -> Iterator[CheckResult]:
     assert patient.client is not None
     pool = settings.CONFIG.subnet_pool
     found = f"{pool}: {2 ** (29 - pool.prefixlen):,} networks of one run each"
-    taken = [(name, net) for name, net in _foreign_networks(patient.client) if net.overlaps(pool)]
-    taken += [(f"route {net}", net) for net in host_routes() if net.overlaps(pool)]
+    taken = [(name, net) for name, net in _list_foreign_networks(patient.client) if net.overlaps(pool)]
+    taken += [(f"route {net}", net) for net in read_host_routes() if net.overlaps(pool)]
     if not taken:
-        yield Row("address pool", "ok", found)
+        yield CheckResult("address pool", "ok", found)
         return
     names = ", ".join(name for name, _ in taken[:3])
     state: State = "failed" if any(pool.subnet_of(net) for _, net in taken) else "warning"
     mend = "Set CRONIUM_SUBNET_POOL to a private network that nothing else uses."
-    yield Row("address pool", state, f"{found}; it overlaps {names}", mend)
+    yield CheckResult("address pool", state, f"{found}; it overlaps {names}", mend)
 
 
-def _foreign_networks(client: docker.APIClient) -> Iterator[tuple[str, IPv4Network]]:
+def _list_foreign_networks(client: docker.APIClient) -> Iterator[tuple[str, IPv4Network]]:
     """The engine's networks that Cronium did not make."""
     for network in client.networks():
         if LABEL_INSTANCE in (network.get("Labels") or {}):
@@ -95,7 +97,7 @@ def _foreign_networks(client: docker.APIClient) -> Iterator[tuple[str, IPv4Netwo
                 yield f"network {network['Name']}", IPv4Network(subnet, strict=False)
 
 
-def host_routes(table: Path = Path("/proc/net/route")) -> Iterator[IPv4Network]:
+def read_host_routes(table: Path = Path("/proc/net/route")) -> Iterator[IPv4Network]:
     """This machine's routes less the default one; none where there is no such table."""
     lines = table.read_text().splitlines()[1:] if table.exists() else []
     for line in lines:
@@ -105,15 +107,15 @@ def host_routes(table: Path = Path("/proc/net/route")) -> Iterator[IPv4Network]:
             yield IPv4Network((target, bin(mask).count("1")), strict=False)
 
 
-def clock(patient: Patient) -> Iterator[Row]:
+def check_clock(patient: HealthProbe) -> Iterator[CheckResult]:
     text = str(patient.info.get("SystemTime", ""))
     try:
         # Nanoseconds are more digits than Python reads.
         theirs = datetime.fromisoformat(text[:19] + "+00:00") if text.endswith("Z") else datetime.fromisoformat(text)
     except ValueError:
-        yield Row("clock", "warning", f"The engine's clock is unreadable: {text!r}", "Look at `docker info`.")
+        yield CheckResult("clock", "warning", f"The engine's clock is unreadable: {text!r}", "Look at `docker info`.")
         return
     apart = abs(theirs.timestamp() - patient.asked_at)
     state: State = "failed" if apart > 60 else "warning" if apart > 5 else "ok"
     mend = "" if state == "ok" else "Let both machines follow a time server (NTP): tokens and timeouts need it."
-    yield Row("clock", state, f"Engine and this machine differ by less than {int(apart) + 1} s", mend)
+    yield CheckResult("clock", state, f"Engine and this machine differ by less than {int(apart) + 1} s", mend)

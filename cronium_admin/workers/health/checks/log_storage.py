@@ -6,34 +6,34 @@ from io import BytesIO
 
 from django.conf import settings
 
-from cronium_admin.logs.storage.base import Store, Unavailable, open_store
-from cronium_admin.workers.health.probe import Patient
-from cronium_admin.workers.health.results import Row
+from cronium_admin.logs.storage.base import StorageBackend, StorageUnavailable, open_backend
+from cronium_admin.workers.health.probe import HealthProbe
+from cronium_admin.workers.health.results import CheckResult
 
 MEND = "Check CRONIUM_LOG_STORAGE, and for a bucket its name, keys and endpoint; it must let objects be deleted."
 
 
-def log_storage(_: Patient) -> Iterator[Row]:
+def check_log_storage(_: HealthProbe) -> Iterator[CheckResult]:
     url = settings.CONFIG.log_storage
     if not url:
-        yield Row("log storage", "ok", "Logs stay in the database")
+        yield CheckResult("log storage", "ok", "Logs stay in the database")
         return
     try:
-        came_back = _tried(open_store(url))
-    except Unavailable as error:
-        yield Row("log storage", "failed", f"{url}: {error.__cause__ or error}", MEND)
+        came_back = _try_round_trip(open_backend(url))
+    except StorageUnavailable as error:
+        yield CheckResult("log storage", "failed", f"{url}: {error.__cause__ or error}", MEND)
         return
     if came_back:
-        yield Row("log storage", "ok", f"{url}: an object was written, read and deleted")
+        yield CheckResult("log storage", "ok", f"{url}: an object was written, read and deleted")
     else:
-        yield Row("log storage", "failed", f"{url} gives back other bytes than it was given", MEND)
+        yield CheckResult("log storage", "failed", f"{url} gives back other bytes than it was given", MEND)
 
 
-def _tried(store: Store) -> bool:
+def _try_round_trip(store: StorageBackend) -> bool:
     """Whether a part of what was written comes back; nothing stays."""
     name, data = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
-    store.put(name, BytesIO(data))
+    store.write_object(name, BytesIO(data))
     try:
-        return store.size(name) == len(data) and store.read(name, 16, 32) == data[16:48]
+        return store.fetch_size(name) == len(data) and store.read_range(name, 16, 32) == data[16:48]
     finally:
-        store.delete(name)
+        store.delete_object(name)

@@ -14,47 +14,47 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.workers.health.probe import SECONDS, Patient
-from cronium_admin.workers.health.results import Row
+from cronium_admin.workers.health.probe import ANSWER_SECONDS, HealthProbe
+from cronium_admin.workers.health.results import CheckResult
 from cronium_admin.workers.hosts.models import Installation
 
 NOTICED_WITHIN = timedelta(days=1)  # the processes with pages note it every hour while it goes on
 
 
-def database(patient: Patient) -> Iterator[Row]:
-    yield patient.ask(_database)
+def check_database(patient: HealthProbe) -> Iterator[CheckResult]:
+    yield patient.call_database(_check_tables)
 
 
-def _database() -> Row:
+def _check_tables() -> CheckResult:
     executor = MigrationExecutor(connection)
     waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     found = f"{connection.display_name}"
     if waiting:
         names = ", ".join(str(migration) for migration, _ in waiting[:3])
         found += f"; {len(waiting)} migrations wait: {names}"
-        return Row("database", "failed", found, "Run `manage.py migrate`.")
-    if connection.vendor == "sqlite" and (mode := _journal_mode()) != "wal":
+        return CheckResult("database", "failed", found, "Run `manage.py migrate`.")
+    if connection.vendor == "sqlite" and (mode := _read_journal_mode()) != "wal":
         mend = "Put CRONIUM_DATA_DIR on a local disk: network file systems don't carry SQLite's WAL."
-        return Row("database", "warning", f"{found}, journal mode {mode}", mend)
-    return Row("database", "ok", found + (", WAL" if connection.vendor == "sqlite" else ""))
+        return CheckResult("database", "warning", f"{found}, journal mode {mode}", mend)
+    return CheckResult("database", "ok", found + (", WAL" if connection.vendor == "sqlite" else ""))
 
 
-def _journal_mode() -> str:
+def _read_journal_mode() -> str:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode")
         return str(cursor.fetchone()[0])
 
 
-def proxies(patient: Patient) -> Iterator[Row]:
+def check_proxies(patient: HealthProbe) -> Iterator[CheckResult]:
     """Whether a proxy in front is not trusted: noted by the processes with pages."""
     trusted = settings.CONFIG.trusted_proxies
-    address = patient.ask(_find_untrusted_proxy)
+    address = patient.call_database(_find_untrusted_proxy)
     if address and not any(ip_address(address) in ip_network(part) for part in trusted):
         found = f"X-Forwarded-For came from {address} in the last day and was ignored: all people behind it share it"
         mend = f"If it is your proxy, set CRONIUM_TRUSTED_PROXIES={','.join([*trusted, address])} for web and worker."
-        yield Row("proxies", "warning", found, mend)
+        yield CheckResult("proxies", "warning", found, mend)
     else:
-        yield Row("proxies", "ok", f"Trusted: {', '.join(trusted)}" if trusted else "No proxy was noticed")
+        yield CheckResult("proxies", "ok", f"Trusted: {', '.join(trusted)}" if trusted else "No proxy was noticed")
 
 
 def _find_untrusted_proxy() -> str:
@@ -62,39 +62,39 @@ def _find_untrusted_proxy() -> str:
     return recent.values_list("untrusted_proxy", flat=True).first() or ""
 
 
-def broker(_: Patient) -> Iterator[Row]:
+def check_broker(_: HealthProbe) -> Iterator[CheckResult]:
     if not settings.CONFIG.redis_url:
-        yield Row("broker", "ok", "In memory: web and worker are one process (`manage.py serve`)")
+        yield CheckResult("broker", "ok", "In memory: web and worker are one process (`manage.py serve`)")
         return
-    yield (first := _answered("broker", _redis))
+    yield (first := _check_service("broker", _ping_redis))
     if first.state == "ok":
-        yield _answered("channel layer", _channel_layer)
+        yield _check_service("channel layer", _try_channel_layer)
 
 
-def _answered(name: str, look: Callable[[], str]) -> Row:
+def _check_service(name: str, look: Callable[[], str]) -> CheckResult:
     mend = "Start Redis or Valkey, or correct CRONIUM_REDIS_URL."
     try:
-        return Row(name, "ok", look())
+        return CheckResult(name, "ok", look())
     except ValueError:  # its words may hold a part of the password
-        return Row(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
+        return CheckResult(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
     except (redis.RedisError, TimeoutError) as error:
-        return Row(name, "failed", f"No answer: {error or type(error).__name__}", mend)
+        return CheckResult(name, "failed", f"No answer: {error or type(error).__name__}", mend)
 
 
-def _redis() -> str:
+def _ping_redis() -> str:
     address = settings.CONFIG.redis
     assert address is not None
-    with address.client(SECONDS) as client:
+    with address.make_client(ANSWER_SECONDS) as client:
         server: Any = client.info("server")
         return f"Redis {server['redis_version']}"
 
 
-def _channel_layer() -> str:
-    asyncio.run(layer_round_trip(SECONDS))
+def _try_channel_layer() -> str:
+    asyncio.run(send_through_layer(ANSWER_SECONDS))
     return "A message came back"
 
 
-async def layer_round_trip(seconds: float) -> None:
+async def send_through_layer(seconds: float) -> None:
     """Over a layer made for this: the process's own receives in one event loop only, where its viewers are served.
 
     TimeoutError when it takes longer than that in all.
