@@ -138,9 +138,8 @@ def print_summary(nemesis: Nemesis, cluster: Cluster, requests: list[Request], e
         print(f"  outcome {outcome:24} {count}")
     for error, count in sorted(errors.items()):
         print(f"  response {error:23} {count}")
-    print(
-        f"  crash points reached: {len(POINTS) - len(nemesis.points)} of {len(POINTS)}; not reached: {nemesis.points}"
-    )
+    missed = nemesis.failpoints
+    print(f"  failpoints reached: {len(POINTS) - len(missed)} of {len(POINTS)}; not reached: {missed}")
     witness = cluster.witness
     print(f"  starts counted {witness.count_starts() - 1}; longest pause of the witness {witness.longest_pause:.1f} s")
     print(f"  slowest exit after SIGTERM {nemesis.slowest_exit:.1f} s")

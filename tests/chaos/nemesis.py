@@ -1,4 +1,7 @@
-"""Injects faults at random times and records them. A seed determines the faults and their order."""
+"""The fault injector, named as in Jepsen: injects faults at random times and records them.
+
+A seed determines the faults and their order.
+"""
 
 import random
 import signal
@@ -20,7 +23,7 @@ PAUSES = 1.0, 4.0  # between two faults
 FREEZE = 5.0, 40.0  # of a worker; when the lease expires, another worker takes over
 OUTAGE = 1.0, 8.0  # of Redis and of an engine
 ENGINE_DELAY = 0.0, 2.0  # from the start of a script to the fault of its engine
-MAX_WAIT_SECONDS = 20.0  # for a crash point to be reached, and for an engine to get a run
+MAX_WAIT_SECONDS = 20.0  # for a failpoint to be reached, and for an engine to get a run
 
 
 T = TypeVar("T")
@@ -40,7 +43,7 @@ class Deck(Generic[T]):
 
 
 class Nemesis:
-    """Injects faults until `stopped` is set, then restores everything. `points` are the crash points not reached yet.
+    """Injects faults until `stopped` is set, then restores everything. `failpoints` are those not reached yet.
 
     `unexpected_exits` lists processes that ended without a fault.
     """
@@ -53,13 +56,13 @@ class Nemesis:
         self.slowest_exit = 0.0  # after SIGTERM, in seconds
         self.stopped = threading.Event()
         self.is_finished = False
-        self.points = list(POINTS)
-        self.rng.shuffle(self.points)
+        self.failpoints = list(POINTS)
+        self.rng.shuffle(self.failpoints)
         self._ended: set[subprocess.Popen[bytes]] = set()  # ended by a fault, or reported
         self._faults = Deck[Callable[[], None]](
             self.rng,
             *(self._kill_process, self._freeze_process, self._restart_process),
-            *(self._crash_at_point, self._crash_at_point, self._crash_at_point),
+            *(self._crash_at_failpoint, self._crash_at_failpoint, self._crash_at_failpoint),
             *(self._break_database, self._break_redis, self._break_engine),
         )
         self._engine_signals = Deck(self.rng, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
@@ -137,24 +140,24 @@ class Nemesis:
                 frozen.kill()
                 frozen.wait()
 
-    def _crash_at_point(self) -> None:
-        """Starts a worker that crashes at a point. A point that was not reached is tried again later."""
-        if not self.points:
+    def _crash_at_failpoint(self) -> None:
+        """Starts a worker that crashes at a failpoint. A failpoint that was not reached is tried again later."""
+        if not self.failpoints:
             return self._kill_process()
-        point, name = self.points.pop(0), self._choose_process("a", "b")
+        failpoint, name = self.failpoints.pop(0), self._choose_process("a", "b")
         with self._record_fault(name):
             self._end_process(name, signal.SIGKILL)
-            self.cluster.start_process(name, point)
+            self.cluster.start_process(name, failpoint)
             worker = self.cluster.processes[name]
             deadline = time.monotonic() + MAX_WAIT_SECONDS
             while worker.poll() is None and time.monotonic() < deadline and not self.stopped.wait(0.1):
                 pass
             is_reached = worker.poll() is not None
-            self._log_fault(f"crash at {point}" if is_reached else "crash point not reached")
+            self._log_fault(f"crash at {failpoint}" if is_reached else "failpoint not reached")
             if is_reached and worker.returncode == -signal.SIGKILL:
                 self._ended.add(worker)
             if not is_reached:
-                self.points.append(point)
+                self.failpoints.append(failpoint)
                 self._end_process(name, signal.SIGKILL)
 
     def _break_database(self) -> None:
