@@ -122,7 +122,7 @@ class TestTheOpenNetwork:
 
     def test_an_editor_renames_disables_or_closes_an_open_job(self, client: Client, open_job: Job) -> None:
         text = client.get("/jobs/open/edit/").content.decode()
-        assert "only an administrator can change what it runs" in text
+        assert "only an administrator can change the code that it runs" in text
         assert " checked" in _radio(text, "open")
         assert " disabled" not in _radio(text, "open")
         shut = {name: value for name, value in UNTOUCHED.items() if name != "enabled"}
