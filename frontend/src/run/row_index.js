@@ -1,14 +1,14 @@
 // Maps rows to lines, gaps and partial lines. Pure.
 //
 // A position counts the shown lines, from 1; a row number counts the gaps between them too. A partial line is a line
-// whose end has not been written yet; partial lines stand after all others.
+// whose end has not been written yet; partial lines come after all others.
 
 export class RowIndex {
   constructor() {
     this.update({ lines: 0, gaps: [], partials: 0 });
   }
 
-  /** `gaps` are [position, gap] in order: the gap stands after the line at that position. */
+  /** `gaps` are [position, gap] in order: the gap comes after the line at that position. */
   update({ lines, gaps, partials }) {
     this.lines = lines;
     this.partials = partials;
