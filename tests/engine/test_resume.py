@@ -118,7 +118,7 @@ class Reader:
             self.resume()
 
     def resume(self) -> None:
-        self.gap = self.gap or getattr(self.source, "gap", False)
+        self.gap = self.gap or getattr(self.source, "has_gap", False)
         self.source.close()
         self.source = ResumedLog(self._engine, self._name, StoredLog(*self.stands))
 

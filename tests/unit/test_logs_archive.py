@@ -509,7 +509,7 @@ def test_what_fails_once_is_left_alone_for_a_moment(monkeypatch: pytest.MonkeyPa
     asked = []
 
     class Away(FileBackend):
-        def read(self, name: str, start: int, length: int) -> bytes:
+        def read_range(self, name: str, start: int, length: int) -> bytes:
             asked.append(name)
             raise StorageUnavailable
 
