@@ -1,1 +1,1 @@
-"""Runs one script in one throw-away sandbox on a Docker Engine. Knows nothing of Django or of a database."""
+"""Runs one script in one throw-away sandbox on a Docker Engine. Uses neither Django nor a database."""

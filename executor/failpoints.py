@@ -1,9 +1,9 @@
-"""Points at which a test can make this process die at once, as a power cut would. Nothing happens without it."""
+"""Failpoints: places where a test can kill this process with SIGKILL. They do nothing unless VARIABLE is set."""
 
 import os
 import signal
 
-VARIABLE = "CRONIUM_CRASH_AT"  # the point's name
+VARIABLE = "CRONIUM_CRASH_AT"  # holds the failpoint's name
 POINTS = (
     *("claimed", "network-created", "sidecar-created", "sidecar-started", "main-created", "main-started", "built"),
     *("begun", "payload-half", "payload-sent", "line-stored", "stopping", "drained", "concluded", "finished"),
@@ -12,6 +12,5 @@ POINTS = (
 
 
 def hit(name: str) -> None:
-    """Die here if the environment says so."""
     if os.environ.get(VARIABLE) == name:
         os.kill(os.getpid(), signal.SIGKILL)

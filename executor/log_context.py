@@ -1,4 +1,4 @@
-"""Which run, on which host, a line of the server's log is about. Set by who works for it, read by the formatter."""
+"""The run and host that a line of the server's log belongs to. Set by the worker's threads, read by the formatter."""
 
 import socket
 import threading
@@ -11,19 +11,18 @@ _host = socket.gethostname()
 
 
 def set_host_name(name: str) -> None:
-    """From now on, this process works for the host of this name."""
     global _host
     _host = name
 
 
 def get_host_name() -> str:
-    """The host this process works for; the machine's own name where there is none."""
+    """The host that this process works for; without one, the machine's host name."""
     return _host
 
 
 @contextmanager
 def bind_run(which: str) -> Iterator[None]:
-    """What this thread logs inside is about the run `which`. A new thread begins outside."""
+    """Attribute this thread's log lines to a run. New threads do not inherit it: see `thread`."""
     token = run_id.set(which)
     try:
         yield
@@ -32,7 +31,7 @@ def bind_run(which: str) -> Iterator[None]:
 
 
 def make_thread(which: str, name: str, target: Callable[[], object]) -> threading.Thread:
-    """A daemon thread that works for the run `which`, not started yet."""
+    """A daemon thread whose log lines belong to a run. Not started."""
 
     def work() -> None:
         with bind_run(which):

@@ -1,4 +1,6 @@
-"""What goes into the executor and what comes out of it. Standard library only."""
+"""The executor's input (`RunSpec`), its output (`Batch`, `RunResult`) and its protocol (`RunHandler`). Imports only the
+standard library.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """The ceilings of one container: billionths of a CPU, bytes (swap included), processes and threads."""
+    """The limits of one container. `memory_bytes` includes swap; `pids` counts processes and threads."""
 
     nano_cpus: int
     memory_bytes: int
@@ -18,7 +20,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """All that the executor must know to run one script; it looks up nothing else.
+    """Everything that the executor needs to run one script.
 
     `env` and `secrets` values, `token`, `script` and `input` reach the containers over standard input only.
     """
@@ -26,35 +28,35 @@ class RunSpec:
     run_id: str
     instance: str
     host: str
-    epoch: int = field(default=0, kw_only=True)  # of the lease under which it runs: a later one outranks it
+    epoch: int = field(default=0, kw_only=True)  # of the lease under which the run executes; a later epoch takes over
     language: str  # bash, python or node
     script: str
     image: str
-    image_digest: str = field(default="", kw_only=True)  # exactly this image, as an engine called it; empty: any
+    image_digest: str = field(default="", kw_only=True)  # the exact image, as an engine reported it; empty: any
     sidecar_image: str
     limits: Limits
     timeout_seconds: float  # from the moment the payload is sent
     log_limit_bytes: int
     merge_streams: bool = field(default=False, kw_only=True)  # stderr goes to stdout's pipe: exact order
-    drop_past_limit: bool = field(default=False, kw_only=True)  # and let it run on, instead of stopping it
+    drop_past_limit: bool = field(default=False, kw_only=True)  # drop output past the log's limit; do not stop the run
     token: str = field(repr=False)
     token_expires_at: int  # unix seconds
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables that no log may show
-    masked: tuple[str, ...] = field(default=(), repr=False)  # further values that no log may show
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables whose values are masked in the log
+    masked: tuple[str, ...] = field(default=(), repr=False)  # more values to mask in the log
     read_only_root: bool = True
     network: str = "isolated"  # isolated, none, egress or open
-    egress: tuple[str, ...] = ()  # patterns `host:port`, for network egress
-    egress_dns: tuple[str, ...] = ()  # addresses of who resolves their names; empty: whom the engine asks
-    runtime: str = ""  # the engine's name for what runs the container (runc, runsc, ...); empty: its default
+    egress: tuple[str, ...] = ()  # patterns `host:port`, for the network `egress`
+    egress_dns: tuple[str, ...] = ()  # DNS servers of the proxy; empty: the engine's own
+    runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below payload.HELPERS to text
+    helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below `payload.HELPERS` -> text
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: a terminal status, its reason in a word and, with the mend, in a sentence."""
+    """The end of a run: `status` is terminal, `reason` a code, `message` a sentence that says how to fix it."""
 
     status: str
     reason: str
@@ -64,12 +66,12 @@ class RunResult:
 
 
 class LeaseLost(Exception):
-    """Somebody else holds this run now: nothing may be written of it, stopped or removed any more."""
+    """This process no longer holds the run's lease: it must not write, stop or remove anything of the run."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Whole lines of one stream that were read together: `text` ends with a newline and holds `lines` of them."""
+    """Whole lines of one stream that were read together. `text` ends with a newline and holds `lines` lines."""
 
     stream: int  # 1 stdout, 2 stderr
     lines: int
@@ -79,7 +81,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Cursor:
-    """How much of a stream was given out as segments: newlines, and bytes before masking; no begun line."""
+    """How much of a stream was passed on as segments: newlines, and bytes before masking. Excludes a partial line."""
 
     lines: int = 0
     bytes: int = 0
@@ -87,15 +89,15 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Gap:
-    """A place where a log is not as the script wrote it: before line `at` (from 0) of its batch, and why, in a word."""
+    """A place where the log differs from the script's output, before line `at` (from 0) of its batch."""
 
     at: int
-    cause: str  # engine_lost, engine_restarted, rotated, uncounted; or split, where nothing is lost
+    cause: str  # engine_lost, engine_restarted, rotated, uncounted; or split, which loses nothing
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """What came after a log was full and was not kept: newlines and bytes."""
+    """Newlines and bytes that were dropped because the log was full."""
 
     lines: int = 0
     bytes: int = 0
@@ -103,33 +105,33 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Batch:
-    """What is to be stored in one transaction: segments in order, then where reading stands."""
+    """The data of one transaction: segments in order, and the cursors after them."""
 
     segments: tuple[Segment, ...]
     stdout: Cursor
     stderr: Cursor
-    stdout_tail: bytes = b""  # the begun line of each stream
+    stdout_tail: bytes = b""  # the partial line of each stream
     stderr_tail: bytes = b""
     gaps: tuple[Gap, ...] = ()
-    dropped: Dropped = Dropped()  # in all so far
+    dropped: Dropped = Dropped()  # in total so far
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """Where a run stands that goes on after its worker went away: what is stored, and the time it has left."""
+    """The state of a run that is adopted from another worker: the stored cursors and the remaining time."""
 
     stdout: Cursor
     stderr: Cursor
     seconds_left: float
     dropped: Dropped = Dropped()
     first_ns: int = 0  # when the first stored line was received, unix nanoseconds; 0 for none
-    begun_at: float = 0.0  # when its script began, by time.monotonic; 0.0 for unknown
-    stopped: str = ""  # why its worker was about to stop it: one of verdict's words
+    begun_at: float = 0.0  # when its script began, by time.monotonic; 0.0 if unknown
+    stopped: str = ""  # why the earlier worker was stopping it: CANCEL, SHUTDOWN, TIMEOUT or LIMIT of `run.outcome`
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a sidecar's request: `status` is HTTP's; `error` a code in capitals, empty when fine."""
+    """The answer to a sidecar's request. `status` is the HTTP status; `error` is a code, empty on success."""
 
     data: Any = None
     status: int = 200
@@ -138,47 +140,47 @@ class Reply:
 
 
 class RunHandler(Protocol):
-    """What the executor needs of whoever keeps the run's truth. Called from the executor's threads.
+    """Stores the state of one run. Called from the executor's threads.
 
-    `append` and `finish` raise LeaseLost, and change nothing, when another has taken the run over.
+    `append` and `finish` raise LeaseLost and change nothing when another process holds_lease the run.
     """
 
     def mark_running(self, image_id: str) -> bool:
-        """Asked once, right before the payload is sent. False: send nothing (lease lost, or cancelled)."""
+        """Mark the run as running, right before the payload is sent. False: send nothing (lost lease or cancelled)."""
         ...
 
     def append(self, batch: Batch) -> None:
-        """Store a batch; returns when it is durable, which holds the container back if that takes long."""
+        """Store a batch. Returns when it is durable; a slow store slows the container down."""
         ...
 
     def answer_request(self, operation: str, body: Any) -> Reply:
-        """Answer what the script asked of the runtime API."""
+        """Answer the script's request to the runtime API."""
         ...
 
     def record_event(self, kind: str, message: str) -> None:
-        """Something happened to the run that its timeline should tell: a word, and a sentence of up to 500."""
+        """Add an event to the run's timeline; `message` has up to 500 characters."""
         ...
 
     def record_sandbox(self, report: Mapping[str, Any]) -> None:
-        """The sandbox as the engine reports it, once, before `may_begin`; values JSON can hold."""
+        """Store the inspection of the sandbox as JSON; called once, before `mark_running`."""
         ...
 
     def finish(self, result: RunResult) -> None:
-        """The container has stopped and its log is stored."""
+        """Store the result. The container has stopped and its log is stored."""
         ...
 
     def mark_cleaned(self) -> None:
-        """Nothing of the run is left on the engine."""
+        """Record that no container or network of the run is left on the engine."""
         ...
 
     def record_stopping(self, why: str) -> bool:
-        """Keep why it is about to be stopped, so that whoever takes it over knows; False: it is not ours any more."""
+        """Store the reason for the coming stop, for a process that adopts the run. False: the lease is lost."""
         ...
 
     def holds_lease(self) -> bool:
-        """Whether this run is still ours: asked before its containers are stopped or removed."""
+        """Whether this process still holds the run. Asked before its containers are stopped or removed."""
         ...
 
     def requeue(self, message: str) -> None:
-        """It was given up before its script began: somebody may start it anew."""
+        """Queue the run again; its script has not begun."""
         ...

@@ -1,4 +1,4 @@
-"""Removes what is left over on this engine: ours (see `ownership`), of no run that lives."""
+"""Garbage collection: removes leftover containers and networks of this instance (see `ownership`) from the engine."""
 
 import logging
 from collections.abc import Callable, Set
@@ -17,11 +17,11 @@ def list_leftovers(
     living: Callable[[Set[str]], Set[str]],
     deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
 ) -> list[EngineObject]:
-    """This instance's containers and networks of runs that don't live; containers first.
+    """This instance's containers and networks of runs that are over; containers first.
 
-    `living` says which of the ids of this host's runs must be left alone. `deserted` is given what belongs to other
-    hosts, as (host, run id), and says what of it nobody sees to any more. Both are asked after the listing: what comes
-    to life later has things with other ids. Raises EngineError where there is no listing.
+    `living` returns which of this host's run ids are still active. `deserted` gets the objects of other hosts as (host,
+    run id) and returns those that no host manages any more. Both are called after the listing: a run that starts later
+    has objects with other ids. Raises EngineError if the listing fails.
     """
     ours = engine.list_own_objects(instance)
     own = {one.run_id for one in ours if one.host == host}
@@ -39,7 +39,7 @@ def collect_leftovers(
     living: Callable[[Set[str]], Set[str]],
     deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
 ) -> list[EngineObject]:
-    """Remove the leftovers, by id, and return those that are gone. An error keeps one for the next time."""
+    """Remove the leftover objects by id, and return the removed ones. After an error the next call retries."""
     gone = []
     for one in list_leftovers(engine, instance, host, living, deserted):
         try:
@@ -50,6 +50,6 @@ def collect_leftovers(
         except errors.EngineError as error:
             log.warning("could not remove %s %s: %s", one.kind, one.name, error, extra={"run_id": one.run_id})
             continue
-        log.info("removed left-over %s %s", one.kind, one.name, extra={"run_id": one.run_id})
+        log.info("removed leftover %s %s", one.kind, one.name, extra={"run_id": one.run_id})
         gone.append(one)
     return gone

@@ -1,6 +1,6 @@
-"""Tries this engine's isolation with a run like any other, and a second one as its neighbour.
+"""The canary: tests the engine's isolation with an ordinary run, and a second run as its neighbour.
 
-Says what held and what did not; knows no database. A canary that can't be run is an error, not a verdict.
+Reports which probes were contained; uses no database. A canary that cannot run is an error, not a result.
 """
 
 import json
@@ -25,7 +25,7 @@ from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
 SECONDS = 20.0
 LIMITS = Limits(nano_cpus=1_000_000_000, memory_bytes=256 * MB, pids=100)
 NEIGHBOUR_PORT = 9000
-NAME = "example.com"  # a name that resolves wherever names are resolved
+NAME = "example.com"  # resolves wherever DNS works
 SCRIPT = Path(__file__).with_name("isolation_probe.py")
 NEIGHBOUR = f"""
 import socket, time
@@ -35,44 +35,44 @@ time.sleep(600)
 """
 _ENGINE = "Update the Docker Engine to 20.10 or later; dockerd must run with seccomp (docker info names it)."
 REMEDIES = {
-    "sandbox": "The message names what the engine made other than asked: mend that in the engine's configuration.",
-    "host": "Let nothing lead from a run's bridge to this machine: look at its firewall and routes, and at other tools "
-    "that change the engine's networks.",
-    "neighbour": "Keep the engine's own firewall rules (--iptables on), and let nothing forward between bridges.",
-    "DNS": "Let the engine's resolver ask nobody for a run: update the engine, and keep its dns setting as it was.",
+    "sandbox": "The message names the settings that differ from the request. Fix the engine's configuration.",
+    "host": "Block traffic from a run's bridge to this machine. Check its firewall and routes, and other tools that "
+    "change the engine's networks.",
+    "neighbour": "Keep the engine's firewall rules (--iptables on), and forward no traffic between bridges.",
+    "DNS": "The engine's resolver must not forward a run's queries. Update the engine, and keep its dns setting.",
     "setuid": "Update the engine and its runtime: no-new-privileges and dropped capabilities have no effect here.",
     "root file system": "Use a storage driver and runtime that can mount a root read-only, such as overlay2 and runc.",
-    "disk": "Mount nothing into containers by the engine's own settings, and keep memory file systems (tmpfs) working.",
-    "engine socket": "Take the engine's socket out of the image, and out of the engine's default mounts.",
+    "disk": "Remove mounts that the engine's settings add to containers, and make sure that tmpfs mounts work.",
+    "engine socket": "Remove the engine's socket from the image and from the engine's default mounts.",
 }
 
 
 class CanaryFailed(EngineError):
-    """The canary gave no verdict."""
+    """The canary produced no result."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing that was tried: whether the sandbox held, and else how it was got through."""
+    """The result of one probe. `held`: the sandbox contained it; else `found` describes the escape."""
 
     name: str
-    held: bool | None  # None: it could not be tried, and `found` says why
+    held: bool | None  # None: the probe could not run, and `found` is the error
     found: str
 
 
 def find_remedy(name: str) -> str:
-    """What to do about a probe of this name that got through."""
+    """How to fix an escape of this probe."""
     return REMEDIES.get(name, _ENGINE)
 
 
 class _MemoryHandler:
-    """A RunHandler that keeps the text of one run in memory."""
+    """A RunHandler that keeps the output of one run in memory."""
 
     def __init__(self, text: bytes = b"", on_finish: threading.Event | None = None) -> None:
         self._awaited = text
         self.text = b""
         self.result: RunResult | None = None
-        self.changed = threading.Event()  # the text that was awaited came, or the run has ended
+        self.changed = threading.Event()  # the awaited text arrived, or the run has ended
         self.over = on_finish or threading.Event()
 
     def mark_running(self, image_id: str) -> bool:
@@ -87,10 +87,10 @@ class _MemoryHandler:
         return Reply(status=403, error="FORBIDDEN", message="A canary has no runtime API.")
 
     def record_event(self, kind: str, message: str) -> None:
-        """Nobody reads its timeline."""
+        """A canary has no timeline."""
 
     def record_sandbox(self, report: Mapping[str, Any]) -> None:
-        """The probes say it better."""
+        """The probes check the sandbox."""
 
     def finish(self, result: RunResult) -> None:
         self.result = result
@@ -98,7 +98,7 @@ class _MemoryHandler:
         self.over.set()
 
     def mark_cleaned(self) -> None:
-        """The slot has seen to it."""
+        """Nothing to store."""
 
     def record_stopping(self, why: str) -> bool:
         return True
@@ -107,11 +107,11 @@ class _MemoryHandler:
         return True
 
     def requeue(self, message: str) -> None:
-        """Nobody waits for it."""
+        """A canary is not queued again."""
 
 
 class Canary:
-    """One trial. `images` are tried in order until one has Python; `stop` ends it from any thread."""
+    """One canary run. `images` are tried in order until one has Python. `stop` may be called from any thread."""
 
     def __init__(
         self,
@@ -133,8 +133,8 @@ class Canary:
         self._stopped = False
 
     def run(self) -> list[Probe]:
-        """What held and what did not, in a few seconds. EngineError when there is no verdict."""
-        failure: EngineError = CanaryFailed("There is no image to try it with. Run `manage.py images build`.")
+        """Run the probes, which takes a few seconds. EngineError when there is no result."""
+        failure: EngineError = CanaryFailed("There is no image for the canary. Run `manage.py images build`.")
         for image in self._images:
             try:
                 return self._try_image(image)
@@ -145,7 +145,7 @@ class Canary:
         raise failure
 
     def stop(self) -> None:
-        """End what runs; `run` then raises CanaryFailed soon."""
+        """Stop the runs; `run` then raises CanaryFailed soon."""
         self._stopped = True
         for slot in list(self._slots):
             slot.stop()
@@ -168,7 +168,7 @@ class Canary:
                 probing = _MemoryHandler()
                 _, other = self._start_run(image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing)
                 probing.over.wait()
-                neighbour.stop()  # both are taken down side by side
+                neighbour.stop()  # removes both sandboxes in parallel
                 other.join()
             return _parse_probes(probing)
         finally:
@@ -187,7 +187,7 @@ class Canary:
         return slot, thread
 
     def _build_spec(self, image: str, script: str, env: dict[str, str]) -> RunSpec:
-        """A run as any other, but of no job."""
+        """An ordinary run without a job."""
         return RunSpec(
             run_id=str(uuid.uuid4()),
             instance=self._instance,
@@ -205,7 +205,7 @@ class Canary:
         )
 
     def _list_addresses(self, run_id: str) -> list[tuple[str, int]]:
-        """Where the neighbour and its sidecar listen."""
+        """The addresses and ports of the neighbour and its sidecar."""
         found = []
         for name, port in (
             (options.name_main(run_id), NEIGHBOUR_PORT),
@@ -220,24 +220,24 @@ _HOST_PREFIX = "canary@"
 
 
 def make_host_label(host: str) -> str:
-    """The host that a canary's containers are labelled with: no worker's reaper takes them for its leftovers."""
+    """The host label of a canary's containers, which garbage collection does not take for a worker's leftovers."""
     return f"{_HOST_PREFIX}{host}"
 
 
 def is_canary_host(host: str) -> bool:
-    """Whether a container's host label is one of a canary."""
+    """Whether a container's host label belongs to a canary."""
     return host.startswith(_HOST_PREFIX)
 
 
 def _open_listener() -> socket.socket:
-    """On every address of this machine."""
+    """A listener on all addresses of this machine."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("0.0.0.0", 0))  # noqa: S104 - that is what must not be reached
 
 
 def list_host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
-    """This machine's addresses, of every interface but loopback and link-local ones."""
+    """This machine's addresses on all interfaces, without loopback and link-local addresses."""
     found: dict[str, None] = {}
     last = ""
     for line in _read_lines(proc / "fib_trie"):

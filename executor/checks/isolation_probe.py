@@ -1,6 +1,6 @@
-"""Runs inside a sandbox and tries what no sandbox may allow; prints what it met as one JSON object.
+"""Runs inside a sandbox, tries to escape from it, and prints the results as one JSON list.
 
-Sent as a script by `canary`, so it uses nothing but Python's own library, and nothing of Cronium.
+Sent as a script by `isolation`, so it uses only Python's standard library and nothing of Cronium.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-SECONDS = 1.0  # for an answer over the network
-# Who refuses a call with one of these has not let it into the kernel's own code for it.
+SECONDS = 1.0  # network timeout
+# With these errors the call did not reach the kernel's implementation.
 REFUSED = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
 NUMBERS = {  # x86_64, aarch64
     "io_uring_setup": (425, 425),
@@ -39,12 +39,12 @@ PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/li
 
 
 def try_connection(address: str, port: int) -> str:
-    """How somebody at this address answered; empty when nobody did."""
+    """How the address answered; empty without an answer."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
             one.settimeout(SECONDS)
             one.connect((address, port))
-            one.getpeername()  # a kernel may report an "unreachable" that comes at the wrong moment as a connection
+            one.getpeername()  # fails if the kernel reported a late "unreachable" as a connection
         return "connected"
     except ConnectionRefusedError:
         return "refused, so it was reached"
@@ -53,14 +53,14 @@ def try_connection(address: str, port: int) -> str:
 
 
 def try_connections(targets: list[tuple[str, int]]) -> str:
-    """Those of the targets that answered, tried side by side."""
+    """The targets that answered, tried in parallel."""
     with ThreadPoolExecutor(24) as pool:
         found = list(pool.map(lambda target: try_connection(*target), targets))
     return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, found, strict=True) if how)
 
 
 def try_resolve(name: str) -> str:
-    """What the system's resolver, or the engine's at 127.0.0.11, knows of a name outside."""
+    """Whether the system's resolver, or the engine's at 127.0.0.11, resolves an outside name."""
     try:
         return f"{name} is {socket.getaddrinfo(name, 80)[0][4][0]}"
     except OSError:
@@ -74,12 +74,12 @@ def try_resolve(name: str) -> str:
             _, flags, _, answers, authorities, _ = struct.unpack(">6H", one.recv(512)[:12])
     except (OSError, struct.error):
         return ""
-    # An error of the engine's own has no records; one from a server outside names who says so.
+    # An error of the engine itself has no records; an error from an outside server has authority records.
     return f"127.0.0.11 answered about {name}" if answers or authorities or not flags & 0xF else ""
 
 
 def try_system_call(number: tuple[int, int], *arguments: Any) -> str:
-    """Empty when the system call was refused, else what it did; in a child, for some change their caller."""
+    """Empty if the system call was refused, else its effect. Runs in a child, because some calls change the caller."""
     at = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
     if at is None:
         return ""
@@ -91,9 +91,9 @@ def try_system_call(number: tuple[int, int], *arguments: Any) -> str:
         os._exit(0 if done else ctypes.get_errno())
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
-        return ""  # ended by the filter
+        return ""  # killed by seccomp
     code = os.WEXITSTATUS(status)
-    return "" if code in REFUSED else "it worked" if code == 0 else f"the kernel took it ({errno.errorcode.get(code)})"
+    return "" if code in REFUSED else "it worked" if code == 0 else f"not filtered ({errno.errorcode.get(code)})"
 
 
 def try_vsock() -> str:
@@ -105,7 +105,7 @@ def try_vsock() -> str:
 
 
 def try_becoming_root() -> str:
-    """Whether a call, or a program that belongs to root and may change its user, makes somebody else of us."""
+    """Whether a call or a setuid program changes the process's user or privileges."""
     with open("/proc/self/status") as file:
         status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
     wrong = [] if status.get("NoNewPrivs") == "1" else ["privileges may be gained"]
@@ -137,7 +137,7 @@ def _find_setuid_programs() -> list[str]:
 
 
 def _runs_as_root(path: str) -> bool:
-    """Its effective user, looked at while it waits for its input or before its parent has fetched its end."""
+    """Whether the program's effective user is root, read while it waits for input or is a zombie."""
     try:
         process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
@@ -155,7 +155,7 @@ def _runs_as_root(path: str) -> bool:
 
 
 def try_writing() -> str:
-    """Folders outside the job's own in which a file could be made."""
+    """Folders of the root file system in which a file could be created."""
     made = []
     for folder in FOLDERS:
         path = os.path.join(folder, ".cronium-canary")
@@ -174,7 +174,7 @@ IN_MEMORY = {"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", 
 
 
 def find_disk_mounts() -> str:
-    """Mounts that can be written and are not in memory, and folders in memory without a bound."""
+    """Writable mounts that are not in memory, and tmpfs mounts without a size limit."""
     wrong = []
     with open("/proc/self/mountinfo") as file:
         lines = [line.split(" ") for line in file]
@@ -188,7 +188,7 @@ def find_disk_mounts() -> str:
         elif kind == "mqueue" and os.path.isdir(path):
             wrong.append(f"{path} takes message queues")
         elif kind == "tmpfs" and os.path.isdir(path) and not os.statvfs(path).f_blocks:
-            wrong.append(f"{path} has no bound")
+            wrong.append(f"{path} has no size limit")
     return ", ".join(wrong)
 
 
@@ -204,8 +204,8 @@ def try_engine_socket() -> str:
 
 
 def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
-    """What is tried, by name; each says how it got through, or nothing."""
-    # The sidecar has the second address of the run's network, so the bridge's would be the first.
+    """The probes by name. Each returns a description of its escape, or an empty string."""
+    # The sidecar has the second address of the run's network; the bridge's would be the first.
     own, _, last = socket.gethostbyname("runtime-api").rpartition(".")
     gateway = f"{own}.{int(last) - 1}"
     host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
@@ -231,14 +231,15 @@ def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
 def run_probe(probe: Callable[[], str]) -> dict[str, Any]:
     try:
         got = probe()
-    except Exception as error:  # noqa: BLE001 - a probe that can't be made is no verdict; it is said
+    except Exception as error:  # noqa: BLE001 - a probe that cannot run gives no result, and reports its error
         return {"held": None, "found": str(error) or type(error).__name__}
     return {"held": not got, "found": got}
 
 
 def main() -> None:
     made = build_probes(json.loads(os.environ["CANARY_TARGETS"]))
-    # Network probes wait for silence, and so together; the others fork, and so one by one and before any thread.
+    # Network probes wait for a timeout, so they run in parallel. The others fork, so they run first, one by one, before
+    # any thread.
     waiting = ("host", "neighbour", "DNS")
     answers = {name: run_probe(made[name]) for name in made if name not in waiting}
     with ThreadPoolExecutor(len(waiting)) as pool:

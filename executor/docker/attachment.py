@@ -1,4 +1,4 @@
-"""A container's streams as one connection; knows nothing of what is said over them."""
+"""Connections to a container's streams and log. Does not interpret the bytes."""
 
 import errno
 import select
@@ -19,22 +19,22 @@ SEND_SECONDS = 30
 class Attachment:
     """A connection to a container's streams or log. One reader, one writer; `close` from any thread.
 
-    `begun` is what was received before the connection was taken over: `recv` gives it first. `response` is the answer
-    that it was taken from, and is closed with it.
+    `begun` holds bytes that were received before the connection was taken over; `recv` returns them first. `response`
+    is the HTTP response that the connection comes from; it is closed together with the connection.
     """
 
     def __init__(self, raw: Any, begun: bytes = b"", response: Any = None) -> None:
-        self._keep = raw  # holds the HTTP response, whose collection would close the socket
+        self._keep = raw  # references the HTTP response; its garbage collection would close the socket
         self._response = response
         self._begun = begun
         self._count = threading.Lock()
         self._users, self._is_closed = 0, False
-        self.is_broken = False  # the stream ended otherwise than by the other side's word
+        self.is_broken = False  # the stream ended without an end from the other side
         self._socket: socket.socket = getattr(raw, "_sock", raw)
         self._socket.settimeout(None)
 
     def recv(self, size: int, timeout: float | None) -> bytes | None:
-        """Up to `size` bytes; b"" at the end of the stream; None when `timeout` seconds brought nothing."""
+        """Up to `size` bytes; b"" at the end of the stream; None after `timeout` seconds without data."""
         if self._begun:
             begun, self._begun = self._begun, b""
             return begun
@@ -42,7 +42,7 @@ class Attachment:
             with self._hold_open():
                 return self._recv(size, timeout)
         except (TimeoutError, BlockingIOError) as error:
-            if error.errno != errno.ETIMEDOUT:  # the system's own word for a peer that is gone
+            if error.errno != errno.ETIMEDOUT:  # the kernel's error for a lost peer
                 return None
         except (OSError, ValueError):  # closed by another thread, or cut
             pass
@@ -54,7 +54,7 @@ class Attachment:
         return self._socket.recv(size)
 
     def send(self, data: bytes) -> None:
-        """All of `data`, or EngineUnreachable."""
+        """Send all of `data`, or raise EngineUnreachable."""
         try:
             with self._hold_open():
                 self._send(data)
@@ -66,14 +66,14 @@ class Attachment:
         self._socket.sendall(data)
 
     def close_write(self) -> None:
-        """End the container's standard input and keep reading."""
+        """Close the container's standard input; reading continues."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """End both directions and wake the reader. Twice does no harm."""
+        """Close both directions and wake the reader. Idempotent."""
         with suppress(OSError):
-            # Past ssl's own, which would have the reader take what is encrypted for text.
+            # Not ssl's own `shutdown`: after that the reader would take encrypted bytes for text.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         with self._count:
             free, self._is_closed = not (self._is_closed or self._users), True
@@ -82,8 +82,8 @@ class Attachment:
 
     @contextmanager
     def _hold_open(self) -> Iterator[None]:
-        """Its descriptor is not given back meanwhile: another connection would get its number, and this reader its
-        bytes."""
+        """Keep the file descriptor open meanwhile. A new connection could reuse its number, and this reader would then
+        read that connection's bytes."""
         with self._count:
             if self._is_closed:
                 raise ValueError("it is closed")
@@ -98,7 +98,7 @@ class Attachment:
                 self._close_all()
 
     def _close_all(self) -> None:
-        """Close the response as well: left to the garbage collector, its parts are closed in an order that fails."""
+        """Close the response as well: the garbage collector would close its parts in an order that fails."""
         for one in (self._response, self._keep, self._socket):
             with suppress(OSError, ValueError):
                 if one is not None:
@@ -106,7 +106,8 @@ class Attachment:
 
 
 class TlsAttachment(Attachment):
-    """Over TLS, whose one state serves both directions: reader and writer take turns at it, and wait outside."""
+    """A connection over TLS. Both directions share one TLS state: reader and writer lock it for each operation and wait
+    for the socket without the lock."""
 
     def __init__(self, raw: Any, begun: bytes = b"", response: Any = None) -> None:
         super().__init__(raw, begun, response)
@@ -123,7 +124,7 @@ class TlsAttachment(Attachment):
             left = left[self._retry_until_ready(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
 
     def _retry_until_ready(self, act: Callable[[], T], seconds: float | None) -> T:
-        """Do it as soon as the connection allows; TimeoutError after `seconds`."""
+        """Call `act` once the socket is ready for it; TimeoutError after `seconds`."""
         until = None if seconds is None else time.monotonic() + seconds
         while True:
             with self._turn:
@@ -140,14 +141,14 @@ class TlsAttachment(Attachment):
                 raise TimeoutError
 
     def close_write(self) -> None:
-        """TLS says the end itself, and does not wait here for the other side's."""
+        """Send TLS's close_notify; does not wait for the peer's."""
         with suppress(OSError, ValueError), self._turn:
             self._socket.unwrap()  # type: ignore[attr-defined]
 
 
 class SplitAttachment:
-    """An attachment for each direction: an engine that can't write to a container that has ended stops reading from
-    it over the same connection, and its last words are lost."""
+    """One attachment for each direction. With a single connection, an engine that fails to write to an exited container
+    also stops reading from it, and the last output is lost."""
 
     def __init__(self, output: Attachment, stdin: Attachment) -> None:
         self._output, self._stdin = output, stdin
@@ -164,12 +165,12 @@ class SplitAttachment:
 
 
 def take_over_connection(response: Any, raw: Any) -> Attachment:
-    """The connection whose answer `response` has begun, with what its parser has read ahead of the headers."""
+    """Take the connection of an HTTP response over, including the bytes that the parser has read past the headers."""
     buffer = response.raw._fp.fp
     connection = getattr(raw, "_sock", raw)
     connection.settimeout(0)
     begun = b""
-    with suppress(OSError):  # over TLS, with nothing to be had at once
+    with suppress(OSError):  # over TLS, without data available
         begun = buffer.peek()
     kind = TlsAttachment if isinstance(connection, ssl.SSLSocket) else Attachment
     return kind(raw, begun, response)

@@ -1,6 +1,6 @@
-"""The only file that talks to docker-py for containers and networks; raises the types of `errors`.
+"""The only module that calls docker-py for containers and networks. Raises the types of `executor.docker.errors`.
 
-Every method may be called again after a failure; the removals treat "not found" as done.
+Every method may be retried after a failure; removals treat "not found" as done.
 """
 
 import logging
@@ -37,12 +37,11 @@ from executor.sandbox.reverse_path import enable_reverse_path_filter
 from executor.sandbox.subnets import overlaps_any
 
 log = logging.getLogger("cronium.engine")
-CONTROL_SECONDS = 30  # an answer to a control call; `stop` adds its grace
+CONTROL_SECONDS = 30  # timeout of a control call; `stop` adds its grace period
 
 
 @contextmanager
 def _translate_errors(what: str) -> Iterator[None]:
-    """Turn docker-py's and requests' errors into ours."""
     try:
         yield
     except APIError as error:
@@ -54,7 +53,7 @@ def _translate_errors(what: str) -> Iterator[None]:
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
         tls = f" (TLS: {said})" if (said := connection.explain_tls_error(error)) else ""
         raise errors.EngineUnreachable(
-            f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? `manage.py doctor` tells more."
+            f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? See `manage.py doctor`."
         ) from error
 
 
@@ -68,7 +67,7 @@ def _take_over(client: Any, response: Any) -> Attachment:
 
 @dataclass(frozen=True)
 class _Session:
-    """Two clients of an engine, and what does not change until it is started anew."""
+    """Two clients of an engine, and the facts that stay the same until the engine restarts."""
 
     control: docker.APIClient
     streams: docker.APIClient
@@ -77,7 +76,7 @@ class _Session:
 
 
 class Engine:
-    """One Docker Engine. Thread-safe: streams and control calls use connection pools of their own."""
+    """One Docker Engine. Thread-safe: streams and control calls have separate connection pools."""
 
     def __init__(self, url: str = "", pool: int = 64, certificates: str = "") -> None:
         self._reach, self._pool = EngineAddress(url, certificates), pool
@@ -86,8 +85,8 @@ class Engine:
         self._booted_at = 0.0
 
     def _open_session(self) -> _Session:
-        """Ask for its version and facts at first use, and once it was replaced: an engine may come up later than we
-        do, and be upgraded under us."""
+        """Read the engine's version and facts on first use and after it was replaced. The engine may start later than
+        this process, and may be upgraded while this process runs."""
         with self._lock, _translate_errors("say its version"):
             self._reach.ensure_reachable()
             if self._connected is None:
@@ -100,12 +99,12 @@ class Engine:
             return self._connected
 
     def _forget_replaced(self, api_version: str = "", booted_at: float = 0.0) -> None:
-        """Have all asked anew when the engine says other than before. Calls under way keep the old clients."""
+        """Drop the cached version and facts when the engine has changed. Running calls keep their old clients."""
         with self._lock:
             before = self._connected
             another = before is not None and api_version not in ("", before.api_version)
             if another or (booted_at and self._booted_at not in (0.0, booted_at)):
-                log.info("the engine was restarted or replaced; its version and settings are asked for again")
+                log.info("the engine was restarted or replaced; reading its version and settings again")
                 self._connected = None
             self._booted_at = booted_at or self._booted_at
 
@@ -119,8 +118,8 @@ class Engine:
 
     @contextmanager
     def _open_fresh_client(self) -> Iterator[docker.APIClient]:
-        """Over a connection of its own: an engine that is being stopped takes no new ones, but goes on answering on
-        those it has until its containers have ended."""
+        """Open a new connection. An engine that shuts down accepts none, but answers on existing connections until
+        its containers have ended."""
         client = self._reach.open_client(timeout=CONTROL_SECONDS, version=self._open_session().api_version)
         try:
             yield client
@@ -137,43 +136,43 @@ class Engine:
 
     @property
     def default_runtime(self) -> str:
-        """What runs a container that asks for no runtime."""
+        """The runtime of a container that requests none."""
         return str(self._engine_info.get("DefaultRuntime") or "")
 
     def list_runtimes(self) -> tuple[str, ...]:
-        """The names of what this engine can run containers with; asked anew, for an engine may learn one."""
+        """The names of the engine's container runtimes. Not cached: a runtime may be added."""
         with _translate_errors("say which runtimes it has"):
             return tuple(sorted(self._control_client.info().get("Runtimes") or ()))
 
     def read_resources(self) -> tuple[float, int]:
-        """CPUs and bytes of memory that this engine's containers share."""
+        """The CPUs and the bytes of memory of the engine's machine."""
         with _translate_errors("say what it has"):
             info = self._control_client.info()
-        with self._lock:  # one whose containers lived on was restarted without another sign
+        with self._lock:  # an engine with live-restore restarts without another sign
             self._connected = self._connected and replace(self._connected, info=info)
         return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
 
     @property
     def log_driver(self) -> str:
-        """`local`, which keeps every byte, where the engine has it."""
+        """`local` if the engine has it, because it keeps every byte; else `json-file`."""
         drivers = (self._engine_info.get("Plugins") or {}).get("Log") or []
         return "local" if "local" in drivers else "json-file"
 
     def ping(self) -> None:
-        """Raise EngineUnreachable unless the engine answers now, and is not on its way out."""
+        """Raise EngineUnreachable unless the engine answers on a new connection."""
         with _translate_errors("answer"), self._open_fresh_client() as made:
-            client: Any = made  # its own way to ping names a version, which a newer engine may refuse
+            client: Any = made  # docker-py's `ping` sends an API version, which a newer engine may refuse
             answer = client._get(client._url("/_ping", versioned_api=False))
             client._raise_for_status(answer)
         self._forget_replaced(api_version=answer.headers.get("Api-Version", ""))
 
     def list_images(self) -> list[Image]:
-        """What this engine has; intermediate layers apart."""
+        """The engine's images without intermediate layers."""
         with _translate_errors("list its images"):
             return [parse_image(row) for row in self._control_client.images()]
 
     def describe_image(self, reference: str) -> ImageFacts:
-        """The image that `reference` names on this engine; ImageMissing when there is none."""
+        """The facts of an image; ImageMissing when the engine does not have it."""
         try:
             with _translate_errors(f"look up the image {reference}"):
                 return parse_image_facts(self._control_client.inspect_image(reference))  # type: ignore[no-untyped-call]
@@ -183,7 +182,7 @@ class Engine:
             ) from error
 
     def create_network(self, body: dict[str, Any]) -> None:
-        """Create from `options.network`; AddressTaken when a network of the engine overlaps with its subnet."""
+        """Create a network; AddressTaken when its subnet overlaps with another network of the engine."""
         try:
             with _translate_errors("create the run's network"):
                 self._control_client.create_network(
@@ -199,7 +198,7 @@ class Engine:
         except (errors.Conflict, errors.EngineUnreachable):
             raise
         except errors.EngineError as error:
-            # No status means an overlap and nothing else: engines answer 403 or 400, and so to other faults too.
+            # No status is specific to an overlap: engines answer 403 or 400, also for other errors.
             if overlaps_any(IPv4Network(body["IPAM"]["Config"][0]["Subnet"]), self.list_subnets()):
                 raise errors.AddressTaken(str(error)) from error
             raise
@@ -207,12 +206,12 @@ class Engine:
             enable_reverse_path_filter(body["Options"]["com.docker.network.bridge.name"])
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
-        """Put a created container on one more network."""
+        """Connect a created container to one more network."""
         with _translate_errors(f"connect {container} to {network}"):
             self._control_client.connect_container_to_network(container, network, ipv4_address=str(address))
 
     def remove_network(self, name: str) -> None:
-        """Remove it, throwing out endpoints that are still on it. Gone already is fine."""
+        """Remove a network, and disconnect endpoints that are still on it. A missing network is no error."""
         with suppress(errors.NotFound):
             try:
                 with _translate_errors(f"remove the network {name}"):
@@ -232,13 +231,13 @@ class Engine:
                 self._control_client.disconnect_container_from_network(member["Name"], name, force=True)
 
     def create_container(self, name: str, body: dict[str, Any]) -> str:
-        """Create (not start) a container and return its id; Conflict when the name is taken."""
+        """Create a container without starting it, and return its id; Conflict when the name is taken."""
         try:
             with _translate_errors(f"create the container {name}"):
                 created = self._control_client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
                 return str(created["Id"])
         except errors.Invalid as error:
-            # Newer engines check the addresses before the name.
+            # Newer engines check addresses before the name.
             with suppress(errors.NotFound):
                 self.inspect(name)
                 raise errors.Conflict(f"The name {name} is taken.") from error
@@ -249,24 +248,24 @@ class Engine:
             ) from error
 
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
-        """Connect to the container's streams. Output needs a reader until the end, or the engine stalls."""
+        """Connect to the container's streams. Output must be read until its end, or the engine stalls."""
         wanted = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
-        client: Any = self._stream_client  # its own way to attach forgets what came together with the answer's headers
+        client: Any = self._stream_client  # docker-py's `attach` loses bytes that arrive with the headers
         with _translate_errors(f"attach to {name}"):
             path, upgrade = client._url("/containers/{0}/attach", name), {"Connection": "Upgrade", "Upgrade": "tcp"}
             return _take_over(client, client._post(path, params=wanted, headers=upgrade, stream=True))
 
     def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
-        """The container's own log, as HTTP carries it (`engine_log` takes it apart): from its start, or from now on."""
+        """The container's log as an HTTP body (`output.docker_log` parses it): from its start, or new output only."""
         wanted: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         wanted |= {"tail": 0} if new_only else {}
-        client: Any = self._stream_client  # its own reader of logs drops the streams and takes a cut for an end
+        client: Any = self._stream_client  # docker-py's `logs` drops the stream numbers and hides a lost connection
         with _translate_errors(f"read the log of {name}"):
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
             return _take_over(client, client._get(path, params=wanted, stream=True, timeout=limits))
 
     def start(self, name: str) -> None:
-        """Start a created container, once: one that ever ran is refused, for it would run its script again."""
+        """Start a created container. Conflict if it was ever started: it would run its script again."""
         if self.inspect(name).ever_started:
             raise errors.Conflict(f"The container {name} was started before.")
         try:
@@ -280,29 +279,29 @@ class Engine:
             return parse_state(self._control_client.inspect_container(name))
 
     def describe_container(self, name: str) -> dict[str, Any]:
-        """All that the engine says of a container; its environment is in it."""
+        """The engine's whole answer to an inspect, which includes the environment."""
         with _translate_errors(f"describe {name}"):
             return dict(self._control_client.inspect_container(name))
 
     def describe_network(self, name: str) -> dict[str, Any]:
-        """All that the engine says of a network, with who is on it now."""
+        """The engine's whole answer to an inspect, which includes the connected containers."""
         with _translate_errors(f"describe the network {name}"):
             return dict(self._control_client.inspect_network(name))
 
     def wait(self, name: str, seconds: int) -> None:
-        """Wait until it does not run, or the time is over: a hint only, `inspect` says what is so."""
+        """Wait until the container has stopped, or for `seconds`. Only a hint: confirm with `inspect`."""
         with suppress(errors.EngineError), _translate_errors(f"wait for {name}"):
             self._stream_client.wait(name, timeout=seconds)
 
     def stop(self, name: str, grace: int) -> None:
-        """SIGTERM, `grace` seconds, SIGKILL. Returns when it does not run; gone already is fine."""
+        """SIGTERM, `grace` seconds, SIGKILL. Returns when the container has stopped; a missing one is no error."""
         with suppress(errors.NotFound), _translate_errors(f"stop {name}"):
             self._control_client.stop(name, timeout=grace)
 
     def remove_container(self, name: str) -> None:
-        """Kill and remove it, with its anonymous volumes. Gone already is fine.
+        """Kill and remove a container with its anonymous volumes. A missing container is no error.
 
-        Conflict when a removal is under way that does not end.
+        Conflict when another removal is in progress and does not end.
         """
         with suppress(errors.NotFound):
             try:
@@ -318,7 +317,7 @@ class Engine:
             self._stream_client.wait(name, timeout=CONTROL_SECONDS, condition="removed")
 
     def read_peak_memory(self, name: str) -> int | None:
-        """Bytes: the most used so far where the engine knows it (cgroup v1), else what is used now."""
+        """Peak memory in bytes where the engine reports it (cgroup v1), else the current usage."""
         with _translate_errors(f"measure {name}"):
             stats = self._control_client.stats(name, stream=False, one_shot=True)
         memory = stats.get("memory_stats") or {}
@@ -326,9 +325,9 @@ class Engine:
         return int(value) if value else None
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
-        """Every container, in any state, and network that this instance made: see `ownership`."""
+        """Every network, and every container in any state, that this instance created: see `ownership`."""
         wanted = {"label": [f"{options.LABEL_INSTANCE}={instance}"]}
-        with _translate_errors("list what is ours"):
+        with _translate_errors("list its containers and networks"):
             containers = self._control_client.containers(all=True, filters=wanted)
             networks = self._control_client.networks(filters=wanted)
         listed = [parse_object("container", row) for row in containers] + [
@@ -337,16 +336,17 @@ class Engine:
         return filter_own(self, listed)
 
     def read_clock(self) -> float:
-        """What its clock says, unix seconds; over a socket of this machine, that is ours."""
+        """The engine's clock in unix seconds. For a local socket this is this machine's clock."""
         if self._reach.url.startswith(("unix:", "/")) or not self._reach.url:
             return time.time()
         with _translate_errors("say the time"):
             return parse_time(self._control_client.info().get("SystemTime"))
 
     def read_boot_time(self) -> float:
-        """When this engine was started, unix seconds; 0.0 where it can't be known. Unreachable while it is stopped.
+        """When the engine was started, in unix seconds; 0.0 if unknown. EngineUnreachable while it is stopped.
 
-        It makes its own bridge anew at every start, unless containers lived on.
+        Read from the creation time of the default bridge, which the engine recreates at every start, except with
+        live-restore.
         """
         booted_at = 0.0
         with (
@@ -359,7 +359,6 @@ class Engine:
         return booted_at
 
     def list_subnets(self) -> frozenset[IPv4Network]:
-        """The IPv4 subnets of all networks on this engine."""
         with _translate_errors("list its networks"):
             networks = self._control_client.networks()
         return frozenset(subnet for row in networks for subnet in parse_ipv4_subnets(row))

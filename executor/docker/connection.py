@@ -1,4 +1,4 @@
-"""How an engine is reached: a client of docker-py for an address, over a socket, TCP, TLS or SSH."""
+"""Makes docker-py clients for an engine's address: a local socket, TCP, TLS or SSH."""
 
 import socket
 import ssl
@@ -15,7 +15,7 @@ from urllib3.connection import HTTPConnection
 from executor.docker.ssh import START_SECONDS, get_tunnel
 
 CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
-# What OpenSSL reports only under VERIFY_X509_STRICT (x509_vfy.h), which Python sets from 3.13 on.
+# Errors that OpenSSL reports only with VERIFY_X509_STRICT (x509_vfy.h), which Python sets since 3.13.
 STRICT_CODES = range(79, 95)
 STRICT_REMEDY = (
     "Python 3.13 and newer check certificates strictly. Make the engine's certificates again with the extensions "
@@ -23,8 +23,8 @@ STRICT_REMEDY = (
 )
 
 
-# Over TCP the system asks whether the other side is still there: one that vanished without a word is noticed after
-# 30 s by who reads a stream without a time limit, and no idle connection to it is used again. Without these never.
+# TCP keepalive: a reader without a timeout notices a lost peer after 30 s, and idle connections to it are not reused.
+# Without keepalive neither happens.
 KEEPALIVE = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 SOCKET_OPTIONS = [
     *HTTPConnection.default_socket_options,
@@ -34,15 +34,15 @@ SOCKET_OPTIONS = [
 
 
 class Client(docker.APIClient):
-    """docker-py's, for an engine that is reached as its address says: this machine's proxies, and the authorities it
-    trusts besides the engine's own, are for other things."""
+    """docker-py's client, but it ignores the proxies and certificate authorities of the environment: they do not apply
+    to an engine."""
 
     def mount(self, prefix: Any, adapter: Any) -> None:
         if isinstance(adapter, HTTPAdapter):
             adapter.poolmanager.connection_pool_kw["socket_options"] = SOCKET_OPTIONS
         super().mount(prefix, adapter)
 
-    # typeshed has a type of its own for the answer, which nobody else can name.
+    # typeshed's return type is private.
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return {
             "proxies": dict(proxies or {}),
@@ -53,9 +53,9 @@ class Client(docker.APIClient):
 
 
 class EngineAddress:
-    """An engine's address: `url` as Docker writes it, with a folder of certificates for TLS.
+    """An engine's address: a URL as in DOCKER_HOST, and a folder of certificates for TLS.
 
-    Without an address, what the environment tells every Docker client (DOCKER_HOST and its companions).
+    Without a URL, the environment decides (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH).
     """
 
     def __init__(self, url: str = "", certificates: str = "") -> None:
@@ -63,16 +63,16 @@ class EngineAddress:
         if url and certificates:
             authority, own, key = (str(Path(certificates) / name) for name in CERTIFICATES)
             self._place = {**self._place, "tls": TLSConfig(client_cert=(own, key), ca_cert=authority, verify=True)}
-        self.url = str(self._place.get("base_url") or "")  # empty: the machine's own socket
+        self.url = str(self._place.get("base_url") or "")  # empty: the local socket
         self._tunnel = get_tunnel(self.url) if self.url.startswith("ssh://") else None
 
     def ensure_reachable(self, seconds: float = START_SECONDS) -> None:
-        """See to the way there, for clients that were made before. TunnelDown when there is none."""
+        """Open the SSH tunnel again if it is down, for existing clients. TunnelDown when that fails."""
         if self._tunnel:
             self._tunnel.ensure_open(seconds)
 
     def open_client(self, *, timeout: int, version: str = "auto", **more: Any) -> Client:
-        """A new client; with the version `auto` it asks for it at once, and raises DockerException without answer."""
+        """A new client. With the version `auto` it asks the engine at once; DockerException without an answer."""
         place = dict(self._place)
         if self._tunnel:
             place["base_url"] = self._tunnel.ensure_open(min(timeout, START_SECONDS))
@@ -80,7 +80,7 @@ class EngineAddress:
 
 
 def explain_tls_error(error: BaseException) -> str:
-    """What TLS itself says against a connection; empty where it is not to blame."""
+    """The TLS error behind a failed connection; empty if TLS is not the cause."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):
@@ -92,6 +92,6 @@ def explain_tls_error(error: BaseException) -> str:
 
 
 def _find_inner_error(error: BaseException) -> BaseException | None:
-    """The error behind it: a cause, or what urllib3 keeps as its argument or reason."""
+    """The cause of an error; urllib3 keeps it in the arguments or in `reason`."""
     inside = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
     return next((one for one in inside if isinstance(one, BaseException)), None)

@@ -1,14 +1,14 @@
-"""What can go wrong with an engine, by type: callers never match texts."""
+"""The executor's error types. Callers match types, never texts."""
 
 
 class EngineError(Exception):
-    """The engine refused or failed; `reason` is the run's reason, `str()` a sentence for the person."""
+    """The engine refused or failed. `reason` becomes the run's reason, `str()` its message."""
 
     reason = "engine_error"
 
 
 class EngineUnreachable(EngineError):
-    """No answer: not running, not reachable, or silent past the time limit."""
+    """No answer: the engine is not running, not reachable, or exceeded the timeout."""
 
     reason = "engine_unreachable"
 
@@ -18,19 +18,19 @@ class NotFound(EngineError):
 
 
 class Conflict(EngineError):
-    """The name is taken, or the object is in a state that does not allow this."""
+    """The name is taken, or the object's state does not allow the operation."""
 
 
 class Invalid(EngineError):
-    """The engine calls what it was asked for wrong."""
+    """The engine rejects the request as invalid (400)."""
 
 
 class Forbidden(EngineError):
-    """The engine refuses what it was asked for, as it stands."""
+    """The engine refuses the request (403)."""
 
 
 class AddressTaken(EngineError):
-    """The subnet overlaps with one the engine has."""
+    """The subnet overlaps with a network of the engine."""
 
     reason = "address_pool_exhausted"
 
@@ -42,43 +42,43 @@ class ImageMissing(EngineError):
 
 
 class ImageUnusable(EngineError):
-    """The image is there, and the engine can't start a container from it."""
+    """The engine has the image but cannot start a container from it."""
 
     reason = "image_unusable"
 
 
 class SidecarUnhealthy(EngineError):
-    """The sidecar ended, or said nothing of its health within its time."""
+    """The sidecar ended, or was not ready within its time."""
 
     reason = "sidecar_unhealthy"
 
 
 class RuntimeMissing(EngineError):
-    """The engine does not offer the runtime that the run asks for."""
+    """The engine does not have the container runtime that the run requests."""
 
     reason = "runtime_missing"
 
 
 class SandboxDrift(EngineError):
-    """The engine made a sandbox that breaks a promise, so nothing was sent into it."""
+    """The engine created a sandbox that violates a requirement. The script was not sent."""
 
     reason = "sandbox_drift"
 
 
 class SandboxGone(NotFound):
-    """The run's container is not there any more, though its script had begun."""
+    """The run's container disappeared after its script had begun."""
 
     reason = "container_gone"
 
 
 class SandboxTampered(Conflict):
-    """Somebody else has started the run's container again."""
+    """The run's container was started again from outside."""
 
     reason = "tampered"
 
 
 class LogCut(EngineUnreachable):
-    """The reading of a container's output ended before the output did: it can be resumed."""
+    """Reading a container's output ended before the output did. It can be resumed."""
 
 
 BY_STATUS: dict[int, type[EngineError]] = {400: Invalid, 403: Forbidden, 404: NotFound, 409: Conflict}

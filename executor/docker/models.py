@@ -1,4 +1,4 @@
-"""What an engine reports of containers and networks, as far as the executor reads it."""
+"""The engine's answers about containers, networks and images, as far as the executor reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from executor.sandbox import options
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as `inspect` reports it. `exit_code` means nothing while it runs; times are unix seconds."""
+    """A container's state. `exit_code` is meaningless while it runs; times are unix seconds."""
 
     status: str  # created, running, paused, restarting, removing, exited, dead
     exit_code: int
@@ -19,7 +19,7 @@ class ContainerState:
     ever_started: bool
     error: str
     id: str = ""
-    epoch: int = 0  # of the attempt that made it
+    epoch: int = 0  # of the attempt that created it
     started_at: float = 0.0
     finished_at: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class ContainerState:
 
     @property
     def is_restarted(self) -> bool:
-        """Whether it runs, and not for the first time: an engine keeps when it last ended."""
+        """Whether it runs for a second time: the engine keeps the time of its last end."""
         return self.is_running and self.finished_at > 0
 
 
 @dataclass(frozen=True)
 class EngineObject:
-    """A container or network that carries our labels. `ownership` says whether it is ours."""
+    """A container or network with Cronium's labels. Labels alone do not prove ownership: see `ownership`."""
 
     kind: str  # container or network
     name: str
@@ -50,7 +50,7 @@ class EngineObject:
 
 @dataclass(frozen=True)
 class Image:
-    """An image of an engine: the digest of its configuration, its names (`name:tag` and `name@sha256:...`), bytes."""
+    """An image: the digest of its configuration, its names (`name:tag` and `name@sha256:...`), its size in bytes."""
 
     id: str
     references: tuple[str, ...]
@@ -58,21 +58,21 @@ class Image:
 
 
 def parse_image(row: dict[str, Any]) -> Image:
-    """From a row of a listing of images; what has lost its names has none."""
+    """Parse a row of the engine's list of images. An untagged image has no references."""
     names = [*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ())]
     known = tuple(str(name) for name in names if not str(name).startswith("<none>"))
     return Image(str(row["Id"]), known, int(row.get("Size") or 0))
 
 
 def parse_time(text: Any) -> float:
-    """Seconds from the engine's time; 0.0 for one that never was."""
+    """Unix seconds from the engine's time; 0.0 for the zero time."""
     if not text or str(text).startswith("0001-"):
         return 0.0
     return datetime.fromisoformat(str(text)).timestamp()
 
 
 def parse_state(told: dict[str, Any]) -> ContainerState:
-    """From the answer to an inspect."""
+    """Parse the answer to a container's inspect."""
     state = told["State"]
     return ContainerState(
         status=str(state["Status"]),
@@ -90,7 +90,7 @@ def parse_state(told: dict[str, Any]) -> ContainerState:
 
 
 def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
-    """From a row of a listing of containers or networks."""
+    """Parse a row of the engine's list of containers or networks."""
     names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
     labels = row.get("Labels") or {}
     wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
@@ -100,7 +100,7 @@ def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
 
 
 def parse_ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
-    """The IPv4 subnets of a network as a listing or an inspect reports it."""
+    """The IPv4 subnets of a network, from a list's row or an inspect."""
     configs = (row.get("IPAM") or {}).get("Config") or []
     subnets = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]

@@ -1,4 +1,4 @@
-"""Waits for an engine that is away for a while, as one that is restarted is."""
+"""Retries calls while an engine is away, for example during its restart."""
 
 import threading
 import time
@@ -14,10 +14,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 def retry_while_away(ask: Callable[[], T], released: threading.Event) -> T:
-    """What `ask` returns, asked again while the engine gives no answer, or one that says it failed.
+    """Call `ask`, and retry while the engine does not answer or answers with an error.
 
-    After five minutes, or half a minute of failing, its error stands; LeaseLost as soon as `released` is set
-    while it waits. What is not there, or not allowed, is not asked for again.
+    Gives up after AWAY_SECONDS without an answer or FAILING_SECONDS of errors, and raises the last error. Raises
+    LeaseLost when `released` is set during a pause. NotFound and Conflict are not retried.
     """
     began, pause = time.monotonic(), FIRST_PAUSE
     while True:

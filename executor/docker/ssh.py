@@ -1,7 +1,8 @@
-"""An engine's socket on another machine, brought here by the `ssh` program: one process of it for each address.
+"""Tunnels to engines on other machines: one `ssh` process for each address.
 
-It forwards a socket of ours to the engine's, so a connection through it is one through a socket here: any number at
-once, either direction ended alone. Keys, known hosts and jumps are the user's own configuration of `ssh`.
+`ssh` forwards a local socket to the engine's socket. Connections through the tunnel behave like local ones: any number
+at once, each direction closed separately. Keys, known hosts and jump hosts come from the user's `ssh`
+configuration.
 """
 
 import atexit
@@ -18,24 +19,25 @@ from urllib.parse import urlsplit
 from docker.errors import DockerException
 
 ENGINE_SOCKET = "/var/run/docker.sock"
-START_SECONDS, AGAIN_SECONDS = 15.0, 2.0  # until it stands; between two tries
+START_SECONDS, AGAIN_SECONDS = 15.0, 2.0  # to open the tunnel; between two attempts
 LAST_LINES, LAST_WORDS = 2, 300
 OPTIONS = {
-    "BatchMode": "yes",  # nobody is there to answer
+    "BatchMode": "yes",  # no prompts
     "ConnectTimeout": "10",
     "ExitOnForwardFailure": "yes",
-    "ServerAliveInterval": "5",  # a machine that is gone is noticed in 15 s
+    "ServerAliveInterval": "5",  # detects a lost machine within 15 s
     "ServerAliveCountMax": "3",
     "StreamLocalBindMask": "0177",
-    "ControlMaster": "no",  # a connection shared with others may end when they want
+    "ControlMaster": "no",  # another process could end a shared connection
     "ControlPath": "none",
     "ForwardAgent": "no",
     "ForwardX11": "no",
     "PermitLocalCommand": "no",
     "RequestTTY": "no",
 }
-# Ends with whoever started it, however that ends: the pipe on its standard input is closed then, and its folder goes,
-# unless a word was said before. A shell's background jobs have no standard input, hence the detour over 3.
+# Runs `ssh` and ends it with the parent process, even after SIGKILL: the pipe on standard input closes then. Also
+# removes the folder, unless a line was written to the pipe before. A shell's background jobs have no standard input,
+# hence descriptor 3.
 WRAPPER_SCRIPT = """exec 3<&0 </dev/null
 ssh "$@" 3<&- &
 ssh=$!
@@ -48,15 +50,15 @@ exit "$code"
 
 
 class TunnelDown(DockerException):
-    """There is no way to the engine's machine; the text says why, as `ssh` does."""
+    """No tunnel to the engine's machine. The text holds the error of `ssh`."""
 
 
 def build_ssh_arguments(url: str) -> list[str]:
-    """How `ssh` is told of `ssh://[user@]host[:port][/path/of/the/socket]`; ValueError for anything else."""
+    """The arguments of `ssh` for `ssh://[user@]host[:port][/path/of/the/socket]`; ValueError for anything else."""
     parts = urlsplit(url)
     if parts.scheme != "ssh" or not parts.hostname or parts.password is not None:
-        raise ValueError("must be ssh://user@host, with a port or the engine's socket as path behind it if need be")
-    host = parts.netloc.rpartition("@")[2]  # as it was written: a name in somebody's configuration
+        raise ValueError("must be ssh://user@host, optionally with a port and the path of the engine's socket")
+    host = parts.netloc.rpartition("@")[2]  # as written, because it may be an alias in the configuration of `ssh`
     if parts.port is not None:
         host = host.rpartition(":")[0]
     port = ["-p", str(parts.port)] if parts.port is not None else []
@@ -65,7 +67,7 @@ def build_ssh_arguments(url: str) -> list[str]:
 
 
 class Tunnel:
-    """`address` may be called from any thread, at any moment; it builds the tunnel anew when it has broken."""
+    """A tunnel to one address. Thread-safe."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -78,7 +80,7 @@ class Tunnel:
         self._closed = False
 
     def ensure_open(self, seconds: float = START_SECONDS) -> str:
-        """The socket here, as docker-py wants it. TunnelDown when it does not stand within `seconds`."""
+        """Open the tunnel, also again after it broke, and return the local socket's URL. TunnelDown after `seconds`."""
         with self._lock:
             if self._closed:
                 raise TunnelDown(f"The SSH connection to {self._url} was closed.")
@@ -99,7 +101,7 @@ class Tunnel:
 
     def _start_process(self, seconds: float) -> None:
         if not shutil.which("ssh"):
-            raise TunnelDown(f"{self._url} needs the program `ssh`, which is not on this machine (openssh-client).")
+            raise TunnelDown(f"{self._url} needs the program `ssh`. Install openssh-client on this machine.")
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="cronium-ssh-"))
         self._stop_process()
@@ -112,12 +114,12 @@ class Tunnel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
-                start_new_session=True,  # a Ctrl-C is for us: what runs there is still to be stopped, over it
+                start_new_session=True,  # Ctrl-C must not end the tunnel: the runs there are stopped through it
             )
         self._wait_for_socket(time.monotonic() + seconds)
 
     def _wait_for_socket(self, until: float) -> None:
-        """It makes its socket once it has been let in."""
+        """`ssh` creates the socket after authentication."""
         assert self._process is not None
         assert self._folder is not None
         while not self._socket_path.exists():
@@ -137,7 +139,7 @@ class Tunnel:
         self._process = None
 
     def close(self) -> None:
-        """End it, and leave nothing. Twice does no harm."""
+        """End the tunnel and remove its folder. Idempotent."""
         with self._lock:
             self._closed = True
             self._stop_process()
@@ -148,7 +150,7 @@ class Tunnel:
 
 @cache
 def get_tunnel(url: str) -> Tunnel:
-    """This process's one tunnel to that address; it ends with the process."""
+    """This process's tunnel to an address, shared by all callers. Closed when the process ends."""
     made = Tunnel(url)
     atexit.register(made.close)
     return made

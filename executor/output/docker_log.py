@@ -1,7 +1,7 @@
-"""Pure: takes apart what the engine sends of a container's log, and finds the place where to go on in it.
+"""Pure: parses the engine's log of a container, and finds the position at which reading resumes.
 
-Three layers: HTTP's chunks, in them the engine's frames (one a message), in them a time and text. The driver
-`local` of engine 20.10 forgets the newline after a line over 16 KiB; it is put back here.
+Three layers: HTTP chunks; in them the engine's frames, one per message; in each frame a timestamp and text. The driver
+`local` of engine 20.10 drops the newline after a line over 16 KiB; this module restores it.
 """
 
 import re
@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from executor.output.stream import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
 from executor.spec import MB, Cursor
 
-MESSAGE_BYTES = 16 * 1024  # a longer line comes in messages of this size and a shorter last one
-KEPT_BYTES = MB  # how much of a begun line is remembered of what is skipped
+MESSAGE_BYTES = 16 * 1024  # a longer line is split into messages of this size and a shorter last one
+KEPT_BYTES = MB  # how much of a partial line is kept from the skipped part
 _FRACTION = re.compile(r"\.(\d+)")
 _SECOND = len("2026-01-01T00:00:00")
-_TENTH = len("2026-01-01T00:00:00.0")  # what comes within the same tenth of a second comes joined
+_TENTH = len("2026-01-01T00:00:00.0")  # messages within the same tenth of a second are joined
 
 
 def parse_unix_ns(stamp: bytes) -> int:
-    """Unix nanoseconds from RFC 3339 with up to nine digits of a second."""
+    """Unix nanoseconds from RFC 3339 with up to nine fractional digits."""
     text = stamp.decode()
     fraction = _FRACTION.search(text)
     digits = fraction[1] if fraction else ""
@@ -27,19 +27,19 @@ def parse_unix_ns(stamp: bytes) -> int:
 
 
 def format_rfc3339(unix_ns: int) -> bytes:
-    """To the second, as the engine's stamps begin."""
+    """RFC 3339 to the second: a prefix of the engine's timestamps."""
     return datetime.fromtimestamp(unix_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 class ChunkDecoder:
-    """The body of a chunked HTTP answer; `ended` once its end came, which a cut connection never sends."""
+    """Decodes a chunked HTTP body. `ended`: the last chunk was received, which a lost connection never sends."""
 
     def __init__(self) -> None:
         self._rest = b""
         self.has_ended = False
 
     def feed(self, block: bytes) -> bytes:
-        """What the whole chunks in `block` hold."""
+        """The data of the chunks that are complete with `block`."""
         data = self._rest + block
         at, end, parts = 0, len(data), []
         while (line_end := data.find(b"\r\n", at)) >= 0:
@@ -56,30 +56,30 @@ class ChunkDecoder:
 
 
 class StreamPosition:
-    """Where one stream's reader stands: gives what lies past `stored`, and skips what does not.
+    """The reading position of one stream: skips the stored part and returns the rest.
 
-    `by_lines` is for a driver that does not keep every byte: only its newlines can be counted.
+    `by_lines`: the log driver does not keep every byte, so only newlines are counted.
     """
 
     def __init__(self, stored: Cursor, by_lines: bool) -> None:
         self._stored_lines = stored.lines
-        self._lines = stored.lines if by_lines else 0  # to be skipped yet
+        self._lines = stored.lines if by_lines else 0  # still to skip
         self._bytes = stored.bytes
         self._skipped_lines = 0
         self._keeps_bytes = not by_lines
-        self._long, self._owed = False, False  # within a long line; its newline is owed
-        self._easy = False  # nothing to skip or mend, as far as is known
+        self._long, self._owed = False, False  # within a long line; its newline is missing so far
+        self._easy = False  # nothing to skip or restore, as far as is known
         self._at_lines, self._at_bytes = stored.lines, stored.bytes
-        self.before = b""  # of the line that the first new byte goes on with
+        self.before = b""  # the stored beginning of the line that the first new byte continues
         self.has_gap = False
 
     @property
     def cursor(self) -> Cursor:
-        """All that was skipped or given."""
+        """Everything that was skipped or returned."""
         return Cursor(self._at_lines, self._at_bytes)
 
     def take_new(self, text: bytes) -> bytes:
-        """What of one message is new. A newline is nowhere but at a message's end."""
+        """The new part of one message. A message contains a newline only at its end."""
         if self._easy and text.endswith(b"\n"):
             self._at_lines += 1
             self._at_bytes += len(text)
@@ -94,8 +94,8 @@ class StreamPosition:
         return text
 
     def _restore_newline(self, text: bytes) -> bytes:
-        """A long line's last message has no newline of its own. Whether there was one is sure when more
-        comes: the last words of a container may be a long line without it."""
+        """The last message of a long line lacks its newline. It is added when the next message arrives: the last output
+        of a container may be a long line without a newline."""
         given = b"\n" + text if self._owed else text
         self._owed = False
         if text.endswith(b"\n"):
@@ -121,8 +121,8 @@ class StreamPosition:
         return text[len(skipped) :]
 
     def settle_surplus(self) -> Cursor:
-        """Asked once what comes was written after all that is stored: how much of that the log does not hold. The
-        place is the log's own from then on, so that the next reader skips what the log really has."""
+        """How much of the stored part the log does not contain. Call it when the next message was written after the
+        stored part. The position then follows the log, so that the next reader skips only what the log contains."""
         if not self.is_short():
             return Cursor()
         lines = self._lines if not self._keeps_bytes else self._stored_lines - self._skipped_lines
@@ -133,15 +133,16 @@ class StreamPosition:
         return more
 
     def is_short(self) -> bool:
-        """Asked at the end of the log: whether it held less than is stored."""
+        """Whether the log contained less than is stored. Call it at the end of the log."""
         return bool(self._lines) or self._bytes > self._owed
 
 
 class MessageParser:
-    """The engine's frames, each `time SPACE text`, as pieces of output past their stream's place.
+    """Parses the engine's frames, each `time SPACE text`, into pieces of output past the stored part.
 
-    `cut_ns`: all that is stored was written before, and the engine was away then; `starts_by_ns`: the log's first
-    message was, unless the engine has turned its file over. Both on the engine's clock; 0: not known.
+    `cut_ns`: the engine was away at this time, and all stored output was written before. `starts_by_ns`: the log's
+    first message was written before this time, unless the engine has rotated its file. Both by the engine's clock; 0:
+    unknown.
     """
 
     def __init__(self, places: dict[int, StreamPosition], cut_ns: int = 0, starts_by_ns: int = 0) -> None:
@@ -150,7 +151,7 @@ class MessageParser:
         self._cut_ns, self._starts_by_ns = cut_ns, starts_by_ns
         self._cut_second = format_rfc3339(cut_ns)
         self.surplus: dict[int, Cursor] = {}
-        self.has_gap = False  # a gap was told
+        self.has_gap = False  # a gap was reported
 
     def feed(self, data: bytes) -> list[Piece]:
         data = self._rest + data
@@ -178,7 +179,7 @@ class MessageParser:
                         groups.append((stream, texts, data[begin:space]))
                         same_stream, same_time = stream, data[begin : begin + _TENTH]
                     texts.append(text)
-            elif not self.has_gap:  # the engine's own words, on a stream of their own: it could not read a part
+            elif not self.has_gap:  # an error message of the engine on another stream: it could not read a part
                 self.has_gap, same_stream = True, 0
                 groups.append((GAP, [ENGINE_LOST.encode()], b""))
             at = stop
@@ -186,7 +187,7 @@ class MessageParser:
         return [(stream, b"".join(texts), parse_unix_ns(stamp) if stamp else 0) for stream, texts, stamp in groups]
 
     def _find_gap_before(self, stamp: bytes) -> str:
-        """Whether there is one before the message of this time, and why."""
+        """The cause of a gap before the message with this timestamp; empty for none."""
         if self._starts_by_ns:
             starts_by, self._starts_by_ns = self._starts_by_ns, 0
             if parse_unix_ns(stamp) > starts_by:
@@ -204,7 +205,7 @@ class MessageParser:
         return ""
 
     def end_stored_part(self) -> str:
-        """Nothing of what is stored comes any more: the gap's cause where the engine was away since, once."""
+        """End the skipped part. Returns once the cause of a gap, if the engine was away since; else an empty string."""
         if not self._cut_ns:
             return ""
         self._cut_ns = 0

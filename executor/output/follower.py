@@ -1,4 +1,4 @@
-"""Reads one container's output to its true end: from its attachment, and wherever that broke, from the engine's log."""
+"""Reads one container's output to its end: from its attachment, and from the engine's log after a lost connection."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ from executor.sandbox.sandbox import EngineLike
 from executor.spec import Batch, Dropped, LeaseLost, RunSpec
 
 log = logging.getLogger("cronium.follower")
-AGAIN_SECONDS, LONGEST_PAUSE = 0.2, 2.0  # the first pause between two readings; it doubles while nothing comes
-FAILING_TRIES = 20  # readings without a new byte, after which the engine is taken to be unable to bring the rest
-EXIT_SECONDS = 5  # between the end of a container's output and the engine's word that it has exited
+AGAIN_SECONDS, LONGEST_PAUSE = 0.2, 2.0  # the first pause between two readings; it doubles while no data arrives
+FAILING_TRIES = 20  # readings without a new byte, after which reading the log has failed
+EXIT_SECONDS = 5  # between the end of a container's output and the engine's report that it has exited
 
 
 class Follower:
-    """`attach` or `resume`, then `follow` in a thread of its own; `release` from any thread ends that."""
+    """Call `attach` or `resume`, then `follow` in a separate thread. `release`, from any thread, ends it."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Follower:
         reconnected: Callable[[], None],
         find_main: Callable[[], str],
     ) -> None:
-        """`find_main` says what the engine finds the container by, once it is there."""
+        """`find_main` returns the container's id, or its name while the id is unknown."""
         self._engine = engine
         self._name = name_main(spec.run_id)
         self._find_main = find_main
@@ -52,35 +52,35 @@ class Follower:
         self._booted_at = 0.0
         self._pause, self._failures, self._reached = AGAIN_SECONDS, 0, 0
         self._is_storing = False
-        self._checked: object = None  # how far the reading was at the last `restart_if_stalled`
-        self.gaps: set[str] = set()  # why the engine has lost output, where it has
-        self.has_replaced_bytes = False  # bytes that are not UTF-8 may have been replaced in what was read again
+        self._checked: object = None  # the reading's progress at the last `restart_if_stalled`
+        self.gaps: set[str] = set()  # the causes of lost output
+        self.has_replaced_bytes = False  # bytes that are not UTF-8 may have been replaced in output read again
 
     @property
     def total_bytes(self) -> int:
-        """What the container wrote, as far as it was kept."""
+        """The bytes of the container's output that were kept."""
         return self._lines.total_bytes
 
     @property
     def dropped(self) -> Dropped:
-        """What it wrote past its limit."""
+        """The output past the log's limit."""
         return self._lines.dropped
 
     def attach(self, attachment: Attachment, engine_booted_at: float) -> None:
-        """Read from a connection that was there before the container's start, and was made after this boot."""
+        """Read from a connection that was opened before the container's start and after this start of the engine."""
         self._attachment, self._booted_at = attachment, engine_booted_at
         self._source = AttachedSource(attachment, self._confirm_exit)
 
     def resume(self, known: StoredLog, dropped: Dropped) -> None:
-        """Read what comes after what is known from the engine's own log."""
+        """Read the output after the stored part from the engine's log."""
         self._stored = known
         self._lines = LineAssembler(self._limit, self._masker, known.stdout, known.stderr, dropped)
         self._source = ResumedLog(self._engine, self._find_main(), replace(known, full=self._lines.is_full))
 
     def follow(self) -> None:
-        """Return when all is stored. LeaseLost after `release`; SandboxGone when there is no such container.
+        """Return when all output is stored. LeaseLost after `release`; SandboxGone when the container does not exist.
 
-        Raises what `reconnected` raises, and the engine's own error where reading fails again and again.
+        Also raises the errors of `reconnected`, and the engine's error after FAILING_TRIES failed readings.
         """
         while True:
             assert self._source is not None
@@ -88,7 +88,7 @@ class Follower:
                 follow_output(self._source, self._store_and_note, self._lines, self._over_limit)
                 return self._note_losses()
             except NotFound as error:
-                raise SandboxGone(f"The container {self._name} is not there any more.") from error
+                raise SandboxGone(f"The container {self._name} does not exist any more.") from error
             except EngineError as error:
                 cut_ns = time.time_ns()
                 log.debug("%s: %s", self._name, error)
@@ -96,7 +96,7 @@ class Follower:
                     raise LeaseLost from error
                 if not isinstance(error, LogCut):
                     log.warning("%s: %s", self._name, error)
-                self._source.close()  # first: an engine whose output nobody reads answers nothing about the container
+                self._source.close()  # first: with an unread attachment the engine answers no call about the container
                 self._note_failure(error)
             self._note_losses()
             self._released.wait(self._pause)
@@ -104,12 +104,12 @@ class Follower:
             retry_while_away(self._engine.ping, self._released)
             retry_while_away(self._reconnected, self._released)
             self.resume(replace(self._stored, cut_ns=cut_ns if away else self._stored.cut_ns), self._lines.dropped)
-            if self._released.is_set():  # while there was nothing for `release` to close
+            if self._released.is_set():  # `release` was called before the new source existed
                 raise LeaseLost
 
     def _note_failure(self, error: EngineError) -> None:
-        """Raise it when too many readings have failed. A cut one counts once main has ended: until then its output may
-        be silent, and something on the way may end silent connections."""
+        """Raise the error after too many failures. A lost connection counts only once main has ended: before that, a
+        proxy may close connections of a silent script."""
         reached = self.total_bytes + self.dropped.bytes
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         if reached > self._reached:
@@ -126,7 +126,7 @@ class Follower:
             return False
 
     def _is_away(self) -> bool:
-        """Whether it was the engine that went, with what it held in its memory, and not only the connection."""
+        """Whether the engine itself is away or was restarted, with its buffers lost, and not only the connection."""
         try:
             self._engine.ping()
             return self._booted_at not in (0.0, self._engine.read_boot_time())
@@ -138,21 +138,20 @@ class Follower:
             self.has_replaced_bytes = self.has_replaced_bytes or self._source.has_replaced_bytes
 
     def release(self) -> None:
-        """End the reading where it stands."""
+        """End the reading at its current position."""
         self._released.set()
         if self._source:
             self._source.close()
 
     def restart_if_stalled(self) -> None:
-        """Read from the engine's log instead when nothing has come since the last call; from any thread.
+        """Switch to the engine's log if no data arrived since the last call. From any thread.
 
-        For a container that has exited: the connection may be dead, and a dead connection tells nothing. A slow
-        store is no stall.
+        For a container that has exited: its connection may be dead without an error. A slow store is no stall.
         """
         source = self._source
         progress = source, source and source.received
         if source and progress == self._checked and not self._is_storing:
-            log.warning("%s: its output brings neither bytes nor an end; its log is read instead", self._name)
+            log.warning("%s: its output is stalled; reading the engine's log instead", self._name)
             source.close()
         self._checked = progress
 
@@ -166,17 +165,17 @@ class Follower:
         self.gaps |= told
         known = self._stored
         first = known.first_ns or next((segment.unix_ns for segment in batch.segments), 0)
-        cut = 0 if ENGINE_RESTARTED in told else known.cut_ns  # told once
+        cut = 0 if ENGINE_RESTARTED in told else known.cut_ns  # reported once
         self._stored = StoredLog(batch.stdout, batch.stderr, first, cut)
 
     def _confirm_exit(self) -> bool:
-        """Whether the container's output ended because it did, and not because the connection or the engine did.
+        """Whether the output ended because the container exited, and not because the connection or the engine failed.
 
-        A doubt costs a second reading, where a cut that passes for an end would cost lines.
+        In doubt False: that costs a second reading, while a wrong True would lose lines.
         """
         assert self._attachment is not None
         try:
-            ended_at = self._engine.read_clock()  # the clock that says when a container has finished
+            ended_at = self._engine.read_clock()  # the engine's clock, as for `finished_at`
             for _ in range(EXIT_SECONDS):
                 if self._released.is_set() or self._attachment.is_broken:
                     return False

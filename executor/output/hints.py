@@ -1,7 +1,7 @@
-"""Pure: what the last lines of a failed script's output say about the cause, and how to mend it.
+"""Pure: finds the likely cause of a failure in the last lines of a script's output, and how to fix it.
 
-A hint stands beside the exit code and never instead of it. The text is the script's own and may lie: from it come only
-names of a few plain characters.
+A hint is added to the exit code and never replaces it. The output is untrusted: a hint takes only short names of plain
+characters from it.
 """
 
 import re
@@ -17,7 +17,7 @@ _QUOTE = "['\"\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}]?"
 
 @dataclass(frozen=True)
 class ScriptEnvironment:
-    """Where the script ran: what of its job a hint may need."""
+    """The settings of the job that a hint may need."""
 
     image: str
     network: str
@@ -34,7 +34,7 @@ def _explain_module(found: re.Match[str], where: ScriptEnvironment) -> str:
 
 
 def _guess_port(found: re.Match[str]) -> str:
-    """The port that the program which could not resolve a name would have connected to."""
+    """The port that the failed program usually connects to."""
     if "could not translate host name" in found[0]:
         return "5432"  # psql and what else uses libpq
     return "22" if "hostname" in found[0] else "80" if "http://" in found.string else "443"
@@ -74,8 +74,8 @@ def _always_say(words: str) -> Callable[[re.Match[str], ScriptEnvironment], str]
     return lambda found, where: words
 
 
-_NO_SPACE = "/workspace and /tmp lie in memory and are full. Write less, or give the job more memory."
-_NO_RIGHT = "The script runs as user 1000 and has no rights of root. Write below /workspace or /tmp."
+_NO_SPACE = "/workspace and /tmp are in memory and are full. Write less, or give the job more memory."
+_NO_RIGHT = "The script runs as user 1000 without root privileges. Write below /workspace or /tmp."
 _NO_MODULE = "The image's node did not take the script for an ES module. Use an image with node 20.19 or newer."
 _RULES: tuple[tuple[str, Callable[[re.Match[str], ScriptEnvironment], str]], ...] = (
     (rf"(?:^|\s)(?P<name>{_NAME}): command not found", _explain_command),
@@ -109,7 +109,7 @@ _COMPILED = tuple((re.compile(pattern), explain) for pattern, explain in _RULES)
 
 
 def find_hint(output: bytes, where: ScriptEnvironment) -> str:
-    """A sentence or two on the last line of `output` that tells a known cause; empty when none does."""
+    """A hint for the last line of `output` that matches a known cause; empty if none does."""
     lines = output[-LOOKED_AT_BYTES:].decode("utf-8", "replace").splitlines()
     for line in reversed(lines[-LOOKED_AT_LINES:]):
         for pattern, explain in _COMPILED:

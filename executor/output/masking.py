@@ -1,7 +1,7 @@
-"""Takes secrets out of what a script writes, before anybody sees or stores it. Pure: bytes in, bytes out.
+"""Pure: removes secrets from a script's output before it is stored or shown. Bytes in, bytes out.
 
-Knows each value in the disguises that tools give it without meaning harm. It guards against accidents, not
-against the script's author, who can always find another disguise.
+Finds each value also in the encodings that common tools produce. This protects against accidents, not against the
+script's author, who can always use another encoding.
 """
 
 import base64
@@ -15,25 +15,25 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-MIN_CHARACTERS = 4  # characters: less would be found in every other word
+MIN_CHARACTERS = 4  # characters; shorter values would match ordinary words
 HIDDEN = b"***"
-WRAPPED_AT = (64, 76)  # where tools break long base64
+WRAPPED_AT = (64, 76)  # line lengths of wrapped base64
 SHORTEST_WRAPPED = 8
 SHORTEST_GATE = 8
 SHARED_GATES = 32
 GATES = (b"%", b"\\", b"'", b"+", b"&", b"=", b'"')
-# What leaves which characters as they are: Python's two ways, encodeURIComponent, URLSearchParams, encodeURI.
+# Unescaped characters of: Python's quote (two ways), encodeURIComponent, URLSearchParams, encodeURI.
 URL_SAFE = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
 _HEX = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
 _ANSI_C = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 39: "\\'", 92: "\\\\"}
 _CORE = re.compile(r"[A-Za-z0-9]+")
-_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]+")  # as base64 and hexadecimal are
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]+")  # the characters of base64 and hexadecimal
 _LONG_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{64,}")
 _LETTERS_AND_DIGITS, _DIGITS, _HEX_DIGITS = (
     re.compile(kind) for kind in (rb"[A-Za-z0-9]+", rb"[0-9]+", rb"[0-9a-fA-F]+")
 )
 _PLAIN_IN_JSON = re.compile(rb'[^"\\\x00-\x1f]+')
-# How writers of HTML and XML put a quote and an apostrophe, beside `&amp;` and `&lt;`; handlebars and Go put more so.
+# How HTML and XML writers escape a quote and an apostrophe; Handlebars and Go escape more characters.
 _QUOTES_IN_MARKUP = (
     *((mark, "'") for mark in ('"', "&quot;")),
     *(("&quot;", mark) for mark in ("&#x27;", "&#39;", "&#039;", "&apos;")),
@@ -51,12 +51,12 @@ Span = tuple[int, int]
 
 
 def can_mask(value: str) -> bool:
-    """Whether a log can be kept free of `value`: it, or one of its lines, is long enough."""
+    """Whether the value, or one of its lines, is long enough to be masked in logs."""
     return any("\n" not in piece for piece in _split_value(value))
 
 
 def _split_value(value: str) -> Iterator[str]:
-    """The value without white space around it, and if it has several lines each of them; what is long enough."""
+    """The stripped value, and each line of a value with several lines; only parts that are long enough."""
     bare = value.strip()
     if len(bare) < MIN_CHARACTERS and "\n" not in bare:
         bare = value.strip("\r\n") if bare else ""
@@ -66,7 +66,7 @@ def _split_value(value: str) -> Iterator[str]:
 
 
 def list_encoded_forms(value: str) -> set[bytes]:
-    """All that is to be found of `value`: on one line, and long enough not to be found everywhere."""
+    """All encoded forms of a value to search for: each on one line, and long enough."""
     found: set[bytes] = set()
     for number, piece in enumerate(_split_value(value)):
         texts = (
@@ -86,31 +86,31 @@ def list_encoded_forms(value: str) -> set[bytes]:
 
 
 def _find_core(value: str) -> bytes:
-    """The longest part of it that every disguise but the encoded ones leaves as it is."""
+    """The longest part that escaping leaves unchanged (base64 and hexadecimal do not)."""
     return max(_CORE.findall(value), key=len, default="").encode()
 
 
 def _find_gate(pattern: bytes, cores: list[bytes]) -> bytes:
-    """A part of it that most text has not: a text without it needs no further look."""
+    """A rare part of a pattern. A text without it does not contain the pattern, so the search ends early."""
     core = next((core for core in cores if len(core) >= MIN_CHARACTERS and core in pattern), b"")
     return core or (b"" if _ENCODED.fullmatch(pattern) else next((mark for mark in GATES if mark in pattern), b""))
 
 
 def _find_own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
-    """Of an encoded one: a part that it shares with others of its value (the other alphabet, a piece of a line).
+    """The gate of a base64 or hexadecimal pattern, if possible shared with other patterns of its value.
 
-    Only `SHARED_GATES` of them are tried: a large value has a thousand, and a job may have fifty such values.
+    Tries only SHARED_GATES gates: a large value has a thousand, and a job may have fifty such values.
     """
     for gate in itertools.islice(gates, SHARED_GATES):
         if len(gate) >= SHORTEST_GATE and gate in pattern:
             return gate
     runs = (_DIGITS if _HEX_DIGITS.fullmatch(pattern) else _LETTERS_AND_DIGITS).findall(pattern)
     run = max(runs, key=len, default=b"")
-    return run if len(run) >= SHORTEST_GATE else b""  # a long text is also found faster than a short one
+    return run if len(run) >= SHORTEST_GATE else b""  # a longer text is also found faster
 
 
 def _find_sign(gate: bytes, pattern: bytes) -> bytes:
-    """A part of the pattern that stays as it is when the text around it is written as JSON."""
+    """The longest part of a pattern that JSON encoding leaves unchanged."""
     whole = gate if len(gate) >= MIN_CHARACTERS else pattern
     return max(_PLAIN_IN_JSON.findall(whole), key=len, default=b"")
 
@@ -121,7 +121,7 @@ def _encode_hex(plain: bytes) -> Iterator[bytes]:
 
 
 def _encode_base64(plain: bytes) -> Iterator[bytes]:
-    """The characters that depend on `plain` alone, after 0, 1 or 2 other bytes; both alphabets."""
+    """The characters that depend only on `plain`, after 0, 1 or 2 other bytes, in both alphabets."""
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + plain)
         stable = whole[(before * 8 + 5) // 6 : (before + len(plain)) * 8 // 6]
@@ -169,7 +169,7 @@ def _quote_for_shells(text: str) -> Iterator[str]:
 
 
 def _escape_for_markup(text: str) -> Iterator[str]:
-    """As HTML and XML; what is no ASCII as it is, or by its number."""
+    """HTML and XML; non-ASCII characters unchanged or as numbers."""
     if not any(mark in text for mark in "&<>\"'`+=/") and text.isascii():
         return
     once = html.escape(text, quote=False)
@@ -191,7 +191,7 @@ def _escape_for_markup(text: str) -> Iterator[str]:
 
 
 def _escape_for_files(text: str) -> Iterator[str]:
-    """As SQL and YAML, as CSV, in a regular expression, and in mail."""
+    """SQL and YAML, CSV, a regular expression, and quoted-printable."""
     yield text.replace("'", "''")
     yield text.replace('"', '""')
     yield re.escape(text)
@@ -199,7 +199,7 @@ def _escape_for_files(text: str) -> Iterator[str]:
 
 
 class Masker:
-    """Replaces every secret by three stars. Works on whole lines, or is told what stands around a part of one."""
+    """Replaces each secret by three asterisks. Works on whole lines, or on part of a line with the text around it."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         groups: dict[bytes, set[bytes]] = {}
@@ -211,25 +211,25 @@ class Masker:
                 own[gate] = None
                 groups.setdefault(gate, set()).add(pattern)
         self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
-        # Lines of encoded text, of which a large value has a thousand: not looked for where no such line is.
+        # A large value has a thousand lines of base64: they are only searched for if the text contains such a line.
         self._other_groups = [group for group in self._groups if not all(map(_LONG_ENCODED.fullmatch, group[1]))]
         self._signs = {_find_sign(gate, pattern) for gate, patterns in self._groups for pattern in patterns}
         lengths = [len(pattern) for _, patterns in self._groups for pattern in patterns]
-        # How many bytes on either side of a border decide whether a secret lies across it.
+        # How many bytes on each side of a boundary decide whether a secret lies across it.
         self.context_bytes = max(lengths, default=1) - 1
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
     def mask(self, text: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
-        """`text` without secrets; `before` and `after` are what surrounds it in its line, `reach` bytes of each."""
+        """`text` without secrets. `before` and `after` are up to `context_bytes` bytes around it in the same line."""
         if not self._groups:
             return text
         whole = before + text + after if before or after else text
         return _hide_spans(whole, self._find_spans(whole), len(before), len(before) + len(text))
 
     def mask_tail(self, tail: bytes, before: bytes, most: int) -> bytes:
-        """The last `most` bytes of a line that may go on, without what could still become a secret."""
+        """The last `most` bytes of a partial line, without an end that could become a secret."""
         if not self._groups:
             return tail[-most:]
         window = (before + tail)[-(most + self.context_bytes) :]
@@ -237,7 +237,7 @@ class Masker:
         return _hide_spans(window, self._find_spans(window), max(0, len(window) - min(most, len(tail))), end)
 
     def mask_cut_line(self, tail: bytes, before: bytes) -> bytes:
-        """A line that was cut off: a secret that it has a good part of is hidden too."""
+        """The end of a line that was cut off: a partial secret of at least SHORTEST bytes is masked too."""
         if not self._groups:
             return tail
         whole = before + tail
@@ -248,7 +248,7 @@ class Masker:
         return _hide_spans(whole, spans, len(before), len(whole))
 
     def mask_json(self, value: Any) -> Any:
-        """A JSON value without secrets in its texts, keys and numbers. Changes lists and objects in place."""
+        """Mask strings, keys and numbers of a JSON value. Changes lists and objects in place."""
         if not self._groups:
             return value
         if not self._may_contain_secret(value):
@@ -268,7 +268,7 @@ class Masker:
         return box[0]
 
     def _may_contain_secret(self, value: Any) -> bool:
-        """Whether a closer look is due: at each of what may be millions of scalars it takes seconds."""
+        """A fast check of the whole value: masking millions of scalars takes seconds."""
         try:
             text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
         except RecursionError:
@@ -299,7 +299,7 @@ class Masker:
         return _merge_spans(found)
 
     def _count_held_bytes(self, text: bytes) -> int:
-        """The length of the longest end of `text` that a secret begins with."""
+        """The length of the longest suffix of `text` that is a prefix of a secret."""
         longest = 0
         for _, patterns in self._groups:
             for pattern in patterns:
@@ -308,7 +308,7 @@ class Masker:
 
 
 def _measure_overlap(text: bytes, pattern: bytes, at_least: int) -> int:
-    """How much of the end of `text` is a true beginning of `pattern`, if it is more than `at_least`."""
+    """The length of the longest suffix of `text` that is a proper prefix of `pattern`, if more than `at_least`."""
     head = pattern[:MIN_CHARACTERS]
     at = text.find(head, max(0, len(text) - len(pattern) + 1))
     while 0 <= at < len(text) - at_least:
@@ -319,7 +319,7 @@ def _measure_overlap(text: bytes, pattern: bytes, at_least: int) -> int:
 
 
 def _merge_spans(spans: list[Span]) -> list[Span]:
-    """In order, those that overlap made one."""
+    """Sorted spans; overlapping ones are merged."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
@@ -330,7 +330,7 @@ def _merge_spans(spans: list[Span]) -> list[Span]:
 
 
 def _hide_spans(text: bytes, spans: list[Span], begin: int, end: int) -> bytes:
-    """`text[begin:end]` with stars for what the spans cover of it."""
+    """`text[begin:end]` with asterisks in place of the spans."""
     if not spans:
         return text if (begin, end) == (0, len(text)) else text[begin:end]
     parts, at = [], begin

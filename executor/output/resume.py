@@ -1,6 +1,6 @@
-"""A container's output once more, from the engine's own log: what is stored already is skipped, to the byte.
+"""Reads a container's output again from the engine's log, and skips the stored part to the byte.
 
-Reads what `Engine.logs` opens; `engine_log` takes it apart. Stores nothing.
+Reads the stream of `Engine.open_log`; `docker_log` parses it. Stores nothing.
 """
 
 import threading
@@ -15,12 +15,12 @@ from executor.output.docker_log import ChunkDecoder, MessageParser, StreamPositi
 from executor.output.stream import BLOCK_BYTES, ENGINE_LOST, GAP, STDERR, STDOUT, UNCOUNTED, Piece
 from executor.spec import Cursor
 
-TOLERANCE_NS = 500_000_000  # between two clocks that were compared a moment ago
-EXIT_SECONDS = 10  # between the end of a followed log and the engine's word that the container has exited
+TOLERANCE_NS = 500_000_000  # between two clocks that were just compared
+EXIT_SECONDS = 10  # between the end of a followed log and the engine's report that the container has exited
 
 
 class LogEngine(Protocol):
-    """What a resumed log needs of an engine."""
+    """The engine's calls for reading a log."""
 
     def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
     def inspect(self, name: str) -> ContainerState: ...
@@ -34,9 +34,9 @@ START = Cursor()
 
 @dataclass(frozen=True)
 class StoredLog:
-    """What is known of a log that is read again: what of it is stored, when its first line was received, and when an
-    engine that was away since went away (unix nanoseconds here; 0 for not, or not known). `full`: nothing more of it
-    is kept, so that only what comes from now on is counted."""
+    """The stored part of a log that is read again: its cursors, when its first line was received, and when the engine
+    went away since (both in unix nanoseconds by this machine's clock; 0: never or unknown). `full`: no more output is
+    stored; new output is only counted."""
 
     stdout: Cursor = START
     stderr: Cursor = START
@@ -46,9 +46,9 @@ class StoredLog:
 
 
 class ResumedLog:
-    """A `stream.Source` of all that container `name`, running or exited, writes past what is known.
+    """A `stream.Source` of a running or exited container's output after the stored part.
 
-    Times are the engine's; the order within a stream is exact, between the streams it is the engine's.
+    Times are the engine's. The order within a stream is exact; between the streams it is the engine's.
     """
 
     def __init__(self, engine: LogEngine, name: str, known: StoredLog) -> None:
@@ -65,15 +65,13 @@ class ResumedLog:
         self._finished = False
         self._closed = False
         self._lock = threading.Lock()
-        self.has_gap = False  # the engine has lost output, and one of the pieces said where
-        self.has_replaced_bytes = (
-            False  # bytes that are not UTF-8 may have been replaced: the log's driver can't keep them
-        )
+        self.has_gap = False  # the engine has lost output; a piece marks the place
+        self.has_replaced_bytes = False  # the log driver may have replaced bytes that are not UTF-8
         self.surplus: dict[int, Cursor] = {}
         self.received = 0
 
     def read(self, timeout: float | None) -> list[Piece] | None:
-        """See `stream.Source`. NotFound when there is no such container (any more)."""
+        """See `stream.Source`. NotFound when the container does not exist."""
         if self._finished:
             raise EOFError
         connection = self._connection or self._open_pass()
@@ -103,7 +101,7 @@ class ResumedLog:
                 self._connection.close()
 
     def _open_pass(self) -> Attachment:
-        """Begin a pass over the log: along with a container that runs, or over all there is."""
+        """Begin a pass over the log: follow it while the container runs, else read it to its end."""
         if not self._driver:
             told = self._engine.describe_container(self._name)
             self._driver = str(told["HostConfig"]["LogConfig"]["Type"])
@@ -121,23 +119,23 @@ class ResumedLog:
         return opened
 
     def _convert_moments(self) -> tuple[int, int]:
-        """When the engine went away, and by when its log begins, on its own clock; 0 where that says nothing."""
+        """When the engine went away and when its log begins at the latest, by the engine's clock; 0 if unknown."""
         known = self._known
         if self._passes or known.full or not (known.cut_ns or known.first_ns):
             return 0, 0
-        # By our time before the question: an engine that was away comes back long after the moment it went, so a
-        # moment that is taken for a little later does no harm, and one for earlier would have lines stored twice.
+        # The time before the call errs on the late side. That is harmless, because an engine comes back long after it
+        # went away; a time that is too early would store lines twice.
         asked_at = time.time()
         ahead = int((self._engine.read_clock() - asked_at) * 1e9)
         return known.cut_ns and known.cut_ns + ahead, known.first_ns and known.first_ns + ahead + TOLERANCE_NS
 
     def _end_pass(self) -> list[Piece]:
-        """A followed log may lack its last words, so it is read once more after the exit."""
+        """End a pass. A followed log may lack its last output, so a second pass reads it after the exit."""
         assert self._connection is not None
         self._connection.close()
         whole = self._confirm_exit() if self._following else self._chunks.has_ended
         if self._closed or not whole:
-            raise LogCut("The log of the run's container was cut off while it was read.")
+            raise LogCut("The connection to the container's log was lost while it was read.")
         if self._following and not self._known.full:
             self._cursors = {stream: place.cursor for stream, place in self._places.items()}
             self._following, self._connection = False, None

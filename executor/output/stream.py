@@ -1,6 +1,6 @@
-"""From blocks of a container's output to batches of whole lines, with the cursor. Stores nothing itself.
+"""Turns blocks of a container's output into batches of whole lines with cursors. Stores nothing itself.
 
-Works on whole blocks: no object is made for a line on the way in.
+Works on whole blocks and creates no object per line.
 """
 
 import time
@@ -14,23 +14,23 @@ from executor.spec import MB, Batch, Cursor, Dropped, Gap, Segment
 
 GAP, STDOUT, STDERR = 0, 1, 2
 ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED = "engine_lost", "engine_restarted", "rotated", "uncounted"
-SPLIT = "split"  # nothing is lost: the line goes on in the next one
+SPLIT = "split"  # nothing is lost: the line continues in the next stored line
 BLOCK_BYTES = 256 * 1024
 FLUSH_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
 MAX_LINE_BYTES = MB  # a longer line is stored in pieces of this size
-TAIL_SHOWN_BYTES = 16 * 1024  # how much of a begun line is stored while it waits for its end
-# A log is full at its limit of bytes, or of lines: each counts as so many bytes at least, for that is what a line
-# costs the engine in its own file, which must not rotate before.
+TAIL_SHOWN_BYTES = 16 * 1024  # how much of a partial line is stored until its end arrives
+# A log is full at its limit of bytes or of lines. A line counts as at least this many bytes, because of its overhead in
+# the engine's log file, which must not rotate before the log is full.
 LEAST_LINE_BYTES = 10
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
-DROPPING_SECONDS = 1.0  # between two counts of what is dropped
-# Stream, bytes, when they came in unix nanoseconds; of the "stream" GAP the bytes are a gap's cause.
+DROPPING_SECONDS = 1.0  # between two stored counts of dropped output
+# Stream, bytes, arrival time in unix nanoseconds. For the stream GAP the bytes are the gap's cause.
 Piece = tuple[int, bytes, int]
 
 
 def count_torn_bytes(data: bytes) -> int:
-    """How many bytes at the end of `data` begin a character of UTF-8 that goes on behind it; 0 to 3."""
+    """The number of bytes, 0 to 3, at the end of `data` that begin an incomplete UTF-8 character."""
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte not in CONTINUATION_BYTES:
@@ -40,7 +40,7 @@ def count_torn_bytes(data: bytes) -> int:
 
 
 class FrameParser:
-    """Takes the engine's multiplexed blocks apart: 8 bytes of header (stream, length), then the bytes."""
+    """Parses the engine's multiplexed stream: frames with 8 bytes of header (stream, length), then the data."""
 
     def __init__(self) -> None:
         self._header = b""
@@ -48,7 +48,7 @@ class FrameParser:
         self._missing = 0
 
     def feed(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The (stream, bytes) runs in `block`; neighbours of one stream come joined."""
+        """The (stream, bytes) pairs in `block`; adjacent data of one stream is joined."""
         runs: list[tuple[int, list[bytes]]] = []
         at, end = 0, len(block)
         while at < end:
@@ -73,32 +73,32 @@ class FrameParser:
 
 
 class Source(Protocol):
-    """Where the bytes of a container's output come from. One reader; `close` from any thread."""
+    """A source of a container's output. One reader; `close` from any thread."""
 
-    surplus: dict[int, Cursor]  # by stream, told with a gap: what is stored and not in the engine's log any more
-    received: int  # bytes that came over the connection
+    surplus: dict[int, Cursor]  # by stream, set with a gap: the stored part that the engine's log no longer contains
+    received: int  # bytes received over the connection
 
     def read(self, timeout: float | None) -> list[Piece] | None:
-        """What came, in order; None when `timeout` seconds brought nothing. An empty list is not the end.
+        """New output in order; None after `timeout` seconds without data. An empty list is not the end.
 
-        Raises EOFError once all that the container wrote was read, LogCut when the reading ended before
-        that (the connection broke, or `close`), and any other EngineError where there is nothing to read.
+        Raises EOFError after all output of the container, LogCut when reading ended before that (the connection broke,
+        or `close`), and another EngineError when there is nothing to read.
         """
         ...
 
     def text_before(self, stream: int) -> bytes:
-        """The end of what stands in the same line before the first bytes read; empty at a line's start."""
+        """The end of the text before the first byte read, in the same line; empty at a line's start."""
         ...
 
     def close(self) -> None:
-        """End the reading and wake the reader. Twice does no harm."""
+        """End the reading and wake the reader. Idempotent."""
         ...
 
 
 class AttachedSource:
-    """The streams of a container that was attached to before its start: exact, and the fastest way.
+    """The attached streams of a container, opened before its start: exact, and the fastest source.
 
-    Its end alone does not tell an exit from an engine that went away: `exited` is asked then, and may wait.
+    The end of the connection does not tell an exit from an engine failure: `exited` is called then, and may block.
     """
 
     def __init__(self, attachment: Attachment, exited: Callable[[], bool] = lambda: True) -> None:
@@ -116,7 +116,7 @@ class AttachedSource:
         self.received += len(block)
         if block == b"":
             if self._closed or not self._exited():
-                raise LogCut("The reading of the script's output was cut off while it ran.")
+                raise LogCut("The connection to the script's output was lost while the script ran.")
             raise EOFError
         now = time.time_ns()
         return [(stream, data, now) for stream, data in self._frames.feed(block)]
@@ -130,11 +130,11 @@ class AttachedSource:
 
 
 class LineAssembler:
-    """Gathers bytes into segments of whole lines and keeps the begun line of each stream.
+    """Collects bytes into segments of whole lines and keeps the partial line of each stream.
 
-    Once it is full it drops what comes and counts it in `dropped`. Nothing leaves it
-    with a secret that `masker` knows; limit and cursors count what was read, before that. `stdout` and
-    `stderr` are where it goes on with a log of which a part is stored: the cursors of its last batch.
+    When the log is full, further output is dropped and counted in `dropped`. `masker` removes secrets from all text
+    that leaves; the limit and the cursors count bytes before masking. For a partly stored log, `stdout` and `stderr`
+    are the cursors of its last batch.
     """
 
     def __init__(
@@ -153,17 +153,20 @@ class LineAssembler:
         self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
-        self._befores = {STDOUT: b"", STDERR: b""}  # what went before the tail in the same line, as far as it matters
+        self._befores = {
+            STDOUT: b"",
+            STDERR: b"",
+        }  # the text before the tail, for masking
         self._cursors = {STDOUT: stdout, STDERR: stderr}
         self._unplaced = {stream for stream, cursor in self._cursors.items() if cursor.bytes}
         self.pending_bytes = 0
         self.total_bytes = stdout.bytes + stderr.bytes
         self._total_lines = stdout.lines + stderr.lines
-        self.has_changes = False  # something is there that `take` would bring
+        self.has_changes = False  # `take_batch` would return new data
 
     @property
     def stdout(self) -> Cursor:
-        """How much of it was given out; after `take`, what is stored once that batch is."""
+        """How much was passed on; after `take_batch`, the stored part once that batch is stored."""
         return self._cursors[STDOUT]
 
     @property
@@ -171,30 +174,29 @@ class LineAssembler:
         return self._cursors[STDERR]
 
     def feed_from(self, source: Source, pieces: list[Piece]) -> None:
-        """Take what `source` has read."""
         for stream, data, unix_ns in pieces:
             if stream == GAP:
                 self._record_gap(data.decode(), source)
                 continue
             if stream in self._unplaced:
-                # A secret may lie across the border between what is stored and what comes now.
+                # A secret may lie across the boundary between stored and new text.
                 self._befores[stream] = self._keep_context(source.text_before(stream))
                 self._unplaced.discard(stream)
             self.feed(stream, data, unix_ns)
 
     def _record_gap(self, cause: str, source: Source) -> None:
-        """Whoever reads the engine's log again must skip what is in it, and no more."""
+        """Add a gap, and move the cursors back to what the engine's log contains: the next reader skips just that."""
         for stream, more in source.surplus.items():
             stands = self._cursors[stream]
             self._cursors[stream] = Cursor(max(0, stands.lines - more.lines), max(0, stands.bytes - more.bytes))
         source.surplus.clear()
         self._gaps.append(Gap(self._pending_lines, cause))
         self.has_changes = True
-        if cause == ROTATED:  # the engine's file turns over only once more was written than a log may hold
+        if cause == ROTATED:  # the engine rotates its file only after more output than the log may hold
             self.is_full = True
 
     def _cut_to_limit(self, data: bytes) -> bytes:
-        """As much of `data` as the log may hold yet; the rest is counted."""
+        """The part of `data` that still fits into the log; the rest is counted."""
         keep = b"" if self.is_full else data[: max(0, self._limit - self.total_bytes)]
         lines, room = keep.count(b"\n"), self._limit // LEAST_LINE_BYTES - self._total_lines
         if lines > room:
@@ -219,7 +221,7 @@ class LineAssembler:
             self._tails[stream], self._befores[stream] = data[cut:], b""
         else:
             self._tails[stream] += data
-        # What follows the border decides too whether a secret lies across it.
+        # The text after the boundary also decides whether a secret lies across it.
         while len(self._tails[stream]) >= MAX_LINE_BYTES + self._masker.context_bytes:
             self._add_piece(stream, unix_ns)
 
@@ -235,7 +237,7 @@ class LineAssembler:
         self._gaps.append(Gap(self._pending_lines, SPLIT))
 
     def _add_segment(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
-        """One segment, for which so many bytes and newlines of the stream were read."""
+        """Add one segment, for which `read_bytes` and `read_lines` of the stream were read."""
         self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
         self._pending_lines += read_lines or 1
         self.pending_bytes += len(text)
@@ -243,7 +245,7 @@ class LineAssembler:
         self._cursors[stream] = Cursor(stands.lines + read_lines, stands.bytes + read_bytes)
 
     def end_lines(self, unix_ns: int) -> None:
-        """The stream is over: begun lines become lines."""
+        """The stream has ended: partial lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
                 text = self._masker.mask_cut_line(tail, self._befores[stream]) + b"\n"
@@ -253,12 +255,12 @@ class LineAssembler:
 
     def _make_visible_tail(self, stream: int) -> bytes:
         shown = self._masker.mask_tail(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
-        if len(self._tails[stream]) > TAIL_SHOWN_BYTES:  # its first character may have lost its beginning
+        if len(self._tails[stream]) > TAIL_SHOWN_BYTES:  # the first character may be incomplete
             shown = shown[:3].lstrip(CONTINUATION_BYTES) + shown[3:]
         return shown[: len(shown) - count_torn_bytes(shown)]
 
     def take_batch(self) -> Batch:
-        """All that has gathered since the last `take`."""
+        """All data since the last `take_batch`."""
         batch = Batch(
             segments=tuple(self._segments),
             stdout=self._cursors[STDOUT],
@@ -277,11 +279,12 @@ class LineAssembler:
 def follow_output(
     source: Source, store: Callable[[Batch], None], lines: LineAssembler, over_limit: Callable[[], None]
 ) -> None:
-    """Read to the end of the output and hand every batch to `store`: at once after quiet, then in bundles.
+    """Read to the end of the output and pass each batch to `store`: at once after a pause, else every FLUSH_SECONDS or
+    FLUSH_BYTES.
 
-    A slow `store` holds the reading, and with it the container, back. Returns when the last batch is stored.
-    When the reading is cut off, what has come is stored, begun lines stay begun, and LogCut (or what else
-    `source` says) is raised: a resumed source and a new assembler go on from `lines.stdout` and `lines.stderr`.
+    A slow `store` slows the reading, and with it the container. Returns when the last batch is stored. When reading is
+    interrupted, the received output is stored, partial lines stay partial, and LogCut (or the source's other error) is
+    raised: a resumed source and a new assembler continue at `lines.stdout` and `lines.stderr`.
     """
     try:
         _read_batches(source, store, lines, over_limit)

@@ -1,4 +1,4 @@
-"""Pure: what a run's end means. One table from what was seen to status, reason and message."""
+"""Pure: maps the end of a run to status, reason and message."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ from executor.spec import MB, RunResult, RunSpec
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"
 GONE = "container_gone"
-# An engine that is restarted ends its containers with SIGTERM and SIGKILL, at its end or before it answers again.
+# A restarting engine ends its containers with SIGTERM and SIGKILL, when it stops or before it answers again.
 ENGINE_STOP_SECONDS, ENGINE_STOP_CODES = 60.0, (137, 143)
 SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 GAPS = {
-    ENGINE_LOST: "The engine had lost a part of its log when it was read again: lines are missing",
-    ENGINE_RESTARTED: "The engine was away while the script ran: lines that it held in its memory may be missing",
-    ROTATED: "While no worker read it the script wrote more than its log may hold: lines are missing",
-    UNCOUNTED: "While no worker read it the script may have written more past its log's limit, which was not counted",
+    ENGINE_LOST: "The engine had lost part of its log when it was read again: lines are missing",
+    ENGINE_RESTARTED: "The engine was away while the script ran: buffered lines may be missing",
+    ROTATED: "While no worker read the log, the script wrote more than the log may hold: lines are missing",
+    UNCOUNTED: "While no worker read the log, the script may have written output past its limit that is not counted",
 }
-PAUSED = "paused", "The run's container was paused from outside Cronium: the script stops, its timeout does not"
+PAUSED = "paused", "The run's container was paused from outside Cronium: the script is paused, its timeout is not"
 CONTINUED = "continued", "The run's container was resumed"
-REPLACED = "A part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
+REPLACED = "Part of the log was read again from the engine, which had replaced bytes that are not UTF-8"
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Why the executor itself ended a run, one of the words above; by whom, for the message."""
+    """The reason for which the executor ended a run: CANCEL, SHUTDOWN, TIMEOUT or LIMIT."""
 
     why: str
 
@@ -39,9 +39,9 @@ def build_exit_result(
     engine_booted_at: float = 0.0,
     watched_at_boot: float = 0.0,
 ) -> RunResult:
-    """The result of a container that has exited. What we did to it outranks how it then died.
+    """The result of an exited container. A stop by the executor takes precedence over the exit code.
 
-    `watched_at_boot` is the engine's start under which it was seen to run, where it was.
+    `watched_at_boot` is the engine's start time at which the container was seen running; 0.0 if it never was.
     """
     code = state.exit_code
     if stopped:
@@ -52,15 +52,16 @@ def build_exit_result(
         return RunResult("succeeded", "exit_code", "The script exited with code 0.", 0)
     if code in ENGINE_STOP_CODES and _is_engine_restart(state, engine_booted_at, watched_at_boot):
         message = (
-            f"The Docker Engine of host {spec.host} was restarted while the script ran, which ended it (exit code "
-            f"{code}). Run it again if that is safe."
+            f"The Docker Engine of host {spec.host} was restarted while the script ran, which ended the script (exit "
+            f"code {code}). Run it again if that is safe."
         )
         return RunResult("errored", "engine_restarted", message, code)
     return RunResult("failed", "exit_code", _describe_exit_code(spec, code), code)
 
 
 def _is_engine_restart(state: ContainerState, booted_at: float, watched_at_boot: float) -> bool:
-    """Whether the engine's own end ended it: it ran until then, or where nobody saw that, it ended about then."""
+    """Whether a restart of the engine ended the container: it was seen running under an earlier start of the engine, or
+    (unseen) it ended near the engine's start."""
     if not state.started_at < booted_at:
         return False
     if watched_at_boot:
@@ -69,7 +70,7 @@ def _is_engine_restart(state: ContainerState, booted_at: float, watched_at_boot:
 
 
 def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dropped_bytes: int = 0) -> RunResult:
-    """The result of a run that the executor ended, before (`code` None) or after its script began."""
+    """The result of a run that the executor stopped, before (`code` None) or after its script began."""
     if stopped.why == TIMEOUT:
         message = (
             f"Stopped at its time limit of {spec.timeout_seconds:g} s. Raise the job's timeout if it needs longer."
@@ -80,54 +81,53 @@ def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dro
         message = (
             f"Stopped because its log passed its limit of {limit // MB} MB (or {limit // LEAST_LINE_BYTES:,} lines); "
             f"{dropped_bytes:,} bytes after that were not kept. Write less, raise the limit, or let the job drop "
-            "further output."
+            "output past its limit."
         )
         return RunResult("failed", "output_limit", message, code)
     if stopped.why == SHUTDOWN:
         return RunResult("cancelled", "shutdown", "Stopped because Cronium itself was stopped. Run it again.", code)
-    return RunResult("cancelled", "cancelled", "Cancelled; its container has been stopped.", code)
+    return RunResult("cancelled", "cancelled", "Cancelled. The run's container was stopped.", code)
 
 
 def build_error_result(error: EngineError) -> RunResult:
-    """The result of a run that the engine, or we, could not carry out."""
+    """The result of a run that failed because of the engine or the executor."""
     return RunResult("errored", error.reason, str(error))
 
 
 def build_unstoppable_result(result: RunResult, stopped: StopRequest | None) -> RunResult:
-    """The result of a run that failed as `result` says, after its script began, and whose container was not seen to
-    have ended: no status may say then that it was stopped."""
+    """The result of a failed run whose container may still be running: no status may claim that it was stopped."""
     wanted = " A stop had been requested." if stopped else ""
-    message = f"{result.message}{wanted} Its script may still run; it is removed once the engine answers."
+    message = f"{result.message}{wanted} The script may still run; its container is removed once the engine answers."
     return RunResult("errored", result.reason, message)
 
 
 def build_undelivered_result(spec: RunSpec) -> RunResult:
-    """The result of a run whose worker died while it handed the script over: none of it was run."""
-    message = f"The worker on host {spec.host} stopped before it had sent the script, so none of it ran."
+    """The result of a run whose worker died while it sent the script: nothing of it ran."""
+    message = f"The worker on host {spec.host} stopped before it had sent the whole script, so the script did not run."
     return RunResult("errored", "not_delivered", f"{message} Run it again.")
 
 
 def build_gone_result(spec: RunSpec, *, is_watched: bool) -> RunResult:
-    """The result of a run whose container vanished after its script had begun, while a worker watched it or before."""
+    """The result of a run whose container was removed from outside after its script had begun."""
     what = (
         f"The run's container on host {spec.host} was removed from outside Cronium while the script ran"
         if is_watched
-        else f"The worker on host {spec.host} stopped while the script ran, and the run's container was removed since"
+        else f"The worker on host {spec.host} stopped while the script ran, and the run's container was removed later"
     )
     return RunResult("lost", GONE, f"{what}, so its result is unknown. Run it again if that is safe.")
 
 
 def build_tampered_result(spec: RunSpec) -> RunResult:
-    """The result of a run whose container somebody else has started again."""
+    """The result of a run whose container was started again from outside."""
     message = (
-        f"The run's container on host {spec.host} was restarted from outside Cronium, which ended the script. How far "
-        "the script came is unknown. Run it again if that is safe."
+        f"The run's container on host {spec.host} was restarted from outside Cronium, which ended the script. Its "
+        "progress until then is unknown. Run it again if that is safe."
     )
     return RunResult("lost", SandboxTampered.reason, message)
 
 
 def is_removed_by_others(state: ContainerState, stopped: StopRequest | None) -> bool:
-    """Whether a container that we did not stop was killed because somebody else removes it."""
+    """Whether a container was killed by a removal from outside."""
     return stopped is None and state.status in ("removing", "dead") and state.exit_code in ENGINE_STOP_CODES
 
 
@@ -135,7 +135,7 @@ def _build_oom_result(spec: RunSpec, code: int) -> RunResult:
     limit = spec.limits.memory_bytes // MB
     if code == 0:
         message = (
-            f"A process of the script was killed for memory at {limit} MB, though the script itself exited with 0."
+            f"A process of the script was killed for memory at {limit} MB, although the script itself exited with 0."
         )
     else:
         message = f"Killed for memory at {limit} MB."
@@ -144,7 +144,7 @@ def _build_oom_result(spec: RunSpec, code: int) -> RunResult:
 
 def _describe_exit_code(spec: RunSpec, code: int) -> str:
     if code == NOT_RECEIVED:
-        return f"The script exited with code {code}, which is also what a script that never arrived gives."
+        return f"The script exited with code {code}. Cronium uses the same code when a script does not arrive."
     if code == 127:
         return (
             "The script exited with code 127, which usually means that a command was not found in the image "

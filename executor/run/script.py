@@ -1,7 +1,7 @@
-"""Pure: from a stored script to the file that a container gets and the command that runs it.
+"""Pure: converts a stored script to the file in the container, and parses its `#!` line.
 
-The stored text stays as its author sent it. The delivered file differs where a shell or the kernel would trip:
-no byte order mark, LF line ends, and a Python encoding declaration that agrees with the UTF-8 that is sent.
+The stored text stays unchanged. The delivered file differs where a shell or the kernel would fail: no byte order mark,
+LF line ends, and a Python encoding declaration of UTF-8.
 """
 
 import re
@@ -11,20 +11,20 @@ from pathlib import PurePosixPath
 
 BOM = "\ufeff"
 INTERPRETERS = {"bash": "bash", "python": "python3", "node": "node"}
-# What else a `#!` line may call a language's interpreter.
+# Other names of a language's interpreter in a `#!` line.
 _NAMES = {
     "bash": re.compile(r"bash|sh"),
     "python": re.compile(r"(python|pypy)\d*(\.\d+)*"),
     "node": re.compile(r"node(js)?\d*"),
 }
-_PLAIN = {"bash", "sh", "python", "python3", "node", "nodejs"}  # every image of the language has a program for these
+_PLAIN = {"bash", "sh", "python", "python3", "node", "nodejs"}  # names without a version: any image of the language
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _ENV_WITH_VALUE = {"-u", "--unset", "-C", "--chdir"}
-_DECLARED = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)")  # as the language reference has it
+_DECLARED = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)([-\w.]+)")  # from Python's language reference
 _HEREDOC = re.compile(r"<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([A-Za-z_][\w.-]*))")
 _QUOTING = re.compile(r"\\.|'|\"|(?:^|\s)#", re.DOTALL)
 _CR_BEFORE_END = re.compile(r"\r+(?=\n|\Z)")
-# Of a node script: what only a module has. Line by line, so a text that holds such a line is taken for one too.
+# Syntax that only an ES module contains. Matches line by line, also inside strings.
 _MODULE = re.compile(
     r"^(?:import\s*(?:[\w$*{][^\"'();]{0,2000}?\bfrom\s*)?[\"']|export\s+(?:default|const|let|class|function|async|\{)"
     r"|(?:(?:const|let|var)\s[^\n]*=\s*)?await\s|for\s+await\b)",
@@ -34,7 +34,7 @@ _MODULE = re.compile(
 
 @dataclass(frozen=True)
 class Shebang:
-    """A script's `#!` line: `env` is the program env's own arguments, `interpreter` a name or path, and its options."""
+    """A script's `#!` line. `interpreter` is a name or path; `env` holds the arguments of the program `env` itself."""
 
     interpreter: str
     options: tuple[str, ...] = ()
@@ -46,19 +46,19 @@ class Shebang:
 
     @property
     def language(self) -> str:
-        """Which of our languages it is for; empty for another."""
+        """The job language of the interpreter; empty for another one."""
         return next((language for language, names in _NAMES.items() if names.fullmatch(self.name)), "")
 
     @property
     def is_plain(self) -> bool:
-        """It asks for its language, and not for a version of it."""
+        """Whether it names the language without a version."""
         return self.name in _PLAIN
 
 
 def parse_shebang(script: str) -> Shebang | None:
-    """The `#!` line of `script`; None where there is none that names a program.
+    """The `#!` line of a script; None if there is none that names a program.
 
-    All words after the program are its options, also where Linux would pass them as one, or needs `env -S`.
+    All words after the program are separate options, although Linux passes them as one and needs `env -S`.
     """
     first = re.split(r"[\r\n]", script.removeprefix(BOM), maxsplit=1)[0]
     if not first.startswith("#!"):
@@ -74,7 +74,7 @@ def parse_shebang(script: str) -> Shebang | None:
 def _split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
-    except ValueError:  # a quote without its other end
+    except ValueError:  # an unclosed quote
         return text.split()
 
 
@@ -96,7 +96,7 @@ def _parse_env_arguments(words: list[str]) -> Shebang | None:
 
 
 def find_problem(language: str, script: str) -> str | None:
-    """Why `script` can't be one of `language`, in a sentence; None when nothing speaks against it."""
+    """An error if the script's `#!` line contradicts the job's language; else None."""
     line = parse_shebang(script)
     if line is None or line.language in ("", language):
         return None
@@ -111,7 +111,7 @@ def make_file_text(language: str, script: str) -> str:
     text = script.removeprefix(BOM)
     if language == "bash":
         return _normalize_bash_lines(text)
-    # Both languages read all three line ends alike, in texts over several lines too.
+    # Both languages treat all three line ends alike, also in multi-line strings.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _declare_utf8(text) if language == "python" else text
 
@@ -122,9 +122,9 @@ def is_module(script: str) -> bool:
 
 
 def _normalize_bash_lines(text: str) -> str:
-    """Without the carriage returns that Windows editors leave; where they are the only line ends, with LF for them.
+    """Remove the carriage returns of Windows line ends; convert them to LF if they are the only line ends.
 
-    In a file with both kinds of line ends, those in here-documents and in quoted texts may be meant: they stay.
+    In a file with mixed line ends, carriage returns in here-documents and quoted strings may be intended: they stay.
     """
     if "\r" not in text:
         return text
@@ -154,12 +154,12 @@ def _normalize_bash_lines(text: str) -> str:
 
 
 def _track_quote(line: str, quote: str) -> str:
-    """Which quote is open at the line's end, if `quote` was at its beginning; empty for none."""
+    """The quote that is open at the line's end, if `quote` was open at its beginning; empty for none."""
     for found in _QUOTING.finditer(line):
         mark = found[0]
         if quote == "" and mark in ("'", '"'):
             quote = mark
-        elif mark == quote or (mark == "\\'" and quote == "'"):  # a backslash is no escape there
+        elif mark == quote or (mark == "\\'" and quote == "'"):  # no escapes within single quotes
             quote = ""
         elif mark.endswith("#") and quote == "":
             break
@@ -167,7 +167,7 @@ def _track_quote(line: str, quote: str) -> str:
 
 
 def _declare_utf8(text: str) -> str:
-    """A coding declaration in the first two lines says utf-8, as the file is."""
+    """Replace a coding declaration in the first two lines by utf-8, the file's encoding."""
     lines = text.split("\n", 2)
     for at in range(min(2, len(lines))):
         if found := _DECLARED.match(lines[at]):

@@ -1,4 +1,4 @@
-"""One run from its spec to an empty engine, or from where an earlier process left it: what one slot does."""
+"""Executes one run, from its spec or from an earlier process's state, until nothing of it is left on the engine."""
 
 import hashlib
 import logging
@@ -24,21 +24,21 @@ from executor.spec import MB, Batch, Cursor, LeaseLost, Reply, Resumption, RunHa
 
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
-DRAINED, RELEASE = "drained", "release"  # signals beside the reasons to stop
-READER_SECONDS = 10.0  # for what was read before an error to be stored
-STALL_SECONDS = 60.0  # without a byte of the output of a container that has exited
+DRAINED, RELEASE = "drained", "release"  # signals in addition to the stop reasons
+READER_SECONDS = 10.0  # to store the output that was read before an error
+STALL_SECONDS = 60.0  # without output of a container that has exited
 CLEAN_TRIES = 5
 
 
 def _list_delivered_tokens(spec: RunSpec) -> tuple[str, ...]:
-    """A script without a network is given none."""
+    """The token to mask; a script without a network gets none."""
     return () if spec.network == "none" else (spec.token,)
 
 
 class Slot:
-    """Runs one spec. `stop` and `release` may be called from any thread, at any moment, more than once.
+    """Executes one spec. `stop` and `release` may be called from any thread, at any time, repeatedly.
 
-    With a `resumption`, its script has begun already, under another process.
+    With a `resumption` the script has already begun under another process.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Slot:
         self._builds = builds
         self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._ends = threading.Lock()  # the next three
+        self._ends = threading.Lock()  # guards the next three attributes
         self._stopped: StopRequest | None = None
         self._ended_alone = False
         self._passed_limit = False
@@ -65,7 +65,7 @@ class Slot:
         self._peak: int | None = None
         self._began = resumption is not None
         self._is_paused = False
-        self._last_output = b""  # masked, as it is stored
+        self._last_output = b""  # masked
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._answer_request, self._record_event, sha256)
@@ -76,13 +76,13 @@ class Slot:
         self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
 
     def _answer_request(self, operation: str, body: Any) -> Reply:
-        """What a script hands out as its result is shown to people, as its log is."""
+        """Answer a script's request. Its output value is masked, because it is shown like the log."""
         if operation == "output" and isinstance(body, dict) and "output" in body:
             body = {**body, "output": self._masker.mask_json(body["output"])}
         return self._handler.answer_request(operation, body)
 
     def _record_event(self, kind: str, message: str) -> None:
-        """The names of a connection are the script's words, as its log is."""
+        """Record an event, masked: the host names of connections come from the script."""
         self._handler.record_event(kind, str(self._masker.mask_json(message)))
 
     def _store_batch(self, batch: Batch) -> None:
@@ -95,12 +95,10 @@ class Slot:
         if not self.spec.drop_past_limit:
             return self.stop(LIMIT)
         limit = self.spec.log_limit_bytes // MB
-        return self._handler.record_event(
-            "log_full", f"Its log is full at {limit} MB; what the script writes now is dropped"
-        )
+        return self._handler.record_event("log_full", f"The log is full at {limit} MB; further output is dropped")
 
     def stop(self, why: str = CANCEL) -> None:
-        """End the run: the first reason given is the one that counts."""
+        """Stop the run. The first reason counts."""
         with self._ends:
             if self._ended_alone and why != LIMIT:
                 return
@@ -112,7 +110,7 @@ class Slot:
             self._sandbox.abort()
 
     def release(self) -> None:
-        """Let go of the run and leave its script alone: another process takes it over."""
+        """Give up the run without stopping its script: another process adopts it."""
         self._released.set()
         self._signals.put(RELEASE)
         self._follower.release()
@@ -120,7 +118,7 @@ class Slot:
             self._sandbox.abort()
 
     def measure(self) -> None:
-        """Take note of the memory used so far, and of a pause; called now and then while the script runs."""
+        """Record the peak memory and whether the container is paused. Called periodically while the script runs."""
         if self._began and self._stopped is None:
             try:
                 main = self._sandbox.find_id(self._sandbox.main)
@@ -137,20 +135,22 @@ class Slot:
         try:
             self._handler.record_event(*(outcome.PAUSED if is_paused else outcome.CONTINUED))
         except Exception:
-            log.exception("run %s: that its container was paused or goes on could not be told", self.spec.run_id)
+            log.exception(
+                "run %s: the event for its paused or resumed container could not be recorded", self.spec.run_id
+            )
 
     def run(self) -> None:
-        """The whole way. Raises nothing."""
+        """Execute the run to its end. Raises nothing."""
         try:
             self._finish_run(self._resume_script(self._resumption) if self._resumption else self._execute_script())
         except LeaseLost:
-            log.info("run %s is left to another process", self.spec.run_id)
+            log.info("run %s: lost lease; another process may adopt it", self.spec.run_id)
             self._sandbox.detach()
         except EngineError as error:
             self._end_failed(self._build_error_result(error))
         except Exception:
-            log.exception("run %s failed inside Cronium", self.spec.run_id)
-            self._end_failed(RunResult("errored", "internal_error", "Cronium itself failed; its own log tells more."))
+            log.exception("run %s: internal error", self.spec.run_id)
+            self._end_failed(RunResult("errored", "internal_error", "Cronium failed. See its log for the error."))
         finally:
             self._sandbox.abandon()
 
@@ -160,12 +160,12 @@ class Slot:
         if isinstance(error, SandboxTampered):
             return outcome.build_tampered_result(self.spec)
         if not self._began and self._sandbox.is_engine_restarted():
-            words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was built."
+            words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was being built."
             error = EngineUnreachable(f"{words} Run it again.")
         return outcome.build_error_result(error)
 
     def _end_failed(self, result: RunResult) -> None:
-        """It could not be carried out: a status that says "stopped" must be true when it is written."""
+        """End a failed run. Removes the sandbox first: a status must not claim a stop that did not happen."""
         try:
             if self._released.is_set() and self._began:
                 raise LeaseLost
@@ -185,7 +185,7 @@ class Slot:
         except LeaseLost:
             self._sandbox.detach()
         except Exception:
-            log.exception("run %s: its failure could not be told", self.spec.run_id)
+            log.exception("run %s: its failure could not be stored", self.spec.run_id)
             self._sandbox.detach()
 
     def _finish_run(self, result: RunResult) -> None:
@@ -194,8 +194,8 @@ class Slot:
         except LeaseLost:
             raise
         except Exception:
-            # The container stays: it is what the next one to hold the run can tell the result from.
-            log.exception("run %s: its result could not be told", self.spec.run_id)
+            # Keep the container: the next holder of the run derives the result from it.
+            log.exception("run %s: its result could not be stored", self.spec.run_id)
             return self._sandbox.detach()
         failpoints.hit("finished")
         self._clean_up()
@@ -207,7 +207,7 @@ class Slot:
                 failpoints.hit("cleaned")
                 return
             time.sleep(0.2 * 2**attempt)
-        log.error("run %s: something is left on the engine; the reaper goes on", self.spec.run_id)
+        log.error("run %s: leftover objects on the engine; garbage collection retries the removal", self.spec.run_id)
 
     def _execute_script(self) -> RunResult:
         with self._builds:
@@ -231,14 +231,14 @@ class Slot:
         return self._conclude_run()
 
     def _end_unbegun(self) -> RunResult:
-        """Main waits for its payload: it must be gone when we say so."""
+        """End a run before its payload was sent. Main is removed before the result says so."""
         if self._released.is_set() or not self._handler.holds_lease():
-            raise EngineUnreachable("The run was given up before its script began.")
+            raise EngineUnreachable("The run was released before its script began.")
         self._sandbox.take_down()
         return outcome.build_stop_result(self.spec, self._stopped or StopRequest(CANCEL), None)
 
     def _resume_script(self, resumption: Resumption) -> RunResult:
-        """Go on with a script that another process began."""
+        """Continue a script that another process began."""
         if self._released.is_set():
             raise LeaseLost
         state = retry_while_away(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
@@ -249,21 +249,21 @@ class Slot:
             self._note_own_exit()
         known = StoredLog(resumption.stdout, resumption.stderr, resumption.first_ns)
         self._follower.resume(known, resumption.dropped)
-        if self._released.is_set():  # before there was anything for `release` to close
+        if self._released.is_set():  # `release` was called before the follower had a source
             raise LeaseLost
         self._reader.start()
-        # What ended while nobody watched ended in its time.
+        # No deadline if main exited while no worker watched: it ended in time.
         self._watch_main(time.monotonic() + resumption.seconds_left if state.is_running else None)
         result = self._conclude_run()
         size = len(NOT_RECEIVED_MESSAGE) + 1
-        # A process between may have stored that line and died before it told the end.
+        # Another process may have stored that line and died before it stored the result.
         nothing = resumption.stdout == Cursor() and resumption.stderr in (Cursor(), Cursor(1, size))
         if result.exit_code == NOT_RECEIVED and nothing and self._follower.total_bytes == size:
             return outcome.build_undelivered_result(self.spec)
         return result
 
     def _refuse_drift(self) -> None:
-        """Tell what the engine says of the sandbox; SandboxDrift when it did not keep a promise."""
+        """Record the inspection of the sandbox; SandboxDrift when it violates a requirement."""
         sandbox = self._sandbox
         rows = inspection.build_rows(
             self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id
@@ -280,17 +280,17 @@ class Slot:
             self._signals.put(RELEASE)
         except Exception as error:
             if not isinstance(error, EngineError):
-                log.exception("run %s: its log can't be stored, so it is stopped", self.spec.run_id)
+                log.exception("run %s: stopped, because its log cannot be stored", self.spec.run_id)
             self._log_failed = error
-            self._follower.release()  # an output that nobody reads keeps the engine from stopping it
+            self._follower.release()  # with an unread attachment the engine cannot stop the container
         finally:
             self._signals.put(DRAINED)
 
     def _watch_main(self, deadline: float | None) -> None:
-        """Wait until all output is stored; stop the container when its time is over or somebody asks.
+        """Wait until all output is stored; stop the container at the deadline or on request.
 
-        The reader goes on while we stop: an engine whose output nobody reads can't stop a container. Without a
-        deadline main has exited already.
+        The reader keeps reading during the stop: with an unread attachment the engine cannot stop the container.
+        `deadline` is None when main has already exited.
         """
         signal = "" if deadline is None else self._next_signal(deadline)
         self._refuse_released()
@@ -306,7 +306,7 @@ class Slot:
             self._note_own_exit()
 
     def _has_exited_by_itself(self) -> bool:
-        """Whether main exited before anybody stopped it: its result is its own, however late its log is stored."""
+        """Whether main exited before it was stopped. Its exit code then counts, however late its log is stored."""
         if self._resumption and self._resumption.stopped:
             return False  # an earlier process may have stopped it
         try:
@@ -319,7 +319,7 @@ class Slot:
         return True
 
     def _note_own_exit(self) -> None:
-        """Reasons to stop it that came too late do not count; what it wrote does."""
+        """Ignore stop reasons that came after the exit, except the log's limit."""
         with self._ends:
             self._ended_alone = True
             self._stopped = StopRequest(LIMIT) if self._passed_limit else None
@@ -336,8 +336,7 @@ class Slot:
         retry_while_away(self._sandbox.stop_main, self._released)
 
     def _drain_output(self) -> None:
-        """Main has exited: wait until its output is stored. Further reasons to stop, which a cancel gives again and
-        again, change nothing."""
+        """Main has exited: wait until its output is stored. Ignores further stop signals, which a cancel repeats."""
         check_at = time.monotonic() + STALL_SECONDS
         while True:
             try:
@@ -356,10 +355,10 @@ class Slot:
             return self._signals.get()
 
     def _conclude_run(self) -> RunResult:
-        """All of the log is stored and the container has exited: what that means."""
+        """The run's result, once its log is stored and its container has exited."""
         state = retry_while_away(self._sandbox.inspect_main, self._released)
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
-            # A removal or a restart by somebody else kills first, and shows as one a moment later.
+            # A removal or restart from outside kills the container first and is visible a moment later.
             time.sleep(SETTLE_SECONDS)
             state = retry_while_away(self._sandbox.inspect_main, self._released)
         if outcome.is_removed_by_others(state, self._stopped):
@@ -370,9 +369,8 @@ class Slot:
             self._handler.record_event("log_replaced", outcome.REPLACED)
         booted_at = 0.0
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
-            booted_at = retry_while_away(
-                self._engine.read_boot_time, self._released
-            )  # one that is being stopped is waited for
+            # Waits for an engine that is shutting down.
+            booted_at = retry_while_away(self._engine.read_boot_time, self._released)
         dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
         result = outcome.build_exit_result(self.spec, state, self._stopped, dropped, booted_at, watched)
         failpoints.hit("concluded")

@@ -1,4 +1,4 @@
-"""The slots of one host: starts runs, passes on stops, measures, and winds down."""
+"""Manages the slots of one host: starts and stops runs, measures their memory, and shuts down."""
 
 import logging
 import os
@@ -18,35 +18,33 @@ MEASURE_SECONDS = 2.0
 
 
 class Supervisor:
-    """Up to `capacity` runs at once on one engine. `on_free` is called whenever a slot has become free."""
+    """Executes up to `capacity` runs at once on one engine. `on_free` is called whenever a slot becomes free."""
 
     def __init__(self, engine: EngineLike, capacity: int, subnets: SubnetPool, on_free: Callable[[], None]) -> None:
         self.engine = engine
         self.capacity = capacity
         self._subnets = subnets
         self._on_free = on_free
-        # Two builds saturate two cores; more at once only make each slower.
+        # Two builds saturate two cores; more at once only slow each other down.
         self._builds = threading.Semaphore(max(2, os.cpu_count() or 1))
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
-        self._closing = threading.Event()  # nothing new is taken
-        self._releasing = False  # and what comes all the same is let go of, where it would be stopped else
+        self._closing = threading.Event()  # no new runs
+        self._releasing = False  # runs that still arrive are released instead of stopped
         threading.Thread(target=self._measure_memory, name="measure", daemon=True).start()
 
     def count_free(self) -> int:
-        """How many more runs may start now."""
         with self._lock:
             return 0 if self._closing.is_set() else self.capacity - len(self._slots)
 
     def list_active(self) -> frozenset[str]:
-        """The ids of the runs that hold a slot."""
         with self._lock:
             return frozenset(self._slots)
 
     def start(self, spec: RunSpec, handler: RunHandler, resumption: Resumption | None = None) -> None:
-        """Take a slot and begin, or go on with what an earlier process began.
+        """Start a run in a slot, or adopt one that an earlier process began.
 
-        The caller has asked `free`; if we closed since, the run is stopped as all are, or let go of as all are.
+        The caller has checked `count_free`. If the supervisor was closed since then, the run is stopped or released.
         """
         slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption)
         with self._lock:
@@ -58,7 +56,7 @@ class Supervisor:
         thread = threading.Thread(target=self._run_slot, args=(slot,), name=f"slot-{spec.run_id[:8]}", daemon=True)
         try:
             thread.start()
-        except BaseException:  # the system has no thread to give: the run is for the next look
+        except BaseException:  # the system has no thread left: the caller retries later
             self._drop_slot(slot)
             raise
 
@@ -72,11 +70,11 @@ class Supervisor:
 
     def _drop_slot(self, slot: Slot) -> None:
         with self._lock:
-            if self._slots.get(slot.spec.run_id) is slot:  # not a later one of the same run
+            if self._slots.get(slot.spec.run_id) is slot:  # not a later slot of the same run
                 del self._slots[slot.spec.run_id]
 
     def stop(self, run_id: str, why: str = CANCEL) -> bool:
-        """Stop one run; False when no slot here has it."""
+        """Stop one run; False when no slot has it."""
         with self._lock:
             slot = self._slots.get(run_id)
         if slot:
@@ -84,7 +82,7 @@ class Supervisor:
         return slot is not None
 
     def close(self, seconds: float) -> bool:
-        """Take nothing new, stop all runs, wait for an empty engine; False when some were still there."""
+        """Accept no new runs, stop all, and wait until they have ended; False after `seconds`."""
         with self._lock:
             self._closing.set()
         for run_id in self.list_active():
@@ -92,14 +90,14 @@ class Supervisor:
         return self._wait_until_empty(seconds)
 
     def release(self, seconds: float) -> bool:
-        """Take nothing new and let go of all runs, whose scripts go on; False when some still held on."""
+        """Accept no new runs and release all, whose scripts continue; False if some are left after `seconds`."""
         with self._lock:
             self._closing.set()
             self._releasing = True
         return self.release_all(seconds)
 
     def release_all(self, seconds: float) -> bool:
-        """Let go of all runs, whose scripts go on; False when some still held on after that time."""
+        """Release all runs, whose scripts continue; False if some are left after `seconds`."""
         with self._lock:
             slots = list(self._slots.values())
         for slot in slots:
@@ -120,4 +118,4 @@ class Supervisor:
                 try:
                     slot.measure()
                 except Exception:
-                    log.exception("the memory of run %s was not measured this time", slot.spec.run_id)
+                    log.exception("the memory of run %s could not be measured", slot.spec.run_id)

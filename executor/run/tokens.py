@@ -1,4 +1,4 @@
-"""The run's own token: an EdDSA JWT that says which run its bearer is."""
+"""Run tokens: EdDSA JWTs that identify a run to the runtime API."""
 
 import hashlib
 import time
@@ -12,12 +12,12 @@ from jwt.types import Options
 
 AUDIENCE, ISSUER, TYPE = "cronium-runtime", "cronium", "cronium-run+jwt"
 TWO_HOURS = 7200
-MARGIN = 600  # for the build-up before and the drain after the script
+MARGIN = 600  # seconds for building the sandbox before the script and storing its log after it
 
 
 @dataclass(frozen=True)
 class Token:
-    """A signed token and the unix second it ends at."""
+    """A signed token and its expiry in unix seconds."""
 
     text: str
     expires_at: int
@@ -28,18 +28,17 @@ class Token:
 
 
 def derive_signing_key(secret: str) -> Ed25519PrivateKey:
-    """The installation's key, derived: every process that knows `secret` signs alike."""
+    """The installation's key, derived from its secret: the same in every process."""
     derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"cronium run tokens v1").derive(secret.encode())
     return Ed25519PrivateKey.from_private_bytes(derived)
 
 
 def compute_expiry(timeout_seconds: float, issued: float) -> int:
-    """The unix second at which a token made at `issued` ends."""
     return int(issued) + max(TWO_HOURS, int(timeout_seconds) + MARGIN)
 
 
 def mint_token(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now: float | None = None) -> Token:
-    """A token for one run, good for two hours or its timeout and a margin, whichever is longer.
+    """A token for one run, valid for two hours or for its timeout and MARGIN, whichever is longer.
 
     The same arguments give the same token.
     """
@@ -50,7 +49,7 @@ def mint_token(key: Ed25519PrivateKey, run_id: str, timeout_seconds: float, now:
 
 
 def verify_token(key: Ed25519PublicKey, token: str, run_id: str) -> None:
-    """Raise jwt.InvalidTokenError unless `token` is a valid one of exactly this run."""
+    """Raise jwt.InvalidTokenError unless `token` is a valid token of this run."""
     options: Options = {"require": ["sub", "aud", "iss", "exp"]}
     jwt.decode(token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER, subject=run_id, options=options)
     if jwt.get_unverified_header(token).get("typ") != TYPE:

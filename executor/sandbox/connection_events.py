@@ -1,4 +1,4 @@
-"""What a sidecar tells of its run's connections: checked, counted, and passed on by a thread of its own."""
+"""Checks, counts and forwards the connection events of a run's sidecar, in a separate thread."""
 
 import logging
 import queue
@@ -11,12 +11,13 @@ from executor import log_context
 
 log = logging.getLogger("cronium.events")
 KINDS = ("network_allowed", "network_refused")
-MAX_EVENTS = 1000  # of one run, each passed on by itself; those after them are counted
+MAX_EVENTS = 1000  # of one run; later events are only counted
 MAX_MESSAGE = 500
 
 
 class EventForwarder:
-    """`put` never blocks, so that the channel's reader doesn't wait for a database. One thread puts."""
+    """Forwards events to a callback. `put` never blocks, so the channel's reader does not wait for the database. Only
+    one thread may call `put`."""
 
     def __init__(self, tell: Callable[[str, str], None], run_id: str) -> None:
         self._tell = tell
@@ -28,7 +29,7 @@ class EventForwarder:
         self._thread = log_context.make_thread(run_id, "events", self._forward_events)
 
     def put(self, kind: Any, message: Any) -> None:
-        """Take one event of a sidecar; what is none is dropped, for its words are not trusted."""
+        """Accept one event of a sidecar. Invalid events are dropped: the sidecar is not trusted."""
         if kind not in KINDS or not isinstance(message, str):
             return
         with self._lock:
@@ -43,7 +44,7 @@ class EventForwarder:
             self._queue.put((kind, "".join(one for one in message[:MAX_MESSAGE] if one.isprintable())))
 
     def close(self, seconds: float) -> None:
-        """Add the line on those that were only counted, and wait for all to be passed on. Twice does no harm."""
+        """Add a summary of the events that were only counted, and wait until all are forwarded. Idempotent."""
         with self._lock:
             began, first, self._closed = bool(self._passed), not self._closed, True
         if first and began:
@@ -63,4 +64,4 @@ class EventForwarder:
             try:
                 self._tell(*event)
             except Exception:
-                log.exception("the event %s could not be told", event[0])  # its words are the script's
+                log.exception("the event %s could not be recorded", event[0])  # no message: its text is the script's

@@ -1,7 +1,7 @@
-"""Pure: what an image brings into its containers, and which of its volumes a memory file system has to cover.
+"""Pure: an image's declared volumes, variables and labels, and which volumes a tmpfs must cover.
 
-An engine gives each declared volume a folder on the host's disk, without a bound and whatever the root is. A memory
-file system at the same place takes the volume's place.
+For each declared volume the engine creates an unlimited folder on the host's disk, even with a read-only root. A tmpfs
+at the same path replaces it.
 """
 
 import posixpath
@@ -12,7 +12,7 @@ from typing import Any
 from executor.docker.errors import ImageUnusable
 
 MAX_VOLUMES = 32
-# A run needs what the image has there, or the engine itself puts something there.
+# The run needs the image's files at these paths, or the engine mounts something there.
 NEEDED = frozenset(
     [
         "/",
@@ -38,11 +38,11 @@ _IN_MEMORY = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside the container
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """An image as far as it matters to a sandbox."""
+    """The facts of an image that a sandbox needs."""
 
     id: str  # the digest of its configuration, sha256:...
     volumes: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()  # their names
+    variables: tuple[str, ...] = ()  # names only
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ NO_IMAGE = ImageFacts("")
 
 
 def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
-    """From the answer to an inspect of an image."""
+    """Parse the answer to an image's inspect."""
     config = told.get("Config") or {}
     return ImageFacts(
         id=str(told["Id"]),
@@ -61,13 +61,13 @@ def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
 
 
 def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
-    """The declared volumes' paths, normalized and in order; ImageUnusable when one of them can't be covered."""
+    """The paths of the declared volumes, normalized and sorted; ImageUnusable when a tmpfs cannot cover one."""
     paths = sorted({normalize_path(path) for path in declared})
     for path in paths:
         if not path.startswith("/") or path in NEEDED or (path.startswith(_KERNEL) and path not in _IN_MEMORY):
             raise ImageUnusable(
-                f"The image {image} declares a volume at {path[:200]!r}, which a run can't keep in memory. Build the "
-                "image without that VOLUME, or with one at a folder of its own such as /data."
+                f"The image {image} declares a volume at {path[:200]!r}, which a run cannot keep in memory. Build the "
+                "image without that VOLUME, or with a separate folder such as /data."
             )
     if len(paths) > MAX_VOLUMES:
         raise ImageUnusable(f"The image {image} declares {len(paths)} volumes; a run may have {MAX_VOLUMES} at most.")
@@ -75,6 +75,6 @@ def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
 
 
 def normalize_path(path: str) -> str:
-    """As an engine understands it; POSIX lets a path begin with two slashes."""
+    """The path as an engine reads it. POSIX allows two leading slashes."""
     clean = posixpath.normpath(path)
     return "/" + clean.lstrip("/") if clean.startswith("/") else clean

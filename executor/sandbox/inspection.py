@@ -1,7 +1,7 @@
-"""Pure: a run's sandbox as the engine reports it, row by row beside what was asked, and what of it breaks a promise.
+"""Pure: compares the sandbox that the engine reports with the requested one, and finds violated requirements.
 
-Promises are written down here a second time on purpose: a mistake in `options` shows as drift. Environment, labels
-and command lines are never in a report.
+The requirements are repeated here on purpose: a mistake in `options` shows as drift. A report never contains
+environment, labels or command lines.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One setting. `drift`: it is not as asked. `promise`: with drift in it no script may begin."""
+    """One setting. `drift`: reported and requested value differ. `promise`: a requirement; drift stops the run."""
 
-    of: str  # main, sidecar, network, or way out: the network that leads the sidecar outside
+    of: str  # main, sidecar, network, or way out (the sidecar's egress network)
     what: str
     asked: str
     reported: str
@@ -33,7 +33,7 @@ class Row:
 
 
 def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
-    """All rows of one sandbox. `asked` and `found`: by name, the bodies sent and what `inspect` then said."""
+    """All rows of one sandbox. `asked` and `found` map names to the bodies sent and to the answers to `inspect`."""
     made: list[Row] = []
     names = {options.name_main(spec.run_id): "main", options.name_sidecar(spec.run_id): "sidecar"}
     for name, body in asked.items():
@@ -49,18 +49,18 @@ def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, im
 
 
 def to_json(made: list[Row]) -> dict[str, Any]:
-    """What is kept of it: how many rows there are, how many drifted, and the rows."""
+    """The stored report: the rows, how many there are and how many drifted."""
     return {"rows": [asdict(row) for row in made], "count": len(made), "drifted": sum(row.drift for row in made)}
 
 
 def describe_broken_promises(made: list[Row]) -> str:
-    """A sentence that names the promises the engine did not keep; empty when it kept all."""
+    """A message that names the violated requirements; empty if there are none."""
     bad = [f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in made if row.drift and row.promise]
     if not bad:
         return ""
     return (
-        f"The engine made a sandbox that is not as asked, so the script was not started: {'; '.join(bad)[:600]}. "
-        "`manage.py doctor` on this host tells more."
+        f"The engine created a sandbox that differs from the request, so the script was not started: "
+        f"{'; '.join(bad)[:600]}. Run `manage.py doctor` on this host for details."
     )
 
 
@@ -69,7 +69,7 @@ def _make_row(of: str, what: str, asked: str, reported: str, *, promise: bool = 
 
 
 def format_value(value: Any) -> str:
-    """A setting as a person reads it; equal settings read equally, in whatever order an engine says them."""
+    """A setting as text. Equal settings give equal texts, in whatever order the engine lists their parts."""
     if value in (None, "", [], {}):
         return NOTHING
     if isinstance(value, bool):
@@ -90,12 +90,12 @@ def _format_cpus(value: Any) -> str:
 
 
 def _format_namespace(value: Any) -> str:
-    """Whose namespace it is: the container's own, unless the host's or another container's was asked for."""
+    """The owner of a namespace: the container itself, unless it is shared with the host or another container."""
     return OWN if value in (None, "", "private", "shareable", "none") else format_value(value)
 
 
 def _format_tmpfs(value: Any) -> str:
-    """Mount points with their options in order, sizes in megabytes."""
+    """Mount points with sorted options, sizes in megabytes."""
     parts = {}
     for path, words in (value or {}).items():
         sized = [
@@ -112,7 +112,7 @@ def _format_privileges(value: Any) -> str:
 
 
 def _format_seccomp(value: Any) -> str:
-    """The profile's digest, since the profile is long: compared, and never shown whole."""
+    """The digest of the profile, because the profile is long."""
     said = [one.removeprefix("seccomp=") for one in value or [] if one.startswith("seccomp=")]
     if not said:
         return "the engine's default"
@@ -128,7 +128,7 @@ def _format_other_options(value: Any) -> str:
 
 
 def _format_disk_volumes(config: Json, host: Json) -> str:
-    """The declared volumes that no memory file system covers."""
+    """The declared volumes that no tmpfs covers."""
     return format_value(
         sorted({normalize_path(path) for path in config.get("Volumes") or {}} - set(host.get("Tmpfs") or {}))
     )
@@ -136,7 +136,7 @@ def _format_disk_volumes(config: Json, host: Json) -> str:
 
 @dataclass(frozen=True)
 class _Promise:
-    """A setting of HostConfig that holds for every run, whatever `options` says."""
+    """A required setting of HostConfig for every run, independent of `options`."""
 
     key: str
     what: str
@@ -166,7 +166,7 @@ PROMISES = (
     _Promise("PortBindings", "published ports", NOTHING),
     _Promise("PublishAllPorts", "publishes all ports", "no"),
 )
-# What `options` asks for in HostConfig under another name than the engine's, or shown otherwise than as it is.
+# Other settings that `options` requests in HostConfig: label and formatter.
 NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Memory": ("memory", _format_megabytes),
     "MemorySwap": ("memory with swap", _format_megabytes),
@@ -192,13 +192,13 @@ _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {promise.key for promise in P
 
 
 def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
-    """One container: the promises, its limits by the spec, and then all else that was asked for."""
+    """The rows of one container: requirements, the limits of the spec, then all other requested settings."""
     asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
     config = found.get("Config") or {}
     made = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
     for one in PROMISES:
         said = one.read(host[one.key]) if one.key in host else MISSING
-        # Another engine may leave out what is empty: that is worth a warning, and no reason to run nothing.
+        # An engine may omit empty settings: then the row warns, but does not stop the run.
         promise = said != MISSING or one.wanted not in (NOTHING, OWN)
         made.append(_make_row(role, one.what, one.wanted, said, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
@@ -232,7 +232,7 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
 
 
 def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
-    """Which networks a container is on: the run's own, and the sidecar its way out where there is one."""
+    """The networks of a container: the run's own, and for the sidecar its egress network if there is one."""
     wanted = [] if spec.network == "none" else [options.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
         wanted.append(options.name_egress_network(spec.run_id))
@@ -246,7 +246,7 @@ def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
 
 
 def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
-    """The run's own network: nobody else's, and without an address of the host unless its job asked for an open one."""
+    """The rows of a network: no other containers, and no address of the host unless the job's network is open."""
     of = "network" if name == options.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     asked, said = body.get("Options") or {}, found.get("Options") or {}

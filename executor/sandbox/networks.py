@@ -1,4 +1,4 @@
-"""The networks of one run and the subnets they stand on: made before its containers, removed after them."""
+"""The networks of one run and their subnets. Created before the run's containers, removed after them."""
 
 import logging
 from collections.abc import Callable
@@ -18,11 +18,11 @@ log = logging.getLogger("cronium.networks")
 SUBNET_TRIES = 20
 REFUSAL_TRIES = 3
 NO_SUBNET = "CRONIUM_SUBNET_POOL has no free subnet for the run's network."
-LARGER_POOL = "Choose another or a larger pool, or remove networks that nobody needs."
+LARGER_POOL = "Choose another or a larger pool, or remove unused networks."
 
 
 class NetworkEngine(Protocol):
-    """What the networks need of an engine."""
+    """The engine's calls for networks."""
 
     @property
     def version(self) -> str: ...
@@ -34,9 +34,9 @@ class NetworkEngine(Protocol):
 
 
 class Networks:
-    """None, the job's own, or that and the sidecar's way out; by `spec.network`.
+    """A run's networks by `spec.network`: none, the job's own network, or also the sidecar's egress network.
 
-    Their names follow from the run's id, so `remove` may come at any time, twice, and needs no `create`.
+    Their names follow from the run's id. `remove` is idempotent and may be called at any time, also without `create`.
     """
 
     def __init__(self, engine: NetworkEngine, spec: RunSpec, subnets: SubnetPool) -> None:
@@ -50,13 +50,13 @@ class Networks:
 
     @property
     def subnets(self) -> tuple[IPv4Network, ...]:
-        """What the run's own containers stand on."""
+        """The subnets that this run holds."""
         return tuple(self._taken)
 
     def create(self, clear: Callable[[], object]) -> None:
-        """Make what the run needs. `clear` removes all that an earlier attempt at it has left."""
+        """Create the networks. `clear` removes the objects of an earlier attempt at the run."""
         if self._spec.network == "none":
-            clear()  # no network's name would tell of an earlier attempt
+            clear()  # without a network no name conflict reveals an earlier attempt
             return
         version = self._engine.version
         self.inside = self._create_network(
@@ -80,14 +80,14 @@ class Networks:
                 self._drop_subnet(addresses.subnet)
                 self._subnets.refresh(self._engine.list_subnets())
             except Conflict:
-                # An earlier attempt at this run, before any payload, left its things: clear them and go on.
+                # An earlier attempt at this run, before any payload, left its objects: remove them and retry.
                 self._drop_subnet(addresses.subnet)
                 refusals += 1
                 if refusals == REFUSAL_TRIES:
                     raise
                 clear()
             except (Forbidden, Invalid):
-                # Perhaps an overlap with a network that is not in the engine's list yet, or not any more.
+                # Possibly an overlap with a network that the engine's list does not contain yet, or no longer.
                 self._drop_subnet(addresses.subnet)
                 refusals += 1
                 if refusals == REFUSAL_TRIES:
@@ -98,7 +98,7 @@ class Networks:
         raise AddressTaken(f"{NO_SUBNET} The engine refused {SUBNET_TRIES} of its subnets. {LARGER_POOL}")
 
     def _take_subnet(self) -> IPv4Network:
-        """Hold a free subnet. When none is left, what the engine has decides which of them are free."""
+        """Reserve a free subnet. If none is left, refresh the pool from the engine's networks and try again."""
         subnet = self._subnets.take()
         if subnet is None:
             self._subnets.refresh(self._engine.list_subnets())
@@ -109,12 +109,12 @@ class Networks:
         return subnet
 
     def _drop_subnet(self, subnet: IPv4Network) -> None:
-        """No network of this run stands on it."""
+        """Release a subnet that no network of this run uses."""
         self._taken.remove(subnet)
         self._subnets.release(subnet)
 
     def adopt(self) -> None:
-        """Know again what an earlier process has made for this run."""
+        """Reserve the subnets of the networks that an earlier process created for this run."""
         for name in options.list_network_names(self._spec):
             with suppress(NotFound):
                 told = self._engine.describe_network(name)
@@ -123,45 +123,43 @@ class Networks:
                     self._taken.append(subnet)
 
     def connect_sidecar(self, name: str) -> dict[str, Any]:
-        """Give the created sidecar its way out, if the run has one; the endpoints that it then has besides."""
+        """Connect the created sidecar to the egress network, if any. Returns its additional endpoints."""
         if self.outside is None:
             return {}
         network = options.name_egress_network(self._spec.run_id)
-        # Between create and start: engines before 25 take one network at create.
+        # Between create and start: engines before 25 accept only one network at create.
         self._engine.connect_network(name, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
 
     def remove(self) -> bool:
-        """Remove them all; False, with the error in the log, when one is still there."""
-        gone = [
-            self._remove_network(name) for name in options.list_network_names(self._spec)
-        ]  # each, whatever the others do
+        """Remove all networks; False, with an error in the log, if one is left."""
+        gone = [self._remove_network(name) for name in options.list_network_names(self._spec)]  # a list: try each one
         return all(gone)
 
     def _remove_network(self, name: str) -> bool:
         try:
             told = self._engine.describe_network(name)
             if not is_network_of(self._spec, told):
-                log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
+                log.warning("run %s: %s was not created by Cronium and is not removed", self._spec.run_id, name)
                 return True
             if options.parse_epoch(told.get("Labels") or {}) > self._spec.epoch:
-                raise Conflict(f"A later attempt at this run has made {name}.")
+                raise Conflict(f"A later attempt at this run has created {name}.")
             self._engine.remove_network(str(told["Id"]))
         except NotFound:
             return True
         except EngineError as error:
-            log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
+            log.warning("run %s: %s could not be removed: %s", self._spec.run_id, name, error)
             return False
         return True
 
     def release_subnets(self) -> None:
-        """Their subnets are free again. Call it when they and the containers on them are gone; twice does no harm."""
+        """Free the subnets, once the networks and their containers are gone. Idempotent."""
         while self._taken:
-            with suppress(IndexError):  # another thread's
+            with suppress(IndexError):  # taken by another thread
                 self._subnets.release(self._taken.pop())
 
     def abandon_subnets(self) -> None:
-        """Hold no subnet any more, though networks may still stand on them. Twice does no harm."""
+        """Stop holding the subnets although their networks may still exist. Idempotent."""
         while self._taken:
-            with suppress(IndexError):  # another thread's
+            with suppress(IndexError):  # taken by another thread
                 self._subnets.abandon(self._taken.pop())

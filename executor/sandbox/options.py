@@ -14,11 +14,11 @@ USER = "1000:1000"
 SIDECAR_PORT = 8081
 SIDECAR_LIMITS = Limits(nano_cpus=500_000_000, memory_bytes=256 * MB, pids=64)
 SIDECAR_TMP_BYTES = 50 * MB
-# The seed's sizes are ceilings: a tmpfs counts as the container's memory, so both together must leave room.
+# Upper limits of the tmpfs sizes: a tmpfs counts as the container's memory, so both must leave room for the script.
 TMP_BYTES, WORKSPACE_BYTES = 100 * MB, 500 * MB
 SHM_BYTES = 64 * MB
 INODES = 20_000
-RESERVED = "CRONIUM_"  # variables whose names begin so are ours to give
+RESERVED = "CRONIUM_"  # the prefix of variables that only Cronium sets
 LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
     "cronium.instance",
     "cronium.run_id",
@@ -37,14 +37,14 @@ def name_egress_network(run_id: str) -> str:
 
 
 def list_network_names(spec: RunSpec) -> tuple[str, ...]:
-    """Of all networks that this run has."""
+    """The names of all networks that this run has."""
     own = name_network(spec.run_id)
     return {"none": (), "egress": (own, name_egress_network(spec.run_id))}.get(spec.network, (own,))
 
 
 def name_bridge(spec: RunSpec, prefix: str = "cr") -> str:
-    """The network's interface on the host; the kernel takes fifteen characters. Each attempt at a run has its own:
-    two engines may share a kernel, and one clears up while the other builds."""
+    """The network's interface on the host, at most 15 characters. It differs for each attempt at a run: two engines may
+    share a kernel, and one may still remove the old bridge while the other creates the new one."""
     return f"{prefix}{spec.run_id.replace('-', '')[:10]}{spec.epoch % 4096:03x}"
 
 
@@ -67,20 +67,20 @@ def build_labels(spec: RunSpec, role: str) -> dict[str, str]:
 
 
 def parse_epoch(told: Mapping[str, str]) -> int:
-    """The attempt that made what carries these labels; 0 for what has none."""
+    """The epoch in an object's labels; 0 without one."""
     text = told.get(LABEL_EPOCH, "")
     return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Who has which address in a run's own /29."""
+    """The fixed addresses in a network's /29."""
 
     subnet: IPv4Network
 
     @property
     def gateway(self) -> IPv4Address:
-        """Reserved for the bridge, which is told not to take it."""
+        """Reserved for the bridge, which is configured without an address."""
         return self.subnet.network_address + 1
 
     @property
@@ -93,7 +93,7 @@ class Addresses:
 
 
 def _build_no_host_options(engine_version: str) -> dict[str, str]:
-    """The bridge's options that keep the host off it: for every engine, and what newer ones know besides."""
+    """The bridge options that give the host no address on it, for old and new engines."""
     asked = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     major = engine_version.partition(".")[0]
     if major.isdecimal() and int(major) >= 28:
@@ -102,14 +102,14 @@ def _build_no_host_options(engine_version: str) -> dict[str, str]:
 
 
 def build_network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
-    """The job's own: internal and without an address of the host (see docs/security.md), unless it is `open`."""
+    """The job's network: internal and without an address of the host (docs/security.md), unless it is `open`."""
     closed = spec.network != "open"
     body = _build_bridge_network(spec, name_network(spec.run_id), addresses, name_bridge(spec), internal=closed)
     return body | {"Options": {**_build_no_host_options(engine_version), **body["Options"]}} if closed else body
 
 
 def build_egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
-    """An ordinary one that leads outside, for the sidecar alone."""
+    """The sidecar's bridge network, which leads outside."""
     name, bridge = name_egress_network(spec.run_id), name_bridge(spec, "ce")
     return _build_bridge_network(spec, name, addresses, bridge, internal=False)
 
@@ -130,18 +130,18 @@ def _build_bridge_network(
 
 
 def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
-    """A memory file system for each volume that the image declares; ImageUnusable when one can't be covered."""
+    """A tmpfs for each volume that the image declares; ImageUnusable when one cannot be covered."""
     size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
     paths = paths_to_cover(reference or spec.image, image.volumes)
     return {path: _format_tmpfs(size, "0755", owned=True) for path in paths}
 
 
 def _build_memory_mounts(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
-    """The memory file systems of main and sidecar alike, by path."""
+    """The tmpfs mounts that main and sidecar share, by path."""
     return {
         **cover_volumes(spec, image, reference),
         "/dev/shm": f"rw,noexec,nosuid,nodev,mode=1777,size={SHM_BYTES},nr_inodes={INODES}",  # noqa: S108 - inside
-        # The kernel's message queues are files there, which a script could make though the calls for it are refused.
+        # Message queues are files there: a script could create them although seccomp refuses the calls.
         "/dev/mqueue": "ro,noexec,nosuid,nodev,mode=0555,size=4096",
     }
 
@@ -152,7 +152,7 @@ def _format_tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
 
 
 def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
-    """What main and sidecar have in common."""
+    """The settings that main and sidecar share."""
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", seccomp.build_security_option()],
@@ -161,7 +161,7 @@ def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,  # memory and swap together: no swap
         "PidsLimit": limits.pids,
-        "Init": True,  # reaps zombies, and forwards SIGTERM, which bash as process 1 would ignore
+        "Init": True,  # reaps zombies and forwards SIGTERM, which bash as PID 1 would ignore
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
         "Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv4.ip_forward": "0"},
@@ -171,14 +171,14 @@ def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
 
 
 NO_NAMES = {
-    "Dns": ["127.0.0.1"],  # nobody listens there: the engine's own resolver would ask the host's
+    "Dns": ["127.0.0.1"],  # no server there: the engine's own resolver would forward to the host's
     "DnsSearch": ["."],
-    "DnsOptions": ["timeout:1", "attempts:1"],  # so a script that asks is told in a second, not in ten
+    "DnsOptions": ["timeout:1", "attempts:1"],  # a lookup fails within a second instead of ten
 }
 
 
 def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
-    """Who resolves names: a script on an open network, and the proxy those of its list."""
+    """DNS settings. Only a script on an open network and the proxy of an egress network resolve names."""
     if (role, spec.network) == ("main", "open"):
         return {}
     if (role, spec.network) == ("sidecar", "egress"):
@@ -187,7 +187,7 @@ def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
 
 
 def _build_network_mode(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
-    """Which network a container is created on, and the sidecar's names there."""
+    """The network that a container is created on, and the sidecar's host names there."""
     if addresses is None:
         return {"NetworkMode": "none"}
     names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
@@ -200,8 +200,8 @@ def _build_endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> 
 
 
 def _build_environment(spec: RunSpec) -> dict[str, str]:
-    """What is no secret; the rest travels with the payload."""
-    alone = {"CRONIUM_NETWORK": "none"}  # the helpers say it where there is no runtime API
+    """The variables that are not secret; all others are part of the payload."""
+    alone = {"CRONIUM_NETWORK": "none"}  # read by the helpers, which then report that there is no runtime API
     return {
         "CRONIUM_JOB_ID": spec.run_id,
         "CRONIUM_JOB_TYPE": spec.language,
@@ -215,7 +215,7 @@ def _build_environment(spec: RunSpec) -> dict[str, str]:
 
 
 def _drop_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
-    """The environment of a container. A name without a value takes away what the image says of it."""
+    """The environment of a container. A name without a value unsets the image's variable."""
     inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(given)
     return [*(f"{name}={value}" for name, value in given.items()), *sorted(inherited)]
 
@@ -223,9 +223,9 @@ def _drop_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
 def build_main_container(
     spec: RunSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
 ) -> dict[str, Any]:
-    """The job's container: waits on standard input for its payload, and runs nothing without it.
+    """The job's container. It waits for the payload on standard input and runs nothing without it.
 
-    `addresses` are those of the job's own network; None for a job without one.
+    `addresses` are those of the job's network; None without a network.
     """
     memory = spec.limits.memory_bytes
     host_config = _build_hardening(spec.limits, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "main")
@@ -239,7 +239,7 @@ def build_main_container(
         "LogConfig": build_log_config(log_driver, spec.log_limit_bytes),
     }
     return {
-        # By its digest: the name may belong by now to another image, whose volumes nobody has looked at.
+        # The digest: by now the name may point to another image, whose volumes were not checked.
         "Image": image.id or spec.image_digest or spec.image,
         "Hostname": "job",
         "User": USER,
@@ -248,7 +248,7 @@ def build_main_container(
         "Cmd": [],
         "Env": _drop_reserved(_build_environment(spec), image),
         "Labels": build_labels(spec, "main"),
-        "Healthcheck": {"Test": ["NONE"]},  # an image's own check would run beside the script
+        "Healthcheck": {"Test": ["NONE"]},  # the image's health check would run beside the script
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
@@ -262,7 +262,7 @@ def build_main_container(
 
 
 def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
-    """The runtime API's container: as hardened as the job's, and told what it knows on standard input."""
+    """The runtime API's container: hardened like the job's, configured over standard input."""
     host_config = (
         _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
     )
@@ -272,7 +272,7 @@ def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFac
             **_build_memory_mounts(spec, image, spec.sidecar_image),
             "/tmp": _format_tmpfs(SIDECAR_TMP_BYTES, "1777"),  # noqa: S108 - inside the container
         },
-        "LogConfig": {"Type": "none", "Config": {}},  # its channel carries the run's input and output
+        "LogConfig": {"Type": "none", "Config": {}},  # its output carries the run's input and output values
     }
     return {
         "Image": image.id or spec.sidecar_image,
@@ -285,21 +285,21 @@ def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFac
         "AttachStdout": True,
         "AttachStderr": True,
         "OpenStdin": True,
-        "StdinOnce": False,  # a worker that comes back may attach again
+        "StdinOnce": False,  # a worker may attach again
         "Tty": False,
         "HostConfig": host_config,
         "NetworkingConfig": _build_endpoint(spec, addresses.sidecar, ["runtime-api", "runtime"]),
     }
 
 
-# What a byte of a log may take in the engine's own file: a line of LEAST_LINE_BYTES 40 more, and as JSON 80 more or,
-# of control characters, six for one.
+# The engine's log file is larger than the log by up to these factors. Each line, of at least LEAST_LINE_BYTES, takes 40
+# more bytes (80 as JSON); in JSON a control character takes six bytes.
 _FILE_BYTES = {"local": 5}
 _FILE_BYTES_AS_JSON = 9
 
 
 def build_log_config(driver: str, limit_bytes: int) -> dict[str, Any]:
-    """One file, larger than what the log may hold takes in it: the engine must never rotate a line away."""
+    """One file, large enough for the whole log: the engine must never rotate a line away."""
     size = str(_FILE_BYTES.get(driver, _FILE_BYTES_AS_JSON) * limit_bytes + 16 * MB)
     options = {"max-size": size, "max-file": "1"}
     if driver == "local":

@@ -1,6 +1,7 @@
-"""What makes a container or network ours: the name that its run gives it, and labels that it has from us.
+"""Decides whether a container or network belongs to this instance: by its name, which follows from the run's id, and by
+labels that Cronium set.
 
-Labels alone prove nothing: anybody may copy them, and an image that was made of a run's container hands them on.
+Labels alone prove nothing: they can be copied, and an image committed from a run's container passes them on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ class ImageSource(Protocol):
 
 
 def filter_own(images: ImageSource, listed: Iterable[EngineObject]) -> list[EngineObject]:
-    """Of what carries an instance's labels, what that instance made."""
+    """From objects with an instance's labels, those that the instance created."""
     inherited: dict[str, str] = {}
     ours = []
     for one in listed:
@@ -32,12 +33,12 @@ def filter_own(images: ImageSource, listed: Iterable[EngineObject]) -> list[Engi
 
 
 def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -> bool:
-    """Whether a container that has the name of this run's was made for the run."""
+    """Whether a container with this run's container name was created for the run."""
     return _is_labelled(spec, state.labels) and _find_run_of_image(images, state.image_id) != spec.run_id
 
 
 def is_network_of(spec: RunSpec, told: Mapping[str, Any]) -> bool:
-    """Whether a network that has the name of this run's was made for the run."""
+    """Whether a network with this run's network name was created for the run."""
     return _is_labelled(spec, told.get("Labels") or {})
 
 
@@ -47,7 +48,7 @@ def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
 
 
 def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
-    """What we call what has these labels."""
+    """The names that Cronium gives an object with these labels."""
     names = {
         ("container", "main"): (options.name_main(run_id),),
         ("container", "sidecar"): (options.name_sidecar(run_id),),
@@ -57,10 +58,10 @@ def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
 
 
 def _find_run_of_image(images: ImageSource, image_id: str) -> str:
-    """The run that containers of an image are labelled with where nobody labels them; empty for none."""
+    """The run id in the image's own labels, which its containers inherit; empty for none."""
     if not image_id:
         return ""
     try:
         return images.describe_image(image_id).labels.get(options.LABEL_RUN, "")
-    except ImageMissing:  # removed by force under a container that has ended
+    except ImageMissing:  # removed by force while an exited container still uses it
         return ""

@@ -1,4 +1,4 @@
-"""Bounds what scripts' large requests cost the worker: one at a time in the process, and a rate for each run."""
+"""Limits the cost of scripts' large requests: one at a time in the process, and a rate limit for each run."""
 
 import threading
 import time
@@ -6,18 +6,18 @@ import time
 LARGE_BYTES = 256 * 1024
 BURST_BYTES, BYTES_A_SECOND = 16 * 1024 * 1024, 1024 * 1024
 
-# A parsed value takes many times its text's memory, and to parse it holds the interpreter.
+# A parsed value takes several times the memory of its text, and parsing holds the GIL.
 large_request_lock = threading.Lock()
 
 
 class RequestThrottle:
-    """One run's allowance: a burst, and then a rate. Used by one thread."""
+    """A token bucket for one run's large requests. Not thread-safe."""
 
     def __init__(self) -> None:
         self._left, self._at = float(BURST_BYTES), time.monotonic()
 
     def charge_request(self, size: int) -> float:
-        """Enter a request of `size` bytes; how long it has to wait. Small ones never do."""
+        """Count a request of `size` bytes and return the seconds it must wait; 0 up to LARGE_BYTES."""
         if size <= LARGE_BYTES:
             return 0.0
         now = time.monotonic()

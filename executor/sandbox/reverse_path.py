@@ -1,4 +1,4 @@
-"""What the kernel of the engine's machine drops of a run's packets, where it is this machine and we may say so."""
+"""Sets the kernel's reverse path filter for a run's bridge, if the engine is on this machine and we have permission."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,10 +7,10 @@ REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 
 
 def enable_reverse_path_filter(bridge: str) -> None:
-    """Let the host's kernel drop what comes over this bridge from senders it has no route to, which are all.
+    """Let the host's kernel drop packets from this bridge whose sender it has no route to: all of them.
 
-    Without it a datagram that wants no answer (a broadcast, say) reaches who listens on every address of the
-    host. Where it can't be set, because the engine or its network is elsewhere, `doctor` looks for the same.
+    Without the filter a datagram that needs no answer, such as a broadcast, reaches sockets that listen on all
+    addresses of the host. If it cannot be set here, because the engine is elsewhere, `doctor` checks it.
     """
     with suppress(OSError):
         (REVERSE_PATH / bridge / "rp_filter").write_text("1")

@@ -1,7 +1,7 @@
-"""One run's sandbox: its networks, sidecar and main, built up and taken down.
+"""One run's sandbox: builds and removes its networks, sidecar container and main container.
 
-Names follow from the run's id, so taking down needs nothing that building up has learnt: every step's
-undo is known before the step, and may run at any time, in any order, twice.
+Names follow from the run's id, so `take_down` needs no state of `build`: the undo of each step is known before the
+step, is idempotent, and may run at any time and in any order.
 """
 
 import logging
@@ -35,13 +35,13 @@ from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec
 
 log = logging.getLogger("cronium.sandbox")
-SAME_SECONDS = 0.001  # between two readings of one moment
-CLOCK_SECONDS = 5.0  # what a clock may be set back while a script runs
+SAME_SECONDS = 0.001  # tolerance between two readings of the same time
+CLOCK_SECONDS = 5.0  # tolerance for a clock that is set back while a script runs
 MAIN_GRACE, SIDECAR_GRACE = 10, 5  # seconds between SIGTERM and SIGKILL
 
 
 class EngineLike(NetworkEngine, Protocol):
-    """What a sandbox needs of an engine; `engine.Engine` and the tests' fake both have it."""
+    """The engine's calls for a sandbox. `docker.client.Engine` and the tests' fake implement it."""
 
     @property
     def log_driver(self) -> str: ...
@@ -69,7 +69,7 @@ class EngineLike(NetworkEngine, Protocol):
 
 
 class Sandbox:
-    """Built by `build`, used by `send_payload` and `output`, ended by `take_down`."""
+    """One run's sandbox: `build`, then `send_payload` and `output`, then `take_down`."""
 
     def __init__(
         self,
@@ -93,26 +93,26 @@ class Sandbox:
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
         self.main = options.name_main(spec.run_id)
-        self._ids: dict[str, str] = {}  # of the containers that are known: somebody may give one another name
+        self._ids: dict[str, str] = {}  # container ids by name: a container may be renamed from outside
         self.output: Attachment | None = None
         self.image_id = ""
         self._image = NO_IMAGE
-        self._started_at = 0.0  # main, by the engine's clock
-        self.booted_at = 0.0  # the engine, as known before its output was attached to, or main was seen to run
-        # By name, for `report`: the bodies sent to the engine, and what it says of what it made of them.
+        self._started_at = 0.0  # main's start, by the engine's clock
+        self.booted_at = 0.0  # the engine's start, read before main's output was attached or main was seen running
+        # By name, for the inspection: the bodies sent to the engine, and its answers to `inspect`.
         self.asked: dict[str, dict[str, Any]] = {}
         self.found: dict[str, dict[str, Any]] = {}
 
     def build(self) -> None:
-        """Networks, then sidecar and main side by side; returns when the sidecar is healthy and main waits.
+        """Create the networks, then sidecar and main in parallel. Returns when the sidecar is ready and main waits.
 
-        Raises EngineError; what was built until then is `take_down`'s to remove.
+        Raises EngineError; `take_down` then removes the partial sandbox.
         """
         self._refuse_unknown_runtime()
         self.booted_at = self._engine.read_boot_time()
         self._image = self._find_image()
         self.image_id = self._image.id
-        options.cover_volumes(self._spec, self._image)  # refuses an image before anything is made
+        options.cover_volumes(self._spec, self._image)  # refuse an unusable image before creating anything
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
         failpoints.hit("network-created")
@@ -123,10 +123,10 @@ class Sandbox:
             raise self._failure
 
     def _find_image(self) -> ImageFacts:
-        """The spec's image on this engine; ImageMissing when it is not here.
+        """The facts of the spec's image; ImageMissing when the engine does not have it.
 
-        An exact image is looked for by the digest that an engine once gave. With containerd's image store that is the
-        digest of the manifest, which an engine with the older store knows as `repository@digest`.
+        An exact image is found by the digest that an engine reported earlier. With containerd's image store this is the
+        manifest's digest, which an engine with the older store knows as `repository@digest`.
         """
         spec = self._spec
         if not spec.image_digest:
@@ -137,62 +137,61 @@ class Sandbox:
                 self._spec = replace(spec, image_digest=found.id)
                 return found
         raise ImageMissing(
-            f"The image that ran before, {spec.image} with the digest {spec.image_digest}, is not on the host "
-            f"{spec.host} any more, so the run can't be repeated exactly. Load that image there, or run the job as it "
-            "is now."
+            f"The image of the earlier run, {spec.image} with the digest {spec.image_digest}, is no longer on the host "
+            f"{spec.host}, so the run cannot be repeated exactly. Load that image there, or run the job as it is now."
         )
 
     def _refuse_unknown_runtime(self) -> None:
         wanted = self._spec.runtime
         if wanted and wanted not in (offered := self._engine.list_runtimes()):
             raise RuntimeMissing(
-                f"The engine of {self._spec.host} does not offer the runtime {wanted!r}; it offers "
+                f"The engine of {self._spec.host} does not have the runtime {wanted!r}; it has "
                 f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
                 "daemon.json and restart the engine."
             )
 
     def is_engine_restarted(self) -> bool:
-        """Whether the engine is not the one any more under which the building began."""
+        """Whether the engine was restarted since `build` began."""
         try:
             return self.booted_at != 0.0 and self.booted_at != self._engine.read_boot_time()
         except EngineError:
-            return self.booted_at != 0.0  # one that never answered was not restarted
+            return self.booted_at != 0.0  # without a first answer a restart is unknown
 
     def find_id(self, name: str) -> str:
-        """What the engine finds a container by: its id, or its name as long as the id isn't known."""
+        """The container's id, or its name while the id is unknown."""
         return self._ids.get(name, name)
 
     @property
     def has_seen_main(self) -> bool:
-        """Whether this process has seen main run, or what was left of it."""
+        """Whether this process has seen main after its start."""
         return self._started_at != 0.0
 
     def inspect_main(self) -> ContainerState:
-        """How main stands. SandboxGone when it is not there, SandboxTampered when somebody has started it again."""
+        """Main's state. SandboxGone when it does not exist, SandboxTampered when it was started again."""
         try:
             state = self._engine.inspect(self.find_id(self.main))
         except NotFound as error:
-            raise SandboxGone(f"The container {self.main} is not there any more.") from error
+            raise SandboxGone(f"The container {self.main} does not exist any more.") from error
         if not is_container_of(self._engine, self._spec, state):
-            raise SandboxGone(f"The container {self.main} is not the one that this run was given.")
+            raise SandboxGone(f"The container {self.main} is not the one that was created for this run.")
         known = self._started_at or state.started_at
         if state.is_restarted or abs(state.started_at - known) > SAME_SECONDS:
             raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
         return state
 
     def reconnect(self) -> None:
-        """Go on after the connections broke. Raises what `inspect_main` raises."""
+        """Connect again after connections broke. Raises the same errors as `inspect_main`."""
         self.inspect_main()
         self.reopen_sidecar()
 
     def adopt(self, begun_at: float = 0.0) -> ContainerState:
-        """Know again what an earlier process has built; how main stands. Raises what `inspect_main` raises.
+        """Adopt the sandbox that an earlier process built, and return main's state. Raises as `inspect_main` does.
 
-        `begun_at` is when its script began, by `time.monotonic`, which was after main's only start; 0.0 for unknown.
+        `begun_at`: when the script began, by `time.monotonic`, after main's only start; 0.0 if unknown.
         """
         booted_at = self._engine.read_boot_time()
         state = self.inspect_main()
-        if begun_at and not state.is_running:  # of one that runs, the engine knows
+        if begun_at and not state.is_running:  # for a running container, the engine reports a second start
             age, least = self._engine.read_clock() - state.started_at, time.monotonic() - begun_at
             if age < least - CLOCK_SECONDS:
                 raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
@@ -205,7 +204,7 @@ class Sandbox:
         return state
 
     def reopen_sidecar(self) -> None:
-        """Connect to the run's sidecar once more. Without one the script goes on, and its own calls fail."""
+        """Connect to the run's sidecar again. Without a sidecar the script continues, and its API calls fail."""
         name = options.name_sidecar(self._spec.run_id)
         try:
             if self._spec.network == "none":
@@ -224,22 +223,22 @@ class Sandbox:
             else:
                 channel.reopen()
         except EngineError as error:
-            log.warning("run %s: its sidecar can't be reached: %s", self._spec.run_id, error)
+            log.warning("run %s: no connection to its sidecar: %s", self._spec.run_id, error)
 
     def _run_step(self, step: Callable[[], None]) -> None:
         try:
             step()
         except BaseException as error:
-            # The first one counts, and is kept before the abort: what the other side then says is not news.
+            # Keep the first error, before `abort`: the other step fails because of it.
             self._failure = self._failure or error
-            self.abort()  # the other side need not wait for its health
+            self.abort()  # the other step need not wait for the sidecar
             raise
 
     def _create_container(self, name: str, body: dict[str, Any]) -> None:
         try:
             container_id = self._engine.create_container(name, body)
         except Conflict:
-            # An earlier attempt at this run has left it; a later one's is none of our business.
+            # Left by an earlier attempt at this run. A later attempt's container is not removed.
             if not self._remove_container(name, 0):
                 raise
             container_id = self._engine.create_container(name, body)
@@ -275,7 +274,7 @@ class Sandbox:
         body = options.build_main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
         self._create_container(self.main, body)
         failpoints.hit("main-created")
-        # Before the start: an attach that comes later loses lines.
+        # Before the start: a later attach loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
         self._stdin = self._engine.attach(self.main, stdin=True, output=False)
         self._refuse_aborted()
@@ -288,16 +287,16 @@ class Sandbox:
 
     def _refuse_aborted(self) -> None:
         if self._aborted.is_set():
-            raise Conflict("The run was cancelled while its sandbox was built.")
+            raise Conflict("The run was cancelled while its sandbox was being built.")
 
     def abort(self) -> None:
-        """From any thread: make a `build` under way end soon."""
+        """Make a running `build` end soon. From any thread."""
         self._aborted.set()
         if self._sidecar:
             self._sidecar.close()
 
     def send_payload(self) -> None:
-        """Hand over the script: user code starts now."""
+        """Send the script: user code starts now."""
         assert self._stdin is not None
         whole = payload.build_payload(self._spec)
         half = len(whole) // 2
@@ -308,9 +307,9 @@ class Sandbox:
         self._stdin.close()
 
     def take_down(self) -> bool:
-        """Stop and remove all of it; True when nothing is left. Errors are logged and never raised."""
+        """Stop and remove everything; True when nothing is left. Logs errors and never raises them."""
         if self._stdin:
-            self._stdin.close()  # a main that still waits for its payload ends by itself, at once
+            self._stdin.close()  # a main that still waits for its payload exits at once
         clean = self._remove_all()
         if self.output:
             self.output.close()
@@ -321,11 +320,11 @@ class Sandbox:
         return clean
 
     def abandon(self) -> None:
-        """The run is over for this process: whatever of its networks still exists is the reaper's, or another's."""
+        """Stop holding the run's subnets. Remaining networks are left to garbage collection or another worker."""
         self._networks.abandon_subnets()
 
     def can_main_run(self) -> bool:
-        """Whether main may be at work: the engine has not said that it isn't."""
+        """Whether main may be running: True unless the engine says that it is not."""
         try:
             state = self._engine.inspect(self.find_id(self.main))
             return state.is_running and is_container_of(self._engine, self._spec, state)
@@ -335,16 +334,16 @@ class Sandbox:
             return True
 
     def stop_main(self) -> None:
-        """SIGTERM, the grace, SIGKILL. Returns when it does not run; gone already is fine."""
+        """SIGTERM, MAIN_GRACE seconds, SIGKILL. Returns when main has stopped; a missing container is no error."""
         with suppress(NotFound):
             state = self._engine.inspect(self.find_id(self.main))
             if is_container_of(self._engine, self._spec, state):
                 self._engine.stop(state.id, MAIN_GRACE)
 
     def detach(self) -> None:
-        """Let go of all connections and touch nothing: the run is another's, or will be."""
+        """Close all connections and change nothing: another process holds the run, or will."""
         with self._lock:
-            self._is_detached = True  # for a reader that is about to connect again
+            self._is_detached = True  # seen by a reader that is about to connect again
             attachments = self._stdin, self.output, self._sidecar
         for attachment in attachments:
             if attachment:
@@ -363,24 +362,24 @@ class Sandbox:
         try:
             state = self._engine.inspect(self.find_id(name))
             if not is_container_of(self._engine, self._spec, state):
-                log.warning("run %s: %s was not made by Cronium and is left alone", self._spec.run_id, name)
+                log.warning("run %s: %s was not created by Cronium and is not removed", self._spec.run_id, name)
                 return True
             if state.epoch > self._spec.epoch:
-                raise Conflict(f"A later attempt at this run has made {name}.")
+                raise Conflict(f"A later attempt at this run has created {name}.")
             if state.is_running:
-                with suppress(EngineError):  # the removal kills it
+                with suppress(EngineError):  # the removal kills it anyway
                     self._engine.stop(state.id, grace)
-            self._engine.remove_container(state.id)  # not by name, which a later attempt may have by now
+            self._engine.remove_container(state.id)  # by id: a later attempt may use the name by now
         except NotFound:
             return True
         except EngineError as error:
-            log.warning("run %s: %s is still there: %s", self._spec.run_id, name, error)
+            log.warning("run %s: %s could not be removed: %s", self._spec.run_id, name, error)
             return False
         return True
 
 
 def _strip_tag(reference: str) -> str:
-    """An image's reference without tag and digest."""
+    """An image reference without tag and digest."""
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return head + slash + last.partition(":")[0]

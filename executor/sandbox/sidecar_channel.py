@@ -1,7 +1,7 @@
-"""The worker's end of a sidecar's control channel: configuration in, ready, requests and events out.
+"""The worker's end of a sidecar's control channel: sends the configuration, receives ready, requests and events.
 
-JSON lines over the sidecar's own standard input and output (docs/runtime-api.md). What comes from the
-sidecar is untrusted: it is bounded, and its words are only shown.
+JSON lines over the sidecar's standard input and output (docs/runtime-api.md). Input from the sidecar is untrusted: its
+size is limited, and its text is only shown.
 """
 
 import json
@@ -30,7 +30,7 @@ MAX_WORDS_BYTES = 4096
 
 
 class SidecarChannel:
-    """One sidecar, attached. Its thread reads until the sidecar ends or `close` is called."""
+    """The channel to one attached sidecar. Its thread reads until the sidecar ends or `close` is called."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class SidecarChannel:
         self._thread = log_context.make_thread(spec.run_id, "sidecar", self._read_messages)
 
     def open(self, token_sha256: str, networks: Networks) -> None:
-        """Send the configuration and begin to listen."""
+        """Send the configuration and start reading."""
         self._thread.start()
         configuration: dict[str, Any] = {
             "run_id": self._spec.run_id,
@@ -68,22 +68,22 @@ class SidecarChannel:
                 "allow": self._spec.egress,
                 "networks": [str(subnet) for subnet in networks.subnets],
             }
-        with suppress(EngineUnreachable):  # it has ended already: `wait_ready` says so, with its last words
+        with suppress(EngineUnreachable):  # it has ended already: `wait_ready` raises with its last output
             self._send_message(configuration)
 
     def reopen(self, seconds: float = REOPEN_SECONDS) -> None:
-        """Begin to listen to a sidecar that another worker has configured; it asks again what nobody has answered.
+        """Start reading from a sidecar that another worker has configured. It repeats its unanswered requests.
 
-        SidecarUnhealthy when it doesn't say within `seconds` that it is well.
+        SidecarUnhealthy when it is not ready within `seconds`.
         """
         self._thread.start()
         with suppress(EngineUnreachable):
-            self._attachment.send(b"\n")  # ends what the other worker may have left half-written
+            self._attachment.send(b"\n")  # ends a partial line of the other worker
             self._send_message({"type": "attached"})
         self.wait_ready(seconds, when="when its worker came back")
 
     def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
-        """Return when it is healthy; SidecarUnhealthy with its last words when it ends or takes too long."""
+        """Return when the sidecar is ready; SidecarUnhealthy with its last output when it ends or takes too long."""
         with self._changed:
             self._changed.wait_for(lambda: self._ready.is_set() or self._over.is_set(), seconds)
         if self._ready.is_set():
@@ -98,9 +98,9 @@ class SidecarChannel:
         self._attachment.close()
 
     def drain(self, seconds: float = FINISH_SECONDS) -> None:
-        """After the sidecar's end: pass on all that it has told, or what the time allows. Twice does no harm."""
+        """After the sidecar's end: handle its remaining messages, for at most `seconds`. Idempotent."""
         if self._thread.ident is not None:
-            self._thread.join(seconds)  # it reads to the end, and a close would cut that off
+            self._thread.join(seconds)  # it reads to the end, which `close` would cut off
         self.close()
         self._events.close(seconds)
 
@@ -110,7 +110,7 @@ class SidecarChannel:
     def _read_messages(self) -> None:
         frames, buffer = FrameParser(), b""
         while (block := self._attachment.recv(256 * 1024, None)) != b"":
-            # None: a `send` beside us has put its time limit on the shared socket.
+            # None: a concurrent `send` has set its timeout on the shared socket.
             for stream, data in frames.feed(block or b""):
                 if stream != STDOUT:
                     self._words = (self._words + data)[-MAX_WORDS_BYTES:]
@@ -119,7 +119,7 @@ class SidecarChannel:
                 for line in complete:
                     self._receive_line(line)
                 if len(buffer) > MAX_MESSAGE_BYTES:
-                    self._words += b"\n(its channel sent a message over the limit)"
+                    self._words += b"\n(the sidecar sent a message over the size limit)"
                     self._attachment.close()
         self._attachment.close()
         self._set_event(self._over)
@@ -131,7 +131,7 @@ class SidecarChannel:
 
     def _receive_line(self, line: bytes) -> None:
         if len(line) > LARGE_BYTES:
-            if self._closed.wait(self._rate.charge_request(len(line))):  # the run waits for itself, and for no other
+            if self._closed.wait(self._rate.charge_request(len(line))):  # delays this run only
                 return
             with large_request_lock:
                 self._handle_line(line)
@@ -154,16 +154,16 @@ class SidecarChannel:
     def _serve_request(self, message: dict[str, Any]) -> None:
         operation, body = str(message.get("op", "")), message.get("body")
         if isinstance(body, dict):
-            # A write that nobody gave a key: its number makes sure that it counts once, whoever is asked again.
+            # A write without a key gets its request number, so that a repeated request counts once.
             body.setdefault("idempotency_key", f"request:{message.get('id')}")
         try:
             reply = self._answer(operation, body)
         except LeaseLost:
-            self.close()  # without a word: the run's new worker is asked the same, and answers
+            self.close()  # no answer: the sidecar repeats the request to the run's new worker
             return
         except Exception:
             log.exception("the request %s of a script could not be answered", operation)
-            reply = Reply(status=502, error="BACKEND_ERROR", message="Cronium itself failed; its own log tells more.")
+            reply = Reply(status=502, error="BACKEND_ERROR", message="Cronium failed. See its log for the error.")
         fine = not reply.error
         answer: dict[str, Any] = {"id": message.get("id"), "ok": fine}
         answer |= (

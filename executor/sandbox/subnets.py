@@ -1,4 +1,4 @@
-"""Hands out one /29 a run from the pool: the engine's own pools end at thirty networks."""
+"""Allocates one /29 per network from the configured pool, because the engine's default pools end at 30 networks."""
 
 import random
 import threading
@@ -9,24 +9,24 @@ PREFIX = 29
 
 
 class SubnetPool:
-    """Free /29 subnets of `pool`. Thread-safe.
+    """The /29 subnets of a pool. Thread-safe.
 
-    A subnet is held by a run of this process, occupied by a network of the engine that this process does not own, or
-    free. Another process on the same engine may take a free one first: the engine then refuses it, and the caller
-    calls `refresh` and asks for the next.
+    A subnet is held by a run of this process, occupied by a foreign network of the engine, or free. Another process on
+    the same engine may use a free subnet first: the engine then refuses it, and the caller calls `refresh` and takes
+    the next one.
     """
 
     def __init__(self, pool: IPv4Network) -> None:
         self._pool = pool
         self._size = 2 ** (PREFIX - pool.prefixlen)
-        # Begin somewhere, so that two processes on one engine rarely meet.
+        # A random start, so that two processes on one engine rarely collide.
         self._next = random.randrange(self._size)  # noqa: S311
         self._held: set[int] = set()
         self._occupied: set[int] = set()
         self._lock = threading.Lock()
 
     def take(self) -> IPv4Network | None:
-        """A free subnet, which is held from now on; None when there is none."""
+        """Hold a free subnet; None if there is none."""
         with self._lock:
             for step in range(self._size):
                 index = (self._next + step) % self._size
@@ -44,20 +44,20 @@ class SubnetPool:
                 self._held.add(self._find_index(subnet))
 
     def release(self, subnet: IPv4Network) -> None:
-        """Free it: no network of this run is on the engine. Twice does no harm."""
+        """Free a subnet that no network of the run uses. Idempotent."""
         with self._lock:
             self._held.discard(self._find_index(subnet))
             self._occupied.discard(self._find_index(subnet))
 
     def abandon(self, subnet: IPv4Network) -> None:
-        """Stop holding it while its network may still exist: it is free again once `refresh` does not find it."""
+        """Stop holding a subnet whose network may still exist. It is free once `refresh` does not find it."""
         with self._lock:
             if (index := self._find_index(subnet)) in self._held:
                 self._held.discard(index)
                 self._occupied.add(index)
 
     def refresh(self, subnets: Iterable[IPv4Network]) -> None:
-        """Replace what is known to be occupied by `subnets`, those of all networks that the engine has now."""
+        """Replace the occupied subnets by those of all networks that the engine has now."""
         occupied: set[int] = set()
         for subnet in subnets:
             if subnet.overlaps(self._pool):

@@ -29,7 +29,7 @@ def state(code: int, oom: bool = False) -> ContainerState:
 EXITS: list[tuple[int, bool, str | None, str, str, str]] = [
     (0, False, None, "succeeded", "exit_code", "code 0"),
     (1, False, None, "failed", "exit_code", "code 1"),
-    (125, False, None, "failed", "exit_code", "never arrived"),
+    (125, False, None, "failed", "exit_code", "does not arrive"),
     (127, False, None, "failed", "exit_code", "not found"),
     (137, False, None, "failed", "exit_code", "SIGKILL"),
     (143, False, None, "failed", "exit_code", "SIGTERM"),

@@ -1,7 +1,7 @@
-"""The seccomp profile of every container: an allow-list made from `table`, with rules for arguments. Pure.
+"""Pure: the seccomp profile of every container, an allow-list built from `table` with rules for arguments.
 
-Some engines ignore what others obey, so only this is used: an allow action, EQ and MASKED_EQ (several NE
-rules of one call are OR-ed and stop nothing), and `errnoRet` on a single rule.
+Some engines ignore parts of the format, so the profile uses only the allow action, EQ and MASKED_EQ (several NE rules
+of one call are OR-ed and block nothing), and `errnoRet` on a single rule.
 """
 
 import json
@@ -12,11 +12,11 @@ from executor.sandbox.seccomp.table import ALLOWED
 
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 STREAM, DGRAM = 1, 2
-TYPE_MASK = 0xF  # the rest of a socket's type are flags such as SOCK_CLOEXEC
+TYPE_MASK = 0xF  # the other bits of a socket's type are flags such as SOCK_CLOEXEC
 PROTOCOLS = {INET: {STREAM: (0, 6), DGRAM: (0, 1, 17)}, INET6: {STREAM: (0, 6), DGRAM: (0, 17, 58)}}
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET.
 NAMESPACE_FLAGS = 0x7E020000
-# PER_LINUX, PER_LINUX32 and both with UNAME26; the last asks which one it is.
+# PER_LINUX, PER_LINUX32 and both with UNAME26; the last value queries the current personality.
 PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 ENOSYS = 38
 ARCHITECTURES = ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64")
@@ -37,7 +37,7 @@ def _allow_calls(names: list[str], args: list[Rule] | None = None, comment: str 
 
 
 def _build_socket_rules() -> list[Rule]:
-    """AF_UNIX, TCP, UDP, ping, and netlink's routing family, which lists the interfaces. AF_VSOCK is not here."""
+    """AF_UNIX, TCP, UDP, ping, and NETLINK_ROUTE, which lists the interfaces. No AF_VSOCK."""
     rules = [
         _allow_calls(["socket", "socketpair"], [_match_equal(0, UNIX)], "AF_UNIX"),
         _allow_calls(["socket"], [_match_equal(0, NETLINK), _match_equal(2, 0)], "AF_NETLINK, NETLINK_ROUTE"),
@@ -51,18 +51,18 @@ def _build_socket_rules() -> list[Rule]:
 
 
 def build_profile() -> dict[str, Any]:
-    """The whole profile as the engine reads it."""
+    """The profile in the engine's format."""
     rules = [_allow_calls(list(group.calls), comment=group.purpose) for group in ALLOWED]
     rules += _build_socket_rules()
     rules.append(
         _allow_calls(["clone"], [_match_masked(0, NAMESPACE_FLAGS, 0)], "threads and processes, no namespaces")
     )
-    # Its flags are behind a pointer, where no filter can look. "Not there" makes a libc take clone.
+    # The flags of clone3 are behind a pointer, which a filter cannot read. ENOSYS makes a libc use clone.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS, "args": [], "comment": ""})
     rules += [_allow_calls(["personality"], [_match_equal(0, value)]) for value in PERSONALITIES]
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
-        # No sub-architectures: a 32-bit call on a 64-bit kernel has other numbers and would pass by the rules.
+        # No sub-architectures: 32-bit calls on a 64-bit kernel have other numbers and would bypass the rules.
         "archMap": [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES],
         "syscalls": rules,
     }
@@ -70,5 +70,5 @@ def build_profile() -> dict[str, Any]:
 
 @lru_cache
 def build_security_option() -> str:
-    """For SecurityOpt: the profile itself, since the engine may be on another machine."""
+    """The value for SecurityOpt. It contains the whole profile, because the engine may be on another machine."""
     return "seccomp=" + json.dumps(build_profile(), separators=(",", ":"))

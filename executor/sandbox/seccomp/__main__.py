@@ -1,4 +1,4 @@
-"""Prints the profile for docs/security.md; with `json`, as the engine gets it."""
+"""Prints the profile as tables for docs/security.md, or with the argument `json` in the engine's format."""
 
 import json
 import sys
@@ -8,7 +8,6 @@ from executor.sandbox.seccomp.table import ALLOWED, REFUSED, Group
 
 
 def format_table(groups: tuple[Group, ...]) -> str:
-    """A Markdown table of these groups."""
     lines = ["| purpose | reason | calls |", "| --- | --- | --- |"]
     lines += [
         f"| {group.purpose} | {group.why} | {' '.join(f'`{call}`' for call in group.calls)} |" for group in groups

@@ -1,11 +1,11 @@
-"""The allow-list of system calls by purpose, with the reason: pure data. Every other call is refused."""
+"""Pure data: the allowed system calls by purpose, each group with a reason. All other calls are refused."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Group:
-    """Calls that are allowed for one purpose, whatever their arguments."""
+    """Calls that are allowed with any arguments, for one purpose."""
 
     purpose: str
     why: str
@@ -104,7 +104,7 @@ ALLOWED = (
     ),
 )
 
-# What stays out, for the reader of the documentation and for the tests: nothing is built from it.
+# Examples of refused calls, for the documentation and the tests. The profile does not use them.
 REFUSED = (
     _make_group(
         "io_uring",
