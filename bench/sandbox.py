@@ -5,6 +5,7 @@ from typing import Any
 
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.run_spec import build_spec
+from executor import naming
 from executor.sandbox import inspection, options
 from executor.sandbox.options import Addresses
 from tests.fakes.engine import FakeEngine
@@ -18,8 +19,8 @@ def create_sandbox_report(run: Run) -> Any:
     addresses = Addresses(NETWORKS[run.number % len(NETWORKS)])
     network = options.build_network(spec, addresses)
     containers = {
-        options.name_main(spec.run_id): options.build_main_container(spec, addresses, "local"),
-        options.name_sidecar(spec.run_id): options.build_sidecar_container(spec, addresses),
+        naming.name_main(spec.run_id): options.build_main_container(spec, addresses, "local"),
+        naming.name_sidecar(spec.run_id): options.build_sidecar_container(spec, addresses),
     }
     engine.create_network(network)
     inspected = {network["Name"]: engine.describe_network(network["Name"])}

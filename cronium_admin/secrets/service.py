@@ -21,7 +21,7 @@ from cronium_admin.secrets import retired_values
 from cronium_admin.secrets.crypto import DecryptionError, decrypt, encrypt, reencrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.retired_values import SecretUnavailable
-from executor.output.masking import MIN_CHARACTERS, can_mask
+from executor.output.encodings import MIN_CHARACTERS, can_mask
 
 KIND = "secret"
 MAX_VALUE_BYTES = 32 * 1024

@@ -45,12 +45,11 @@ from cronium_admin.workers.shutdown import (
 )
 from cronium_admin.workers.status import HostStatus
 from cronium_admin.workers.takeover import AdoptedRun
-from executor import failpoints
+from executor import failpoints, naming
 from executor.docker.errors import NotFound
+from executor.docker.ownership import is_container_of
+from executor.docker.protocol import EngineLike
 from executor.run.supervisor import Supervisor
-from executor.sandbox import options
-from executor.sandbox.ownership import is_container_of
-from executor.sandbox.sandbox import EngineLike
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, Dropped, Resumption, RunSpec
 
@@ -303,7 +302,7 @@ class Runner:
     def _remove_main(self, spec: RunSpec) -> None:
         """Stop a run's script at once; the reaper removes the rest."""
         with suppress(NotFound):
-            state = self.engine.inspect(options.name_main(spec.run_id))
+            state = self.engine.inspect(naming.name_main(spec.run_id))
             if is_container_of(self.engine, spec, state):
                 self.engine.remove_container(state.id)
 

@@ -4,7 +4,7 @@ import time
 
 from cronium_admin.workers.hosts.service import fetch_hosts
 from executor.docker.errors import EngineError
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 
 LONG_OUTAGE_SECONDS = 20.0  # a restart of an engine takes less; its runs wait, and another host may take them
 

@@ -14,7 +14,7 @@ from executor.checks.gc import collect_leftovers
 from executor.checks.isolation import make_host_label
 from executor.docker.errors import EngineError
 from executor.docker.models import EngineObject
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 
 log = logging.getLogger("cronium.host")
 SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started, and while we stand by

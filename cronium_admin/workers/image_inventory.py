@@ -7,7 +7,7 @@ from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.images import inventory
 from cronium_admin.workers.database_threads import DatabaseThreads
 from executor.docker.errors import EngineError
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 
 SECONDS = 10.0
 

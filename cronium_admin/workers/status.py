@@ -13,7 +13,7 @@ from django.db import connection
 from cronium_admin.core.periodic import PeriodicTask
 from cronium_admin.workers.hosts.models import EMBEDDED
 from executor.docker.errors import EngineError
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 
 SECONDS = 2.0
 SILENT_SECONDS = 10.0  # a request may take three times as long before it fails

@@ -5,7 +5,7 @@ from collections.abc import Callable, Set
 
 from executor.docker import errors
 from executor.docker.models import EngineObject
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 
 log = logging.getLogger("cronium.reaper")
 

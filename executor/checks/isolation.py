@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from executor import naming
 from executor.docker.errors import EngineError, SandboxDrift
+from executor.docker.protocol import EngineLike
 from executor.run.slot import Slot
 from executor.sandbox import options
-from executor.sandbox.sandbox import EngineLike
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
 
@@ -208,8 +209,8 @@ class Canary:
         """The addresses and ports of the neighbour and its sidecar."""
         found = []
         for name, port in (
-            (options.name_main(run_id), NEIGHBOUR_PORT),
-            (options.name_sidecar(run_id), options.SIDECAR_PORT),
+            (naming.name_main(run_id), NEIGHBOUR_PORT),
+            (naming.name_sidecar(run_id), options.SIDECAR_PORT),
         ):
             networks = self._engine.describe_container(name)["NetworkSettings"]["Networks"]
             found += [(str(one["IPAddress"]), port) for one in networks.values() if one.get("IPAddress")]

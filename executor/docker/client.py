@@ -3,58 +3,33 @@
 Every method may be retried after a failure; removals treat "not found" as done.
 """
 
-import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, DockerException
 
-from executor.docker import connection, errors
+from executor import naming
+from executor.docker import errors
 from executor.docker.attachment import Attachment, take_over_connection
 from executor.docker.connection import EngineAddress
 from executor.docker.models import (
     ContainerState,
     EngineObject,
     Image,
+    ImageFacts,
+    overlaps_any,
     parse_image,
+    parse_image_facts,
     parse_ipv4_subnets,
     parse_object,
     parse_state,
     parse_time,
 )
-from executor.docker.ssh import TunnelDown
-from executor.sandbox import options
-from executor.sandbox.image_facts import ImageFacts, parse_image_facts
-from executor.sandbox.ownership import filter_own
-from executor.sandbox.reverse_path import enable_reverse_path_filter
-from executor.sandbox.subnets import overlaps_any
-
-log = logging.getLogger("cronium.engine")
-CONTROL_SECONDS = 30  # timeout of a control call; `stop` adds its grace period
-
-
-@contextmanager
-def _translate_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except APIError as error:
-        status = error.response.status_code if error.response is not None else 500
-        text = f"The engine could not {what}: {error.explanation or error}"
-        raise errors.BY_STATUS.get(status, errors.EngineError)(text) from error
-    except TunnelDown as error:
-        raise errors.EngineUnreachable(str(error)) from error
-    except (requests.exceptions.RequestException, DockerException, OSError) as error:
-        tls = f" (TLS: {said})" if (said := connection.explain_tls_error(error)) else ""
-        raise errors.EngineUnreachable(
-            f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? See `manage.py doctor`."
-        ) from error
+from executor.docker.ownership import filter_own
+from executor.docker.reverse_path import enable_reverse_path_filter
+from executor.docker.session import CONTROL_SECONDS, SessionCache, translate_errors
 
 
 def _take_over(client: Any, response: Any) -> Attachment:
@@ -65,70 +40,24 @@ def _take_over(client: Any, response: Any) -> Attachment:
         raise
 
 
-@dataclass(frozen=True)
-class _Session:
-    """Two clients of an engine, and the facts that stay the same until the engine restarts."""
-
-    control: docker.APIClient
-    streams: docker.APIClient
-    api_version: str
-    info: dict[str, Any]
-
-
 class Engine:
     """One Docker Engine. Thread-safe: streams and control calls have separate connection pools."""
 
     def __init__(self, url: str = "", pool: int = 64, certificates: str = "") -> None:
-        self._reach, self._pool = EngineAddress(url, certificates), pool
-        self._lock = threading.Lock()  # the next two
-        self._connected: _Session | None = None
-        self._booted_at = 0.0
-
-    def _open_session(self) -> _Session:
-        """Read the engine's version and facts on first use and after it was replaced. The engine may start later than
-        this process, and may be upgraded while this process runs."""
-        with self._lock, _translate_errors("say its version"):
-            self._reach.ensure_reachable()
-            if self._connected is None:
-                control = self._reach.open_client(timeout=CONTROL_SECONDS, max_pool_size=self._pool)
-                version = str(control.api_version)
-                streams = self._reach.open_client(
-                    timeout=CONTROL_SECONDS, version=version, max_pool_size=3 * self._pool
-                )
-                self._connected = _Session(control, streams, version, control.info())
-            return self._connected
-
-    def _forget_replaced(self, api_version: str = "", booted_at: float = 0.0) -> None:
-        """Drop the cached version and facts when the engine has changed. Running calls keep their old clients."""
-        with self._lock:
-            before = self._connected
-            another = before is not None and api_version not in ("", before.api_version)
-            if another or (booted_at and self._booted_at not in (0.0, booted_at)):
-                log.info("the engine was restarted or replaced; reading its version and settings again")
-                self._connected = None
-            self._booted_at = booted_at or self._booted_at
+        self._address = EngineAddress(url, certificates)
+        self._sessions = SessionCache(self._address, pool)
 
     @property
     def _control_client(self) -> docker.APIClient:
-        return self._open_session().control
+        return self._sessions.open_session().control
 
     @property
     def _stream_client(self) -> docker.APIClient:
-        return self._open_session().streams
-
-    @contextmanager
-    def _open_fresh_client(self) -> Iterator[docker.APIClient]:
-        """Open a new connection. An engine that shuts down accepts none, but answers on existing connections until
-        its containers have ended."""
-        client = self._reach.open_client(timeout=CONTROL_SECONDS, version=self._open_session().api_version)
-        try:
-            yield client
-        finally:
-            client.close()
+        return self._sessions.open_session().streams
 
     @property
     def _engine_info(self) -> dict[str, Any]:
-        return self._open_session().info
+        return self._sessions.open_session().info
 
     @property
     def version(self) -> str:
@@ -141,15 +70,14 @@ class Engine:
 
     def list_runtimes(self) -> tuple[str, ...]:
         """The names of the engine's container runtimes. Not cached: a runtime may be added."""
-        with _translate_errors("say which runtimes it has"):
+        with translate_errors("say which runtimes it has"):
             return tuple(sorted(self._control_client.info().get("Runtimes") or ()))
 
     def read_resources(self) -> tuple[float, int]:
         """The CPUs and the bytes of memory of the engine's machine."""
-        with _translate_errors("say what it has"):
+        with translate_errors("say what it has"):
             info = self._control_client.info()
-        with self._lock:  # an engine with live-restore restarts without another sign
-            self._connected = self._connected and replace(self._connected, info=info)
+        self._sessions.update_info(info)
         return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
 
     @property
@@ -160,21 +88,21 @@ class Engine:
 
     def ping(self) -> None:
         """Raise EngineUnreachable unless the engine answers on a new connection."""
-        with _translate_errors("answer"), self._open_fresh_client() as made:
+        with translate_errors("answer"), self._sessions.open_fresh_client() as made:
             client: Any = made  # docker-py's `ping` sends an API version, which a newer engine may refuse
             answer = client._get(client._url("/_ping", versioned_api=False))
             client._raise_for_status(answer)
-        self._forget_replaced(api_version=answer.headers.get("Api-Version", ""))
+        self._sessions.forget_replaced(api_version=answer.headers.get("Api-Version", ""))
 
     def list_images(self) -> list[Image]:
         """The engine's images without intermediate layers."""
-        with _translate_errors("list its images"):
+        with translate_errors("list its images"):
             return [parse_image(row) for row in self._control_client.images()]
 
     def describe_image(self, reference: str) -> ImageFacts:
         """The facts of an image; ImageMissing when the engine does not have it."""
         try:
-            with _translate_errors(f"look up the image {reference}"):
+            with translate_errors(f"look up the image {reference}"):
                 return parse_image_facts(self._control_client.inspect_image(reference))  # type: ignore[no-untyped-call]
         except errors.NotFound as error:
             raise errors.ImageMissing(
@@ -184,7 +112,7 @@ class Engine:
     def create_network(self, body: dict[str, Any]) -> None:
         """Create a network; AddressTaken when its subnet overlaps with another network of the engine."""
         try:
-            with _translate_errors("create the run's network"):
+            with translate_errors("create the run's network"):
                 self._control_client.create_network(
                     body["Name"],
                     driver=body["Driver"],
@@ -207,33 +135,33 @@ class Engine:
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
         """Connect a created container to one more network."""
-        with _translate_errors(f"connect {container} to {network}"):
+        with translate_errors(f"connect {container} to {network}"):
             self._control_client.connect_container_to_network(container, network, ipv4_address=str(address))
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and disconnect endpoints that are still on it. A missing network is no error."""
         with suppress(errors.NotFound):
             try:
-                with _translate_errors(f"remove the network {name}"):
+                with translate_errors(f"remove the network {name}"):
                     self._control_client.remove_network(name)
             except (errors.Conflict, errors.EngineError) as error:
                 if isinstance(error, (errors.EngineUnreachable, errors.NotFound)):
                     raise
                 self._disconnect_all(name)
-                with _translate_errors(f"remove the network {name}"):
+                with translate_errors(f"remove the network {name}"):
                     self._control_client.remove_network(name)
 
     def _disconnect_all(self, name: str) -> None:
-        with _translate_errors(f"look at the network {name}"):
+        with translate_errors(f"look at the network {name}"):
             members = self._control_client.inspect_network(name).get("Containers") or {}
         for member in members.values():
-            with suppress(errors.NotFound, errors.EngineError), _translate_errors("disconnect a container"):
+            with suppress(errors.NotFound, errors.EngineError), translate_errors("disconnect a container"):
                 self._control_client.disconnect_container_from_network(member["Name"], name, force=True)
 
     def create_container(self, name: str, body: dict[str, Any]) -> str:
         """Create a container without starting it, and return its id; Conflict when the name is taken."""
         try:
-            with _translate_errors(f"create the container {name}"):
+            with translate_errors(f"create the container {name}"):
                 created = self._control_client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
                 return str(created["Id"])
         except errors.Invalid as error:
@@ -251,7 +179,7 @@ class Engine:
         """Connect to the container's streams. Output must be read until its end, or the engine stalls."""
         wanted = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
         client: Any = self._stream_client  # docker-py's `attach` loses bytes that arrive with the headers
-        with _translate_errors(f"attach to {name}"):
+        with translate_errors(f"attach to {name}"):
             path, upgrade = client._url("/containers/{0}/attach", name), {"Connection": "Upgrade", "Upgrade": "tcp"}
             return _take_over(client, client._post(path, params=wanted, headers=upgrade, stream=True))
 
@@ -260,7 +188,7 @@ class Engine:
         wanted: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         wanted |= {"tail": 0} if new_only else {}
         client: Any = self._stream_client  # docker-py's `logs` drops the stream numbers and hides a lost connection
-        with _translate_errors(f"read the log of {name}"):
+        with translate_errors(f"read the log of {name}"):
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
             return _take_over(client, client._get(path, params=wanted, stream=True, timeout=limits))
 
@@ -269,33 +197,33 @@ class Engine:
         if self.inspect(name).ever_started:
             raise errors.Conflict(f"The container {name} was started before.")
         try:
-            with _translate_errors(f"start {name}"):
+            with translate_errors(f"start {name}"):
                 self._control_client.start(name)
         except errors.Invalid as error:
             raise errors.ImageUnusable(f"{error}. The image must have `/bin/sh`.") from error
 
     def inspect(self, name: str) -> ContainerState:
-        with _translate_errors(f"inspect {name}"):
+        with translate_errors(f"inspect {name}"):
             return parse_state(self._control_client.inspect_container(name))
 
     def describe_container(self, name: str) -> dict[str, Any]:
         """The engine's whole answer to an inspect, which includes the environment."""
-        with _translate_errors(f"describe {name}"):
+        with translate_errors(f"describe {name}"):
             return dict(self._control_client.inspect_container(name))
 
     def describe_network(self, name: str) -> dict[str, Any]:
         """The engine's whole answer to an inspect, which includes the connected containers."""
-        with _translate_errors(f"describe the network {name}"):
+        with translate_errors(f"describe the network {name}"):
             return dict(self._control_client.inspect_network(name))
 
     def wait(self, name: str, seconds: int) -> None:
         """Wait until the container has stopped, or for `seconds`. Only a hint: confirm with `inspect`."""
-        with suppress(errors.EngineError), _translate_errors(f"wait for {name}"):
+        with suppress(errors.EngineError), translate_errors(f"wait for {name}"):
             self._stream_client.wait(name, timeout=seconds)
 
     def stop(self, name: str, grace: int) -> None:
         """SIGTERM, `grace` seconds, SIGKILL. Returns when the container has stopped; a missing one is no error."""
-        with suppress(errors.NotFound), _translate_errors(f"stop {name}"):
+        with suppress(errors.NotFound), translate_errors(f"stop {name}"):
             self._control_client.stop(name, timeout=grace)
 
     def remove_container(self, name: str) -> None:
@@ -305,7 +233,7 @@ class Engine:
         """
         with suppress(errors.NotFound):
             try:
-                with _translate_errors(f"remove {name}"):
+                with translate_errors(f"remove {name}"):
                     self._control_client.remove_container(name, force=True, v=True)
             except errors.Conflict:
                 self.wait_removed(name)
@@ -313,12 +241,12 @@ class Engine:
                 raise
 
     def wait_removed(self, name: str) -> None:
-        with suppress(errors.EngineError), _translate_errors(f"wait for the end of {name}"):
+        with suppress(errors.EngineError), translate_errors(f"wait for the end of {name}"):
             self._stream_client.wait(name, timeout=CONTROL_SECONDS, condition="removed")
 
     def read_peak_memory(self, name: str) -> int | None:
         """Peak memory in bytes where the engine reports it (cgroup v1), else the current usage."""
-        with _translate_errors(f"measure {name}"):
+        with translate_errors(f"measure {name}"):
             stats = self._control_client.stats(name, stream=False, one_shot=True)
         memory = stats.get("memory_stats") or {}
         value = memory.get("max_usage") or memory.get("usage")
@@ -326,8 +254,8 @@ class Engine:
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
         """Every network, and every container in any state, that this instance created: see `ownership`."""
-        wanted = {"label": [f"{options.LABEL_INSTANCE}={instance}"]}
-        with _translate_errors("list its containers and networks"):
+        wanted = {"label": [f"{naming.LABEL_INSTANCE}={instance}"]}
+        with translate_errors("list its containers and networks"):
             containers = self._control_client.containers(all=True, filters=wanted)
             networks = self._control_client.networks(filters=wanted)
         listed = [parse_object("container", row) for row in containers] + [
@@ -337,9 +265,9 @@ class Engine:
 
     def read_clock(self) -> float:
         """The engine's clock in unix seconds. For a local socket this is this machine's clock."""
-        if self._reach.url.startswith(("unix:", "/")) or not self._reach.url:
+        if self._address.url.startswith(("unix:", "/")) or not self._address.url:
             return time.time()
-        with _translate_errors("say the time"):
+        with translate_errors("say the time"):
             return parse_time(self._control_client.info().get("SystemTime"))
 
     def read_boot_time(self) -> float:
@@ -351,14 +279,14 @@ class Engine:
         booted_at = 0.0
         with (
             suppress(errors.NotFound),
-            _translate_errors("say when it was started"),
-            self._open_fresh_client() as client,
+            translate_errors("say when it was started"),
+            self._sessions.open_fresh_client() as client,
         ):
             booted_at = parse_time(client.inspect_network("bridge").get("Created"))
-        self._forget_replaced(booted_at=booted_at)
+        self._sessions.forget_replaced(booted_at=booted_at)
         return booted_at
 
     def list_subnets(self) -> frozenset[IPv4Network]:
-        with _translate_errors("list its networks"):
+        with translate_errors("list its networks"):
             networks = self._control_client.networks()
         return frozenset(subnet for row in networks for subnet in parse_ipv4_subnets(row))

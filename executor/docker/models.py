@@ -1,12 +1,12 @@
 """The engine's answers about containers, networks and images, as far as the executor reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
-from executor.sandbox import options
+from executor import naming
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def parse_state(told: dict[str, Any]) -> ContainerState:
         ever_started=not str(state["StartedAt"]).startswith("0001-"),
         error=str(state.get("Error") or ""),
         id=str(told["Id"]),
-        epoch=options.parse_epoch(told["Config"].get("Labels") or {}),
+        epoch=naming.parse_epoch(told["Config"].get("Labels") or {}),
         started_at=parse_time(state["StartedAt"]),
         finished_at=parse_time(state["FinishedAt"]),
         labels=dict(told["Config"].get("Labels") or {}),
@@ -93,7 +93,7 @@ def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
     """Parse a row of the engine's list of containers or networks."""
     names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
     labels = row.get("Labels") or {}
-    wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
+    wanted = (naming.LABEL_RUN, naming.LABEL_ROLE, naming.LABEL_HOST)
     run_id, role, host = (str(labels.get(label, "")) for label in wanted)
     name, image_id = names[0] if names else row["Id"], str(row.get("ImageID") or "")
     return EngineObject(kind, name, run_id, role, host, row["Id"], image_id)
@@ -104,3 +104,31 @@ def parse_ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
     configs = (row.get("IPAM") or {}).get("Config") or []
     subnets = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The facts of an image that a sandbox needs."""
+
+    id: str  # the digest of its configuration, sha256:...
+    volumes: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()  # names only
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_IMAGE = ImageFacts("")
+
+
+def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
+    """Parse the answer to an image's inspect."""
+    config = told.get("Config") or {}
+    return ImageFacts(
+        id=str(told["Id"]),
+        volumes=tuple(config.get("Volumes") or ()),
+        variables=tuple(pair.partition("=")[0] for pair in config.get("Env") or ()),
+        labels=dict(config.get("Labels") or {}),
+    )
+
+
+def overlaps_any(subnet: IPv4Network, others: Iterable[IPv4Network]) -> bool:
+    return any(subnet.overlaps(other) for other in others)

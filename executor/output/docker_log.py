@@ -7,7 +7,7 @@ Three layers: HTTP chunks; in them the engine's frames, one per message; in each
 import re
 from datetime import UTC, datetime
 
-from executor.output.stream import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
+from executor.output.source import ENGINE_LOST, ENGINE_RESTARTED, GAP, ROTATED, Piece
 from executor.spec import MB, Cursor
 
 MESSAGE_BYTES = 16 * 1024  # a longer line is split into messages of this size and a shorter last one

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from executor.docker.attachment import Attachment
 from executor.docker.errors import EngineError, LogCut, NotFound, SandboxGone
+from executor.docker.protocol import EngineLike
 from executor.docker.retry import retry_while_away
+from executor.naming import name_main
 from executor.output.masking import Masker
 from executor.output.resume import ResumedLog, StoredLog
-from executor.output.stream import ENGINE_RESTARTED, SPLIT, AttachedSource, LineAssembler, Source, follow_output
-from executor.sandbox.options import name_main
-from executor.sandbox.sandbox import EngineLike
+from executor.output.source import ENGINE_RESTARTED, SPLIT, AttachedSource, Source
+from executor.output.stream import LineAssembler, follow_output
 from executor.spec import Batch, Dropped, LeaseLost, RunSpec
 
 log = logging.getLogger("cronium.follower")

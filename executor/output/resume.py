@@ -6,27 +6,17 @@ Reads the stream of `Engine.open_log`; `docker_log` parses it. Stores nothing.
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from executor.docker.attachment import Attachment
 from executor.docker.errors import LogCut
-from executor.docker.models import ContainerState
+from executor.docker.frames import STDERR, STDOUT
+from executor.docker.protocol import LogEngine
 from executor.output.docker_log import ChunkDecoder, MessageParser, StreamPosition
-from executor.output.stream import BLOCK_BYTES, ENGINE_LOST, GAP, STDERR, STDOUT, UNCOUNTED, Piece
+from executor.output.source import BLOCK_BYTES, ENGINE_LOST, GAP, UNCOUNTED, Piece
 from executor.spec import Cursor
 
 TOLERANCE_NS = 500_000_000  # between two clocks that were just compared
 EXIT_SECONDS = 10  # between the end of a followed log and the engine's report that the container has exited
-
-
-class LogEngine(Protocol):
-    """The engine's calls for reading a log."""
-
-    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
-    def inspect(self, name: str) -> ContainerState: ...
-    def describe_container(self, name: str) -> dict[str, Any]: ...
-    def wait(self, name: str, seconds: int) -> None: ...
-    def read_clock(self) -> float: ...
 
 
 START = Cursor()

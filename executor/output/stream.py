@@ -5,17 +5,13 @@ Works on whole blocks and creates no object per line.
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from executor.docker.attachment import Attachment
-from executor.docker.errors import EngineError, LogCut
+from executor.docker.errors import EngineError
+from executor.docker.frames import STDERR, STDOUT
 from executor.output.masking import Masker
+from executor.output.source import GAP, ROTATED, SPLIT, Piece, Source
 from executor.spec import MB, Batch, Cursor, Dropped, Gap, Segment
 
-GAP, STDOUT, STDERR = 0, 1, 2
-ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED = "engine_lost", "engine_restarted", "rotated", "uncounted"
-SPLIT = "split"  # nothing is lost: the line continues in the next stored line
-BLOCK_BYTES = 256 * 1024
 FLUSH_BYTES = 256 * 1024
 FLUSH_SECONDS = 0.05
 MAX_LINE_BYTES = MB  # a longer line is stored in pieces of this size
@@ -25,8 +21,6 @@ TAIL_SHOWN_BYTES = 16 * 1024  # how much of a partial line is stored until its e
 LEAST_LINE_BYTES = 10
 CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 DROPPING_SECONDS = 1.0  # between two stored counts of dropped output
-# Stream, bytes, arrival time in unix nanoseconds. For the stream GAP the bytes are the gap's cause.
-Piece = tuple[int, bytes, int]
 
 
 def count_torn_bytes(data: bytes) -> int:
@@ -37,96 +31,6 @@ def count_torn_bytes(data: bytes) -> int:
             length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
             return back if length > back and byte < 0xF8 else 0
     return 0
-
-
-class FrameParser:
-    """Parses the engine's multiplexed stream: frames with 8 bytes of header (stream, length), then the data."""
-
-    def __init__(self) -> None:
-        self._header = b""
-        self._stream = 0
-        self._missing = 0
-
-    def feed(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The (stream, bytes) pairs in `block`; adjacent data of one stream is joined."""
-        runs: list[tuple[int, list[bytes]]] = []
-        at, end = 0, len(block)
-        while at < end:
-            if not self._missing:
-                take = min(8 - len(self._header), end - at)
-                self._header += block[at : at + take]
-                at += take
-                if len(self._header) < 8:
-                    break
-                self._stream = self._header[0]
-                self._missing = int.from_bytes(self._header[4:], "big")
-                self._header = b""
-                continue
-            part = block[at : at + self._missing]
-            at += len(part)
-            self._missing -= len(part)
-            if runs and runs[-1][0] == self._stream:
-                runs[-1][1].append(part)
-            else:
-                runs.append((self._stream, [part]))
-        return [(stream, b"".join(parts)) for stream, parts in runs]
-
-
-class Source(Protocol):
-    """A source of a container's output. One reader; `close` from any thread."""
-
-    surplus: dict[int, Cursor]  # by stream, set with a gap: the stored part that the engine's log no longer contains
-    received: int  # bytes received over the connection
-
-    def read(self, timeout: float | None) -> list[Piece] | None:
-        """New output in order; None after `timeout` seconds without data. An empty list is not the end.
-
-        Raises EOFError after all output of the container, LogCut when reading ended before that (the connection broke,
-        or `close`), and another EngineError when there is nothing to read.
-        """
-        ...
-
-    def text_before(self, stream: int) -> bytes:
-        """The end of the text before the first byte read, in the same line; empty at a line's start."""
-        ...
-
-    def close(self) -> None:
-        """End the reading and wake the reader. Idempotent."""
-        ...
-
-
-class AttachedSource:
-    """The attached streams of a container, opened before its start: exact, and the fastest source.
-
-    The end of the connection does not tell an exit from an engine failure: `exited` is called then, and may block.
-    """
-
-    def __init__(self, attachment: Attachment, exited: Callable[[], bool] = lambda: True) -> None:
-        self._attachment = attachment
-        self._exited = exited
-        self._frames = FrameParser()
-        self._closed = False
-        self.surplus: dict[int, Cursor] = {}
-        self.received = 0
-
-    def read(self, timeout: float | None) -> list[Piece] | None:
-        block = self._attachment.recv(BLOCK_BYTES, timeout)
-        if block is None:
-            return None
-        self.received += len(block)
-        if block == b"":
-            if self._closed or not self._exited():
-                raise LogCut("The connection to the script's output was lost while the script ran.")
-            raise EOFError
-        now = time.time_ns()
-        return [(stream, data, now) for stream, data in self._frames.feed(block)]
-
-    def text_before(self, stream: int) -> bytes:
-        return b""
-
-    def close(self) -> None:
-        self._closed = True
-        self._attachment.close()
 
 
 class LineAssembler:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from executor.docker.errors import EngineError, SandboxTampered
 from executor.docker.models import ContainerState
-from executor.output.stream import ENGINE_LOST, ENGINE_RESTARTED, LEAST_LINE_BYTES, ROTATED, UNCOUNTED
-from executor.run.payload import NOT_RECEIVED
+from executor.output.source import ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED
+from executor.output.stream import LEAST_LINE_BYTES
+from executor.sandbox.bootstrap import NOT_RECEIVED
 from executor.spec import MB, RunResult, RunSpec
 
 CANCEL, SHUTDOWN, TIMEOUT, LIMIT = "cancel", "shutdown", "timeout", "limit"

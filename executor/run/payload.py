@@ -9,12 +9,9 @@ import secrets
 import shlex
 
 from executor.run.script import INTERPRETERS, is_module, make_file_text, parse_shebang
+from executor.sandbox.bootstrap import END_MARK, NOT_RECEIVED
 from executor.spec import RunSpec
 
-NOT_RECEIVED = 125  # the exit code when the payload is incomplete
-_END = "#cronium-payload-is-whole"
-NOT_RECEIVED_MESSAGE = "cronium: the script did not arrive, so nothing was run"
-BOOTSTRAP = f'p=$(cat); case $p in *"{_END}") eval "$p";; esac; echo "{NOT_RECEIVED_MESSAGE}" >&2; exit {NOT_RECEIVED}'
 FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
 HELPERS = "/tmp/.cronium"  # noqa: S108 - a tmpfs of the container, writable even with a read-only root
 PROXY = "runtime-api:8082"  # the sidecar's proxy for the network `egress`
@@ -43,7 +40,7 @@ def build_payload(spec: RunSpec) -> bytes:
         delimiter,
         "chmod 755 $1 2>/dev/null",  # the script may execute its own file
         _exec_interpreter(spec),
-        _END,
+        END_MARK,
     ]
     return "\n".join(lines).encode()
 

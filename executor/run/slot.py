@@ -9,6 +9,7 @@ from typing import Any
 
 from executor import failpoints, log_context
 from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
+from executor.docker.protocol import EngineLike
 from executor.docker.retry import retry_while_away
 from executor.output.follower import Follower
 from executor.output.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, ScriptEnvironment, find_hint
@@ -16,9 +17,10 @@ from executor.output.masking import Masker
 from executor.output.resume import StoredLog
 from executor.run import outcome
 from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, StopRequest
-from executor.run.payload import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
+from executor.run.payload import build_payload
 from executor.sandbox import inspection
-from executor.sandbox.sandbox import EngineLike, Sandbox
+from executor.sandbox.bootstrap import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
+from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Batch, Cursor, LeaseLost, Reply, Resumption, RunHandler, RunResult, RunSpec
 
@@ -225,7 +227,7 @@ class Slot:
         assert self._sandbox.output is not None
         self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
         self._reader.start()
-        self._sandbox.send_payload()
+        self._sandbox.send_payload(build_payload(self.spec))
         failpoints.hit("payload-sent")
         self._watch_main(time.monotonic() + self.spec.timeout_seconds)
         return self._conclude_run()

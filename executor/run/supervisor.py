@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from executor import log_context
+from executor.docker.protocol import EngineLike
 from executor.run.outcome import CANCEL, SHUTDOWN
 from executor.run.slot import Slot
-from executor.sandbox.sandbox import EngineLike
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Resumption, RunHandler, RunSpec
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from executor import naming
 from executor.sandbox import options, seccomp
-from executor.sandbox.image_facts import normalize_path
+from executor.sandbox.volumes import normalize_path
 from executor.spec import MB, RunSpec
 
 USER = "1000:1000"
@@ -35,7 +36,7 @@ class Row:
 def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
     """All rows of one sandbox. `asked` and `found` map names to the bodies sent and to the answers to `inspect`."""
     made: list[Row] = []
-    names = {options.name_main(spec.run_id): "main", options.name_sidecar(spec.run_id): "sidecar"}
+    names = {naming.name_main(spec.run_id): "main", naming.name_sidecar(spec.run_id): "sidecar"}
     for name, body in asked.items():
         seen = found.get(name) or {}
         if role := names.get(name):
@@ -43,7 +44,7 @@ def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, im
             made += _inspect_networks(role, spec, seen)
         else:
             made += _inspect_network(name, spec, body, seen)
-    main = found.get(options.name_main(spec.run_id)) or {}
+    main = found.get(naming.name_main(spec.run_id)) or {}
     made.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
     return sorted(made, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
@@ -233,9 +234,9 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
 
 def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
     """The networks of a container: the run's own, and for the sidecar its egress network if there is one."""
-    wanted = [] if spec.network == "none" else [options.name_network(spec.run_id)]
+    wanted = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
-        wanted.append(options.name_egress_network(spec.run_id))
+        wanted.append(naming.name_egress_network(spec.run_id))
     settings = found.get("NetworkSettings") or {}
     said = (
         format_value([name for name in settings["Networks"] or {} if name != "none"])
@@ -247,7 +248,7 @@ def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
 
 def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
     """The rows of a network: no other containers, and no address of the host unless the job's network is open."""
-    of = "network" if name == options.name_network(spec.run_id) else "way out"
+    of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     asked, said = body.get("Options") or {}, found.get("Options") or {}
 
@@ -288,7 +289,7 @@ def _format_subnets(value: Json) -> str:
 def _format_other_containers(spec: RunSpec, found: Json) -> str:
     if "Containers" not in found:
         return MISSING
-    ours = {options.name_main(spec.run_id), options.name_sidecar(spec.run_id)}
+    ours = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}
     return format_value(
         [one.get("Name") for one in (found["Containers"] or {}).values() if one.get("Name") not in ours]
     )

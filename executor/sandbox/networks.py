@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
-from typing import Any, Protocol
+from ipaddress import IPv4Network
+from typing import Any
 
+from executor import naming
 from executor.docker.errors import AddressTaken, Conflict, EngineError, Forbidden, Invalid, NotFound
 from executor.docker.models import parse_ipv4_subnets
+from executor.docker.ownership import is_network_of
+from executor.docker.protocol import NetworkEngine
 from executor.sandbox import options
 from executor.sandbox.options import Addresses
-from executor.sandbox.ownership import is_network_of
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import RunSpec
 
@@ -19,18 +21,6 @@ SUBNET_TRIES = 20
 REFUSAL_TRIES = 3
 NO_SUBNET = "CRONIUM_SUBNET_POOL has no free subnet for the run's network."
 LARGER_POOL = "Choose another or a larger pool, or remove unused networks."
-
-
-class NetworkEngine(Protocol):
-    """The engine's calls for networks."""
-
-    @property
-    def version(self) -> str: ...
-    def create_network(self, body: dict[str, Any]) -> None: ...
-    def connect_network(self, container: str, network: str, address: IPv4Address) -> None: ...
-    def describe_network(self, name: str) -> dict[str, Any]: ...
-    def remove_network(self, name: str) -> None: ...
-    def list_subnets(self) -> frozenset[IPv4Network]: ...
 
 
 class Networks:
@@ -63,7 +53,7 @@ class Networks:
             lambda addresses: options.build_network(self._spec, addresses, version), clear
         )
         if self._spec.network == "egress":
-            name = options.name_egress_network(self._spec.run_id)
+            name = naming.name_egress_network(self._spec.run_id)
             self.outside = self._create_network(
                 lambda addresses: options.build_egress_network(self._spec, addresses),
                 lambda: self._remove_network(name),
@@ -115,7 +105,7 @@ class Networks:
 
     def adopt(self) -> None:
         """Reserve the subnets of the networks that an earlier process created for this run."""
-        for name in options.list_network_names(self._spec):
+        for name in naming.list_network_names(self._spec):
             with suppress(NotFound):
                 told = self._engine.describe_network(name)
                 for subnet in parse_ipv4_subnets(told) if is_network_of(self._spec, told) else ():
@@ -126,14 +116,14 @@ class Networks:
         """Connect the created sidecar to the egress network, if any. Returns its additional endpoints."""
         if self.outside is None:
             return {}
-        network = options.name_egress_network(self._spec.run_id)
+        network = naming.name_egress_network(self._spec.run_id)
         # Between create and start: engines before 25 accept only one network at create.
         self._engine.connect_network(name, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
 
     def remove(self) -> bool:
         """Remove all networks; False, with an error in the log, if one is left."""
-        gone = [self._remove_network(name) for name in options.list_network_names(self._spec)]  # a list: try each one
+        gone = [self._remove_network(name) for name in naming.list_network_names(self._spec)]  # a list: try each one
         return all(gone)
 
     def _remove_network(self, name: str) -> bool:
@@ -142,7 +132,7 @@ class Networks:
             if not is_network_of(self._spec, told):
                 log.warning("run %s: %s was not created by Cronium and is not removed", self._spec.run_id, name)
                 return True
-            if options.parse_epoch(told.get("Labels") or {}) > self._spec.epoch:
+            if naming.parse_epoch(told.get("Labels") or {}) > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has created {name}.")
             self._engine.remove_network(str(told["Id"]))
         except NotFound:

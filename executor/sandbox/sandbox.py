@@ -11,25 +11,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from executor import failpoints
+from executor import failpoints, naming
 from executor.docker.attachment import Attachment, SplitAttachment
 from executor.docker.errors import (
     Conflict,
     EngineError,
-    ImageMissing,
     NotFound,
-    RuntimeMissing,
     SandboxGone,
     SandboxTampered,
 )
-from executor.docker.models import ContainerState, EngineObject, Image, parse_time
-from executor.run import payload
+from executor.docker.models import NO_IMAGE, ContainerState, parse_time
+from executor.docker.ownership import is_container_of
+from executor.docker.protocol import EngineLike
 from executor.sandbox import options
-from executor.sandbox.image_facts import NO_IMAGE, ImageFacts
-from executor.sandbox.networks import NetworkEngine, Networks
-from executor.sandbox.ownership import is_container_of
+from executor.sandbox.image import find_image, refuse_unknown_runtime
+from executor.sandbox.networks import Networks
 from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec
@@ -38,34 +36,6 @@ log = logging.getLogger("cronium.sandbox")
 SAME_SECONDS = 0.001  # tolerance between two readings of the same time
 CLOCK_SECONDS = 5.0  # tolerance for a clock that is set back while a script runs
 MAIN_GRACE, SIDECAR_GRACE = 10, 5  # seconds between SIGTERM and SIGKILL
-
-
-class EngineLike(NetworkEngine, Protocol):
-    """The engine's calls for a sandbox. `docker.client.Engine` and the tests' fake implement it."""
-
-    @property
-    def log_driver(self) -> str: ...
-    @property
-    def default_runtime(self) -> str: ...
-    def list_runtimes(self) -> tuple[str, ...]: ...
-    def read_resources(self) -> tuple[float, int]: ...
-    def ping(self) -> None: ...
-    def describe_image(self, reference: str) -> ImageFacts: ...
-    def list_images(self) -> list[Image]: ...
-    def create_container(self, name: str, body: dict[str, Any]) -> str: ...
-    def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment: ...
-    def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment: ...
-    def start(self, name: str) -> None: ...
-    def inspect(self, name: str) -> ContainerState: ...
-    def describe_container(self, name: str) -> dict[str, Any]: ...
-    def describe_network(self, name: str) -> dict[str, Any]: ...
-    def wait(self, name: str, seconds: int) -> None: ...
-    def stop(self, name: str, grace: int) -> None: ...
-    def remove_container(self, name: str) -> None: ...
-    def read_peak_memory(self, name: str) -> int | None: ...
-    def list_own_objects(self, instance: str) -> list[EngineObject]: ...
-    def read_clock(self) -> float: ...
-    def read_boot_time(self) -> float: ...
 
 
 class Sandbox:
@@ -92,7 +62,7 @@ class Sandbox:
         self._is_detached = False
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
-        self.main = options.name_main(spec.run_id)
+        self.main = naming.name_main(spec.run_id)
         self._ids: dict[str, str] = {}  # container ids by name: a container may be renamed from outside
         self.output: Attachment | None = None
         self.image_id = ""
@@ -108,10 +78,12 @@ class Sandbox:
 
         Raises EngineError; `take_down` then removes the partial sandbox.
         """
-        self._refuse_unknown_runtime()
+        refuse_unknown_runtime(self._engine, self._spec)
         self.booted_at = self._engine.read_boot_time()
-        self._image = self._find_image()
+        self._image = find_image(self._engine, self._spec)
         self.image_id = self._image.id
+        if self._spec.image_digest:
+            self._spec = replace(self._spec, image_digest=self.image_id)  # as this engine calls it
         options.cover_volumes(self._spec, self._image)  # refuse an unusable image before creating anything
         self._networks.create(self._remove_all)
         self.asked |= self._networks.asked
@@ -121,34 +93,6 @@ class Sandbox:
             wait([pool.submit(self._run_step, step) for step in steps])
         if self._failure:
             raise self._failure
-
-    def _find_image(self) -> ImageFacts:
-        """The facts of the spec's image; ImageMissing when the engine does not have it.
-
-        An exact image is found by the digest that an engine reported earlier. With containerd's image store this is the
-        manifest's digest, which an engine with the older store knows as `repository@digest`.
-        """
-        spec = self._spec
-        if not spec.image_digest:
-            return self._engine.describe_image(spec.image)
-        for reference in (spec.image_digest, f"{_strip_tag(spec.image)}@{spec.image_digest}"):
-            with suppress(ImageMissing):
-                found = self._engine.describe_image(reference)
-                self._spec = replace(spec, image_digest=found.id)
-                return found
-        raise ImageMissing(
-            f"The image of the earlier run, {spec.image} with the digest {spec.image_digest}, is no longer on the host "
-            f"{spec.host}, so the run cannot be repeated exactly. Load that image there, or run the job as it is now."
-        )
-
-    def _refuse_unknown_runtime(self) -> None:
-        wanted = self._spec.runtime
-        if wanted and wanted not in (offered := self._engine.list_runtimes()):
-            raise RuntimeMissing(
-                f"The engine of {self._spec.host} does not have the runtime {wanted!r}; it has "
-                f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
-                "daemon.json and restart the engine."
-            )
 
     def is_engine_restarted(self) -> bool:
         """Whether the engine was restarted since `build` began."""
@@ -205,7 +149,7 @@ class Sandbox:
 
     def reopen_sidecar(self) -> None:
         """Connect to the run's sidecar again. Without a sidecar the script continues, and its API calls fail."""
-        name = options.name_sidecar(self._spec.run_id)
+        name = naming.name_sidecar(self._spec.run_id)
         try:
             if self._spec.network == "none":
                 return
@@ -247,7 +191,7 @@ class Sandbox:
 
     def _start_sidecar(self) -> None:
         assert self._networks.inside is not None
-        name = options.name_sidecar(self._spec.run_id)
+        name = naming.name_sidecar(self._spec.run_id)
         image = self._engine.describe_image(self._spec.sidecar_image)
         body = options.build_sidecar_container(self._spec, self._networks.inside, image)
         self._create_container(name, body)
@@ -295,14 +239,13 @@ class Sandbox:
         if self._sidecar:
             self._sidecar.close()
 
-    def send_payload(self) -> None:
+    def send_payload(self, payload: bytes) -> None:
         """Send the script: user code starts now."""
         assert self._stdin is not None
-        whole = payload.build_payload(self._spec)
-        half = len(whole) // 2
-        self._stdin.send(whole[:half])
+        half = len(payload) // 2
+        self._stdin.send(payload[:half])
         failpoints.hit("payload-half")
-        self._stdin.send(whole[half:])
+        self._stdin.send(payload[half:])
         self._stdin.close_write()
         self._stdin.close()
 
@@ -350,7 +293,7 @@ class Sandbox:
                 attachment.close()
 
     def _remove_all(self) -> bool:
-        containers = (self.main, MAIN_GRACE), (options.name_sidecar(self._spec.run_id), SIDECAR_GRACE)
+        containers = (self.main, MAIN_GRACE), (naming.name_sidecar(self._spec.run_id), SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
             gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
         failpoints.hit("main-removed")
@@ -376,10 +319,3 @@ class Sandbox:
             log.warning("run %s: %s could not be removed: %s", self._spec.run_id, name, error)
             return False
         return True
-
-
-def _strip_tag(reference: str) -> str:
-    """An image reference without tag and digest."""
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return head + slash + last.partition(":")[0]

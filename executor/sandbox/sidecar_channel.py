@@ -15,7 +15,7 @@ from typing import Any
 from executor import log_context
 from executor.docker.attachment import Attachment, SplitAttachment
 from executor.docker.errors import EngineUnreachable, SidecarUnhealthy
-from executor.output.stream import STDOUT, FrameParser
+from executor.docker.frames import STDOUT, FrameParser
 from executor.sandbox.connection_events import EventForwarder
 from executor.sandbox.networks import Networks
 from executor.sandbox.request_rate import LARGE_BYTES, RequestThrottle, large_request_lock

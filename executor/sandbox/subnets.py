@@ -72,7 +72,3 @@ class SubnetPool:
 
     def _compute_index(self, address: int) -> int:
         return (address - int(self._pool.network_address)) >> (32 - PREFIX)
-
-
-def overlaps_any(subnet: IPv4Network, others: Iterable[IPv4Network]) -> bool:
-    return any(subnet.overlaps(other) for other in others)

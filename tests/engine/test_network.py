@@ -13,9 +13,9 @@ from typing import Any
 import docker
 import pytest
 
+from executor import naming
 from executor.docker.client import Engine
 from executor.run.slot import Slot
-from executor.sandbox import options
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, RunSpec
 from tests.engine.outside import Outside
@@ -105,7 +105,7 @@ class Runner:
 
     def open_gate(self, begun: "Begun") -> None:
         """Tell a script that waits for /tmp/gate to go on."""
-        name = options.name_main(begun.spec.run_id)
+        name = naming.name_main(begun.spec.run_id)
         self.docker.exec_start(self.docker.exec_create(name, ["touch", "/tmp/gate"], user="1000:1000")["Id"])
 
     def left(self) -> list[str]:
@@ -387,9 +387,9 @@ def test_nobody_else_reaches_a_runs_proxy(
     """Another run's main, with the right token, at each address of the sidecar; and the host, on its outer leg."""
     where = f"{outside.address}:{outside.port}"
     owner = sleeper("egress", where)
-    sidecar = runner.docker.inspect_container(options.name_sidecar(owner.spec.run_id))
+    sidecar = runner.docker.inspect_container(naming.name_sidecar(owner.spec.run_id))
     legs = {name: one["IPAddress"] for name, one in sidecar["NetworkSettings"]["Networks"].items()}
-    assert set(legs) == set(options.list_network_names(owner.spec))
+    assert set(legs) == set(naming.list_network_names(owner.spec))
     # A router between may answer for anybody, so it counts who speaks, not that somebody takes the connection.
     script = f"""
 def speak(address, port, device):
@@ -417,14 +417,14 @@ at_once({{str(way): lambda way=way: speak(*way) for way in ways}})
     assert outside.asked == []
     for port in (8081, 8082):
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((legs[options.name_egress_network(owner.spec.run_id)], port), 5)
+            socket.create_connection((legs[naming.name_egress_network(owner.spec.run_id)], port), 5)
 
 
 def test_what_inspect_shows_of_a_run_with_a_way_out(runner: Runner, sleeper: Callable[..., Begun]) -> None:
     begun = sleeper("egress", "site.example:443")
-    job, out = options.list_network_names(begun.spec)
-    main = runner.docker.inspect_container(options.name_main(begun.spec.run_id))
-    sidecar = runner.docker.inspect_container(options.name_sidecar(begun.spec.run_id))
+    job, out = naming.list_network_names(begun.spec)
+    main = runner.docker.inspect_container(naming.name_main(begun.spec.run_id))
+    sidecar = runner.docker.inspect_container(naming.name_sidecar(begun.spec.run_id))
     assert set(main["NetworkSettings"]["Networks"]) == {job}
     assert set(sidecar["NetworkSettings"]["Networks"]) == {job, out}
     shown = json.dumps([main, sidecar])
@@ -434,7 +434,7 @@ def test_what_inspect_shows_of_a_run_with_a_way_out(runner: Runner, sleeper: Cal
     assert (inner["Internal"], outer["Internal"]) == (True, False)
     assert IPv4Network(outer["IPAM"]["Config"][0]["Subnet"]).prefixlen == 29
     assert outer["Labels"]["cronium.role"] == "network"
-    assert [one["Name"] for one in outer["Containers"].values()] == [options.name_sidecar(begun.spec.run_id)]
+    assert [one["Name"] for one in outer["Containers"].values()] == [naming.name_sidecar(begun.spec.run_id)]
 
 
 def test_much_through_the_proxy_needs_little_memory(runner: Runner, outside: Outside) -> None:
@@ -461,7 +461,7 @@ time.sleep(100)
 """
     begun = runner.start(script, "egress", where, timeout_seconds=90.0)
     begun.told.wait_for_text(b"seconds", 85)
-    peak = runner.engine.read_peak_memory(options.name_sidecar(begun.spec.run_id))
+    peak = runner.engine.read_peak_memory(naming.name_sidecar(begun.spec.run_id))
     answers = begun.answers
     begun.slot.stop()
     begun.end()

@@ -11,8 +11,8 @@ import docker
 import pytest
 
 from executor.docker.client import Engine
-from executor.run.payload import NOT_RECEIVED_MESSAGE
 from executor.run.supervisor import Supervisor
+from executor.sandbox.bootstrap import NOT_RECEIVED_MESSAGE
 from executor.sandbox.subnets import SubnetPool
 from tests.engine.conftest import running
 from tests.engine.server import GATE, SUBNET_POOL, Server

@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from executor import naming
 from executor.checks.gc import collect_leftovers
 from executor.docker.client import Engine
 from executor.docker.errors import SandboxGone
@@ -74,7 +75,7 @@ def reaped(world: World, living: Callable[[Set[str]], Set[str]] = nobody) -> set
 
 
 def names(spec: RunSpec) -> set[str]:
-    return {options.name_main(spec.run_id), options.name_network(spec.run_id)}
+    return {naming.name_main(spec.run_id), naming.name_network(spec.run_id)}
 
 
 def until_it_is(world: World, name: str, status: str) -> None:
@@ -87,7 +88,7 @@ def until_it_is(world: World, name: str, status: str) -> None:
 def put_in_state(world: World, client: docker.APIClient, status: str) -> RunSpec:
     """A main that is in this state."""
     spec = world.spec()
-    name = options.name_main(spec.run_id)
+    name = naming.name_main(spec.run_id)
     body = options.build_main_container(spec, world.network(spec), world.engine.log_driver)
     if status in ("exited", "restarting"):
         body["Entrypoint"] = ["/bin/sh", "-c", "exit 1"]
@@ -107,7 +108,7 @@ def test_a_container_goes_in_every_state_and_its_subnet_is_free_again(
     world: World, docker_client: docker.APIClient, status: str
 ) -> None:
     spec = put_in_state(world, docker_client, status)
-    told = world.engine.describe_network(options.name_network(spec.run_id))
+    told = world.engine.describe_network(naming.name_network(spec.run_id))
     began = time.monotonic()
     assert reaped(world) == names(spec)
     assert time.monotonic() - began < 9.5  # no script is given its ten seconds of grace
@@ -122,7 +123,7 @@ def test_a_network_that_a_stranger_is_on_goes_and_the_stranger_stays(
     spec, name = world.main()
     world.engine.start(name)
     guest = stranger(f"cronium-main-{uuid.uuid4()}")
-    docker_client.connect_container_to_network(guest, options.name_network(spec.run_id))
+    docker_client.connect_container_to_network(guest, naming.name_network(spec.run_id))
     assert reaped(world) == names(spec)
     told = world.engine.describe_container(guest)
     assert (told["State"]["Status"], set(told["NetworkSettings"]["Networks"])) == ("running", {"bridge"})
@@ -133,16 +134,16 @@ def test_what_is_anothers_or_lives_or_only_looks_like_ours_stays(
 ) -> None:
     kept = [world.main(**whose)[0] for whose in ({"instance": world.instance + "2"}, {"host": HOST + "2"}, {})]
     spec = world.spec()
-    alike = stranger(options.name_main(spec.run_id))
-    docker_client.create_network(options.name_network(spec.run_id))  # without a label
+    alike = stranger(naming.name_main(spec.run_id))
+    docker_client.create_network(naming.name_network(spec.run_id))  # without a label
     left, _ = world.main()
     living = kept[2].run_id
     assert reaped(world, lambda run_ids: run_ids & {living}) == names(left)
     for one in kept:
-        assert world.engine.inspect(options.name_main(one.run_id)).status == "created"
-        world.engine.describe_network(options.name_network(one.run_id))
+        assert world.engine.inspect(naming.name_main(one.run_id)).status == "created"
+        world.engine.describe_network(naming.name_network(one.run_id))
     assert world.engine.inspect(alike).is_running
-    world.engine.describe_network(options.name_network(spec.run_id))
+    world.engine.describe_network(naming.name_network(spec.run_id))
 
 
 @pytest.fixture
@@ -151,9 +152,9 @@ def copied(docker_client: docker.APIClient) -> Iterator[Callable[[RunSpec, str],
     with ExitStack() as stack:
 
         def make(spec: RunSpec, name: str) -> str:
-            image = docker_client.commit(options.name_main(spec.run_id))["Id"]
+            image = docker_client.commit(naming.name_main(spec.run_id))["Id"]
             stack.callback(docker_client.remove_image, image, force=True)
-            if name == options.name_main(spec.run_id):
+            if name == naming.name_main(spec.run_id):
                 docker_client.remove_container(name)
             docker_client.create_container(image, [], entrypoint=["sleep", "300"], name=name)
             stack.callback(docker_client.remove_container, name, force=True)
@@ -168,10 +169,10 @@ def test_a_container_of_an_image_made_of_a_run_stays(world: World, copied: Calla
     spec, _ = world.main()
     own = copied(spec, f"keep-{uuid.uuid4().hex[:8]}")
     labels = world.engine.describe_container(own)["Config"]["Labels"]
-    assert options.build_labels(spec, "main").items() <= labels.items(), "the image hands no label on"
+    assert naming.build_labels(spec, "main").items() <= labels.items(), "the image hands no label on"
     other, name = world.main()
     copied(other, name)
-    assert reaped(world) == names(spec) | {options.name_network(other.run_id)}
+    assert reaped(world) == names(spec) | {naming.name_network(other.run_id)}
     sandbox = Sandbox(world.engine, other, world.pool, lambda *told: Reply(), lambda *told: None, "")
     with pytest.raises(SandboxGone, match="not the one"):
         sandbox.adopt()
@@ -196,7 +197,7 @@ def test_a_run_whose_image_was_made_of_another_run_is_reaped(world: World, docke
 def test_a_network_that_copies_labels_stays(world: World, docker_client: docker.APIClient) -> None:
     spec = world.spec()
     name = f"keep-{uuid.uuid4().hex[:8]}"
-    docker_client.create_network(name, labels=options.build_labels(spec, "network"))
+    docker_client.create_network(name, labels=naming.build_labels(spec, "network"))
     try:
         assert reaped(world) == set()
         world.engine.describe_network(name)
@@ -216,7 +217,7 @@ def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, temp
     left, _ = world.main(host="local")
     listed = manage(env, "reap", "--dry-run")
     assert {line.split()[3] for line in listed.splitlines()} == names(left), listed
-    world.engine.inspect(options.name_main(left.run_id))
+    world.engine.inspect(naming.name_main(left.run_id))
     removed = manage(env, "reap")
     assert removed == listed.replace("would remove", "removed")
     assert {one.run_id for one in world.engine.list_own_objects(world.instance)} == {running, ended}

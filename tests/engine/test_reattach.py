@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.docker.client import Engine
-from executor.sandbox import options
+from executor.run.payload import build_payload
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import LeaseLost, Reply, RunSpec
@@ -72,12 +73,12 @@ def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies:
     old = sandbox_of(world, spec, first)
     new = sandbox_of(world, spec, lambda _, body: Reply(data=counter.add(body)))
     old.build()
-    old.send_payload()
+    old.send_payload(build_payload(spec))
     assert reached.wait(30)
     assert new.adopt().is_running
-    world.settled(options.name_main(spec.run_id))
+    world.settled(naming.name_main(spec.run_id))
     woken.set()
-    log = world.engine.open_log(options.name_main(spec.run_id), follow=False)
+    log = world.engine.open_log(naming.name_main(spec.run_id), follow=False)
     said = b""
     while block := log.recv(65536, 1):
         said += block

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.docker.attachment import Attachment
 from executor.docker.client import Engine
 from executor.docker.errors import LogCut
 from executor.output.resume import ResumedLog, StoredLog
-from executor.output.stream import AttachedSource, LineAssembler, Source, follow_output
+from executor.output.source import AttachedSource, Source
+from executor.output.stream import LineAssembler, follow_output
 from executor.run import payload
 from executor.sandbox import options
 from executor.sandbox.subnets import SubnetPool
@@ -68,7 +70,7 @@ def world(runner_images: dict[str, str]) -> Iterator[World]:
 def started(world: World, script: str, driver: str = "local", **changes: Any) -> Iterator[tuple[str, Attachment]]:
     """A container that runs `script`, attached to before its start."""
     spec = world.spec(script=script, language="python", network="none", **changes)
-    name = options.name_main(spec.run_id)
+    name = naming.name_main(spec.run_id)
     world.engine.create_container(name, options.build_main_container(spec, None, driver))
     output = world.engine.attach(name, stdin=False, output=True)
     stdin = world.engine.attach(name, stdin=True, output=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from executor import naming
 from executor.docker.client import Engine
 from executor.docker.errors import EngineUnreachable
 from executor.sandbox import options
@@ -130,7 +131,7 @@ def test_a_tunnel_that_breaks_is_built_again_and_its_run_goes_on(far: Server, tm
 def test_any_number_of_streams_goes_through_one_tunnel(ssh_address: str, second: SecondEngine) -> None:
     """More than the sessions that an SSH server allows on one connection, which are ten."""
     engine, spec = Engine(ssh_address), make_spec(image=RUNNER, network="none")
-    name = options.name_main(spec.run_id)
+    name = naming.name_main(spec.run_id)
     engine.create_container(name, options.build_main_container(spec, None, engine.log_driver))
     try:
         attached = [engine.attach(name, stdin=False, output=True) for _ in range(40)]

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
+from executor.docker.frames import FrameParser
+from executor.docker.protocol import EngineLike
 from executor.output.resume import ResumedLog, StoredLog
-from executor.output.stream import FrameParser
 from executor.run import payload
-from executor.sandbox import inspection, options
+from executor.sandbox import bootstrap, inspection, options
 from executor.sandbox.options import Addresses
-from executor.sandbox.sandbox import EngineLike
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, RunSpec
 from tests.fakes.specs import make_spec
@@ -60,7 +61,7 @@ class World:
     def main(self, **changes: Any) -> tuple[RunSpec, str]:
         """A created main container on its own network."""
         spec = self.spec(**changes)
-        name = options.name_main(spec.run_id)
+        name = naming.name_main(spec.run_id)
         body = options.build_main_container(spec, self.network(spec), self.engine.log_driver)
         self.engine.create_container(name, body)
         return spec, name
@@ -92,9 +93,9 @@ class World:
 
     def clear(self) -> None:
         for spec in self.specs:
-            for name in (options.name_main(spec.run_id), options.name_sidecar(spec.run_id)):
+            for name in (naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)):
                 self.engine.remove_container(name)
-            for name in (options.name_network(spec.run_id), options.name_egress_network(spec.run_id)):
+            for name in (naming.name_network(spec.run_id), naming.name_egress_network(spec.run_id)):
                 self.engine.remove_network(name)
         assert self.engine.list_own_objects(self.instance) == []
 
@@ -129,7 +130,7 @@ def test_a_created_container_has_not_started(world: World) -> None:
 
 def test_a_container_is_found_by_its_id_too(world: World) -> None:
     spec = world.spec(network="none")
-    name = options.name_main(spec.run_id)
+    name = naming.name_main(spec.run_id)
     made = world.engine.create_container(name, options.build_main_container(spec, None, world.engine.log_driver))
     assert made != name
     assert world.engine.inspect(name).id == world.engine.inspect(made).id == made
@@ -193,7 +194,7 @@ def test_a_payload_that_does_not_arrive_whole_runs_nothing(world: World) -> None
     name, out, err = world.run("echo it ran", send=lambda whole: whole[:-1])
     assert out == b""
     assert b"did not arrive" in err
-    assert world.settled(name) == payload.NOT_RECEIVED
+    assert world.settled(name) == bootstrap.NOT_RECEIVED
 
 
 def test_a_container_starts_once(world: World) -> None:
@@ -270,8 +271,8 @@ def test_a_network_is_made_once_and_removed_twice(world: World) -> None:
     assert subnet is not None
     with pytest.raises(Conflict):
         world.engine.create_network(options.build_network(spec, Addresses(subnet)))
-    world.engine.remove_network(options.name_network(spec.run_id))
-    world.engine.remove_network(options.name_network(spec.run_id))
+    world.engine.remove_network(naming.name_network(spec.run_id))
+    world.engine.remove_network(naming.name_network(spec.run_id))
 
 
 def test_a_subnet_that_is_taken_is_refused_as_such(world: World) -> None:
@@ -306,17 +307,17 @@ def test_a_network_with_a_running_container_can_be_removed(world: World) -> None
     spec, name = world.main()
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
-    world.engine.remove_network(options.name_network(spec.run_id))
+    world.engine.remove_network(naming.name_network(spec.run_id))
     assert [one.kind for one in world.engine.list_own_objects(world.instance)] == ["container"]
 
 
 def test_a_created_container_takes_a_second_network_that_can_be_removed_under_it(world: World) -> None:
     spec, name = world.main()
-    second = options.name_egress_network(spec.run_id)
+    second = naming.name_egress_network(spec.run_id)
     addresses = world.network_of(lambda addresses: options.build_egress_network(spec, addresses))
     world.engine.connect_network(name, second, addresses.sidecar)
     told = world.engine.describe_container(name)["NetworkSettings"]["Networks"]
-    assert set(told) == {options.name_network(spec.run_id), second}
+    assert set(told) == {naming.name_network(spec.run_id), second}
     assert told[second]["IPAMConfig"]["IPv4Address"] == str(addresses.sidecar)
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
@@ -328,12 +329,12 @@ def test_who_is_not_there_is_connected_to_nothing(world: World) -> None:
     spec = world.spec()
     addresses = world.network(spec)
     with pytest.raises(NotFound):
-        world.engine.connect_network("cronium-main-gone", options.name_network(spec.run_id), addresses.main)
+        world.engine.connect_network("cronium-main-gone", naming.name_network(spec.run_id), addresses.main)
 
 
 def test_a_container_without_a_network_starts(world: World) -> None:
     spec = world.spec(network="none")
-    name = options.name_main(spec.run_id)
+    name = naming.name_main(spec.run_id)
     world.engine.create_container(name, options.build_main_container(spec, None, world.engine.log_driver))
     world.engine.attach(name, stdin=True, output=False)
     world.engine.start(name)
@@ -348,7 +349,7 @@ def test_only_what_carries_our_label_is_ours(world: World) -> None:
     }
     assert found == {
         ("container", name, spec.run_id, "main", "test-host"),
-        ("network", options.name_network(spec.run_id), spec.run_id, "network", "test-host"),
+        ("network", naming.name_network(spec.run_id), spec.run_id, "network", "test-host"),
     }
     assert world.engine.list_own_objects(world.instance + "-other") == []
 
@@ -358,11 +359,11 @@ def test_labels_without_the_name_make_nothing_ours(world: World) -> None:
     spec, name = world.main()
     other = f"somebodys-{spec.run_id}"
     body = options.build_main_container(world.spec(network="none"), None, world.engine.log_driver)
-    world.engine.create_container(other, body | {"Labels": options.build_labels(spec, "main")})
+    world.engine.create_container(other, body | {"Labels": naming.build_labels(spec, "main")})
     world.network_of(lambda addresses: options.build_egress_network(spec, addresses) | {"Name": other})
     try:
         found = {one.name for one in world.engine.list_own_objects(world.instance)}
-        assert found == {name, options.name_network(spec.run_id)}
+        assert found == {name, naming.name_network(spec.run_id)}
     finally:
         world.engine.remove_container(other)
         world.engine.remove_network(other)
@@ -372,7 +373,7 @@ def test_a_state_has_its_labels_and_its_image(world: World) -> None:
     spec, name = world.main()
     state = world.engine.inspect(name)
     assert state.image_id == world.engine.describe_image(world.image).id
-    assert options.build_labels(spec, "main").items() <= dict(state.labels).items()
+    assert naming.build_labels(spec, "main").items() <= dict(state.labels).items()
 
 
 def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
@@ -386,7 +387,7 @@ def test_closing_an_attachment_wakes_its_reader(world: World) -> None:
 
 def test_what_it_says_of_what_it_made_is_what_was_asked(world: World) -> None:
     spec, name = world.main()
-    network = options.name_network(spec.run_id)
+    network = naming.name_network(spec.run_id)
     subnet = world.engine.describe_network(network)["IPAM"]["Config"][0]["Subnet"]
     addresses = Addresses(IPv4Network(subnet))
     asked = {

@@ -25,13 +25,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from executor import naming
 from executor.docker.attachment import Attachment
 from executor.docker.errors import AddressTaken, Conflict, EngineError, ImageMissing, NotFound
-from executor.docker.models import ContainerState, EngineObject, Image, parse_ipv4_subnets
-from executor.sandbox import options
-from executor.sandbox.image_facts import ImageFacts
-from executor.sandbox.ownership import filter_own
-from executor.sandbox.subnets import overlaps_any
+from executor.docker.models import ContainerState, EngineObject, Image, ImageFacts, overlaps_any, parse_ipv4_subnets
+from executor.docker.ownership import filter_own
 from tests.fakes.log import FakeLog, chunk, frame
 
 BRIDGE = "com.docker.network.bridge.name"
@@ -68,7 +66,7 @@ class FakeContainer:
 
     @property
     def role(self) -> str:
-        return str((self.body.get("Labels") or {}).get(options.LABEL_ROLE, ""))
+        return str((self.body.get("Labels") or {}).get(naming.LABEL_ROLE, ""))
 
 
 def _digest(reference: str) -> str:
@@ -135,13 +133,13 @@ class FakeEngine:
 
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
         """Let a run's sidecar ask its worker something, and return the answer."""
-        container = self.containers[options.name_sidecar(run_id)]
+        container = self.containers[naming.name_sidecar(run_id)]
         self.say(run_id, {"type": "request", "id": 1, "op": operation, "body": body})
         return dict(json.loads(self._read_line(container.inputs[-1])))
 
     def say(self, run_id: str, *messages: dict[str, Any]) -> None:
         """Let a run's sidecar say something on its channel."""
-        container = self.containers[options.name_sidecar(run_id)]
+        container = self.containers[naming.name_sidecar(run_id)]
         self._emit(container, 1, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
     def _enter(self, method: str) -> None:
@@ -287,7 +285,7 @@ class FakeEngine:
         return self._state(self._get(name))
 
     def _state(self, one: FakeContainer) -> ContainerState:
-        epoch = options.parse_epoch(one.body.get("Labels") or {})
+        epoch = naming.parse_epoch(one.body.get("Labels") or {})
         times = one.started_at, one.finished_at
         labels, image = one.body.get("Labels") or {}, self._image(one.body["Image"]) or ""
         inherited = self.brings[image].labels if image in self.brings else {}
@@ -374,11 +372,11 @@ class FakeEngine:
             states = {one.name: self._state(one) for one in self.containers.values()}
             rows = [("container", name, one.labels, one.id, one.image_id) for name, one in states.items()]
             rows += [("network", name, body["Labels"], name, "") for name, body in self.networks.items()]
-        wanted = (options.LABEL_RUN, options.LABEL_ROLE, options.LABEL_HOST)
+        wanted = (naming.LABEL_RUN, naming.LABEL_ROLE, naming.LABEL_HOST)
         listed = [
             EngineObject(kind, name, *(labels.get(label, "") for label in wanted), container_id, image)
             for kind, name, labels, container_id, image in rows
-            if labels.get(options.LABEL_INSTANCE) == instance
+            if labels.get(naming.LABEL_INSTANCE) == instance
         ]
         return filter_own(self, listed)
 

@@ -8,11 +8,11 @@ import pytest
 
 from executor.docker.attachment import Attachment
 from executor.docker.errors import SandboxGone
+from executor.naming import name_main
 from executor.output.follower import Follower
 from executor.output.masking import Masker
 from executor.output.resume import StoredLog
 from executor.run import payload
-from executor.sandbox.options import name_main
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Batch, Cursor, Dropped, LeaseLost, RunSpec
 from tests.fakes.contract import World

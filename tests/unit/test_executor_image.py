@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from executor.docker.errors import ImageUnusable
+from executor.docker.models import ImageFacts, parse_image_facts
 from executor.run.slot import Slot
 from executor.sandbox import options
-from executor.sandbox.image_facts import MAX_VOLUMES, ImageFacts, parse_image_facts, paths_to_cover
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
+from executor.sandbox.volumes import MAX_VOLUMES, paths_to_cover
 from executor.spec import RunSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec

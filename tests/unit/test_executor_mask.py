@@ -16,7 +16,8 @@ from xml.sax import saxutils
 
 import pytest
 
-from executor.output.masking import HIDDEN, Masker, can_mask
+from executor.output.encodings import can_mask
+from executor.output.masking import HIDDEN, Masker
 from executor.output.stream import MAX_LINE_BYTES, TAIL_SHOWN_BYTES, LineAssembler
 from executor.run import payload
 from executor.run.slot import Slot

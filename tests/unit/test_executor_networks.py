@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.checks.gc import collect_leftovers
 from executor.docker import errors
 from executor.docker.errors import AddressTaken, EngineError, EngineUnreachable, Forbidden
@@ -81,7 +82,7 @@ def test_mains_network_is_the_same_closed_one_with_and_without_a_way_out(mode: s
     assert body["Options"]["com.docker.network.bridge.gateway_mode_ipv4"] == "isolated"
     main = options.build_main_container(spec, ADDRESSES, "local")
     assert main["HostConfig"]["Dns"] == ["127.0.0.1"]
-    assert set(main["NetworkingConfig"]["EndpointsConfig"]) == {options.name_network(spec.run_id)}
+    assert set(main["NetworkingConfig"]["EndpointsConfig"]) == {naming.name_network(spec.run_id)}
 
 
 def test_an_open_network_is_an_ordinary_one_where_names_resolve() -> None:
@@ -97,7 +98,7 @@ def test_the_way_out_is_an_ordinary_network_of_its_own_with_our_labels() -> None
     spec = make_spec(network="egress", run_id="0a1b2c3d-4e5f-4789-abcd-0123456789ab")
     job, out = options.build_network(spec, ADDRESSES), options.build_egress_network(spec, ADDRESSES)
     assert out["Name"] == f"cronium-egress-{spec.run_id}"
-    assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, options.build_labels(spec, "network"))
+    assert (out["Internal"], out["Attachable"], out["Labels"]) == (False, False, naming.build_labels(spec, "network"))
     bridge = "com.docker.network.bridge.name"
     assert out["Options"] == {bridge: "ce0a1b2c3d4e000"}
     assert job["Options"][bridge] != out["Options"][bridge]
@@ -206,7 +207,7 @@ def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: Subne
     spec = make_spec(network="egress")
     first = Networks(engine, spec, pool)
     first.create(lambda: None)
-    engine.remove_network(options.name_network(spec.run_id))  # a take-down that came half way
+    engine.remove_network(naming.name_network(spec.run_id))  # a take-down that came half way
     second = Networks(engine, spec, pool)
     second.create(first.remove)
     assert len(engine.networks) == 2
@@ -220,7 +221,7 @@ def test_a_main_that_an_earlier_attempt_left_is_cleared_where_no_network_tells_o
     engine: FakeEngine, start: Callable[..., Any]
 ) -> None:
     spec = make_spec(network="none")
-    engine.create_container(options.name_main(spec.run_id), options.build_main_container(spec, None, "local"))
+    engine.create_container(naming.name_main(spec.run_id), options.build_main_container(spec, None, "local"))
     told, thread = start(spec)
     thread.join(20)
     assert told.result is not None
@@ -261,7 +262,7 @@ def test_the_reaper_finds_the_way_out_too(engine: FakeEngine, pool: SubnetPool) 
     spec = make_spec(network="egress")
     Networks(engine, spec, pool).create(lambda: None)
     assert {one.name for one in collect_leftovers(engine, spec.instance, spec.host, lambda ids: frozenset())} == set(
-        options.list_network_names(spec)
+        naming.list_network_names(spec)
     )
 
 
@@ -335,7 +336,7 @@ def foreign(engine: FakeEngine, subnet: str) -> str:
     """A network of somebody else's on this engine; its name."""
     spec = make_spec(instance="another")
     engine.create_network(options.build_network(spec, Addresses(IPv4Network(subnet))))
-    return options.name_network(spec.run_id)
+    return naming.name_network(spec.run_id)
 
 
 def test_subnets_of_others_are_passed_over_until_they_are_free(engine: FakeEngine, pool: SubnetPool) -> None:
@@ -386,14 +387,14 @@ def test_a_run_that_another_process_has_taken_over_is_not_held_here(engine: Fake
     thread.join(10)
     assert engine.left, "it goes on"
     assert free(pool) == 3
-    engine.remove_container(options.name_main(spec.run_id))
-    engine.remove_container(options.name_sidecar(spec.run_id))
-    engine.remove_network(options.name_network(spec.run_id))
+    engine.remove_container(naming.name_main(spec.run_id))
+    engine.remove_container(naming.name_sidecar(spec.run_id))
+    engine.remove_network(naming.name_network(spec.run_id))
     pool.refresh(engine.list_subnets())
     assert free(pool) == 4
 
 
-@pytest.mark.parametrize("name_of", [options.name_network, options.name_egress_network])
+@pytest.mark.parametrize("name_of", [naming.name_network, naming.name_egress_network])
 def test_a_name_that_stays_taken_is_told_as_such(
     engine: FakeEngine,
     pool: SubnetPool,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.sandbox import options, seccomp
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
@@ -120,8 +121,8 @@ def test_names_labels_and_environment_are_the_promised_ones() -> None:
     spec = make_spec()
     made = bodies(spec)
     assert made["network"]["Name"] == f"cronium-job-{spec.run_id}"
-    assert options.name_main(spec.run_id) == f"cronium-main-{spec.run_id}"
-    assert options.name_sidecar(spec.run_id) == f"cronium-sidecar-{spec.run_id}"
+    assert naming.name_main(spec.run_id) == f"cronium-main-{spec.run_id}"
+    assert naming.name_sidecar(spec.run_id) == f"cronium-sidecar-{spec.run_id}"
     for role, body in made.items():
         assert body["Labels"] == {
             "cronium.instance": "test-instance",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.run import payload
+from executor.sandbox import bootstrap
 from tests.fakes.specs import make_spec
 
 _FOUND = {
@@ -35,7 +36,7 @@ ENV = {"PLAIN": "x", "QUOTES": 'it\'s "$HOME" `id` \\ ', "LINES": "a\n\nb\n", "E
 
 def feed(shell: str, data: bytes, folder: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
     """BOOTSTRAP in `shell` with `folder` as /workspace and `bash` replaced by something that shows what it gets."""
-    command = payload.BOOTSTRAP
+    command = bootstrap.BOOTSTRAP
     return subprocess.run(
         [*SHELLS[shell], "-c", command],
         input=data.replace(b"/workspace", bytes(folder)),

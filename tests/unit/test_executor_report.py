@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.run.slot import Slot
 from executor.sandbox import inspection, options
 from executor.sandbox.inspection import Row
@@ -26,8 +27,8 @@ def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[s
     addresses = Addresses(SUBNET)
     network = options.build_network(spec, addresses)
     asked: dict[str, Any] = {network["Name"]: network}
-    asked[options.name_main(spec.run_id)] = options.build_main_container(spec, addresses, "local")
-    asked[options.name_sidecar(spec.run_id)] = options.build_sidecar_container(spec, addresses)
+    asked[naming.name_main(spec.run_id)] = options.build_main_container(spec, addresses, "local")
+    asked[naming.name_sidecar(spec.run_id)] = options.build_sidecar_container(spec, addresses)
     found = {}
     for name, body in asked.items():
         if "Driver" in body:
@@ -50,8 +51,8 @@ def rows_after(engine: FakeEngine, part: str, twist: Twist, **changes: Any) -> l
     """The rows of a sandbox of which `twist` changed what the engine says of its main, sidecar or network."""
     spec = make_spec(**changes)
     asked, found = found_for(spec, engine)
-    names = {"main": options.name_main, "sidecar": options.name_sidecar, "network": options.name_network}
-    image = found[options.name_main(spec.run_id)]["Image"]
+    names = {"main": naming.name_main, "sidecar": naming.name_sidecar, "network": naming.name_network}
+    image = found[naming.name_main(spec.run_id)]["Image"]
     twist(found[names[part](spec.run_id)])
     return inspection.build_rows(spec, asked, found, "runc", image)
 
@@ -175,8 +176,8 @@ def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pyt
 )
 def test_another_network_breaks_a_promise_whatever_the_job_asked_for(network: str, part: str) -> None:
     spec = make_spec(network=network)
-    mine = {} if network == "none" else {options.name_network(spec.run_id): {}}
-    out = {options.name_egress_network(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
+    mine = {} if network == "none" else {naming.name_network(spec.run_id): {}}
+    out = {naming.name_egress_network(spec.run_id): {}} if (network, part) == ("egress", "sidecar") else {}
     told: dict[str, Any] = {"NetworkSettings": {"Networks": mine | out}}
     assert not [row for row in inspection._inspect_networks(part, spec, told) if row.drift]
     told["NetworkSettings"]["Networks"]["bridge"] = {}

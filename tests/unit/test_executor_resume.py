@@ -16,7 +16,8 @@ from executor.docker.models import ContainerState
 from executor.output.docker_log import ChunkDecoder, MessageParser, StreamPosition, parse_unix_ns
 from executor.output.masking import HIDDEN, Masker
 from executor.output.resume import START, ResumedLog, StoredLog
-from executor.output.stream import GAP, MAX_LINE_BYTES, LineAssembler, follow_output
+from executor.output.source import GAP
+from executor.output.stream import MAX_LINE_BYTES, LineAssembler, follow_output
 from executor.spec import MB, Batch, Cursor, Dropped
 from tests.fakes.log import SIZE, FakeLog, chunk, frame, stamped
 

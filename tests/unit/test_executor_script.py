@@ -10,6 +10,7 @@ import pytest
 
 from executor.run import payload
 from executor.run.script import Shebang, find_problem, is_module, make_file_text, parse_shebang
+from executor.sandbox import bootstrap
 from tests.fakes.specs import make_spec
 
 SHEBANGS = {
@@ -143,7 +144,7 @@ def start(script: str, language: str, folder: Path, **more: str) -> subprocess.C
     data = payload.build_payload(make_spec(language=language, script=script)).replace(b"/workspace", bytes(folder))
     path = f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
-        ["sh", "-c", payload.BOOTSTRAP],
+        ["sh", "-c", bootstrap.BOOTSTRAP],
         input=data,
         capture_output=True,
         cwd="/",
@@ -261,7 +262,7 @@ def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) 
         .replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
     )
     env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
-    done = subprocess.run(["sh", "-c", payload.BOOTSTRAP], input=data, capture_output=True, env=env, timeout=60)
+    done = subprocess.run(["sh", "-c", bootstrap.BOOTSTRAP], input=data, capture_output=True, env=env, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"function true\n"), done.stderr
     is_renamed = (tmp_path / "script.mjs").exists()
     assert is_renamed != (tmp_path / "script.js").exists()
@@ -277,7 +278,7 @@ def test_a_common_script_of_node_finds_an_empty_workspace(tmp_path: Path) -> Non
         .replace(b"/workspace", bytes(tmp_path))
         .replace(b"/tmp/.cronium", bytes(tmp_path / "h"))
     )
-    subprocess.run(["sh", "-c", payload.BOOTSTRAP], input=data, env={"PATH": os.environ["PATH"]}, timeout=60)
+    subprocess.run(["sh", "-c", bootstrap.BOOTSTRAP], input=data, env={"PATH": os.environ["PATH"]}, timeout=60)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["h", "script.js"]
 
 
@@ -293,6 +294,6 @@ def test_a_jobs_locale_and_names_of_one_letter_are_its_own(tmp_path: Path) -> No
     spec = make_spec(script='s=é; echo "$LANG ${#s}$p$i"', env={"LANG": "C", "p": "x", "i": "y", "s": "z"})
     data = payload.build_payload(spec).replace(b"/workspace", bytes(tmp_path))
     done = subprocess.run(
-        ["sh", "-c", payload.BOOTSTRAP], input=data, capture_output=True, env={"PATH": os.environ["PATH"]}
+        ["sh", "-c", bootstrap.BOOTSTRAP], input=data, capture_output=True, env={"PATH": os.environ["PATH"]}
     )
     assert done.stdout == b"C 2xy\n"

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from executor import naming
 from executor.docker.errors import AddressTaken, EngineError, EngineUnreachable, ImageUnusable
+from executor.naming import name_main
 from executor.output.stream import LEAST_LINE_BYTES
 from executor.run.outcome import SHUTDOWN
 from executor.run.slot import Slot
 from executor.run.supervisor import Supervisor
 from executor.sandbox import options
-from executor.sandbox.options import name_main
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import MB, Dropped, Reply, RunSpec
@@ -189,7 +190,7 @@ def test_a_container_of_somebody_else_is_neither_removed_nor_used(
     spec = make_spec()
     name = name_main(spec.run_id)
     engine.images.add("somebodys")
-    engine.bring("somebodys", labels=options.build_labels(spec, "main"))
+    engine.bring("somebodys", labels=naming.build_labels(spec, "main"))
     engine.create_container(
         name, options.build_main_container(spec, None, "local") | {"Image": "somebodys", "Labels": {}}
     )

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from executor.docker.errors import EngineError, EngineUnreachable
+from executor.naming import name_main
 from executor.run.outcome import CANCEL, SHUTDOWN
-from executor.run.payload import NOT_RECEIVED_MESSAGE
 from executor.run.slot import Slot
 from executor.run.supervisor import Supervisor
-from executor.sandbox.options import name_main
+from executor.sandbox.bootstrap import NOT_RECEIVED_MESSAGE
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Cursor, Reply, Resumption, RunSpec

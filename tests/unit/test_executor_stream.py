@@ -9,16 +9,9 @@ import pytest
 
 from executor.docker.attachment import Attachment
 from executor.docker.errors import LogCut
-from executor.output.stream import (
-    FLUSH_BYTES,
-    MAX_LINE_BYTES,
-    SPLIT,
-    TAIL_SHOWN_BYTES,
-    AttachedSource,
-    FrameParser,
-    LineAssembler,
-    follow_output,
-)
+from executor.docker.frames import FrameParser
+from executor.output.source import SPLIT, AttachedSource
+from executor.output.stream import FLUSH_BYTES, MAX_LINE_BYTES, TAIL_SHOWN_BYTES, LineAssembler, follow_output
 from executor.spec import MB, Batch, Cursor, Segment
 from tests.fakes.log import frame
 

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from executor import naming
 from executor.checks.gc import collect_leftovers, list_leftovers
 from executor.docker import errors
 from executor.docker.errors import EngineError
@@ -222,7 +223,7 @@ def furnished(engine: FakeEngine, **whose: str) -> str:
     spec = make_spec(**whose)
     addresses = options.Addresses(IPv4Network((int(IPv4Network("10.215.0.0/16")[0]) + 8 * len(engine.networks), 29)))
     engine.create_network(options.build_network(spec, addresses))
-    engine.create_container(options.name_main(spec.run_id), options.build_main_container(spec, addresses, "local"))
+    engine.create_container(naming.name_main(spec.run_id), options.build_main_container(spec, addresses, "local"))
     return spec.run_id
 
 

@@ -23,7 +23,8 @@ from cronium_admin.workers.hosts.names import parse_host_name
 from cronium_admin.workers.status import get_own_host_name
 from executor.checks.isolation import CanaryFailed, Probe, make_host_label
 from executor.docker.errors import EngineUnreachable
-from executor.sandbox.options import build_main_container, name_main
+from executor.naming import name_main
+from executor.sandbox.options import build_main_container
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec

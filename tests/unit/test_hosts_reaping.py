@@ -17,7 +17,8 @@ from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.gc import GarbageCollector
 from cronium_admin.workers.hosts.models import Host
 from executor.docker.errors import EngineUnreachable
-from executor.sandbox.options import build_main_container, name_main
+from executor.naming import name_main
+from executor.sandbox.options import build_main_container
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
 

@@ -14,8 +14,8 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
 from cronium_admin.workers.instance import get_instance_id
+from executor import naming
 from executor.docker.errors import EngineUnreachable
-from executor.sandbox import options
 from tests.fakes.engine import FakeEngine
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import put
@@ -53,8 +53,8 @@ def left(engine: FakeEngine, transactional_db: None, make_job: Callable[..., Job
     for run in runs:
         put(run, Status.RUNNING, host="east", started_at=timezone.now())
         commit_writes([RunLog(run.pk, 2).prepare_write(text_batch(b"one\n"))])
-        labels = {options.LABEL_INSTANCE: get_instance_id(), options.LABEL_RUN: str(run.pk), options.LABEL_ROLE: "main"}
-        engine.create_container(options.name_main(str(run.pk)), {"Image": "runner:bash", "Labels": labels})
+        labels = {naming.LABEL_INSTANCE: get_instance_id(), naming.LABEL_RUN: str(run.pk), naming.LABEL_ROLE: "main"}
+        engine.create_container(naming.name_main(str(run.pk)), {"Image": "runner:bash", "Labels": labels})
     LogChunk.objects.filter(run=runs[0]).update(data=b"\x01no zstd frame")
     return runs
 
@@ -67,7 +67,7 @@ def test_a_damaged_log_ends_its_run_and_neither_the_start_nor_another_run(
     left[0].refresh_from_db()
     assert (left[0].status, left[0].reason) == (Status.ERRORED, "log_damaged")
     assert "log of this run can't be read" in left[0].message
-    names = [options.name_main(str(run.pk)) for run in left]
+    names = [naming.name_main(str(run.pk)) for run in left]
     assert [name in engine.containers for name in names] == [False, True, True]
 
 

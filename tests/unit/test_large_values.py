@@ -9,7 +9,7 @@ import pytest
 from cronium_admin.variables.api import PAGE_BYTES
 from cronium_admin.variables.models import Variable
 from executor.docker.attachment import Attachment, SplitAttachment
-from executor.output.stream import STDOUT
+from executor.docker.frames import STDOUT
 from executor.sandbox import request_rate
 from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.spec import Reply

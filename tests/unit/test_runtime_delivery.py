@@ -10,6 +10,7 @@ import pytest
 
 from cronium_admin.runtime_api.helpers import HELPER_FILES, load_helpers
 from executor.run import payload
+from executor.sandbox import bootstrap
 from tests.fakes.specs import make_spec
 
 SCRIPTS = {
@@ -32,7 +33,7 @@ def test_they_arrive_exactly_and_are_found_first(language: str, shell: list[str]
     spec = make_spec(language=language, script=SCRIPTS[language], helpers=load_helpers(), env=env)
     data = payload.build_payload(spec).replace(payload.HELPERS.encode(), bytes(tmp_path / "h"))
     done = subprocess.run(
-        [*shell, "-c", payload.BOOTSTRAP],
+        [*shell, "-c", bootstrap.BOOTSTRAP],
         input=data.replace(b"/workspace", bytes(tmp_path)),
         capture_output=True,
         env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
@@ -52,6 +53,6 @@ def test_an_image_that_can_not_take_them_runs_its_script_all_the_same(tmp_path: 
     spec = make_spec(script="echo ran", helpers=load_helpers())
     data = payload.build_payload(spec).replace(payload.HELPERS.encode(), b"/proc/nowhere")
     done = subprocess.run(
-        ["sh", "-c", payload.BOOTSTRAP], input=data.replace(b"/workspace", bytes(tmp_path)), capture_output=True
+        ["sh", "-c", bootstrap.BOOTSTRAP], input=data.replace(b"/workspace", bytes(tmp_path)), capture_output=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"ran\n", b"")

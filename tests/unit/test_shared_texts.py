@@ -17,6 +17,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, SandboxTable, ScriptText
 from cronium_admin.runs.sandbox_report import pack_report, unpack_report
+from executor import naming
 from executor.sandbox.inspection import Row, to_json
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
@@ -29,12 +30,12 @@ RUN = "0a1b2c3d-0000-4000-8000-000000000001"
 
 def report_of(run_id: str, *more: Row) -> dict[str, Any]:
     """As `executor.sandbox.inspection` makes it of an engine that obeys, and `more` rows."""
-    from executor.sandbox import inspection, options
+    from executor.sandbox import inspection
 
     engine, spec = FakeEngine(), make_spec(run_id=run_id)
     asked, found = found_for(spec, engine)
     engine.close()
-    image = found[options.name_main(run_id)]["Image"]
+    image = found[naming.name_main(run_id)]["Image"]
     return to_json([*inspection.build_rows(spec, asked, found, "runc", image), *more])
 
 

@@ -16,6 +16,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.run_spec import build_spec
 from executor.run import payload
+from executor.sandbox import bootstrap
 from tests.conftest import Api
 from tests.fakes.specs import make_spec
 
@@ -25,7 +26,7 @@ from tests.fakes.specs import make_spec
 def test_what_a_script_and_its_start_write_goes_to_one_pipe(merge: bool, script: str, tmp_path: Path) -> None:
     sent = payload.build_payload(make_spec(script=script, merge_streams=merge)).replace(b"/workspace", bytes(tmp_path))
     shell = shutil.which("dash") or "/bin/sh"
-    done = subprocess.run([shell, "-c", payload.BOOTSTRAP], input=sent, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([shell, "-c", bootstrap.BOOTSTRAP], input=sent, capture_output=True, timeout=60, check=False)
     assert bool(done.stderr) is not merge
     said = b"which this image does not have" if script.startswith("#!") else b"err\nmore\n"
     assert said in (done.stdout if merge else done.stderr)

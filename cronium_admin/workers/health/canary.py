@@ -17,7 +17,7 @@ from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE
 from executor.checks.isolation import Canary, Probe
 from executor.docker.errors import EngineError
-from executor.sandbox.sandbox import EngineLike
+from executor.docker.protocol import EngineLike
 from executor.sandbox.subnets import SubnetPool
 
 log = logging.getLogger("cronium.host")

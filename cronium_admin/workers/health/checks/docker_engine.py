@@ -14,7 +14,7 @@ from cronium_admin.images.resolution import RULES, ImageChoice, resolve_image
 from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.health.results import CheckResult, State
 from cronium_admin.workers.run_spec import SIDECAR_IMAGE as SIDECAR
-from executor.sandbox.options import LABEL_INSTANCE
+from executor.naming import LABEL_INSTANCE
 
 TLS = "Set CRONIUM_DOCKER_CERT_PATH, or reach it over SSH: see docs/deploy.md."
 LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes", "CpuCfsQuota": "CPU"}

@@ -11,7 +11,7 @@ from cronium_admin.core.command_line import list_own_paths
 from cronium_admin.core.data_folder import find_unrestricted
 from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.health.results import CheckResult, State
-from executor.sandbox.reverse_path import REVERSE_PATH
+from executor.docker.reverse_path import REVERSE_PATH
 
 GB = 1024**3
 

@@ -7,10 +7,9 @@ Labels alone prove nothing: they can be copied, and an image committed from a ru
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from executor import naming
 from executor.docker.errors import ImageMissing
-from executor.docker.models import ContainerState, EngineObject
-from executor.sandbox import options
-from executor.sandbox.image_facts import ImageFacts
+from executor.docker.models import ContainerState, EngineObject, ImageFacts
 from executor.spec import RunSpec
 
 
@@ -43,16 +42,16 @@ def is_network_of(spec: RunSpec, told: Mapping[str, Any]) -> bool:
 
 
 def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
-    wanted = {options.LABEL_INSTANCE: spec.instance, options.LABEL_RUN: spec.run_id}
+    wanted = {naming.LABEL_INSTANCE: spec.instance, naming.LABEL_RUN: spec.run_id}
     return all(labels.get(label) == value for label, value in wanted.items())
 
 
 def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
     """The names that Cronium gives an object with these labels."""
     names = {
-        ("container", "main"): (options.name_main(run_id),),
-        ("container", "sidecar"): (options.name_sidecar(run_id),),
-        ("network", "network"): (options.name_network(run_id), options.name_egress_network(run_id)),
+        ("container", "main"): (naming.name_main(run_id),),
+        ("container", "sidecar"): (naming.name_sidecar(run_id),),
+        ("network", "network"): (naming.name_network(run_id), naming.name_egress_network(run_id)),
     }
     return names.get((kind, role), ())
 
@@ -62,6 +61,6 @@ def _find_run_of_image(images: ImageSource, image_id: str) -> str:
     if not image_id:
         return ""
     try:
-        return images.describe_image(image_id).labels.get(options.LABEL_RUN, "")
+        return images.describe_image(image_id).labels.get(naming.LABEL_RUN, "")
     except ImageMissing:  # removed by force while an exited container still uses it
         return ""

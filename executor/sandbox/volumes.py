@@ -5,9 +5,7 @@ at the same path replaces it.
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
 from executor.docker.errors import ImageUnusable
 
@@ -34,30 +32,6 @@ NEEDED = frozenset(
 )
 _KERNEL = ("/dev/", "/proc/", "/sys/")
 _IN_MEMORY = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside the container
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """The facts of an image that a sandbox needs."""
-
-    id: str  # the digest of its configuration, sha256:...
-    volumes: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()  # names only
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-NO_IMAGE = ImageFacts("")
-
-
-def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
-    """Parse the answer to an image's inspect."""
-    config = told.get("Config") or {}
-    return ImageFacts(
-        id=str(told["Id"]),
-        volumes=tuple(config.get("Volumes") or ()),
-        variables=tuple(pair.partition("=")[0] for pair in config.get("Env") or ()),
-        labels=dict(config.get("Labels") or {}),
-    )
 
 
 def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:

@@ -1,0 +1,57 @@
+"""Names and labels of a run's containers and networks. They follow from the spec alone."""
+
+from collections.abc import Mapping
+
+from executor.spec import RunSpec
+
+LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
+    "cronium.instance",
+    "cronium.run_id",
+    "cronium.role",
+    "cronium.host",
+    "cronium.epoch",
+)
+
+
+def name_network(run_id: str) -> str:
+    return f"cronium-job-{run_id}"
+
+
+def name_egress_network(run_id: str) -> str:
+    return f"cronium-egress-{run_id}"
+
+
+def list_network_names(spec: RunSpec) -> tuple[str, ...]:
+    """The names of all networks that this run has."""
+    own = name_network(spec.run_id)
+    return {"none": (), "egress": (own, name_egress_network(spec.run_id))}.get(spec.network, (own,))
+
+
+def name_bridge(spec: RunSpec, prefix: str = "cr") -> str:
+    """The network's interface on the host, at most 15 characters. It differs for each attempt at a run: two engines may
+    share a kernel, and one may still remove the old bridge while the other creates the new one."""
+    return f"{prefix}{spec.run_id.replace('-', '')[:10]}{spec.epoch % 4096:03x}"
+
+
+def name_main(run_id: str) -> str:
+    return f"cronium-main-{run_id}"
+
+
+def name_sidecar(run_id: str) -> str:
+    return f"cronium-sidecar-{run_id}"
+
+
+def build_labels(spec: RunSpec, role: str) -> dict[str, str]:
+    return {
+        LABEL_INSTANCE: spec.instance,
+        LABEL_RUN: spec.run_id,
+        LABEL_ROLE: role,
+        LABEL_HOST: spec.host,
+        LABEL_EPOCH: str(spec.epoch),
+    }
+
+
+def parse_epoch(labels: Mapping[str, str]) -> int:
+    """The epoch in an object's labels; 0 without one."""
+    text = labels.get(LABEL_EPOCH, "")
+    return int(text) if text.isdecimal() else 0
