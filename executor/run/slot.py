@@ -5,24 +5,26 @@ import logging
 import queue
 import threading
 import time
-from typing import Any
 
 from executor import failpoints, log_context
 from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
 from executor.docker.protocol import EngineLike
 from executor.docker.retry import retry_while_away
 from executor.output.follower import Follower
-from executor.output.hints import LOOKED_AT_BYTES, LOOKED_AT_LINES, ScriptEnvironment, find_hint
+from executor.output.hints import ScriptEnvironment, find_hint
 from executor.output.masking import Masker
 from executor.output.resume import StoredLog
 from executor.run import outcome
+from executor.run.masked_handler import MaskedHandler
 from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, StopRequest
 from executor.run.payload import build_payload
+from executor.run.stop_state import StopState
+from executor.run.vitals import Vitals
 from executor.sandbox import inspection
 from executor.sandbox.bootstrap import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import MB, Batch, Cursor, LeaseLost, Reply, Resumption, RunHandler, RunResult, RunSpec
+from executor.spec import MB, Cursor, LeaseLost, Resumption, RunHandler, RunResult, RunSpec
 
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
@@ -58,40 +60,20 @@ class Slot:
         self._builds = builds
         self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._ends = threading.Lock()  # guards the next three attributes
-        self._stopped: StopRequest | None = None
-        self._ended_alone = False
-        self._passed_limit = False
+        self._stop = StopState()
         self._released = threading.Event()
-        self._masker = Masker((*spec.secrets.values(), *spec.masked, *_list_delivered_tokens(spec)))
-        self._peak: int | None = None
+        masker = Masker((*spec.secrets.values(), *spec.masked, *_list_delivered_tokens(spec)))
+        self._masked = MaskedHandler(handler, masker)
+        self._vitals = Vitals(engine, handler, spec.run_id)
         self._began = resumption is not None
-        self._is_paused = False
-        self._last_output = b""  # masked
         self._log_failed: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-        self._sandbox = Sandbox(engine, spec, subnets, self._answer_request, self._record_event, sha256)
+        self._sandbox = Sandbox(engine, spec, subnets, self._masked.answer_request, self._masked.record_event, sha256)
         self._follower = Follower(
-            *(engine, spec, self._masker, self._store_batch, self._on_log_full),
+            *(engine, spec, masker, self._masked.append, self._on_log_full),
             *(self._sandbox.reconnect, lambda: self._sandbox.find_id(self._sandbox.main)),
         )
         self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
-
-    def _answer_request(self, operation: str, body: Any) -> Reply:
-        """Answer a script's request. Its output value is masked, because it is shown like the log."""
-        if operation == "output" and isinstance(body, dict) and "output" in body:
-            body = {**body, "output": self._masker.mask_json(body["output"])}
-        return self._handler.answer_request(operation, body)
-
-    def _record_event(self, kind: str, message: str) -> None:
-        """Record an event, masked: the host names of connections come from the script."""
-        self._handler.record_event(kind, str(self._masker.mask_json(message)))
-
-    def _store_batch(self, batch: Batch) -> None:
-        self._handler.append(batch)
-        for segment in batch.segments[-LOOKED_AT_LINES:]:
-            self._last_output = (self._last_output + segment.text[-LOOKED_AT_BYTES:])[-LOOKED_AT_BYTES:]
-        failpoints.hit("line-stored")
 
     def _on_log_full(self) -> None:
         if not self.spec.drop_past_limit:
@@ -99,15 +81,11 @@ class Slot:
         limit = self.spec.log_limit_bytes // MB
         return self._handler.record_event("log_full", f"The log is full at {limit} MB; further output is dropped")
 
-    def stop(self, why: str = CANCEL) -> None:
+    def stop(self, reason: str = CANCEL) -> None:
         """Stop the run. The first reason counts."""
-        with self._ends:
-            if self._ended_alone and why != LIMIT:
-                return
-            self._passed_limit = self._passed_limit or why == LIMIT
-            if self._stopped is None:
-                self._stopped = StopRequest(why)
-        self._signals.put(why)
+        if not self._stop.add_request(reason):
+            return
+        self._signals.put(reason)
         if not self._began:
             self._sandbox.abort()
 
@@ -121,25 +99,8 @@ class Slot:
 
     def measure(self) -> None:
         """Record the peak memory and whether the container is paused. Called periodically while the script runs."""
-        if self._began and self._stopped is None:
-            try:
-                main = self._sandbox.find_id(self._sandbox.main)
-                used, status = self._engine.read_peak_memory(main), self._engine.inspect(main).status
-            except EngineError:
-                return
-            self._peak = max(self._peak or 0, used) if used else self._peak
-            self._note_pause(status == "paused")
-
-    def _note_pause(self, is_paused: bool) -> None:
-        if is_paused == self._is_paused:
-            return
-        self._is_paused = is_paused
-        try:
-            self._handler.record_event(*(outcome.PAUSED if is_paused else outcome.CONTINUED))
-        except Exception:
-            log.exception(
-                "run %s: the event for its paused or resumed container could not be recorded", self.spec.run_id
-            )
+        if self._began and self._stop.request is None:
+            self._vitals.measure(self._sandbox.find_id(self._sandbox.main))
 
     def run(self) -> None:
         """Execute the run to its end. Raises nothing."""
@@ -180,9 +141,9 @@ class Slot:
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
             if not gone and self._began and self._sandbox.can_main_run():
-                result = outcome.build_unstoppable_result(result, self._stopped)
-            elif self._stopped:
-                result = outcome.build_stop_result(self.spec, self._stopped, None)
+                result = outcome.build_unstoppable_result(result, self._stop.request)
+            elif self._stop.request:
+                result = outcome.build_stop_result(self.spec, self._stop.request, None)
             self._finish_run(result)
         except LeaseLost:
             self._sandbox.detach()
@@ -215,12 +176,12 @@ class Slot:
         with self._builds:
             if self._released.is_set():
                 return self._end_unbegun()
-            if self._stopped:
-                return outcome.build_stop_result(self.spec, self._stopped, None)
+            if self._stop.request:
+                return outcome.build_stop_result(self.spec, self._stop.request, None)
             self._sandbox.build()
         failpoints.hit("built")
         self._refuse_drift()
-        if self._stopped or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
+        if self._stop.request or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
             return self._end_unbegun()
         self._began = True
         failpoints.hit("begun")
@@ -237,7 +198,7 @@ class Slot:
         if self._released.is_set() or not self._handler.holds_lease():
             raise EngineUnreachable("The run was released before its script began.")
         self._sandbox.take_down()
-        return outcome.build_stop_result(self.spec, self._stopped or StopRequest(CANCEL), None)
+        return outcome.build_stop_result(self.spec, self._stop.request or StopRequest(CANCEL), None)
 
     def _resume_script(self, resumption: Resumption) -> RunResult:
         """Continue a script that another process began."""
@@ -248,7 +209,7 @@ class Slot:
         if resumption.stopped:
             self.stop(resumption.stopped)
         elif not state.is_running:
-            self._note_own_exit()
+            self._stop.note_own_exit()
         known = StoredLog(resumption.stdout, resumption.stderr, resumption.first_ns)
         self._follower.resume(known, resumption.dropped)
         if self._released.is_set():  # `release` was called before the follower had a source
@@ -305,7 +266,7 @@ class Slot:
         if self._log_failed:
             raise self._log_failed
         if signal == DRAINED:
-            self._note_own_exit()
+            self._stop.note_own_exit()
 
     def _has_exited_by_itself(self) -> bool:
         """Whether main exited before it was stopped. Its exit code then counts, however late its log is stored."""
@@ -317,22 +278,16 @@ class Slot:
             return False
         if state.status != "exited":
             return False
-        self._note_own_exit()
+        self._stop.note_own_exit()
         return True
-
-    def _note_own_exit(self) -> None:
-        """Ignore stop reasons that came after the exit, except the log's limit."""
-        with self._ends:
-            self._ended_alone = True
-            self._stopped = StopRequest(LIMIT) if self._passed_limit else None
 
     def _refuse_released(self) -> None:
         if self._released.is_set():
             raise LeaseLost
 
     def _stop_main(self) -> None:
-        assert self._stopped is not None
-        if not self._handler.record_stopping(self._stopped.why):
+        assert self._stop.request is not None
+        if not self._handler.record_stopping(self._stop.request.why):
             raise LeaseLost
         failpoints.hit("stopping")
         retry_while_away(self._sandbox.stop_main, self._released)
@@ -359,25 +314,25 @@ class Slot:
     def _conclude_run(self) -> RunResult:
         """The run's result, once its log is stored and its container has exited."""
         state = retry_while_away(self._sandbox.inspect_main, self._released)
-        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
+        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stop.request:
             # A removal or restart from outside kills the container first and is visible a moment later.
             time.sleep(SETTLE_SECONDS)
             state = retry_while_away(self._sandbox.inspect_main, self._released)
-        if outcome.is_removed_by_others(state, self._stopped):
+        if outcome.is_removed_by_others(state, self._stop.request):
             raise SandboxGone(f"The container {self._sandbox.main} is being removed.")
         for cause in sorted(self._follower.gaps):
             self._handler.record_event("log_gap", outcome.GAPS[cause])
         if self._follower.has_replaced_bytes:
             self._handler.record_event("log_replaced", outcome.REPLACED)
         booted_at = 0.0
-        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stopped:
+        if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stop.request:
             # Waits for an engine that is shutting down.
             booted_at = retry_while_away(self._engine.read_boot_time, self._released)
         dropped, watched = self._follower.dropped.bytes, self._sandbox.booted_at
-        result = outcome.build_exit_result(self.spec, state, self._stopped, dropped, booted_at, watched)
+        result = outcome.build_exit_result(self.spec, state, self._stop.request, dropped, booted_at, watched)
         failpoints.hit("concluded")
         message = result.message
         if result.reason == "exit_code" and result.status == "failed":
             where = ScriptEnvironment(self.spec.image, self.spec.network, self.spec.read_only_root)
-            message = f"{message} {find_hint(self._last_output, where)}".rstrip()
-        return RunResult(result.status, result.reason, message, result.exit_code, self._peak)
+            message = f"{message} {find_hint(self._masked.last_output, where)}".rstrip()
+        return RunResult(result.status, result.reason, message, result.exit_code, self._vitals.peak_memory)

@@ -323,7 +323,7 @@ def test_a_slot_masks_the_token_that_its_script_was_given(network: str) -> None:
     spec = make_spec(network=network)
     slot = Slot(FakeEngine(), spec, Remembering(), SubnetPool(IPv4Network("10.215.0.0/24")), Semaphore(1))
     for form in disguised(spec.token).values():
-        masked = slot._masker.mask(form)
+        masked = slot._masked._masker.mask(form)
         assert (form in masked) is (network == "none")
         assert network == "none" or not windows(spec.token.encode(), 24) & windows(masked, 24)
 
@@ -338,8 +338,8 @@ def test_a_slot_masks_the_result_and_no_other_request() -> None:
     told = Remembering()
     spec = make_spec(secrets={"KEY": "s3cret-one"})
     slot = Slot(FakeEngine(), spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), Semaphore(1))
-    slot._answer_request("output", {"output": {"key": "s3cret-one"}})
-    slot._answer_request("other", {"output": "s3cret-one"})
+    slot._masked.answer_request("output", {"output": {"key": "s3cret-one"}})
+    slot._masked.answer_request("other", {"output": "s3cret-one"})
     assert told.requests == [("output", {"output": {"key": "***"}}), ("other", {"output": "s3cret-one"})]
 
 
