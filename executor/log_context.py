@@ -21,20 +21,20 @@ def get_host_name() -> str:
 
 
 @contextmanager
-def bind_run(which: str) -> Iterator[None]:
+def bind_run(run: str) -> Iterator[None]:
     """Attribute this thread's log lines to a run. New threads do not inherit it: see `thread`."""
-    token = run_id.set(which)
+    token = run_id.set(run)
     try:
         yield
     finally:
         run_id.reset(token)
 
 
-def make_thread(which: str, name: str, target: Callable[[], object]) -> threading.Thread:
+def make_thread(run: str, name: str, target: Callable[[], object]) -> threading.Thread:
     """A daemon thread whose log lines belong to a run. Not started."""
 
     def work() -> None:
-        with bind_run(which):
+        with bind_run(run):
             target()
 
-    return threading.Thread(target=work, name=f"{name}-{which[:8]}", daemon=True)
+    return threading.Thread(target=work, name=f"{name}-{run[:8]}", daemon=True)

@@ -14,8 +14,8 @@ def list_leftovers(
     engine: EngineLike,
     instance: str,
     host: str,
-    living: Callable[[Set[str]], Set[str]],
-    deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
+    still_active: Callable[[Set[str]], Set[str]],
+    orphaned_elsewhere: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
 ) -> list[EngineObject]:
     """This instance's containers and networks of runs that are over; containers first.
 
@@ -23,33 +23,33 @@ def list_leftovers(
     run id) and returns those that no host manages any more. Both are called after the listing: a run that starts later
     has objects with other ids. Raises EngineError if the listing fails.
     """
-    ours = engine.list_own_objects(instance)
-    own = {one.run_id for one in ours if one.host == host}
-    keep = living(own) if own else frozenset()
-    others = {(one.host, one.run_id) for one in ours if one.host != host}
-    nobodys = deserted(others) if others else frozenset()
-    over = {(host, run_id) for run_id in own - keep} | nobodys
-    return sorted((one for one in ours if (one.host, one.run_id) in over), key=lambda one: one.kind)
+    listed = engine.list_own_objects(instance)
+    own_ids = {item.run_id for item in listed if item.host == host}
+    active = still_active(own_ids) if own_ids else frozenset()
+    foreign = {(item.host, item.run_id) for item in listed if item.host != host}
+    orphaned = orphaned_elsewhere(foreign) if foreign else frozenset()
+    leftovers = {(host, run_id) for run_id in own_ids - active} | orphaned
+    return sorted((item for item in listed if (item.host, item.run_id) in leftovers), key=lambda item: item.kind)
 
 
 def collect_leftovers(
     engine: EngineLike,
     instance: str,
     host: str,
-    living: Callable[[Set[str]], Set[str]],
-    deserted: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
+    still_active: Callable[[Set[str]], Set[str]],
+    orphaned_elsewhere: Callable[[Set[tuple[str, str]]], Set[tuple[str, str]]] = lambda things: frozenset(),
 ) -> list[EngineObject]:
     """Remove the leftover objects by id, and return the removed ones. After an error the next call retries."""
-    gone = []
-    for one in list_leftovers(engine, instance, host, living, deserted):
+    removed = []
+    for item in list_leftovers(engine, instance, host, still_active, orphaned_elsewhere):
         try:
-            if one.kind == "container":
-                engine.remove_container(one.id)
+            if item.kind == "container":
+                engine.remove_container(item.id)
             else:
-                engine.remove_network(one.id)
+                engine.remove_network(item.id)
         except errors.EngineError as error:
-            log.warning("could not remove %s %s: %s", one.kind, one.name, error, extra={"run_id": one.run_id})
+            log.warning("could not remove %s %s: %s", item.kind, item.name, error, extra={"run_id": item.run_id})
             continue
-        log.info("removed leftover %s %s", one.kind, one.name, extra={"run_id": one.run_id})
-        gone.append(one)
-    return gone
+        log.info("removed leftover %s %s", item.kind, item.name, extra={"run_id": item.run_id})
+        removed.append(item)
+    return removed

@@ -167,19 +167,21 @@ class Canary:
                     "name": NAME,
                 }
                 probing = _MemoryHandler()
-                _, other = self._start_run(image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing)
+                _, probing_thread = self._start_run(
+                    image, SCRIPT.read_text(), {"CANARY_TARGETS": json.dumps(targets)}, probing
+                )
                 probing.over.wait()
                 neighbour.stop()  # removes both sandboxes in parallel
-                other.join()
+                probing_thread.join()
             return _parse_probes(probing)
         finally:
             neighbour.stop()
             thread.join()
 
     def _start_run(
-        self, image: str, script: str, env: dict[str, str], told: _MemoryHandler
+        self, image: str, script: str, env: dict[str, str], handler: _MemoryHandler
     ) -> tuple[Slot, threading.Thread]:
-        slot = Slot(self._engine, self._build_spec(image, script, env), told, self._subnets, self._builds)
+        slot = Slot(self._engine, self._build_spec(image, script, env), handler, self._subnets, self._builds)
         self._slots.append(slot)
         if self._stopped:
             slot.stop()
@@ -207,14 +209,16 @@ class Canary:
 
     def _list_addresses(self, run_id: str) -> list[tuple[str, int]]:
         """The addresses and ports of the neighbour and its sidecar."""
-        found = []
+        addresses = []
         for name, port in (
             (naming.name_main(run_id), NEIGHBOUR_PORT),
             (naming.name_sidecar(run_id), options.SIDECAR_PORT),
         ):
             networks = self._engine.describe_container(name)["NetworkSettings"]["Networks"]
-            found += [(str(one["IPAddress"]), port) for one in networks.values() if one.get("IPAddress")]
-        return found
+            addresses += [
+                (str(endpoint["IPAddress"]), port) for endpoint in networks.values() if endpoint.get("IPAddress")
+            ]
+        return addresses
 
 
 _HOST_PREFIX = "canary@"
@@ -239,19 +243,19 @@ def _open_listener() -> socket.socket:
 
 def list_host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
     """This machine's addresses on all interfaces, without loopback and link-local addresses."""
-    found: dict[str, None] = {}
-    last = ""
+    addresses: dict[str, None] = {}
+    address = ""
     for line in _read_lines(proc / "fib_trie"):
-        words = line.split()
-        if words[:1] == ["|--"]:
-            last = words[1]
-        elif words == ["/32", "host", "LOCAL"] and not last.startswith("127."):
-            found[last] = None
+        fields = line.split()
+        if fields[:1] == ["|--"]:
+            address = fields[1]
+        elif fields == ["/32", "host", "LOCAL"] and not address.startswith("127."):
+            addresses[address] = None
     for line in _read_lines(proc / "if_inet6"):
         bits, _, _, scope, _, _ = line.split()
         if scope == "00":  # global
-            found[socket.inet_ntop(socket.AF_INET6, bytes.fromhex(bits))] = None
-    return list(found)[:64]
+            addresses[socket.inet_ntop(socket.AF_INET6, bytes.fromhex(bits))] = None
+    return list(addresses)[:64]
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -261,20 +265,22 @@ def _read_lines(path: Path) -> list[str]:
         return []
 
 
-def _explain_failure(told: _MemoryHandler) -> str:
-    words = told.text.decode(errors="replace").strip()[-300:]
-    said = f" It said: {words}" if words else ""
-    return f"The canary did not run: {told.result.message if told.result else 'it was not ready in time.'}{said}"
+def _explain_failure(handler: _MemoryHandler) -> str:
+    output = handler.text.decode(errors="replace").strip()[-300:]
+    quoted = f" It said: {output}" if output else ""
+    return (
+        f"The canary did not run: {handler.result.message if handler.result else 'it was not ready in time.'}{quoted}"
+    )
 
 
-def _parse_probes(told: _MemoryHandler) -> list[Probe]:
-    if told.result and told.result.reason == SandboxDrift.reason:
-        return [Probe("sandbox", False, told.result.message)]
+def _parse_probes(handler: _MemoryHandler) -> list[Probe]:
+    if handler.result and handler.result.reason == SandboxDrift.reason:
+        return [Probe("sandbox", False, handler.result.message)]
     try:
-        rows = json.loads(told.text.splitlines()[-1])
+        rows = json.loads(handler.text.splitlines()[-1])
         probes = [Probe(row["name"], row["held"], row["found"]) for row in rows]
     except (ValueError, LookupError, TypeError) as error:
-        raise CanaryFailed(_explain_failure(told)) from error
+        raise CanaryFailed(_explain_failure(handler)) from error
     if not probes:
-        raise CanaryFailed(_explain_failure(told))
+        raise CanaryFailed(_explain_failure(handler))
     return probes

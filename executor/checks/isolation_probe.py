@@ -41,10 +41,10 @@ PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/li
 def try_connection(address: str, port: int) -> str:
     """How the address answered; empty without an answer."""
     try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
-            one.settimeout(SECONDS)
-            one.connect((address, port))
-            one.getpeername()  # fails if the kernel reported a late "unreachable" as a connection
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect((address, port))
+            connection.getpeername()  # fails if the kernel reported a late "unreachable" as a connection
         return "connected"
     except ConnectionRefusedError:
         return "refused, so it was reached"
@@ -55,8 +55,8 @@ def try_connection(address: str, port: int) -> str:
 def try_connections(targets: list[tuple[str, int]]) -> str:
     """The targets that answered, tried in parallel."""
     with ThreadPoolExecutor(24) as pool:
-        found = list(pool.map(lambda target: try_connection(*target), targets))
-    return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, found, strict=True) if how)
+        answers = list(pool.map(lambda target: try_connection(*target), targets))
+    return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, answers, strict=True) if how)
 
 
 def try_resolve(name: str) -> str:
@@ -68,10 +68,10 @@ def try_resolve(name: str) -> str:
     labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 1, 1)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-            one.settimeout(SECONDS)
-            one.sendto(question, ("127.0.0.11", 53))
-            _, flags, _, answers, authorities, _ = struct.unpack(">6H", one.recv(512)[:12])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+            connection.settimeout(SECONDS)
+            connection.sendto(question, ("127.0.0.11", 53))
+            _, flags, _, answers, authorities, _ = struct.unpack(">6H", connection.recv(512)[:12])
     except (OSError, struct.error):
         return ""
     # An error of the engine itself has no records; an error from an outside server has authority records.
@@ -80,14 +80,14 @@ def try_resolve(name: str) -> str:
 
 def try_system_call(number: tuple[int, int], *arguments: Any) -> str:
     """Empty if the system call was refused, else its effect. Runs in a child, because some calls change the caller."""
-    at = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
-    if at is None:
+    column = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
+    if column is None:
         return ""
     child = os.fork()
     if not child:
         library = ctypes.CDLL(None, use_errno=True)
-        words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
-        done = library.syscall(ctypes.c_long(number[at]), *words) >= 0
+        c_arguments = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
+        done = library.syscall(ctypes.c_long(number[column]), *c_arguments) >= 0
         os._exit(0 if done else ctypes.get_errno())
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
@@ -120,7 +120,7 @@ def try_becoming_root() -> str:
 
 
 def _find_setuid_programs() -> list[str]:
-    found = []
+    programs = []
     for folder in PROGRAMS:
         try:
             entries = list(os.scandir(folder))
@@ -132,8 +132,8 @@ def _find_setuid_programs() -> list[str]:
             except OSError:
                 continue
             if stat.S_ISREG(mode.st_mode) and mode.st_mode & stat.S_ISUID and mode.st_uid == 0:
-                found.append(entry.path)
-    return found[:5]
+                programs.append(entry.path)
+    return programs[:5]
 
 
 def _runs_as_root(path: str) -> bool:
@@ -156,18 +156,18 @@ def _runs_as_root(path: str) -> bool:
 
 def try_writing() -> str:
     """Folders of the root file system in which a file could be created."""
-    made = []
+    written = []
     for folder in FOLDERS:
         path = os.path.join(folder, ".cronium-canary")
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            made.append(folder)
+            written.append(folder)
             os.unlink(path)
         except OSError:
             pass
     if not os.statvfs("/").f_flag & os.ST_RDONLY:
-        made.append("/ is mounted to be written")
-    return ", ".join(made)
+        written.append("/ is mounted to be written")
+    return ", ".join(written)
 
 
 IN_MEMORY = {"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", "cgroup", "cgroup2"}
@@ -195,8 +195,8 @@ def find_disk_mounts() -> str:
 def try_engine_socket() -> str:
     for path in ENGINE_SOCKETS:
         try:
-            with socket.socket(socket.AF_UNIX) as one:
-                one.connect(path)
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path)
             return f"{path} answers"
         except OSError:
             continue
@@ -206,8 +206,8 @@ def try_engine_socket() -> str:
 def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
     """The probes by name. Each returns a description of its escape, or an empty string."""
     # The sidecar has the second address of the run's network; the bridge's would be the first.
-    own, _, last = socket.gethostbyname("runtime-api").rpartition(".")
-    gateway = f"{own}.{int(last) - 1}"
+    prefix, _, last = socket.gethostbyname("runtime-api").rpartition(".")
+    gateway = f"{prefix}.{int(last) - 1}"
     host = [(address, targets["port"]) for address in [gateway, *targets["host"]]]
     return {
         "host": lambda: try_connections(host),
@@ -237,14 +237,14 @@ def run_probe(probe: Callable[[], str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    made = build_probes(json.loads(os.environ["CANARY_TARGETS"]))
+    probes = build_probes(json.loads(os.environ["CANARY_TARGETS"]))
     # Network probes wait for a timeout, so they run in parallel. The others fork, so they run first, one by one, before
     # any thread.
     waiting = ("host", "neighbour", "DNS")
-    answers = {name: run_probe(made[name]) for name in made if name not in waiting}
+    answers = {name: run_probe(probes[name]) for name in probes if name not in waiting}
     with ThreadPoolExecutor(len(waiting)) as pool:
-        answers |= dict(zip(waiting, pool.map(lambda name: run_probe(made[name]), waiting), strict=True))
-    sys.stdout.write(json.dumps([{"name": name, **answers[name]} for name in made]) + "\n")
+        answers |= dict(zip(waiting, pool.map(lambda name: run_probe(probes[name]), waiting), strict=True))
+    sys.stdout.write(json.dumps([{"name": name, **answers[name]} for name in probes]) + "\n")
 
 
 if __name__ == "__main__":

@@ -99,10 +99,10 @@ class Attachment:
 
     def _close_all(self) -> None:
         """Close the response as well: the garbage collector would close its parts in an order that fails."""
-        for one in (self._response, self._keep, self._socket):
+        for connection in (self._response, self._keep, self._socket):
             with suppress(OSError, ValueError):
-                if one is not None:
-                    one.close()
+                if connection is not None:
+                    connection.close()
 
 
 class TlsAttachment(Attachment):
@@ -123,21 +123,21 @@ class TlsAttachment(Attachment):
             part = left
             left = left[self._retry_until_ready(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
 
-    def _retry_until_ready(self, act: Callable[[], T], seconds: float | None) -> T:
+    def _retry_until_ready(self, operation: Callable[[], T], seconds: float | None) -> T:
         """Call `act` once the socket is ready for it; TimeoutError after `seconds`."""
-        until = None if seconds is None else time.monotonic() + seconds
+        deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             with self._turn:
                 try:
-                    return act()
+                    return operation()
                 except ssl.SSLWantReadError:
-                    wanted = select.POLLIN
+                    event = select.POLLIN
                 except ssl.SSLWantWriteError:
-                    wanted = select.POLLOUT
+                    event = select.POLLOUT
             poll = select.poll()
-            poll.register(self._socket, wanted)
-            left = None if until is None else max(0.0, until - time.monotonic()) * 1000
-            if not poll.poll(left):
+            poll.register(self._socket, event)
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            if not poll.poll(timeout):
                 raise TimeoutError
 
     def close_write(self) -> None:

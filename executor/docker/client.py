@@ -88,8 +88,8 @@ class Engine:
 
     def ping(self) -> None:
         """Raise EngineUnreachable unless the engine answers on a new connection."""
-        with translate_errors("answer"), self._sessions.open_fresh_client() as made:
-            client: Any = made  # docker-py's `ping` sends an API version, which a newer engine may refuse
+        with translate_errors("answer"), self._sessions.open_fresh_client() as fresh:
+            client: Any = fresh  # docker-py's `ping` sends an API version, which a newer engine may refuse
             answer = client._get(client._url("/_ping", versioned_api=False))
             client._raise_for_status(answer)
         self._sessions.forget_replaced(api_version=answer.headers.get("Api-Version", ""))
@@ -177,20 +177,20 @@ class Engine:
 
     def attach(self, name: str, *, stdin: bool, output: bool) -> Attachment:
         """Connect to the container's streams. Output must be read until its end, or the engine stalls."""
-        wanted = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
+        params = {"stream": 1, "stdin": int(stdin), "stdout": int(output), "stderr": int(output)}
         client: Any = self._stream_client  # docker-py's `attach` loses bytes that arrive with the headers
         with translate_errors(f"attach to {name}"):
             path, upgrade = client._url("/containers/{0}/attach", name), {"Connection": "Upgrade", "Upgrade": "tcp"}
-            return _take_over(client, client._post(path, params=wanted, headers=upgrade, stream=True))
+            return _take_over(client, client._post(path, params=params, headers=upgrade, stream=True))
 
     def open_log(self, name: str, *, follow: bool, new_only: bool = False) -> Attachment:
         """The container's log as an HTTP body (`output.docker_log` parses it): from its start, or new output only."""
-        wanted: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
-        wanted |= {"tail": 0} if new_only else {}
+        params: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        params |= {"tail": 0} if new_only else {}
         client: Any = self._stream_client  # docker-py's `logs` drops the stream numbers and hides a lost connection
         with translate_errors(f"read the log of {name}"):
             path, limits = client._url("/containers/{0}/logs", name), (5, CONTROL_SECONDS)
-            return _take_over(client, client._get(path, params=wanted, stream=True, timeout=limits))
+            return _take_over(client, client._get(path, params=params, stream=True, timeout=limits))
 
     def start(self, name: str) -> None:
         """Start a created container. Conflict if it was ever started: it would run its script again."""
@@ -254,10 +254,10 @@ class Engine:
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
         """Every network, and every container in any state, that this instance created: see `ownership`."""
-        wanted = {"label": [f"{naming.LABEL_INSTANCE}={instance}"]}
+        filters = {"label": [f"{naming.LABEL_INSTANCE}={instance}"]}
         with translate_errors("list its containers and networks"):
-            containers = self._control_client.containers(all=True, filters=wanted)
-            networks = self._control_client.networks(filters=wanted)
+            containers = self._control_client.containers(all=True, filters=filters)
+            networks = self._control_client.networks(filters=filters)
         listed = [parse_object("container", row) for row in containers] + [
             parse_object("network", row) for row in networks
         ]

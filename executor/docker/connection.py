@@ -59,11 +59,14 @@ class EngineAddress:
     """
 
     def __init__(self, url: str = "", certificates: str = "") -> None:
-        self._place: Mapping[str, Any] = {"base_url": url} if url else kwargs_from_env()
+        self._client_options: Mapping[str, Any] = {"base_url": url} if url else kwargs_from_env()
         if url and certificates:
-            authority, own, key = (str(Path(certificates) / name) for name in CERTIFICATES)
-            self._place = {**self._place, "tls": TLSConfig(client_cert=(own, key), ca_cert=authority, verify=True)}
-        self.url = str(self._place.get("base_url") or "")  # empty: the local socket
+            authority, certificate, key = (str(Path(certificates) / name) for name in CERTIFICATES)
+            self._client_options = {
+                **self._client_options,
+                "tls": TLSConfig(client_cert=(certificate, key), ca_cert=authority, verify=True),
+            }
+        self.url = str(self._client_options.get("base_url") or "")  # empty: the local socket
         self._tunnel = get_tunnel(self.url) if self.url.startswith("ssh://") else None
 
     def ensure_reachable(self, seconds: float = START_SECONDS) -> None:
@@ -71,27 +74,27 @@ class EngineAddress:
         if self._tunnel:
             self._tunnel.ensure_open(seconds)
 
-    def open_client(self, *, timeout: int, version: str = "auto", **more: Any) -> Client:
+    def open_client(self, *, timeout: int, version: str = "auto", **extra: Any) -> Client:
         """A new client. With the version `auto` it asks the engine at once; DockerException without an answer."""
-        place = dict(self._place)
+        options = dict(self._client_options)
         if self._tunnel:
-            place["base_url"] = self._tunnel.ensure_open(min(timeout, START_SECONDS))
-        return Client(**place, timeout=timeout, version=version, **more)
+            options["base_url"] = self._tunnel.ensure_open(min(timeout, START_SECONDS))
+        return Client(**options, timeout=timeout, version=version, **extra)
 
 
 def explain_tls_error(error: BaseException) -> str:
     """The TLS error behind a failed connection; empty if TLS is not the cause."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            if getattr(seen, "verify_code", 0) in STRICT_CODES:
-                return f"{getattr(seen, 'verify_message', '')}. {STRICT_REMEDY}"
-            return getattr(seen, "verify_message", "") or str(seen.reason or seen)
-        seen = _find_inner_error(seen)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            if getattr(cause, "verify_code", 0) in STRICT_CODES:
+                return f"{getattr(cause, 'verify_message', '')}. {STRICT_REMEDY}"
+            return getattr(cause, "verify_message", "") or str(cause.reason or cause)
+        cause = _find_inner_error(cause)
     return ""
 
 
 def _find_inner_error(error: BaseException) -> BaseException | None:
     """The cause of an error; urllib3 keeps it in the arguments or in `reason`."""
-    inside = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
-    return next((one for one in inside if isinstance(one, BaseException)), None)
+    candidates = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
+    return next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)

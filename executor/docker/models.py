@@ -60,8 +60,8 @@ class Image:
 def parse_image(row: dict[str, Any]) -> Image:
     """Parse a row of the engine's list of images. An untagged image has no references."""
     names = [*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ())]
-    known = tuple(str(name) for name in names if not str(name).startswith("<none>"))
-    return Image(str(row["Id"]), known, int(row.get("Size") or 0))
+    references = tuple(str(name) for name in names if not str(name).startswith("<none>"))
+    return Image(str(row["Id"]), references, int(row.get("Size") or 0))
 
 
 def parse_time(text: Any) -> float:
@@ -71,21 +71,21 @@ def parse_time(text: Any) -> float:
     return datetime.fromisoformat(str(text)).timestamp()
 
 
-def parse_state(told: dict[str, Any]) -> ContainerState:
+def parse_state(answer: dict[str, Any]) -> ContainerState:
     """Parse the answer to a container's inspect."""
-    state = told["State"]
+    state = answer["State"]
     return ContainerState(
         status=str(state["Status"]),
         exit_code=int(state["ExitCode"]),
         oom_killed=bool(state["OOMKilled"]),
         ever_started=not str(state["StartedAt"]).startswith("0001-"),
         error=str(state.get("Error") or ""),
-        id=str(told["Id"]),
-        epoch=naming.parse_epoch(told["Config"].get("Labels") or {}),
+        id=str(answer["Id"]),
+        epoch=naming.parse_epoch(answer["Config"].get("Labels") or {}),
         started_at=parse_time(state["StartedAt"]),
         finished_at=parse_time(state["FinishedAt"]),
-        labels=dict(told["Config"].get("Labels") or {}),
-        image_id=str(told.get("Image") or ""),
+        labels=dict(answer["Config"].get("Labels") or {}),
+        image_id=str(answer.get("Image") or ""),
     )
 
 
@@ -93,8 +93,8 @@ def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
     """Parse a row of the engine's list of containers or networks."""
     names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
     labels = row.get("Labels") or {}
-    wanted = (naming.LABEL_RUN, naming.LABEL_ROLE, naming.LABEL_HOST)
-    run_id, role, host = (str(labels.get(label, "")) for label in wanted)
+    keys = (naming.LABEL_RUN, naming.LABEL_ROLE, naming.LABEL_HOST)
+    run_id, role, host = (str(labels.get(label, "")) for label in keys)
     name, image_id = names[0] if names else row["Id"], str(row.get("ImageID") or "")
     return EngineObject(kind, name, run_id, role, host, row["Id"], image_id)
 
@@ -119,16 +119,16 @@ class ImageFacts:
 NO_IMAGE = ImageFacts("")
 
 
-def parse_image_facts(told: Mapping[str, Any]) -> ImageFacts:
+def parse_image_facts(answer: Mapping[str, Any]) -> ImageFacts:
     """Parse the answer to an image's inspect."""
-    config = told.get("Config") or {}
+    config = answer.get("Config") or {}
     return ImageFacts(
-        id=str(told["Id"]),
+        id=str(answer["Id"]),
         volumes=tuple(config.get("Volumes") or ()),
         variables=tuple(pair.partition("=")[0] for pair in config.get("Env") or ()),
         labels=dict(config.get("Labels") or {}),
     )
 
 
-def overlaps_any(subnet: IPv4Network, others: Iterable[IPv4Network]) -> bool:
-    return any(subnet.overlaps(other) for other in others)
+def overlaps_any(subnet: IPv4Network, subnets: Iterable[IPv4Network]) -> bool:
+    return any(subnet.overlaps(other_subnet) for other_subnet in subnets)

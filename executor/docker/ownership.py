@@ -17,18 +17,18 @@ class ImageSource(Protocol):
     def describe_image(self, reference: str) -> ImageFacts: ...
 
 
-def filter_own(images: ImageSource, listed: Iterable[EngineObject]) -> list[EngineObject]:
+def filter_own(images: ImageSource, objects: Iterable[EngineObject]) -> list[EngineObject]:
     """From objects with an instance's labels, those that the instance created."""
     inherited: dict[str, str] = {}
-    ours = []
-    for one in listed:
-        if one.name not in _list_expected_names(one.kind, one.role, one.run_id):
+    own = []
+    for item in objects:
+        if item.name not in _list_expected_names(item.kind, item.role, item.run_id):
             continue
-        if one.image_id not in inherited:
-            inherited[one.image_id] = _find_run_of_image(images, one.image_id)
-        if inherited[one.image_id] != one.run_id:
-            ours.append(one)
-    return ours
+        if item.image_id not in inherited:
+            inherited[item.image_id] = _find_run_of_image(images, item.image_id)
+        if inherited[item.image_id] != item.run_id:
+            own.append(item)
+    return own
 
 
 def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -> bool:
@@ -36,14 +36,14 @@ def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -
     return _is_labelled(spec, state.labels) and _find_run_of_image(images, state.image_id) != spec.run_id
 
 
-def is_network_of(spec: RunSpec, told: Mapping[str, Any]) -> bool:
+def is_network_of(spec: RunSpec, answer: Mapping[str, Any]) -> bool:
     """Whether a network with this run's network name was created for the run."""
-    return _is_labelled(spec, told.get("Labels") or {})
+    return _is_labelled(spec, answer.get("Labels") or {})
 
 
 def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
-    wanted = {naming.LABEL_INSTANCE: spec.instance, naming.LABEL_RUN: spec.run_id}
-    return all(labels.get(label) == value for label, value in wanted.items())
+    expected = {naming.LABEL_INSTANCE: spec.instance, naming.LABEL_RUN: spec.run_id}
+    return all(labels.get(label) == value for label, value in expected.items())
 
 
 def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:

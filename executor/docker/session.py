@@ -20,20 +20,20 @@ CONTROL_SECONDS = 30  # timeout of a control call; `stop` adds its grace period
 
 
 @contextmanager
-def translate_errors(what: str) -> Iterator[None]:
+def translate_errors(operation: str) -> Iterator[None]:
     """Raise the errors of docker-py and requests as types of `executor.docker.errors`."""
     try:
         yield
     except APIError as error:
         status = error.response.status_code if error.response is not None else 500
-        text = f"The engine could not {what}: {error.explanation or error}"
+        text = f"The engine could not {operation}: {error.explanation or error}"
         raise errors.BY_STATUS.get(status, errors.EngineError)(text) from error
     except TunnelDown as error:
         raise errors.EngineUnreachable(str(error)) from error
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
-        tls = f" (TLS: {said})" if (said := connection.explain_tls_error(error)) else ""
+        tls = f" (TLS: {tls_error})" if (tls_error := connection.explain_tls_error(error)) else ""
         raise errors.EngineUnreachable(
-            f"The Docker Engine gave no answer when asked to {what}{tls}. Is it running? See `manage.py doctor`."
+            f"The Docker Engine gave no answer when asked to {operation}{tls}. Is it running? See `manage.py doctor`."
         ) from error
 
 

@@ -71,12 +71,12 @@ class Tunnel:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._to = build_ssh_arguments(url)
-        self._there = urlsplit(url).path.rstrip("/") or ENGINE_SOCKET
+        self._ssh_arguments = build_ssh_arguments(url)
+        self._remote_socket = urlsplit(url).path.rstrip("/") or ENGINE_SOCKET
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._failed_at, self._why = -AGAIN_SECONDS, ""
+        self._failed_at, self._failure = -AGAIN_SECONDS, ""
         self._closed = False
 
     def ensure_open(self, seconds: float = START_SECONDS) -> str:
@@ -86,11 +86,11 @@ class Tunnel:
                 raise TunnelDown(f"The SSH connection to {self._url} was closed.")
             if self._process is None or self._process.poll() is not None:
                 if time.monotonic() - self._failed_at < AGAIN_SECONDS:
-                    raise TunnelDown(self._why)
+                    raise TunnelDown(self._failure)
                 try:
                     self._start_process(seconds)
                 except TunnelDown as error:
-                    self._failed_at, self._why = time.monotonic(), str(error)
+                    self._failed_at, self._failure = time.monotonic(), str(error)
                     raise
             return f"unix://{self._socket_path}"
 
@@ -107,29 +107,29 @@ class Tunnel:
         self._stop_process()
         self._socket_path.unlink(missing_ok=True)
         options = [part for name, value in OPTIONS.items() for part in ("-o", f"{name}={value}")]
-        words = ["-N", *options, "-L", f"{self._socket_path}:{self._there}", *self._to]
-        with (self._folder / "said").open("wb") as said:
+        arguments = ["-N", *options, "-L", f"{self._socket_path}:{self._remote_socket}", *self._ssh_arguments]
+        with (self._folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(
-                ["sh", "-c", WRAPPER_SCRIPT, str(self._folder), *words],
+                ["sh", "-c", WRAPPER_SCRIPT, str(self._folder), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=errors,
                 start_new_session=True,  # Ctrl-C must not end the tunnel: the runs there are stopped through it
             )
         self._wait_for_socket(time.monotonic() + seconds)
 
-    def _wait_for_socket(self, until: float) -> None:
+    def _wait_for_socket(self, deadline: float) -> None:
         """`ssh` creates the socket after authentication."""
         assert self._process is not None
         assert self._folder is not None
         while not self._socket_path.exists():
-            if self._process.poll() is None and time.monotonic() < until:
+            if self._process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
                 continue
             self._stop_process()
-            lines = (self._folder / "said").read_text(errors="replace").split("\n")
-            said = " ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])[-LAST_WORDS:]
-            raise TunnelDown(f"No SSH connection to {self._url}: {said.rstrip('.') or 'no answer in time'}.")
+            lines = (self._folder / "errors").read_text(errors="replace").split("\n")
+            message = " ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:])[-LAST_WORDS:]
+            raise TunnelDown(f"No SSH connection to {self._url}: {message.rstrip('.') or 'no answer in time'}.")
 
     def _stop_process(self) -> None:
         if self._process is None:
@@ -151,6 +151,6 @@ class Tunnel:
 @cache
 def get_tunnel(url: str) -> Tunnel:
     """This process's tunnel to an address, shared by all callers. Closed when the process ends."""
-    made = Tunnel(url)
-    atexit.register(made.close)
-    return made
+    tunnel = Tunnel(url)
+    atexit.register(tunnel.close)
+    return tunnel

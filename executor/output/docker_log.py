@@ -35,12 +35,12 @@ class ChunkDecoder:
     """Decodes a chunked HTTP body. `ended`: the last chunk was received, which a lost connection never sends."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._buffer = b""
         self.has_ended = False
 
     def feed(self, block: bytes) -> bytes:
         """The data of the chunks that are complete with `block`."""
-        data = self._rest + block
+        data = self._buffer + block
         at, end, parts = 0, len(data), []
         while (line_end := data.find(b"\r\n", at)) >= 0:
             begin = line_end + 2
@@ -51,7 +51,7 @@ class ChunkDecoder:
                 self.has_ended = True
             parts.append(data[begin:stop])
             at = stop + 2
-        self._rest = data[at:]
+        self._buffer = data[at:]
         return b"".join(parts)
 
 
@@ -67,8 +67,8 @@ class StreamPosition:
         self._bytes = stored.bytes
         self._skipped_lines = 0
         self._keeps_bytes = not by_lines
-        self._long, self._owed = False, False  # within a long line; its newline is missing so far
-        self._easy = False  # nothing to skip or restore, as far as is known
+        self._is_in_long_line, self._owes_newline = False, False  # within a long line; its newline is missing so far
+        self._can_pass_through = False  # nothing to skip or restore, as far as is known
         self._at_lines, self._at_bytes = stored.lines, stored.bytes
         self.before = b""  # the stored beginning of the line that the first new byte continues
         self.has_gap = False
@@ -80,7 +80,7 @@ class StreamPosition:
 
     def take_new(self, text: bytes) -> bytes:
         """The new part of one message. A message contains a newline only at its end."""
-        if self._easy and text.endswith(b"\n"):
+        if self._can_pass_through and text.endswith(b"\n"):
             self._at_lines += 1
             self._at_bytes += len(text)
             return text
@@ -90,21 +90,21 @@ class StreamPosition:
             text = self._skip_stored(text)
         self._at_lines += text.count(b"\n")
         self._at_bytes += len(text)
-        self._easy = not (self._lines or self._bytes or self._long or self._owed)
+        self._can_pass_through = not (self._lines or self._bytes or self._is_in_long_line or self._owes_newline)
         return text
 
     def _restore_newline(self, text: bytes) -> bytes:
         """The last message of a long line lacks its newline. It is added when the next message arrives: the last output
         of a container may be a long line without a newline."""
-        given = b"\n" + text if self._owed else text
-        self._owed = False
+        restored = b"\n" + text if self._owes_newline else text
+        self._owes_newline = False
         if text.endswith(b"\n"):
-            self._long = False
+            self._is_in_long_line = False
         elif len(text) == MESSAGE_BYTES:
-            self._long = True
-        elif self._long:
-            self._long, self._owed = False, True
-        return given
+            self._is_in_long_line = True
+        elif self._is_in_long_line:
+            self._is_in_long_line, self._owes_newline = False, True
+        return restored
 
     def _skip_stored(self, text: bytes) -> bytes:
         if self._lines:
@@ -126,15 +126,15 @@ class StreamPosition:
         if not self.is_short():
             return Cursor()
         lines = self._lines if not self._keeps_bytes else self._stored_lines - self._skipped_lines
-        more = Cursor(lines, self._bytes)
-        self._at_lines -= more.lines
-        self._at_bytes -= more.bytes
+        surplus = Cursor(lines, self._bytes)
+        self._at_lines -= surplus.lines
+        self._at_bytes -= surplus.bytes
         self._lines = self._bytes = 0
-        return more
+        return surplus
 
     def is_short(self) -> bool:
         """Whether the log contained less than is stored. Call it at the end of the log."""
-        return bool(self._lines) or self._bytes > self._owed
+        return bool(self._lines) or self._bytes > self._owes_newline
 
 
 class MessageParser:
@@ -147,14 +147,14 @@ class MessageParser:
 
     def __init__(self, places: dict[int, StreamPosition], cut_ns: int = 0, starts_by_ns: int = 0) -> None:
         self._places = places
-        self._rest = b""
+        self._buffer = b""
         self._cut_ns, self._starts_by_ns = cut_ns, starts_by_ns
         self._cut_second = format_rfc3339(cut_ns)
         self.surplus: dict[int, Cursor] = {}
         self.has_gap = False  # a gap was reported
 
     def feed(self, data: bytes) -> list[Piece]:
-        data = self._rest + data
+        data = self._buffer + data
         at, end = 0, len(data)
         groups: list[tuple[int, list[bytes], bytes]] = []
         texts: list[bytes] = []
@@ -183,7 +183,7 @@ class MessageParser:
                 self.has_gap, same_stream = True, 0
                 groups.append((GAP, [ENGINE_LOST.encode()], b""))
             at = stop
-        self._rest = data[at:]
+        self._buffer = data[at:]
         return [(stream, b"".join(texts), parse_unix_ns(stamp) if stamp else 0) for stream, texts, stamp in groups]
 
     def _find_gap_before(self, stamp: bytes) -> str:

@@ -49,7 +49,7 @@ def split_value(value: str) -> Iterator[str]:
 
 def list_encoded_forms(value: str) -> set[bytes]:
     """All encoded forms of a value to search for: each on one line, and long enough."""
-    found: set[bytes] = set()
+    forms: set[bytes] = set()
     for number, piece in enumerate(split_value(value)):
         texts = (
             piece,
@@ -59,12 +59,12 @@ def list_encoded_forms(value: str) -> set[bytes]:
             *_escape_for_markup(piece),
             *_escape_for_files(piece),
         )
-        found |= {form.encode() for form in texts}
+        forms |= {encoded.encode() for encoded in texts}
         if number == 0:
-            found |= {*_encode_base64(piece.encode()), *_encode_hex(piece.encode())}
-    if found:
-        found |= {part for whole in (value, value.strip()) for part in _encode_wrapped_base64(whole.encode())}
-    return {one for one in found if len(one) >= MIN_CHARACTERS and b"\n" not in one}
+            forms |= {*_encode_base64(piece.encode()), *_encode_hex(piece.encode())}
+    if forms:
+        forms |= {part for text in (value, value.strip()) for part in _encode_wrapped_base64(text.encode())}
+    return {form for form in forms if len(form) >= MIN_CHARACTERS and b"\n" not in form}
 
 
 def _encode_hex(plain: bytes) -> Iterator[bytes]:
@@ -74,9 +74,9 @@ def _encode_hex(plain: bytes) -> Iterator[bytes]:
 
 def _encode_base64(plain: bytes) -> Iterator[bytes]:
     """The characters that depend only on `plain`, after 0, 1 or 2 other bytes, in both alphabets."""
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + plain)
-        stable = whole[(before * 8 + 5) // 6 : (before + len(plain)) * 8 // 6]
+    for offset in range(3):
+        whole = base64.b64encode(b"\0" * offset + plain)
+        stable = whole[(offset * 8 + 5) // 6 : (offset + len(plain)) * 8 // 6]
         yield stable
         yield stable.translate(bytes.maketrans(b"+/", b"-_"))
 
@@ -95,7 +95,7 @@ def _encode_for_urls(text: str) -> Iterator[str]:
         encoded = quote(text, safe=safe)
         for form in (encoded, encoded.replace("%20", "+"), encoded.replace("~", "%7E").replace("%20", "+")):
             yield form
-            yield _HEX.sub(lambda found: found[0].lower(), form)
+            yield _HEX.sub(lambda match: match[0].lower(), form)
 
 
 def _escape_for_code(text: str) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _escape_for_code(text: str) -> Iterator[str]:
         html = once.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         for form in (once, html, once.replace("/", "\\/"), json.dumps(once, ensure_ascii=ascii_only)[1:-1]):
             yield form
-            yield _HEX.sub(lambda found: "\\u" + found[0][2:].upper(), form)
+            yield _HEX.sub(lambda match: "\\u" + match[0][2:].upper(), form)
     yield repr(text)[1:-1]
     yield ascii(text)[1:-1]
     yield repr(text.encode())[2:-1]
@@ -127,9 +127,9 @@ def _escape_for_markup(text: str) -> Iterator[str]:
     once = html.escape(text, quote=False)
     forms = [once, once.replace("&gt;", ">"), html.escape(once, quote=False), html.escape(html.escape(text))]
     for quotation, apostrophe in _QUOTES_IN_MARKUP:
-        for more in _MORE_IN_MARKUP:
+        for escapes in _MORE_IN_MARKUP:
             form = once
-            for mark, written in more.items():
+            for mark, written in escapes.items():
                 form = form.replace(mark, written)
             forms.append(form.replace('"', quotation).replace("'", apostrophe))
     forms += ["".join(f"&#{ord(mark)};" if mark in "&<>\"'" else mark for mark in text)]
@@ -138,8 +138,8 @@ def _escape_for_markup(text: str) -> Iterator[str]:
         yield form
         if not form.isascii():
             yield form.encode("ascii", "xmlcharrefreplace").decode()
-            yield re.sub(r"[^\x00-\x7f]", lambda found: f"&#x{ord(found[0]):x};", form)
-            yield re.sub(r"[^\x00-\x7f]", lambda found: f"&#x{ord(found[0]):X};", form)
+            yield re.sub(r"[^\x00-\x7f]", lambda match: f"&#x{ord(match[0]):x};", form)
+            yield re.sub(r"[^\x00-\x7f]", lambda match: f"&#x{ord(match[0]):X};", form)
 
 
 def _escape_for_files(text: str) -> Iterator[str]:

@@ -72,11 +72,11 @@ class Follower:
         self._attachment, self._booted_at = attachment, engine_booted_at
         self._source = AttachedSource(attachment, self._confirm_exit)
 
-    def resume(self, known: StoredLog, dropped: Dropped) -> None:
+    def resume(self, stored: StoredLog, dropped: Dropped) -> None:
         """Read the output after the stored part from the engine's log."""
-        self._stored = known
-        self._lines = LineAssembler(self._limit, self._masker, known.stdout, known.stderr, dropped)
-        self._source = ResumedLog(self._engine, self._find_main(), replace(known, full=self._lines.is_full))
+        self._stored = stored
+        self._lines = LineAssembler(self._limit, self._masker, stored.stdout, stored.stderr, dropped)
+        self._source = ResumedLog(self._engine, self._find_main(), replace(stored, full=self._lines.is_full))
 
     def follow(self) -> None:
         """Return when all output is stored. LeaseLost after `release`; SandboxGone when the container does not exist.
@@ -162,12 +162,12 @@ class Follower:
             self._store_batch(batch)
         finally:
             self._is_storing = False
-        told = {gap.cause for gap in batch.gaps} - {SPLIT}
-        self.gaps |= told
-        known = self._stored
-        first = known.first_ns or next((segment.unix_ns for segment in batch.segments), 0)
-        cut = 0 if ENGINE_RESTARTED in told else known.cut_ns  # reported once
-        self._stored = StoredLog(batch.stdout, batch.stderr, first, cut)
+        causes = {gap.cause for gap in batch.gaps} - {SPLIT}
+        self.gaps |= causes
+        stored = self._stored
+        first_ns = stored.first_ns or next((segment.unix_ns for segment in batch.segments), 0)
+        cut_ns = 0 if ENGINE_RESTARTED in causes else stored.cut_ns  # reported once
+        self._stored = StoredLog(batch.stdout, batch.stderr, first_ns, cut_ns)
 
     def _confirm_exit(self) -> bool:
         """Whether the output ended because the container exited, and not because the connection or the engine failed.

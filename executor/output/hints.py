@@ -24,27 +24,29 @@ class ScriptEnvironment:
     read_only_root: bool = True
 
 
-def _explain_command(found: re.Match[str], where: ScriptEnvironment) -> str:
-    name = found["name"]
-    return f"The command {name} is not in the image {where.image}. Choose an image that has it for the job."
+def _explain_command(match: re.Match[str], environment: ScriptEnvironment) -> str:
+    name = match["name"]
+    return f"The command {name} is not in the image {environment.image}. Choose an image that has it for the job."
 
 
-def _explain_module(found: re.Match[str], where: ScriptEnvironment) -> str:
-    return f"The module {found['name']} is not in the image {where.image}. Choose an image that has it for the job."
+def _explain_module(match: re.Match[str], environment: ScriptEnvironment) -> str:
+    return (
+        f"The module {match['name']} is not in the image {environment.image}. Choose an image that has it for the job."
+    )
 
 
-def _guess_port(found: re.Match[str]) -> str:
+def _guess_port(match: re.Match[str]) -> str:
     """The port that the failed program usually connects to."""
-    if "could not translate host name" in found[0]:
+    if "could not translate host name" in match[0]:
         return "5432"  # psql and what else uses libpq
-    return "22" if "hostname" in found[0] else "80" if "http://" in found.string else "443"
+    return "22" if "hostname" in match[0] else "80" if "http://" in match.string else "443"
 
 
-def _explain_refusal(found: re.Match[str], where: ScriptEnvironment) -> str:
-    words = (
+def _explain_refusal(match: re.Match[str], environment: ScriptEnvironment) -> str:
+    hint = (
         "The job's proxy refused the connection. Add its host:port to the job's allowed hosts, if the job may use it."
     )
-    return words if where.network == "egress" else ""
+    return hint if environment.network == "egress" else ""
 
 
 _NODE_PROXY = (
@@ -52,26 +54,28 @@ _NODE_PROXY = (
 )
 
 
-def _explain_host(found: re.Match[str], where: ScriptEnvironment) -> str:
-    groups = found.groupdict()
+def _explain_host(match: re.Match[str], environment: ScriptEnvironment) -> str:
+    groups = match.groupdict()
     host = groups.get("host") or ""
-    port = groups.get("port") or _guess_port(found)
-    if where.network == "egress":
+    port = groups.get("port") or _guess_port(match)
+    if environment.network == "egress":
         listed = f" Check that the job lists {host}:{port}." if host else ""
-        program = _NODE_PROXY if found[0].startswith("getaddrinfo") else "Check that the program uses HTTPS_PROXY."
+        program = _NODE_PROXY if match[0].startswith("getaddrinfo") else "Check that the program uses HTTPS_PROXY."
         return f"The job reaches its listed hosts through a proxy only.{listed} {program}"
-    if where.network in ("isolated", "none"):
-        mend = f"allow {host}:{port} as a listed host (network egress)" if host else "list the hosts it needs (egress)"
-        return f"The job's network is {where.network}, so no name resolves. In the job's network, {mend}."
+    if environment.network in ("isolated", "none"):
+        remedy = (
+            f"allow {host}:{port} as a listed host (network egress)" if host else "list the hosts it needs (egress)"
+        )
+        return f"The job's network is {environment.network}, so no name resolves. In the job's network, {remedy}."
     return ""
 
 
-def _explain_read_only(found: re.Match[str], where: ScriptEnvironment) -> str:
-    return "The root file system is read-only. Write below /workspace or /tmp." if where.read_only_root else ""
+def _explain_read_only(match: re.Match[str], environment: ScriptEnvironment) -> str:
+    return "The root file system is read-only. Write below /workspace or /tmp." if environment.read_only_root else ""
 
 
-def _always_say(words: str) -> Callable[[re.Match[str], ScriptEnvironment], str]:
-    return lambda found, where: words
+def _always_say(hint: str) -> Callable[[re.Match[str], ScriptEnvironment], str]:
+    return lambda match, environment: hint
 
 
 _NO_SPACE = "/workspace and /tmp are in memory and are full. Write less, or give the job more memory."
@@ -108,11 +112,11 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str], ScriptEnvironment], str]], ...
 _COMPILED = tuple((re.compile(pattern), explain) for pattern, explain in _RULES)
 
 
-def find_hint(output: bytes, where: ScriptEnvironment) -> str:
+def find_hint(output: bytes, environment: ScriptEnvironment) -> str:
     """A hint for the last line of `output` that matches a known cause; empty if none does."""
     lines = output[-LOOKED_AT_BYTES:].decode("utf-8", "replace").splitlines()
     for line in reversed(lines[-LOOKED_AT_LINES:]):
         for pattern, explain in _COMPILED:
-            if (found := pattern.search(line[:1000])) and (hint := explain(found, where)):
+            if (match := pattern.search(line[:1000])) and (hint := explain(match, environment)):
                 return hint
     return ""

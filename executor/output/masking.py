@@ -63,10 +63,10 @@ class Masker:
         groups: dict[bytes, set[bytes]] = {}
         for value in values:
             cores = sorted({_find_core(piece) for piece in split_value(value)}, key=len, reverse=True)
-            own: dict[bytes, None] = {}  # the gates of this value
+            own_gates: dict[bytes, None] = {}  # the gates of this value
             for pattern in sorted(list_encoded_forms(value), key=lambda pattern: (len(pattern), pattern)):
-                gate = _find_gate(pattern, cores) or _find_own_gate(pattern, own)
-                own[gate] = None
+                gate = _find_gate(pattern, cores) or _find_own_gate(pattern, own_gates)
+                own_gates[gate] = None
                 groups.setdefault(gate, set()).add(pattern)
         self._groups = [(gate, sorted(patterns)) for gate, patterns in groups.items()]
         # A large value has a thousand lines of base64: they are only searched for if the text contains such a line.
@@ -145,16 +145,16 @@ class Masker:
         return value
 
     def _find_spans(self, text: bytes) -> list[Span]:
-        found: list[Span] = []
+        spans: list[Span] = []
         for gate, patterns in self._groups if _LONG_ENCODED.search(text) else self._other_groups:
             if gate not in text:
                 continue
             for pattern in patterns:
                 at = text.find(pattern)
                 while at >= 0:
-                    found.append((at, at + len(pattern)))
+                    spans.append((at, at + len(pattern)))
                     at = text.find(pattern, at + 1)
-        return _merge_spans(found)
+        return _merge_spans(spans)
 
     def _count_held_bytes(self, text: bytes) -> int:
         """The length of the longest suffix of `text` that is a prefix of a secret."""

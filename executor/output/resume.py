@@ -41,11 +41,11 @@ class ResumedLog:
     Times are the engine's. The order within a stream is exact; between the streams it is the engine's.
     """
 
-    def __init__(self, engine: LogEngine, name: str, known: StoredLog) -> None:
+    def __init__(self, engine: LogEngine, name: str, stored: StoredLog) -> None:
         self._engine = engine
         self._name = name
-        self._known = known
-        self._cursors = {STDOUT: known.stdout, STDERR: known.stderr}
+        self._stored = stored
+        self._cursors = {STDOUT: stored.stdout, STDERR: stored.stderr}
         self._places: dict[int, StreamPosition] = {}
         self._connection: Attachment | None = None
         self._chunks, self._messages = ChunkDecoder(), MessageParser({})
@@ -70,7 +70,7 @@ class ResumedLog:
             return None
         self.received += len(block)
         pieces = self._messages.feed(self._chunks.feed(block))
-        if self._known.full and self._passes == 1:
+        if self._stored.full and self._passes == 1:
             self._passes += 1
             pieces.insert(0, (GAP, UNCOUNTED.encode(), 0))
         self.surplus |= self._messages.surplus
@@ -93,12 +93,12 @@ class ResumedLog:
     def _open_pass(self) -> Attachment:
         """Begin a pass over the log: follow it while the container runs, else read it to its end."""
         if not self._driver:
-            told = self._engine.describe_container(self._name)
-            self._driver = str(told["HostConfig"]["LogConfig"]["Type"])
+            answer = self._engine.describe_container(self._name)
+            self._driver = str(answer["HostConfig"]["LogConfig"]["Type"])
             self._following = self._engine.inspect(self._name).is_running
-        opened = self._engine.open_log(self._name, follow=self._following, new_only=self._known.full)
+        opened = self._engine.open_log(self._name, follow=self._following, new_only=self._stored.full)
         by_lines = self._driver != "local"
-        stored = {stream: Cursor() for stream in self._cursors} if self._known.full else self._cursors
+        stored = {stream: Cursor() for stream in self._cursors} if self._stored.full else self._cursors
         self._places = {stream: StreamPosition(cursor, by_lines) for stream, cursor in stored.items()}
         self._chunks, self._messages = ChunkDecoder(), MessageParser(self._places, *self._convert_moments())
         self._passes += 1
@@ -110,14 +110,14 @@ class ResumedLog:
 
     def _convert_moments(self) -> tuple[int, int]:
         """When the engine went away and when its log begins at the latest, by the engine's clock; 0 if unknown."""
-        known = self._known
-        if self._passes or known.full or not (known.cut_ns or known.first_ns):
+        stored = self._stored
+        if self._passes or stored.full or not (stored.cut_ns or stored.first_ns):
             return 0, 0
         # The time before the call errs on the late side. That is harmless, because an engine comes back long after it
         # went away; a time that is too early would store lines twice.
         asked_at = time.time()
         ahead = int((self._engine.read_clock() - asked_at) * 1e9)
-        return known.cut_ns and known.cut_ns + ahead, known.first_ns and known.first_ns + ahead + TOLERANCE_NS
+        return stored.cut_ns and stored.cut_ns + ahead, stored.first_ns and stored.first_ns + ahead + TOLERANCE_NS
 
     def _end_pass(self) -> list[Piece]:
         """End a pass. A followed log may lack its last output, so a second pass reads it after the exit."""
@@ -126,7 +126,7 @@ class ResumedLog:
         whole = self._confirm_exit() if self._following else self._chunks.has_ended
         if self._closed or not whole:
             raise LogCut("The connection to the container's log was lost while it was read.")
-        if self._following and not self._known.full:
+        if self._following and not self._stored.full:
             self._cursors = {stream: place.cursor for stream, place in self._places.items()}
             self._following, self._connection = False, None
             return self._make_gap(self._messages.end_stored_part())

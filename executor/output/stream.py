@@ -57,12 +57,12 @@ class LineAssembler:
         self._masker = masker or Masker()
         self._segments: list[Segment] = []
         self._tails = {STDOUT: b"", STDERR: b""}
-        self._befores = {
+        self._line_starts = {
             STDOUT: b"",
             STDERR: b"",
         }  # the text before the tail, for masking
         self._cursors = {STDOUT: stdout, STDERR: stderr}
-        self._unplaced = {stream for stream, cursor in self._cursors.items() if cursor.bytes}
+        self._lacks_context = {stream for stream, cursor in self._cursors.items() if cursor.bytes}
         self.pending_bytes = 0
         self.total_bytes = stdout.bytes + stderr.bytes
         self._total_lines = stdout.lines + stderr.lines
@@ -82,17 +82,17 @@ class LineAssembler:
             if stream == GAP:
                 self._record_gap(data.decode(), source)
                 continue
-            if stream in self._unplaced:
+            if stream in self._lacks_context:
                 # A secret may lie across the boundary between stored and new text.
-                self._befores[stream] = self._keep_context(source.text_before(stream))
-                self._unplaced.discard(stream)
+                self._line_starts[stream] = self._keep_context(source.text_before(stream))
+                self._lacks_context.discard(stream)
             self.feed(stream, data, unix_ns)
 
     def _record_gap(self, cause: str, source: Source) -> None:
         """Add a gap, and move the cursors back to what the engine's log contains: the next reader skips just that."""
-        for stream, more in source.surplus.items():
-            stands = self._cursors[stream]
-            self._cursors[stream] = Cursor(max(0, stands.lines - more.lines), max(0, stands.bytes - more.bytes))
+        for stream, surplus in source.surplus.items():
+            cursor = self._cursors[stream]
+            self._cursors[stream] = Cursor(max(0, cursor.lines - surplus.lines), max(0, cursor.bytes - surplus.bytes))
         source.surplus.clear()
         self._gaps.append(Gap(self._pending_lines, cause))
         self.has_changes = True
@@ -108,9 +108,9 @@ class LineAssembler:
             lines = room
         self.total_bytes += len(keep)
         self._total_lines += lines
-        if rest := data[len(keep) :]:
+        if excess := data[len(keep) :]:
             self.is_full = True
-            self.dropped = Dropped(self.dropped.lines + rest.count(b"\n"), self.dropped.bytes + len(rest))
+            self.dropped = Dropped(self.dropped.lines + excess.count(b"\n"), self.dropped.bytes + len(excess))
         return keep
 
     def feed(self, stream: int, data: bytes, unix_ns: int) -> None:
@@ -120,9 +120,9 @@ class LineAssembler:
         cut = data.rfind(b"\n") + 1
         if cut:
             read = self._tails[stream] + data[:cut]
-            text = self._masker.mask(read, self._befores[stream])
+            text = self._masker.mask(read, self._line_starts[stream])
             self._add_segment(stream, text, unix_ns, len(read), text.count(b"\n"))
-            self._tails[stream], self._befores[stream] = data[cut:], b""
+            self._tails[stream], self._line_starts[stream] = data[cut:], b""
         else:
             self._tails[stream] += data
         # The text after the boundary also decides whether a secret lies across it.
@@ -133,11 +133,11 @@ class LineAssembler:
         return text[-self._masker.context_bytes :] if self._masker.context_bytes else b""
 
     def _add_piece(self, stream: int, unix_ns: int) -> None:
-        tail, before, reach = self._tails[stream], self._befores[stream], self._masker.context_bytes
+        tail, before, reach = self._tails[stream], self._line_starts[stream], self._masker.context_bytes
         cut = MAX_LINE_BYTES - count_torn_bytes(tail[:MAX_LINE_BYTES])
         piece, rest = tail[:cut], tail[cut:]
         self._add_segment(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
-        self._tails[stream], self._befores[stream] = rest, self._keep_context(piece)
+        self._tails[stream], self._line_starts[stream] = rest, self._keep_context(piece)
         self._gaps.append(Gap(self._pending_lines, SPLIT))
 
     def _add_segment(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
@@ -145,23 +145,23 @@ class LineAssembler:
         self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
         self._pending_lines += read_lines or 1
         self.pending_bytes += len(text)
-        stands = self._cursors[stream]
-        self._cursors[stream] = Cursor(stands.lines + read_lines, stands.bytes + read_bytes)
+        cursor = self._cursors[stream]
+        self._cursors[stream] = Cursor(cursor.lines + read_lines, cursor.bytes + read_bytes)
 
     def end_lines(self, unix_ns: int) -> None:
         """The stream has ended: partial lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
-                text = self._masker.mask_cut_line(tail, self._befores[stream]) + b"\n"
+                text = self._masker.mask_cut_line(tail, self._line_starts[stream]) + b"\n"
                 self._add_segment(stream, text, unix_ns, len(tail), 0)
-                self._tails[stream], self._befores[stream] = b"", self._keep_context(tail)
+                self._tails[stream], self._line_starts[stream] = b"", self._keep_context(tail)
                 self.has_changes = True
 
     def _make_visible_tail(self, stream: int) -> bytes:
-        shown = self._masker.mask_tail(self._tails[stream], self._befores[stream], TAIL_SHOWN_BYTES)
+        tail = self._masker.mask_tail(self._tails[stream], self._line_starts[stream], TAIL_SHOWN_BYTES)
         if len(self._tails[stream]) > TAIL_SHOWN_BYTES:  # the first character may be incomplete
-            shown = shown[:3].lstrip(CONTINUATION_BYTES) + shown[3:]
-        return shown[: len(shown) - count_torn_bytes(shown)]
+            tail = tail[:3].lstrip(CONTINUATION_BYTES) + tail[3:]
+        return tail[: len(tail) - count_torn_bytes(tail)]
 
     def take_batch(self) -> Batch:
         """All data since the last `take_batch`."""

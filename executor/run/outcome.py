@@ -97,8 +97,8 @@ def build_error_result(error: EngineError) -> RunResult:
 
 def build_unstoppable_result(result: RunResult, stopped: StopRequest | None) -> RunResult:
     """The result of a failed run whose container may still be running: no status may claim that it was stopped."""
-    wanted = " A stop had been requested." if stopped else ""
-    message = f"{result.message}{wanted} The script may still run; its container is removed once the engine answers."
+    stop_note = " A stop had been requested." if stopped else ""
+    message = f"{result.message}{stop_note} The script may still run; its container is removed once the engine answers."
     return RunResult("errored", result.reason, message)
 
 
@@ -110,12 +110,12 @@ def build_undelivered_result(spec: RunSpec) -> RunResult:
 
 def build_gone_result(spec: RunSpec, *, is_watched: bool) -> RunResult:
     """The result of a run whose container was removed from outside after its script had begun."""
-    what = (
+    cause = (
         f"The run's container on host {spec.host} was removed from outside Cronium while the script ran"
         if is_watched
         else f"The worker on host {spec.host} stopped while the script ran, and the run's container was removed later"
     )
-    return RunResult("lost", GONE, f"{what}, so its result is unknown. Run it again if that is safe.")
+    return RunResult("lost", GONE, f"{cause}, so its result is unknown. Run it again if that is safe.")
 
 
 def build_tampered_result(spec: RunSpec) -> RunResult:

@@ -56,11 +56,11 @@ def _choose_file_and_interpreter(spec: RunSpec) -> list[str]:
     choices = [line.interpreter, line.name]
     if line.language == spec.language and line.is_plain:
         choices = ["bash"] if line.name == "sh" else [*choices, usual]  # the helpers need bash
-    words = f"cronium: the first line of the script asks for {line.interpreter}, which this image does not have."
+    error = f"cronium: the first line of the script asks for {line.interpreter}, which this image does not have."
     return [
         *lines,
         f'for p in {shlex.join(dict.fromkeys(choices))}; do command -v "$p" >/dev/null 2>&1 && break; p=; done',
-        f'[ "$p" ] || {{ echo {shlex.quote(words)} >&2; exit {NO_INTERPRETER}; }}',
+        f'[ "$p" ] || {{ echo {shlex.quote(error)} >&2; exit {NO_INTERPRETER}; }}',
         'set -- "$1" "$p"; unset p',
     ]
 

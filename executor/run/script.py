@@ -79,7 +79,7 @@ def _split_words(text: str) -> list[str]:
 
 
 def _parse_env_arguments(words: list[str]) -> Shebang | None:
-    own: list[str] = []
+    env_arguments: list[str] = []
     while words:
         word, *words = words
         if word in ("-S", "-vS", "--split-string"):
@@ -87,11 +87,11 @@ def _parse_env_arguments(words: list[str]) -> Shebang | None:
         if word.startswith(("-S", "--split-string=")):
             words = [*_split_words(word.removeprefix("--split-string=").removeprefix("-S")), *words]
         elif word in _ENV_WITH_VALUE and words:
-            own += [word, words.pop(0)]
+            env_arguments += [word, words.pop(0)]
         elif word.startswith("-") or _ASSIGNMENT.match(word):
-            own.append(word)
+            env_arguments.append(word)
         else:
-            return Shebang(word, tuple(words), tuple(own))
+            return Shebang(word, tuple(words), tuple(env_arguments))
     return None
 
 
@@ -148,15 +148,15 @@ def _normalize_bash_lines(text: str) -> str:
         quote = _track_quote(bare, quote)
         lines.append(line if quote else bare)
         if not begins_quoted and "((" not in bare and not bare.lstrip().startswith("#"):
-            found = _HEREDOC.finditer(bare.replace("<<<", ""))
-            waiting = [(bool(each[1]), each[2] or each[3] or each[4]) for each in found]
+            heredocs = _HEREDOC.finditer(bare.replace("<<<", ""))
+            waiting = [(bool(heredoc[1]), heredoc[2] or heredoc[3] or heredoc[4]) for heredoc in heredocs]
     return "\n".join(lines)
 
 
 def _track_quote(line: str, quote: str) -> str:
     """The quote that is open at the line's end, if `quote` was open at its beginning; empty for none."""
-    for found in _QUOTING.finditer(line):
-        mark = found[0]
+    for match in _QUOTING.finditer(line):
+        mark = match[0]
         if quote == "" and mark in ("'", '"'):
             quote = mark
         elif mark == quote or (mark == "\\'" and quote == "'"):  # no escapes within single quotes
@@ -169,10 +169,10 @@ def _track_quote(line: str, quote: str) -> str:
 def _declare_utf8(text: str) -> str:
     """Replace a coding declaration in the first two lines by utf-8, the file's encoding."""
     lines = text.split("\n", 2)
-    for at in range(min(2, len(lines))):
-        if found := _DECLARED.match(lines[at]):
-            lines[at] = found[1] + "utf-8" + lines[at][found.end() :]
+    for index in range(min(2, len(lines))):
+        if match := _DECLARED.match(lines[index]):
+            lines[index] = match[1] + "utf-8" + lines[index][match.end() :]
             break
-        if lines[at].strip() and not lines[at].lstrip().startswith("#"):
+        if lines[index].strip() and not lines[index].lstrip().startswith("#"):
             break
     return "\n".join(lines)

@@ -123,8 +123,8 @@ class Slot:
         if isinstance(error, SandboxTampered):
             return outcome.build_tampered_result(self.spec)
         if not self._began and self._sandbox.is_engine_restarted():
-            words = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was being built."
-            error = EngineUnreachable(f"{words} Run it again.")
+            cause = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was being built."
+            error = EngineUnreachable(f"{cause} Run it again.")
         return outcome.build_error_result(error)
 
     def _end_failed(self, result: RunResult) -> None:
@@ -134,13 +134,13 @@ class Slot:
                 raise LeaseLost
             if not self._handler.holds_lease():
                 raise LeaseLost
-            gone = self._sandbox.take_down() or result.reason == outcome.GONE
+            is_removed = self._sandbox.take_down() or result.reason == outcome.GONE
             if self._released.is_set():
                 self._handler.requeue("Its worker was stopped before the script began")
                 return
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
-            if not gone and self._began and self._sandbox.can_main_run():
+            if not is_removed and self._began and self._sandbox.can_main_run():
                 result = outcome.build_unstoppable_result(result, self._stop.request)
             elif self._stop.request:
                 result = outcome.build_stop_result(self.spec, self._stop.request, None)
@@ -210,8 +210,8 @@ class Slot:
             self.stop(resumption.stopped)
         elif not state.is_running:
             self._stop.note_own_exit()
-        known = StoredLog(resumption.stdout, resumption.stderr, resumption.first_ns)
-        self._follower.resume(known, resumption.dropped)
+        stored = StoredLog(resumption.stdout, resumption.stderr, resumption.first_ns)
+        self._follower.resume(stored, resumption.dropped)
         if self._released.is_set():  # `release` was called before the follower had a source
             raise LeaseLost
         self._reader.start()
@@ -232,7 +232,7 @@ class Slot:
             self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id
         )
         self._handler.record_sandbox(inspection.to_json(rows))
-        if broken := inspection.describe_broken_promises(rows):
+        if broken := inspection.describe_violations(rows):
             raise SandboxDrift(broken)
 
     def _read_log(self) -> None:

@@ -73,12 +73,12 @@ class Supervisor:
             if self._slots.get(slot.spec.run_id) is slot:  # not a later slot of the same run
                 del self._slots[slot.spec.run_id]
 
-    def stop(self, run_id: str, why: str = CANCEL) -> bool:
+    def stop(self, run_id: str, reason: str = CANCEL) -> bool:
         """Stop one run; False when no slot has it."""
         with self._lock:
             slot = self._slots.get(run_id)
         if slot:
-            slot.stop(why)
+            slot.stop(reason)
         return slot is not None
 
     def close(self, seconds: float) -> bool:

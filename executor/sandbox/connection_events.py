@@ -22,8 +22,8 @@ class EventForwarder:
     def __init__(self, tell: Callable[[str, str], None], run_id: str) -> None:
         self._tell = tell
         self._queue: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
-        self._passed = 0
-        self._more: Counter[str] = Counter()
+        self._forwarded = 0
+        self._unlisted: Counter[str] = Counter()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = log_context.make_thread(run_id, "events", self._forward_events)
@@ -35,27 +35,29 @@ class EventForwarder:
         with self._lock:
             if self._closed:
                 return
-            if self._passed == MAX_EVENTS:
-                self._more[kind] += 1
+            if self._forwarded == MAX_EVENTS:
+                self._unlisted[kind] += 1
                 return
-            self._passed += 1
-            if self._passed == 1:
+            self._forwarded += 1
+            if self._forwarded == 1:
                 self._thread.start()
-            self._queue.put((kind, "".join(one for one in message[:MAX_MESSAGE] if one.isprintable())))
+            self._queue.put(
+                (kind, "".join(character for character in message[:MAX_MESSAGE] if character.isprintable()))
+            )
 
     def close(self, seconds: float) -> None:
         """Add a summary of the events that were only counted, and wait until all are forwarded. Idempotent."""
         with self._lock:
-            began, first, self._closed = bool(self._passed), not self._closed, True
+            began, first, self._closed = bool(self._forwarded), not self._closed, True
         if first and began:
-            if self._more:
+            if self._unlisted:
                 self._queue.put(self._build_summary())
             self._queue.put(None)
         if began:
             self._thread.join(seconds)
 
     def _build_summary(self) -> tuple[str, str]:
-        allowed, refused = (self._more[kind] for kind in KINDS)
+        allowed, refused = (self._unlisted[kind] for kind in KINDS)
         message = f"{allowed + refused:,} more connections, not listed one by one: {allowed:,} allowed, "
         return KINDS[bool(refused)], f"{message}{refused:,} refused"
 

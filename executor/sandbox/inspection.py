@@ -35,33 +35,35 @@ class Row:
 
 def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
     """All rows of one sandbox. `asked` and `found` map names to the bodies sent and to the answers to `inspect`."""
-    made: list[Row] = []
+    rows: list[Row] = []
     names = {naming.name_main(spec.run_id): "main", naming.name_sidecar(spec.run_id): "sidecar"}
     for name, body in asked.items():
-        seen = found.get(name) or {}
+        report = found.get(name) or {}
         if role := names.get(name):
-            made += _inspect_container(role, spec, body, seen, default_runtime)
-            made += _inspect_networks(role, spec, seen)
+            rows += _inspect_container(role, spec, body, report, default_runtime)
+            rows += _inspect_networks(role, spec, report)
         else:
-            made += _inspect_network(name, spec, body, seen)
+            rows += _inspect_network(name, spec, body, report)
     main = found.get(naming.name_main(spec.run_id)) or {}
-    made.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
-    return sorted(made, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
+    rows.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
+    return sorted(rows, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
 
-def to_json(made: list[Row]) -> dict[str, Any]:
+def to_json(rows: list[Row]) -> dict[str, Any]:
     """The stored report: the rows, how many there are and how many drifted."""
-    return {"rows": [asdict(row) for row in made], "count": len(made), "drifted": sum(row.drift for row in made)}
+    return {"rows": [asdict(row) for row in rows], "count": len(rows), "drifted": sum(row.drift for row in rows)}
 
 
-def describe_broken_promises(made: list[Row]) -> str:
+def describe_violations(rows: list[Row]) -> str:
     """A message that names the violated requirements; empty if there are none."""
-    bad = [f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in made if row.drift and row.promise]
-    if not bad:
+    violations = [
+        f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in rows if row.drift and row.promise
+    ]
+    if not violations:
         return ""
     return (
         f"The engine created a sandbox that differs from the request, so the script was not started: "
-        f"{'; '.join(bad)[:600]}. Run `manage.py doctor` on this host for details."
+        f"{'; '.join(violations)[:600]}. Run `manage.py doctor` on this host for details."
     )
 
 
@@ -76,9 +78,9 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {format_value(one)}" for key, one in sorted(value.items()))
+        return ", ".join(f"{key} {format_value(item)}" for key, item in sorted(value.items()))
     if isinstance(value, list):
-        return ", ".join(sorted(format_value(one) for one in value))
+        return ", ".join(sorted(format_value(item) for item in value))
     return str(value)
 
 
@@ -98,26 +100,26 @@ def _format_namespace(value: Any) -> str:
 def _format_tmpfs(value: Any) -> str:
     """Mount points with sorted options, sizes in megabytes."""
     parts = {}
-    for path, words in (value or {}).items():
+    for path, settings in (value or {}).items():
         sized = [
-            f"size={int(one[5:]) / MB:g}MB" if one.startswith("size=") and one[5:].isdecimal() else one
-            for one in words.split(",")
+            f"size={int(setting[5:]) / MB:g}MB" if setting.startswith("size=") and setting[5:].isdecimal() else setting
+            for setting in settings.split(",")
         ]
         parts[path] = " ".join(sorted(sized))
-    return "; ".join(f"{path} {words}" for path, words in sorted(parts.items())) or NOTHING
+    return "; ".join(f"{path} {settings}" for path, settings in sorted(parts.items())) or NOTHING
 
 
 def _format_privileges(value: Any) -> str:
-    said = [one for one in value or [] if one.partition(":")[0].partition("=")[0] == "no-new-privileges"]
-    return "yes" if said and not said[-1].endswith("false") else "no"
+    settings = [option for option in value or [] if option.partition(":")[0].partition("=")[0] == "no-new-privileges"]
+    return "yes" if settings and not settings[-1].endswith("false") else "no"
 
 
 def _format_seccomp(value: Any) -> str:
     """The digest of the profile, because the profile is long."""
-    said = [one.removeprefix("seccomp=") for one in value or [] if one.startswith("seccomp=")]
-    if not said:
+    profiles = [option.removeprefix("seccomp=") for option in value or [] if option.startswith("seccomp=")]
+    if not profiles:
         return "the engine's default"
-    return said[-1] if said[-1] in ("unconfined", "builtin") else f"sha256 {_compute_digest(said[-1])}"
+    return profiles[-1] if profiles[-1] in ("unconfined", "builtin") else f"sha256 {_compute_digest(profiles[-1])}"
 
 
 def _compute_digest(profile: str) -> str:
@@ -125,7 +127,9 @@ def _compute_digest(profile: str) -> str:
 
 
 def _format_other_options(value: Any) -> str:
-    return format_value([one[:80] for one in value or [] if not one.startswith(("seccomp=", "no-new-privileges"))])
+    return format_value(
+        [option[:80] for option in value or [] if not option.startswith(("seccomp=", "no-new-privileges"))]
+    )
 
 
 def _format_disk_volumes(config: Json, host: Json) -> str:
@@ -136,7 +140,7 @@ def _format_disk_volumes(config: Json, host: Json) -> str:
 
 
 @dataclass(frozen=True)
-class _Promise:
+class _Requirement:
     """A required setting of HostConfig for every run, independent of `options`."""
 
     key: str
@@ -145,27 +149,27 @@ class _Promise:
     read: Callable[[Any], str] = format_value
 
 
-PROMISES = (
-    _Promise("Privileged", "privileged", "no"),
-    _Promise("CapDrop", "capabilities dropped", "ALL"),
-    _Promise("CapAdd", "capabilities added", NOTHING),
-    _Promise("SecurityOpt", "no new privileges", "yes", _format_privileges),
-    _Promise(
+REQUIREMENTS = (
+    _Requirement("Privileged", "privileged", "no"),
+    _Requirement("CapDrop", "capabilities dropped", "ALL"),
+    _Requirement("CapAdd", "capabilities added", NOTHING),
+    _Requirement("SecurityOpt", "no new privileges", "yes", _format_privileges),
+    _Requirement(
         "SecurityOpt",
         "seccomp profile",
         f"sha256 {_compute_digest(seccomp.build_security_option().removeprefix('seccomp='))}",
         _format_seccomp,
     ),
-    _Promise("Binds", "host folders", NOTHING),
-    _Promise("VolumesFrom", "volumes of others", NOTHING),
-    _Promise("Devices", "devices", NOTHING),
-    _Promise("DeviceCgroupRules", "device rules", NOTHING),
-    _Promise("PidMode", "processes", OWN, _format_namespace),
-    _Promise("IpcMode", "shared memory", OWN, _format_namespace),
-    _Promise("UTSMode", "host name", OWN, _format_namespace),
-    _Promise("UsernsMode", "user names", OWN, _format_namespace),
-    _Promise("PortBindings", "published ports", NOTHING),
-    _Promise("PublishAllPorts", "publishes all ports", "no"),
+    _Requirement("Binds", "host folders", NOTHING),
+    _Requirement("VolumesFrom", "volumes of others", NOTHING),
+    _Requirement("Devices", "devices", NOTHING),
+    _Requirement("DeviceCgroupRules", "device rules", NOTHING),
+    _Requirement("PidMode", "processes", OWN, _format_namespace),
+    _Requirement("IpcMode", "shared memory", OWN, _format_namespace),
+    _Requirement("UTSMode", "host name", OWN, _format_namespace),
+    _Requirement("UsernsMode", "user names", OWN, _format_namespace),
+    _Requirement("PortBindings", "published ports", NOTHING),
+    _Requirement("PublishAllPorts", "publishes all ports", "no"),
 )
 # Other settings that `options` requests in HostConfig: label and formatter.
 NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -189,21 +193,21 @@ NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Ulimits": ("own limits", format_value),
     "NetworkMode": ("network", format_value),
 }
-_APART = frozenset({"ReadonlyRootfs", "Runtime"} | {promise.key for promise in PROMISES})
+_APART = frozenset({"ReadonlyRootfs", "Runtime"} | {requirement.key for requirement in REQUIREMENTS})
 
 
 def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
     """The rows of one container: requirements, the limits of the spec, then all other requested settings."""
     asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
     config = found.get("Config") or {}
-    made = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
-    for one in PROMISES:
-        said = one.read(host[one.key]) if one.key in host else MISSING
+    rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
+    for one in REQUIREMENTS:
+        reported = one.read(host[one.key]) if one.key in host else MISSING
         # An engine may omit empty settings: then the row warns, but does not stop the run.
-        promise = said != MISSING or one.wanted not in (NOTHING, OWN)
-        made.append(_make_row(role, one.what, one.wanted, said, promise=promise))
+        promise = reported != MISSING or one.wanted not in (NOTHING, OWN)
+        rows.append(_make_row(role, one.what, one.wanted, reported, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
-    made.append(
+    rows.append(
         _make_row(
             role,
             "read-only root",
@@ -213,83 +217,91 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
         )
     )
     folders = [f"{one.get('Type')} {one.get('Destination')}" for one in found.get("Mounts") or []]
-    made.append(
+    rows.append(
         _make_row(role, "mounts", NOTHING, format_value(folders) if "Mounts" in found else MISSING, promise=True)
     )
-    made.append(_make_row(role, "volumes on the disk", NOTHING, _format_disk_volumes(config, host), promise=True))
+    rows.append(_make_row(role, "volumes on the disk", NOTHING, _format_disk_volumes(config, host), promise=True))
     runtime = str(asked.get("Runtime") or default_runtime)
-    made.append(_make_row(role, "runtime", runtime, format_value(host.get("Runtime", MISSING))))
-    made.append(_make_row(role, "image name", body["Image"], format_value(config.get("Image", MISSING))))
-    others = _format_other_options(asked.get("SecurityOpt"))
-    made.append(_make_row(role, "other security options", others, _format_other_options(host.get("SecurityOpt"))))
+    rows.append(_make_row(role, "runtime", runtime, format_value(host.get("Runtime", MISSING))))
+    rows.append(_make_row(role, "image name", body["Image"], format_value(config.get("Image", MISSING))))
+    other_options = _format_other_options(asked.get("SecurityOpt"))
+    rows.append(
+        _make_row(role, "other security options", other_options, _format_other_options(host.get("SecurityOpt")))
+    )
     limits = spec.limits if role == "main" else options.SIDECAR_LIMITS
     fixed = {"Memory": limits.memory_bytes, "MemorySwap": limits.memory_bytes}
     fixed |= {"NanoCpus": limits.nano_cpus, "PidsLimit": limits.pids}
     for key, value in {**asked, **fixed}.items():
         if key not in _APART:
             what, read = NAMED.get(key, (key, format_value))
-            made.append(_make_row(role, what, read(value), read(host[key]) if key in host else MISSING))
-    return made
+            rows.append(_make_row(role, what, read(value), read(host[key]) if key in host else MISSING))
+    return rows
 
 
 def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
     """The networks of a container: the run's own, and for the sidecar its egress network if there is one."""
-    wanted = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
+    expected = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
-        wanted.append(naming.name_egress_network(spec.run_id))
+        expected.append(naming.name_egress_network(spec.run_id))
     settings = found.get("NetworkSettings") or {}
-    said = (
+    reported = (
         format_value([name for name in settings["Networks"] or {} if name != "none"])
         if "Networks" in settings
         else MISSING
     )
-    return [_make_row(role, "networks", format_value(wanted), said, promise=True)]
+    return [_make_row(role, "networks", format_value(expected), reported, promise=True)]
 
 
 def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
     """The rows of a network: no other containers, and no address of the host unless the job's network is open."""
     of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
-    asked, said = body.get("Options") or {}, found.get("Options") or {}
+    asked, reported = body.get("Options") or {}, found.get("Options") or {}
 
     def same(key: str) -> Row:
         return _make_row(
             of, key.lower(), format_value(body.get(key)), format_value(found[key]) if key in found else MISSING
         )
 
-    made = [same("Driver"), same("Attachable")]
+    rows = [same("Driver"), same("Attachable")]
     internal = True if closed else body.get("Internal")
-    made.append(
+    rows.append(
         _make_row(of, "internal", format_value(internal), format_value(found.get("Internal", MISSING)), promise=closed)
     )
     if closed:
-        made.append(_make_row(of, "address of the host", NOTHING, _format_host_address(said), promise=True))
-    made.append(_make_row(of, "IPv6", "no", format_value(found.get("EnableIPv6", MISSING)), promise=closed))
-    made.append(_make_row(of, "subnet", _format_subnets(body), _format_subnets(found) if "IPAM" in found else MISSING))
-    made.append(
+        rows.append(_make_row(of, "address of the host", NOTHING, _format_host_address(reported), promise=True))
+    rows.append(_make_row(of, "IPv6", "no", format_value(found.get("EnableIPv6", MISSING)), promise=closed))
+    rows.append(_make_row(of, "subnet", _format_subnets(body), _format_subnets(found) if "IPAM" in found else MISSING))
+    rows.append(
         _make_row(of, "strangers", NOTHING, _format_other_containers(spec, found), promise="Containers" in found)
     )
     for key, value in asked.items():
-        made.append(
-            _make_row(of, key.rpartition(".bridge.")[2], format_value(value), format_value(said.get(key, MISSING)))
+        rows.append(
+            _make_row(of, key.rpartition(".bridge.")[2], format_value(value), format_value(reported.get(key, MISSING)))
         )
-    return made
+    return rows
 
 
-def _format_host_address(said: Json) -> str:
+def _format_host_address(reported: Json) -> str:
     prefix = "com.docker.network.bridge."
-    kept_off = said.get(prefix + "inhibit_ipv4") == "true" or said.get(prefix + "gateway_mode_ipv4") == "isolated"
+    kept_off = (
+        reported.get(prefix + "inhibit_ipv4") == "true" or reported.get(prefix + "gateway_mode_ipv4") == "isolated"
+    )
     return NOTHING if kept_off else "one on its bridge"
 
 
 def _format_subnets(value: Json) -> str:
-    return format_value([one.get("Subnet") for one in (value.get("IPAM") or {}).get("Config") or []])
+    return format_value([config.get("Subnet") for config in (value.get("IPAM") or {}).get("Config") or []])
 
 
 def _format_other_containers(spec: RunSpec, found: Json) -> str:
     if "Containers" not in found:
         return MISSING
-    ours = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}
+    own_names = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}
     return format_value(
-        [one.get("Name") for one in (found["Containers"] or {}).values() if one.get("Name") not in ours]
+        [
+            container.get("Name")
+            for container in (found["Containers"] or {}).values()
+            if container.get("Name") not in own_names
+        ]
     )

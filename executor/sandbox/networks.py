@@ -107,8 +107,8 @@ class Networks:
         """Reserve the subnets of the networks that an earlier process created for this run."""
         for name in naming.list_network_names(self._spec):
             with suppress(NotFound):
-                told = self._engine.describe_network(name)
-                for subnet in parse_ipv4_subnets(told) if is_network_of(self._spec, told) else ():
+                answer = self._engine.describe_network(name)
+                for subnet in parse_ipv4_subnets(answer) if is_network_of(self._spec, answer) else ():
                     self._subnets.reserve(subnet)
                     self._taken.append(subnet)
 
@@ -123,18 +123,18 @@ class Networks:
 
     def remove(self) -> bool:
         """Remove all networks; False, with an error in the log, if one is left."""
-        gone = [self._remove_network(name) for name in naming.list_network_names(self._spec)]  # a list: try each one
-        return all(gone)
+        removed = [self._remove_network(name) for name in naming.list_network_names(self._spec)]  # a list: try each one
+        return all(removed)
 
     def _remove_network(self, name: str) -> bool:
         try:
-            told = self._engine.describe_network(name)
-            if not is_network_of(self._spec, told):
+            answer = self._engine.describe_network(name)
+            if not is_network_of(self._spec, answer):
                 log.warning("run %s: %s was not created by Cronium and is not removed", self._spec.run_id, name)
                 return True
-            if naming.parse_epoch(told.get("Labels") or {}) > self._spec.epoch:
+            if naming.parse_epoch(answer.get("Labels") or {}) > self._spec.epoch:
                 raise Conflict(f"A later attempt at this run has created {name}.")
-            self._engine.remove_network(str(told["Id"]))
+            self._engine.remove_network(str(answer["Id"]))
         except NotFound:
             return True
         except EngineError as error:

@@ -165,10 +165,10 @@ def _build_environment(spec: RunSpec) -> dict[str, str]:
     }
 
 
-def _drop_reserved(given: Mapping[str, str], image: ImageFacts) -> list[str]:
+def _drop_reserved(variables: Mapping[str, str], image: ImageFacts) -> list[str]:
     """The environment of a container. A name without a value unsets the image's variable."""
-    inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(given)
-    return [*(f"{name}={value}" for name, value in given.items()), *sorted(inherited)]
+    inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(variables)
+    return [*(f"{name}={value}" for name, value in variables.items()), *sorted(inherited)]
 
 
 def build_main_container(

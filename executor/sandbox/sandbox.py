@@ -118,8 +118,8 @@ class Sandbox:
             raise SandboxGone(f"The container {self.main} does not exist any more.") from error
         if not is_container_of(self._engine, self._spec, state):
             raise SandboxGone(f"The container {self.main} is not the one that was created for this run.")
-        known = self._started_at or state.started_at
-        if state.is_restarted or abs(state.started_at - known) > SAME_SECONDS:
+        started_at = self._started_at or state.started_at
+        if state.is_restarted or abs(state.started_at - started_at) > SAME_SECONDS:
             raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
         return state
 
@@ -158,10 +158,10 @@ class Sandbox:
                 return
             channel = SidecarChannel(self._attach_sidecar(state.id), self._spec, self._answer, self._tell)
             with self._lock:
-                before, self._sidecar = self._sidecar, channel
+                previous, self._sidecar = self._sidecar, channel
                 is_detached = self._is_detached
-            if before:
-                before.close()
+            if previous:
+                previous.close()
             if is_detached:
                 channel.close()
             else:
@@ -295,11 +295,11 @@ class Sandbox:
     def _remove_all(self) -> bool:
         containers = (self.main, MAIN_GRACE), (naming.name_sidecar(self._spec.run_id), SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
-            gone = list(pool.map(lambda pair: self._remove_container(*pair), containers))
+            removed = list(pool.map(lambda pair: self._remove_container(*pair), containers))
         failpoints.hit("main-removed")
         without_networks = self._networks.remove()
         failpoints.hit("network-removed")
-        return without_networks and all(gone)
+        return without_networks and all(removed)
 
     def _remove_container(self, name: str, grace: int) -> bool:
         try:

@@ -45,10 +45,10 @@ class SidecarChannel:
         self._rate = RequestThrottle()
         self._events = EventForwarder(tell, spec.run_id)
         self._ready = threading.Event()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._closed = threading.Event()
         self._changed = threading.Condition()
-        self._words = b""
+        self._last_output = b""
         self._thread = log_context.make_thread(spec.run_id, "sidecar", self._read_messages)
 
     def open(self, token_sha256: str, networks: Networks) -> None:
@@ -85,13 +85,13 @@ class SidecarChannel:
     def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
         """Return when the sidecar is ready; SidecarUnhealthy with its last output when it ends or takes too long."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ready.is_set() or self._over.is_set(), seconds)
+            self._changed.wait_for(lambda: self._ready.is_set() or self._ended.is_set(), seconds)
         if self._ready.is_set():
             return
-        what = "ended" if self._over.is_set() else f"was not healthy within {seconds:.0f} s"
-        words = self._words.decode(errors="replace").strip()
-        said = f" Its last lines:\n{words}" if words else " It said nothing."
-        raise SidecarUnhealthy(f"The runtime API's sidecar {what} {when}.{said}")
+        failure = "ended" if self._ended.is_set() else f"was not healthy within {seconds:.0f} s"
+        output = self._last_output.decode(errors="replace").strip()
+        quoted = f" Its last lines:\n{output}" if output else " It said nothing."
+        raise SidecarUnhealthy(f"The runtime API's sidecar {failure} {when}.{quoted}")
 
     def close(self) -> None:
         self._closed.set()
@@ -113,16 +113,16 @@ class SidecarChannel:
             # None: a concurrent `send` has set its timeout on the shared socket.
             for stream, data in frames.feed(block or b""):
                 if stream != STDOUT:
-                    self._words = (self._words + data)[-MAX_WORDS_BYTES:]
+                    self._last_output = (self._last_output + data)[-MAX_WORDS_BYTES:]
                     continue
                 *complete, buffer = (buffer + data).split(b"\n")
                 for line in complete:
                     self._receive_line(line)
                 if len(buffer) > MAX_MESSAGE_BYTES:
-                    self._words += b"\n(the sidecar sent a message over the size limit)"
+                    self._last_output += b"\n(the sidecar sent a message over the size limit)"
                     self._attachment.close()
         self._attachment.close()
-        self._set_event(self._over)
+        self._set_event(self._ended)
 
     def _set_event(self, event: threading.Event) -> None:
         with self._changed:

@@ -64,7 +64,7 @@ def drifted(rows: list[Row]) -> set[tuple[str, str]]:
 def test_an_engine_that_obeys_shows_no_drift(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", lambda told: None)
     assert drifted(rows) == set()
-    assert inspection.describe_broken_promises(rows) == ""
+    assert inspection.describe_violations(rows) == ""
     shown = {(row.of, row.what): row.reported for row in rows}
     assert shown["main", "memory"] == "512 MB"
     assert shown["sidecar", "memory"] == "256 MB"
@@ -113,25 +113,25 @@ BROKEN: list[tuple[str, Twist, str]] = [
 def test_a_broken_promise_is_named_and_stops_the_run(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert (part, what) in drifted(rows)
-    assert f"{part}'s {what} is" in inspection.describe_broken_promises(rows)
+    assert f"{part}'s {what} is" in inspection.describe_violations(rows)
 
 
 @pytest.mark.parametrize("key", ["Privileged", "CapDrop", "SecurityOpt", "ReadonlyRootfs", "PublishAllPorts"])
 def test_a_promise_that_the_engine_does_not_report_stops_the_run(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
-    assert "not reported" in inspection.describe_broken_promises(rows)
+    assert "not reported" in inspection.describe_violations(rows)
 
 
 @pytest.mark.parametrize("key", ["CapAdd", "Binds", "PidMode"])
 def test_what_is_empty_and_left_out_is_drift_and_stops_nothing(engine: FakeEngine, key: str) -> None:
     rows = rows_after(engine, "sidecar", lambda told: told["HostConfig"].pop(key))
     assert [row.reported for row in rows if row.drift] == ["not reported"]
-    assert not inspection.describe_broken_promises(rows)
+    assert not inspection.describe_violations(rows)
 
 
 def test_nothing_reported_at_all_breaks_every_promise(engine: FakeEngine) -> None:
     rows = rows_after(engine, "main", dict.clear)
-    assert {what for of, what in drifted(rows) if of == "main"} >= {one.what for one in inspection.PROMISES}
+    assert {what for of, what in drifted(rows) if of == "main"} >= {one.what for one in inspection.REQUIREMENTS}
 
 
 DRIFT: list[tuple[str, Twist, str]] = [
@@ -154,7 +154,7 @@ DRIFT: list[tuple[str, Twist, str]] = [
 def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, twist: Twist, what: str) -> None:
     rows = rows_after(engine, part, twist)
     assert drifted(rows) == {(part, what)}
-    assert inspection.describe_broken_promises(rows) == ""
+    assert inspection.describe_violations(rows) == ""
 
 
 def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pyt
     rows = rows_after(engine, "main", lambda told: None)
     assert {("main", "privileged"), ("sidecar", "privileged"), ("main", "memory")} <= drifted(rows)
     assert {("main", "seccomp profile"), ("main", "no new privileges")} <= drifted(rows)
-    assert "unconfined" in inspection.describe_broken_promises(rows)
+    assert "unconfined" in inspection.describe_violations(rows)
 
 
 @pytest.mark.parametrize(
