@@ -11,9 +11,9 @@ up: ## set up a fresh checkout and serve the dashboard on http://127.0.0.1:8000
 test: ## all tests: unit, real engine, real browser
 	@exec scripts/test.sh
 
-test-fast: ## the tests that need no engine and no browser
+test-fast: ## the tests that need no engine and no browser, less the long ones
 	@scripts/venv.sh dev
-	@.venv/bin/python -m pytest -n 3 tests/unit
+	@.venv/bin/python -m pytest -n 2 -m "not long" tests/unit
 
 test-pythons: ## the unit tests on every other supported Python that is installed
 	@exec scripts/pythons.sh

@@ -42,13 +42,16 @@ install_apt_packages() {
   local log=$1 status=0
   shift
   mkdir -p -m 700 "$(dirname "$log")"
+  exec 8>/run/lock/cronium-apt.lock
+  flock 8 # scripts that run side by side install one after the other
   block_service_starts
   (
     umask 022 # all users may read the installed files
     DEBIAN_FRONTEND=noninteractive apt-get update -q &&
       DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-  ) >"$log" 2>&1 </dev/null || status=$?
+  ) >"$log" 2>&1 </dev/null 8>&- || status=$?
   allow_service_starts
+  exec 8>&-
   if [ "$status" -ne 0 ]; then
     tail -n 15 "$log" >&2
     die "apt-get could not install $*; the full output is in $log"

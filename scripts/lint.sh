@@ -1,34 +1,47 @@
 #!/usr/bin/env bash
-# Runs all static checks. A failed check does not stop the rest.
+# Runs all static checks, side by side. A failed check does not stop the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+. scripts/parallel.sh
+trap stop_tasks EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 scripts/venv.sh dev
 bin=$PWD/.venv/bin
-failed=()
+checks=()
 
-run_check() {
-  local name=$1
-  shift
-  if ! "$@" </dev/null; then failed+=("$name"); fi
+start_check() {
+  checks+=("$1")
+  start_task "$@"
 }
 
-run_check "ruff check" "$bin/ruff" check .
-run_check "ruff format" "$bin/ruff" format --check .
-run_check "mypy" "$bin/mypy"
-# The sidecar is a separate program with its own import root.
-run_check "mypy (sidecar)" env MYPYPATH=images/runtime-api "$bin/mypy" --config-file= --strict -p sidecar
-run_check "mypy (helper)" "$bin/mypy" --config-file= --strict images/python/cronium.py images/python/cronium_aio.py
-run_check "import-linter" "$bin/lint-imports"
-run_check "bundles" scripts/bundles.sh
-run_check "makemigrations --check" "$bin/python" manage.py makemigrations --check --dry-run
-run_check "pythons compile" scripts/pythons.sh compile
-for script in scripts/*.sh images/bash/cronium.sh .ci/run; do run_check "bash -n $script" bash -n "$script"; done
-for script in images/base/*.sh; do run_check "sh -n $script" sh -n "$script"; done
+check_shell_syntax() {
+  local script status=0
+  for script in scripts/*.sh images/bash/cronium.sh .ci/run; do bash -n "$script" || status=1; done
+  for script in images/base/*.sh; do sh -n "$script" || status=1; done
+  return "$status"
+}
 
-if [ "${#failed[@]}" -gt 0 ]; then
-  printf 'cronium: failed: %s\n' "${failed[@]}" >&2
+# The sidecar is a separate program with its own import root. Each run of mypy has other options and its own cache.
+start_check "mypy" "$bin/mypy"
+start_check "mypy (sidecar)" env MYPYPATH=images/runtime-api "$bin/mypy" --cache-dir .mypy_cache/sidecar --config-file= \
+  --strict -p sidecar
+start_check "mypy (helper)" "$bin/mypy" --cache-dir .mypy_cache/helper --config-file= --strict \
+  images/python/cronium.py images/python/cronium_aio.py
+start_check "bundles" scripts/bundles.sh
+start_check "import-linter" "$bin/lint-imports"
+start_check "makemigrations --check" "$bin/python" manage.py makemigrations --check --dry-run
+start_check "pythons compile" scripts/pythons.sh compile
+start_check "ruff check" "$bin/ruff" check .
+start_check "ruff format" "$bin/ruff" format --check .
+start_check "shell syntax" check_shell_syntax
+wait_tasks "${checks[@]}"
+
+if [ "${#failed_tasks[@]}" -gt 0 ]; then
+  printf 'cronium: failed: %s\n' "${failed_tasks[@]}" >&2
   exit 1
 fi
 say "all checks passed"

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Runs all tests. Installs and starts the services they need, and stops at the end those that this script started.
+# With CRONIUM_TEST_LINT=yes it runs the static checks too, beside the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+. scripts/parallel.sh
 
 engine_pid=${CRONIUM_DATA_DIR:-data}/engine.pid
 services_dir=${CRONIUM_TEST_SERVICES_DIR:-.test-services}
@@ -11,34 +13,43 @@ services_before=$([ -d "$services_dir" ] && echo yes || true)
 
 clean_up() {
   local status=$?
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' HUP INT TERM
+  stop_tasks
   [ -n "$services_before" ] || scripts/services.sh stop || status=1
   # Does not stop an engine that `make up` started earlier.
   if [ "$(cat "$engine_pid" 2>/dev/null || true)" != "$engine_before" ]; then scripts/engine.sh stop || status=1; fi
   exit "$status"
 }
 trap clean_up EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# Each suite is a separate pytest session: browser tests start a real server, and a failed suite does not stop the rest.
+start_suite() {
+  local suite=$1
+  shift
+  start_task "tests/$suite" .venv/bin/python -m pytest -o "cache_dir=.pytest_cache/$suite" "$@" "tests/$suite"
+}
+
 scripts/venv.sh dev
-scripts/engine.sh ensure
 exports=$(scripts/services.sh ensure)
 eval "$exports"
+# Engine and browser tests mostly wait, unit tests compute: side by side they keep two cores busy. Each process of the
+# engine and browser tests has its own servers, subnets and second engine, which follow from the number of the process.
+start_suite unit -n 2
+if [ -n "${CRONIUM_TEST_LINT:-}" ]; then start_task lint scripts/lint.sh; fi
+scripts/engine.sh ensure
 .venv/bin/python manage.py images build
+start_suite engine -n 3 --dist loadfile
+wait_tasks tests/unit lint
+CRONIUM_TEST_FIRST_WORKER=4 start_suite browser -n 2 --dist loadfile
+wait_tasks tests/engine tests/browser
+# Chaos uses the whole machine.
+start_suite chaos
+wait_tasks tests/chaos
 
-# Each suite is a separate pytest session: browser tests start a real server, and a failed suite does not stop the rest.
-failed=()
-for part in unit engine browser chaos; do
-  say "tests/$part"
-  # Unit tests are independent and mostly wait. Engine and browser tests run two files at a time; each process has its
-  # own servers, subnets and second engine. Chaos uses the whole machine.
-  parallel=()
-  case $part in
-    unit) parallel=(-n 3) ;;
-    engine | browser) parallel=(-n 2 --dist loadfile) ;;
-  esac
-  .venv/bin/python -m pytest "${parallel[@]}" "tests/$part" </dev/null || failed+=("tests/$part")
-done
-if [ "${#failed[@]}" -gt 0 ]; then die "failed: ${failed[*]}"; fi
-say "all tests passed"
+print_failures
+if [ "${#failed_tasks[@]}" -gt 0 ]; then die "failed: ${failed_tasks[*]}"; fi
+say "all tests passed in $SECONDS s"

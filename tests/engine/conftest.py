@@ -5,13 +5,48 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.engine.scaled import Prepared, new_database
 from tests.engine.second import RUNNER, SIDECAR, SecondEngine, load_images
 from tests.engine.server import WORKER, Server, Template, alive
+
+HOSTS = "tests/engine/hosts"
+# The files that take longest, longest first: a long file that starts last would keep one process busy alone.
+LONGEST = [
+    *("test_recovery.py", "hosts", "test_backup.py", "test_logs_keeping.py", "test_canary.py", "test_ways.py"),
+    *("test_logs.py", "test_network.py", "test_plans.py", "test_processes.py", "test_secrets.py", "test_endings.py"),
+    *("test_queue.py", "test_engine_restart.py", "test_tampering.py", "test_reach.py", "test_tls_services.py"),
+]
+
+
+class LongestFirst(LoadFileScheduling):
+    """Gives each process one file at a time, in the order of collection; the tests in `hosts` share one cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return HOSTS if nodeid.startswith(f"{HOSTS}/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # by the number of tests
+    return LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    names = (item.path.name, item.path.parent.name)
+    return next((rank for rank, name in enumerate(LONGEST) if name in names), len(LONGEST))
 
 
 @pytest.fixture(scope="session")

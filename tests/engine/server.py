@@ -23,6 +23,7 @@ from tests.prepared import copy_database
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Test processes that run side by side share the engine and nothing else: pytest-xdist numbers them from 0.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKER += int(os.environ.get("CRONIUM_TEST_FIRST_WORKER", "0"))  # for suites that run side by side
 SUBNET_POOL = f"10.{214 - WORKER}.0.0/16"
 TERMINAL = {"succeeded", "failed", "timed_out", "cancelled", "errored", "lost"}
 alive: "list[Server]" = []  # for the report of a test that fails

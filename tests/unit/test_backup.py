@@ -17,6 +17,7 @@ import pytest
 from cronium_admin.backup.own_tables import list_created_tables
 from tests.prepared import copy_database
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 SEED = """
 from cronium_admin.accounts.models import User

@@ -49,6 +49,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {str(one.relative_to(folder)): oct(one.stat().st_mode & 0o777) for one in [folder, *folder.rglob("*")]}
 
 
+@pytest.mark.long
 def test_what_commands_make_is_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "data"
     for arguments in (["migrate", "-v0"], ["bootstrap"]):
@@ -60,6 +61,7 @@ def test_what_commands_make_is_for_their_owner_alone_whatever_the_umask(tmp_path
     assert oct(folder.parent.stat().st_mode & 0o777) == "0o700"
 
 
+@pytest.mark.long
 def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path, migrated: Path) -> None:
     folder = tmp_path / "data"
     outside = tmp_path / "outside"
@@ -85,6 +87,7 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
     assert manage(folder, "token", "list").stderr == ""
 
 
+@pytest.mark.long
 def test_a_database_elsewhere_is_closed_too(tmp_path: Path, migrated: Path) -> None:
     place = tmp_path / "elsewhere"
     place.mkdir(mode=0o755)

@@ -22,6 +22,8 @@ from tests.prepared import copy_database
 from tests.unit.test_backup import SEED, rows
 from tests.unit.test_data_folder import manage, refused
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def seeded(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -138,31 +138,40 @@ def old_schema(transactional_db: None) -> Iterator[Callable[[], None]]:
 STORED = ['{"b": 1.0, "a": [1e22, "é \\u00fc"]}', "1.50", '"null"', "null", None]
 
 
-@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_the_upgrade_keeps_what_the_database_has(old_schema: Callable[[], None], stored: str | None) -> None:
+def test_the_upgrade_keeps_what_the_database_has(old_schema: Callable[[], None]) -> None:
     apps = MigrationExecutor(connection).loader.project_state(list(OLD.items())).apps
     profile = apps.get_model("profiles", "Profile").objects.get(name="small")
-    job = apps.get_model("jobs", "Job").objects.create(name="A", slug="a", language="bash", profile=profile)
     script = apps.get_model("runs", "ScriptText").objects.create(digest="0" * 64, text="true")
     common = {"language": "bash", "image": "x", "image_rule": "default", "profile_name": "small", "cpu": 1}
     common |= {"memory_mb": 64, "pids": 10, "timeout_seconds": 9, "network": "isolated", "job_revision": 1}
-    run = apps.get_model("runs", "Run").objects.create(job=job, number=1, script_text=script, **common)
     kind = "::jsonb" if connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE jobs_job SET input = %s{kind}", [stored])
-        cursor.execute(f"UPDATE runs_run SET input = %s{kind}, output = %s{kind}", [stored, stored])
-        cast = "CAST(input AS text)"
-        cursor.execute(f"SELECT {cast} FROM jobs_job")
-        (before,) = cursor.fetchone()
-    assert (before is None) == (stored is None)
+    for number, stored in enumerate(STORED, 1):
+        names = {"name": f"Job {number}", "slug": str(number)}
+        job = apps.get_model("jobs", "Job").objects.create(**names, language="bash", profile=profile)
+        apps.get_model("runs", "Run").objects.create(job=job, number=number, script_text=script, **common)
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE jobs_job SET input = %s{kind} WHERE slug = %s", [stored, str(number)])
+            change = f"UPDATE runs_run SET input = %s{kind}, output = %s{kind} WHERE number = %s"
+            cursor.execute(change, [stored, stored, number])
+    before = texts("CAST(input AS text)", "CAST(output AS text)")
+    assert [text is None for text, *_ in before] == [stored is None for stored in STORED]
 
     old_schema()
 
-    assert columns(Job, "input") == (before,)
-    assert columns(Run, "input", "output") == (before, before)
-    value = None if stored is None else json.loads(stored)
-    kept = Run.objects.get(pk=run.pk)
-    assert (Job.objects.get().input, kept.input, kept.output) == (value, value, value)
+    assert texts("input", "output") == before
+    values = [None if stored is None else json.loads(stored) for stored in STORED]
+    assert [job.input for job in Job.objects.order_by("slug")] == values
+    assert [(run.input, run.output) for run in Run.objects.order_by("number")] == [(value, value) for value in values]
     with connection.cursor() as cursor:  # any text goes in: it is a column of text now
         cursor.execute("UPDATE runs_run SET output = 'no json'")
+
+
+def texts(given: str, made: str) -> list[tuple[str | None, ...]]:
+    """The input of each job, and the input and output of its run, as they stand in the tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {given} FROM jobs_job ORDER BY slug")
+        jobs = cursor.fetchall()
+        cursor.execute(f"SELECT {given}, {made} FROM runs_run ORDER BY number")
+        return [(*job, *run) for job, run in zip(jobs, cursor.fetchall(), strict=True)]

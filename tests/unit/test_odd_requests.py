@@ -25,6 +25,7 @@ from tests.unit.test_api_access import ROUTES
 from tests.unit.test_odd_values import ODD
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.long
 Address = Callable[[str, str], str]
 Send = Callable[..., HttpResponse]
 # What a person types into what comes empty, so that the form gets past its own checks.

@@ -27,6 +27,7 @@ from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.long
 TURNED = "name\u202egpj.exe\u200b\x07"
 
 
