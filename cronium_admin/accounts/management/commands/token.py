@@ -14,6 +14,7 @@ from cronium_admin.core.line_text import escape_line
 
 class Command(BaseCommand):
     help = "API tokens: create (prints the token, once), list, revoke."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

@@ -13,6 +13,7 @@ from cronium_admin.backup.errors import BackupError
 
 class Command(BaseCommand):
     help = "Writes database, logs and keys into one file, for its owner alone. Cronium may run meanwhile."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the file to write, such as cronium.backup")

@@ -22,6 +22,7 @@ from cronium_admin.images.models import BuiltImage, Language
 
 class Command(BaseCommand):
     help = "Builds the runner and sidecar images on the Docker Engine."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

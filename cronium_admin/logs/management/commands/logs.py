@@ -13,6 +13,7 @@ SUBCOMMANDS: dict[str, Any] = {"prune": prune, "archive": archive, "verify": ver
 
 class Command(BaseCommand):
     help = "Looks after stored logs: " + ", ".join(SUBCOMMANDS) + "."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

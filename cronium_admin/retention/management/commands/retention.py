@@ -11,6 +11,7 @@ from cronium_admin.retention.ends import RULES
 
 class Command(BaseCommand):
     help = "Lists what grows and what ends it; with --now, removes what is past its end."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--now", action="store_true", help="remove now instead of within the hour")

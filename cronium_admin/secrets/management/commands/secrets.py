@@ -16,6 +16,7 @@ from cronium_admin.secrets.service import list_secrets_by_name, rotate_secrets, 
 
 class Command(BaseCommand):
     help = "Secrets: list (names only), set (the value from standard input), rotate, new-key."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

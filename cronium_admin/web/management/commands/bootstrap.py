@@ -15,6 +15,7 @@ from cronium_admin.jobs.examples import load_examples
 
 class Command(BaseCommand):
     help = "Makes the first administrator and loads the example jobs, where there are none yet."
+    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.make_administrator()

@@ -46,6 +46,7 @@ def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
 
 class Command(BaseCommand):
     help = "Claims waiting runs and runs them on this host's Docker Engine."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -20,6 +20,7 @@ class Command(BaseCommand):
         "Removes containers and networks of this installation that belong to no living run: those of this host, and of "
         "hosts that are not there any more."
     )
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         own = get_own_host_name()
