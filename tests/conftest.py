@@ -1,5 +1,6 @@
 """What all tests share: the people, a client that speaks to the API as one of them, and ready-made rows."""
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ from cronium_admin.runs.models import Run
 from tests.prepared import DATABASE, copy_database, migrated_folder
 
 ROLES = ("viewer", "operator", "editor", "admin")
+
+gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests stay until the end: without them each garbage collection is shorter."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
