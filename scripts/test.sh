@@ -36,6 +36,7 @@ start_suite() {
 scripts/venv.sh dev
 exports=$(scripts/services.sh ensure)
 eval "$exports"
+export CRONIUM_TEST_SHARED_DIR=$tasks_dir # the suites share a migrated database
 # Engine and browser tests mostly wait, unit tests compute: side by side they keep two cores busy. Each process of the
 # engine and browser tests has its own servers, subnets and second engine, which follow from the number of the process.
 start_suite unit -n 2

@@ -23,6 +23,8 @@ def migrated_folder(factory: pytest.TempPathFactory) -> Path:
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent  # one for all processes of this run
+    if folder_of_suites := os.environ.get("CRONIUM_TEST_SHARED_DIR"):
+        shared = Path(folder_of_suites)
     folder, done = shared / "migrated", shared / "migrated.done"
     with (shared / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
