@@ -1,4 +1,4 @@
-"""A person's own account: password, sessions, and the way to their tokens."""
+"""The pages of a signed-in user's own account: password and sessions, with a link to the API tokens."""
 
 from math import ceil
 
@@ -23,12 +23,12 @@ from cronium_admin.accounts.tokens import list_active_tokens
 @require_permission(Permission.VIEW)
 def show_account(request: HttpRequest) -> HttpResponse:
     user, sign_ins = get_current_user(request), list(sessions.list_sign_ins(get_current_user(request)))
-    own = request.session.get(sessions.SIGN_IN_KEY)
-    if own not in [sign_in.pk for sign_in in sign_ins]:
+    own_key = request.session.get(sessions.SIGN_IN_KEY)
+    if own_key not in [sign_in.pk for sign_in in sign_ins]:
         return _sign_out(request)
     context = {
         "sign_ins": sign_ins,
-        "own": own,
+        "own": own_key,
         "token_count": list_active_tokens(user).count(),
         "duty": ROLE_DESCRIPTIONS[Role(user.role)],
         "nav": "account",
@@ -41,7 +41,7 @@ def show_account(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_permission(Permission.VIEW)
 def change_password(request: HttpRequest) -> HttpResponse:
-    """A page of its own, as a person who has to choose a password gets no other."""
+    # A separate page, because a user who must change the password can open no other page
     user = get_current_user(request)
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -65,7 +65,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
         else:
             sign_in_throttle.clear_user_attempts(user)
             update_session_auth_hash(request, user)
-            messages.success(request, "Your password is changed. All other sessions of yours have ended.")
+            messages.success(request, "Your password is changed. All your other sessions have ended.")
             return redirect("account:page")
     return render(request, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -94,15 +94,17 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
         return _sign_out(request)
     if user.session_epoch != epoch and pk != request.session.get(sessions.SIGN_IN_KEY):
         update_session_auth_hash(request, user)
-        messages.success(request, "The session has ended, and all your other sessions: you have ended very many.")
+        messages.success(
+            request,
+            "The session has ended, and so have all your other sessions, because you have ended many one by one.",
+        )
     elif has_ended:
         messages.success(request, "The session has ended.")
     else:
-        messages.error(request, "This session has ended already.")
+        messages.error(request, "This session had already ended.")
     return redirect("account:page")
 
 
 def _sign_out(request: HttpRequest) -> HttpResponse:
-    """The session has ended since the request began."""
     logout(request)
     return redirect("sign-in")

@@ -1,4 +1,4 @@
-"""People and tokens in Django's back office."""
+"""Users, sessions and API tokens on Django's admin site."""
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -9,7 +9,7 @@ from cronium_admin.accounts.backoffice import ReadOnlyAdmin
 from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.core.line_text import fold_case
 
-admin.site.unregister(Group)  # the role decides; a group would mean nothing
+admin.site.unregister(Group)  # permissions depend on the role only, so groups have no effect
 
 
 @admin.register(User)
@@ -22,11 +22,11 @@ class UserAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
-        """Without regard to case in any writing, which SQLite's own search has for ASCII alone."""
+        # Searches without regard to case in every script; SQLite's own search folds ASCII only
         words = [fold_case(word) for word in search_term.split()]
         names = User.objects.values_list("pk", "username")
-        found = [pk for pk, name in names if all(word in fold_case(name) for word in words)]
-        return (queryset.filter(pk__in=found) if words else queryset), False
+        matching_ids = [pk for pk, name in names if all(word in fold_case(name) for word in words)]
+        return (queryset.filter(pk__in=matching_ids) if words else queryset), False
 
 
 @admin.register(SignIn)

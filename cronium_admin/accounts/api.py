@@ -1,4 +1,4 @@
-"""The routes under /people, and /me."""
+"""The API routes under /people, and /me."""
 
 from typing import Annotated
 
@@ -26,9 +26,9 @@ router = Router(tags=["people"], auth=require_permission(Permission.ADMIN))
 me = Router(tags=["people"], auth=require_permission(Permission.VIEW))
 
 
-@me.get("/me", response={200: MeOut, ERROR_STATUSES: ErrorBody}, summary="Who you are")
+@me.get("/me", response={200: MeOut, ERROR_STATUSES: ErrorBody}, summary="The current user")
 def who_am_i(request: HttpRequest) -> MeOut:
-    """Whose the token or session is, what it may do, and when it ends."""
+    """The user of the token or session, their permissions, and when the token or session expires."""
     token = get_api_token(request)
     expires_at = token.expires_at if token else request.session.get_expiry_date()
     return MeOut.from_user(get_caller(request), token, expires_at)
@@ -41,7 +41,7 @@ def list_people(request: HttpRequest) -> PersonList:
 
 @router.post("", response={201: PersonCreated, ERROR_STATUSES: ErrorBody}, summary="Add a person")
 def add_person(request: HttpRequest, body: PersonIn) -> Status[PersonCreated]:
-    """They choose another password at their first sign-in."""
+    """The user must choose another password at the first sign-in."""
     person, password = people.add_person(get_caller(request), body.username, body.role, body.password)
     return Status(201, PersonCreated.from_person_and_password(person, password))
 
@@ -53,14 +53,16 @@ def get_person(request: HttpRequest, username: str) -> PersonOut:
 
 @router.patch("/{str:username}", response={200: PersonOut, ERROR_STATUSES: ErrorBody}, summary="Change a person")
 def change_person(request: HttpRequest, username: str, body: PersonPatch) -> PersonOut:
-    """Role, state, password. The last active administrator can't be changed or switched off (409)."""
+    """Changes role, state and password. The last active administrator can't be demoted or switched off (409)."""
     by, person = get_caller(request), people.find_person(username)
-    given = body.model_dump(exclude_unset=True)
-    password = given.pop("password", "")
+    changes = body.model_dump(exclude_unset=True)
+    password = changes.pop("password", "")
     if password:
         people.check_new_password(by, person, password)
     with transaction.atomic():
-        people.change_person(by, person, role=given.get("role"), is_active=given.get("active"), version=body.version)
+        people.change_person(
+            by, person, role=changes.get("role"), is_active=changes.get("active"), version=body.version
+        )
         if password:
             people.reset_password(by, person, password, None if body.version is None else person.version)
     return PersonOut.from_person(people.find_person(username))
@@ -70,7 +72,7 @@ def change_person(request: HttpRequest, username: str, body: PersonPatch) -> Per
 def delete_person(
     request: HttpRequest, username: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
-    """With their tokens. Jobs, runs and secrets that they made stay."""
+    """Also deletes the user's tokens. Jobs, runs and secrets that they created are kept."""
     people.delete_person(get_caller(request), people.find_person(username), version)
     return HttpResponse(status=204)
 
@@ -81,7 +83,7 @@ def delete_person(
     summary="Generate a password",
 )
 def reset_password(request: HttpRequest, username: str) -> PasswordOut:
-    """It ends the person's sessions; they choose another one when they sign in next."""
+    """Ends the user's sessions. The user must choose another password at the next sign-in."""
     return PasswordOut(password=people.reset_password(get_caller(request), people.find_person(username)))
 
 
@@ -89,6 +91,6 @@ def reset_password(request: HttpRequest, username: str) -> PasswordOut:
     "/{str:username}/sessions", response={204: None, ERROR_STATUSES: ErrorBody}, summary="End a person's sessions"
 )
 def end_sessions(request: HttpRequest, username: str) -> HttpResponse:
-    """Signs them out everywhere. Their tokens go on."""
+    """Signs the user out everywhere. Their API tokens stay valid."""
     people.end_sessions(get_caller(request), people.find_person(username))
     return HttpResponse(status=204)

@@ -1,4 +1,4 @@
-"""Who calls the API, and whether they may: a bearer token, or the browser's session with CSRF."""
+"""Authenticates API requests by bearer token, or by browser session with CSRF, and checks permissions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +16,17 @@ from cronium_admin.accounts.tokens import find_token
 from cronium_admin.core.errors import ApiError
 
 
-def _check_user_permission(user: User, right: Permission) -> None:
-    if not user.has_permission(right):
-        raise ApiError(403, "forbidden", explain_refusal(user, right))
+def _check_user_permission(user: User, permission: Permission) -> None:
+    if not user.has_permission(permission):
+        raise ApiError(403, "forbidden", explain_refusal(user, permission))
 
 
 class Bearer(HttpBearer):
-    """`Authorization: Bearer TOKEN`. A token that is shown and wrong is refused, whatever else is sent."""
+    """`Authorization: Bearer TOKEN`. An invalid token is refused, even if the request also has a valid session."""
 
-    def __init__(self, right: Permission) -> None:
+    def __init__(self, permission: Permission) -> None:
         super().__init__()
-        self.permission = right
+        self.permission = permission
 
     def authenticate(self, request: HttpRequest, token: str) -> User:
         row = find_token(token.strip())
@@ -36,23 +36,25 @@ class Bearer(HttpBearer):
 
 
 class Session(APIKeyCookie):
-    """The browser's session. A request that changes something shows the CSRF token too."""
+    """The browser's session. Requests that change something must also carry the CSRF token."""
 
     param_name = SessionAuth.param_name
 
-    def __init__(self, right: Permission) -> None:
+    def __init__(self, permission: Permission) -> None:
         super().__init__(csrf=True)
-        self.permission = right
+        self.permission = permission
 
     def __call__(self, request: HttpRequest) -> User | None:
         user = request.user
         if not isinstance(user, User) or not user.is_active:
-            return None  # a stranger is told to sign in (401), not that a CSRF token is missing
+            return None  # an unauthenticated client gets 401, not an error about a missing CSRF token
         if check_csrf(request):
-            raise ApiError(403, "csrf_failed", "The CSRF token is missing or old. Send it as the header X-CSRFToken.")
+            raise ApiError(
+                403, "csrf_failed", "The CSRF token is missing or expired. Send it in the header X-CSRFToken."
+            )
         if user.must_change_password:
             raise ApiError(
-                403, "password_change_required", "Choose a password of your own first, on the page /account/password/."
+                403, "password_change_required", "Change your password first, on the page /account/password/."
             )
         _check_user_permission(user, self.permission)
         return user
@@ -61,23 +63,24 @@ class Session(APIKeyCookie):
         return self(request)
 
 
-def require_permission(right: Permission) -> list[Callable[[HttpRequest], Any]]:
-    """For a route's `auth`: the ways to say who one is, and the right that the route takes."""
-    return [Bearer(right), Session(right)]
+def require_permission(permission: Permission) -> list[Callable[[HttpRequest], Any]]:
+    """The value for a route's `auth`: the accepted credentials and the permission that the route needs."""
+    return [Bearer(permission), Session(permission)]
 
 
 def get_caller(request: HttpRequest) -> User:
-    """Who calls, after `needs` has let them in."""
     user = getattr(request, "auth", None)
     assert isinstance(user, User)
     return user
 
 
 def get_api_token(request: HttpRequest) -> ApiToken | None:
-    """The API token that let the caller in; None for a session."""
+    """The API token that authenticated the request; None for a session."""
     return getattr(request, "api_token", None)
 
 
-def check_permission(request: HttpRequest, right: Permission) -> None:
-    """Refuse (403) a caller without `right`, with a sentence that says which is missing and who has it."""
-    _check_user_permission(get_caller(request), right)
+def check_permission(request: HttpRequest, permission: Permission) -> None:
+    """Raises ApiError 403 if the caller lacks `permission`; the message names the role needed and the
+    administrators.
+    """
+    _check_user_permission(get_caller(request), permission)

@@ -1,4 +1,4 @@
-"""Django's handle on the access room."""
+"""Django's app configuration of `accounts`. The label `access` is in table names and migrations."""
 
 from django.apps import AppConfig
 

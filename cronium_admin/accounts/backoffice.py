@@ -1,4 +1,4 @@
-"""Django's back office under /admin/: rows to look at. Changes are made where their rules are kept."""
+"""Django's admin site under /admin/, read-only. Changes go through the services, which enforce their rules."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from django.shortcuts import redirect
 
 
 class BackOffice(admin.AdminSite):
-    site_header = "Cronium: rows of the database, read only"
-    site_title = "Cronium back office"
+    site_header = "Cronium: database tables, read-only"
+    site_title = "Cronium admin site"
     index_title = "Tables"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one sign-in page, with its lock after wrong passwords."""
+        # Redirects to the sign-in page, which throttles wrong passwords
         return redirect("sign-in")
 
     def password_change(  # type: ignore[override]
@@ -28,16 +28,16 @@ class BackOfficeConfig(AdminConfig):
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The base of all that is registered."""
+    """The base class of every registered model admin."""
 
     actions = None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """No stored text holds a NUL, and PostgreSQL refuses to look for one."""
-        asked = request.GET.copy()
-        for name, texts in asked.lists():
-            asked.setlist(name, [text.replace("\0", "\ufffd") for text in texts])
-        request.GET = asked  # type: ignore[assignment]
+        # Replaces NUL characters in filters: PostgreSQL refuses them, and no stored text contains one
+        query = request.GET.copy()
+        for name, texts in query.lists():
+            query.setlist(name, [text.replace("\0", "\ufffd") for text in texts])
+        request.GET = query  # type: ignore[assignment]
         return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""What people type on the access pages."""
+"""Forms of the access pages."""
 
 from django import forms
 
@@ -24,7 +24,7 @@ class TokenForm(PlainForm):
 
 
 class PersonForm(PlainForm):
-    """Reads the types; `people` refuses what is wrong with them."""
+    """Parses the fields; `people` validates them."""
 
     username = forms.CharField(
         max_length=150,
@@ -37,14 +37,14 @@ class PersonForm(PlainForm):
 
 
 class PasswordForm(PlainForm):
-    """A person's own new password."""
+    """Changes one's own password."""
 
     current = forms.CharField(strip=False, error_messages={"required": "Type your present password."})
     password = forms.CharField(strip=False, error_messages={"required": "Choose a new password."})
     again = forms.CharField(strip=False, error_messages={"required": "Type the new password once more."})
 
     def clean_again(self) -> str:
-        again = str(self.cleaned_data["again"])
-        if again != self.cleaned_data.get("password", again):
+        repeated = str(self.cleaned_data["again"])
+        if repeated != self.cleaned_data.get("password", repeated):
             raise forms.ValidationError("The two new passwords differ.")
-        return again
+        return repeated

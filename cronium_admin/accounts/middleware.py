@@ -1,4 +1,4 @@
-"""What is asked of a signed-in browser at each request: whether its session was ended, whether a password is due."""
+"""Checks every request of a signed-in browser: was its session ended, and must its user change the password?"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from django.utils.deprecation import MiddlewareMixin
 from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import User
 
-# Open to a person who has to choose a password first.
+# Views that a user who must change the password may open.
 _OPEN_VIEWS = frozenset({"account:password", "sign-out"})
 
 
 class SignedIn(MiddlewareMixin):
-    """Stands after Django's authentication. Asks the database nothing but for the person, whom every page needs."""
+    """Must run after Django's AuthenticationMiddleware. Its only query is the user, which every page needs anyway."""
 
     def process_request(self, request: HttpRequest) -> None:
         has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
@@ -33,7 +33,7 @@ class SignedIn(MiddlewareMixin):
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        if not getattr(view, "login_required", True):  # the API answers by itself
+        if not getattr(view, "login_required", True):  # the API does its own check
             return None
         user = request.user
         if not isinstance(user, User) or not user.must_change_password:

@@ -1,4 +1,4 @@
-"""People, their sign-ins and their API tokens."""
+"""Users, their sign-ins and their API tokens."""
 
 import hashlib
 import secrets
@@ -17,11 +17,11 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import Edited
 from cronium_admin.core.line_text import find_line_problem
 
-TOKEN_PREFIX = "crn_"  # noqa: S105 - what every token begins with
+TOKEN_PREFIX = "crn_"  # noqa: S105 - the prefix of every token
 
 
 def check_username(username: str) -> None:
-    """ValidationError when `username` can't be a person's name, beside what Django's field checks itself."""
+    """Raises ValidationError if `username` is not allowed, in addition to the checks of Django's field."""
     if username and not username[0].isalnum():
         raise ValidationError({"username": "A name begins with a letter or a digit."})
     if problem := find_line_problem(username):
@@ -32,7 +32,9 @@ class PeopleManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> "User":
-        """For `manage.py createsuperuser` and `bootstrap`: an administrator. ValidationError for a bad name."""
+        """Used by `manage.py createsuperuser` and `bootstrap`: creates an administrator. Raises ValidationError for
+        a bad name.
+        """
         name = self.model.normalize_username(username or "")
         check_username(name)
         if name:
@@ -43,21 +45,21 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser, Edited):
-    """A person. The role alone decides; Django's own flags follow it.
+    """A user. Permissions depend on the role only; `save` sets Django's own flags to match the role.
 
-    `version`, `updated_by` and `updated_at` are of what administrators change: role, state, password.
+    `version`, `updated_by` and `updated_at` concern the fields that administrators change: role, state, password.
     """
 
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
-    must_change_password = models.BooleanField(default=False)  # somebody else chose it
-    session_epoch = models.PositiveIntegerField(default=0)  # adding one ends all sessions
-    ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended one by one
+    must_change_password = models.BooleanField(default=False)  # another user chose the password
+    session_epoch = models.PositiveIntegerField(default=0)  # an increment ends all sessions
+    ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended individually
 
     objects = PeopleManager()  # type: ignore[misc]
 
-    def has_permission(self, right: Permission) -> bool:
-        """Whether this person has `right`; an account that is switched off has none."""
-        return self.is_active and self.role in Role.values and HIGHEST_PERMISSION[Role(self.role)] >= right
+    def has_permission(self, permission: Permission) -> bool:
+        # A user who is switched off has no permission
+        return self.is_active and self.role in Role.values and HIGHEST_PERMISSION[Role(self.role)] >= permission
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser = self.role == Role.ADMIN
@@ -66,27 +68,27 @@ class User(AbstractUser, Edited):
         super().save(*args, update_fields=update_fields, **kwargs)
 
     def check_password(self, raw_password: str | None) -> bool:
-        """As Django's, but a digest of an older kind is replaced only while it is the stored one."""
-        checked = self.password
+        # Like Django's, but an upgrade of the hash is a conditional UPDATE: it never overwrites a newer password
+        checked_hash = self.password
 
         def replace(password: str) -> None:
             self.set_password(password)
             self._password = None
-            User.objects.filter(pk=self.pk, password=checked).update(password=self.password)
+            User.objects.filter(pk=self.pk, password=checked_hash).update(password=self.password)
 
         return check_password(raw_password, self.password, replace)
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session must match: Django's digest of the password, and the epoch once sessions were ended."""
-        own: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        # Django's digest of the password, combined with the session epoch once sessions were ended
+        password_hash: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         if not self.session_epoch:
-            return own
+            return password_hash
         salt = "cronium_admin.access.session_epoch"
-        return salted_hmac(salt, f"{own}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
+        return salted_hmac(salt, f"{password_hash}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
 
 
 class RetiredVersion(models.Model):
-    """The last version of a row that was deleted or renamed; `remade` reads and writes it."""
+    """The last version of a row that was deleted or renamed. `retired_versions` reads and writes it."""
 
     kind = models.CharField(max_length=16)
     name = models.CharField(max_length=150)
@@ -100,7 +102,7 @@ class RetiredVersion(models.Model):
 
 
 class SignIn(models.Model):
-    """A browser that is signed in; the session holds the row's key, so that a person can list and end theirs."""
+    """A signed-in browser. Its session holds this row's key, so that users can list and end their sessions."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
     device = models.CharField(max_length=80, blank=True, default="")
@@ -115,12 +117,12 @@ class SignIn(models.Model):
 
 
 def digest_token(token: str) -> str:
-    """SHA-256 in hex: a token is 256 random bits, so a slow hash would protect nothing more."""
+    # SHA-256 in hex. A token has 256 random bits, so a slow hash would add no protection.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class ApiToken(models.Model):
-    """A bearer token. Only its digest is kept; the token is shown once, when it is made."""
+    """A bearer token. Only its digest is stored; the token itself is shown once, when it is created."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
@@ -130,7 +132,7 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    # The token that asked for this one; it ends with that one.
+    # The token that created this one; revoking the parent revokes this token too.
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
 
     class Meta:
@@ -143,7 +145,7 @@ class ApiToken(models.Model):
     def mint(
         cls, user: User, name: str, expires_at: datetime | None = None, parent: "ApiToken | None" = None
     ) -> tuple["ApiToken", str]:
-        """A new token for `user`: the row, and the token itself, which nothing can show again."""
+        """Creates a token for `user`. Returns the row and the token itself, which can't be read again."""
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = cls.objects.create(
             user=user, name=name, prefix=token[:10], digest=digest_token(token), expires_at=expires_at, parent=parent

@@ -1,4 +1,4 @@
-"""Guards the pages: who lacks a view's right gets a 403 page that names the role to ask for."""
+"""Permission checks of pages: a user without the permission gets a 403 page that names the role needed."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,25 +16,23 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def get_current_user(request: HttpRequest) -> User:
-    """The signed-in person; views run behind LoginRequiredMiddleware, so there is one."""
+    # The signed-in user. LoginRequiredMiddleware has already refused unauthenticated clients.
     return cast(User, request.user)
 
 
-def check_permission(request: HttpRequest, right: Permission) -> None:
-    """Raise PermissionDenied, in a sentence for the person, unless they have `right`."""
-    if not get_current_user(request).has_permission(right):
-        raise PermissionDenied(explain_refusal(get_current_user(request), right))
+def check_permission(request: HttpRequest, permission: Permission) -> None:
+    """Raises PermissionDenied with a message for the user."""
+    if not get_current_user(request).has_permission(permission):
+        raise PermissionDenied(explain_refusal(get_current_user(request), permission))
 
 
-def require_permission(right: Permission) -> Callable[[View[P]], View[P]]:
-    """Let a view run only for people with `right`."""
-
-    def guard(view: View[P]) -> View[P]:
+def require_permission(permission: Permission) -> Callable[[View[P]], View[P]]:
+    def decorate(view: View[P]) -> View[P]:
         @wraps(view)
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            check_permission(request, right)
+        def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            check_permission(request, permission)
             return view(request, *args, **kwargs)
 
-        return guarded
+        return wrapper
 
-    return guard
+    return decorate

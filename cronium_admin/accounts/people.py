@@ -1,7 +1,7 @@
-"""People: adding, changing their role, switching off, new passwords. Every rule about people is here.
+"""Adds and changes users: role, state, password, sessions. Holds every rule about users.
 
-The last active administrator stays one. That is a condition of the UPDATE or DELETE itself, made while the rows of all
-administrators are locked, so that two of them can't take it from each other at once.
+There is always an active administrator. This is a condition of the UPDATE or DELETE itself, which runs while the
+rows of all administrators are locked, so that two administrators can't demote each other at the same time.
 """
 
 import logging
@@ -30,7 +30,9 @@ _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
 
 
 def list_people() -> QuerySet[User, Any]:
-    """All people, each with `token_count` (those that work) and `seen_at` (by page or token)."""
+    """All users, each with `token_count` (valid tokens), `page_at` and `token_at` (last use of a page and of a
+    token).
+    """
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
     signed_in = SignIn.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("seen_at")).values("at")
     used = ApiToken.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("last_used_at")).values("at")
@@ -41,18 +43,16 @@ def list_people() -> QuerySet[User, Any]:
 
 
 def list_people_by_name() -> list[User]:
-    """All of them in the order of names, which databases don't agree on."""
+    # Sorted in Python, because databases order names differently
     return sorted(list_people(), key=lambda person: (make_sort_key(person.get_username()), person.pk))
 
 
 def get_last_seen(person: User) -> Any:
-    """When a person of `list_people` was seen last; None for never."""
-    known = [at for at in (person.last_login, *(getattr(person, name, None) for name in ("page_at", "token_at"))) if at]
-    return max(known, default=None)
+    times = [at for at in (person.last_login, *(getattr(person, name, None) for name in ("page_at", "token_at"))) if at]
+    return max(times, default=None)
 
 
 def find_person(username: str) -> User:
-    """With the facts of `list_people`."""
     person: User | None = list_people().filter(username=username).first()
     if person is None:
         raise ApiError(404, "not_found", f"There is no person {username[:40]!r}.")
@@ -60,15 +60,15 @@ def find_person(username: str) -> User:
 
 
 def add_person(by: User, username: str, role: str, password: str = "") -> tuple[User, str]:
-    """A new person and the password to tell them: a generated one, or empty when `password` was given.
+    """Returns the new user and the generated password; the password is empty if one was given.
 
-    They choose another one when they sign in first.
+    The user must choose another password at the first sign-in.
     """
     username = User.normalize_username(username.strip())
     person = User(username=username, role=_check_role(role), must_change_password=True)
     check_username(username)
-    given = password or passwords.generate_password()
-    person.set_password(given)
+    new_password = password or passwords.generate_password()
+    person.set_password(new_password)
     with translated_errors():
         person.full_clean(exclude=["password"], validate_unique=False)
     if password:
@@ -83,15 +83,15 @@ def add_person(by: User, username: str, role: str, password: str = "") -> tuple[
         except IntegrityError:
             raise _make_name_error(username) from None
     log.info("%s added %s with the role %s", by.get_username(), username, role)
-    return person, "" if password else given
+    return person, "" if password else new_password
 
 
 def change_person(
     by: User, person: User, *, role: str | None = None, is_active: bool | None = None, version: int | None = None
 ) -> None:
-    """Set role or state. Who is switched off is signed out everywhere, and their tokens are refused.
+    """Sets role or state. A user who is switched off loses all sessions, and their tokens are refused.
 
-    With `version`, only while that is the person's: else ChangedMeanwhile. Sets the new values in `person` too.
+    With `version`, only if that is still the user's version; else raises ChangedMeanwhile. Updates `person` too.
     """
     changes: dict[str, Any] = {}
     if role is not None:
@@ -99,7 +99,9 @@ def change_person(
         changes |= {"role": role, "is_staff": is_admin, "is_superuser": is_admin}
     if is_active is not None:
         if not is_active and person.pk == by.pk:
-            raise ApiError(409, "own_account", "You can't switch off your own account. Ask another administrator.")
+            raise ApiError(
+                409, "own_account", "You can't switch off your own account. Ask another administrator to do it."
+            )
         changes["is_active"] = is_active
     if not changes and version is None:
         return
@@ -117,23 +119,23 @@ def change_person(
 
 
 def reset_password(by: User, person: User, password: str = "", version: int | None = None) -> str:
-    """A new password, which the person has to replace; it ends their sessions. The generated one, or empty.
+    """Sets a password that the user must replace, and ends their sessions. Returns the generated password, or "".
 
     `version` as in `change_person`.
     """
     check_new_password(by, person, password)
-    given = password or passwords.generate_password()
-    person.set_password(given)
+    new_password = password or passwords.generate_password()
+    person.set_password(new_password)
     with _lock_administrators(by):
         _update_person(by, _lock_person(person, version), {"password": person.password, "must_change_password": True})
         sessions.end_all(person)
     person.must_change_password = True
     log.info("%s reset the password of %s", by.get_username(), person.get_username())
-    return "" if password else given
+    return "" if password else new_password
 
 
 def _lock_person(person: User, version: int | None) -> User:
-    """The person as they are now, locked until the end of the transaction."""
+    # The user's current row, locked until the end of the transaction
     stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
     if stored is None:
         raise _explain_refusal(person)
@@ -142,7 +144,7 @@ def _lock_person(person: User, version: int | None) -> User:
 
 
 def _update_person(by: User, stored: User, changes: dict[str, Any], *, is_spared: bool = False) -> None:
-    """With `is_spared`, only while there is another active administrator, or the person is none."""
+    # With `is_spared`, only if another active administrator exists or the user is none
     rows = User.objects.filter(pk=stored.pk, version=stored.version)
     edit = {"version": stored.version + 1, "updated_by": by, "updated_at": database_now()}
     if (_exclude_last_administrator(rows) if is_spared else rows).update(**changes, **edit):
@@ -152,7 +154,7 @@ def _update_person(by: User, stored: User, changes: dict[str, Any], *, is_spared
 
 
 def check_new_password(by: User, person: User, password: str) -> None:
-    """Refuse what `reset_password` would refuse, before anything is changed."""
+    """Raises the errors of `reset_password`, before anything is changed."""
     if person.pk == by.pk:
         raise ApiError(409, "own_account", "Change your own password on the page Your account.")
     if password:
@@ -160,16 +162,18 @@ def check_new_password(by: User, person: User, password: str) -> None:
 
 
 def end_sessions(by: User, person: User) -> None:
-    """Sign a person out everywhere. Their tokens go on."""
     with _lock_administrators(by):
         sessions.end_all(_lock_person(person, None))
     log.info("%s ended the sessions of %s", by.get_username(), person.get_username())
 
 
 def delete_person(by: User, person: User, version: int | None = None) -> None:
-    """Delete a person with their tokens. What they made stays, without their name. `version` as in `change_person`."""
+    """Deletes the user and their tokens. Their jobs, runs and secrets are kept without an owner.
+
+    `version` as in `change_person`.
+    """
     if person.pk == by.pk:
-        raise ApiError(409, "own_account", "You can't delete your own account. Ask another administrator.")
+        raise ApiError(409, "own_account", "You can't delete your own account. Ask another administrator to do it.")
     with _lock_administrators(by):
         stored = User.objects.select_for_update(of=("self",)).select_related("updated_by").filter(pk=person.pk).first()
         if stored is None:
@@ -182,19 +186,19 @@ def delete_person(by: User, person: User, version: int | None = None) -> None:
 
 
 def change_own_password(user: User, session: SessionBase, current: str, new: str) -> None:
-    """Also end all other sessions. ValidationError by field. The caller renews the hash of `session`.
+    """Also ends all other sessions. Raises ValidationError by field. The caller must renew the hash of `session`.
 
-    Raises SessionEnded, and changes nothing, when the session was ended or the password replaced in the meantime.
+    Raises SessionEnded, and changes nothing, if the session was ended or the password was replaced in the meantime.
     """
     if not user.check_password(current):
-        raise ValidationError({"current": "This is not your present password."})
+        raise ValidationError({"current": "This is not your current password."})
     if new == current:
-        raise ValidationError({"password": "Choose another one than the present password."})
+        raise ValidationError({"password": "The new password must differ from the current one."})
     passwords.check_password_strength(new, user)
-    checked = user.password
+    checked_hash = user.password
     user.set_password(new)
     with transaction.atomic():
-        stored = User.objects.filter(pk=user.pk, password=checked)
+        stored = User.objects.filter(pk=user.pk, password=checked_hash)
         if not stored.update(password=user.password, must_change_password=False):
             raise sessions.SessionEnded
         sessions.end_others(user, session)
@@ -204,7 +208,7 @@ def change_own_password(user: User, session: SessionBase, current: str, new: str
 
 @contextmanager
 def _lock_administrators(by: User) -> Iterator[None]:
-    """One change at a time, and only by a person who is an administrator at this moment."""
+    # Serializes changes of users. Raises ApiError 403 if `by` is no longer an administrator.
     with transaction.atomic():
         locked = User.objects.select_for_update().filter(_IS_ADMINISTRATOR).order_by("pk")
         if by.pk not in list(locked.values_list("pk", flat=True)):
@@ -213,7 +217,7 @@ def _lock_administrators(by: User) -> Iterator[None]:
 
 
 def _exclude_last_administrator(rows: QuerySet[User]) -> QuerySet[User]:
-    """Those of `rows` without whom there is an administrator still."""
+    # The `rows` without which at least one active administrator remains
     others = User.objects.filter(_IS_ADMINISTRATOR).exclude(pk=OuterRef("pk"))
     return rows.filter(~_IS_ADMINISTRATOR | Q(Exists(others)))
 
@@ -224,7 +228,7 @@ def _explain_refusal(person: User) -> ApiError:
     return ApiError(
         409,
         "last_administrator",
-        f"{person.get_username()} is the last administrator. Make somebody else an administrator first.",
+        f"{person.get_username()} is the last administrator. Make another user an administrator first.",
     )
 
 
@@ -235,12 +239,12 @@ def _check_role(role: str) -> str:
 
 
 def _make_name_error(username: str) -> ApiError:
-    taken = f"There is a person {username} already."
-    return ApiError(409, "name_taken", taken, {"username": [taken]})
+    text = f"There is a person {username} already."
+    return ApiError(409, "name_taken", text, {"username": [text]})
 
 
 def _describe_changes(changes: dict[str, Any]) -> str:
-    words = [f"role {changes['role']}"] if "role" in changes else []
+    parts = [f"role {changes['role']}"] if "role" in changes else []
     if "is_active" in changes:
-        words.append("switched on" if changes["is_active"] else "switched off")
-    return ", ".join(words)
+        parts.append("switched on" if changes["is_active"] else "switched off")
+    return ", ".join(parts)

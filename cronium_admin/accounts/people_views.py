@@ -1,4 +1,4 @@
-"""The page People and the page of one person, for administrators."""
+"""The pages People and of one user, for administrators."""
 
 from typing import Any
 
@@ -24,9 +24,9 @@ from cronium_admin.core.errors import ApiError
 @require_permission(Permission.ADMIN)
 def list_people(request: HttpRequest) -> HttpResponse:
     rows = [{"person": person, "seen_at": people.get_last_seen(person)} for person in people.list_people_by_name()]
-    made = one_time_value.pop_value(request, "password")
+    stored = one_time_value.pop_value(request, "password")
     return render(
-        request, "accounts/people.html", {"rows": rows, "made": made.split("\n", 1) if made else None, **_NAV}
+        request, "accounts/people.html", {"rows": rows, "made": stored.split("\n", 1) if stored else None, **_NAV}
     )
 
 
@@ -52,7 +52,6 @@ def add_person(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_permission(Permission.ADMIN)
 def show_person(request: HttpRequest, pk: int) -> HttpResponse:
-    """One person; a POST changes the role."""
     row = get_object_or_404(people.list_people(), pk=pk)
     if request.method != "POST":
         return _render_person(request, row)
@@ -71,22 +70,21 @@ def show_person(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _render_refusal(request: HttpRequest, row: User, error: ApiError, role: str = "") -> HttpResponse:
-    """The page as it is now, with what was chosen; a person who is gone is missed on the list of people."""
     messages.error(request, error.message)
     now = people.list_people().filter(pk=row.pk).first()
     return _render_person(request, now, error.status, role) if now else redirect("access:people")
 
 
 def _render_person(request: HttpRequest, row: User, status: int = 200, role: str = "") -> HttpResponse:
-    """`role` is the one that was chosen and not saved."""
-    made = one_time_value.pop_value(request, "password")
+    # `role` is the role that was submitted and not saved
+    stored = one_time_value.pop_value(request, "password")
     context = {
         "person": row,
         "seen_at": people.get_last_seen(row),
         "roles": _list_roles(),
         "role": role or row.role,
         "is_self": row.pk == get_current_user(request).pk,
-        "made": made.split("\n", 1) if made else None,
+        "made": stored.split("\n", 1) if stored else None,
     }
     return render(request, "accounts/person.html", {**context, **_NAV}, status=status)
 
@@ -95,8 +93,8 @@ def _render_person(request: HttpRequest, row: User, status: int = 200, role: str
 @require_permission(Permission.ADMIN)
 def set_active(request: HttpRequest, pk: int) -> HttpResponse:
     row, is_active = get_object_or_404(User, pk=pk), request.POST.get("active") == "on"
-    words = "can sign in again" if is_active else "is switched off: signed out everywhere, tokens refused"
-    return _change_person(request, row, f"{row.get_username()} {words}.", is_active=is_active)
+    result = "can sign in again" if is_active else "is switched off: signed out everywhere, tokens refused"
+    return _change_person(request, row, f"{row.get_username()} {result}.", is_active=is_active)
 
 
 @require_POST
@@ -141,11 +139,11 @@ def delete_person(request: HttpRequest, pk: int) -> HttpResponse:
 _NAV = {"nav": "access", "tab": "people"}
 
 
-def _change_person(request: HttpRequest, row: User, done: str, **changes: Any) -> HttpResponse:
+def _change_person(request: HttpRequest, row: User, success: str, **changes: Any) -> HttpResponse:
     try:
         sent = parse_version(request.POST.get("version", ""))
         people.change_person(get_current_user(request), row, **changes, version=sent)
-        messages.success(request, done)
+        messages.success(request, success)
     except ApiError as error:
         return _render_refusal(request, row, error)
     return redirect("access:person", row.pk)
@@ -153,14 +151,13 @@ def _change_person(request: HttpRequest, row: User, done: str, **changes: Any) -
 
 @sensitive_variables("password")
 def _store_password_once(request: HttpRequest, row: User, password: str) -> None:
-    """For the page after the redirect, once."""
     if password:
         one_time_value.store_value(request, "password", f"{row.get_username()}\n{password}")
 
 
 def _add_errors(form: PersonForm, error: ValidationError | ApiError) -> None:
-    found = error.fields if isinstance(error, ApiError) else error.message_dict
-    for name, texts in (found or {"username": [str(error)]}).items():
+    errors = error.fields if isinstance(error, ApiError) else error.message_dict
+    for name, texts in (errors or {"username": [str(error)]}).items():
         for text in texts:
             form.add_error(name if name in form.fields else None, text)
 

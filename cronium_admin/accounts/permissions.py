@@ -1,4 +1,4 @@
-"""The four roles and what each may do; the one place that decides."""
+"""The four roles and their permissions."""
 
 from enum import IntEnum
 
@@ -13,17 +13,16 @@ class Role(models.TextChoices):
 
 
 class Permission(IntEnum):
-    """A right; each role has all rights up to its own rank."""
+    """A role has all permissions up to its highest one."""
 
     VIEW = 0  # jobs, runs, logs, images, profiles
     RUN = 1  # run, cancel, re-run
     EDIT = 2  # create, change and delete jobs
-    OPEN_NETWORK = 3  # give a job the open network, and decide what runs with it
-    ADMIN = 4  # image overrides, profiles, people
+    OPEN_NETWORK = 3  # give a job the open network, and change what runs with it
+    ADMIN = 4  # image overrides, profiles, users
 
     @property
     def scope(self) -> str:
-        """Its name in the API, which called VIEW `see` from the beginning."""
         return "see" if self is Permission.VIEW else self.name.lower()
 
 

@@ -1,4 +1,4 @@
-"""People as the API says them."""
+"""Request and response bodies of the routes of users and tokens."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,19 +10,23 @@ from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 
-# For PATCH: only what was given is looked at, so this value is never seen.
+# For PATCH: only the fields in the request are read, so this default is never used.
 OMITTED: Any = Field(default_factory=lambda: None)
 RoleName = Literal["viewer", "operator", "editor", "admin"]
-ROLE = "viewer, operator, editor or admin: each may do what those before it may."
+ROLE = "viewer, operator, editor or admin; each includes the permissions of the roles before it."
 
 
 class PersonOut(BaseModel):
     username: str
     role: RoleName = Field(description=ROLE)
-    active: bool = Field(description="false: switched off. No sign-in, no session, and no token works.")
-    must_change_password: bool = Field(description="Somebody else chose the password; the next sign-in asks for one.")
-    tokens: int = Field(description="API tokens that work.")
-    version: int = Field(description="Counts the changes by administrators.")
+    active: bool = Field(
+        description="false: switched off. The user can't sign in, and sessions and tokens are refused."
+    )
+    must_change_password: bool = Field(
+        description="Another user chose the password; the next sign-in asks for a new one."
+    )
+    tokens: int = Field(description="The number of valid API tokens.")
+    version: int = Field(description="Incremented with every change by an administrator.")
     created_at: datetime
     seen_at: datetime | None = Field(description="The last use of the dashboard or of a token; null: never.")
 
@@ -32,7 +36,7 @@ class PersonOut(BaseModel):
 
 
 class PersonCreated(PersonOut):
-    password: str = Field(description="The generated password, shown this once; empty when one was given.")
+    password: str = Field(description="The generated password, shown only once; empty if the request set one.")
 
     @classmethod
     def from_person_and_password(cls, person: User, password: str) -> "PersonCreated":
@@ -43,7 +47,9 @@ class PersonIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     username: Annotated[StrictStr, Field(max_length=150, description="Letters, digits and @ . + - _")]
     role: Annotated[RoleName, Field(description=ROLE)] = "viewer"
-    password: Annotated[StrictStr, Field(description="Left out or empty: one is generated and shown once.")] = ""
+    password: Annotated[
+        StrictStr, Field(description="If omitted or empty, a password is generated and shown once.")
+    ] = ""
 
 
 class PersonPatch(BaseModel):
@@ -62,7 +68,7 @@ class PersonList(BaseModel):
 
 
 class PasswordOut(BaseModel):
-    password: str = Field(description="Shown this once; must be changed at the next sign-in.")
+    password: str = Field(description="Shown only once; must be changed at the next sign-in.")
 
 
 class TokenOut(BaseModel):
@@ -72,13 +78,15 @@ class TokenOut(BaseModel):
 
 class TokenItem(BaseModel):
     id: int
-    username: str = Field(description="Whose it is: it may do what this person may.")
+    username: str = Field(description="The owner; the token has this user's permissions.")
     name: str
-    prefix: str = Field(description="How the token begins.")
+    prefix: str = Field(description="The first characters of the token.")
     created_at: datetime
-    last_used_at: datetime | None = Field(description="To the minute; null: never.")
+    last_used_at: datetime | None = Field(description="Accurate to the minute; null: never.")
     expires_at: datetime | None = Field(description="null: never.")
-    parent: int | None = Field(description="The id of the token through which it was made, and with which it ends.")
+    parent: int | None = Field(
+        description="The id of the token that created it; it is revoked together with that token."
+    )
 
     @classmethod
     def from_token(cls, token: ApiToken) -> "TokenItem":
@@ -86,7 +94,7 @@ class TokenItem(BaseModel):
 
 
 class TokenMade(TokenItem):
-    token: str = Field(description="The token itself, shown this once.")
+    token: str = Field(description="The token itself, shown only once.")
 
     @classmethod
     def from_token_and_value(cls, token: ApiToken, value: str) -> "TokenMade":
@@ -98,7 +106,7 @@ class TokenIn(BaseModel):
     name: StrictStr = Field(examples=["laptop"])
     expires_at: Annotated[
         StrictStr | None,
-        Field(description="A lifetime (30d), a date, a time, or never; left out: in 30 days. null is never."),
+        Field(description="A lifetime (30d), a date, a time, or never; null means never; if omitted, 30 days."),
     ] = None
 
 
@@ -110,17 +118,17 @@ class TokenList(BaseModel):
 class MeOut(BaseModel):
     username: str
     role: RoleName
-    scopes: list[str] = Field(description="What the caller may do: see, run, edit, open_network, admin.")
+    scopes: list[str] = Field(description="The caller's permissions: see, run, edit, open_network, admin.")
     by: Literal["token", "session"]
     token: TokenOut | None = Field(description="null for a session.")
-    expires_at: datetime | None = Field(description="When the token or session ends; null: never.")
+    expires_at: datetime | None = Field(description="When the token or session expires; null: never.")
 
     @classmethod
     def from_user(cls, user: User, token: ApiToken | None, expires_at: datetime | None) -> "MeOut":
         return cls(
             username=user.get_username(),
             role=user.role,  # type: ignore[arg-type]
-            scopes=[right.scope for right in Permission if HIGHEST_PERMISSION[Role(user.role)] >= right],
+            scopes=[permission.scope for permission in Permission if HIGHEST_PERMISSION[Role(user.role)] >= permission],
             by="token" if token else "session",
             token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
             expires_at=expires_at,
@@ -128,9 +136,9 @@ class MeOut(BaseModel):
 
 
 def _collect_token_fields(token: ApiToken) -> dict[str, Any]:
-    same = ("name", "prefix", "created_at", "last_used_at", "expires_at")
-    facts = {name: getattr(token, name) for name in same}
-    return {**facts, "id": token.pk, "username": token.user.get_username(), "parent": token.parent_id}
+    columns = ("name", "prefix", "created_at", "last_used_at", "expires_at")
+    fields = {name: getattr(token, name) for name in columns}
+    return {**fields, "id": token.pk, "username": token.user.get_username(), "parent": token.parent_id}
 
 
 def _collect_person_fields(person: User) -> dict[str, Any]:

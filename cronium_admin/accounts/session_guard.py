@@ -1,4 +1,4 @@
-"""Re-checks permissions of connections that stay open."""
+"""Re-checks permissions on connections that stay open."""
 
 import asyncio
 import time
@@ -18,13 +18,13 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.tokens import find_token_user
 from cronium_admin.core.errors import ApiError
 
-RECHECK_SECONDS = 4.0  # between two checks; with SHARED_SECONDS how long an open connection may outlive a right
-SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # age of an answer that connections of one credential share
+RECHECK_SECONDS = 4.0  # between two checks; a connection outlives a lost permission by at most this plus SHARED_SECONDS
+SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # maximum age of a result that connections with the same credential share
 
 
 @dataclass(frozen=True)
 class PermissionCheck:
-    """A credential and the right that it has to give. Called, it asks the database."""
+    """A credential and the permission that it must grant. A call queries the database."""
 
     kind: str  # token or session
     value: str | None = field(repr=False)
@@ -35,22 +35,20 @@ class PermissionCheck:
         return user is not None and user.has_permission(self.permission)
 
 
-def check_by_token(token: str, right: Permission) -> PermissionCheck:
-    """By the API token that was shown."""
-    return PermissionCheck("token", token, right)
+def check_by_token(token: str, permission: Permission) -> PermissionCheck:
+    return PermissionCheck("token", token, permission)
 
 
-def check_by_session(key: str | None, right: Permission) -> PermissionCheck:
-    """By the browser's session: signed in, with the same password, not switched off."""
-    return PermissionCheck("session", key, right)
+def check_by_session(key: str | None, permission: Permission) -> PermissionCheck:
+    # Valid while the user is signed in with the same password and is not switched off
+    return PermissionCheck("session", key, permission)
 
 
-def check_by_request(request: HttpRequest, right: Permission) -> PermissionCheck:
-    """By whichever of the two let the request in."""
+def check_by_request(request: HttpRequest, permission: Permission) -> PermissionCheck:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return check_by_token(token.strip(), right)
-    return check_by_session(request.session.session_key, right)
+        return check_by_token(token.strip(), permission)
+    return check_by_session(request.session.session_key, permission)
 
 
 def _find_token_user(token: str) -> User | None:
@@ -69,20 +67,20 @@ def _find_session_user(key: str | None) -> User | None:
 
 
 class SharedChecks:
-    """One query for all connections of a credential, in one event loop, that are checked within SHARED_SECONDS."""
+    """Runs one query per credential for all connections of an event loop within SHARED_SECONDS."""
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
         self._answers: OrderedDict[tuple[object, PermissionCheck], tuple[float, asyncio.Future[bool]]] = OrderedDict()
 
-    async def is_allowed(self, standing: PermissionCheck) -> bool:
-        """Raises what the database raises."""
+    async def is_allowed(self, check: PermissionCheck) -> bool:
+        """Raises the errors of the database."""
         loop, now = asyncio.get_running_loop(), time.monotonic()
-        at, answer = self._answers.get((loop, standing), (0.0, None))
+        at, answer = self._answers.get((loop, check), (0.0, None))
         if answer is None or now - at > SHARED_SECONDS:
-            answer = asyncio.ensure_future(loop.run_in_executor(self._threads, standing))
-            self._answers.pop((loop, standing), None)
-            self._answers[loop, standing] = now, answer
+            answer = asyncio.ensure_future(loop.run_in_executor(self._threads, check))
+            self._answers.pop((loop, check), None)
+            self._answers[loop, check] = now, answer
             while len(self._answers) > MAX_SHARED:
                 self._answers.popitem(last=False)
         return await asyncio.shield(answer)

@@ -1,6 +1,6 @@
-"""Django's sessions in the database under a digest of their key: what lies there signs nobody in.
+"""Stores Django's sessions in the database under a digest of their key: the stored value can't be used to sign in.
 
-Only the database, no cache: a sign-out counts for all processes at once, and a Redis that is away stops no page.
+Uses the database only, no cache: a sign-out takes effect in all processes at once, and pages work without Redis.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from cronium_admin.core.database.outage import is_outage
 
 
 def digest_session_key(key: str) -> str:
-    """40 characters, as many as the table has room for: 160 bits of a key that is random."""
+    # 40 hex characters, the width of the column: 160 bits of a random key
     return hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
 
 def _raise_outage(error: UpdateError) -> None:
-    """Django takes every error of an update for a session that was ended meanwhile."""
+    # Django treats every error of an update as a session that was ended in the meantime
     if error.__context__ is not None and is_outage(error.__context__):
         raise error.__context__
 
@@ -30,8 +30,8 @@ class SessionStore(DatabaseStore):
     def _get_session_from_db(self) -> Any:
         if self.session_key is None:
             return None
-        found = self.model.objects.filter(session_key=digest_session_key(self.session_key), expire_date__gt=Now())
-        row = found.first()
+        sessions = self.model.objects.filter(session_key=digest_session_key(self.session_key), expire_date__gt=Now())
+        row = sessions.first()
         if row is None:
             self._session_key = None
         return row
@@ -40,7 +40,7 @@ class SessionStore(DatabaseStore):
         return await sync_to_async(self._get_session_from_db)()
 
     def get_expiry_age(self, **facts: Any) -> int:
-        """Seconds until a fixed end by the database's clock, which also set that end."""
+        # Seconds until a fixed expiry time, by the database's clock, which also set that time
         return super().get_expiry_age(**{"modification": database_now(), **facts})
 
     async def aget_expiry_age(self, **facts: Any) -> int:

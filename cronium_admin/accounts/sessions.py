@@ -1,4 +1,4 @@
-"""Who is signed in, where: one row a sign-in, listed and ended by its person or an administrator."""
+"""The signed-in sessions of users: one row per sign-in, listed and ended by the user or an administrator."""
 
 import re
 import time
@@ -16,10 +16,10 @@ from cronium_admin.accounts.models import SignIn, User
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.database.outage import outage_log
 
-SIGN_IN_KEY = "sign_in"  # the session's entry with the row's key
+SIGN_IN_KEY = "sign_in"  # the session's entry that holds the row's key
 ACTIVITY_INTERVAL_SECONDS = 60.0
-MAX_ENDED = 50  # more than so many ended one by one end them all
-_recorded_at: dict[int, float] = {}  # when this process wrote `seen_at` last, by row
+MAX_ENDED = 50  # after this many individual endings, all sessions of the user are ended
+_recorded_at: dict[int, float] = {}  # monotonic time of this process's last write of `seen_at`, by row
 _SYSTEMS = (
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -41,11 +41,10 @@ _BROWSERS = (
 
 
 class SessionEnded(Exception):
-    """The session that asks was ended by its person or an administrator since the request began."""
+    """The session was ended by its user or an administrator after the request began."""
 
 
 def describe_device(user_agent: str) -> str:
-    """A browser's header in words, such as "Firefox on Linux"; what is not known is cut short and shown as it is."""
     browser = next((word for sign, word in _BROWSERS if sign in user_agent), "")
     system = next((word for sign, word in _SYSTEMS if sign in user_agent), "")
     if browser or system:
@@ -72,12 +71,12 @@ def on_signed_out(sender: Any, request: HttpRequest, **_: Any) -> None:
 
 
 def is_ended(session: SessionBase, user: User) -> bool:
-    """Whether this one session of `user` was ended; asks no database."""
+    """Whether this session was ended individually. Makes no query."""
     return session.get(SIGN_IN_KEY) in user.ended_sign_ins
 
 
 def record_activity(session: SessionBase) -> bool:
-    """Write when the session was used last, once a minute at most; False when its sign-in is listed no more."""
+    """Writes the session's last use, at most once a minute. Returns False if its sign-in no longer exists."""
     key = session.get(SIGN_IN_KEY)
     if (
         key is not None
@@ -91,12 +90,11 @@ def record_activity(session: SessionBase) -> bool:
 
 
 def list_sign_ins(user: User) -> QuerySet[SignIn]:
-    """The sign-ins that still count, the one used last first."""
     return SignIn.objects.filter(user=user, created_at__gte=_get_expiry_cutoff())
 
 
 def end_all(user: User) -> None:
-    """End every session of `user`. The caller's own goes on after `update_session_auth_hash` only."""
+    """Ends all sessions of `user`. The caller's own session continues only after `update_session_auth_hash`."""
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
         SignIn.objects.filter(user=user).delete()
@@ -104,9 +102,10 @@ def end_all(user: User) -> None:
 
 
 def end_others(user: User, session: SessionBase) -> int:
-    """End every session of `user` but this one; how many there were. The caller renews this session's hash.
+    """Ends all sessions of `user` except this one and returns their number. The caller must renew this session's
+    hash.
 
-    Raises SessionEnded, and changes nothing, when this one was ended since the request began.
+    Raises SessionEnded, and changes nothing, if this session was ended after the request began.
     """
     key = session.get(SIGN_IN_KEY, 0)
     with transaction.atomic():
@@ -116,16 +115,16 @@ def end_others(user: User, session: SessionBase) -> int:
         User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1, ended_sign_ins=[])
         others = list_sign_ins(user).exclude(pk=key).count()
         SignIn.objects.filter(user=user).exclude(pk=key).delete()
-        # Under the lock: with a later epoch this session would outlive the act that made it.
+        # Read under the lock: with a later epoch this session would survive the next call that ends it.
         user.refresh_from_db(fields=["session_epoch", "ended_sign_ins"])
     return others
 
 
 def end_one(user: User, key: int, own: SessionBase | None = None) -> bool:
-    """End one session of `user`; False where there is none with this key.
+    """Ends one session of `user`. Returns False if no session has this key.
 
-    After MAX_ENDED of them all sessions but `own` end: the caller renews its hash, and gets SessionEnded as of
-    `end_others`.
+    After MAX_ENDED individual endings, all sessions except `own` are ended; then the caller must renew the hash of
+    `own`, and SessionEnded is raised as by `end_others`.
     """
     with transaction.atomic():
         ended = _lock_user(user)
@@ -141,7 +140,7 @@ def end_one(user: User, key: int, own: SessionBase | None = None) -> bool:
 
 
 def _lock_user(user: User) -> list[int]:
-    """Whoever ends sessions of `user` waits for the others; the keys that were ended one by one."""
+    # Locks the user's row, so that sessions are ended one call at a time. Returns the keys ended individually.
     rows = User.objects.select_for_update().filter(pk=user.pk)
     return list(rows.values_list("ended_sign_ins", flat=True).first() or [])
 
@@ -153,5 +152,4 @@ def _remember_activity(key: int) -> None:
 
 
 def _get_expiry_cutoff() -> CombinedExpression:
-    """Sessions from before this have expired."""
     return Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)

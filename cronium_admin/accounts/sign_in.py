@@ -1,4 +1,4 @@
-"""The sign-in page: Django's, with attempts that have to wait after wrong passwords."""
+"""The sign-in page: Django's view, with throttled attempts."""
 
 from math import ceil
 from typing import Any

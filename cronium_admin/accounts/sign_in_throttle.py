@@ -1,9 +1,9 @@
-"""Slows the guessing of passwords: after some wrong ones each further attempt has to wait, at most MAX_DELAY seconds.
+"""Throttles password guessing: after some wrong passwords each attempt has to wait, at most MAX_DELAY seconds.
 
-Attempts count for a name at an address, and for the address. A browser that has signed in before has a count of its
-own, so that strangers at the same address can't keep its person out. Sessions and tokens are not concerned.
-Attempts of a signed-in person to type their present password count for the person, in all their sessions.
-While the shared cache fails or does not answer, each process counts in its own memory.
+Attempts are counted per name and address, and per address. A browser that has signed in before has its own count, so
+that other clients at the same address can't lock its user out. Sessions and tokens are not affected. When a
+signed-in user types the current password, attempts are counted per user, over all sessions. While the shared cache
+fails, each process counts in its own memory.
 """
 
 import logging
@@ -29,24 +29,24 @@ COUNT_TTL_SECONDS = 15 * 60
 MAX_DELAY = 30.0
 COOKIE, COOKIE_SECONDS = "cronium_known", 365 * 86_400
 _SALT = "cronium.known-browser"
-CACHE_RETRY_SECONDS = 10.0  # between two attempts to reach a shared cache that failed
-# An attempt is entered within milliseconds. The lock of a process that died in between ends by itself.
+CACHE_RETRY_SECONDS = 10.0  # delay before a failed shared cache is tried again
+# An attempt is counted within milliseconds. The lock of a process that died expires.
 LOCK_SECONDS, LOCK_RETRY_SECONDS, LOCK_ATTEMPTS = 2, 0.005, 100
 _cache_retry_at = 0.0
 
 
 def _get_address_key(request: HttpRequest) -> str:
-    """The client's address; of IPv6 the network that one customer has whole."""
-    given = str(request.META.get("REMOTE_ADDR", ""))
+    # The client's address; for IPv6 its /64 network, which usually belongs to one customer
+    client = str(request.META.get("REMOTE_ADDR", ""))
     try:
-        address = ip_address(given)
+        address = ip_address(client)
     except ValueError:
-        return given
-    return address.exploded[:19] if address.version == 6 else given
+        return client
+    return address.exploded[:19] if address.version == 6 else client
 
 
 def _normalize_username(username: str) -> str:
-    """One text for all that Django's form takes for one name, and for its capitals."""
+    # Equal for all spellings that Django's form accepts as the same name, and for upper and lower case
     return fold_case(username.strip())[:150]
 
 
@@ -58,37 +58,35 @@ def _is_known_browser(request: HttpRequest, name: str) -> bool:
 
 
 def _make_keys(request: HttpRequest, username: str) -> dict[str, int]:
-    """What the attempt counts for, and how many attempts are free of waiting."""
+    # The cache keys that the attempt counts for, each with the number of attempts without a delay
     name, address = _normalize_username(username), _get_address_key(request)
     if _is_known_browser(request, name):
-        found = {f"browser {request.COOKIES[COOKIE]}": settings.SIGN_IN_FREE_ATTEMPTS}
+        attempts = {f"browser {request.COOKIES[COOKIE]}": settings.SIGN_IN_FREE_ATTEMPTS}
     else:
         own, every = settings.SIGN_IN_FREE_ATTEMPTS, settings.SIGN_IN_FREE_ATTEMPTS_OF_ADDRESS
-        found = {f"name {name} at {address}": own, f"address {address}": every}
-    return {"sign-in." + sha256(key.encode()).hexdigest(): free for key, free in found.items()}
+        attempts = {f"name {name} at {address}": own, f"address {address}": every}
+    return {"sign-in." + sha256(key.encode()).hexdigest(): free for key, free in attempts.items()}
 
 
 def _use_cache(use: Callable[[BaseCache], T]) -> T:
-    """What `use` makes of the shared cache, or of this process's own while the shared one fails."""
     global _cache_retry_at
     if monotonic() >= _cache_retry_at:
         try:
             return use(caches["throttle"])
-        except Exception as error:  # noqa: BLE001 - whatever it is, people must be able to sign in
+        except Exception as error:  # noqa: BLE001 - users must be able to sign in whatever the error
             _cache_retry_at = monotonic() + CACHE_RETRY_SECONDS
-            words = "the shared count of sign-in attempts failed (%s); this process counts by itself for %d s"
-            log.warning(words, type(error).__name__, CACHE_RETRY_SECONDS)
+            text = "the shared count of sign-in attempts failed (%s); this process counts by itself for %d s"
+            log.warning(text, type(error).__name__, CACHE_RETRY_SECONDS)
     return use(caches["throttle_own"])
 
 
 def record_attempt(request: HttpRequest, username: str) -> float:
-    """Enter an attempt to sign in; when it has to wait, it is not entered, and nobody's waiting gets longer."""
+    """Counts a sign-in attempt and returns 0, or returns the seconds to wait and counts nothing."""
     keys = _make_keys(request, username)
     return _use_cache(lambda cache: _count_attempt_locked(cache, keys))
 
 
 def record_user_attempt(user: User) -> float:
-    """The same for the present password of a signed-in person."""
     keys = _make_user_keys(user)
     return _use_cache(lambda cache: _count_attempt_locked(cache, keys))
 
@@ -98,7 +96,7 @@ def _make_user_keys(user: User) -> dict[str, int]:
 
 
 def _count_attempt_locked(cache: BaseCache, keys: dict[str, int]) -> float:
-    """One attempt of an address, browser or person at a time: those that come together would all find no wait."""
+    # Allows one attempt at a time per address, browser or user: concurrent attempts would all find no delay
     lock = f"{list(keys)[-1]}.lock"
     for _ in range(LOCK_ATTEMPTS):
         if cache.add(lock, 1, LOCK_SECONDS):
@@ -113,14 +111,14 @@ def _count_attempt_locked(cache: BaseCache, keys: dict[str, int]) -> float:
 def _count_attempt(cache: BaseCache, keys: dict[str, int]) -> float:
     now = time.time()
     waits = [float(cache.get(f"{key}.until", 0)) - now for key in keys]
-    # No wait is longer than MAX_DELAY: a later end was set before the clock was put back.
+    # No delay exceeds MAX_DELAY: a later time was stored before the clock was set back.
     if (longest := max((wait for wait in waits if wait <= MAX_DELAY), default=0.0)) > 0:
         return longest
     for key, free in keys.items():
         cache.add(key, 0, COUNT_TTL_SECONDS)
         try:
             count = cache.incr(key)
-        except ValueError:  # it ended just now
+        except ValueError:  # the key has just expired
             count = 1
         if count >= free:
             delay = min(MAX_DELAY, 2.0 ** min(count - free, 10))
@@ -129,12 +127,13 @@ def _count_attempt(cache: BaseCache, keys: dict[str, int]) -> float:
 
 
 def clear_attempts(request: HttpRequest, username: str) -> None:
-    """The password was right: the name's count ends. The address's own stays, or one account would free all guesses."""
+    """Ends the count of the name. The count of the address stays, or one valid account would allow unlimited
+    guesses.
+    """
     _clear_count(next(iter(_make_keys(request, username))))
 
 
 def clear_user_attempts(user: User) -> None:
-    """The person's present password was right: their count ends."""
     _clear_count(next(iter(_make_user_keys(user))))
 
 
@@ -143,7 +142,6 @@ def _clear_count(key: str) -> None:
 
 
 def remember_browser(response: HttpResponse, username: str) -> None:
-    """Give the browser what shows next time that this person has signed in there."""
     value = signing.dumps([_normalize_username(username), time.time_ns()], salt=_SALT)
     is_secure = settings.SESSION_COOKIE_SECURE
     response.set_cookie(

@@ -1,4 +1,4 @@
-"""The pages of access: a person's own API tokens."""
+"""The page of a user's own API tokens."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +21,6 @@ from cronium_admin.core.errors import ApiError
 @never_cache
 @require_permission(Permission.VIEW)
 def show_tokens(request: HttpRequest) -> HttpResponse:
-    """A person's tokens; a POST makes one, and the page after the redirect shows it once."""
     user, form = get_current_user(request), TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -31,13 +30,13 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
         else:
             one_time_value.store_value(request, "token", f"{row.name}\n{token}")
             return redirect("access:tokens")
-    made = one_time_value.pop_value(request, "token") if request.method == "GET" else ""
+    stored = one_time_value.pop_value(request, "token") if request.method == "GET" else ""
     context = {
         "form": form,
         "expires": EXPIRES,
         "tokens": ApiToken.objects.filter(user=user, revoked_at=None),
         "now": database_now(),
-        "made": made.rsplit("\n", 1) if made else None,
+        "made": stored.rsplit("\n", 1) if stored else None,
         "nav": "access",
         "tab": "tokens",
     }
@@ -49,5 +48,5 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(ApiToken, pk=pk, user=get_current_user(request))
     revoke_token_tree(token)
-    messages.success(request, f"The token {token.name} is revoked. It is refused from now on.")
+    messages.success(request, f"The token {token.name} is revoked. Requests with it are now refused.")
     return redirect("access:tokens")

@@ -1,4 +1,4 @@
-"""API tokens: making, finding by what a caller shows, revoking. Shows a token once and never keeps it."""
+"""Creates, finds and revokes API tokens. A token is shown once; only its digest is stored."""
 
 from datetime import datetime, timedelta
 
@@ -13,15 +13,15 @@ from cronium_admin.core.database.outage import outage_log
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import find_line_problem
 
-MAX_PER_PERSON = 200  # tokens that work
-# `last_used_at` is for people, so a minute's precision does, and reads stay reads.
+MAX_PER_PERSON = 200  # valid tokens
+# `last_used_at` is only displayed, so a minute's precision is enough and most requests write nothing.
 _USE_RECORD_INTERVAL = timedelta(minutes=1)
 
 
 def make_token(
     user: User, name: str, expires_at: datetime | None = None, parent: ApiToken | None = None
 ) -> tuple[ApiToken, str]:
-    """A new token of `user`: the row, and the token that nothing can show again. Without `expires_at` it never ends."""
+    """Returns the row and the token, which can't be read again. Without `expires_at` the token never expires."""
     name = _check_name(name)
     if not user.is_active:
         raise ApiError(409, "user_inactive", f"The account {user.get_username()} is switched off.")
@@ -39,23 +39,23 @@ def _check_name(name: str) -> str:
 def make_named_token(
     user: User, name: str, expires_at: datetime | None, parent: ApiToken | None = None
 ) -> tuple[ApiToken, str]:
-    """As `make_token`, for people: no two of a person's working tokens have one name. Refused (409) for the second.
+    """Like `make_token`, but the name must be unique among the user's valid tokens, else ApiError 409.
 
-    `parent` is the token by which the caller came: the new one ends no later, and is revoked with it.
+    `parent` is the token that authenticated the caller: the new token expires no later and is revoked with it.
     """
-    name = _check_name(name)  # no database searches for every character
+    name = _check_name(name)  # before the query: not every character can be searched for
     with transaction.atomic():
-        # One at a time, and not beside a revocation.
+        # Serializes creation and revocation of the user's tokens.
         if not User.objects.select_for_update().filter(pk=user.pk).first():
             raise ApiError(401, "unauthenticated", f"The account {user.get_username()} was deleted a moment ago.")
         if parent is not None:
             _check_parent_expiry(parent, expires_at)
         if list_active_tokens(user).count() >= MAX_PER_PERSON:
-            text = f"You have {MAX_PER_PERSON} tokens that work. Revoke those that nothing uses."
+            text = f"You have {MAX_PER_PERSON} tokens valid tokens, the maximum. Revoke tokens that are no longer used."
             raise ApiError(409, "too_many", text)
         if list_active_tokens(user).filter(name=name).exists():
-            taken = f"You have a token {name} already. Choose another name, or revoke that one first."
-            raise ApiError(409, "name_taken", taken, {"name": [taken]})
+            text = f"You have a token {name} already. Choose another name, or revoke that token first."
+            raise ApiError(409, "name_taken", text, {"name": [text]})
         return make_token(user, name, expires_at, parent)
 
 
@@ -64,32 +64,31 @@ def _check_parent_expiry(parent: ApiToken, expires_at: datetime | None) -> None:
         raise ApiError(401, "token_revoked", f"The API token {parent} was revoked or has expired. Use another one.")
     if parent.expires_at is not None and (expires_at is None or expires_at > parent.expires_at):
         text = (
-            f"The token that you use ends at {parent.expires_at:%Y-%m-%dT%H:%M:%SZ}; one that it makes ends no later. "
-            "Give an earlier time, or leave it out."
+            f"The token that you use ends at {parent.expires_at:%Y-%m-%dT%H:%M:%SZ}. "
+            "A token created with it can't expire later. Set an earlier time, or omit it."
         )
         raise ApiError(422, "invalid", f"expires_at: {text}", {"expires_at": [text]})
 
 
 def find_token_user(token: str) -> User:
-    """Whose `token` is. Refused (401) as by `find_token`."""
     return find_token(token).user
 
 
 def find_token(token: str) -> ApiToken:
-    """The row of `token`, with its user. Refused (401) for one that is unknown, revoked, expired, or switched off."""
+    """The row of `token`, with its user. Raises ApiError 401 if it is unknown, revoked, expired, or its user is
+    switched off.
+    """
     row = (
         ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest_token(token)).first()
         if token.startswith(TOKEN_PREFIX)
         else None
     )
     if row is None:
-        raise ApiError(
-            401, "token_unknown", "This API token is not known here. Make one with `manage.py token create`."
-        )
+        raise ApiError(401, "token_unknown", "Unknown API token. Create one with `manage.py token create`.")
     if row.revoked_at is not None:
-        raise ApiError(401, "token_revoked", f"The API token {row} was revoked. Use another one.")
+        raise ApiError(401, "token_revoked", f"The API token {row} was revoked. Use another token.")
     if row.expires_at is not None and row.expires_at <= row.asked_at:
-        raise ApiError(401, "token_expired", f"The API token {row} has expired. Make a new one.")
+        raise ApiError(401, "token_expired", f"The API token {row} has expired. Create a new one.")
     if not row.user.is_active:
         raise ApiError(401, "user_inactive", f"The account of the API token {row} is switched off.")
     if row.last_used_at is None or row.last_used_at < row.asked_at - _USE_RECORD_INTERVAL:
@@ -100,31 +99,31 @@ def find_token(token: str) -> ApiToken:
 
 
 def list_active_tokens(user: User) -> QuerySet[ApiToken]:
-    """Those that are neither revoked nor expired."""
     return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), user=user, revoked_at=None)
 
 
 def revoke_token_tree(token: ApiToken) -> bool:
-    """Make `token` useless from now on, with all that were made through it; False when it already was."""
+    """Revokes `token` and all tokens created with it, at any depth. Returns False if it was already revoked."""
     with transaction.atomic():
-        User.objects.select_for_update().filter(pk=token.user_id).first()  # no token is made through it meanwhile
-        count, made = 0, [token.pk]
-        while made:
-            count += ApiToken.objects.filter(pk__in=made, revoked_at=None).update(revoked_at=Now())
-            made = list(ApiToken.objects.filter(parent__in=made).values_list("pk", flat=True))
+        User.objects.select_for_update().filter(
+            pk=token.user_id
+        ).first()  # no token is created with it at the same time
+        count, ids = 0, [token.pk]
+        while ids:
+            count += ApiToken.objects.filter(pk__in=ids, revoked_at=None).update(revoked_at=Now())
+            ids = list(ApiToken.objects.filter(parent__in=ids).values_list("pk", flat=True))
         return bool(count)
 
 
 def list_visible_tokens(user: User) -> QuerySet[ApiToken]:
-    """The tokens that were not revoked: a person's own; an administrator's are all."""
     rows = ApiToken.objects.select_related("user", "parent").filter(revoked_at=None)
     return rows if user.has_permission(Permission.ADMIN) else rows.filter(user=user)
 
 
 def find_own_token(user: User, pk: int) -> ApiToken:
-    """One of those that `user` may revoke, also one that was revoked; Refused (404) for any other."""
+    """A token that `user` may revoke, including revoked ones. Raises ApiError 404 for any other."""
     rows = ApiToken.objects.select_related("user").filter(pk=min(pk, 2**62))
     token = (rows if user.has_permission(Permission.ADMIN) else rows.filter(user=user)).first()
     if token is None:
-        raise ApiError(404, "not_found", f"There is no token {min(pk, 2**62)} of yours.")
+        raise ApiError(404, "not_found", f"There is no token {min(pk, 2**62)} that you may revoke.")
     return token

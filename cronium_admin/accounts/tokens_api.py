@@ -1,4 +1,4 @@
-"""The routes under /tokens. A token's value stands in the one answer that makes it."""
+"""The API routes under /tokens. Only the response that creates a token contains its value."""
 
 from datetime import datetime, timedelta
 
@@ -20,29 +20,33 @@ router = Router(tags=["tokens"], auth=require_permission(Permission.VIEW))
 DEFAULT_LIFETIME = timedelta(days=30)
 
 
-@router.get("", response={200: TokenList, ERROR_STATUSES: ErrorBody}, summary="Your tokens; for administrators all")
+@router.get(
+    "", response={200: TokenList, ERROR_STATUSES: ErrorBody}, summary="Your tokens; all tokens for administrators"
+)
 def list_tokens(request: HttpRequest) -> TokenList:
-    """Without those that were revoked."""
+    """Revoked tokens are not listed."""
     return TokenList(items=[TokenItem.from_token(token) for token in rows(get_caller(request))])
 
 
-@router.post("", response={201: TokenMade, ERROR_STATUSES: ErrorBody}, summary="Make a token of yours")
+@router.post("", response={201: TokenMade, ERROR_STATUSES: ErrorBody}, summary="Create a token")
 def make_token(request: HttpRequest, body: TokenIn) -> Status[TokenMade]:
-    """Its value is shown this once. Made through another token it ends no later, and is revoked with that one."""
+    """The value is shown only once. A token created with another token expires no later than it, and is revoked
+    with it.
+    """
     parent = get_api_token(request)
-    given = "expires_at" in body.model_fields_set
-    expires_at = parse_expiry(body.expires_at or "") if given else _default_expiry(parent)
+    has_expiry = "expires_at" in body.model_fields_set
+    expires_at = parse_expiry(body.expires_at or "") if has_expiry else _default_expiry(parent)
     row, value = make_named_token(get_caller(request), body.name, expires_at, parent)
     return Status(201, TokenMade.from_token_and_value(row, value))
 
 
 @router.delete("/{int:pk}", response={204: None, ERROR_STATUSES: ErrorBody}, summary="Revoke a token")
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
-    """One of your own; for administrators any. With it end the tokens that were made through it."""
+    """Your own token; administrators may revoke any. Tokens created with it are revoked too."""
     revoke_token_tree(find_own_token(get_caller(request), pk))
     return HttpResponse(status=204)
 
 
 def _default_expiry(parent: ApiToken | None) -> datetime:
-    ends = database_now() + DEFAULT_LIFETIME
-    return min(ends, parent.expires_at) if parent and parent.expires_at else ends
+    default = database_now() + DEFAULT_LIFETIME
+    return min(default, parent.expires_at) if parent and parent.expires_at else default

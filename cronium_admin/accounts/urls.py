@@ -1,4 +1,4 @@
-"""The addresses of the access pages. Sign-in and sign-out have no namespace: Django's settings name them."""
+"""URLs of the access pages. Sign-in and sign-out have no namespace, because Django's settings refer to them."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path

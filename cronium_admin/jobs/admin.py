@@ -1,4 +1,4 @@
-"""Jobs in Django's back office: to look at. They are changed where a change counts as a revision."""
+"""Jobs on Django's admin site, read-only: changes must go through the service, which counts revisions."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""The routes under /jobs that concern the job itself; its runs belong to the runs room."""
+"""The API routes of jobs under /jobs. The routes of their runs are in `runs.api`."""
 
 from typing import Annotated
 
@@ -22,7 +22,6 @@ _LONG = ("script", "env", "input")
 
 
 def find_job(slug: str) -> Job:
-    """The job with this slug; Refused (404) when there is none."""
     job = Job.objects.select_related("profile", "created_by").filter(slug=slug).first()
     if job is None:
         raise ApiError(404, "not_found", f"There is no job {slug[:80]!r}.")
@@ -36,30 +35,34 @@ def _build_job_out(request: HttpRequest, job: Job) -> JobOut:
 @router.get("", response={200: JobPage, ERROR_STATUSES: ErrorBody}, summary="All jobs, by name")
 def list_jobs(
     request: HttpRequest,
-    q: Annotated[str, Query(max_length=200, description="Part of a name or slug")] = "",
-    after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
+    q: Annotated[str, Query(max_length=200, description="A part of the name or slug")] = "",
+    after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
     jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("order_key", "id")
     if q:
         if "\x00" in q:
-            raise ApiError(422, "invalid", "q: Holds a NUL character.", {"q": ["Holds a NUL character."]})
+            raise ApiError(
+                422, "invalid", "q: Must not contain a NUL character.", {"q": ["Must not contain a NUL character."]}
+            )
         jobs = jobs.filter(search_text__contains=fold_case(q))
     if after:
         key, number = parse_cursor(after, str, int)
         if abs(int(number)) >= 2**63:
             raise make_cursor_error()
         jobs = jobs.filter(filter_after("order_key", str(key).encode("utf-8", "replace"), number))
-    found = list(jobs[: limit + 1])
-    more = make_cursor(bytes(found[limit - 1].order_key).decode(), found[limit - 1].pk) if len(found) > limit else None
-    return JobPage(items=[JobItem.from_job(job) for job in found[:limit]], next=more)
+    rows = list(jobs[: limit + 1])
+    next_cursor = (
+        make_cursor(bytes(rows[limit - 1].order_key).decode(), rows[limit - 1].pk) if len(rows) > limit else None
+    )
+    return JobPage(items=[JobItem.from_job(job) for job in rows[:limit]], next=next_cursor)
 
 
 @router.post(
     "",
     response={201: JobOut, ERROR_STATUSES: ErrorBody},
     auth=require_permission(Permission.EDIT),
-    summary="Make a job",
+    summary="Create a job",
 )
 def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Status[JobOut]:
     job = create_job(body.get_given_fields(), get_caller(request))
@@ -79,7 +82,7 @@ def get_job(request: HttpRequest, slug: str) -> JobOut:
     summary="Change a job",
 )
 def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
-    """Only what is given changes. Runs that exist keep what they were launched with."""
+    """Changes only the given fields. Existing runs keep the values that they were launched with."""
     return _build_job_out(
         request, save_job(find_job(slug), body.get_given_fields(), get_caller(request), body.revision)
     )
@@ -94,6 +97,6 @@ def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
 def remove_job(
     request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
-    """Its ended runs stay as many days as the job or the settings say. 409 while a run of it waits or runs."""
+    """Its ended runs are kept as many days as the job or the settings say. 409 while a run is queued or running."""
     delete_job(find_job(slug), revision)
     return HttpResponse(status=204)

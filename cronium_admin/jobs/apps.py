@@ -1,4 +1,4 @@
-"""Django's handle on the jobs room."""
+"""Django's app configuration of `jobs`."""
 
 from django.apps import AppConfig
 

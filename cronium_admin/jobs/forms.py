@@ -1,4 +1,4 @@
-"""Reads what the job editor sends into the values of a job. The job itself decides whether they are right."""
+"""Parses the form of the job editor into field values. `jobs.service` validates them."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.models import DEFAULT_PROFILE
 
-# Where a job's field is typed under another name.
+# Job fields with another name in the form.
 _FORM_FIELDS = {
     "input": "input_text",
     "tags": "tags_text",
@@ -38,19 +38,19 @@ LABELS = {
     "enabled": "Enabled", "__all__": "Job",
 }  # fmt: skip
 _ON_LOG_LIMIT_HINTS = {
-    OnLogLimit.STOP: "The run is stopped and counts as failed.",
-    OnLogLimit.DROP: "The script goes on. Dropped output is counted.",
+    OnLogLimit.STOP: "The run is stopped and fails.",
+    OnLogLimit.DROP: "The script continues. Dropped output is counted.",
 }
 _STREAM_HINTS = {
-    Streams.SEPARATE: "Each line says which of the two it came from; the order between them is not exact.",
-    Streams.MERGED: "All lines stand in the exact order in which they were written, as stdout.",
+    Streams.SEPARATE: "Each line shows its stream; the order of lines of different streams is not exact.",
+    Streams.MERGED: "All lines appear in the exact order in which they were written, as stdout.",
 }
 _NUMBER_ERRORS = {"invalid": "Must be a number."}
 _INTEGER_ERRORS = {"invalid": "Must be a whole number."}
 
 
 class JobForm(PlainForm):
-    """`values()` is for the service once the form is valid; `take()` puts the service's refusal beside the fields."""
+    """Call `collect_values` on a valid form; `add_service_errors` shows the service's errors beside the fields."""
 
     name = forms.CharField(error_messages={"required": "Give the job a name."})
     language = forms.ChoiceField(choices=Language.choices)
@@ -75,7 +75,7 @@ class JobForm(PlainForm):
     launch_env_text = forms.CharField(required=False)
     queue = forms.CharField(required=False)
     log_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
-    revision = forms.IntegerField(required=False, min_value=1)  # which one was edited
+    revision = forms.IntegerField(required=False, min_value=1)  # the revision that was edited
     log_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     run_keep_days = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
     run_keep_runs = forms.IntegerField(required=False, error_messages=_INTEGER_ERRORS)
@@ -113,16 +113,16 @@ class JobForm(PlainForm):
     def clean(self) -> dict[str, Any]:
         names = [name for name, _ in self.env_rows]
         if "" in names:
-            self._add_list_error("env", "A value has no name. Name the variable, or remove its row.")
+            self._add_list_error("env", "A variable has no name. Enter a name, or remove its row.")
         elif twice := sorted({name for name in names if names.count(name) > 1}):
-            self._add_list_error("env", f"{twice[0][:40]} is there twice. Keep one of the rows.")
+            self._add_list_error("env", f"{twice[0][:40]} is listed twice. Remove one of the rows.")
         return self.cleaned_data
 
     def collect_values(self) -> dict[str, Any]:
-        """The job's fields by their own names; what the form itself refuses is left out.
+        """Values by the job's field names, without the fields that have form errors.
 
-        So is a network that was not sent (no browser sends a choice that can't be taken), its list, a queue, the
-        variables that a launch may set, what a full log does, and how streams are read: they stay.
+        Fields that the browser did not send keep the job's values: network (a disabled choice is not sent) and its
+        egress list, queue, launch_env, on_log_limit and streams.
         """
         data = {_JOB_FIELDS.get(typed, typed): value for typed, value in self.cleaned_data.items()}
         data.pop("revision", None)
@@ -141,7 +141,7 @@ class JobForm(PlainForm):
         return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def add_service_errors(self, error: ValidationError) -> None:
-        """Put the service's refusal beside the fields; a field that the form refused already has said enough."""
+        """Adds the service's errors beside the fields, except to fields that already have a form error."""
         refused = set(self.errors)
         for name, problems in error.error_dict.items():
             if _FORM_FIELDS.get(name, name) in refused:
@@ -153,7 +153,6 @@ class JobForm(PlainForm):
                 self.add_error(typed if typed in self.fields else None, problems)
 
     def add_api_error(self, error: ApiError) -> None:
-        """The same for a refusal that is no mistake of typing, such as one for want of a right."""
         fields: dict[str, Any] = {**error.fields} or {NON_FIELD_ERRORS: error.message}
         self.add_service_errors(ValidationError(fields))
 
@@ -162,10 +161,10 @@ class JobForm(PlainForm):
 
     @property
     def summary(self) -> list[tuple[str, str, str]]:
-        """Every problem as (field, label, sentence), in the order of the page."""
+        """Every error as (field, label, message), in the order of the page."""
         order = list(LABELS)
-        found = sorted(self.errors.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99)
-        return [(name, LABELS.get(name, name), str(text)) for name, texts in found for text in texts]
+        problems = sorted(self.errors.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99)
+        return [(name, LABELS.get(name, name), str(text)) for name, texts in problems for text in texts]
 
     @property
     def problem_count(self) -> str:
@@ -174,7 +173,7 @@ class JobForm(PlainForm):
 
     @property
     def kept(self) -> dict[str, int]:
-        """What the settings say of logs: where the job says nothing, that is so."""
+        # The settings' retention of logs, used where the job sets none
         return {"days": settings.CONFIG.log_keep_days, "runs": settings.CONFIG.log_keep_runs}
 
     @property
@@ -183,7 +182,7 @@ class JobForm(PlainForm):
 
     @property
     def kept_runs(self) -> dict[str, int]:
-        """The same of runs."""
+        # The settings' retention of runs
         return {"days": settings.CONFIG.run_keep_days, "runs": settings.CONFIG.run_keep_runs}
 
     @property
@@ -192,22 +191,18 @@ class JobForm(PlainForm):
 
     @property
     def full_log(self) -> list[tuple[str, str, str]]:
-        """What a full log may lead to: value, label, sentence."""
         return [(choice.value, choice.label, says) for choice, says in _ON_LOG_LIMIT_HINTS.items()]
 
     @property
     def stream_choices(self) -> list[tuple[str, str, str]]:
-        """How the two streams may be read: value, label, sentence."""
         return [(choice.value, choice.label, says) for choice, says in _STREAM_HINTS.items()]
 
     @property
     def log_cap(self) -> int | None:
-        """The MB of log that no run of this installation gets more of; None when the settings say nothing."""
         return settings.CONFIG.log_limit_mb
 
     @property
     def custom(self) -> bool:
-        """Whether single values of the profile are changed."""
         names = ("cpu", "memory_mb", "pids", "log_limit_mb")
         if any(self[name].value() not in (None, "") or self[name].errors for name in names):
             return True
@@ -215,7 +210,7 @@ class JobForm(PlainForm):
 
 
 def parse_json(text: str) -> Any:
-    """The value of what was typed; nothing typed is null. ValidationError says where it stops being JSON."""
+    """An empty text is null. Raises ValidationError with the position of the syntax error."""
     if not text.strip():
         return None
     try:
@@ -225,14 +220,14 @@ def parse_json(text: str) -> Any:
 
 
 def _normalize_newlines(text: str) -> str:
-    """Browsers send CRLF, which shells take for part of a word."""
+    # Browsers send CRLF; shells treat the CR as part of the last word
     return text.replace("\r\n", "\n")
 
 
 def _make_initial(job: Job | None, script: str) -> dict[str, Any]:
     if job is None:
-        blank = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
-        return blank | {
+        defaults = {"language": Language.PYTHON, "profile": DEFAULT_PROFILE, "timeout_seconds": 3600}
+        return defaults | {
             "on_log_limit": OnLogLimit.STOP,
             "streams": Streams.SEPARATE,
             "queue": DEFAULT_QUEUE,

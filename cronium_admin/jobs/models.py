@@ -1,4 +1,4 @@
-"""What to run."""
+"""The job: a script and its settings."""
 
 from typing import Any
 
@@ -48,21 +48,21 @@ class Network(models.TextChoices):
 
 
 class OnLogLimit(models.TextChoices):
-    """What happens to a run whose log reaches its limit."""
+    """What happens when a run's log reaches its limit."""
 
     STOP = "stop", "Stop the run"
     DROP = "drop", "Drop the rest"
 
 
 class Streams(models.TextChoices):
-    """How a script's stdout and stderr reach its log."""
+    """How stdout and stderr reach the log."""
 
     SEPARATE = "separate", "Separate"
     MERGED = "merged", "Merged"
 
 
 class RetiredSlug(models.Model):
-    """A slug that a job had until it was deleted or renamed, and the last number of the runs that carry it."""
+    """A slug that a job had until it was deleted or renamed, and the last run number under it."""
 
     slug = models.SlugField(max_length=80, unique=True)
     last_run_number = models.PositiveIntegerField(default=0)
@@ -72,18 +72,18 @@ class RetiredSlug(models.Model):
 
 
 class Job(models.Model):
-    """A script and all that decides how it runs. `slug` names it in addresses and in the API."""
+    """A script and all settings that decide how it runs. `slug` identifies it in URLs and in the API."""
 
     name = models.CharField(max_length=120)
     slug = models.SlugField(max_length=80, unique=True)
-    # Made from name and slug: no database folds and orders all letters as the others do.
+    # Derived from name and slug, because databases differ in case folding and ordering.
     search_text = models.TextField(default="", editable=False)
     order_key = models.BinaryField(default=b"")
     language = models.CharField(max_length=16, choices=Language.choices)
     script = models.TextField(validators=[validate_script])
     image = models.CharField(max_length=255, blank=True, default="", validators=[validate_reference])
     profile = models.ForeignKey(Profile, on_delete=models.PROTECT, related_name="jobs")
-    # Single values above or below the profile's; empty means the profile's own.
+    # Override the profile's limits; empty means the profile's value.
     cpu = models.DecimalField(max_digits=4, decimal_places=2, null=True, blank=True, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("pids")])
@@ -91,26 +91,26 @@ class Job(models.Model):
     on_log_limit = models.CharField(max_length=8, choices=OnLogLimit.choices, default=OnLogLimit.STOP)
     streams = models.CharField(max_length=8, choices=Streams.choices, default=Streams.SEPARATE)
     env = models.JSONField(default=dict, blank=True, validators=[validate_env])
-    # Names of variables that every launch may set, also with the right to run only.
+    # Variables that every launch may set, even with only the permission to run.
     launch_env = models.JSONField(default=list, blank=True, validators=[validate_names])
-    # Names only: their values are looked up when a run is claimed.
+    # Names only: the values are read when a run is claimed.
     secrets = models.JSONField(default=list, blank=True, validators=[validate_secrets])
     timeout_seconds = models.PositiveIntegerField(default=3600, validators=[WithinBound("timeout_seconds")])
     network = models.CharField(max_length=16, choices=Network.choices, default=Network.ISOLATED)
-    # Patterns host:port, of use with network `egress`; kept beside another one for whoever comes back to it.
+    # Patterns host:port for the network `egress`; kept, but ignored, with other networks.
     egress = models.JSONField(default=list, blank=True, validators=[validate_egress])
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE, validators=[validate_queue])
     read_only_root = models.BooleanField(default=True)
     input: Any = JsonTextField(null=True, blank=True, default=None, validators=[validate_input])
-    # How long the logs of its runs stay; empty means the settings' CRONIUM_LOG_KEEP_*, 0 for ever.
+    # Retention of its runs' logs; empty means CRONIUM_LOG_KEEP_*, 0 means for ever.
     log_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_days])
     log_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_keep_runs])
-    # The same for the runs themselves: CRONIUM_RUN_KEEP_*.
+    # Retention of its runs; empty means CRONIUM_RUN_KEEP_*, 0 means for ever.
     run_keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_days])
     run_keep_runs = models.PositiveIntegerField(null=True, blank=True, validators=[validate_run_keep_runs])
     enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=list, blank=True, validators=[validate_tags])
-    revision = models.PositiveIntegerField(default=1)  # counts the saves that changed something
+    revision = models.PositiveIntegerField(default=1)  # incremented by every save that changes a field
     last_run_number = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -145,7 +145,6 @@ class Job(models.Model):
         super().save(*args, **kwargs)
 
     def set_derived(self) -> None:
-        """What lists are searched and ordered by."""
         self.search_text = f"{fold_case(self.name)}\n{fold_case(self.slug)}"
         self.order_key = make_sort_key(self.name)
 
@@ -156,7 +155,6 @@ class Job(models.Model):
 
     @property
     def limits(self) -> Limits:
-        """The profile's limits with this job's own values over them."""
         profile = self.profile
         return Limits(
             cpu=self.cpu if self.cpu is not None else profile.cpu,

@@ -1,4 +1,4 @@
-"""The networks a job chooses from: what is said of each, and who may choose or decide over the open one."""
+"""The networks that a job can use, and the permission that the open network needs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ NETWORK_DESCRIPTIONS = {
     Network.ISOLATED: "Default: no internet. Input, output and variables work.",
     Network.NONE: "No network at all. Input, output, variables and conditions do not work.",
     Network.EGRESS: "Only the hosts listed below, through a proxy. Input, output and variables work.",
-    Network.OPEN: "The internet, and every address that the host itself can reach.",
+    Network.OPEN: "The internet, and every address that the host can reach.",
 }
 
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """One network in the editor; `refused` says why it can't be chosen, and is empty when it can."""
+    """A network in the editor; `refused` says why it can't be chosen, and is empty if it can."""
 
     value: str
     says: str
@@ -27,9 +27,9 @@ class NetworkChoice:
 
 
 def list_choices(chosen: str, stored: str, by: User) -> list[NetworkChoice]:
-    """All networks for `by`; who may not open a job may still keep an open one (`stored`) as it is."""
-    kept = can_use_open_network(by) or stored == Network.OPEN
-    refused = {} if kept else {Network.OPEN: "Only an administrator may choose it."}
+    # The networks for the editor. A user without the permission can still keep a stored open network.
+    is_allowed = can_use_open_network(by) or stored == Network.OPEN
+    refused = {} if is_allowed else {Network.OPEN: "Only an administrator may choose it."}
     if chosen not in Network.values or chosen in refused:
         chosen = stored
     return [
@@ -39,23 +39,23 @@ def list_choices(chosen: str, stored: str, by: User) -> list[NetworkChoice]:
 
 
 def can_use_open_network(by: User | None) -> bool:
-    """Whether `by` has the right to the open network; the system itself (None) has."""
+    # True for the system (`by` is None)
     return by is None or by.has_permission(Permission.OPEN_NETWORK)
 
 
 def check_open_network(job: Job, changed: Collection[str], by: User | None) -> None:
-    """Refuse (403) that `by`, without the right to it, opens `job` or decides what runs with its open network.
+    """Raises ApiError 403 if `by` lacks the permission and opens `job`, or changes what runs with its open network.
 
-    `job` is as it is to be; `changed` are those of its fields, of the ones that decide a run, that `by` sets.
+    `job` has its new values; `changed` holds the changed fields of RUN_FIELDS.
     """
     if job.network != Network.OPEN or not changed or can_use_open_network(by):
         return
     if "network" in changed:
-        text = "The open network takes the role Administrator. Choose another network, or ask an administrator."
+        text = "The open network needs the role Administrator. Choose another network, or ask an administrator."
         raise ApiError(403, "open_network_forbidden", text, {"network": [text]})
     text = (
-        "This job has the open network, so changing what it runs takes the role Administrator. "
-        "Leave this as it is, choose another network for the job, or ask an administrator."
+        "This job has the open network, so a change of what it runs needs the role Administrator. "
+        "Undo this change, choose another network for the job, or ask an administrator."
     )
     fields = sorted(changed)
     raise ApiError(403, "open_network_forbidden", f"{', '.join(fields)}: {text}", {name: [text] for name in fields})

@@ -1,4 +1,4 @@
-"""The numbers of runs whose job was deleted, or had another slug when they were made: none is used twice."""
+"""Run numbers of slugs whose job was deleted or renamed: no number is used twice."""
 
 from django.db.models import F, Value
 from django.db.models.functions import Greatest
@@ -7,14 +7,14 @@ from cronium_admin.jobs.models import RetiredSlug
 
 
 def retire_slug(slug: str, last_run_number: int) -> None:
-    """Keep the last number of a job's runs, in the transaction in which the job loses this slug."""
+    """Stores the last run number of the slug. Call it in the transaction in which the job loses this slug."""
     _raise_last_number(slug, last_run_number)
 
 
 def take_number(slug: str, used: int) -> int:
-    """The next number of the runs that have `slug` and no job; `used` is the highest of those that are stored.
+    """The next run number of a slug without a job; `used` is the highest stored number.
 
-    The slug's row is locked until the caller's transaction ends.
+    Locks the slug's row until the caller's transaction ends.
     """
     _raise_last_number(slug, used)
     RetiredSlug.objects.filter(slug=slug).update(last_run_number=F("last_run_number") + 1)

@@ -1,4 +1,4 @@
-"""Jobs as the API says them. Only types are checked here: the rules are the model's."""
+"""Request and response bodies of the job routes. They check types only; the model validates values."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,57 +13,57 @@ from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
 NETWORK = (
     "`isolated`: the runtime API only. `none`: no network, and so no runtime API. `egress`: the runtime API, and the "
     "hosts in `egress` through a proxy. `open`: an ordinary network; only an administrator may choose it, or change "
-    "what a job that has it runs."
+    "what runs with it."
 )
 EGRESS = (
-    "With the network `egress`: what a run may reach, up to 100 patterns `host:port`. The host is a name, `*.` and a "
-    "name (every name below it), an IPv4 address or an IPv6 address in brackets; the port a number or `*`. Kept, "
-    "but of no use, with other networks."
+    "With the network `egress`: the hosts that a run may connect to, up to 100 patterns `host:port`. The host is a "
+    "name, `*.` and a name (all its subdomains), an IPv4 address or an IPv6 address in brackets; the port is a "
+    "number or `*`. Kept, but ignored, with other networks."
 )
 
 ON_LOG_LIMIT = (
-    "What happens to a run whose log reaches its limit. `stop`: it is stopped and ends as `failed`, `output_limit`. "
-    "`drop`: the rest of the log is dropped and counted, and the script runs on."
+    "What happens when the log of a run reaches its limit. `stop`: the run is stopped and ends as `failed` with the "
+    "reason `output_limit`. `drop`: further output is dropped and counted, and the script continues."
 )
 STREAMS = (
-    "How stdout and stderr reach the log. `separate`: by a pipe each; every line has its stream, the order of lines "
-    "of different streams is not exact. `merged`: by one pipe; the order is exact, and all lines are of stdout."
+    "How stdout and stderr reach the log. `separate`: by one pipe each; every line has its stream, and the order of "
+    "lines of different streams is not exact. `merged`: by one pipe; the order is exact, and all lines are stdout."
 )
 LAUNCH_ENV = (
-    "The variables that a launch may set with the right to run only. Everybody who may run the job decides their "
-    "values: list only names that the script reads as data."
+    "The variables that every launch may set, even with only the permission to run. Every operator can then choose "
+    "their values: list only variables that the script treats as data."
 )
-KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0 never, null as CRONIUM_LOG_KEEP_DAYS says."
-KEEP_RUNS = "Only its last so many ended runs keep their logs; 0 all, null as CRONIUM_LOG_KEEP_RUNS says."
+KEEP_DAYS = "Logs of its runs are removed this many days after the end; 0: never, null: CRONIUM_LOG_KEEP_DAYS."
+KEEP_RUNS = "Only this many of its last ended runs keep their logs; 0: all, null: CRONIUM_LOG_KEEP_RUNS."
 
-RUN_KEEP_DAYS = "Its runs are deleted this many days after the end; 0 never, null as CRONIUM_RUN_KEEP_DAYS says."
-RUN_KEEP_RUNS = "Only its last so many ended runs are kept; 0 all, null as CRONIUM_RUN_KEEP_RUNS says."
+RUN_KEEP_DAYS = "Its runs are deleted this many days after the end; 0: never, null: CRONIUM_RUN_KEEP_DAYS."
+RUN_KEEP_RUNS = "Only this many of its last ended runs are kept; 0: all, null: CRONIUM_RUN_KEEP_RUNS."
 
 
 class JobItem(BaseModel):
-    """A job in a list: without what can be long."""
+    """A job in a list: without the fields that can be long."""
 
     slug: str
     name: str
     language: str
     profile: str
-    image: str = Field(description="The job's own image; empty when it takes its language's.")
+    image: str = Field(description="The job's own image; empty if it uses the image of its language.")
     enabled: bool
     tags: list[str]
     timeout_seconds: int
     network: Network
-    queue: str = Field(description="Which hosts may take its runs.")
+    queue: str = Field(description="Only workers that serve this queue take its runs.")
     read_only_root: bool
     revision: int
-    runs: int = Field(description="How many runs it has had.")
+    runs: int = Field(description="The number of runs launched so far.")
     created_at: datetime
     updated_at: datetime
 
     @staticmethod
     def collect_fields(job: Job) -> dict[str, Any]:
-        same = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
+        columns = ("slug", "name", "language", "image", "enabled", "tags", "timeout_seconds", "network")
         more = ("queue", "read_only_root", "revision", "created_at", "updated_at")
-        values = {name: getattr(job, name) for name in (*same, *more)}
+        values = {name: getattr(job, name) for name in (*columns, *more)}
         return values | {"profile": job.profile.name, "runs": job.last_run_number}
 
     @classmethod
@@ -73,12 +73,12 @@ class JobItem(BaseModel):
 
 class JobOut(JobItem):
     script: str
-    env: dict[str, str | None] = Field(description="Values are null for those who may not edit jobs.")
+    env: dict[str, str | None] = Field(description="Values are null for callers without the permission to edit jobs.")
     launch_env: list[str] = Field(description=LAUNCH_ENV)
-    secrets: list[str] = Field(description="The names of the secrets its runs get as variables.")
+    secrets: list[str] = Field(description="The names of the secrets that its runs get as environment variables.")
     egress: list[str] = Field(description=EGRESS)
     input: Any
-    cpu: float | None = Field(description="The job's own limit; null when it is the profile's.")
+    cpu: float | None = Field(description="The job's own limit; null: the profile's limit.")
     memory_mb: int | None
     pids: int | None
     log_limit_mb: int | None
@@ -88,7 +88,7 @@ class JobOut(JobItem):
     log_keep_runs: int | None = Field(description=KEEP_RUNS)
     run_keep_days: int | None = Field(description=RUN_KEEP_DAYS)
     run_keep_runs: int | None = Field(description=RUN_KEEP_RUNS)
-    limits: LimitsOut = Field(description="What a run gets: the profile's limits with the job's own over them.")
+    limits: LimitsOut = Field(description="The limits of a run: the profile's, overridden by the job's own.")
     created_by: str | None
 
     @classmethod
@@ -117,7 +117,7 @@ class JobOut(JobItem):
 
 
 class JobPatch(BaseModel):
-    """What is given changes; what is not stays."""
+    """Changes only the given fields."""
 
     model_config = ConfigDict(extra="forbid", use_enum_values=True)
     name: StrictStr = OMITTED
@@ -138,9 +138,7 @@ class JobPatch(BaseModel):
     timeout_seconds: StrictInt = OMITTED
     network: Annotated[Network, Field(description=NETWORK)] = OMITTED
     egress: Annotated[list[StrictStr], Field(description=EGRESS)] = OMITTED
-    queue: Annotated[StrictStr, Field(description="Which hosts may take its runs: those whose worker serves it.")] = (
-        OMITTED
-    )
+    queue: Annotated[StrictStr, Field(description="Only workers that serve this queue take its runs.")] = OMITTED
     log_keep_days: Annotated[StrictInt | None, Field(description=KEEP_DAYS)] = OMITTED
     log_keep_runs: Annotated[StrictInt | None, Field(description=KEEP_RUNS)] = OMITTED
     run_keep_days: Annotated[StrictInt | None, Field(description=RUN_KEEP_DAYS)] = OMITTED
@@ -151,14 +149,13 @@ class JobPatch(BaseModel):
     tags: list[StrictStr] = OMITTED
 
     def get_given_fields(self) -> dict[str, Any]:
-        """What the body holds, ready for the service."""
         return self.model_dump(exclude_unset=True, exclude={"revision"})
 
 
 class JobChange(JobPatch):
     revision: Annotated[
         StrictInt | None,
-        Field(description="Change it only while this is its revision; else 409 `changed_meanwhile`."),
+        Field(description="Change the job only if this is still its revision; else 409 `changed_meanwhile`."),
     ] = None
 
 
@@ -171,4 +168,4 @@ class JobIn(JobPatch):
 
 class JobPage(BaseModel):
     items: list[JobItem]
-    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")

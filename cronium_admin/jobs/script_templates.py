@@ -1,4 +1,4 @@
-"""The few lines a new job begins with, one script a language."""
+"""The example script that a new job begins with, one per language."""
 
 STARTERS = {
     "bash": """echo "Hello from $CRONIUM_JOB_TYPE"

@@ -1,4 +1,4 @@
-"""Creates, changes and deletes jobs, for the API and the pages alike. Runs nothing."""
+"""Creates, changes and deletes jobs, for the API and the pages. Launches nothing."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from cronium_admin.jobs.validation import validate_apart, validate_first_line, v
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import find_missing
 
-# What a change of makes the next run differ from the last one.
+# The fields that decide what runs and how.
 RUN_FIELDS = frozenset(
     {
         *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
@@ -36,18 +36,18 @@ RUN_FIELDS = frozenset(
 KIND = "job"
 _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
 JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS
-# The page that makes a job has the address "new"; where a variable's scope is a job's slug, "shared" is all jobs.
+# "new" is the URL of the page that creates a job; "shared" is the variable scope of all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
-_SLUG_ATTEMPTS = 5  # at a free slug, when others take names at the same moment
+_SLUG_ATTEMPTS = 5  # to find a free slug, if other jobs take slugs at the same time
 
 
 def create_job(data: Mapping[str, Any], by: User | None) -> Job:
-    """A new job from `data` (a subset of FIELDS; `profile` a name or a Profile).
+    """Creates a job from `data` (a subset of JOB_FIELDS; `profile` a name or a Profile).
 
-    Raises ValidationError by field, and Refused (403) for an open network without the right to it.
-    Without a slug, a free one is made from the name.
+    Raises ValidationError by field, and ApiError 403 for an open network without the permission. Without a slug,
+    derives a free one from the name.
     """
-    for last in (False,) * (_SLUG_ATTEMPTS - 1) + (True,):
+    for is_last in (False,) * (_SLUG_ATTEMPTS - 1) + (True,):
         try:
             with _refuse_deleted_references(), transaction.atomic():
                 job = Job(created_by=by, updated_by=by)
@@ -59,37 +59,38 @@ def create_job(data: Mapping[str, Any], by: User | None) -> Job:
                     job.save()
                 return job
         except ApiError as error:
-            if error.code != "slug_taken" or last or data.get("slug"):
+            if error.code != "slug_taken" or is_last or data.get("slug"):
                 raise
     raise AssertionError("unreachable")
 
 
 @contextmanager
 def _refuse_taken_slug() -> Iterator[None]:
-    """Within the transaction, which ends with the refusal."""
+    # Use it inside the transaction, which the error rolls back
     try:
         yield
     except IntegrityError:
-        text = "Another job took this slug at the same moment. Choose another one."
+        text = "Another job took this slug at the same moment. Choose another slug."
         raise ApiError(409, "slug_taken", text, {"slug": [text]}) from None
 
 
 @contextmanager
 def _refuse_deleted_references() -> Iterator[None]:
-    """Around the transaction: at its end the database refuses a job whose profile or author is gone."""
+    # Wraps the transaction: its commit fails if the job's profile or author was deleted
     try:
         yield
     except IntegrityError:
-        text = "The profile (or your account) was deleted at the same moment. Choose another one."
+        text = "The profile (or your account) was deleted at the same moment. Choose another profile."
         raise ApiError(409, "deleted_meanwhile", text, {"profile": [text]}) from None
 
 
 def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
-    """The stored job with `data` written over it; what `data` doesn't hold stays. Use what this returns.
+    """Writes `data` over the stored job; other fields keep their values. Returns the stored job: use it instead of
+    `job`.
 
-    Works on the row as it is now, so that two people who change different fields both win, and
-    writes only what was given: the run counter belongs to launch. With `revision`, only while that is the job's:
-    else ChangedMeanwhile. Refuses as `create_job` does.
+    Reads the current row and writes only the changed fields, so that users who change different fields both succeed,
+    and the run counter, which `runs.launch` increments, is not overwritten. With `revision`, only if that is still
+    the job's revision; else raises ChangedMeanwhile. Raises the errors of `create_job`.
     """
     with _refuse_deleted_references(), transaction.atomic():
         rows = Job.objects.select_for_update(of=("self",)).select_related("profile", "updated_by")
@@ -109,12 +110,13 @@ def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int |
 
 
 def _has_changed(name: str, before: Any, after: Any) -> bool:
-    """Python takes 1, 1.0 and true for equal, and objects whose keys stand in another order: scripts may not."""
+    # Python treats 1, 1.0 and True, and objects with reordered keys, as equal; a script may see a difference in
+    # `input`
     return format_compact(before) != format_compact(after) if name == "input" else before != after
 
 
 def _update_job(stored: Job, changed: Collection[str], by: User | None, old_slug: str | None) -> None:
-    """Write the next revision over the one that `stored` was read as, and over no other."""
+    # Writes the next revision, only if the row still has the revision that was read
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()
     stored.set_derived()
@@ -131,21 +133,21 @@ def _update_job(stored: Job, changed: Collection[str], by: User | None, old_slug
 
 
 def check_job(job: Job, data: Mapping[str, Any]) -> None:
-    """Raise what `save_job` would refuse `data` for, or `create_job` if `job` isn't stored: ValidationError by field.
+    """Raises the ValidationError that `save_job` would raise for `data`, or `create_job` if `job` is not stored.
 
-    Stores nothing and leaves `job` as it is.
+    Stores nothing and does not change `job`.
     """
     _apply_fields(copy(job), data if job.pk else {"profile": DEFAULT_PROFILE, **data})
 
 
 def delete_job(job: Job, revision: int | None = None) -> None:
-    """Delete the job; its ended runs stay readable without it, as many days as the job said. Refused while
-    a run of it lives.
+    """Deletes the job. Its ended runs are kept as many days as the job says. Raises ApiError 409 while a run is
+    live.
 
-    With `revision`, only while that is the job's: else ChangedMeanwhile.
+    With `revision`, only if that is still the job's revision; else raises ChangedMeanwhile.
     """
     with transaction.atomic():
-        # Locked, so that no launch slips in between.
+        # The lock keeps launches out until the transaction ends.
         rows = Job.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:
@@ -156,8 +158,8 @@ def delete_job(job: Job, revision: int | None = None) -> None:
             raise ApiError(
                 409,
                 "job_has_live_runs",
-                f"{live} run{'s' if live > 1 else ''} of {job.slug} still wait or run. Cancel or await them, "
-                "then delete the job.",
+                f"{live} run{'s' if live > 1 else ''} of {job.slug} {'are' if live > 1 else 'is'} still live. "
+                "Cancel them or wait for their end, then delete the job.",
             )
         retire_slug(stored.slug, stored.last_run_number)
         retire_version(KIND, stored.slug, stored.revision)
@@ -167,11 +169,11 @@ def delete_job(job: Job, revision: int | None = None) -> None:
 
 
 def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
-    """Set and check the fields; ValidationError names every field that is wrong at once."""
+    # Sets and validates the fields. The ValidationError has the errors of all fields.
     problems: dict[str, list[ValidationError]] = {}
     for name, value in data.items():
         if name not in JOB_FIELDS:
-            problems[name] = [ValidationError("A job has no such field.", code="unknown")]
+            problems[name] = [ValidationError("Unknown field.", code="unknown")]
         elif name == "profile":
             _set_profile(job, value, problems)
         elif name in ("name", "slug", "image"):
@@ -183,17 +185,17 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
     if not job.slug:
         job.slug = _make_slug(job.name)
     elif job.slug in RESERVED_SLUGS:
-        problems["slug"] = [ValidationError(f"The slug {job.slug!r} is taken by the dashboard itself.")]
+        problems["slug"] = [ValidationError(f"The slug {job.slug!r} is reserved.")]
     if "script" in data or "language" in data:
         _check_first_line(job, problems)
     if "secrets" in data or "env" in data:
         _check_secrets(job, "secrets" in data, problems)
     try:
-        # The fields' validators say what the database's constraints do, without three queries for each of these.
+        # The fields' validators check the same as the database's constraints, which would take three queries each.
         job.full_clean(exclude=[*problems, "created_by", "updated_by"], validate_constraints=False)
     except ValidationError as error:
         for name, errors in error.error_dict.items():
-            problems.setdefault(name, []).extend(translate_error(name, each) for each in errors)
+            problems.setdefault(name, []).extend(translate_error(name, problem) for problem in errors)
     if problems:
         raise ValidationError(problems)
 
@@ -217,32 +219,31 @@ def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]
     if isinstance(value, Profile):
         job.profile = value
         return
-    found = Profile.objects.filter(name=value).first() if isinstance(value, str) and "\x00" not in value else None
-    if found is not None:
-        job.profile = found
+    profile = Profile.objects.filter(name=value).first() if isinstance(value, str) and "\x00" not in value else None
+    if profile is not None:
+        job.profile = profile
         return
-    known = ", ".join(Profile.objects.values_list("name", flat=True))
-    problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {known}.")]
+    names = ", ".join(Profile.objects.values_list("name", flat=True))
+    problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {names}.")]
 
 
 def _lock_secrets(data: Mapping[str, Any]) -> None:
-    """Nobody deletes a secret between our look at it and the job that names it."""
+    # Keeps the named secrets from being deleted before the job that names them is stored
     if names := _list_names(data.get("secrets")):
         find_missing(names, lock=True)
 
 
 def _list_names(value: Any) -> list[str]:
-    """What of a given list may be a name; the model's rules refuse the rest."""
     return [name for name in value if isinstance(name, str) and "\0" not in name] if isinstance(value, list) else []
 
 
 def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationError]]) -> None:
-    """Each must be there, and no variable may have its name."""
+    # Each secret must exist, and no environment variable may have the same name
     names = _list_names(job.secrets)
     try:
         validate_secrets(job.secrets)
     except ValidationError:
-        return  # the model says so
+        return  # the model's validator reports it
     if given and names and (gone := find_missing(names)):
         text = f"There is no secret {gone[0][:40]}. An administrator stores secrets on the Secrets page."
         problems["secrets"] = [ValidationError(text, code="missing")]
@@ -253,7 +254,7 @@ def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationErr
 
 
 def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[ValidationError]]) -> None:
-    """A text of one line; what was stored before a character was refused may stay."""
+    # Sets a one-line text. A stored value stays valid, even if it has a character that is refused now.
     text, before = str(value if value is not None else "").strip(), getattr(job, name)
     setattr(job, name, text)
     if (job.pk is None or text != before) and (problem := find_line_problem(text)):
@@ -261,7 +262,6 @@ def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[Validati
 
 
 def _make_slug(name: str) -> str:
-    """A slug made from `name` that no job has yet."""
     base = slugify(name)[:70].strip("-_") or "job"
     taken = set(Job.objects.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS
     if base not in taken:

@@ -1,4 +1,4 @@
-"""The rules for a job's free-form fields: script, environment, tags, input."""
+"""Validators of a job's free-form fields: script, environment, tags, input."""
 
 import json
 import re
@@ -31,7 +31,6 @@ RUN_KEEP_RUNS = Bound("run_keep_runs", 0, MAX_KEEP_RUNS, "runs")
 
 
 def validate_first_line(language: str, script: str) -> None:
-    """A script whose `#!` line names another of our languages was given the wrong one."""
     if problem := find_problem(language, script):
         raise ValidationError(problem, code="language")
 
@@ -42,26 +41,27 @@ def validate_script(value: str) -> None:
     size = len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_SCRIPT_BYTES:
         raise ValidationError(
-            f"The script has {size:,} bytes; at most {MAX_SCRIPT_BYTES:,} are allowed. Put data into the input, "
+            f"The script has {size:,} bytes; at most {MAX_SCRIPT_BYTES:,} are allowed. Move data to the input "
             "or into the image.",
             code="too_large",
         )
     if value.startswith(("\ufffe", "\xff\xfe", "\xfe\xff")) or 3 * value.count("\x00") > len(value):
-        raise ValidationError("The script looks like a file in UTF-16. Save it as UTF-8, then send it.", code="utf16")
+        raise ValidationError("The script seems to be encoded as UTF-16. Save it as UTF-8.", code="utf16")
     _refuse_unstorable(value, "The script")
 
 
-def _refuse_unstorable(value: str, what: str) -> None:
+def _refuse_unstorable(value: str, label: str) -> None:
     if "\x00" in value:
         raise ValidationError(
-            f"{what} holds a NUL byte (at character {value.index(chr(0)) + 1}). Remove it.", code="nul"
+            f"{label} contains a NUL byte (at character {value.index(chr(0)) + 1}). Remove it.", code="nul"
         )
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValidationError(f"{what} holds half a surrogate pair, which is no text. Remove it.", code="surrogate")
+        raise ValidationError(
+            f"{label} contains half a surrogate pair, which is not valid text. Remove it.", code="surrogate"
+        )
 
 
 def validate_env(value: Any) -> None:
-    """`value` must be an object of names to strings, within the bounds above."""
     if not isinstance(value, dict):
         raise ValidationError('Must be an object such as {"NAME": "value"}.', code="type")
     if len(value) > MAX_ENV_ENTRIES:
@@ -81,27 +81,25 @@ def validate_env(value: Any) -> None:
 
 
 def validate_secrets(value: Any) -> None:
-    """`value` must be a list of different variable names."""
     validate_names(value, "secrets", MAX_SECRETS)
 
 
-def validate_names(value: Any, what: str = "names", most: int = MAX_LAUNCH_ENV) -> None:
-    """`value` must be a list of different variable names, at most so many."""
+def validate_names(value: Any, label: str = "names", most: int = MAX_LAUNCH_ENV) -> None:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValidationError('Must be a list of names such as ["API_KEY"].', code="type")
     if len(value) > most:
-        raise ValidationError(f"{len(value)} {what}; at most {most} are allowed.", code="too_many")
+        raise ValidationError(f"{len(value)} {label}; at most {most} are allowed.", code="too_many")
     if twice := sorted({name for name in value if value.count(name) > 1}):
-        raise ValidationError(f"{twice[0][:40]} is there twice.", code="twice")
+        raise ValidationError(f"{twice[0][:40]} is listed twice.", code="twice")
     for name in value:
         if problem := find_env_name_problem(name):
             raise ValidationError(problem, code="name")
 
 
 def validate_apart(env: Mapping[str, Any], secrets: Iterable[str]) -> None:
-    """A variable comes from one place: the environment or a secret."""
+    # A name must not be both an environment variable and a secret
     if both := sorted(set(env) & set(secrets)):
-        raise ValidationError(f"{both[0]} is also a variable of the environment. Keep one of the two.", code="both")
+        raise ValidationError(f"{both[0]} is also an environment variable. Remove one of them.", code="both")
 
 
 def validate_tags(value: Any) -> None:
@@ -112,7 +110,7 @@ def validate_tags(value: Any) -> None:
     for tag in value:
         if not _TAG.fullmatch(tag):
             raise ValidationError(
-                f"{tag[:40]!r} is not a tag: lower-case letters, digits, '.', '_' and '-', at most 40.",
+                f"{tag[:40]!r} is not a valid tag: use up to 40 lower-case letters, digits, '.', '_' and '-'.",
                 code="tag",
             )
 
@@ -120,7 +118,8 @@ def validate_tags(value: Any) -> None:
 def validate_queue(value: Any) -> None:
     if not isinstance(value, str) or not _QUEUE.fullmatch(value):
         raise ValidationError(
-            f"{str(value)[:40]!r} is not a queue: lower-case letters, digits and '-', at most 40.", code="queue"
+            f"{str(value)[:40]!r} is not a valid queue name: use up to 40 lower-case letters, digits and '-'.",
+            code="queue",
         )
 
 
@@ -141,23 +140,24 @@ def validate_run_keep_runs(value: int) -> None:
 
 
 def validate_input(value: Any) -> None:
-    """Any JSON value, up to 1 MiB as text, that the database can keep."""
     validate_json(value, "The input", MAX_INPUT_BYTES)
 
 
-def validate_json(value: Any, what: str, max_bytes: int) -> JsonText:
-    """The text to keep. Refuse a value that is no JSON, is over `max_bytes` as text, or that a database can't keep."""
+def validate_json(value: Any, label: str, max_bytes: int) -> JsonText:
+    """Returns the JSON text to store. Refuses a value that is not JSON, is larger than `max_bytes`, or can't be
+    stored.
+    """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:
-        raise ValidationError(f"{what} holds NaN or Infinity, which JSON does not know.", code="json") from error
+        raise ValidationError(f"{label} contains NaN or Infinity, which are not valid JSON.", code="json") from error
     except RecursionError as error:
-        raise ValidationError(f"{what} is nested too deeply.", code="json") from error
+        raise ValidationError(f"{label} is nested too deeply.", code="json") from error
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > max_bytes:
-        raise ValidationError(f"{what} has {size:,} bytes; at most {max_bytes:,} are allowed.", code="too_large")
-    # A NUL is written \u0000; an even number of backslashes before it makes it the letters instead.
+        raise ValidationError(f"{label} has {size:,} bytes; at most {max_bytes:,} are allowed.", code="too_large")
+    # JSON text writes NUL as \u0000; after an odd number of further backslashes these are ordinary characters.
     if _ESCAPED_NUL.search(text):
-        raise ValidationError(f"{what} holds a NUL character. Remove it.", code="nul")
-    _refuse_unstorable(text, what)
+        raise ValidationError(f"{label} contains a NUL character. Remove it.", code="nul")
+    _refuse_unstorable(text, label)
     return JsonText(text)

@@ -43,14 +43,13 @@ MAX_DIFF_LINES = 400
 @require_safe
 @require_permission(Permission.VIEW)
 def list_jobs(request: HttpRequest) -> HttpResponse:
-    """The jobs that hold `q` in name, address or tags."""
     return render(request, "jobs/list.html", {**_build_list_context(request), "nav": "jobs"})
 
 
 @require_safe
 @require_permission(Permission.VIEW)
 def render_job_rows(request: HttpRequest) -> HttpResponse:
-    """The list alone. Its address is not the page's: the browser would show the fragment as the page on Back."""
+    # The list as a fragment, at a URL of its own: on Back, the browser would show the fragment as the whole page
     listed = _build_list_context(request)
     response = render(request, "jobs/_list.html", listed)
     query = {"q": listed["query"]} if listed["query"] else {}
@@ -60,7 +59,7 @@ def render_job_rows(request: HttpRequest) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def render_live_cells(request: HttpRequest) -> HttpResponse:
-    """The changing cells of the rows on the screen; 204 when none has changed since version `v`."""
+    # The cells of the given rows that change; 204 if nothing has changed since version `v`
     ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
     rows = _build_rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "enabled", "last_run_number")))
     changing = _build_live_context(rows)
@@ -92,7 +91,6 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
-    """The newest runs of a job, for its page to show in place of its rows."""
     job = get_object_or_404(Job.objects.only("pk"), slug=slug)
     return render(request, "runs/_rows.html", {"page": _fetch_run_page(job, "")})
 
@@ -117,7 +115,6 @@ def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:
-    """What was typed of a job that is gone, as the form of a new one."""
     return _render_editor(request, JobForm(request.POST), None, 409, gone=slug)
 
 
@@ -150,7 +147,6 @@ def _search_jobs(query: str) -> QuerySet[Job]:
 @require_safe
 @require_permission(Permission.VIEW)
 def redirect_to_run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Leads to a job's run by its number, which makes a short address that people can read."""
     job = get_object_or_404(Job.objects.only("pk"), slug=slug)
     return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk"), number=number).pk)
 
@@ -172,19 +168,17 @@ def _build_rows(jobs: list[Job]) -> list[dict[str, Any]]:
 
 
 def _build_live_context(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the rows are drawn from; `working` are the last runs that go on, whose last lines are shown."""
+    # The context of the rows; `working` holds the live runs, whose last log lines are shown
     working = [row["last"] for row in rows if row["last"] and row["last"].is_live]
     return {"rows": rows, "version": _digest_states(rows), "working": working}
 
 
 def _digest_states(rows: list[dict[str, Any]]) -> str:
-    """Changes when any run on the list does."""
     states = [(run.pk.hex, run.status, bool(run.cancel_requested_at)) for row in rows for run in row["runs"]]
     return sha256(repr(states).encode()).hexdigest()[:16]
 
 
 def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> HttpResponse:
-    """Store what a POST typed and go on; else the editor, with what was refused beside its fields."""
     status = 422 if request.method == "POST" else 200
     if status == 422 and form.is_valid():
         try:
@@ -207,14 +201,14 @@ def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> Htt
 
 
 def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: dict[str, Any]) -> HttpResponse:
-    """Both texts on one page; to save again is to save over the revision that is shown."""
+    # Shows both versions; saving again overwrites the stored revision that is shown
     form.data = {**request.POST.dict(), "revision": str(stored.revision)}
     lines = unified_diff(
         stored.script.splitlines(), str(values.get("script", "")).splitlines(), "stored", "yours", lineterm="", n=3
     )
-    theirs = JobForm(job=stored).initial
+    stored_values = JobForm(job=stored).initial
     sent = [name for name in form.fields if name in request.POST or name in ("enabled", "read_only_root")]
-    different = [name for name in sent if _is_different(theirs.get(name), form[name].value())]
+    different = [name for name in sent if _is_different(stored_values.get(name), form[name].value())]
     fields = [LABELS[name] for name in different if name in LABELS]
     if dict(form.env_rows) != stored.env:
         fields.append(LABELS["env"])
@@ -224,13 +218,15 @@ def _render_conflict(request: HttpRequest, form: JobForm, stored: Job, values: d
     return _render_editor(request, form, stored, 409, other)
 
 
-def _is_different(theirs: Any, mine: Any) -> bool:
+def _is_different(stored: Any, submitted: Any) -> bool:
     empty = ("", None, False)
-    return not (theirs in empty and mine in empty) and "".join(str(theirs).split()) != "".join(str(mine).split())
+    return not (stored in empty and submitted in empty) and "".join(str(stored).split()) != "".join(
+        str(submitted).split()
+    )
 
 
 def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
-    """To the job's page; or, to run it, the same POST goes on to the address of runs."""
+    # To the job's page; with "Save and run", repeats the POST to the launch URL
     if request.POST.get("then") == "run":
         return HttpResponseRedirect(reverse("runs:launch", args=[job.slug]), preserve_request=True)
     messages.success(request, f"{job.name} is saved.")
@@ -238,7 +234,7 @@ def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
 
 
 def _add_service_errors(form: JobForm, job: Job) -> None:
-    """A form that can't be read is told at once what else is wrong with it, not at the next try."""
+    # Adds the service's errors to a form with form errors, so that the user sees all errors at once
     try:
         check_job(job, form.collect_values())
     except ValidationError as error:
@@ -246,10 +242,10 @@ def _add_service_errors(form: JobForm, job: Job) -> None:
 
 
 def _list_secrets(form: JobForm) -> list[dict[str, str]]:
-    """All secrets; and those the job names although they are gone, so that they can be taken out."""
-    known = dict(Secret.objects.values_list("name", "description"))
-    gone = {name: "no longer there" for name in form.secret_names if name not in known}
-    return [{"name": name, "description": text} for name, text in {**known, **gone}.items()]
+    # All secrets, and deleted ones that the job still names, so that they can be removed
+    descriptions = dict(Secret.objects.values_list("name", "description"))
+    gone = {name: "deleted" for name in form.secret_names if name not in descriptions}
+    return [{"name": name, "description": text} for name, text in {**descriptions, **gone}.items()]
 
 
 def _render_editor(
@@ -260,7 +256,7 @@ def _render_editor(
     other: dict[str, Any] | None = None,
     gone: str = "",
 ) -> HttpResponse:
-    """`other` is what somebody else saved in between; `gone` the slug of a job that is not there any more."""
+    # `other` is the conflicting stored version; `gone` the slug of a deleted job
     images = []
     for language in Language:
         choice = resolve_image(language)

@@ -1,4 +1,4 @@
-"""Profiles in Django's back office."""
+"""Profiles on Django's admin site."""
 
 from django.contrib import admin
 

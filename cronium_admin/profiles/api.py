@@ -1,4 +1,4 @@
-"""The routes under /profiles."""
+"""The API routes under /profiles."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ def list_profiles(request: HttpRequest) -> ProfileList:
     "",
     response={201: ProfileOut, ERROR_STATUSES: ErrorBody},
     auth=require_permission(Permission.ADMIN),
-    summary="Make a profile",
+    summary="Create a profile",
 )
 def create_profile(request: HttpRequest, body: ProfileIn) -> Status[ProfileOut]:
     return Status(201, ProfileOut.from_profile(add_profile(body.model_dump(), get_caller(request)), 0))
@@ -53,8 +53,8 @@ def get_profile(request: HttpRequest, name: str) -> ProfileOut:
 )
 def change_profile(request: HttpRequest, name: str, body: ProfileChange) -> ProfileOut:
     """Jobs that use the profile get the new limits with their next run."""
-    given = body.model_dump(exclude_unset=True, exclude={"version"})
-    profile = save_profile(find_profile(name), given, get_caller(request), body.version)
+    changes = body.model_dump(exclude_unset=True, exclude={"version"})
+    profile = save_profile(find_profile(name), changes, get_caller(request), body.version)
     return ProfileOut.from_profile(profile, profile.jobs.count())
 
 

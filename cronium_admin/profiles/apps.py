@@ -1,4 +1,4 @@
-"""Django's handle on the profiles room."""
+"""Django's app configuration of `profiles`."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""What people type on the Profiles page. The bounds are the model's."""
+"""The form of the Profiles page."""
 
 from django import forms
 
@@ -7,7 +7,7 @@ from cronium_admin.profiles.models import Profile
 
 
 class ProfileForm(PlainForm):
-    """Reads the types; the profile itself refuses what is out of bounds."""
+    """Parses the fields; the model validates their bounds."""
 
     name = forms.CharField(max_length=40)
     cpu = forms.DecimalField(label="CPUs", max_digits=8, decimal_places=2)

@@ -1,4 +1,4 @@
-"""The bounds of every limit: the one place that forms, API, models and database constraints ask."""
+"""The bounds of every limit, used by forms, API, models and database constraints."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,9 +13,9 @@ from cronium_admin.core.config import MAX_CPU, MAX_MEMORY_MB, MAX_PIDS, MIN_CPU,
 
 @dataclass(frozen=True)
 class Bound:
-    """The allowed range of one limit, both ends included; `unit` is what a person reads.
+    """The allowed range of one limit, both ends included. `unit` is used in messages.
 
-    `highest` is what the database stores at most. The field of CONFIG that `setting` names may lower what is allowed.
+    `highest` is the largest value that the database stores. The CONFIG field `setting` may lower the ceiling.
     """
 
     field: str
@@ -26,12 +26,10 @@ class Bound:
 
     @property
     def high(self) -> Decimal | int:
-        """The ceiling of today."""
         ceiling: Decimal | int = getattr(settings.CONFIG, self.setting) if self.setting else self.highest
         return ceiling
 
     def check_value(self, value: Decimal | int) -> None:
-        """Raise a ValidationError that names the ceiling, or the floor, that `value` breaks."""
         if value > self.high:
             source = f" CRONIUM_{self.setting.upper()} sets this maximum." if self.setting else ""
             raise ValidationError(f"{self.high:,} {self.unit} at most; this is {value:,}.{source}", code="ceiling")
@@ -50,7 +48,7 @@ DEFAULT_LOG_LIMIT_MB = 50
 
 
 class WithinBound:
-    """A model-field validator for one bound; deconstructible so that migrations can name it."""
+    """A model-field validator of one bound; migrations refer to it, so it is deconstructible."""
 
     def __init__(self, field: str) -> None:
         self.field = field
@@ -69,7 +67,7 @@ class WithinBound:
 
 
 def make_constraint(bound: Bound, model: str, *, nullable: bool = False) -> models.CheckConstraint:
-    """The widest range that settings may allow, as a constraint of the database."""
+    # A database constraint for the widest range that the settings may allow
     within = Q(**{f"{bound.field}__gte": bound.low, f"{bound.field}__lte": bound.highest})
     if nullable:
         within |= Q(**{f"{bound.field}__isnull": True})
@@ -78,7 +76,7 @@ def make_constraint(bound: Bound, model: str, *, nullable: bool = False) -> mode
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use: CPUs, megabytes (10^6 are not meant: 1 MB is 1,048,576 bytes), processes, log."""
+    """The limits of a run: CPUs, megabytes (1 MB is 1,048,576 bytes), processes, log."""
 
     cpu: Decimal
     memory_mb: int
@@ -87,14 +85,14 @@ class Limits:
 
 
 def default_log_limit_mb() -> int:
-    """How many MB of log a run may write when neither profile, job nor launch says."""
+    # MB of log of a run if neither profile, job nor launch sets a limit
     return settings.CONFIG.log_limit_mb or DEFAULT_LOG_LIMIT_MB
 
 
 def resolve_log_limit(wanted_mb: int | None) -> int:
-    """The MB of log a run gets for which `wanted_mb` is asked (None: nothing is).
+    """MB of log of a run for which `wanted_mb` is requested (None: nothing is requested).
 
-    CRONIUM_LOG_LIMIT_MB, where it is set, is the default and caps all: it once was the only word on this.
+    CRONIUM_LOG_LIMIT_MB, if set, is both the default and the maximum: it was once the only setting of this limit.
     """
     if wanted_mb is None:
         return default_log_limit_mb()

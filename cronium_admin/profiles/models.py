@@ -1,4 +1,4 @@
-"""Resource profiles: named limits that jobs choose from."""
+"""Resource profiles: named sets of limits for jobs."""
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -29,9 +29,9 @@ class Profile(Edited):
     cpu = models.DecimalField(max_digits=4, decimal_places=2, validators=[WithinBound("cpu")])
     memory_mb = models.PositiveIntegerField(validators=[WithinBound("memory_mb")])
     pids = models.PositiveIntegerField(validators=[WithinBound("pids")])
-    # What a run's log may hold; empty means the default of the settings.
+    # The log limit of a run; empty means the default of the settings.
     log_limit_mb = models.PositiveIntegerField(null=True, blank=True, validators=[WithinBound("log_limit_mb")])
-    # The engine's name for what runs the container (runc, runsc, ...); empty means the engine's default.
+    # The container runtime (runc, runsc, ...); empty means the engine's default.
     runtime = models.CharField(
         max_length=64,
         blank=True,

@@ -1,4 +1,4 @@
-"""Profiles and single limits as the API says them."""
+"""Request and response bodies of the profile routes, and the types of single limits."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -11,19 +11,21 @@ from cronium_admin.profiles.models import Profile
 
 
 def _parse_cpu(value: Any) -> Decimal:
-    """A JSON number as the decimal it was written as, so that 0.1 is 0.1."""
+    # A JSON number as the decimal that was written, so that 0.1 is exactly 0.1
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("Must be a number such as 0.5")
     number = Decimal(str(value)) if abs(value) < 10**6 else Decimal(10**6)
     if not number.is_finite() or number != round(number, 2):
-        raise ValueError("Must be a number with at most two decimals, such as 0.25")
+        raise ValueError("Must be a number with at most two decimal places, such as 0.25")
     return number
 
 
 Cpu = Annotated[Decimal, BeforeValidator(_parse_cpu), WithJsonSchema({"type": "number", "examples": [0.5]})]
-RUNTIME = "The engine's name for what runs the container, such as runc or runsc; empty: the engine's default."
-LOG_LIMIT = "MB of log that a run may write; null takes the default: CRONIUM_LOG_LIMIT_MB, or 50 where it is not set."
-# For PATCH: only what was given is looked at, so this value is never seen.
+RUNTIME = "The container runtime, such as runc or runsc; empty: the engine's default."
+LOG_LIMIT = (
+    "MB of log that a run may write; null: the default, which is CRONIUM_LOG_LIMIT_MB, or 50 if that is not set."
+)
+# For PATCH: only the fields in the request are read, so this default is never used.
 OMITTED: Any = Field(default_factory=lambda: None)
 
 
@@ -48,16 +50,16 @@ class ProfileOut(BaseModel):
     cpu: float
     memory_mb: int
     pids: int
-    log_limit_mb: int = Field(description="MB of log that a run with it may write: its own value, or the default.")
+    log_limit_mb: int = Field(description="MB of log that a run may write: the profile's value, or the default.")
     runtime: str = Field(description=RUNTIME)
-    version: int = Field(description="Counts its changes.")
-    jobs: int = Field(description="How many jobs use it.")
+    version: int = Field(description="Incremented by every change.")
+    jobs: int = Field(description="The number of jobs that use it.")
 
     @classmethod
     def from_profile(cls, profile: Profile, jobs: int) -> "ProfileOut":
         limits = LimitsOut.from_limits(profile.limits)
-        same: dict[str, Any] = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
-        return cls(**limits.model_dump(), **same, jobs=jobs)
+        fields: dict[str, Any] = {"name": profile.name, "runtime": profile.runtime, "version": profile.version}
+        return cls(**limits.model_dump(), **fields, jobs=jobs)
 
 
 class ProfilePatch(BaseModel):

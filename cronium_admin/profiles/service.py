@@ -1,4 +1,4 @@
-"""Creates, changes and deletes resource profiles, for the API and the pages alike."""
+"""Creates, changes and deletes resource profiles, for the API and the pages."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,17 +18,19 @@ from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 
 KIND = "profile"
 LIMITS = ("cpu", "memory_mb", "pids")
-RESERVED_NAMES = frozenset({"new"})  # the page that makes a profile has this address
+RESERVED_NAMES = frozenset({"new"})  # "new" is the URL of the page that creates a profile
 
 
 def list_profiles_with_use() -> QuerySet[Profile, Any]:
-    """All profiles, smallest first, each with `job_count`: how many jobs use it."""
-    # Grouping drops the model's own order.
+    # The GROUP BY drops the model's ordering.
     return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
 
 
 def list_launch_profiles(own: Profile, by: User) -> QuerySet[Profile, Any]:
-    """Those that a launch by `by` may choose for a job with the profile `own`: its runtime isolates the script."""
+    """The profiles that `by` may choose for a launch of a job with the profile `own`.
+
+    Without the permission to edit, the runtime must be the same, because it isolates the script.
+    """
     return Profile.objects.all() if by.has_permission(Permission.EDIT) else Profile.objects.filter(runtime=own.runtime)
 
 
@@ -40,7 +42,7 @@ def find_profile(name: str) -> Profile:
 
 
 def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
-    """A new profile of `data` (values by field); ValidationError by field, Refused (409) for a name that is taken."""
+    """Raises ValidationError by field, and ApiError 409 if the name is taken."""
     profile = Profile(updated_by=by)
     _apply_fields(profile, data)
     profile.version = first_version(KIND, profile.name)
@@ -50,9 +52,10 @@ def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
 
 
 def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, version: int | None = None) -> Profile:
-    """The stored profile with `data` written over it; what `data` doesn't hold stays. Use what this returns.
+    """Writes `data` over the stored profile; other fields keep their values. Returns the stored profile: use it.
 
-    With `version`, only while that is the profile's: else ChangedMeanwhile. Refuses as `add_profile` does.
+    With `version`, only if that is still the profile's version; else raises ChangedMeanwhile. Raises the errors of
+    `add_profile`.
     """
     with transaction.atomic():
         rows = Profile.objects.select_for_update(of=("self",)).select_related("updated_by")
@@ -61,7 +64,7 @@ def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, ver
             raise ApiError(404, "not_found", f"The profile {profile.name} was deleted in the meantime.")
         check_version(stored, version)
         if stored.name == DEFAULT_PROFILE != data.get("name", DEFAULT_PROFILE):
-            text = f"The profile {DEFAULT_PROFILE} is the default and keeps its name."
+            text = f"The profile {DEFAULT_PROFILE} is the default and can't be renamed."
             raise ApiError(409, "profile_is_default", text)
         before = {field: getattr(stored, field) for field in data}
         _apply_fields(stored, data)
@@ -79,9 +82,9 @@ def _apply_fields(profile: Profile, data: Mapping[str, Any]) -> None:
     for field, value in data.items():
         setattr(profile, field, value)
     if profile.name in RESERVED_NAMES:
-        raise ValidationError({"name": f"The name {profile.name!r} is taken by the dashboard itself."})
+        raise ValidationError({"name": f"The name {profile.name!r} is reserved."})
     with translated_errors():
-        profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # its validators say the same
+        profile.full_clean(exclude=["updated_by"], validate_constraints=False)  # the validators check the same
 
 
 @contextmanager
@@ -90,12 +93,12 @@ def _refuse_taken_name(profile: Profile) -> Iterator[None]:
         with transaction.atomic():
             yield
     except IntegrityError:
-        taken = f"There is already a profile {profile.name!r}."
+        taken = f"There is a profile {profile.name!r} already."
         raise ApiError(409, "name_taken", taken, {"name": [taken]}) from None
 
 
 def delete_profile(profile: Profile, version: int | None = None) -> None:
-    """Delete a profile that no job uses; the default one stays. `version` as in `save_profile`."""
+    """Deletes a profile that no job uses. The default profile can't be deleted. `version` as in `save_profile`."""
     if profile.name == DEFAULT_PROFILE:
         raise ApiError(409, "profile_is_default", f"The profile {DEFAULT_PROFILE} is the default and can't be deleted.")
     try:
@@ -111,5 +114,7 @@ def delete_profile(profile: Profile, version: int | None = None) -> None:
         slugs = list(profile.jobs.order_by("slug").values_list("slug", flat=True)[:4])
         named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
         raise ApiError(
-            409, "profile_in_use", f"The profile {profile.name} is used by {named}. Give them another profile first."
+            409,
+            "profile_in_use",
+            f"The profile {profile.name} is used by {named}. Choose another profile for them first.",
         ) from None

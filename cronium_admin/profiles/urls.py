@@ -1,4 +1,4 @@
-"""The addresses of the Profiles page."""
+"""URLs of the Profiles page."""
 
 from django.urls import path
 

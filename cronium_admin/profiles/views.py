@@ -1,4 +1,4 @@
-"""The Profiles page: cards against the ceilings; an administrator edits, adds and deletes them in place."""
+"""The Profiles page: a card per profile; administrators edit, add and delete profiles in place."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, de
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.profiles.service import add_profile, delete_profile, list_profiles_with_use, save_profile
 
-_NAMED_JOBS = 5  # jobs a card names; the rest is counted
+_NAMED_JOBS = 5  # jobs that a card names; further ones are only counted
 
 
 @require_safe
@@ -37,11 +37,11 @@ def create_profile(request: HttpRequest) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def edit_profile(request: HttpRequest, name: str) -> HttpResponse:
-    """Of a profile that is gone the form comes back as one for a new profile."""
+    # If the profile was deleted, the values are shown in the form of a new profile
     profile = Profile.objects.filter(name=name).first()
     if profile is None:
         form = ProfileForm(request.POST)
-        form.add_error("name", f"The profile {name} was deleted in the meantime. Save to make it again.")
+        form.add_error("name", f"The profile {name} was deleted in the meantime. Save to create it again.")
         return _render_page(request, "new", form)
     return _save_form(request, profile)
 
@@ -62,7 +62,6 @@ def remove_profile(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _save_form(request: HttpRequest, profile: Profile | None) -> HttpResponse:
-    """`profile` is None for a new one."""
     form, key, by = ProfileForm(request.POST), profile.name if profile else "new", get_current_user(request)
     if form.is_valid():
         values, version = form.cleaned_data, parse_version(request.POST.get("version", ""))
@@ -70,17 +69,17 @@ def _save_form(request: HttpRequest, profile: Profile | None) -> HttpResponse:
             saved = save_profile(profile, values, by, version) if profile else add_profile(values, by)
         except EditConflict as error:
             labels = [(name, str(field.label)) for name, field in form.fields.items()]
-            theirs = [
+            stored = [
                 (label, getattr(error.stored, name)) for name, label in labels if _is_different(error, name, form)
             ]
-            error.theirs = [(label, "not set" if value in (None, "") else str(value)) for label, value in theirs]
+            error.theirs = [(label, "not set" if value in (None, "") else str(value)) for label, value in stored]
             return _render_page(request, key, form, error)
         except ValidationError as error:
             form.add_error(None, error)
         except ApiError as error:
             form.add_error("name", error.message)
         else:
-            messages.success(request, f"The profile {saved.name} is saved; it applies from the next run on.")
+            messages.success(request, f"The profile {saved.name} is saved. It applies to new runs.")
             return redirect("profiles:list")
     return _render_page(request, key, form)
 
@@ -96,9 +95,9 @@ def _render_page(
     conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """All cards; `wrong` is the one whose form came back: with errors, or with what another person saved."""
+    # All cards. `wrong` names the card whose form is shown again: with errors, or with a conflicting stored version.
     sent = parse_version(request.POST.get("version", ""))
-    # The room of jobs is above this one: its model is reached through the relation it made.
+    # `jobs` is a higher layer, so its model is reached through the relation.
     model: Any = Profile._meta.get_field("jobs").related_model
     jobs = model.objects.only("pk", "name", "slug", "profile_id")
     cards: list[dict[str, Any]] = []
@@ -111,7 +110,7 @@ def _render_page(
                 "form": form if is_wrong else ProfileForm.from_profile(profile),
                 "open": is_wrong,
                 "conflict": conflict if is_wrong else None,
-                # A form that came back with errors is of the version that it was opened with.
+                # A form with errors keeps the version that it was opened with.
                 "version": sent if is_wrong and not conflict and sent is not None else profile.version,
                 "jobs": used_by[:_NAMED_JOBS],
                 "job_count": len(used_by),

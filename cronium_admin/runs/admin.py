@@ -1,4 +1,4 @@
-"""Runs in Django's back office: to look at. Their status changes by transitions only."""
+"""Runs on Django's admin site, read-only: their status changes only in `state_machine`."""
 
 from django.contrib import admin
 

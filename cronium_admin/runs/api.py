@@ -1,4 +1,4 @@
-"""The routes of runs: launch, list, look, cancel, run again."""
+"""The API routes of runs: launch, list, read, cancel, rerun."""
 
 import re
 from typing import Annotated, Any
@@ -30,17 +30,19 @@ router = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
 _LONG = ("env", "input", "output")
 _QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key gives the same run.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="A repeated request with the same key returns the same run."),
+]
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 def _select_runs() -> QuerySet[Run, Run]:
-    """Runs with what every answer shows, in one query."""
     return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input", "sandbox")
 
 
 def find_run(run_id: UUID, *related: str) -> Run:
-    """The run with this id, with what is `related`; Refused (404) when there is none."""
+    """Joins `related` too. Raises ApiError 404 if there is no such run."""
     run = (
         _select_runs().select_related(*related).filter(pk=run_id).first()
         if related
@@ -68,7 +70,7 @@ def launch_run(
     body: Annotated[LaunchIn | None, Body()] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Answer[RunOut]:
-    """The run waits in the queue when this answers."""
+    """The run is queued when the response is sent."""
     key = _check_key(idempotency_key)
     overrides = (body or LaunchIn()).to_overrides()
     return _accept_run(response, launch(find_job(slug), get_caller(request), overrides, idempotency_key=key))
@@ -83,24 +85,24 @@ def _check_key(key: str | None) -> str:
 @router.get("/runs", response={200: RunPage, ERROR_STATUSES: ErrorBody}, summary="Runs, newest first")
 def list_runs(
     request: HttpRequest,
-    job: Annotated[str | None, Query(max_length=80, description="A job's slug")] = None,
-    status: Annotated[list[State], Query(description="Each may be given; live: waiting or running")] = [],  # noqa: B006
-    tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that have this tag now")] = "",
-    since: Annotated[UtcDatetime | None, Query(description="Only runs made at this time or later")] = None,
-    after: Annotated[str, Query(max_length=1000, description="`next` of the page before")] = "",
+    job: Annotated[str | None, Query(max_length=80, description="The slug of a job")] = None,
+    status: Annotated[list[State], Query(description="May be repeated; live: queued, starting or running")] = [],  # noqa: B006
+    tag: Annotated[str, Query(max_length=80, description="Only runs of jobs that currently have this tag")] = "",
+    since: Annotated[UtcDatetime | None, Query(description="Only runs created at this time or later")] = None,
+    after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
-        raise _make_field_error(name[:40], f"There is no such filter. There are: {', '.join(sorted(_QUERY))}.")
+        raise _make_field_error(name[:40], f"Unknown filter. The filters are: {', '.join(sorted(_QUERY))}.")
     runs = _select_runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
     for word in status:
         if word not in STATES:
-            raise _make_field_error("status", f"{word[:40]!r} is no state. There are: {', '.join(STATES)}.")
+            raise _make_field_error("status", f"{word[:40]!r} is not a state. The states are: {', '.join(STATES)}.")
     _check_tag(tag)
-    found = filter_runs(
+    filtered = filter_runs(
         runs, states=status, job=None if job is None else _find_filter_job(job).pk, tag=tag, since=since
     )
-    page = fetch_newest_page(found, after, limit)
+    page = fetch_newest_page(filtered, after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
 
 
@@ -118,15 +120,23 @@ def _find_filter_job(slug: str) -> Job:
     return job
 
 
-@router.get("/runs/{uuid:run_id}", response={200: RunDetail, ERROR_STATUSES: ErrorBody}, summary="One run, whole")
+@router.get(
+    "/runs/{uuid:run_id}",
+    response={200: RunDetail, ERROR_STATUSES: ErrorBody},
+    summary="One run, with script and events",
+)
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
     run = find_run(run_id, "script_text")
     return RunDetail.from_full_run(run)
 
 
-@router.get("/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERROR_STATUSES: ErrorBody}, summary="Its sandbox")
+@router.get(
+    "/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERROR_STATUSES: ErrorBody}, summary="The sandbox of a run"
+)
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
-    """What the engine reported of the run's containers and network before its script began, beside what was asked."""
+    """The settings of the run's containers and network, as requested and as the engine reported them before the
+    start.
+    """
     run = Run.objects.select_related("sandbox_table").only("sandbox", "sandbox_table").filter(pk=run_id).first()
     if run is None:
         raise ApiError(404, "not_found", f"There is no run {run_id}.")
@@ -136,16 +146,16 @@ def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     return SandboxOut(reported=True, version=run.sandbox_table.digest[:12], **report)
 
 
-@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERROR_STATUSES: ErrorBody}, summary="Its output alone")
+@router.get("/runs/{uuid:run_id}/output", response={200: Any, ERROR_STATUSES: ErrorBody}, summary="The output of a run")
 def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """The JSON value itself, in nothing else; 404 while the script has given none."""
+    """The JSON value itself, without an envelope; 404 if the script has set no output."""
     run = Run.objects.filter(pk=run_id).values_list(cast_to_text("output"), "output_at").first()
     if run is None:
         raise ApiError(404, "not_found", f"There is no run {run_id}.")
     text, output_at = run
     if output_at is None:
-        raise ApiError(404, "no_output", "The run's script has given no output.")
-    headers = {"Cache-Control": "no-store"}  # a later call of the script changes it
+        raise ApiError(404, "no_output", "The run's script has set no output.")
+    headers = {"Cache-Control": "no-store"}  # the script may set it again
     return HttpResponse("null" if text is None else text, content_type="application/json", headers=headers)
 
 
@@ -156,7 +166,7 @@ def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
     summary="Cancel a run",
 )
 def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
-    """A waiting run ends at once; one that runs is `cancelled` when its container has stopped."""
+    """A queued run ends at once; a running one becomes `cancelled` when its container has stopped."""
     cancel(find_run(run_id), get_caller(request))
     return _accept_run(response, find_run(run_id))
 
@@ -165,12 +175,12 @@ def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> An
     "/runs/{uuid:run_id}/rerun",
     response={202: RunOut, ERROR_STATUSES: ErrorBody},
     auth=require_permission(Permission.RUN),
-    summary="Run it again",
+    summary="Rerun a run",
 )
 def rerun_run(
     request: HttpRequest, response: HttpResponse, run_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> Answer[RunOut]:
-    """A new run of exactly what this one ran, with this one as its parent."""
+    """A new run with the same script and settings, with this run as its parent."""
     key = _check_key(idempotency_key)
     return _accept_run(response, rerun(find_run(run_id), get_caller(request), idempotency_key=key))
 

@@ -1,4 +1,4 @@
-"""Django's handle on the runs room."""
+"""Django's app configuration of `runs`."""
 
 from django.apps import AppConfig
 

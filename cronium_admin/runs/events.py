@@ -1,4 +1,4 @@
-"""A run's timeline: each event's row, its line in the server's log, and the nudge to who watches the run."""
+"""Records the events of a run: the row, the line in the server's log, and the notification of watchers."""
 
 import logging
 from uuid import UUID
@@ -13,20 +13,20 @@ log = logging.getLogger("cronium.runs")
 
 
 def record_event(run_id: UUID, kind: str, message: str = "", by: str = "") -> None:
-    """The row, in the caller's transaction; the rest after its commit.
+    """Writes the row in the caller's transaction; logs and notifies after its commit.
 
-    On the database's clock: hosts' clocks differ, and the timeline is in order of time.
+    The time is the database's, because hosts' clocks differ and the timeline is sorted by time.
     """
     RunEvent.objects.create(run_id=run_id, at=Now(), kind=kind, message=message[: RunEvent.LONGEST], by=by)
     publish_event(run_id, kind)
 
 
 def publish_event(run_id: UUID, kind: str) -> None:
-    """The log line and the nudge without a row, for an event that the run's own row records: see `timeline`."""
+    """Logs and notifies without a row, for an event that the run's own columns record; see `timeline`."""
     transaction.on_commit(lambda: _log_and_publish(run_id, kind))
 
 
 def _log_and_publish(run_id: UUID, kind: str) -> None:
-    """Its words stay out of the log: they may be the script's."""
+    # Logs only the kind of the event: the message may contain text from the script
     log.info("run %s: %s", run_id, kind, extra={"run_id": str(run_id)})
     notify.publish_changed([run_id])

@@ -1,4 +1,4 @@
-"""Which runs a list holds: what the page and the API take as `status`, `job`, `tag` and `since`."""
+"""Filters of lists of runs: `status`, `job`, `tag` and `since` of the page and the API."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import LIVE, Run, Status
 
-STATES = ("live", *Status.values)  # what `status` may be
+STATES = ("live", *Status.values)  # the values of `status`
 
 
 def filter_runs(
@@ -19,17 +19,18 @@ def filter_runs(
     tag: str = "",
     since: datetime | None = None,
 ) -> QuerySet[Run]:
-    """Those of any of `states`, of the job with this id, of a job that has `tag` now, and made at `since` or later.
+    """Runs in any of `states`, of the job with this id, of jobs that currently have `tag`, created at `since` or
+    later.
 
-    What is empty filters nothing.
+    An empty argument does not filter.
     """
     if states:
-        wanted = {state for state in states if state != "live"} | (set(LIVE) if "live" in states else set())
-        runs = runs.filter(status__in=sorted(wanted))
+        statuses = {state for state in states if state != "live"} | (set(LIVE) if "live" in states else set())
+        runs = runs.filter(status__in=sorted(statuses))
     if job is not None:
         runs = runs.filter(job=job)
     if tag:
-        # By their ids: with a join PostgreSQL would read all jobs' runs.
+        # By ids: with a join PostgreSQL would read the runs of all jobs.
         runs = runs.filter(job__in=list(Job.objects.filter(has_tag(tag)).order_by().values_list("pk", flat=True)))
     if since is not None:
         runs = runs.filter(created_at__gte=since)
@@ -37,5 +38,5 @@ def filter_runs(
 
 
 def has_tag(tag: str) -> Q:
-    """Jobs with this very tag; both databases look into the list as text, where a tag stands in quotes."""
+    # Matches jobs with this tag. Both databases search the JSON list as text, in which a tag is quoted.
     return Q(tags__icontains=f'"{tag}"')

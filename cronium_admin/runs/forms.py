@@ -1,4 +1,4 @@
-"""Reads what "Run with…" sends into the overrides of one launch."""
+"""Parses the form "Run with…" into the overrides of a launch."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from cronium_admin.runs.overrides import UNSET, Overrides
 
 
 class LaunchForm(PlainForm):
-    """Empty fields stay the job's; launch itself refuses what is out of bounds."""
+    """An empty field means the job's value; `launch` validates the values."""
 
     profile = forms.CharField(required=False)
     timeout_seconds = forms.IntegerField(required=False, error_messages={"invalid": "Must be a whole number."})

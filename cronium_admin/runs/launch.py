@@ -1,4 +1,4 @@
-"""What people do with runs: launch, cancel, run again."""
+"""Launches, cancels and reruns runs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ def launch(
     trigger: str = "api",
     idempotency_key: str = "",
 ) -> Run:
-    """A new queued run of `job`, or the run that the same person made of it with this key and this request before.
+    """Creates a queued run of `job`, or returns the run that the same user created with the same key and request.
 
-    Raises Refused for a disabled job (409), for the key with another request (409), and for another image,
-    environment or runtime without the right to it (403); ValidationError, by field, for what is out of bounds.
+    Raises ApiError for a disabled job (409), for a key reused with another request (409), and for another image,
+    environment or runtime without the permission (403); ValidationError by field for values out of bounds.
     """
     profile = _find_profile(job, overrides.profile)
     changed = overrides.changed_fields(job, profile)
@@ -49,7 +49,7 @@ def launch(
     try:
         return _create_queued_run(job, by, snapshot, trigger, receipt)
     except IntegrityError:
-        # Two requests with one key at once: the other one was first, and its run is the answer.
+        # A concurrent request with the same key was first: return its run.
         if receipt and (earlier := receipt.find_run(job)):
             return earlier
         raise
@@ -57,7 +57,7 @@ def launch(
 
 @dataclass(frozen=True)
 class IdempotencyRecord:
-    """An idempotency key of one person, and the digest of the request that they sent with it."""
+    """An idempotency key of a user, and the digest of the request sent with it."""
 
     key: str
     by: User | None
@@ -68,25 +68,26 @@ class IdempotencyRecord:
         return {"idempotency_key": self.key, "idempotency_by": self.by.pk if self.by else 0}
 
     def find_run(self, job: Job | None) -> Run | None:
-        """The run that this key made of `job`; Refused (409) when it was another request that made it.
+        """The run of `job` created with this key. Raises ApiError 409 if another request created it.
 
-        None as the job stands for those that were deleted.
+        `job` is None for runs of deleted jobs.
         """
         earlier = Run.objects.filter(job=job, **self.columns).first()
         if earlier and earlier.request_digest not in ("", self.digest):
             text = (
-                f"This Idempotency-Key already made the run {earlier.pk} (#{earlier.number}) from another request. "
-                "Send the same body again to get that run, or use a new key."
+                f"This Idempotency-Key already created the run {earlier.pk} (#{earlier.number}) from another request. "
+                "Send the same body to get that run, or use a new key."
             )
             raise ApiError(409, "idempotency_key_reused", text, {"Idempotency-Key": [text]})
         return earlier
 
 
 def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
-    """A new run of exactly what `run` was, which becomes its parent; also of a job that is disabled or deleted.
+    """Creates a run with the snapshot of `run`, which becomes its parent; works also if the job is disabled or
+    deleted.
 
-    Or the run that the same person made of `run` with this key before. Refuses as `repeat_of` does, whose cuts stand
-    in the new run's first event, and the key with another request as `launch` does.
+    Returns the existing run if the same user reran `run` with this key before. Raises the errors of `build_rerun`,
+    and ApiError 409 for a reused key as `launch` does. The new run's first event lists the differences from `run`.
     """
     repeat = build_rerun(run, by)
     request = hashlib.sha256(f"rerun {run.pk}".encode()).hexdigest()
@@ -108,9 +109,9 @@ def _make_deleted_error(run: Run) -> ApiError:
 
 
 def cancel(run: Run, by: User | None) -> None:
-    """End `run`: at once if it waits, else its host stops the container first. Asking twice does no harm.
+    """Ends a queued run at once; asks the host of a running one to stop its container. May be repeated.
 
-    Raises Refused for a run that has ended already (409), and for one that was deleted since it was read (404).
+    Raises ApiError 409 for a run that has already ended, and 404 for a run deleted in the meantime.
     """
     try:
         _request_cancel(run, by)
@@ -120,7 +121,7 @@ def cancel(run: Run, by: User | None) -> None:
 
 def _request_cancel(run: Run, by: User | None) -> None:
     name = by.get_username() if by else "the system"
-    while True:  # between two questions it may have been claimed, or have gone back to the queue
+    while True:  # repeat: between the two updates the run may be claimed or requeued
         if state_machine.cancel_queued(run.pk, name):
             return
         if state_machine.request_cancel(run.pk, by.pk if by else None, name):
@@ -128,7 +129,9 @@ def _request_cancel(run: Run, by: User | None) -> None:
             return wake_workers(str(run.pk), f"host.{host}")
         run.refresh_from_db()
         if not run.is_live:
-            raise ApiError(409, "already_ended", f"This run has already ended: {run.get_status_display().lower()}.")
+            raise ApiError(
+                409, "already_ended", f"This run has already ended with the status {run.get_status_display().lower()}."
+            )
         if run.cancel_requested_at:
             return
 
@@ -139,21 +142,19 @@ def _refuse_disabled(job: Job) -> None:
 
 
 def _find_profile(job: Job, name: str) -> Profile | None:
-    """The job's own where `name` is empty; None when there is none of that name."""
+    # The job's profile if `name` is empty; None if there is no such profile
     if name in ("", job.profile.name):
         return job.profile
     return Profile.objects.filter(name=name).first() if "\0" not in name else None
 
 
 def _build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> dict[str, Any]:
-    """All that decides the run, checked as a whole: an override may break a bound that the job kept.
-
-    `profile` is None where the launch names one that is not there.
-    """
+    # All values that decide the run. They are validated together, because a ceiling may have been lowered since the
+    # job was saved. `profile` is None if the launch names an unknown profile.
     problems: dict[str, list[str]] = {}
     if profile is None:
-        known = ", ".join(Profile.objects.values_list("name", flat=True))
-        problems["profile"] = [f"There is no profile {overrides.profile[:40]!r}. There are: {known}."]
+        names = ", ".join(Profile.objects.values_list("name", flat=True))
+        problems["profile"] = [f"There is no profile {overrides.profile[:40]!r}. There are: {names}."]
         profile = job.profile
     limits = job.limits if profile is job.profile else profile.limits
     values: dict[str, Any] = {
@@ -199,14 +200,12 @@ def _build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> 
 
 
 def _add_profile_hints(problems: dict[str, list[str]], profile: Profile, job: Job | None, overrides: Overrides) -> None:
-    """Add to the problems where a limit comes from the profile: a ceiling may have been lowered since.
-
-    `job` is None where its own limits don't count.
-    """
+    # Adds a hint to errors of limits that come from the profile. `job` is None if the launch chose another profile, so
+    # that the job's own limits do not apply.
     for name in problems.keys() & {"cpu", "memory_mb", "pids"}:
         if getattr(overrides, name) is None and getattr(job, name, None) is None:
-            words = f"The profile {profile.name} has this value: change it there, or choose another profile."
-            problems[name].append(words)
+            hint = f"The profile {profile.name} sets this value: change the profile, or choose another one."
+            problems[name].append(hint)
 
 
 def _collect_problems(problems: dict[str, list[str]], name: str, check: Any, value: Any) -> None:
@@ -225,14 +224,14 @@ def _create_queued_run(
     parent: Run | None = None,
     notes: Sequence[str] = (),
 ) -> Run:
-    """`job` is None only for the repetition of a run whose job was deleted."""
+    # `job` is None only for a rerun of a run whose job was deleted
     with transaction.atomic():
         if job is not None:
             names = {"job_name": job.name, "job_slug": job.slug, "number": _take_next_number(job)}
         else:
             assert parent is not None
             number = take_number_of_deleted(parent)
-            # No constraint keeps the keys of deleted jobs apart: the lock that the number holds does.
+            # No constraint makes the keys of deleted jobs unique; the lock taken with the number does.
             if receipt and (earlier := receipt.find_run(None)):
                 return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
@@ -250,14 +249,13 @@ def _create_queued_run(
             **columns,
         )
         name = by.get_username() if by else ""
-        words = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
-        events.record_event(run.pk, "queued", words, name)
+        text = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
+        events.record_event(run.pk, "queued", text, name)
         transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
     return run
 
 
 def _take_next_number(job: Job) -> int:
-    """The number of the job's next run; its row is locked until the transaction ends."""
     if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
         raise ApiError(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
     return int(Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk))

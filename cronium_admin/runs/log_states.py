@@ -1,11 +1,10 @@
-"""How people are told that retention removed a run's log."""
+"""The message that replaces a log that retention removed."""
 
 from datetime import UTC, datetime
 
 
 def describe_pruned_log(at: datetime | None, why: str) -> str:
-    """The sentence that stands in the log's place; empty while there is a log."""
     if at is None:
         return ""
     when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    return f"The log of this run was removed on {when}: {why}. Its number of lines, size and SHA-256 stay on record."
+    return f"The log of this run was removed on {when}: {why}. Its number of lines, size and SHA-256 are kept."

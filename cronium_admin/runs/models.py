@@ -1,4 +1,4 @@
-"""One execution of a job: its row, the snapshot it ran from, and its events."""
+"""The run: its row, the snapshot of its settings, and its events."""
 
 import uuid
 from datetime import datetime
@@ -39,7 +39,7 @@ _LOG_KEPT = models.Q(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
 class ScriptText(models.Model):
-    """A script, once for all runs that have it; `shared` keeps it."""
+    """A script, stored once for all runs that use it; see `shared_texts`."""
 
     digest = models.CharField(max_length=64, unique=True)  # SHA-256 of its UTF-8, in hex
     text = models.TextField()
@@ -49,7 +49,7 @@ class ScriptText(models.Model):
 
 
 class SandboxTable(models.Model):
-    """What was asked for of a kind of sandbox, and which of it is a promise; `sandbox_report` reads it."""
+    """The requested settings of a kind of sandbox, and which of them are requirements; see `sandbox_report`."""
 
     digest = models.CharField(max_length=64, unique=True)
     rows = models.JSONField()
@@ -59,14 +59,14 @@ class SandboxTable(models.Model):
 
 
 class Run(models.Model):
-    """The truth about one execution. `status` changes in `transitions` only, by conditional UPDATE."""
+    """One execution of a job. `status` changes only in `state_machine`, by conditional UPDATE."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs", db_index=False)
     job_name = models.CharField(max_length=120)
     job_slug = models.CharField(max_length=80)
     job_revision = models.PositiveIntegerField()
-    # Of a run whose job was deleted: the job's own retention; null where the settings decide.
+    # The job's retention, copied when the job is deleted; null: the settings apply.
     run_keep_days = models.PositiveIntegerField(null=True)
     log_keep_days = models.PositiveIntegerField(null=True)
     number = models.PositiveIntegerField()  # counts the job's runs from 1
@@ -74,22 +74,22 @@ class Run(models.Model):
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
-    idempotency_by = models.BigIntegerField(null=True)  # whose key it is: a person's id, 0 for the system
-    request_digest = models.CharField(max_length=64, blank=True, default="")  # of what came with the key
+    idempotency_by = models.BigIntegerField(null=True)  # the user's id, 0 for the system
+    request_digest = models.CharField(max_length=64, blank=True, default="")  # of the request sent with the key
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     reason = models.CharField(max_length=40, blank=True, default="")
     message = models.TextField(blank=True, default="")
     exit_code = models.IntegerField(null=True)
 
-    # The snapshot: all that decides what runs, fixed at launch.
+    # The snapshot of all settings that decide what runs, fixed at launch.
     language = models.CharField(max_length=16, choices=Language.choices)
     script_text = models.ForeignKey(ScriptText, on_delete=models.PROTECT, related_name="+")
     image = models.CharField(max_length=255)
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
     image_digest = models.CharField(max_length=80, blank=True, default="")
     env = models.JSONField(default=dict)
-    # What of image and environment its launch changed: `image`, `env.NAME`; null where that was not recorded.
+    # The restricted overrides of its launch: `image`, `env.NAME`, `runtime`; null: not recorded.
     overridden = models.JSONField(null=True)
     secrets = models.JSONField(default=list)  # names only
     profile_name = models.CharField(max_length=40)
@@ -101,41 +101,41 @@ class Run(models.Model):
     streams = models.CharField(max_length=8, choices=Streams.choices, default=Streams.SEPARATE)
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
-    egress = models.JSONField(default=list)  # patterns host:port, for network egress
-    queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # which hosts may take it
+    egress = models.JSONField(default=list)  # patterns host:port, for the network egress
+    queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # only workers that serve it may claim the run
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
     input: Any = JsonTextField(null=True)
 
-    # What came of it.
-    # As the engine reported it before the script began: what the run has of its own, and the table that it shares.
+    # The result.
+    # The engine's report before the script began: the run's own part, and the table shared by all runs of its kind.
     sandbox: Any = models.JSONField(null=True)
     sandbox_table = models.ForeignKey(SandboxTable, null=True, on_delete=models.PROTECT, related_name="+")
     output: Any = JsonTextField(null=True)
     output_at = models.DateTimeField(null=True)
-    condition = models.BooleanField(null=True)  # what follow-up rules read; null when the script set none
+    condition = models.BooleanField(null=True)  # read by follow-up rules; null: not set
     peak_memory_bytes = models.BigIntegerField(null=True)
     log_lines = models.BigIntegerField(default=0)
     log_bytes = models.BigIntegerField(default=0)
     log_digest = models.CharField(max_length=64, blank=True, default="")
-    # A log that nobody could read to its end: how often to seal it failed, and when it is tried again.
+    # For a log that was not read to its end: failed attempts to seal it, and the time of the next attempt.
     log_seal_tries = models.PositiveSmallIntegerField(default=0)
     log_seal_after = models.DateTimeField(null=True)
-    log_gaps = models.PositiveIntegerField(default=0)  # places where the engine lost output
-    log_dropped_lines = models.BigIntegerField(default=0)  # what came once the log was full
+    log_gaps = models.PositiveIntegerField(default=0)  # number of places where the engine lost output
+    log_dropped_lines = models.BigIntegerField(default=0)  # output after the log was full
     log_dropped_bytes = models.BigIntegerField(default=0)
-    log_pruned_at = models.DateTimeField(null=True)  # from then on nobody reads the log, whatever is left of it
+    log_pruned_at = models.DateTimeField(null=True)  # the log counts as removed, even if a part is still stored
     log_pruned_why = models.CharField(max_length=200, blank=True, default="")
 
-    # When, on the database's clock.
+    # Times, by the database's clock.
     created_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)  # the payload was sent: user code began
+    started_at = models.DateTimeField(null=True)  # the payload was sent, so user code began
     finished_at = models.DateTimeField(null=True)
-    cleaned_at = models.DateTimeField(null=True)  # nothing of it is left on the engine
+    cleaned_at = models.DateTimeField(null=True)  # its containers and networks were removed from the engine
 
-    # Who holds it.
-    stop_reason = models.CharField(max_length=16, blank=True, default="")  # why its host is about to stop it
+    # The lease.
+    stop_reason = models.CharField(max_length=16, blank=True, default="")  # why its host stops it
     host = models.CharField(max_length=100, blank=True, default="")
     lease_owner = models.CharField(max_length=250, blank=True, default="")
     lease_epoch = models.PositiveIntegerField(default=0)
@@ -156,9 +156,9 @@ class Run(models.Model):
                 name="run_live",
                 condition=models.Q(status__in=[s.value for s in LIVE]),
             ),
-            # Whose logs are there: retention looks at each job's.
+            # Runs with a log, for the retention of each job.
             models.Index(fields=["job", "-finished_at", "-id"], name="run_log_of_job", condition=_LOG_KEPT),
-            # Runs of deleted jobs that had a retention of their own.
+            # Runs of deleted jobs that had their own retention.
             models.Index(
                 fields=["run_keep_days", "created_at"],
                 name="run_keeping_of_no_job",
@@ -169,14 +169,14 @@ class Run(models.Model):
                 name="run_log_of_no_job",
                 condition=_LOG_KEPT & models.Q(job__isnull=True, log_keep_days__isnull=False),
             ),
-            # Keys that few runs have. That of `job` begins other indexes.
+            # Partial indexes of foreign keys that few runs have. `job` is the first column of other indexes.
             models.Index(fields=["parent"], name="run_of_parent", condition=models.Q(parent__isnull=False)),
             models.Index(
                 fields=["cancel_requested_by"],
                 name="run_cancelled_by",
                 condition=models.Q(cancel_requested_by__isnull=False),
             ),
-            # What timed work looks for among all runs; empty or short in a healthy installation.
+            # For periodic tasks; these indexes are small in a healthy installation.
             models.Index(fields=["created_at"], name="run_with_key", condition=models.Q(idempotency_key__isnull=False)),
             models.Index(
                 fields=["host", "finished_at"],
@@ -212,14 +212,13 @@ class Run(models.Model):
 
     @cached_property
     def sandbox_report(self) -> dict[str, Any] | None:
-        """All rows of the report, as `sandbox_report` says them; None while there is none."""
         if self.sandbox is None or self.sandbox_table is None:
             return None
         return sandbox_report.unpack_report(str(self.pk), self.sandbox_table.rows, self.sandbox)
 
     @property
     def began_at(self) -> datetime:
-        """When its script began; of a run that has not come so far, when it was launched."""
+        # When the script began; if it has not begun, when the run was launched
         return self.started_at or self.created_at
 
     @property
@@ -228,13 +227,14 @@ class Run(models.Model):
 
     @property
     def log_pruned(self) -> str:
-        """Why there is no log any more, in a sentence; empty while there is one."""
         return log_states.describe_pruned_log(self.log_pruned_at, self.log_pruned_why)
 
 
 class RunEvent(models.Model):
-    """One thing that happened to a run and that its row does not record: `kind` a word, `message` a sentence.
-    `timeline` has both."""
+    """An event that the run's own columns do not record: `kind` is a code, `message` a sentence.
+
+    `timeline` combines both.
+    """
 
     LONGEST = 500  # characters of `message`
 

@@ -1,4 +1,4 @@
-"""What one launch changes of its job, and the right that it takes. Stores nothing."""
+"""The overrides of one launch, and the permission that they need. Stores nothing."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ _ENV = "env."
 
 
 class Unset:
-    """The type of UNSET: nothing was given, which is not the same as null."""
+    """The type of UNSET: no value was given, which differs from null."""
 
 
 UNSET = Unset()
@@ -27,7 +27,7 @@ UNSET = Unset()
 
 @dataclass(frozen=True)
 class Overrides:
-    """What one launch changes of its job; what is not given stays the job's."""
+    """The values that one launch changes; an omitted value is the job's."""
 
     input: Any = UNSET
     env: Mapping[str, str] = field(default_factory=dict)
@@ -40,9 +40,9 @@ class Overrides:
     log_limit_mb: int | None = None
 
     def changed_fields(self, job: Job, profile: Profile | None = None) -> list[str]:
-        """The overrides that decide which code runs, or what isolates it, where they differ from the job's own.
+        """The restricted overrides that differ from the job: they decide which code runs, or its isolation.
 
-        `env.NAME`, `image`, and `runtime` for that of `profile`, which is the one of this launch.
+        `env.NAME`, `image`, and `runtime` if the launch's `profile` has another runtime.
         """
         names = [f"{_ENV}{name}" for name, value in self.env.items() if job.env.get(name) != value]
         has_runtime = profile is not None and profile.runtime != job.profile.runtime
@@ -53,7 +53,7 @@ class Overrides:
         )
 
     def compute_digest(self) -> str:
-        """SHA-256 of the request in one canonical form: requests that mean the same have the same digest."""
+        # SHA-256 of the request in a canonical form: equivalent requests have the same digest
         values: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("image", "profile", "timeout_seconds", "memory_mb", "pids", "log_limit_mb")
@@ -62,30 +62,31 @@ class Overrides:
         values["cpu"] = None if self.cpu is None else format(self.cpu.normalize(), "f")
         if self.input is not UNSET:
             values["input"] = self.input
-        given = {name: value for name, value in values.items() if value not in ("", None, {}) or name == "input"}
-        return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        fields = {name: value for name, value in values.items() if value not in ("", None, {}) or name == "input"}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 NO_OVERRIDES = Overrides()
 
 
 def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
-    """Refuse (403) `changed` (as `changed_fields` names them) to `by` without the right to edit the job.
+    """Raises ApiError 403 if `by` may not set `changed` (names of `changed_fields`), which needs the permission to
+    edit.
 
-    Image and environment decide which code runs with the job's secrets, and the runtime isolates it. The job may list
-    names of variables that every launch may set (`launch_env`). With the open network, the right is that to the open
-    network.
+    Image and environment decide which code runs with the job's secrets, and the runtime isolates it. Variables
+    listed in the job's `launch_env` are exempt. With the open network, the permission for the open network is
+    needed.
     """
     listed = {f"{_ENV}{name}" for name in job.launch_env}
     restricted = [name for name in changed if name not in listed]
-    # The runtime is chosen by the profile.
+    # The profile chooses the runtime.
     fields = sorted({name.split(".")[0] if name != RUNTIME else "profile" for name in restricted})
     check_open_network(job, fields, by)
     if restricted and by is not None and not by.has_permission(Permission.EDIT):
         names = _name_fields(restricted)
         text = (
-            f"A launch that changes {names} of a job takes the role Editor or higher, because it decides "
-            f"{_explain_restriction(restricted)}. Leave it out, {_suggest_fix(restricted)}."
+            f"A launch that changes {names} of a job needs the role Editor or higher, because it decides "
+            f"{_explain_restriction(restricted)}. Remove the override, {_suggest_fix(restricted)}."
         )
         raise ApiError(403, "forbidden", text, {name: [text] for name in fields})
 
@@ -97,15 +98,15 @@ def _explain_restriction(restricted: list[str]) -> str:
 
 def _suggest_fix(restricted: list[str]) -> str:
     if restricted == [RUNTIME]:
-        return "choose a profile with the same runtime, or ask an editor"
-    return "ask an editor to change the job, or to list the variable's name in the job's launch_env"
+        return "choose a profile with the same runtime, or ask an editor to launch it"
+    return "or ask an editor to change the job or to list the variable in the job's launch_env"
 
 
 def _name_fields(restricted: list[str]) -> str:
     variables = [name.removeprefix(_ENV) for name in restricted if name.startswith(_ENV)]
     parts = ["the image"] if IMAGE in restricted else []
     if variables:
-        more = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
+        further = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
         shown = ", ".join(name[:40] for name in variables[:3])
-        parts.append(f"the environment ({shown}{more})")
-    return " and ".join([*parts, *(["the runtime, by its profile,"] if RUNTIME in restricted else [])])
+        parts.append(f"the environment ({shown}{further})")
+    return " and ".join([*parts, *(["the runtime, through the profile,"] if RUNTIME in restricted else [])])

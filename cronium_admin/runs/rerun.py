@@ -1,4 +1,4 @@
-"""Runs a run again: exactly what it was, within what its job still has and what the caller may do today."""
+"""Builds the snapshot of a rerun: the values of the first run, reduced to what the job and the caller may use today."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ _CAPPED_LIMITS = ("cpu", "memory_mb", "pids", "timeout_seconds")
 
 @dataclass
 class RerunSnapshot:
-    """What is to run, and in sentences what of the run before it doesn't have."""
+    """The values of the new run, and sentences about its differences from the first run."""
 
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
@@ -39,17 +39,17 @@ class RerunSnapshot:
 def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     """The snapshot of `run` as `by` may run it today.
 
-    The image is the one that ran, by its digest. Secrets and network are cut to what the job still has. Of a job
-    that was deleted, it takes the right to edit, and the secrets are those that are still stored.
+    The image is the same, by digest. Secrets and network are reduced to those that the job still has. If the job was
+    deleted, `by` needs the permission to edit, and secrets are reduced to those that are still stored.
 
-    Refused (403) without the right; ValidationError when a variable's name or value is not allowed any more.
+    Raises ApiError 403 without the permission; ValidationError if a variable's name or value is no longer allowed.
     """
     job = run.job
     overridden = _list_overridden(run, job)
     if job is not None:
         check_overrides(job, overridden, by)
     elif by is not None and not by.has_permission(Permission.EDIT):
-        text = f"The job {run.job_slug} was deleted. Repeating one of its runs takes the role Editor or higher."
+        text = f"The job {run.job_slug} was deleted. A rerun of its runs needs the role Editor or higher."
         raise ApiError(403, "forbidden", text)
     try:
         validate_env(run.env)
@@ -64,13 +64,13 @@ def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
 
 
 def take_number_of_deleted(run: Run) -> int:
-    """The number after those of the runs of a deleted job, in the transaction that stores the new run."""
+    """The next number among the runs of a deleted job. Call it in the transaction that stores the new run."""
     rows = Run.objects.filter(job__isnull=True, job_slug=run.job_slug)
     return take_number(run.job_slug, int(rows.aggregate(last=Max("number"))["last"] or run.number))
 
 
 def _list_overridden(run: Run, job: Job | None) -> list[str]:
-    """What the launch of `run` changed of its job; for a run of before this was recorded, what differs today."""
+    # The restricted overrides of `run`; for runs of older versions, which did not record them, today's differences
     if run.overridden is not None:
         return list(run.overridden)
     image = run.image if run.image_rule == "run" else ""
@@ -82,7 +82,7 @@ def _cut_secrets(repeat: RerunSnapshot, job: Job | None) -> None:
     lost = [name for name in names if name not in job.secrets] if job else find_missing(names)
     if lost:
         repeat.values["secrets"] = [name for name in names if name not in lost]
-        why = "the job does not have any more" if job else "are not stored any more"
+        why = "the job no longer has" if job else "are no longer stored"
         repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
 
 
@@ -96,46 +96,44 @@ def _cut_network(repeat: RerunSnapshot, job: Job | None, by: User | None) -> Non
         )
     repeat.values |= {"network": network, "egress": egress}
     if network != before:
-        why = "its job has less today" if job else "the open network takes the role Administrator"
+        why = "its job allows less today" if job else "the open network needs the role Administrator"
         repeat.notes.append(f"With the network {network} instead of {before}: {why}.")
     elif lost := [pattern for pattern in hosts if pattern not in egress]:
-        repeat.notes.append(f"Without the hosts that the job does not list any more: {', '.join(lost)}.")
+        repeat.notes.append(f"Without the hosts that the job no longer lists: {', '.join(lost)}.")
 
 
-def _intersect_networks(network: str, egress: list[str], other: str, other_egress: list[str]) -> tuple[str, list[str]]:
-    """What both networks let a script reach."""
-    if Network.NONE in (network, other):
+def _intersect_networks(
+    network: str, egress: list[str], other_network: str, other_egress: list[str]
+) -> tuple[str, list[str]]:
+    if Network.NONE in (network, other_network):
         return Network.NONE, []
-    if Network.ISOLATED in (network, other):
+    if Network.ISOLATED in (network, other_network):
         return Network.ISOLATED, []
-    if network == other == Network.OPEN:
+    if network == other_network == Network.OPEN:
         return Network.OPEN, []
     if network == Network.OPEN:
         return Network.EGRESS, list(other_egress)
-    hosts = list(egress) if other == Network.OPEN else intersect_patterns(egress, other_egress)
+    hosts = list(egress) if other_network == Network.OPEN else intersect_patterns(egress, other_egress)
     return (Network.EGRESS, hosts) if hosts else (Network.ISOLATED, [])
 
 
 def _cut_limits(repeat: RerunSnapshot) -> None:
-    """The ceilings may be lower than they were."""
     for name in _CAPPED_LIMITS:
         high = BOUNDS[name].high
         if repeat.values[name] > high:
-            repeat.notes.append(f"With {name} {high}, the ceiling of today, instead of {repeat.values[name]}.")
+            repeat.notes.append(f"With {name} {high}, today's ceiling, instead of {repeat.values[name]}.")
             repeat.values[name] = high
 
 
 def _update_runtime(repeat: RerunSnapshot, job: Job | None) -> None:
-    """The runtime isolates: a change of it, for the profile or by another profile of the job, holds for old runs too.
-
-    The job's own profile counts where it names a runtime and the launch chose no other one; else the run's profile.
-    """
+    # Applies a changed runtime to reruns too, because the runtime isolates the script. The job's profile decides if it
+    # names a runtime and the launch chose no other runtime; else the run's profile decides.
     name, own = repeat.values["profile_name"], job.profile_id if job else 0
     profiles = list(Profile.objects.filter(Q(name=name) | Q(pk=own)))
     chosen = RUNTIME in repeat.values["overridden"]
-    counts = [each for each in profiles if each.pk == own and each.runtime and not chosen]
-    for profile in counts or [each for each in profiles if each.name == name]:
+    counts = [candidate for candidate in profiles if candidate.pk == own and candidate.runtime and not chosen]
+    for profile in counts or [candidate for candidate in profiles if candidate.name == name]:
         if profile.runtime != repeat.values["runtime"]:
             repeat.values["runtime"] = profile.runtime
-            runtime = profile.runtime or "that is the default"
-            repeat.notes.append(f"With the runtime {runtime}, as the profile {profile.name} has it today.")
+            runtime = f"the runtime {profile.runtime}" if profile.runtime else "the engine's default runtime"
+            repeat.notes.append(f"With {runtime}, as the profile {profile.name} says today.")

@@ -1,5 +1,8 @@
-"""Pure: a sandbox's report as it is kept. What all sandboxes of one kind share is a table, which is stored once; a run
-keeps its networks and where the engine's report deviates from the table."""
+"""Packs and unpacks sandbox reports. Pure.
+
+The part that is equal for all sandboxes of a kind is a table, which is stored once. A run stores its networks and
+the rows in which the engine's report deviates from the table.
+"""
 
 import hashlib
 import json
@@ -10,14 +13,16 @@ from typing import Any
 
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _PLACE = re.compile(r"\{(\d+)\+(\d+)\}")
-_RUN, _SHORT = "{run}", "{short}"  # its id, and the part of it that is in the names of bridges
+_RUN, _SHORT = "{run}", "{short}"  # the run's id, and the part of it that is in the names of bridges
 _SHORT_LENGTH = 10
-Template = str | list[str]  # a template; in a list a text that is none
+Template = str | list[str]  # a template; a list holds a literal text
 Table = list[list[Any]]  # of [of, what, asked, promise]
 
 
 def pack_report(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
-    """The table, the same for all sandboxes of its kind, and what the run keeps: `nets`, and `drift` by row number."""
+    """Returns the table, equal for all sandboxes of a kind, and the run's own part: `nets`, and `drift` by row
+    number.
+    """
     rows: Sequence[Mapping[str, Any]] = report["rows"]
     nets = [row["asked"] for row in rows if row["what"] == "subnet" and _is_network(row["asked"])]
     own: dict[str, Any] = {"nets": nets, "drift": {}}
@@ -30,12 +35,11 @@ def pack_report(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str
 
 
 def unpack_report(run_id: str, table: Table, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The report again, row by row: what does not deviate was reported as it was asked for."""
     rows = []
     for number, (of, what, template, promise) in enumerate(table):
-        asked = _from_template(template, run_id, own["nets"])
+        requested = _from_template(template, run_id, own["nets"])
         reported = own["drift"].get(str(number))
-        row = {"of": of, "what": what, "asked": asked, "reported": asked if reported is None else reported}
+        row = {"of": of, "what": what, "asked": requested, "reported": requested if reported is None else reported}
         rows.append({**row, "drift": reported is not None, "promise": promise})
     return {"rows": rows, "count": len(rows), "drifted": len(own["drift"])}
 
@@ -57,7 +61,7 @@ def _shorten_id(run_id: str) -> str:
 
 
 def _to_template(text: str, run_id: str, nets: Sequence[str]) -> Template:
-    """The run's id and the addresses of its networks, taken out, unless that could not be undone."""
+    # Replaces the run's id and the addresses of its networks, unless the replacement is not reversible
     networks = [IPv4Network(net) for net in nets]
 
     def place(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Runs as the API says them."""
+"""Request and response bodies of the run routes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,7 +12,9 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import UNSET, Overrides
 from cronium_admin.runs.timeline import build_timeline
 
-_EDIT = "Another value than the job's takes the right to edit it, but for variables that it lists in `launch_env`."
+_EDIT = (
+    "A value that differs from the job's needs the permission to edit, except for variables in the job's `launch_env`."
+)
 
 
 class JobRef(BaseModel):
@@ -22,38 +24,38 @@ class JobRef(BaseModel):
 
 class ImageRef(BaseModel):
     reference: str
-    rule: str = Field(description="run, job, override, environment or default: what decided it.")
+    rule: str = Field(description="The source of the choice: run, job, override, environment or default.")
     why: str
     digest: str = Field(
-        description="What the engine ran. Empty until the container exists; a rerun has it from the beginning."
+        description="The digest of the image that ran; empty until the container exists, except in a rerun."
     )
 
 
 class RunItem(BaseModel):
-    """A run in a list: without what can be long."""
+    """A run in a list: without the fields that can be long."""
 
     id: UUID
     number: int = Field(description="Counts the job's runs from 1.")
-    job: JobRef | None = Field(description="null when the job was deleted.")
+    job: JobRef | None = Field(description="null if the job was deleted.")
     job_revision: int
     language: str
     status: str
     reason: str
     message: str
     exit_code: int | None
-    condition: bool | None = Field(description="What the script set for follow-up rules; null when it set none.")
+    condition: bool | None = Field(description="The value that the script set for follow-up rules; null: not set.")
     trigger: str
     image: ImageRef
     profile: str
     limits: LimitsOut
-    on_log_limit: str = Field(description="What happens when its log reaches its limit: stop or drop.")
-    streams: str = Field(description="separate, or merged: stderr went to stdout, in the exact order.")
+    on_log_limit: str = Field(description="The action when its log reaches the limit: stop or drop.")
+    streams: str = Field(description="separate, or merged: stderr goes to stdout, in the exact order.")
     timeout_seconds: int
     network: str = Field(description="isolated, none, egress or open.")
-    queue: str = Field(description="Which hosts may take it.")
-    runtime: str = Field(description="The engine's runtime it asks for (runc, runsc, ...); empty: the default.")
+    queue: str = Field(description="Only workers that serve this queue take the run.")
+    runtime: str = Field(description="The requested container runtime (runc, runsc, ...); empty: the engine's default.")
     read_only_root: bool
-    parent: UUID | None = Field(description="The run that this one repeats.")
+    parent: UUID | None = Field(description="The run of which this is a rerun.")
     created_by: str | None
     host: str
     created_at: datetime
@@ -68,11 +70,11 @@ class RunItem(BaseModel):
     log_gaps: int
     log_dropped_lines: int
     log_dropped_bytes: int
-    log_pruned_at: datetime | None = Field(description="When retention removed the log; its facts here stay.")
+    log_pruned_at: datetime | None = Field(description="When retention removed the log; the other log fields are kept.")
 
     @staticmethod
     def collect_fields(run: Run) -> dict[str, Any]:
-        same = [
+        columns = [
             *("id", "number", "job_revision", "language", "status", "reason", "message", "exit_code", "trigger"),
             *("on_log_limit", "streams", "timeout_seconds", "network", "queue", "read_only_root", "host"),
             *("created_at", "claimed_at", "started_at"),
@@ -80,7 +82,7 @@ class RunItem(BaseModel):
             *("log_gaps", "log_dropped_lines", "log_dropped_bytes"),
             *("condition", "runtime", "log_pruned_at"),
         ]
-        return {name: getattr(run, name) for name in same} | {
+        return {name: getattr(run, name) for name in columns} | {
             "job": JobRef(slug=run.job.slug, name=run.job.name) if run.job else None,
             "image": ImageRef(
                 reference=run.image,
@@ -100,21 +102,21 @@ class RunItem(BaseModel):
 
 
 class RunOut(RunItem):
-    env: list[str] = Field(description="The names of its variables; values are not shown.")
+    env: list[str] = Field(description="The names of its environment variables; values are not shown.")
     overridden: list[str] | None = Field(
-        description="What its launch changed that decides which code runs or what isolates it: image, env.NAME, "
-        "runtime (by its profile); null: not recorded."
+        description="The overrides of its launch that decide which code runs or its isolation: image, env.NAME, "
+        "runtime (through the profile); null: not recorded."
     )
     secrets: list[str] = Field(description="The names of its secrets.")
-    egress: list[str] = Field(description="What it may reach, as host:port, with the network egress; else empty.")
+    egress: list[str] = Field(description="The allowed hosts, as host:port, with the network egress; else empty.")
     input: Any
     output: Any
-    output_at: datetime | None = Field(description="When the output was last set; null while there is none.")
+    output_at: datetime | None = Field(description="When the output was last set; null: not set.")
 
     @staticmethod
     def collect_detail_fields(run: Run) -> dict[str, Any]:
-        same = ("overridden", "secrets", "egress", "input", "output", "output_at")
-        return {"env": sorted(run.env), **{name: getattr(run, name) for name in same}}
+        columns = ("overridden", "secrets", "egress", "input", "output", "output_at")
+        return {"env": sorted(run.env), **{name: getattr(run, name) for name in columns}}
 
     @classmethod
     def from_run(cls, run: Run) -> "RunOut":
@@ -134,24 +136,26 @@ class RunDetail(RunOut):
 
     @classmethod
     def from_full_run(cls, run: Run) -> "RunDetail":
-        told = [
+        events = [
             EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in build_timeline(run)
         ]
-        return cls(**cls.collect_fields(run), **cls.collect_detail_fields(run), script=run.script, events=told)
+        return cls(**cls.collect_fields(run), **cls.collect_detail_fields(run), script=run.script, events=events)
 
 
 class SandboxRow(BaseModel):
-    of: str = Field(description="main, sidecar, network, or way out: the sidecar's second network with egress")
+    of: str = Field(description="main, sidecar, network, or way out (the sidecar's second network, with egress)")
     what: str
     asked: str
     reported: str
-    drift: bool = Field(description="It is not as asked.")
-    promise: bool = Field(description="With drift in it the script is not started.")
+    drift: bool = Field(description="The reported value differs from the requested value.")
+    promise: bool = Field(description="The setting is required: with drift, the script is not started.")
 
 
 class SandboxOut(BaseModel):
-    reported: bool = Field(description="false before the sandbox was built, and for a run that never had one.")
-    version: str = Field(default="", description="Of the table of settings: equal for sandboxes of one kind.")
+    reported: bool = Field(description="false until the sandbox is built, and for a run that never had one.")
+    version: str = Field(
+        default="", description="The version of the table of settings: equal for sandboxes of one kind."
+    )
     count: int = 0
     drifted: int = 0
     rows: list[SandboxRow] = []
@@ -159,11 +163,11 @@ class SandboxOut(BaseModel):
 
 class RunPage(BaseModel):
     items: list[RunItem]
-    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")
 
 
 class LaunchIn(BaseModel):
-    """What one launch changes of its job; all optional."""
+    """The values that one launch changes; all are optional."""
 
     model_config = ConfigDict(extra="forbid")
     input: Any = None

@@ -1,6 +1,6 @@
-"""What many runs share is stored once, under its digest: scripts, and the tables of sandboxes.
+"""Stores texts that many runs share once, by digest: scripts, and the tables of sandboxes.
 
-A row is locked until the caller's commit, so that the sweep of what no run has does not take it away meanwhile.
+A used row is locked until the caller's commit, so that the deletion of unused rows does not remove it.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from cronium_admin.runs.models import Run, SandboxTable, ScriptText
 
 
 def store_script(text: str) -> ScriptText:
-    """In the caller's transaction."""
-    kept: ScriptText = _get_or_create(
+    """Call it in the caller's transaction: the row stays locked until its commit."""
+    stored: ScriptText = _get_or_create(
         ScriptText, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), text=text
     )
-    return kept
+    return stored
 
 
 def store_report(run_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of the run; in the caller's transaction."""
+    """Returns the columns of the run. Call it in a transaction, as `store_script`."""
     table, own = sandbox_report.pack_report(run_id, report)
     return {
         "sandbox": own,
@@ -33,14 +33,16 @@ def store_report(run_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _get_or_create(model: Any, digest: str, **content: Any) -> Any:
     rows = model.objects.select_for_update(no_key=True).filter(digest=digest)
-    while (found := rows.first()) is None:
+    while (row := rows.first()) is None:
         model.objects.bulk_create([model(digest=digest, **content)], ignore_conflicts=True)
-    return found
+    return row
 
 
 def delete_unused() -> Iterator[tuple[str, int]]:
-    """Delete what no run has any more; how many of each kind. IntegrityError where one was taken at this moment."""
-    for model, field, what in ((ScriptText, "script_text", "scripts"), (SandboxTable, "sandbox_table", "sandboxes")):
+    """Deletes texts that no run uses; yields the kind and the number deleted. IntegrityError if a run starts to use
+    one.
+    """
+    for model, field, kind in ((ScriptText, "script_text", "scripts"), (SandboxTable, "sandbox_table", "sandboxes")):
         with transaction.atomic():
             unused: Any = model.objects.filter(~Exists(Run.objects.filter(**{field: OuterRef("pk")})))
-            yield what, unused.delete()[0]
+            yield kind, unused.delete()[0]

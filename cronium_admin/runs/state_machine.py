@@ -1,7 +1,7 @@
-"""Every change of a run's status: conditional on the status (and lease) it expects, with its event row.
+"""Every change of a run's status: a conditional UPDATE on the expected status and lease, with an event.
 
-Each function returns whether it changed the row. False means somebody else was faster or the run has
-ended; the caller then does nothing more to it.
+Each function returns whether it changed the row. False means that another process was faster or that the run has
+ended; the caller must not change the run further.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -20,12 +20,12 @@ from cronium_admin.runs.shared_texts import store_report
 from cronium_admin.runs.timeline import describe_claim
 
 LEASE_DURATION = timedelta(seconds=30)
-ALWAYS = Q()  # for `only_if`: a condition of the caller's own, for the same UPDATE
+ALWAYS = Q()  # the default of `only_if`, a further condition of the UPDATE
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: `status` is terminal, `reason` a word, `message` a sentence with the mend."""
+    """How a run ended: `status` is terminal, `reason` a code, `message` a sentence with the remedy."""
 
     status: Status
     reason: str
@@ -35,10 +35,8 @@ class Ending:
 
 
 def _apply_transition(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
-    """One conditional UPDATE and, only if it took, its event; watchers are told after the commit.
-
-    Without a message the event has no row: the run's row records it, and `timeline` reads it from there.
-    """
+    # One conditional UPDATE and, only if it changed the row, its event; watchers are notified after the commit.
+    # Without a message the event has no row: the run's columns record it, and `timeline` reads them.
     with transaction.atomic():
         if not Run.objects.filter(expected, pk=run_id).update(**changes):
             return False
@@ -50,15 +48,17 @@ def _apply_transition(run_id: UUID, expected: Q, kind: str, message: str = "", b
 
 
 def _find_oldest_queued() -> UUID | None:
-    """The run that has waited longest."""
     return Run.objects.filter(status=Status.QUEUED).order_by("created_at", "id").values_list("pk", flat=True).first()
 
 
 def claim_next(
     host: str, owner: str, choose: Callable[[], UUID | None] = _find_oldest_queued, only_if: Q = ALWAYS
 ) -> Run | None:
-    """queued -> starting for the run that `choose` names, which is asked again if another was faster; None for none,
-    and where `only_if` does not hold."""
+    """queued -> starting for the run that `choose` returns; calls `choose` again if another process claimed that
+    run.
+
+    Returns None if `choose` returns None or `only_if` does not hold.
+    """
     while (run_id := choose()) is not None:
         if _apply_transition(
             run_id,
@@ -73,12 +73,12 @@ def claim_next(
         ):
             return Run.objects.get(pk=run_id)
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
-            return None  # nobody was faster
+            return None  # still queued, so `only_if` did not hold
     return None
 
 
 def mark_running(run_id: UUID, epoch: int, image_digest: str) -> bool:
-    """starting -> running, right before the payload is sent: after this, user code may have begun."""
+    """starting -> running, immediately before the payload is sent: afterwards user code may have begun."""
     return _apply_transition(
         run_id,
         Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
@@ -90,7 +90,7 @@ def mark_running(run_id: UUID, epoch: int, image_digest: str) -> bool:
 
 
 def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:
-    """running, under a new lease: its host's new process goes on with it. The old one can't write any more."""
+    """running, under a new lease of the host's next process. The previous holder can't write any more."""
     return _apply_transition(
         run_id,
         only_if & Q(status=Status.RUNNING, lease_epoch=epoch),
@@ -103,35 +103,35 @@ def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAY
 
 
 def release_lease(run_id: UUID, epoch: int) -> bool:
-    """running, its lease over at once: its process ends and its script goes on."""
+    """running, with an expired lease: its process ends while its script continues."""
     return _apply_transition(
         run_id,
         Q(status=Status.RUNNING, lease_epoch=epoch),
         "released",
-        "Its worker was stopped; the script runs on and waits for the next one",
+        "The worker was stopped; the script continues until another worker adopts the run",
         lease_owner="",
         lease_expires_at=Now(),
     )
 
 
 def requeue_abandoned(run_id: UUID, epoch: int, message: str) -> bool:
-    """starting -> queued for anybody, once the lease is over: the script had not begun."""
+    """starting -> queued, by any process, after the lease expired: the script had not begun."""
     return _requeue_if(run_id, Q(lease_epoch=epoch, lease_expires_at__lt=Now()), message)
 
 
 def end_abandoned(run_id: UUID, epoch: int, after: timedelta, ending: Ending) -> bool:
-    """starting or running -> a terminal status for anybody, once the lease has been over for as long as `after`."""
-    over = Q(status__in=ON_HOST, lease_epoch=epoch, lease_expires_at__lt=Now() - after)
-    return _end_if(run_id, over, ending)
+    """starting or running -> a terminal status, by any process, once the lease has been expired for `after`."""
+    expired = Q(status__in=ON_HOST, lease_epoch=epoch, lease_expires_at__lt=Now() - after)
+    return _end_if(run_id, expired, ending)
 
 
 def requeue(run_id: UUID, epoch: int, message: str, kind: str = "requeued", only_if: Q = ALWAYS) -> bool:
-    """starting -> queued: its host, or its engine, went away before any user code began. `kind` is the event's."""
+    """starting -> queued: the host or its engine went away before user code began. `kind` is the kind of the event."""
     return _requeue_if(run_id, only_if & Q(lease_epoch=epoch), message, kind)
 
 
 def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued") -> bool:
-    """The claim leaves the run's row, so it becomes a stored event."""
+    # Stores the claim as an event, because the UPDATE clears the columns that record it
     with transaction.atomic():
         claim = Run.objects.filter(pk=run_id).values_list("claimed_at", "host").first()
         is_changed = _apply_transition(
@@ -140,7 +140,7 @@ def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued")
             kind,
             message,
             status=Status.QUEUED,
-            lease_epoch=F("lease_epoch") + 1,  # who held it writes nothing more
+            lease_epoch=F("lease_epoch") + 1,  # fences off the previous holder
             host="",
             lease_owner="",
             lease_expires_at=None,
@@ -152,12 +152,11 @@ def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued")
 
 
 def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> bool:
-    """starting or running -> a terminal status, for the holder of the lease."""
     return _end_if(run_id, only_if & Q(status__in=ON_HOST, lease_epoch=epoch), ending)
 
 
 def cancel_queued(run_id: UUID, by: str) -> bool:
-    """queued -> cancelled: nothing was started, so nothing has to stop."""
+    """queued -> cancelled: nothing was started, so nothing has to be stopped."""
     ending = Ending(Status.CANCELLED, "cancelled", f"Cancelled by {by} before it started.")
     return _end_if(run_id, Q(status=Status.QUEUED), ending, by)
 
@@ -180,12 +179,12 @@ def _end_if(run_id: UUID, expected: Q, ending: Ending, by: str = "") -> bool:
 
 
 def request_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
-    """Set the flag that the run's host obeys; the status changes when the container has stopped."""
+    """Sets the flag that the run's host reads; the status changes when the container has stopped."""
     return _apply_transition(
         run_id,
         Q(status__in=ON_HOST, cancel_requested_at=None),
         "cancel_requested",
-        f"Cancel asked for by {by}",
+        f"Cancel requested by {by}",
         by,
         cancel_requested_at=Now(),
         cancel_requested_by_id=user_id,
@@ -193,38 +192,35 @@ def request_cancel(run_id: UUID, user_id: int | None, by: str) -> bool:
 
 
 def record_stop_reason(run_id: UUID, epoch: int, why: str, message: str) -> bool:
-    """Keep why the holder of the lease is about to stop the container: who takes the run over then knows it too."""
-    mine = Q(status__in=ON_HOST, lease_epoch=epoch, stop_reason="")
-    return _apply_transition(run_id, mine, "stopping", message, stop_reason=why)
+    # Stores why the lease holder is about to stop the container, for a process that takes the run over
+    held = Q(status__in=ON_HOST, lease_epoch=epoch, stop_reason="")
+    return _apply_transition(run_id, held, "stopping", message, stop_reason=why)
 
 
 def mark_cleaned(run_id: UUID) -> bool:
-    """Its containers and network are gone."""
     return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now()))
 
 
 def renew_leases(owner: str) -> int:
-    """Push the expiry of all leases `owner` holds; returns how many there are."""
     return Run.objects.filter(status__in=ON_HOST, lease_owner=owner).update(lease_expires_at=Now() + LEASE_DURATION)
 
 
 def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
-    """Keep what the engine says of the run's containers, once, for the holder of the lease."""
-    mine = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
+    # Stores the engine's report of the run's sandbox, once, for the holder of the lease
+    held = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
     with transaction.atomic():
-        return mine.exists() and bool(mine.update(**store_report(str(run_id), report)))
+        return held.exists() and bool(held.update(**store_report(str(run_id), report)))
 
 
 def seal_log(run_id: UUID, facts: Mapping[str, Any]) -> bool:
-    """Keep what the log is of a run that has ended without a seal, once."""
     unsealed = Run.objects.filter(pk=run_id, status__in=TERMINAL, log_digest="", log_pruned_at=None)
     return bool(unsealed.update(**facts))
 
 
 def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
-    """From now on the run's log is gone for all who read, whatever is still stored of it.
+    """Marks the log as removed: readers stop at once, even if a part is still stored.
 
-    `lines` and `bytes_` are the stored log's: of a run that was lost nobody had written them down.
+    `lines` and `bytes_` are those of the stored log, because nobody recorded them for a lost run.
     """
     ended = Run.objects.filter(pk=run_id, status__in=TERMINAL, log_pruned_at=None)
     facts = {"log_lines": lines, "log_bytes": bytes_}
@@ -232,13 +228,13 @@ def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
 
 
 def hide_logs(run_ids: Collection[UUID], why: str) -> int:
-    """`prune_log` for runs that are about to be deleted: nothing of their logs is put on record."""
+    # `prune_log` for runs that are about to be deleted, without recording the log's facts
     ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL, log_pruned_at=None)
     return ended.update(log_pruned_at=Now(), log_pruned_why=why)
 
 
 def record_note(run_id: UUID, kind: str, message: str) -> None:
-    """An event that changes no status. A run that was deleted meanwhile gets none."""
+    # Records an event that changes no status. Ignores a run that was deleted in the meantime.
     try:
         with transaction.atomic():
             events.record_event(run_id, kind, message)

@@ -1,4 +1,4 @@
-"""A run's timeline: its stored events, and those that the run's own row records, which need no row of their own."""
+"""The timeline of a run: its stored events, and the events that its own columns record."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cronium_admin.runs.models import TERMINAL, Run, RunEvent
 
-# The order of events at one moment: SQLite's clock has milliseconds. All others stand between start and end.
+# The order of simultaneous events: SQLite's clock has milliseconds. All others rank between start and end.
 _RANKS = {"queued": 0, "requeued": 0, "engine_away": 0, "claimed": 1, "started": 2}
 _RANKS |= {status.value: 4 for status in TERMINAL}
 
@@ -20,9 +20,8 @@ class TimelineEvent:
 
 
 def build_timeline(run: Run) -> list[TimelineEvent]:
-    """In order of time. Takes one query."""
     stored = [TimelineEvent(event.at, event.kind, event.message, event.by) for event in run.events.all()]
-    # Versions before this one stored all events.
+    # Older versions stored all events.
     missing = [
         event
         for event in _derive_events(run)

@@ -1,4 +1,4 @@
-"""The addresses of the pages of runs."""
+"""URLs of the pages of runs."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The pages of runs: the list, one run, and launch, cancel and run again. The log itself comes from its own routes."""
+"""The pages of runs: the list, one run, launch, cancel and rerun. `logs` serves the log itself."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -39,17 +39,16 @@ _LONG = ("env", "input", "output", "sandbox")
 @require_safe
 @require_permission(Permission.VIEW)
 def list_runs(request: HttpRequest) -> HttpResponse:
-    """All runs, newest first; `status` (a status or "live"), `job`, `tag` and `since` filter them, as in the API."""
-    asked = _read_filters(request)
-    unread_since = asked["since"] if _parse_time(asked["since"]) is None else ""
+    requested = _read_filters(request)
+    unread_since = requested["since"] if _parse_time(requested["since"]) is None else ""
     if unread_since:
-        asked["since"] = ""
-    if asked["status"] not in filters.STATES:
-        asked["status"] = ""
-    status, slug, after = asked["status"], asked["job"], request.GET.get("after", "")
+        requested["since"] = ""
+    if requested["status"] not in filters.STATES:
+        requested["status"] = ""
+    status, slug, after = requested["status"], requested["job"], request.GET.get("after", "")
     page = fetch_newest_or_first_page(_filter_runs(request), after, PAGE_SIZE)
     jobs = list(Job.objects.only("name", "slug", "last_run_number"))
-    query = urlencode({name: text for name, text in asked.items() if text})
+    query = urlencode({name: text for name, text in requested.items() if text})
     context = {
         "page": page,
         "status": status,
@@ -59,8 +58,8 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "show_job": True,
         "query": query,
         "query_base": f"{query}&" if query else "",
-        "tag": asked["tag"],
-        "since": asked["since"],
+        "tag": requested["tag"],
+        "since": requested["since"],
         "unread_since": unread_since[:40],
         "jobs": jobs,
         "unknown_job": slug if all(job.slug != slug for job in jobs) else "",
@@ -73,7 +72,6 @@ def list_runs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def render_rows(request: HttpRequest) -> HttpResponse:
-    """The newest rows of the same list, for the page to show in place of its own."""
     page = fetch_newest_or_first_page(_filter_runs(request), "", PAGE_SIZE)
     return render(request, "runs/_rows.html", {"page": page, "show_job": True})
 
@@ -81,7 +79,6 @@ def render_rows(request: HttpRequest) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def count_live(request: HttpRequest) -> HttpResponse:
-    """How many runs wait or run now, for the frame of an open page."""
     return HttpResponse(str(Run.objects.filter(status__in=LIVE).count()), content_type="text/plain")
 
 
@@ -95,19 +92,17 @@ def show_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The parts of the run page that change, each to be put in its place; the log is none of them.
-
-    `outcome` is the version of output and condition that the browser has: while it is the latest they stay away.
-    """
+    # The parts of the run page that change, except the log. `outcome` is the browser's version of output and
+    # condition; if it is current, these are not rendered.
     run = _get_run(pk)
-    shown = output.build_context(run, request.GET.get("outcome"))
-    return render(request, "runs/_live.html", {**_build_context(run), **shown, "oob": True})
+    outcome = output.build_context(run, request.GET.get("outcome"))
+    return render(request, "runs/_live.html", {**_build_context(run), **outcome, "oob": True})
 
 
 @require_POST
 @require_permission(Permission.RUN)
 def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
-    """Run a job as it is, or, with the marker `with`, with what "Run with…" changes."""
+    # Launches the job as it is or, if the field `with` was sent, with the overrides of the form "Run with…"
     job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
@@ -156,7 +151,7 @@ def _launch_and_redirect(request: HttpRequest, job: Job, overrides: Overrides) -
 
 
 def _launch_unchanged(request: HttpRequest, job: Job) -> HttpResponse:
-    """What is stored may be refused today, because a name was reserved or a ceiling lowered since."""
+    # Stored values can be invalid today, if a name was reserved or a ceiling lowered since
     try:
         return _launch_and_redirect(request, job, NO_OVERRIDES)
     except ValidationError as error:
@@ -165,7 +160,6 @@ def _launch_unchanged(request: HttpRequest, job: Job) -> HttpResponse:
 
 
 def _describe_error(error: ApiError | ValidationError) -> str:
-    """A refusal in a line; a field is named where the sentence does not say which it is."""
     if isinstance(error, ApiError):
         return error.message
     return f"Not started: {summarize_fields(collect_field_errors(error))}"
@@ -176,16 +170,20 @@ def _read_filters(request: HttpRequest) -> dict[str, str]:
 
 
 def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
-    """What can't be read filters nothing."""
-    asked = _read_filters(request)
-    # By its id: with a join to the slug PostgreSQL would read all jobs' runs.
-    job = Job.objects.filter(slug=asked["job"]).values_list("pk", flat=True).first() or 0 if asked["job"] else None
+    # Ignores invalid filters
+    requested = _read_filters(request)
+    # By id: with a join to the slug PostgreSQL would read the runs of all jobs.
+    job = (
+        Job.objects.filter(slug=requested["job"]).values_list("pk", flat=True).first() or 0
+        if requested["job"]
+        else None
+    )
     return filters.filter_runs(
         Run.objects.select_related("created_by").defer(*_LONG),
-        states=[asked["status"]] if asked["status"] in filters.STATES else [],
+        states=[requested["status"]] if requested["status"] in filters.STATES else [],
         job=job,
-        tag=asked["tag"],
-        since=_parse_time(asked["since"]),
+        tag=requested["tag"],
+        since=_parse_time(requested["since"]),
     )
 
 
@@ -204,13 +202,13 @@ def _get_run(pk: UUID) -> Run:
 
 
 def _build_rerun_context(run: Run) -> dict[str, Any]:
-    """Whether the job has changed since: `newest` is its revision, when it can be run."""
+    # Whether the job has changed since; `newest` is its current revision, if the job is enabled
     is_old = run.job is not None and run.job.revision > run.job_revision
     return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
 
 
 def _build_context(run: Run) -> dict[str, Any]:
-    head = getattr(run, "log_head", None)  # a room above this one makes it, once there is a log
+    head = getattr(run, "log_head", None)  # `logs`, a higher layer, creates it with the first stored line
     head_lines = head.lines if head else run.log_lines
     stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
     steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
@@ -224,7 +222,7 @@ def _build_context(run: Run) -> dict[str, Any]:
         "head_lines": head_lines,
         "stdout_lines": stdout_lines,
         "stderr_lines": stderr_lines,
-        "sealed": bool(run.log_digest) or not (run.started_at or head_lines),  # one that never began wrote nothing
+        "sealed": bool(run.log_digest) or not (run.started_at or head_lines),  # a run that never began has no log
         "image_why": RULES.get(run.image_rule, run.image_rule),
         "peak_mb": run.peak_memory_bytes / 1024 / 1024 if run.peak_memory_bytes else None,
         "reruns": run.reruns.only("pk", "number", "status", "job_slug").order_by("number")[:10],

@@ -1,4 +1,4 @@
-"""A run's condition: true or false, for the rules that follow a run; the last one given counts."""
+"""The condition of a run: true or false, read by follow-up rules. The last value counts."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from cronium_admin.runs.models import Run
 
 
 def set_condition(run: Run, condition: Any) -> None:
-    """Keep the condition of a run whose row is locked."""
+    """The run's row must be locked."""
     if not isinstance(condition, bool):
-        raise ApiError(400, "bad_request", "The condition is true or false, nothing else.")
+        raise ApiError(400, "bad_request", "The condition must be true or false.")
     Run.objects.filter(pk=run.pk).update(condition=condition)

@@ -1,5 +1,7 @@
-"""Answers what a script asks of the runtime API through its sidecar. The run's id is the caller's proof:
-a request comes over the control channel of that run's own sidecar, and over nothing else."""
+"""Handles requests of scripts to the runtime API.
+
+A request arrives over the control channel of the run's own sidecar only, so the run's id identifies the caller.
+"""
 
 import hashlib
 import json
@@ -22,16 +24,16 @@ from cronium_admin.variables.models import Receipt
 from cronium_admin.variables.service import Author
 from executor.spec import LeaseLost, Reply
 
-RECEIPT_TTL = timedelta(minutes=15)  # a helper has given up long before
+RECEIPT_TTL = timedelta(minutes=15)  # helpers stop retrying long before
 RECEIPT_SWEEP_INTERVAL = 200
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 Body = dict[str, Any]
 
 
 def handle_request(run_id: UUID, operation: str, body: Any, *, epoch: int | None = None) -> Reply:
-    """The reply to one request; an unknown operation is a 404, a run that has ended a 403.
+    """Returns the reply to one request: 404 for an unknown operation, 403 if the run has ended.
 
-    LeaseLost when the run is not under lease `epoch` any more: then its new worker is to answer.
+    Raises LeaseLost if the run is no longer under lease `epoch`; then its new worker must reply.
     """
     try:
         if not isinstance(body, dict):
@@ -45,15 +47,15 @@ def handle_request(run_id: UUID, operation: str, body: Any, *, epoch: int | None
             raise ApiError(400, "bad_request", f'Send {{"{member}": VALUE}}.')
         return Reply(data=_write_once(run_id, operation, body, epoch))
     except ApiError as error:
-        # To a script, what it sent is a bad request; fields of a form mean nothing to it.
+        # Scripts get 400 for invalid values, without the errors by form field.
         status = 400 if error.status == 422 else error.status
         return Reply(status=status, error=error.code.upper(), message=error.message)
 
 
 def _get_variable(run_id: UUID, body: Body, epoch: int | None) -> dict[str, Any]:
     run = _find_running(run_id, epoch, lock=False)
-    found = service.find_variable(service.resolve_key(run, _read_key(body)))
-    return {"found": found is not None, "value": found.value if found else None}
+    variable = service.find_variable(service.resolve_key(run, _read_key(body)))
+    return {"found": variable is not None, "value": variable.value if variable else None}
 
 
 def _set_variable(run: Run, body: Body) -> None:
@@ -85,15 +87,16 @@ WRITES: dict[str, tuple[str, Callable[[Run, Body], Any]]] = {
 def _read_key(body: Body) -> str:
     key = body.get("key")
     if not isinstance(key, str):
-        raise ApiError(400, "bad_key", "The variable's key is missing.")
+        raise ApiError(400, "bad_key", "The key of the variable is missing.")
     return key
 
 
 def _find_running(run_id: UUID, epoch: int | None, *, lock: bool) -> Run:
-    """The run, its row locked for a write: whoever ends it or takes it over waits for us, or we see that."""
+    # The running run. `lock` locks its row for a write, so that no process ends or takes over the run at the same
+    # time.
     runs = Run.objects.select_for_update(of=("self",)) if lock else Run.objects
-    wanted = runs.select_related("job").only("id", "number", "job_slug", "status", "lease_epoch", "job__slug")
-    run = wanted.filter(pk=run_id).first()
+    selected = runs.select_related("job").only("id", "number", "job_slug", "status", "lease_epoch", "job__slug")
+    run = selected.filter(pk=run_id).first()
     if run and epoch is not None and run.lease_epoch != epoch:
         raise LeaseLost
     if run is None or run.status != Status.RUNNING:
@@ -102,13 +105,16 @@ def _find_running(run_id: UUID, epoch: int | None, *, lock: bool) -> Run:
 
 
 def _write_once(run_id: UUID, operation: str, body: Body, epoch: int | None) -> Any:
-    """Do it once: a repetition by the same key gets the first answer. All in one transaction, under the run's lock."""
+    # Executes a write once: a repetition with the same key gets the first answer. One transaction, under the run's
+    # lock.
     key = body.get("idempotency_key")
     if key is not None and not (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
-        raise ApiError(400, "bad_idempotency_key", "The Idempotency-Key is not 1 to 128 letters, digits, '.:_-'.")
+        raise ApiError(
+            400, "bad_idempotency_key", "The Idempotency-Key must be 1 to 128 characters: letters, digits and '.:_-'."
+        )
     member, write = WRITES[operation]
-    what = f"{operation} {str(body.get('key', ''))[:150]}".strip()
-    whole = f"{what} {_digest_value(body[member])}" if key is not None else what
+    operation_key = f"{operation} {str(body.get('key', ''))[:150]}".strip()
+    operation_digest = f"{operation_key} {_digest_value(body[member])}" if key is not None else operation_key
     with transaction.atomic():
         run = _find_running(run_id, epoch, lock=True)
         if key is None:
@@ -116,33 +122,35 @@ def _write_once(run_id: UUID, operation: str, body: Body, epoch: int | None) -> 
         receipt = Receipt.objects.filter(run=run, key=key).first()
         if receipt is None:
             data = write(run, body)
-            _sweep_receipts(Receipt.objects.create(run=run, key=key, what=whole, answer=json.dumps(data)))
+            _sweep_receipts(Receipt.objects.create(run=run, key=key, what=operation_digest, answer=json.dumps(data)))
             return data
-        if receipt.what not in (whole, what):  # an older version kept no digest
-            used = f"{what} with another value" if receipt.what.startswith(f"{what} ") else "something else"
-            text = f"This Idempotency-Key was used for {used}. Make a new one."
+        if receipt.what not in (operation_digest, operation_key):  # older versions stored no digest
+            used = (
+                f"{operation_key} with another value"
+                if receipt.what.startswith(f"{operation_key} ")
+                else "something else"
+            )
+            text = f"This Idempotency-Key was used for {used}. Use a new key."
             raise ApiError(409, "idempotency_key_reused", text)
         return json.loads(receipt.answer)
 
 
 def _digest_value(value: Any) -> str:
-    """The same for values that mean the same: the order of keys makes no difference."""
+    # Equal for equivalent values: the order of keys is ignored
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _sweep_receipts(receipt: Receipt) -> None:
-    """A script that writes for hours keeps the receipts of the last minutes only."""
+    # Deletes old receipts now and then, so that a script that writes for hours does not fill the table
     if receipt.pk % RECEIPT_SWEEP_INTERVAL == 0:
         Receipt.objects.filter(run_id=receipt.run_id, at__lt=Now() - RECEIPT_TTL).delete()
 
 
 def delete_receipts(run_id: UUID) -> None:
-    """The run has ended: nothing of it is asked again."""
     Receipt.objects.filter(run_id=run_id).delete()
 
 
 def build_context(run: Run) -> dict[str, Any]:
-    """The facts about a run and its job that `cronium.event()` gives."""
     by = run.created_by
     return {
         "run_id": str(run.pk),

@@ -1,4 +1,4 @@
-"""A run's output: any JSON value up to 5 MiB; the last one given counts."""
+"""The output of a run: any JSON value of up to 5 MiB. The last value counts."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ MAX_OUTPUT_BYTES = 5 * MB
 
 
 def set_output(run: Run, output: Any) -> None:
-    """Keep the output of a run whose row is locked."""
+    """The run's row must be locked."""
     try:
         text = validate_json(output, "The output", MAX_OUTPUT_BYTES)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Secrets in Django's back office: to look at, without their values in any form."""
+"""Secrets on Django's admin site, read-only and without their values."""
 
 from django.contrib import admin
 

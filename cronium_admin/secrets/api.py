@@ -1,4 +1,4 @@
-"""The routes under /secrets. No answer holds a value."""
+"""The API routes under /secrets. No response contains a value."""
 
 from typing import Annotated
 
@@ -48,7 +48,7 @@ def get_secret(request: HttpRequest, name: str) -> SecretOut:
     summary="Store a secret, or replace its value",
 )
 def put_secret(request: HttpRequest, name: str, body: SecretIn) -> Status[SecretSaved]:
-    """Runs that wait get the new value; those that have started keep the old one."""
+    """Queued runs get the new value; runs that have started keep the old one."""
     value = body.value.get_secret_value() if body.value is not None else None
     saved = save_secret(name, value, body.description, get_caller(request), body.version)
     answer = SecretSaved.from_saved(saved, _list_job_slugs().get(name, []), with_value=value is not None)
@@ -59,11 +59,11 @@ def put_secret(request: HttpRequest, name: str, body: SecretIn) -> Status[Secret
     "/{slug:name}",
     response={204: None, ERROR_STATUSES: ErrorBody},
     auth=require_permission(Permission.ADMIN),
-    summary="Delete it",
+    summary="Delete a secret",
 )
 def remove_secret(
     request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
-    """409 while a job names it."""
+    """409 while a job uses the secret."""
     delete_secret(name, version)
     return HttpResponse(status=204)

@@ -1,4 +1,4 @@
-"""Django's handle on the secrets room."""
+"""Django's app configuration of `secrets`."""
 
 from django.apps import AppConfig
 

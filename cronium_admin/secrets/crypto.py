@@ -1,4 +1,4 @@
-"""Encrypts and decrypts secrets with the list of keys; the one place that holds a key. Stores nothing."""
+"""Encrypts and decrypts secrets. The only module that holds a key; stores nothing."""
 
 import os
 
@@ -12,19 +12,19 @@ KEY_FILE = "encryption_key"
 
 
 class DecryptionError(Exception):
-    """None of the keys opens it, or it was encrypted for another name."""
+    """No key decrypts the token, or it was encrypted for another name."""
 
 
 def _load_keys() -> list[Fernet]:
-    """The keys of the setting, the first one encrypts; without a setting the one of the data folder."""
-    given = settings.CONFIG.encryption_keys or _load_stored_key()
-    return [Fernet(pad_fernet_key(part)) for part in given.split(",") if part.strip()]
+    # The keys of the setting, or else the key of the data folder. The first key encrypts.
+    configured = settings.CONFIG.encryption_keys or _load_stored_key()
+    return [Fernet(pad_fernet_key(part)) for part in configured.split(",") if part.strip()]
 
 
 def _load_stored_key() -> str:
-    """The data folder's key. A missing one is made only while no secret is stored."""
+    # The data folder's key. A missing key is created only while no secret is stored.
     path = settings.DATA_DIR / KEY_FILE
-    # The file is looked for once more: another process may have made it, and then stored the first secret.
+    # Checked twice: another process may have created the key, and then stored the first secret.
     if not os.path.lexists(path) and (number := Secret.objects.count()) and not os.path.lexists(path):
         stored = "a secret is" if number == 1 else f"{number:,} secrets are"
         raise DataFolderError(
@@ -36,7 +36,7 @@ def _load_stored_key() -> str:
 
 
 def make_key() -> bool:
-    """Make the data folder's key although secrets are stored, which it can't decrypt. False: there is a key already."""
+    """Creates the data folder's key even if secrets are stored, which it can't decrypt. False if a key exists."""
     if settings.CONFIG.encryption_keys or os.path.lexists(settings.DATA_DIR / KEY_FILE):
         return False
     load_or_create_secret(settings.DATA_DIR, KEY_FILE)
@@ -44,20 +44,20 @@ def make_key() -> bool:
 
 
 def check_keys() -> None:
-    """Raises DataFolderError for a key file that can't be used; at the start, before a person needs it."""
+    """Raises DataFolderError for an unusable key file. Call it at the start, before a user needs the key."""
     _load_keys()
 
 
 def encrypt(name: str, value: str) -> str:
-    """A token for the database. It opens for this `name` alone, so that rows can't be exchanged.
-
-    DataFolderError when there is no usable key.
+    """Returns a token for the database, bound to `name`, so that rows can't be swapped. DataFolderError if there is
+    no
+    usable key.
     """
     return _load_keys()[0].encrypt(f"{name}\0{value}".encode()).decode()
 
 
 def decrypt(name: str, token: str) -> str:
-    """The value again; Unreadable when no key opens it."""
+    """Raises DecryptionError if no key decrypts the token."""
     try:
         owner, _, value = MultiFernet(_load_keys()).decrypt(token.encode()).decode().partition("\0")
     except (InvalidToken, UnicodeError, DataFolderError):
@@ -68,7 +68,7 @@ def decrypt(name: str, token: str) -> str:
 
 
 def reencrypt(name: str, token: str) -> str | None:
-    """The token made with the first key; None when it is that already. Unreadable as above."""
+    """The token encrypted with the first key; None if it already is. Raises DecryptionError."""
     keys = _load_keys()
     try:
         keys[0].decrypt(token.encode())

@@ -1,4 +1,4 @@
-"""Secrets: named values that only a run ever sees. A row holds the encrypted value and what is known about it."""
+"""Secrets: named values, stored encrypted, that only runs receive."""
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,7 +15,7 @@ def validate_name(value: str) -> None:
 
 
 class Secret(Edited):
-    """`name` is also the environment variable's. What is encrypted is never shown, not even to who wrote it."""
+    """`name` is also the name of the environment variable. The value is never shown, not even to its author."""
 
     name = models.CharField(max_length=128, unique=True, validators=[validate_name])
     encrypted = models.TextField(editable=False)
@@ -35,9 +35,9 @@ class Secret(Edited):
 
 
 class RetiredSecret(models.Model):
-    """A value that was replaced or deleted. It is kept while a run may still print it, so that its log can be masked.
+    """A replaced or deleted value, stored while a run may still print it, so that its log can be masked.
 
-    `retired_at` is the database's clock.
+    `retired_at` is the database's time.
     """
 
     name = models.CharField(max_length=128)

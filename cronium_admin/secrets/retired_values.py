@@ -1,4 +1,4 @@
-"""Keeps replaced and deleted values for as long as a running script may print them, so that its log stays masked."""
+"""Stores replaced and deleted values while a running script may print them, so that its log is masked."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -7,30 +7,30 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.secrets.crypto import DecryptionError, decrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
 
-# A transaction stamps its rows before it commits. A run claimed in between reads the old value, although the stamp
-# says that the value was already replaced.
+# A transaction sets `retired_at` before it commits. A run claimed in between reads the old value, although
+# `retired_at` says that the value was already replaced.
 OVERLAP = timedelta(minutes=5)
 
 
 class SecretUnavailable(Exception):
-    """A run can't get a secret it names; `str()` says which, and the mend."""
+    """A run can't get one of its secrets; the message names the secret and the remedy."""
 
 
 def retire_value(name: str, encrypted: str) -> None:
-    """Keep a stored value that is about to be replaced or deleted, in the same transaction."""
+    """Stores a value that is about to be replaced or deleted. Call it in the same transaction."""
     RetiredSecret.objects.create(name=name, encrypted=encrypted, retired_at=Now())
 
 
 def list_values_to_mask(names: Sequence[str], claimed_at: datetime) -> tuple[str, ...]:
-    """Every value that a script claimed at `claimed_at` can have been given for `names`, and the present ones.
+    """The current values of `names`, and every value that a run claimed at `claimed_at` may have received.
 
-    SecretUnavailable when a value it was given is not kept, or can't be decrypted.
+    Raises SecretUnavailable if such a value is no longer stored, or can't be decrypted.
     """
     if not names:
         return ()
     current = {secret.name: secret for secret in Secret.objects.filter(name__in=names)}
-    kept = RetiredSecret.objects.filter(name__in=names, retired_at__gt=claimed_at - OVERLAP)
-    tokens = [(row.name, row.encrypted) for row in kept]
+    retired = RetiredSecret.objects.filter(name__in=names, retired_at__gt=claimed_at - OVERLAP)
+    tokens = [(row.name, row.encrypted) for row in retired]
     retired_names = {name for name, _ in tokens}
     for name in names:
         secret = current.get(name)
@@ -49,14 +49,14 @@ def _decrypt_retired(name: str, token: str) -> str:
         return decrypt(name, token)
     except DecryptionError:
         raise SecretUnavailable(
-            f"The secret {name} can't be decrypted: none of the keys this host has opens it, so the rest of the log "
+            f"The secret {name} can't be decrypted: none of this host's keys decrypts it, so the rest of the log "
             "could not be masked, and the run was stopped. Add the key it was encrypted with to "
             "CRONIUM_ENCRYPTION_KEYS, then run it again if that is safe."
         ) from None
 
 
 def delete_unneeded(claims: Iterable[tuple[Sequence[str], datetime | None]]) -> int:
-    """Delete the retired values that no live run can have been given; how many were deleted.
+    """Deletes the retired values that no live run can have received, and returns their number.
 
     `claims` are the secrets' names and the time of the claim of every run that is on a host.
     """

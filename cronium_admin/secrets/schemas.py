@@ -1,4 +1,4 @@
-"""Secrets as the API says them: all but the value."""
+"""Request and response bodies of the secret routes. No response contains a value."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,21 +12,21 @@ from cronium_admin.secrets.service import SavedSecret
 
 
 class SecretOut(BaseModel):
-    name: str = Field(description="Also the name of the environment variable.")
+    name: str = Field(description="The name of the secret and of its environment variable.")
     description: str
     jobs: list[str] = Field(description="The slugs of the jobs that use it.")
     created_at: datetime
     created_by: str | None
     updated_at: datetime
     updated_by: str | None
-    last_used_at: datetime | None = Field(description="When a run last got it.")
-    version: int = Field(description="Counts its changes.")
+    last_used_at: datetime | None = Field(description="When a run last received it.")
+    version: int = Field(description="Incremented by every change.")
 
     @classmethod
     def from_secret(cls, secret: Secret, jobs: list[str]) -> "SecretOut":
-        same = ("name", "description", "created_at", "updated_at", "last_used_at", "version")
+        columns = ("name", "description", "created_at", "updated_at", "last_used_at", "version")
         return cls(
-            **{name: getattr(secret, name) for name in same},
+            **{name: getattr(secret, name) for name in columns},
             jobs=jobs,
             created_by=_get_username(secret.created_by),
             updated_by=_get_username(secret.updated_by),
@@ -38,8 +38,8 @@ def _get_username(user: User | None) -> str | None:
 
 
 class SecretSaved(SecretOut):
-    masked: bool | None = Field(description="Whether logs hide it; null when no value was given.")
-    notes: list[str] = Field(description="What its writer should know.")
+    masked: bool | None = Field(description="Whether logs mask the value; null if the request had no value.")
+    notes: list[str] = Field(description="Warnings about the value.")
 
     @classmethod
     def from_saved(cls, saved: SavedSecret, jobs: list[str], *, with_value: bool) -> "SecretSaved":
@@ -48,13 +48,13 @@ class SecretSaved(SecretOut):
 
 
 class SecretIn(BaseModel):
-    """The value can be written and never read. Without one, only the description of a known secret changes."""
+    """The value is write-only. Without a value, only the description of an existing secret changes."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     value: SecretStr | None = Field(default=None, json_schema_extra={"writeOnly": True})
     description: StrictStr | None = None
     version: Annotated[
-        StrictInt | None, Field(description=f"{CHANGE_VERSION_HELP} 0: store it only while there is none.")
+        StrictInt | None, Field(description=f"{CHANGE_VERSION_HELP} 0: store the secret only if there is none.")
     ] = None
 
 

@@ -1,4 +1,4 @@
-"""Stores, replaces, deletes and rotates secrets, and opens them for a run; for API, pages and commands alike."""
+"""Stores, replaces, deletes and rotates secrets, and decrypts them for a run; for API, pages and commands."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from executor.output.encodings import MIN_CHARACTERS, can_mask
 
 KIND = "secret"
 MAX_VALUE_BYTES = 32 * 1024
-MAX_VALUE_LINES = 200  # each is looked for in the log
+MAX_VALUE_LINES = 200  # the log is searched for each line
 BATCH_SIZE = 100
 TOO_SHORT = f"it has fewer than {MIN_CHARACTERS} characters, so it is not hidden in logs"
 
 
 @dataclass(frozen=True)
 class SavedSecret:
-    """What came of a save: the row, whether it is new, and what its writer should know."""
+    """The result of a save: the row, whether it is new, and warnings for its author."""
 
     secret: Secret
     is_new: bool
@@ -61,9 +61,10 @@ def find_secret(name: str) -> Secret:
 def save_secret(
     name: str, value: str | None, description: str | None, by: User | None, version: int | None = None
 ) -> SavedSecret:
-    """Store a new secret, or replace what is given of an old one. ValidationError by field.
+    """Stores a new secret, or replaces the given fields of a stored one. Raises ValidationError by field.
 
-    With `version`, only while that is the secret's (0: only while there is none): else ChangedMeanwhile.
+    With `version`, only if that is still the secret's version (0: only if there is none); else raises
+    ChangedMeanwhile.
     """
     with transaction.atomic():
         secret = _lock_secret(name, version) or Secret(name=name, created_by=by)
@@ -75,7 +76,7 @@ def save_secret(
             secret.encrypted = "" if problem else _encrypt_value(name, value or "")
         before = secret.description
         secret.description = before if description is None else description.strip()
-        # One that was stored before a character was refused may stay.
+        # A stored description stays valid, even if it has a character that is refused now.
         if secret.description != before and (unclear := find_line_problem(secret.description)):
             problems["description"] = [unclear]
         _check_fields(secret, problems)
@@ -103,7 +104,7 @@ def _lock_secret(name: str, version: int | None) -> Secret | None:
     if secret is not None:
         check_version(secret, version)
     elif version:
-        text = f"The secret {name[:40]} was deleted in the meantime. Without a version it is stored anew."
+        text = f"The secret {name[:40]} was deleted in the meantime. Omit the version to store it again."
         raise ApiError(409, "changed_meanwhile", text, {"version": [text]})
     return secret
 
@@ -123,21 +124,24 @@ def _insert_secret(secret: Secret) -> Secret:
         with transaction.atomic():
             secret.save(force_insert=True)
     except IntegrityError:
-        message = f"Somebody stored a secret {secret.name} at the same moment. Look at it, then try again."
+        message = f"Another user stored the secret {secret.name} at the same moment. Check it, then try again."
         raise ApiError(409, "name_taken", message, {"name": [message]}) from None
     return secret
 
 
 def _find_value_problem(value: str | None) -> str:
-    """What is wrong with a value, without showing any of it."""
+    # The error of a value, which must not reveal any part of it; empty if the value is valid
     if not value or not value.strip():
-        return "Required: give the secret's value." if not value else "Holds nothing but white space."
+        return "The secret needs a value." if not value else "The value must not be only white space."
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        return "Holds a character that no variable can (NUL, or half a surrogate pair). Encode it, with base64 say."
+        return (
+            "The value contains a character that an environment variable can't hold (NUL, or half a surrogate pair). "
+            "Encode it, for example with base64."
+        )
     if (size := len(value.encode())) > MAX_VALUE_BYTES:
         return f"Has {size:,} bytes; at most {MAX_VALUE_BYTES:,} are allowed."
     if (lines := value.count("\n") + 1) > MAX_VALUE_LINES:
-        return f"Has {lines:,} lines; at most {MAX_VALUE_LINES} are allowed. Encode it, with base64 say."
+        return f"Has {lines:,} lines; at most {MAX_VALUE_LINES} are allowed. Encode the value, for example with base64."
     return ""
 
 
@@ -147,11 +151,11 @@ def _list_warnings(value: str) -> Iterable[str]:
     elif any(0 < len(line.strip()) < MIN_CHARACTERS for line in value.split("\n")):
         yield f"its lines of fewer than {MIN_CHARACTERS} characters are not hidden in logs"
     if value != value.strip():
-        yield "it begins or ends with white space, which was kept"
+        yield "it begins or ends with white space, which is part of the value"
 
 
 def delete_secret(name: str, version: int | None = None) -> None:
-    """Delete a secret that no job names. With `version`, only while that is the secret's: else ChangedMeanwhile."""
+    """Deletes a secret that no job uses. With `version`, only if that is still its version; else ChangedMeanwhile."""
     with transaction.atomic():
         rows = Secret.objects.select_for_update(of=("self",)).select_related("updated_by")
         secret = rows.filter(name=name).first()
@@ -161,39 +165,37 @@ def delete_secret(name: str, version: int | None = None) -> None:
         if jobs := find_jobs_by_secret().get(name):
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
-            raise ApiError(409, "secret_in_use", f"The secret {name} is used by {named}. Take it out of them first.")
+            raise ApiError(409, "secret_in_use", f"The secret {name} is used by {named}. Remove it from them first.")
         retired_values.retire_value(name, secret.encrypted)
         retire_version(KIND, name, secret.version)
         secret.delete()
 
 
 def find_jobs_by_secret() -> dict[str, list[Any]]:
-    """The jobs that name each secret, in one query."""
-    # The room of jobs is above this one: its model is reached by name.
+    # `jobs` is a higher layer, so its model is reached by name.
     jobs = apps.get_model("jobs", "Job")._default_manager.exclude(secrets=[]).only("pk", "name", "slug", "secrets")
-    found: dict[str, list[Any]] = {}
+    users: dict[str, list[Any]] = {}
     for job in jobs:
         for name in job.secrets:
-            found.setdefault(name, []).append(job)
-    return found
+            users.setdefault(name, []).append(job)
+    return users
 
 
 def find_missing(names: Sequence[str], *, lock: bool = False) -> list[str]:
-    """Those of `names` that no secret has. With `lock`, none of the others is deleted in this transaction."""
+    """The `names` that no secret has. `lock` keeps the others from being deleted in this transaction."""
     secrets = Secret.objects.select_for_update() if lock else Secret.objects.all()
-    known = set(secrets.filter(name__in=names).order_by("pk").values_list("name", flat=True))
-    return [name for name in names if name not in known]
+    stored = set(secrets.filter(name__in=names).order_by("pk").values_list("name", flat=True))
+    return [name for name in names if name not in stored]
 
 
 def decrypt_for_run(names: Sequence[str]) -> dict[str, str]:
-    """The values of `names`, and a note of their use. SecretUnavailable for one that is gone or can't be opened."""
+    """The values of `names`. Records their use. Raises SecretUnavailable for a deleted or undecryptable secret."""
     if not names:
         return {}
     tokens = dict(Secret.objects.filter(name__in=names).values_list("name", "encrypted"))
     if gone := [name for name in names if name not in tokens]:
         raise SecretUnavailable(
-            f"The secret {gone[0]} does not exist any more, so nothing was started. Store it again, or take it out "
-            "of the job."
+            f"The secret {gone[0]} no longer exists, so nothing was started. Store it again, or remove it from the job."
         )
     values = {name: _decrypt_value(name, tokens[name]) for name in names}
     Secret.objects.filter(name__in=names).update(last_used_at=Now())
@@ -205,16 +207,17 @@ def _decrypt_value(name: str, token: str) -> str:
         return decrypt(name, token)
     except DecryptionError:
         raise SecretUnavailable(
-            f"The secret {name} can't be decrypted: none of the keys this host has opens it, so nothing was started. "
+            f"The secret {name} can't be decrypted: none of this host's keys decrypts it, so nothing was started. "
             "Add the key it was encrypted with to CRONIUM_ENCRYPTION_KEYS, or set its value again."
         ) from None
 
 
 def rotate_secrets() -> tuple[int, list[str]]:
-    """Encrypt all that is not yet with the first key; how many were, and the names that no key opens.
+    """Re-encrypts with the first key all values that are not. Returns the number, and the names that no key
+    decrypts.
 
-    In batches, each a transaction; ended half-way, the next time goes on where this stopped. Retired values are
-    encrypted again too, but not counted.
+    Commits in batches, so that an interrupted rotation continues at its next call. Retired values are re-encrypted
+    too, but not counted.
     """
     _rotate_rows(RetiredSecret.objects.all())
     return _rotate_rows(Secret.objects.all())
@@ -230,8 +233,8 @@ def _rotate_rows(rows: QuerySet[Any, Any]) -> tuple[int, list[str]]:
                 except DecryptionError:
                     unreadable.append(secret.name)
                     continue
-                if token:  # a value that was replaced meanwhile stays
-                    same = rows.filter(pk=secret.pk, encrypted=secret.encrypted)
-                    changed += same.update(encrypted=token)
+                if token:  # a value that was replaced in the meantime is kept
+                    unchanged = rows.filter(pk=secret.pk, encrypted=secret.encrypted)
+                    changed += unchanged.update(encrypted=token)
         last = batch[-1].pk
     return changed, unreadable

@@ -1,4 +1,4 @@
-"""The addresses of the Secrets page."""
+"""URLs of the Secrets page."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The Secrets page: names and who uses them for all; an administrator stores, replaces and deletes in place."""
+"""The Secrets page: names and the jobs that use them; administrators store, replace and delete secrets in place."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from cronium_admin.secrets.service import (
     select_secrets,
 )
 
-_NAMED_JOBS = 5  # jobs a row names; the rest is counted
+_NAMED_JOBS = 5  # jobs that a row names; further ones are only counted
 
 
 @require_safe
@@ -38,7 +38,7 @@ def create_secret(request: HttpRequest) -> HttpResponse:
     form = SecretForm(request.POST)
     name = str(form["name"].value() or "").strip()
     if any(secret.name == name for secret in select_secrets()):
-        form.add_error("name", f"There is a secret {name} already. Replace its value in the list.")
+        form.add_error("name", f"There is a secret {name} already. Replace its value in the list below.")
     return _save_form(request, form, "new")
 
 
@@ -46,7 +46,7 @@ def create_secret(request: HttpRequest) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def replace_secret(request: HttpRequest, name: str) -> HttpResponse:
-    """Of a secret that is gone the form comes back as one for a new secret."""
+    # If the secret was deleted, the values are shown in the form of a new secret
     form = SecretForm({**request.POST.dict(), "name": name})
     if not any(secret.name == name for secret in select_secrets()):
         form.add_error("name", f"The secret {name} was deleted in the meantime. Store it again, with its value.")
@@ -75,7 +75,7 @@ def _save_form(request: HttpRequest, form: SecretForm, key: str) -> HttpResponse
             version = 0 if key == "new" else parse_version(request.POST.get("version", ""))
             saved = save_secret(**form.cleaned_data, by=get_current_user(request), version=version)
         except EditConflict as error:
-            if key == "new":  # stored by another person since the name was looked up
+            if key == "new":  # another user stored it after the name was checked
                 form.add_error("name", error.message)
                 return _render_page(request, key, form)
             error.theirs = [("Description", error.stored.description or "none")]
@@ -85,7 +85,7 @@ def _save_form(request: HttpRequest, form: SecretForm, key: str) -> HttpResponse
         except ApiError as error:
             form.add_error("name", error.message)
         else:
-            messages.success(request, f"The secret {saved.secret.name} is saved. Its value can't be shown again.")
+            messages.success(request, f"The secret {saved.secret.name} is saved. Its value can't be displayed again.")
             if saved.notes:
                 messages.warning(request, f"About {saved.secret.name}: {'; '.join(saved.notes)}.")
             return redirect("secrets:list")
@@ -99,7 +99,7 @@ def _render_page(
     conflict: EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """All rows; `wrong` is the one whose form came back with errors, "new" the one for another secret."""
+    # All rows. `wrong` names the row whose form is shown again, "new" the form of a new secret.
     users, sent = find_jobs_by_secret(), parse_version(request.POST.get("version", ""))
     rows: list[dict[str, Any]] = []
     for secret in list_secrets_by_name():
@@ -109,7 +109,7 @@ def _render_page(
         more = max(0, len(jobs) - _NAMED_JOBS)
         row = {"secret": secret, "jobs": jobs[:_NAMED_JOBS], "more_jobs": more}
         row["conflict"] = conflict if is_wrong else None
-        # A form that came back with errors is of the version that it was opened with.
+        # A form with errors keeps the version that it was opened with.
         row["version"] = sent if is_wrong and not conflict and sent is not None else secret.version
         rows.append({**row, "form": form if is_wrong else known, "open": is_wrong})
     new = form if wrong == "new" else SecretForm()

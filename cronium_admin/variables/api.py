@@ -1,4 +1,4 @@
-"""The routes under /variables: `scope` is a job's slug, or `shared` for those of all jobs."""
+"""The API routes under /variables. `scope` is a job's slug, or `shared` for the variables of all jobs."""
 
 from typing import Annotated
 
@@ -21,12 +21,12 @@ PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
 
 @router.get("", response={200: VariablePage, ERROR_STATUSES: ErrorBody}, summary="Variables, by name")
 def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
-    """`q` is a part of the name. A page ends after 100 variables, or after 1 MiB of values: ask on with `next`."""
+    """`q` is a part of the name. A page ends after 100 variables or 1 MiB of values; `next` leads to the next page."""
     rows = service.search_variables(q.replace("\0", ""), scope.replace("\0", ""))
     if after:
         rows = service.filter_after_name(rows, *parse_cursor(after, str, int))
     items, size, has_more = list[Variable](), 0, False
-    for row in rows[: PAGE_SIZE + 1].iterator(chunk_size=8):  # what does not fit is not read
+    for row in rows[: PAGE_SIZE + 1].iterator(chunk_size=8):  # further rows are not read
         has_more = len(items) == PAGE_SIZE or (bool(items) and size + len(row.text or "") > PAGE_BYTES)
         if has_more:
             break
@@ -48,7 +48,7 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
     "/{scope}/{name}",
     response={200: VariableOut, ERROR_STATUSES: ErrorBody},
     auth=require_permission(Permission.EDIT),
-    summary="Make or set a variable",
+    summary="Create or set a variable",
 )
 def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
     return VariableOut.from_variable(
@@ -68,17 +68,19 @@ def delete_variable(
     name: str,
     version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None,
 ) -> HttpResponse:
-    """Its history stays."""
+    """The history is kept."""
     if not service.delete_variable(resolve_scope(scope, name), Author(user=get_caller(request)), version):
         raise _make_missing_error(scope, name)
     return HttpResponse(status=204)
 
 
 @router.get(
-    "/{scope}/{name}/history", response={200: ChangeList, ERROR_STATUSES: ErrorBody}, summary="Its last 100 changes"
+    "/{scope}/{name}/history",
+    response={200: ChangeList, ERROR_STATUSES: ErrorBody},
+    summary="The last 100 changes of a variable",
 )
 def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:
-    """Newest first; also of a variable that was deleted."""
+    """Newest first; also for a deleted variable."""
     rows = service.list_changes(resolve_scope(scope, name))
     if not rows:
         raise _make_missing_error(scope, name)

@@ -1,4 +1,4 @@
-"""Django's handle on the runtime room."""
+"""Django's app configuration of `variables`. The label `runtime` is in table names and migrations."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""Reads what people type on the pages of variables. The variable itself refuses what is wrong with it."""
+"""The form of the variable editor. The service validates the values."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from cronium_admin.variables.service import SHARED
 
 
 class VariableForm(PlainForm):
-    """`version` is the one that was looked at: 0 while there was no such variable."""
+    """`version` is the version that the form was opened with: 0 if there was no such variable."""
 
     scope = forms.CharField(required=False, initial=SHARED)
-    name = forms.CharField(error_messages={"required": "Give it a name, such as last_day."})
+    name = forms.CharField(error_messages={"required": "Give the variable a name, such as last_day."})
     text = forms.CharField(required=False, strip=False)
     version = forms.IntegerField(required=False, min_value=0)
 
     def clean_text(self) -> Any:
         text = str(self.cleaned_data["text"])
         if not text.strip():
-            raise forms.ValidationError('Write a JSON value, such as 0, "text", [1, 2] or null.')
+            raise forms.ValidationError('Enter a JSON value, such as 0, "text", [1, 2] or null.')
         return parse_json(text)

@@ -1,4 +1,4 @@
-"""Reads variables for the pages: heads of values, types and steps. No list loads a value that may be large."""
+"""Reads variables for the pages. No list loads whole values, which can be large."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from cronium_admin.variables import service
 from cronium_admin.variables.models import Change, Variable
 from cronium_admin.variables.service import VariableRef
 
-HEAD_LENGTH = 120  # characters of a value in a list
+HEAD_LENGTH = 120  # characters of a value shown in a list
 _TYPES = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
 
 
 @dataclass(frozen=True)
 class VariableRow:
-    """One variable of the list: `head` is the beginning of its JSON."""
+    """A variable in the list; `head` is the beginning of its JSON text."""
 
     variable: Variable
     scope: str
@@ -29,7 +29,7 @@ class VariableRow:
 
 @dataclass(frozen=True)
 class HistoryStep:
-    """One change with what was there before it; `before` is None where that is not kept any more."""
+    """A change with the value before it; `before` is None if that is no longer stored."""
 
     change: Change
     before: str | None
@@ -38,12 +38,10 @@ class HistoryStep:
 
 
 def detect_type(text: str) -> str:
-    """The JSON type of a value, from the first character of its text."""
     return _TYPES.get(text[:1], "number")
 
 
 def fetch_page(search: str, scope: str, after: str, size: int) -> Page:
-    """A page of rows, by name; a cursor that is none shows the beginning."""
     rows: QuerySet[Variable] = service.search_variables(search, scope)
     is_first = True
     if after:
@@ -51,9 +49,13 @@ def fetch_page(search: str, scope: str, after: str, size: int) -> Page:
             rows, is_first = service.filter_after_name(rows, *parse_cursor(after, str, int)), False
         except ApiError:
             is_first = True
-    found = list(rows.defer("text").annotate(head=Substr("text", 1, HEAD_LENGTH), length=Length("text"))[: size + 1])
-    last = found[size - 1] if len(found) > size else None
-    return Page([_build_row(one) for one in found[:size]], make_cursor(last.name, last.pk) if last else "", is_first)
+    variables = list(
+        rows.defer("text").annotate(head=Substr("text", 1, HEAD_LENGTH), length=Length("text"))[: size + 1]
+    )
+    last = variables[size - 1] if len(variables) > size else None
+    return Page(
+        [_build_row(row) for row in variables[:size]], make_cursor(last.name, last.pk) if last else "", is_first
+    )
 
 
 def _build_row(row: Variable) -> VariableRow:
@@ -62,19 +64,18 @@ def _build_row(row: Variable) -> VariableRow:
 
 
 def list_jobs_with_variables() -> QuerySet[Job]:
-    """The jobs that the list can be narrowed to."""
     return Job.objects.only("slug", "name", "order_key").filter(variables__text__isnull=False).distinct()
 
 
 def fetch_steps(place: VariableRef, before: int, size: int) -> tuple[list[HistoryStep], int]:
-    """A page of the history, newest first, and the version that the next page comes before (0: there is none)."""
-    found = service.list_changes(place, before, size + 1)
-    made = []
-    for at, change in enumerate(found[:size]):
-        older = found[at + 1] if at + 1 < len(found) else None
-        made.append(
+    """A page of the history, newest first, and the version before which the next page begins (0: there is none)."""
+    changes = service.list_changes(place, before, size + 1)
+    steps = []
+    for at, change in enumerate(changes[:size]):
+        older = changes[at + 1] if at + 1 < len(changes) else None
+        steps.append(
             HistoryStep(
                 change, older.text if older else None, bool(older and older.is_cut), is_first=change.version == 1
             )
         )
-    return made, made[-1].change.version if len(found) > size else 0
+    return steps, steps[-1].change.version if len(changes) > size else 0

@@ -1,4 +1,4 @@
-"""What scripts leave behind for later runs: variables, their history, and receipts of writes already done."""
+"""Variables that scripts share between runs, their history, and receipts of completed writes."""
 
 import json
 from typing import Any
@@ -13,19 +13,19 @@ from cronium_admin.runs.models import Run
 
 
 class Variable(models.Model):
-    """A named JSON value: of one job, or shared by all when `job` is empty.
+    """A named JSON value of one job, or of all jobs if `job` is empty.
 
-    `text` is the value as JSON text, so that every database gives back exactly what was put in (one that keeps JSON
-    its own way turns 1e22 into an integer); it is NULL when there is no value, and the row stays for its history.
+    `text` is JSON text, so that every database returns exactly the stored value (a database's own JSON type may turn
+    1e22 into an integer). It is NULL if the variable has no value; the row is kept for its history.
     """
 
     job = models.ForeignKey(Job, null=True, on_delete=models.CASCADE, related_name="variables")
     name = models.CharField(max_length=128)
     text = models.TextField(null=True)
-    version = models.PositiveBigIntegerField(default=1)  # counts the changes
-    # The last change; its row in the history says the same.
+    version = models.PositiveBigIntegerField(default=1)  # incremented by every change
+    # The last change, as in its history.
     changed_at = models.DateTimeField(db_default=Now())
-    changed_by = models.CharField(max_length=200)  # a person's name, or "slug #7": still there when they are not
+    changed_by = models.CharField(max_length=200)  # a user's name, or "slug #7"; kept when the user or run is deleted
     changed_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -53,7 +53,7 @@ class Kind(models.TextChoices):
 
 
 class Change(models.Model):
-    """One change of a variable. `text` is the new value's JSON, cut where it is long; empty for a deletion."""
+    """A change of a variable. `text` is the new value's JSON, truncated if long; empty for a deletion."""
 
     variable = models.ForeignKey(Variable, on_delete=models.CASCADE, related_name="changes")
     version = models.PositiveBigIntegerField()
@@ -74,11 +74,11 @@ class Change(models.Model):
 
 
 class Receipt(models.Model):
-    """A write of a run that is done: who repeats it by its key gets the same answer, and it counts once."""
+    """A completed write of a run: a repeated write with the same key returns the same answer and has no effect."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=128)
-    what = models.CharField(max_length=200)  # the operation, what it was on, and a digest of the value
+    what = models.CharField(max_length=200)  # the operation, its key, and a digest of the value
     answer = models.TextField()
     at = models.DateTimeField(db_default=Now())
 

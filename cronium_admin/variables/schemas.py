@@ -1,4 +1,4 @@
-"""Variables as the API says them."""
+"""Request and response bodies of the variable routes."""
 
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,12 @@ from cronium_admin.variables.service import SHARED
 
 
 class VariableOut(BaseModel):
-    scope: str = Field(description="The slug of the job whose own it is, or shared.")
+    scope: str = Field(description="The slug of its job, or shared.")
     name: str
     value: Any
-    version: int = Field(description="Counts its changes.")
+    version: int = Field(description="Incremented by every change.")
     changed_at: datetime
-    changed_by: str = Field(description="A person's name, or the job and number of the run.")
+    changed_by: str = Field(description="A user's name, or the job and number of the run.")
     changed_run: UUID | None
 
     @classmethod
@@ -34,21 +34,21 @@ class VariableOut(BaseModel):
 
 class VariablePage(BaseModel):
     items: list[VariableOut]
-    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+    next: str | None = Field(description="The value of `after` for the next page; null on the last page.")
 
 
 class VariableIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    value: Any = Field(description="Any JSON, up to 256 KiB.")
+    value: Any = Field(description="Any JSON value of up to 256 KiB.")
     version: StrictInt | None = Field(
-        None, description="Change it only while this is its version; 0: only while there is none."
+        None, description="Change the variable only if this is still its version; 0: only if it has no value."
     )
 
 
 class ChangeOut(BaseModel):
     version: int
     kind: str
-    value_text: str = Field(description="The new value's JSON, cut after 2,000 characters; empty for a deletion.")
+    value_text: str = Field(description="The new value's JSON, truncated after 2,000 characters; empty for a deletion.")
     is_cut: bool
     at: datetime
     by: str

@@ -1,7 +1,7 @@
-"""Variables: JSON values that outlive a run, of one job or shared by all. Reads ask the database, every time.
+"""Variables: JSON values that outlive a run, of one job or of all jobs. Reads are never cached.
 
-A change holds its row's lock (on SQLite the write lock, which each transaction takes at its start), so that two
-increments are never one.
+A change locks its row (on SQLite, every transaction takes the write lock at its start), so that concurrent
+increments are all counted.
 """
 
 import json
@@ -28,16 +28,16 @@ from cronium_admin.variables.models import Change, Kind, Variable
 
 MAX_VALUE_BYTES = 256 * 1024
 MAX_PER_SCOPE = 1000
-MAX_HISTORY = 100  # changes kept of a variable
-MAX_HISTORY_TEXT = 2000  # characters of a value that its history keeps
+MAX_HISTORY = 100  # changes stored per variable
+MAX_HISTORY_TEXT = 2000  # characters of a value stored in its history
 SHARED = "shared"
-MAX_BITS = 4096  # of a whole number that is added to: beyond it no reader gets it right
+MAX_BITS = 4096  # of an integer after an increment: larger numbers lose precision in most JSON readers
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 @dataclass(frozen=True)
 class VariableRef:
-    """Where a variable is: of `job`, or shared by all jobs when that is None."""
+    """A reference to a variable of `job`, or of all jobs if `job` is None."""
 
     job: Job | None
     name: str
@@ -48,13 +48,12 @@ class VariableRef:
 
     @property
     def key(self) -> str:
-        """As the job's own scripts call it."""
         return self.name if self.job else f"{SHARED}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Author:
-    """Who changes a variable: a run's script, or a person."""
+    """The author of a change: a run's script or a user."""
 
     run: Run | None = None
     user: User | None = None
@@ -67,26 +66,29 @@ class Author:
 
 
 def check_name(name: str) -> None:
-    """Refused (422) when `name` can't be a variable's."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        text = f"{name[:40]!r} is not a variable's name: letters, digits, '.', '_' and '-', at most 128 of them."
+        text = f"{name[:40]!r} is not a valid name of a variable: use up to 128 letters, digits, '.', '_' and '-'."
         raise ApiError(422, "bad_key", text, {"name": [text]})
 
 
 def resolve_key(run: Run, key: str) -> VariableRef:
-    """From a key as scripts write it: NAME is the job's own, shared/NAME everybody's. Refused when it is neither."""
+    """Parses a key of a script: NAME is a variable of its job, shared/NAME one of all jobs. Raises ApiError for
+    others.
+    """
     scope, slash, name = key.rpartition("/")
     check_name(name if scope in ("", SHARED) and bool(slash) == bool(scope) else key)
     if scope == SHARED:
         return VariableRef(None, name)
     if run.job is None:
         raise ApiError(
-            409, "job_deleted", f"This run's job was deleted, so only variables as {SHARED}/{name} are left."
+            409,
+            "job_deleted",
+            f"This run's job was deleted, so only shared variables such as {SHARED}/{name} are available.",
         )
     return VariableRef(run.job, name)
 
 
-# What is shown of a variable; a join to the whole job, or to the run with its script and output, would cost megabytes.
+# The displayed columns. Joins to the whole job, or to the run with its script and output, would read megabytes.
 _SHOWN_COLUMNS = ("name", "text", "version", "changed_at", "changed_by", "changed_run", "job__slug", "job__name")
 
 
@@ -95,26 +97,23 @@ def _select_with_values() -> QuerySet[Variable]:
 
 
 def resolve_scope(scope: str, name: str) -> VariableRef:
-    """From a scope as people write it: a job's slug, or shared. Refused (422) for a bad name, (404) for no such job."""
+    """Parses a scope: a job's slug, or shared. Raises ApiError 422 for an invalid name, 404 for an unknown job."""
     check_name(name)
     if scope == SHARED:
         return VariableRef(None, name)
     job = Job.objects.only("pk", "slug", "name").filter(slug=scope.replace("\0", "")).first()
     if job is None:
-        raise ApiError(404, "not_found", f"There is no job {scope[:40]!r}. Give a job's slug, or shared.")
+        raise ApiError(404, "not_found", f"There is no job {scope[:40]!r}. Use a job's slug, or shared.")
     return VariableRef(job, name)
 
 
 def find_variable(place: VariableRef) -> Variable | None:
-    """The variable, if it has a value now."""
     return _select_with_values().filter(place.condition).first()
 
 
 def search_variables(search: str = "", scope: str = "") -> QuerySet[Variable]:
-    """All that have a value, by name without regard to case.
-
-    `search` is a part of the name, `scope` a job's slug or "shared".
-    """
+    # Variables with a value, by name, case-insensitive. `search` is a part of the name, `scope` a job's slug or
+    # "shared".
     rows = _select_with_values()
     if search:
         rows = rows.filter(name__icontains=search)
@@ -126,19 +125,17 @@ def search_variables(search: str = "", scope: str = "") -> QuerySet[Variable]:
 
 
 def filter_after_name(rows: QuerySet[Variable], name: str | int, key: str | int) -> QuerySet[Variable]:
-    """The rows of `listed` that follow the one of that name and id."""
     return rows.filter(filter_after("lower_name", str(name).lower(), key))
 
 
 def list_changes(place: VariableRef, before: int = 0, size: int = MAX_HISTORY) -> list[Change]:
-    """The last changes (those older than version `before`), newest first; also of a variable that was deleted."""
     owner = {"variable__job": place.job} if place.job else {"variable__job__isnull": True}
     rows = Change.objects.filter(variable__name=place.name, **owner).order_by("-version")
     return list((rows.filter(version__lt=before) if before else rows)[:size])
 
 
 def encode_value(value: Any) -> str:
-    """The value as the text that is kept; Refused when it is too large or can't be kept."""
+    """The JSON text to store. Raises ApiError 413 if it is too large, 422 if it can't be stored."""
     try:
         return str(validate_json(value, "The value", MAX_VALUE_BYTES))
     except ValidationError as error:
@@ -147,19 +144,19 @@ def encode_value(value: Any) -> str:
 
 
 def set_variable(place: VariableRef, value: Any, author: Author, version: int | None = None) -> Variable:
-    """Set the value. With `version` only while that is still the variable's (0: only while it has no value)."""
+    """With `version`, only if that is still the variable's version (0: only if it has no value)."""
     return _change_variable(place, author, Kind.SET, lambda _: encode_value(value), version)
 
 
 def increment_variable(place: VariableRef, amount: Any, author: Author) -> Any:
-    """Add `amount` in one step and return the new number; a variable without a value counts as 0."""
+    """Adds `amount` atomically and returns the new number; a variable without a value counts as 0."""
     if not _is_number(amount):
         raise ApiError(422, "not_a_number", f"The amount to add must be a number, not {json.dumps(amount)[:80]}.")
     return _change_variable(place, author, Kind.INCREMENT, lambda text: _add_amount(place, text, amount)).value
 
 
 def delete_variable(place: VariableRef, author: Author, version: int | None = None) -> bool:
-    """Take the value away; the history stays. False when there was none."""
+    """Removes the value; the history is kept. Returns False if there was no value."""
     try:
         _change_variable(place, author, Kind.DELETE, lambda _: None, version)
     except _VariableMissing:
@@ -180,7 +177,9 @@ def _add_amount(place: VariableRef, text: str | None, amount: float) -> str:
     if not _is_number(before):
         kind = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}.get(type(before), "null")
         raise ApiError(
-            409, "not_a_number", f"The variable {place.key} is {kind}, so nothing can be added. Set it to a number."
+            409,
+            "not_a_number",
+            f"The variable {place.key} is {kind}, so it can't be incremented. Set it to a number first.",
         )
     try:
         after = before + amount
@@ -188,13 +187,12 @@ def _add_amount(place: VariableRef, text: str | None, amount: float) -> str:
             raise OverflowError
         return json.dumps(after, allow_nan=False)
     except (OverflowError, ValueError):
-        raise ApiError(409, "too_large", f"The variable {place.key} would become too large a number.") from None
+        raise ApiError(409, "too_large", f"The variable {place.key} would exceed the largest number allowed.") from None
 
 
 def _change_variable(
     place: VariableRef, author: Author, kind: Kind, to_text: Any, expected: int | None = None
 ) -> Variable:
-    """Lock the row (or make it), change it, and note that in its history."""
     with _refuse_deleted_job(place), transaction.atomic():
         row = Variable.objects.select_for_update().filter(place.condition).first()
         if row is None:
@@ -215,7 +213,7 @@ def _change_variable(
 
 @contextmanager
 def _refuse_deleted_job(place: VariableRef) -> Iterator[None]:
-    """Around the transaction: at its end the database refuses a variable whose job is gone."""
+    # Wraps the transaction: its commit fails if the variable's job was deleted
     try:
         yield
     except IntegrityError:
@@ -226,20 +224,22 @@ def _refuse_deleted_job(place: VariableRef) -> Iterator[None]:
 
 def _make_conflict_error(row: Variable, kind: Kind) -> ApiError:
     if not row.version:
-        text = "There is no such variable any more. Your change was not saved. Save it as a new one, with version 0."
+        text = "The variable no longer exists. Your change was not saved. Save it as a new variable, with version 0."
     else:
         did = "deleted it" if row.text is None else f"saved version {row.version}"
-        kept = "Nothing was deleted." if kind is Kind.DELETE else "Your change was not saved."
-        text = f"{row.changed_by} {did} at {format_utc(row.changed_at)}. {kept} Look at it, then decide."
+        consequence = "Nothing was deleted." if kind is Kind.DELETE else "Your change was not saved."
+        text = f"{row.changed_by} {did} at {format_utc(row.changed_at)}. {consequence} Check the value, then try again."
     return ApiError(409, "changed_meanwhile", text, {"version": [text]})
 
 
 def _create_row(place: VariableRef) -> Variable:
-    """A row without a value, locked: ours, or the one that another made in the meantime."""
+    # A locked row without a value: new, or created concurrently by another process
     if Variable.objects.filter(job=place.job, text__isnull=False).count() >= MAX_PER_SCOPE:
         where = "This job has" if place.job else "There are"
         raise ApiError(
-            409, "too_many", f"{where} {MAX_PER_SCOPE} {'' if place.job else 'shared '}variables already. Delete some."
+            409,
+            "too_many",
+            f"{where} {MAX_PER_SCOPE} {'' if place.job else 'shared '}variables already, the maximum. Delete some.",
         )
     try:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The addresses of the pages of variables."""
+"""URLs of the pages of variables."""
 
 from django.urls import path
 

@@ -1,4 +1,6 @@
-"""The pages of variables: the list, one with its history, and its editor. A change is tied to what was looked at."""
+"""The pages of variables: the list, one variable with its history, and its editor. Changes carry the version that
+was shown.
+"""
 
 import sys
 from typing import Any
@@ -24,15 +26,14 @@ from cronium_admin.variables.service import SHARED, Author, VariableRef
 
 PAGE_SIZE = 50
 STEPS_PAGE_SIZE = 20
-SHOWN = 20_000  # characters of a value on its page; the download has all of them
-COMPARED = 4000  # characters of the value that came in between
+SHOWN = 20_000  # characters of a value on its page; the download has all
+COMPARED = 4000  # characters of the conflicting stored value
 
 
 @require_safe
 @never_cache
 @require_permission(Permission.VIEW)
 def list_variables(request: HttpRequest) -> HttpResponse:
-    """All variables by name; `scope` (a job's slug or shared) and `q`, a part of the name, narrow the list."""
     query = request.GET.get("q", "").replace("\0", "").strip()[:128]
     scope = request.GET.get("scope", "").replace("\0", "")[:80]
     narrowed = {name: value for name, value in (("scope", scope), ("q", query)) if value}
@@ -51,19 +52,19 @@ def list_variables(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_permission(Permission.VIEW)
 def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
-    """One variable whole; one that was deleted still has its history."""
+    # A deleted variable still has its history
     place = _resolve_or_404(scope, name)
-    found = service.find_variable(place)
+    variable = service.find_variable(place)
     before = request.GET.get("before", "")
     steps, older = listing.fetch_steps(
         place, int(before) if before.isdecimal() and len(before) < 18 else 0, STEPS_PAGE_SIZE
     )
-    if found is None and not steps:
+    if variable is None and not steps:
         raise Http404(f"There is no variable {name} in {scope}.")
     context = {
         **_build_context(place),
-        "variable": found,
-        "value": _present_value(found, SHOWN) if found else None,
+        "variable": variable,
+        "value": _present_value(variable, SHOWN) if variable else None,
         "steps": steps,
         "older": older,
         "is_first_page": not before,
@@ -75,12 +76,11 @@ def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 @never_cache
 @require_permission(Permission.VIEW)
 def download_value(request: HttpRequest, scope: str, name: str) -> HttpResponse:
-    """The value as a file, exactly as it is kept."""
-    found = service.find_variable(_resolve_or_404(scope, name))
-    if found is None:
+    variable = service.find_variable(_resolve_or_404(scope, name))
+    if variable is None:
         raise Http404(f"There is no variable {name} in {scope}.")
     disposition = {"Content-Disposition": f'attachment; filename="{name}.json"'}
-    return HttpResponse(found.text, content_type="application/json", headers=disposition)
+    return HttpResponse(variable.text, content_type="application/json", headers=disposition)
 
 
 @require_http_methods(["GET", "POST"])
@@ -104,15 +104,15 @@ def create_variable(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_permission(Permission.EDIT)
 def edit_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
-    """The form holds the value and its version; a change that came in between is shown beside what was typed."""
+    # The form carries the value's version; a conflicting change is shown beside the submitted value
     place = _resolve_or_404(scope, name)
     if request.method == "POST":
         return _save_form(request, VariableForm({**request.POST.dict(), "name": name, "scope": scope}), place)
-    found = service.find_variable(place)
-    if found is None:
+    variable = service.find_variable(place)
+    if variable is None:
         return redirect(f"{reverse('variables:new')}?{urlencode({'scope': scope, 'name': name})}")
-    text, _ = format_indented(found.value, sys.maxsize)
-    start = {"scope": scope, "name": name, "text": text, "version": found.version}
+    text, _ = format_indented(variable.value, sys.maxsize)
+    start = {"scope": scope, "name": name, "text": text, "version": variable.version}
     return _render_editor(request, VariableForm(initial=start), place)
 
 
@@ -120,7 +120,7 @@ def edit_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 @never_cache
 @require_permission(Permission.EDIT)
 def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
-    """Asks first; a value that was changed since is asked about again."""
+    # Asks for confirmation; asks again if the value was changed in the meantime
     place = _resolve_or_404(scope, name)
     status = 200
     if request.method == "POST":
@@ -132,14 +132,14 @@ def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse
         else:
             messages.success(request, f"The variable {name} is deleted. Its history stays.")
             return redirect("variables:list")
-    found = service.find_variable(place)
-    if found is None:
-        messages.info(request, f"The variable {name} is not there any more.")
+    variable = service.find_variable(place)
+    if variable is None:
+        messages.info(request, f"The variable {name} no longer exists.")
         return redirect("variables:list")
     context = {
         **_build_context(place),
-        "variable": found,
-        "value": _present_value(found, COMPARED),
+        "variable": variable,
+        "value": _present_value(variable, COMPARED),
         "changed": status == 409,
     }
     return render(request, "variables/delete.html", context, status=status)
@@ -168,10 +168,10 @@ def _save_form(
 def _render_conflict(
     request: HttpRequest, form: VariableForm, place: VariableRef, shown: VariableRef | None
 ) -> HttpResponse:
-    """Both values on one page; saving again means it, for the form now carries the version that is shown."""
-    found = service.find_variable(place)
-    form.data = {**form.data, "version": str(found.version if found else 0)}
-    other = {"variable": found, "value": _present_value(found, COMPARED) if found else None}
+    # Shows both values. Saving again overwrites, because the form now carries the stored version.
+    variable = service.find_variable(place)
+    form.data = {**form.data, "version": str(variable.version if variable else 0)}
+    other = {"variable": variable, "value": _present_value(variable, COMPARED) if variable else None}
     return _render_editor(request, form, shown, 409, other)
 
 
@@ -182,7 +182,7 @@ def _render_editor(
     status: int = 200,
     other: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """`place` is None for a variable that is made; `other` is what somebody else saved in between."""
+    # `place` is None for a new variable; `other` is the conflicting stored version
     context: dict[str, Any] = {
         "form": form,
         "other": other,
@@ -209,7 +209,6 @@ def _build_context(place: VariableRef) -> dict[str, Any]:
 
 
 def _present_value(row: Variable, limit: int) -> dict[str, Any]:
-    """A value as its page shows it: indented, and cut where it would flood the page."""
     text = row.text or ""
     head, is_cut = format_indented(row.value, limit)
     return {

@@ -68,7 +68,7 @@ def test_the_open_network_is_the_administrators(visit: Callable[..., Visitor], s
     expect(page.locator('input[name="network"][value="open"]')).to_be_checked()
     page.get_by_label("Timeout", exact=True).fill("77")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("#timeout_seconds-error")).to_contain_text("takes the role Administrator")
+    expect(page.locator("#timeout_seconds-error")).to_contain_text("needs the role Administrator")
     assert server.call("GET", "/jobs/opened")["timeout_seconds"] == 3600
     choose(page, "isolated")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -22,7 +22,7 @@ def test_the_editor_explains_and_stores_the_choice(page: Page, server: Server) -
     page.goto(f"/jobs/{server.job(BOTH)}/edit/")
     group = page.get_by_role("group", name="stdout and stderr")
     expect(group.get_by_role("radio", name="Separate")).to_be_checked()
-    expect(group).to_contain_text("All lines stand in the exact order in which they were written, as stdout.")
+    expect(group).to_contain_text("All lines appear in the exact order in which they were written, as stdout.")
     group.get_by_role("radio", name="Merged").check()
     page.get_by_role("button", name="Save and run").click()
     expect(logview.status(page)).to_have_text("6 lines, complete")

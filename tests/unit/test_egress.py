@@ -31,12 +31,12 @@ TAKEN = [
     ("[2606:4700::ABCD]:*", "[2606:4700::abcd]:*"),
 ]
 REFUSED = [
-    ("", "Say the host"),
-    (":443", "Say the host"),
-    ("example.com", "Say the port too: example.com:443"),
-    ("example.com:", "Say the port"),
-    ("8.8.8.8", "Say the port"),
-    ("[2606:4700::1111]", "Say the port too: [2606:4700::1111]:443"),
+    ("", "The host is missing"),
+    (":443", "The host is missing"),
+    ("example.com", "The port is missing: use example.com:443"),
+    ("example.com:", "The port is missing"),
+    ("8.8.8.8", "The port is missing"),
+    ("[2606:4700::1111]", "The port is missing: use [2606:4700::1111]:443"),
     ("example.com:0", "1 to 65535"),
     ("example.com:65536", "1 to 65535"),
     ("example.com:-1", "1 to 65535"),
@@ -62,15 +62,15 @@ REFUSED = [
     ("*.:443", "Not a host name"),
     ("*.com:443", "top-level domain"),
     ("*.com.:443", "top-level domain"),
-    ("*.*.example.com:443", "at the beginning only"),
-    ("api.*.com:443", "at the beginning only"),
-    ("a*.example.com:443", "at the beginning only"),
-    ("*.8.8.8.8:443", "not before an address"),
+    ("*.*.example.com:443", "only as the whole first label"),
+    ("api.*.com:443", "only as the whole first label"),
+    ("a*.example.com:443", "only as the whole first label"),
+    ("*.8.8.8.8:443", "but not an address"),
     ("localhost:80", "localhost is the machine itself"),
     ("LOCALHOST.:80", "localhost is the machine itself"),
     ("x.localhost:80", "localhost is the machine itself"),
     ("127.0.0.1:80", "loopback"),
-    ("0.0.0.0:80", "no machine"),
+    ("0.0.0.0:80", "unspecified address"),
     ("10.1.2.3:80", "private"),
     ("172.31.0.1:80", "private"),
     ("192.168.0.1:80", "private"),
@@ -78,7 +78,7 @@ REFUSED = [
     ("169.254.169.254:80", "link-local"),
     ("224.0.0.1:80", "multicast"),
     ("255.255.255.255:80", "private or reserved"),
-    ("168.63.129.16:80", "a cloud's service"),
+    ("168.63.129.16:80", "a cloud provider's service"),
     ("127.1:80", "Not an IPv4"),
     ("2130706433:80", "Not an IPv4"),
     ("0x7f000001:80", "Not an IPv4"),
@@ -87,7 +87,7 @@ REFUSED = [
     ("::1:80", "in brackets"),
     ("2606:4700::1111:443", "in brackets"),
     ("[::1]:80", "loopback"),
-    ("[::]:80", "no machine"),
+    ("[::]:80", "unspecified address"),
     ("[fe80::1]:80", "link-local"),
     ("[fe80::1%eth0]:80", "Not an IPv6"),
     ("[2606:4700::1%eth0]:80", "Not an IPv6"),
@@ -99,7 +99,7 @@ REFUSED = [
     ("[2002:0a00:0001::]:80", "private"),
     ("[8.8.8.8]:80", "Not an IPv6"),
     ("[example.com]:80", "Not an IPv6"),
-    ("[2606:4700::1111]443", "After the brackets"),
+    ("[2606:4700::1111]443", "after the brackets"),
     ("[2606:4700::1111:443", "in brackets"),
 ]
 
@@ -121,7 +121,7 @@ def test_what_is_refused_is_shown_with_its_reason(typed: str, why: str) -> None:
 
 
 def test_one_host_in_two_spellings_is_there_twice() -> None:
-    with pytest.raises(ValidationError, match="is there twice"):
+    with pytest.raises(ValidationError, match="is listed twice"):
         normalize_egress(["example.com:443", "EXAMPLE.com.:0443"])
     assert normalize_egress(["example.com:443", "example.com:*", "*.example.com:443"]) == [
         *("example.com:443", "example.com:*", "*.example.com:443")

@@ -282,10 +282,10 @@ def test_a_missing_encryption_key_is_not_replaced_while_secrets_are_stored(origi
 
 
 def test_a_lost_key_is_replaced_on_request_alone(original: Path) -> None:
-    assert "There is a key already" in refused(manage(original, "secrets", "new-key"))
+    assert "A key exists already" in refused(manage(original, "secrets", "new-key"))
     kept = (original / "encryption_key").read_text()
     (original / "encryption_key").unlink()
-    assert "There is a key already" in refused(manage(original, "secrets", "new-key", CRONIUM_ENCRYPTION_KEYS=kept))
+    assert "A key exists already" in refused(manage(original, "secrets", "new-key", CRONIUM_ENCRYPTION_KEYS=kept))
     done = manage(original, "secrets", "new-key")
     assert done.returncode == 0, done.stderr
     assert "Set the values of these secrets again: KEY." in done.stdout

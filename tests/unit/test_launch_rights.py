@@ -181,7 +181,7 @@ class TestRuntime:
                 assert ('<option value="small"' in html.content.decode()) == offered
         page.force_login(people["operator"])
         html = page.post("/runs/launch/report/", {"with": "yes", "profile": "small"}, follow=True).content.decode()
-        assert "takes the role Editor" in html
+        assert "needs the role Editor" in html
         assert not Run.objects.exists()
 
     def test_an_editor_changes_it_and_the_run_says_so(self, operator: Api, editor: Api) -> None:

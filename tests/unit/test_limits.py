@@ -185,7 +185,7 @@ class TestCeilingsOfTheSettings:
         assert set(fields) == {"cpu", "memory_mb", "pids"}
         assert fields["memory_mb"] == [
             "1,024 MB at most; this is 2,048. CRONIUM_MAX_MEMORY_MB sets this maximum.",
-            "The profile large has this value: change it there, or choose another profile.",
+            "The profile large sets this value: change the profile, or choose another one.",
         ]
         own = admin.post("/jobs/heavy/runs", {"cpu": 2, "memory_mb": 64, "pids": 20}).json()["fields"]
         assert own == {"cpu": ["1 CPU at most; this is 2. CRONIUM_MAX_CPU sets this maximum."]}

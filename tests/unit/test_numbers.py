@@ -92,7 +92,7 @@ def test_two_jobs_of_one_slug_were_deleted(first: Run, job: Job, make_job: Any) 
 
 def test_a_job_that_is_not_deleted_keeps_no_number(first: Run, job: Job) -> None:
     launch(job, None)
-    with pytest.raises(Exception, match="still wait or run"):
+    with pytest.raises(Exception, match="still live"):
         delete_job(job)
     save_job(job, {"name": "Another"}, None)
     assert not RetiredSlug.objects.exists()

@@ -75,10 +75,10 @@ def test_the_blank_editor_begins_with_a_starter_and_the_defaults(client: Client)
         ("timeout_seconds", "", "Enter the timeout in seconds"),
         ("image", "two words", "Not an image name"),
         ("input_text", '{"day": ', "not valid JSON"),
-        ("tags_text", "Ünï", "is not a tag"),
+        ("tags_text", "Ünï", "is not a valid tag"),
         ("env_name", ["PATH", "MULTI", ""], "PATH is reserved"),
-        ("env_name", ["A", "A", ""], "A is there twice"),
-        ("env_name", ["", "MULTI", ""], "A value has no name"),
+        ("env_name", ["A", "A", ""], "A is listed twice"),
+        ("env_name", ["", "MULTI", ""], "A variable has no name"),
     ],
 )
 def test_a_mistake_stands_by_its_field_and_nothing_typed_is_lost(
@@ -153,7 +153,7 @@ def test_save_and_run_goes_to_the_run(client: Client) -> None:
 def test_delete_is_refused_while_a_run_lives(client: Client, job: Job) -> None:
     run = launch(job, None)
     text = client.post("/jobs/report/delete/", follow=True).content.decode()
-    assert "Cancel or await them" in text
+    assert "Cancel them or wait for their end" in text
     Run.objects.filter(pk=run.pk).update(status="succeeded", finished_at=run.created_at)
     text = client.post("/jobs/report/delete/", follow=True).content.decode()
     assert "is deleted" in text
@@ -180,7 +180,7 @@ def test_a_queue_is_kept_checked_and_default_when_emptied(client: Client, job: J
     sent = {"name": "Report", "language": "bash", "script": "true", "profile": "small", "timeout_seconds": "60"}
     wrong = client.post("/jobs/report/edit/", sent | {"queue": "GPU 1"})
     assert wrong.status_code == 422
-    assert "is not a queue: lower-case letters" in wrong.content.decode()
+    assert "is not a valid queue name" in wrong.content.decode()
     typed: list[tuple[dict[str, str], str]] = [({"queue": "gpu"}, "gpu"), ({}, "gpu"), ({"queue": ""}, "default")]
     for more, stored in typed:
         assert client.post("/jobs/report/edit/", sent | more).status_code == 302

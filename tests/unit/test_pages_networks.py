@@ -71,7 +71,7 @@ class TestChoosing:
         [
             ("", "List at least one host:port"),
             (" \r\n ", "List at least one host:port"),
-            ("example.com", "Say the port too"),
+            ("example.com", "The port is missing"),
             ("good.example:443\r\n192.168.0.1:80", "a private or reserved address"),
             ("<b>x</b>", "without scheme and path"),
         ],
@@ -114,7 +114,7 @@ class TestTheOpenNetwork:
         answer = client.post("/jobs/new/", {**GOOD, "network": "open"})
         text = answer.content.decode()
         assert answer.status_code == 403
-        assert text.count("takes the role Administrator") == 2
+        assert text.count("needs the role Administrator") == 2
         assert 'id="network-error"' in text
         assert "print(&#x27;one&#x27;)" in text, "what was typed is kept"
         assert not Job.objects.exists()

@@ -194,7 +194,7 @@ class TestEditor:
         ("text", "said"),
         [
             ('{"a": 1,\n "b" 2}', "line 2, column 6"),
-            ("", "Write a JSON value"),
+            ("", "Enter a JSON value"),
             ("NaN", "NaN is not a JSON value"),
             ('{"a": 1, "a": 2}', "is there twice"),
             ('"a\\u0000b"', "NUL"),

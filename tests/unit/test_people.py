@@ -276,7 +276,7 @@ class TestAccount:
             people[role].save()
             page, other = browser(people[role]), browser(people[role])
             wrong = {"current": "guess", "password": GOOD, "again": GOOD}
-            assert "not your present password" in page.post("/account/password/", wrong).content.decode()
+            assert "not your current password" in page.post("/account/password/", wrong).content.decode()
             differ = {"current": "the first one 1", "password": GOOD, "again": "another"}
             assert "differ" in page.post("/account/password/", differ).content.decode()
             weak = {"current": "the first one 1", "password": "password", "again": "password"}
@@ -328,7 +328,7 @@ class TestAccount:
             key = page.session[sessions.SIGN_IN_KEY]
             answer = own.post(f"/account/sessions/{key}/", follow=True)
             assert answer.redirect_chain == [("/account/", 302)]
-        assert "and all your other sessions" in answer.content.decode()
+        assert "and so have all your other sessions" in answer.content.decode()
         assert [page.get("/jobs/").status_code for page in pages] == [302] * 4
         assert own.get("/jobs/").status_code == 200
         assert User.objects.get(username="viewer").ended_sign_ins == []

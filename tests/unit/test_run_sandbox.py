@@ -46,7 +46,7 @@ def test_all_as_asked_is_one_line_with_the_rows_behind_it(client: Client, viewer
         page = client.get(address).content.decode()
         assert "Sandbox verified" in page
         assert 'all <span class="num">1</span> settings as requested' in page
-        assert "not as promised" not in page
+        assert "not as required" not in page
     told = viewer.get(f"/runs/{claimed.pk}/sandbox").json()
     assert (told["reported"], told["count"], told["drifted"]) == (True, 1, 0)
     assert told["rows"][0]["reported"] == "512 MB"

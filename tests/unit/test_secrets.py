@@ -170,9 +170,9 @@ class TestRotation:
         old = keys(new_key())[0]
         save_secret("KEPT", VALUE, None, None)
         keys(new_key(), old)
-        with pytest.raises(CommandError, match=r"None of the keys opens LOST\. Add the key"):
+        with pytest.raises(CommandError, match=r"No key decrypts LOST\. Add the key"):
             call_command("secrets", "rotate")
-        assert "1 secrets are encrypted anew" in capsys.readouterr().out
+        assert "1 secrets were encrypted" in capsys.readouterr().out
 
     def test_a_value_replaced_meanwhile_stays(
         self, db: None, keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
@@ -224,8 +224,8 @@ class TestValue:
     @pytest.mark.parametrize(
         ("name", "body", "field", "says"),
         [
-            ("NEW", {}, "value", "Required"),
-            ("NEW", {"value": ""}, "value", "Required"),
+            ("NEW", {}, "value", "needs a value"),
+            ("NEW", {"value": ""}, "value", "needs a value"),
             ("NEW", {"value": " \n"}, "value", "white space"),
             ("NEW", {"value": "a\x00b"}, "value", "NUL"),
             ("NEW", {"value": "x" * 40_000}, "value", "at most 32,768"),
@@ -269,7 +269,7 @@ class TestCommand:
         assert "API_KEY  for the shop" in out
         assert VALUE not in out
 
-    @pytest.mark.parametrize(("data", "says"), [(b"", "Required"), (b"\xff", "Byte 1 of the value is not UTF-8")])
+    @pytest.mark.parametrize(("data", "says"), [(b"", "needs a value"), (b"\xff", "Byte 1 of the value is not UTF-8")])
     def test_set_refuses(self, db: None, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str) -> None:
         self.feed(monkeypatch, data)
         with pytest.raises(CommandError, match=says):
@@ -287,14 +287,14 @@ class TestJob:
         ("body", "field", "says"),
         [
             ({"secrets": ["NOBODY"]}, "secrets", "There is no secret NOBODY"),
-            ({"secrets": ["API_KEY", "API_KEY"]}, "secrets", "is there twice"),
+            ({"secrets": ["API_KEY", "API_KEY"]}, "secrets", "is listed twice"),
             ({"secrets": ["PATH"]}, "secrets", "reserved"),
             ({"secrets": ["no name"]}, "secrets", "not a variable name"),
             ({"secrets": "API_KEY"}, "secrets", "list"),
             ({"secrets": [1]}, "secrets.0", "string"),
             ({"secrets": ["a\x00"]}, "secrets", "not a variable name"),
             ({"secrets": [f"N{n}" for n in range(51)]}, "secrets", "at most 50"),
-            ({"secrets": ["API_KEY"], "env": {"API_KEY": "x"}}, "secrets", "also a variable"),
+            ({"secrets": ["API_KEY"], "env": {"API_KEY": "x"}}, "secrets", "also an environment variable"),
         ],
     )
     def test_wrong_names_are_refused_at_the_field(
@@ -441,7 +441,7 @@ class TestPages:
         [
             ("/secrets/new/", {"name": "PATH", "value": VALUE}, "reserved"),
             ("/secrets/new/", {"name": "", "value": VALUE}, "Give it a name"),
-            ("/secrets/new/", {"name": "NEW", "value": ""}, "Required"),
+            ("/secrets/new/", {"name": "NEW", "value": ""}, "needs a value"),
             ("/secrets/new/", {"name": "API_KEY", "value": VALUE}, "There is a secret API_KEY already"),
             ("/secret/API_KEY/", {"value": VALUE + "x" * 40_000}, "at most 32,768"),
             ("/secret/API_KEY/", {"value": VALUE, "description": "x" * 201}, "200"),
@@ -483,7 +483,7 @@ class TestPages:
         refused = client.post("/jobs/report/edit/", typed)
         assert refused.status_code == 422
         assert 'href="#secret-names"' in refused.content.decode()
-        assert "is also a variable of the environment" in refused.content.decode()
+        assert "is also an environment variable" in refused.content.decode()
 
     def test_job_run_and_back_office_show_names_only(self, secret: Secret, job: Job, db: None) -> None:
         Job.objects.update(secrets=["API_KEY"])

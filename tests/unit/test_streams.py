@@ -75,7 +75,7 @@ def test_the_editor_offers_both_and_keeps_what_was_not_sent(page: Client, job: J
     form = {"name": "Report", "language": "bash", "script": "true", "profile": "small", "timeout_seconds": "60"}
     shown = page.get("/jobs/report/edit/").content.decode()
     assert 'name="streams" value="separate" id="id_streams" checked' in shown
-    assert "the order between them is not exact" in shown
+    assert "the order of lines of different streams is not exact" in shown
     assert page.post("/jobs/report/edit/", {**form, "revision": "1", "streams": "merged"}).status_code == 302
     assert 'value="merged" id="id_streams_merged" checked' in page.get("/jobs/report/edit/").content.decode()
     page.post("/jobs/report/edit/", {**form, "revision": "2", "name": "Another"})

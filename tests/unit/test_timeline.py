@@ -63,10 +63,10 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
         "Queued by the system",
         "Claimed by host east",
         "The script began",
-        "Its worker was stopped; the script runs on and waits for the next one",
+        "The worker was stopped; the script continues until another worker adopts the run",
         f"{new} was stopped and had let go of it",
         f"{new} went away without a word",
-        "Cancel asked for by olga",
+        "Cancel requested by olga",
         "The script was stopped.",
     ]
     assert timeline(client, run) == timeline(client, run, "live/")

@@ -1,4 +1,4 @@
-"""Counts primes with a progress bar, and hands the largest back as the run's output."""
+"""Counts primes with a progress bar, and sets the largest prime as the run's output."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ import cronium
 
 limit = int((cronium.input() or {}).get("limit", 400_000))
 if not 10 <= limit <= 5_000_000:
-    sys.exit("The input's limit must lie between 10 and 5,000,000.")
+    sys.exit("The input's limit must be between 10 and 5,000,000.")
 
 GREEN, CYAN, OFF = "\x1b[32m", "\x1b[36m", "\x1b[0m"
 print(f"Python {sys.version.split()[0]} looks for primes up to {limit:,}")

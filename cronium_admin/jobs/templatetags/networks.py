@@ -1,4 +1,4 @@
-"""How a page names a job's or a run's network: an icon and a word, so that no network is told by its colour alone."""
+"""Renders a network as an icon and a word, so that colour is not the only distinction."""
 
 from django import template
 from django.utils.html import format_html

@@ -1,4 +1,4 @@
-"""Draws a job's last runs as twenty equal cells, whose shape tells the state as well as their colour."""
+"""Draws a job's last runs as a sparkline of twenty cells. Shape and colour both show the state."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ from cronium_admin.core.templatetags.ui import STATES, derive_display_status, fo
 
 register = template.Library()
 SLOTS, STEP, HEIGHT = 20, 8, 20
-# Outlines within a cell: what ended well is low, what failed is full, a time limit has a notch, what goes on is hollow.
+# Shapes: low for success, full for failure, notched for a timeout, hollow for a live run.
 _LOW, _FULL, _STUB = "M0 12h6v8h-6z", "M0 0h6v20h-6z", "M0 15h6v5h-6z"
 _NOTCHED, _HOLLOW, _HALF = "M0 0h2v4h2v-4h2v20h-6z", "M.75.75h4.5v18.5h-4.5z", "M.75 8.75h4.5v10.5h-4.5z"
 SHAPES = {
@@ -27,11 +27,12 @@ SHAPES = {
 
 
 def _build_cell(slug: str, place: int, run: Any) -> tuple[str, int, str, str, str]:
-    """Address, x, state, outline and words of one run."""
     name = derive_display_status(run)
-    took = f", {format_duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
-    words = f"#{run.number} {STATES[name][1]}{took}, {run.created_at:%Y-%m-%d %H:%M} UTC"
-    return reverse("jobs:numbered", args=[slug, run.number]), place * STEP, name, SHAPES.get(name, _HALF), words
+    duration_text = (
+        f", {format_duration(run.finished_at - run.started_at)}" if run.finished_at and run.started_at else ""
+    )
+    title = f"#{run.number} {STATES[name][1]}{duration_text}, {run.created_at:%Y-%m-%d %H:%M} UTC"
+    return reverse("jobs:numbered", args=[slug, run.number]), place * STEP, name, SHAPES.get(name, _HALF), title
 
 
 def _describe_runs(runs: list[Any]) -> str:
@@ -41,8 +42,8 @@ def _describe_runs(runs: list[Any]) -> str:
 
 @register.simple_tag(name="sparkline")
 def render_sparkline(job: Any, runs: list[Any]) -> SafeString | str:
-    """The cells of `runs`, oldest first, each a link to its run. Pointers get the links; for screen readers, and
-    keyboards that would have to pass twenty a row, there is one sentence."""
+    # Draws `runs`, oldest first, each a link to its run. Screen readers and keyboards get one sentence instead of
+    # twenty links per row.
     if not runs:
         return ""
     first = SLOTS - len(runs)

@@ -1,4 +1,4 @@
-"""A run's life in phases, to scale: queued, sandbox, running. Pure: it knows times and nothing else."""
+"""The phases of a run, to scale: queued, sandbox, running. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase: `end` is None while it lasts, `share` its whole percentage of the run, at least 1."""
+    """`end` is None while the phase lasts; `share` is its percentage of the run, rounded, at least 1."""
 
     name: str
     start: datetime
@@ -22,13 +22,13 @@ def build_phases(
     finished: datetime | None,
     now: datetime,
 ) -> list[Phase]:
-    """The phases a run has entered, in order. A time out of order (clocks differ) counts as no time at all."""
-    begins = [("queued", created), ("sandbox", claimed), ("running", started)]
-    entered = [(name, at) for name, at in begins if at is not None]
+    """The phases that the run has entered, in order. Times out of order (clocks differ) count as zero length."""
+    starts = [("queued", created), ("sandbox", claimed), ("running", started)]
+    entered = [(name, at) for name, at in starts if at is not None]
     until = finished or now
     ends = [at for _, at in entered[1:]] + [until]
     lengths = [max(timedelta(), end - start) for (_, start), end in zip(entered, ends, strict=True)]
-    whole = sum(lengths, timedelta()) or timedelta(seconds=1)
+    total = sum(lengths, timedelta()) or timedelta(seconds=1)
     last = len(entered) - 1
     return [
         Phase(
@@ -36,7 +36,7 @@ def build_phases(
             start=start,
             end=None if place == last and finished is None else start + length,
             length=length,
-            share=max(1, round(100 * (length / whole))),
+            share=max(1, round(100 * (length / total))),
         )
         for place, ((name, start), length) in enumerate(zip(entered, lengths, strict=True))
     ]

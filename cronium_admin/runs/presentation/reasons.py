@@ -1,4 +1,4 @@
-"""Why a run ended as it did, in words for pages. The API gives the codes."""
+"""Descriptions of the reasons why runs ended, for pages. The API returns the codes."""
 
 DESCRIPTIONS = {
     "oom": "out of memory",
@@ -12,7 +12,7 @@ DESCRIPTIONS = {
     "image_unusable": "image unusable",
     "sidecar_unhealthy": "the runtime API did not start",
     "runtime_missing": "container runtime missing",
-    "sandbox_drift": "sandbox not as promised",
+    "sandbox_drift": "sandbox not as required",
     "container_gone": "container gone",
     "secret_unavailable": "secret unavailable",
     "log_damaged": "stored log damaged",
@@ -27,5 +27,4 @@ _IMPLIED_BY_STATUS = frozenset({"exit_code", "timeout", "cancelled", "lost"})
 
 
 def describe_reason(reason: str) -> str:
-    """Words for a reason; empty where the state itself says it. An unknown code is shown as it is."""
     return "" if reason in _IMPLIED_BY_STATUS else DESCRIPTIONS.get(reason, reason.replace("_", " "))

@@ -123,7 +123,7 @@ def test_a_stopped_worker_lets_its_script_go_on_and_the_next_takes_it_over(
         "Queued by admin",
         "Claimed by host two",
         "The script began",
-        "the script runs on",
+        "the script continues",
         TAKEN_OVER,
         "exited with code 0",
     ]

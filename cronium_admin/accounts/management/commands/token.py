@@ -1,4 +1,4 @@
-"""`manage.py token`: makes, lists and revokes API tokens."""
+"""`manage.py token`: creates, lists and revokes API tokens."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -19,12 +19,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="print a new token on one line, and nothing else")
-        create.add_argument("--user", required=True, help="whose token: it may do what this person may")
-        create.add_argument("--name", required=True, help="what it is for")
+        create.add_argument("--user", required=True, help="the owner; the token has this user's permissions")
+        create.add_argument("--name", required=True, help="the purpose of the token")
         create.add_argument("--expires", default=NEVER, help="30d, 12h, 2027-01-31, a time, or never (the default)")
         listing = actions.add_parser("list", help="all tokens, one a line")
-        listing.add_argument("--user", help="only this person's")
-        ending = actions.add_parser("revoke", help="make a token useless")
+        listing.add_argument("--user", help="only this user's tokens")
+        ending = actions.add_parser("revoke", help="revoke a token")
         ending.add_argument("prefix", help="the beginning of the token, as `token list` shows it")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,15 +51,15 @@ class Command(BaseCommand):
 
     def revoke_token(self, options: dict[str, Any]) -> None:
         prefix = options["prefix"]
-        # A whole token is taken too; its beginning is all that is kept in clear.
-        found = list(ApiToken.objects.filter(prefix=prefix[:10])) if len(prefix) >= 10 else []
-        if len(found) != 1:
-            raise CommandError(f"{len(found)} tokens begin with {prefix[:10]!r}. See `manage.py token list`.")
-        self.stdout.write("Revoked." if revoke_token_tree(found[0]) else "It was revoked before.")
+        # A whole token is accepted too; only its first characters are stored.
+        tokens = list(ApiToken.objects.filter(prefix=prefix[:10])) if len(prefix) >= 10 else []
+        if len(tokens) != 1:
+            raise CommandError(f"{len(tokens)} tokens begin with {prefix[:10]!r}. See `manage.py token list`.")
+        self.stdout.write("Revoked." if revoke_token_tree(tokens[0]) else "It was already revoked.")
 
     def find_user(self, name: str) -> User:
         user = User.objects.filter(username=name).first()
         if user is None:
-            known = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:10]) or "nobody yet"
-            raise CommandError(f"There is no user {name!r}. There are: {known}.")
+            usernames = ", ".join(User.objects.order_by("username").values_list("username", flat=True)[:10]) or "none"
+            raise CommandError(f"There is no user {name!r}. There are: {usernames}.")
         return user

@@ -1,4 +1,4 @@
-"""`manage.py secrets`: lists names, stores a value from standard input, re-encrypts all, replaces a lost key."""
+"""`manage.py secrets`: lists names, stores a value from standard input, rotates keys, replaces a lost key."""
 
 import getpass
 import sys
@@ -21,20 +21,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("list", help="the names, one a line")
-        setting = actions.add_parser("set", help="store a secret, or replace its value, with what standard input holds")
+        setting = actions.add_parser("set", help="store a secret, or replace its value, from standard input")
         setting.add_argument("name", help="such as API_KEY; the value is never an argument")
-        setting.add_argument("--description", help="what it is for")
+        setting.add_argument("--description", help="the purpose of the secret")
         actions.add_parser("rotate", help="encrypt all secrets with the first key of CRONIUM_ENCRYPTION_KEYS")
-        actions.add_parser("new-key", help="make a key in place of one that is lost, with all values stored so far")
+        actions.add_parser("new-key", help="create a key in place of a lost one; all stored values are lost")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        known = {
+        actions = {
             "list": self.list_names,
             "set": self.set_value,
             "rotate": self.rotate_keys,
             "new-key": self.make_new_key,
         }
-        known[options["action"]](options)
+        actions[options["action"]](options)
 
     def list_names(self, options: dict[str, Any]) -> None:
         for secret in list_secrets_by_name():
@@ -53,30 +53,32 @@ class Command(BaseCommand):
 
     def rotate_keys(self, options: dict[str, Any]) -> None:
         changed, unreadable = rotate_secrets()
-        self.stdout.write(f"{changed} secrets are encrypted anew with the first key.")
+        self.stdout.write(f"{changed} secrets were encrypted with the first key.")
         if unreadable:
             raise CommandError(
-                f"None of the keys opens {', '.join(unreadable)}. Add the key they were encrypted with to "
+                f"No key decrypts {', '.join(unreadable)}. Add the key they were encrypted with to "
                 "CRONIUM_ENCRYPTION_KEYS, or set them again; keep the old keys until then."
             )
 
     def make_new_key(self, options: dict[str, Any]) -> None:
         if not make_key():
             raise CommandError(
-                "There is a key already: CRONIUM_ENCRYPTION_KEYS or the data folder's encryption_key. To change it, "
+                "A key exists already: CRONIUM_ENCRYPTION_KEYS or the data folder's encryption_key. To change it, "
                 "set CRONIUM_ENCRYPTION_KEYS=NEW,OLD and run `python manage.py secrets rotate`."
             )
-        self.stdout.write("A new key is made. Keep a copy of the data folder's encryption_key.")
+        self.stdout.write("A new key was created. Keep a copy of the data folder's encryption_key.")
         if names := ", ".join(secret.name for secret in list_secrets_by_name()):
             self.stdout.write(f"Set the values of these secrets again: {names}.")
 
 
 def _read_value() -> str:
-    """What standard input holds, without the newline that `echo` adds; typed unseen at a terminal."""
+    # Without the newline that `echo` adds; at a terminal, without showing the typed text
     if sys.stdin.isatty():
         return getpass.getpass("Value: ")
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
-        raise CommandError(f"Byte {error.start + 1} of the value is not UTF-8. Encode it, with base64 say.") from None
+        raise CommandError(
+            f"Byte {error.start + 1} of the value is not UTF-8. Encode the value, for example with base64."
+        ) from None
     return text.removesuffix("\n")
