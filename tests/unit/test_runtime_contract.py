@@ -540,10 +540,10 @@ def test_the_document_names_every_code_and_operation_that_there_is() -> None:
     table = document.split("| status | code | when |")[1].split("\n\n")[0]
     told = set(re.findall(r"\| (\d{3}) \| `([A-Z_]+)` \|", table))
     sidecar = "".join((IMAGES / "runtime-api" / "sidecar" / name).read_text() for name in ("api.py", "http.py"))
-    built = set(re.findall(r'ApiError\(\s*(\d{3}), "([A-Z_]+)"', sidecar))
+    built = set(re.findall(r'ApiError\(\s*(\d{3}),\s*"([A-Z_]+)"', sidecar))
     worker = "".join(Path(str(module.__file__)).read_text() for module in (handlers, service, output, condition))
     asked_by_pages = {("409", "CHANGED_MEANWHILE"), ("404", "NOT_FOUND")}
-    found = {(status, code.upper()) for status, code in re.findall(r'ApiError\(\s*(\d{3}), "([a-z_]+)"', worker)}
+    found = {(status, code.upper()) for status, code in re.findall(r'ApiError\(\s*(\d{3}),\s*"([a-z_]+)"', worker)}
     built |= {("400" if status == "422" else status, code) for status, code in found} - asked_by_pages
     # Built at the place of the error: HTTP's own status for a head too large, and the two kinds of an unfit value.
     built |= {("431", "BAD_REQUEST"), ("413", "TOO_LARGE"), ("400", "INVALID")}
