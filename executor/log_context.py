@@ -16,7 +16,6 @@ def set_host_name(name: str) -> None:
 
 
 def get_host_name() -> str:
-    """The host that this process works for; without one, the machine's host name."""
     return _host
 
 

@@ -22,7 +22,6 @@ def name_egress_network(run_id: str) -> str:
 
 
 def list_network_names(spec: RunSpec) -> tuple[str, ...]:
-    """The names of all networks that this run has."""
     name = name_network(spec.run_id)
     return {"none": (), "egress": (name, name_egress_network(spec.run_id))}.get(spec.network, (name,))
 

@@ -62,7 +62,6 @@ class Probe:
 
 
 def find_remedy(name: str) -> str:
-    """How to fix an escape of this probe."""
     return REMEDIES.get(name, _ENGINE)
 
 
@@ -88,10 +87,10 @@ class _MemoryHandler:
         return Reply(status=403, error="FORBIDDEN", message="A canary has no runtime API.")
 
     def record_event(self, kind: str, message: str) -> None:
-        """A canary has no timeline."""
+        pass
 
     def record_sandbox(self, report: Mapping[str, Any]) -> None:
-        """The probes check the sandbox."""
+        pass
 
     def finish(self, result: RunResult) -> None:
         self.result = result
@@ -99,7 +98,7 @@ class _MemoryHandler:
         self.over.set()
 
     def mark_cleaned(self) -> None:
-        """Nothing to store."""
+        pass
 
     def record_stopping(self, why: str) -> bool:
         return True
@@ -108,7 +107,7 @@ class _MemoryHandler:
         return True
 
     def requeue(self, message: str) -> None:
-        """A canary is not queued again."""
+        pass
 
 
 class Canary:
@@ -190,7 +189,6 @@ class Canary:
         return slot, thread
 
     def _build_spec(self, image: str, script: str, env: dict[str, str]) -> RunSpec:
-        """An ordinary run without a job."""
         return RunSpec(
             run_id=str(uuid.uuid4()),
             instance=self._instance,
@@ -208,7 +206,6 @@ class Canary:
         )
 
     def _list_addresses(self, run_id: str) -> list[tuple[str, int]]:
-        """The addresses and ports of the neighbour and its sidecar."""
         addresses = []
         for name, port in (
             (naming.name_main(run_id), NEIGHBOUR_PORT),
@@ -230,12 +227,10 @@ def make_host_label(host: str) -> str:
 
 
 def is_canary_host(host: str) -> bool:
-    """Whether a container's host label belongs to a canary."""
     return host.startswith(_HOST_PREFIX)
 
 
 def _open_listener() -> socket.socket:
-    """A listener on all addresses of this machine."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("0.0.0.0", 0))  # noqa: S104 - that is what must not be reached

@@ -53,14 +53,12 @@ def try_connection(address: str, port: int) -> str:
 
 
 def try_connections(targets: list[tuple[str, int]]) -> str:
-    """The targets that answered, tried in parallel."""
     with ThreadPoolExecutor(24) as pool:
         answers = list(pool.map(lambda target: try_connection(*target), targets))
     return ", ".join(f"{a} port {p}: {how}" for (a, p), how in zip(targets, answers, strict=True) if how)
 
 
 def try_resolve(name: str) -> str:
-    """Whether the system's resolver, or the engine's at 127.0.0.11, resolves an outside name."""
     try:
         return f"{name} is {socket.getaddrinfo(name, 80)[0][4][0]}"
     except OSError:
@@ -105,7 +103,6 @@ def try_vsock() -> str:
 
 
 def try_becoming_root() -> str:
-    """Whether a call or a setuid program changes the process's user or privileges."""
     with open("/proc/self/status") as file:
         status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
     wrong = [] if status.get("NoNewPrivs") == "1" else ["privileges may be gained"]
@@ -155,7 +152,6 @@ def _runs_as_root(path: str) -> bool:
 
 
 def try_writing() -> str:
-    """Folders of the root file system in which a file could be created."""
     written = []
     for folder in FOLDERS:
         path = os.path.join(folder, ".cronium-canary")
@@ -174,7 +170,6 @@ IN_MEMORY = {"tmpfs", "ramfs", "proc", "sysfs", "devpts", "mqueue", "devtmpfs", 
 
 
 def find_disk_mounts() -> str:
-    """Writable mounts that are not in memory, and tmpfs mounts without a size limit."""
     wrong = []
     with open("/proc/self/mountinfo") as file:
         lines = [line.split(" ") for line in file]

@@ -54,7 +54,6 @@ class Attachment:
         return self._socket.recv(size)
 
     def send(self, data: bytes) -> None:
-        """Send all of `data`, or raise EngineUnreachable."""
         try:
             with self._hold_open():
                 self._send(data)

@@ -65,7 +65,6 @@ class Engine:
 
     @property
     def default_runtime(self) -> str:
-        """The runtime of a container that requests none."""
         return str(self._engine_info.get("DefaultRuntime") or "")
 
     def list_runtimes(self) -> tuple[str, ...]:
@@ -95,7 +94,6 @@ class Engine:
         self._sessions.forget_replaced(api_version=answer.headers.get("Api-Version", ""))
 
     def list_images(self) -> list[Image]:
-        """The engine's images without intermediate layers."""
         with translate_errors("list its images"):
             return [parse_image(row) for row in self._control_client.images()]
 
@@ -134,7 +132,6 @@ class Engine:
             enable_reverse_path_filter(body["Options"]["com.docker.network.bridge.name"])
 
     def connect_network(self, container: str, network: str, address: IPv4Address) -> None:
-        """Connect a created container to one more network."""
         with translate_errors(f"connect {container} to {network}"):
             self._control_client.connect_container_to_network(container, network, ipv4_address=str(address))
 

@@ -95,6 +95,5 @@ def explain_tls_error(error: BaseException) -> str:
 
 
 def _find_inner_error(error: BaseException) -> BaseException | None:
-    """The cause of an error; urllib3 keeps it in the arguments or in `reason`."""
     candidates = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
     return next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)

@@ -58,7 +58,6 @@ class Image:
 
 
 def parse_image(row: dict[str, Any]) -> Image:
-    """Parse a row of the engine's list of images. An untagged image has no references."""
     names = [*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ())]
     references = tuple(str(name) for name in names if not str(name).startswith("<none>"))
     return Image(str(row["Id"]), references, int(row.get("Size") or 0))
@@ -72,7 +71,6 @@ def parse_time(text: Any) -> float:
 
 
 def parse_state(answer: dict[str, Any]) -> ContainerState:
-    """Parse the answer to a container's inspect."""
     state = answer["State"]
     return ContainerState(
         status=str(state["Status"]),
@@ -90,7 +88,6 @@ def parse_state(answer: dict[str, Any]) -> ContainerState:
 
 
 def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
-    """Parse a row of the engine's list of containers or networks."""
     names = [row["Name"]] if kind == "network" else [name.lstrip("/") for name in row["Names"]]
     labels = row.get("Labels") or {}
     keys = (naming.LABEL_RUN, naming.LABEL_ROLE, naming.LABEL_HOST)
@@ -100,7 +97,6 @@ def parse_object(kind: str, row: dict[str, Any]) -> EngineObject:
 
 
 def parse_ipv4_subnets(row: dict[str, Any]) -> list[IPv4Network]:
-    """The IPv4 subnets of a network, from a list's row or an inspect."""
     configs = (row.get("IPAM") or {}).get("Config") or []
     subnets = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]
@@ -120,7 +116,6 @@ NO_IMAGE = ImageFacts("")
 
 
 def parse_image_facts(answer: Mapping[str, Any]) -> ImageFacts:
-    """Parse the answer to an image's inspect."""
     config = answer.get("Config") or {}
     return ImageFacts(
         id=str(answer["Id"]),

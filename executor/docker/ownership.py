@@ -47,7 +47,6 @@ def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
 
 
 def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
-    """The names that Cronium gives an object with these labels."""
     names = {
         ("container", "main"): (naming.name_main(run_id),),
         ("container", "sidecar"): (naming.name_sidecar(run_id),),

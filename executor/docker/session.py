@@ -81,7 +81,6 @@ class SessionCache:
             client.close()
 
     def update_info(self, info: dict[str, Any]) -> None:
-        """Replace the facts: an engine with live-restore restarts without another sign."""
         with self._lock:
             self._session = self._session and replace(self._session, info=info)
 

@@ -150,7 +150,6 @@ class Tunnel:
 
 @cache
 def get_tunnel(url: str) -> Tunnel:
-    """This process's tunnel to an address, shared by all callers. Closed when the process ends."""
     tunnel = Tunnel(url)
     atexit.register(tunnel.close)
     return tunnel

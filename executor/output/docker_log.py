@@ -18,7 +18,6 @@ _TENTH = len("2026-01-01T00:00:00.0")  # messages within the same tenth of a sec
 
 
 def parse_unix_ns(stamp: bytes) -> int:
-    """Unix nanoseconds from RFC 3339 with up to nine fractional digits."""
     text = stamp.decode()
     fraction = _FRACTION.search(text)
     digits = fraction[1] if fraction else ""
@@ -39,7 +38,6 @@ class ChunkDecoder:
         self.has_ended = False
 
     def feed(self, block: bytes) -> bytes:
-        """The data of the chunks that are complete with `block`."""
         data = self._buffer + block
         at, end, parts = 0, len(data), []
         while (line_end := data.find(b"\r\n", at)) >= 0:
@@ -187,7 +185,6 @@ class MessageParser:
         return [(stream, b"".join(texts), parse_unix_ns(stamp) if stamp else 0) for stream, texts, stamp in groups]
 
     def _find_gap_before(self, stamp: bytes) -> str:
-        """The cause of a gap before the message with this timestamp; empty for none."""
         if self._starts_by_ns:
             starts_by, self._starts_by_ns = self._starts_by_ns, 0
             if parse_unix_ns(stamp) > starts_by:

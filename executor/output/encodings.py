@@ -48,7 +48,6 @@ def split_value(value: str) -> Iterator[str]:
 
 
 def list_encoded_forms(value: str) -> set[bytes]:
-    """All encoded forms of a value to search for: each on one line, and long enough."""
     forms: set[bytes] = set()
     for number, piece in enumerate(split_value(value)):
         texts = (

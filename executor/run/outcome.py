@@ -71,7 +71,6 @@ def _is_engine_restart(state: ContainerState, booted_at: float, watched_at_boot:
 
 
 def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dropped_bytes: int = 0) -> RunResult:
-    """The result of a run that the executor stopped, before (`code` None) or after its script began."""
     if stopped.why == TIMEOUT:
         message = (
             f"Stopped at its time limit of {spec.timeout_seconds:g} s. Raise the job's timeout if it needs longer."
@@ -91,7 +90,6 @@ def build_stop_result(spec: RunSpec, stopped: StopRequest, code: int | None, dro
 
 
 def build_error_result(error: EngineError) -> RunResult:
-    """The result of a run that failed because of the engine or the executor."""
     return RunResult("errored", error.reason, str(error))
 
 
@@ -103,13 +101,11 @@ def build_unstoppable_result(result: RunResult, stopped: StopRequest | None) -> 
 
 
 def build_undelivered_result(spec: RunSpec) -> RunResult:
-    """The result of a run whose worker died while it sent the script: nothing of it ran."""
     message = f"The worker on host {spec.host} stopped before it had sent the whole script, so the script did not run."
     return RunResult("errored", "not_delivered", f"{message} Run it again.")
 
 
 def build_gone_result(spec: RunSpec, *, is_watched: bool) -> RunResult:
-    """The result of a run whose container was removed from outside after its script had begun."""
     cause = (
         f"The run's container on host {spec.host} was removed from outside Cronium while the script ran"
         if is_watched
@@ -119,7 +115,6 @@ def build_gone_result(spec: RunSpec, *, is_watched: bool) -> RunResult:
 
 
 def build_tampered_result(spec: RunSpec) -> RunResult:
-    """The result of a run whose container was started again from outside."""
     message = (
         f"The run's container on host {spec.host} was restarted from outside Cronium, which ended the script. Its "
         "progress until then is unknown. Run it again if that is safe."
@@ -128,7 +123,6 @@ def build_tampered_result(spec: RunSpec) -> RunResult:
 
 
 def is_removed_by_others(state: ContainerState, stopped: StopRequest | None) -> bool:
-    """Whether a container was killed by a removal from outside."""
     return stopped is None and state.status in ("removing", "dead") and state.exit_code in ENGINE_STOP_CODES
 
 

@@ -66,7 +66,6 @@ def _choose_file_and_interpreter(spec: RunSpec) -> list[str]:
 
 
 def _exec_interpreter(spec: RunSpec) -> str:
-    """Execute the interpreter with the options of the `#!` line."""
     line = parse_shebang(spec.script)
     if line is None:
         return 'exec "$2" "$1" </dev/null'

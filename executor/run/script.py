@@ -46,12 +46,10 @@ class Shebang:
 
     @property
     def language(self) -> str:
-        """The job language of the interpreter; empty for another one."""
         return next((language for language, names in _NAMES.items() if names.fullmatch(self.name)), "")
 
     @property
     def is_plain(self) -> bool:
-        """Whether it names the language without a version."""
         return self.name in _PLAIN
 
 
@@ -107,7 +105,6 @@ def find_problem(language: str, script: str) -> str | None:
 
 
 def make_file_text(language: str, script: str) -> str:
-    """The text of the file in the container."""
     text = script.removeprefix(BOM)
     if language == "bash":
         return _normalize_bash_lines(text)
@@ -117,7 +114,6 @@ def make_file_text(language: str, script: str) -> str:
 
 
 def is_module(script: str) -> bool:
-    """Whether a node script looks like an ES module."""
     return _MODULE.search(make_file_text("node", script)) is not None
 
 
@@ -167,7 +163,6 @@ def _track_quote(line: str, quote: str) -> str:
 
 
 def _declare_utf8(text: str) -> str:
-    """Replace a coding declaration in the first two lines by utf-8, the file's encoding."""
     lines = text.split("\n", 2)
     for index in range(min(2, len(lines))):
         if match := _DECLARED.match(lines[index]):

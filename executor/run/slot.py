@@ -35,7 +35,6 @@ CLEAN_TRIES = 5
 
 
 def _list_delivered_tokens(spec: RunSpec) -> tuple[str, ...]:
-    """The token to mask; a script without a network gets none."""
     return () if spec.network == "none" else (spec.token,)
 
 
@@ -194,14 +193,12 @@ class Slot:
         return self._conclude_run()
 
     def _end_unbegun(self) -> RunResult:
-        """End a run before its payload was sent. Main is removed before the result says so."""
         if self._released.is_set() or not self._handler.holds_lease():
             raise EngineUnreachable("The run was released before its script began.")
         self._sandbox.take_down()
         return outcome.build_stop_result(self.spec, self._stop.request or StopRequest(CANCEL), None)
 
     def _resume_script(self, resumption: Resumption) -> RunResult:
-        """Continue a script that another process began."""
         if self._released.is_set():
             raise LeaseLost
         state = retry_while_away(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
@@ -312,7 +309,6 @@ class Slot:
             return self._signals.get()
 
     def _conclude_run(self) -> RunResult:
-        """The run's result, once its log is stored and its container has exited."""
         state = retry_while_away(self._sandbox.inspect_main, self._released)
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stop.request:
             # A removal or restart from outside kills the container first and is visible a moment later.

@@ -74,7 +74,6 @@ class Supervisor:
                 del self._slots[slot.spec.run_id]
 
     def stop(self, run_id: str, reason: str = CANCEL) -> bool:
-        """Stop one run; False when no slot has it."""
         with self._lock:
             slot = self._slots.get(run_id)
         if slot:

@@ -35,7 +35,6 @@ def refuse_unknown_runtime(engine: EngineLike, spec: RunSpec) -> None:
 
 
 def _strip_tag(reference: str) -> str:
-    """An image reference without tag and digest."""
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
     return head + slash + last.partition(":")[0]

@@ -50,7 +50,6 @@ def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, im
 
 
 def to_json(rows: list[Row]) -> dict[str, Any]:
-    """The stored report: the rows, how many there are and how many drifted."""
     return {"rows": [asdict(row) for row in rows], "count": len(rows), "drifted": sum(row.drift for row in rows)}
 
 
@@ -93,12 +92,10 @@ def _format_cpus(value: Any) -> str:
 
 
 def _format_namespace(value: Any) -> str:
-    """The owner of a namespace: the container itself, unless it is shared with the host or another container."""
     return OWN if value in (None, "", "private", "shareable", "none") else format_value(value)
 
 
 def _format_tmpfs(value: Any) -> str:
-    """Mount points with sorted options, sizes in megabytes."""
     parts = {}
     for path, settings in (value or {}).items():
         sized = [
@@ -115,7 +112,6 @@ def _format_privileges(value: Any) -> str:
 
 
 def _format_seccomp(value: Any) -> str:
-    """The digest of the profile, because the profile is long."""
     profiles = [option.removeprefix("seccomp=") for option in value or [] if option.startswith("seccomp=")]
     if not profiles:
         return "the engine's default"
@@ -133,7 +129,6 @@ def _format_other_options(value: Any) -> str:
 
 
 def _format_disk_volumes(config: Json, host: Json) -> str:
-    """The declared volumes that no tmpfs covers."""
     return format_value(
         sorted({normalize_path(path) for path in config.get("Volumes") or {}} - set(host.get("Tmpfs") or {}))
     )
@@ -197,7 +192,6 @@ _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {requirement.key for requirem
 
 
 def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
-    """The rows of one container: requirements, the limits of the spec, then all other requested settings."""
     asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
     config = found.get("Config") or {}
     rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
@@ -239,7 +233,6 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
 
 
 def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
-    """The networks of a container: the run's own, and for the sidecar its egress network if there is one."""
     expected = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
         expected.append(naming.name_egress_network(spec.run_id))

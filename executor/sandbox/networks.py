@@ -40,7 +40,6 @@ class Networks:
 
     @property
     def subnets(self) -> tuple[IPv4Network, ...]:
-        """The subnets that this run holds."""
         return tuple(self._taken)
 
     def create(self, clear: Callable[[], object]) -> None:
@@ -99,7 +98,6 @@ class Networks:
         return subnet
 
     def _drop_subnet(self, subnet: IPv4Network) -> None:
-        """Release a subnet that no network of this run uses."""
         self._taken.remove(subnet)
         self._subnets.release(subnet)
 

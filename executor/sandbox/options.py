@@ -44,7 +44,6 @@ class Addresses:
 
 
 def _build_no_host_options(engine_version: str) -> dict[str, str]:
-    """The bridge options that give the host no address on it, for old and new engines."""
     asked = {"com.docker.network.bridge.inhibit_ipv4": "true"}
     major = engine_version.partition(".")[0]
     if major.isdecimal() and int(major) >= 28:
@@ -60,7 +59,6 @@ def build_network(spec: RunSpec, addresses: Addresses, engine_version: str = "")
 
 
 def build_egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
-    """The sidecar's bridge network, which leads outside."""
     name, bridge = name_egress_network(spec.run_id), name_bridge(spec, "ce")
     return _build_bridge_network(spec, name, addresses, bridge, internal=False)
 
@@ -88,7 +86,6 @@ def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict
 
 
 def _build_memory_mounts(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
-    """The tmpfs mounts that main and sidecar share, by path."""
     return {
         **cover_volumes(spec, image, reference),
         "/dev/shm": f"rw,noexec,nosuid,nodev,mode=1777,size={SHM_BYTES},nr_inodes={INODES}",  # noqa: S108 - inside
@@ -103,7 +100,6 @@ def _format_tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
 
 
 def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
-    """The settings that main and sidecar share."""
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", seccomp.build_security_option()],
@@ -138,7 +134,6 @@ def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
 
 
 def _build_network_mode(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
-    """The network that a container is created on, and the sidecar's host names there."""
     if addresses is None:
         return {"NetworkMode": "none"}
     names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]

@@ -95,19 +95,16 @@ class Sandbox:
             raise self._failure
 
     def is_engine_restarted(self) -> bool:
-        """Whether the engine was restarted since `build` began."""
         try:
             return self.booted_at != 0.0 and self.booted_at != self._engine.read_boot_time()
         except EngineError:
             return self.booted_at != 0.0  # without a first answer a restart is unknown
 
     def find_id(self, name: str) -> str:
-        """The container's id, or its name while the id is unknown."""
         return self._ids.get(name, name)
 
     @property
     def has_seen_main(self) -> bool:
-        """Whether this process has seen main after its start."""
         return self._started_at != 0.0
 
     def inspect_main(self) -> ContainerState:
@@ -124,7 +121,6 @@ class Sandbox:
         return state
 
     def reconnect(self) -> None:
-        """Connect again after connections broke. Raises the same errors as `inspect_main`."""
         self.inspect_main()
         self.reopen_sidecar()
 
@@ -240,7 +236,6 @@ class Sandbox:
             self._sidecar.close()
 
     def send_payload(self, payload: bytes) -> None:
-        """Send the script: user code starts now."""
         assert self._stdin is not None
         half = len(payload) // 2
         self._stdin.send(payload[:half])

@@ -52,7 +52,6 @@ class SidecarChannel:
         self._thread = log_context.make_thread(spec.run_id, "sidecar", self._read_messages)
 
     def open(self, token_sha256: str, networks: Networks) -> None:
-        """Send the configuration and start reading."""
         self._thread.start()
         configuration: dict[str, Any] = {
             "run_id": self._spec.run_id,

@@ -26,7 +26,6 @@ class SubnetPool:
         self._lock = threading.Lock()
 
     def take(self) -> IPv4Network | None:
-        """Hold a free subnet; None if there is none."""
         with self._lock:
             for step in range(self._size):
                 index = (self._next + step) % self._size
@@ -38,7 +37,6 @@ class SubnetPool:
         return None
 
     def reserve(self, subnet: IPv4Network) -> None:
-        """Hold the subnet of a run that an earlier process started."""
         with self._lock:
             if subnet.subnet_of(self._pool) and subnet.prefixlen == PREFIX:
                 self._held.add(self._find_index(subnet))

@@ -51,7 +51,6 @@ def _build_socket_rules() -> list[Rule]:
 
 
 def build_profile() -> dict[str, Any]:
-    """The profile in the engine's format."""
     rules = [_allow_calls(list(group.calls), comment=group.purpose) for group in ALLOWED]
     rules += _build_socket_rules()
     rules.append(
