@@ -21,7 +21,7 @@ def get_host_name() -> str:
 
 @contextmanager
 def bind_run(run: str) -> Iterator[None]:
-    """Attribute this thread's log lines to a run. New threads do not inherit it: see `thread`."""
+    """Attribute this thread's log lines to a run. New threads do not inherit it: see `make_thread`."""
     token = run_id.set(run)
     try:
         yield

@@ -51,6 +51,5 @@ def build_labels(spec: RunSpec, role: str) -> dict[str, str]:
 
 
 def parse_epoch(labels: Mapping[str, str]) -> int:
-    """The epoch in an object's labels; 0 without one."""
     text = labels.get(LABEL_EPOCH, "")
     return int(text) if text.isdecimal() else 0

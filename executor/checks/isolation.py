@@ -145,7 +145,6 @@ class Canary:
         raise failure
 
     def stop(self) -> None:
-        """Stop the runs; `run` then raises CanaryFailed soon."""
         self._stopped = True
         for slot in list(self._slots):
             slot.stop()
@@ -222,7 +221,6 @@ _HOST_PREFIX = "canary@"
 
 
 def make_host_label(host: str) -> str:
-    """The host label of a canary's containers, which garbage collection does not take for a worker's leftovers."""
     return f"{_HOST_PREFIX}{host}"
 
 
@@ -237,7 +235,6 @@ def _open_listener() -> socket.socket:
 
 
 def list_host_addresses(proc: Path = Path("/proc/net")) -> list[str]:
-    """This machine's addresses on all interfaces, without loopback and link-local addresses."""
     addresses: dict[str, None] = {}
     address = ""
     for line in _read_lines(proc / "fib_trie"):

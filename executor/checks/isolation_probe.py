@@ -39,7 +39,6 @@ PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/li
 
 
 def try_connection(address: str, port: int) -> str:
-    """How the address answered; empty without an answer."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
             connection.settimeout(SECONDS)
@@ -134,7 +133,6 @@ def _find_setuid_programs() -> list[str]:
 
 
 def _runs_as_root(path: str) -> bool:
-    """Whether the program's effective user is root, read while it waits for input or is a zombie."""
     try:
         process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
@@ -199,7 +197,6 @@ def try_engine_socket() -> str:
 
 
 def build_probes(targets: dict[str, Any]) -> dict[str, Callable[[], str]]:
-    """The probes by name. Each returns a description of its escape, or an empty string."""
     # The sidecar has the second address of the run's network; the bridge's would be the first.
     prefix, _, last = socket.gethostbyname("runtime-api").rpartition(".")
     gateway = f"{prefix}.{int(last) - 1}"

@@ -65,7 +65,6 @@ class Attachment:
         self._socket.sendall(data)
 
     def close_write(self) -> None:
-        """Close the container's standard input; reading continues."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -97,7 +96,7 @@ class Attachment:
                 self._close_all()
 
     def _close_all(self) -> None:
-        """Close the response as well: the garbage collector would close its parts in an order that fails."""
+        # The response too: the garbage collector would close its parts in an order that fails.
         for connection in (self._response, self._keep, self._socket):
             with suppress(OSError, ValueError):
                 if connection is not None:
@@ -123,7 +122,7 @@ class TlsAttachment(Attachment):
             left = left[self._retry_until_ready(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
 
     def _retry_until_ready(self, operation: Callable[[], T], seconds: float | None) -> T:
-        """Call `act` once the socket is ready for it; TimeoutError after `seconds`."""
+        """Call `operation` once the socket is ready for it; TimeoutError after `seconds`."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             with self._turn:
@@ -140,7 +139,6 @@ class TlsAttachment(Attachment):
                 raise TimeoutError
 
     def close_write(self) -> None:
-        """Send TLS's close_notify; does not wait for the peer's."""
         with suppress(OSError, ValueError), self._turn:
             self._socket.unwrap()  # type: ignore[attr-defined]
 

@@ -73,7 +73,6 @@ class Engine:
             return tuple(sorted(self._control_client.info().get("Runtimes") or ()))
 
     def read_resources(self) -> tuple[float, int]:
-        """The CPUs and the bytes of memory of the engine's machine."""
         with translate_errors("say what it has"):
             info = self._control_client.info()
         self._sessions.update_info(info)
@@ -98,7 +97,7 @@ class Engine:
             return [parse_image(row) for row in self._control_client.images()]
 
     def describe_image(self, reference: str) -> ImageFacts:
-        """The facts of an image; ImageMissing when the engine does not have it."""
+        """ImageMissing when the engine does not have the image."""
         try:
             with translate_errors(f"look up the image {reference}"):
                 return parse_image_facts(self._control_client.inspect_image(reference))  # type: ignore[no-untyped-call]
@@ -108,7 +107,7 @@ class Engine:
             ) from error
 
     def create_network(self, body: dict[str, Any]) -> None:
-        """Create a network; AddressTaken when its subnet overlaps with another network of the engine."""
+        """AddressTaken when the network's subnet overlaps with another network of the engine."""
         try:
             with translate_errors("create the run's network"):
                 self._control_client.create_network(
@@ -209,7 +208,6 @@ class Engine:
             return dict(self._control_client.inspect_container(name))
 
     def describe_network(self, name: str) -> dict[str, Any]:
-        """The engine's whole answer to an inspect, which includes the connected containers."""
         with translate_errors(f"describe the network {name}"):
             return dict(self._control_client.inspect_network(name))
 
@@ -250,7 +248,6 @@ class Engine:
         return int(value) if value else None
 
     def list_own_objects(self, instance: str) -> list[EngineObject]:
-        """Every network, and every container in any state, that this instance created: see `ownership`."""
         filters = {"label": [f"{naming.LABEL_INSTANCE}={instance}"]}
         with translate_errors("list its containers and networks"):
             containers = self._control_client.containers(all=True, filters=filters)

@@ -83,7 +83,6 @@ class EngineAddress:
 
 
 def explain_tls_error(error: BaseException) -> str:
-    """The TLS error behind a failed connection; empty if TLS is not the cause."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -12,7 +12,6 @@ class FrameParser:
         self._missing = 0
 
     def feed(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The (stream, bytes) pairs in `block`; adjacent data of one stream is joined."""
         runs: list[tuple[int, list[bytes]]] = []
         at, end = 0, len(block)
         while at < end:

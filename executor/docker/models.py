@@ -31,7 +31,6 @@ class ContainerState:
 
     @property
     def is_restarted(self) -> bool:
-        """Whether it runs for a second time: the engine keeps the time of its last end."""
         return self.is_running and self.finished_at > 0
 
 

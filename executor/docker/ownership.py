@@ -18,7 +18,6 @@ class ImageSource(Protocol):
 
 
 def filter_own(images: ImageSource, objects: Iterable[EngineObject]) -> list[EngineObject]:
-    """From objects with an instance's labels, those that the instance created."""
     inherited: dict[str, str] = {}
     own = []
     for item in objects:
@@ -32,12 +31,10 @@ def filter_own(images: ImageSource, objects: Iterable[EngineObject]) -> list[Eng
 
 
 def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -> bool:
-    """Whether a container with this run's container name was created for the run."""
     return _is_labelled(spec, state.labels) and _find_run_of_image(images, state.image_id) != spec.run_id
 
 
 def is_network_of(spec: RunSpec, answer: Mapping[str, Any]) -> bool:
-    """Whether a network with this run's network name was created for the run."""
     return _is_labelled(spec, answer.get("Labels") or {})
 
 

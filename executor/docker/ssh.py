@@ -119,7 +119,6 @@ class Tunnel:
         self._wait_for_socket(time.monotonic() + seconds)
 
     def _wait_for_socket(self, deadline: float) -> None:
-        """`ssh` creates the socket after authentication."""
         assert self._process is not None
         assert self._folder is not None
         while not self._socket_path.exists():

@@ -26,7 +26,6 @@ def parse_unix_ns(stamp: bytes) -> int:
 
 
 def format_rfc3339(unix_ns: int) -> bytes:
-    """RFC 3339 to the second: a prefix of the engine's timestamps."""
     return datetime.fromtimestamp(unix_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
@@ -73,7 +72,6 @@ class StreamPosition:
 
     @property
     def cursor(self) -> Cursor:
-        """Everything that was skipped or returned."""
         return Cursor(self._at_lines, self._at_bytes)
 
     def take_new(self, text: bytes) -> bytes:

@@ -98,7 +98,6 @@ def _encode_for_urls(text: str) -> Iterator[str]:
 
 
 def _escape_for_code(text: str) -> Iterator[str]:
-    """As JSON of several libraries, JSON within JSON, as Python shows it, and as shells do."""
     for ascii_only in (True, False):
         once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         html = once.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -120,7 +119,6 @@ def _quote_for_shells(text: str) -> Iterator[str]:
 
 
 def _escape_for_markup(text: str) -> Iterator[str]:
-    """HTML and XML; non-ASCII characters unchanged or as numbers."""
     if not any(mark in text for mark in "&<>\"'`+=/") and text.isascii():
         return
     once = html.escape(text, quote=False)
@@ -142,7 +140,6 @@ def _escape_for_markup(text: str) -> Iterator[str]:
 
 
 def _escape_for_files(text: str) -> Iterator[str]:
-    """SQL and YAML, CSV, a regular expression, and quoted-printable."""
     yield text.replace("'", "''")
     yield text.replace('"', '""')
     yield re.escape(text)

@@ -59,12 +59,10 @@ class Follower:
 
     @property
     def total_bytes(self) -> int:
-        """The bytes of the container's output that were kept."""
         return self._lines.total_bytes
 
     @property
     def dropped(self) -> Dropped:
-        """The output past the log's limit."""
         return self._lines.dropped
 
     def attach(self, attachment: Attachment, engine_booted_at: float) -> None:
@@ -73,7 +71,6 @@ class Follower:
         self._source = AttachedSource(attachment, self._confirm_exit)
 
     def resume(self, stored: StoredLog, dropped: Dropped) -> None:
-        """Read the output after the stored part from the engine's log."""
         self._stored = stored
         self._lines = LineAssembler(self._limit, self._masker, stored.stdout, stored.stderr, dropped)
         self._source = ResumedLog(self._engine, self._find_main(), replace(stored, full=self._lines.is_full))
@@ -127,7 +124,6 @@ class Follower:
             return False
 
     def _is_away(self) -> bool:
-        """Whether the engine itself is away or was restarted, with its buffers lost, and not only the connection."""
         try:
             self._engine.ping()
             return self._booted_at not in (0.0, self._engine.read_boot_time())
@@ -139,7 +135,6 @@ class Follower:
             self.has_replaced_bytes = self.has_replaced_bytes or self._source.has_replaced_bytes
 
     def release(self) -> None:
-        """End the reading at its current position."""
         self._released.set()
         if self._source:
             self._source.close()

@@ -27,7 +27,6 @@ Span = tuple[int, int]
 
 
 def _find_core(value: str) -> bytes:
-    """The longest part that escaping leaves unchanged (base64 and hexadecimal do not)."""
     return max(_CORE.findall(value), key=len, default="").encode()
 
 
@@ -51,7 +50,6 @@ def _find_own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
 
 
 def _find_sign(gate: bytes, pattern: bytes) -> bytes:
-    """The longest part of a pattern that JSON encoding leaves unchanged."""
     whole = gate if len(gate) >= MIN_CHARACTERS else pattern
     return max(_PLAIN_IN_JSON.findall(whole), key=len, default=b"")
 
@@ -95,7 +93,7 @@ class Masker:
         return _hide_spans(window, self._find_spans(window), max(0, len(window) - min(most, len(tail))), end)
 
     def mask_cut_line(self, tail: bytes, before: bytes) -> bytes:
-        """The end of a line that was cut off: a partial secret of at least SHORTEST bytes is masked too."""
+        """The end of a line that was cut off: a partial secret of at least MIN_CHARACTERS bytes is masked too."""
         if not self._groups:
             return tail
         whole = before + tail
@@ -177,7 +175,6 @@ def _measure_overlap(text: bytes, pattern: bytes, at_least: int) -> int:
 
 
 def _merge_spans(spans: list[Span]) -> list[Span]:
-    """Sorted spans; overlapping ones are merged."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
@@ -188,7 +185,6 @@ def _merge_spans(spans: list[Span]) -> list[Span]:
 
 
 def _hide_spans(text: bytes, spans: list[Span], begin: int, end: int) -> bytes:
-    """`text[begin:end]` with asterisks in place of the spans."""
     if not spans:
         return text if (begin, end) == (0, len(text)) else text[begin:end]
     parts, at = [], begin

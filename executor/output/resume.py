@@ -36,7 +36,7 @@ class StoredLog:
 
 
 class ResumedLog:
-    """A `stream.Source` of a running or exited container's output after the stored part.
+    """A `source.Source` of a running or exited container's output after the stored part.
 
     Times are the engine's. The order within a stream is exact; between the streams it is the engine's.
     """
@@ -61,7 +61,7 @@ class ResumedLog:
         self.received = 0
 
     def read(self, timeout: float | None) -> list[Piece] | None:
-        """See `stream.Source`. NotFound when the container does not exist."""
+        """See `source.Source`. NotFound when the container does not exist."""
         if self._finished:
             raise EOFError
         connection = self._connection or self._open_pass()
@@ -91,7 +91,6 @@ class ResumedLog:
                 self._connection.close()
 
     def _open_pass(self) -> Attachment:
-        """Begin a pass over the log: follow it while the container runs, else read it to its end."""
         if not self._driver:
             answer = self._engine.describe_container(self._name)
             self._driver = str(answer["HostConfig"]["LogConfig"]["Type"])

@@ -100,7 +100,6 @@ class LineAssembler:
             self.is_full = True
 
     def _cut_to_limit(self, data: bytes) -> bytes:
-        """The part of `data` that still fits into the log; the rest is counted."""
         keep = b"" if self.is_full else data[: max(0, self._limit - self.total_bytes)]
         lines, room = keep.count(b"\n"), self._limit // LEAST_LINE_BYTES - self._total_lines
         if lines > room:
@@ -141,7 +140,6 @@ class LineAssembler:
         self._gaps.append(Gap(self._pending_lines, SPLIT))
 
     def _add_segment(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:
-        """Add one segment, for which `read_bytes` and `read_lines` of the stream were read."""
         self._segments.append(Segment(stream, read_lines or 1, unix_ns, text))
         self._pending_lines += read_lines or 1
         self.pending_bytes += len(text)
@@ -149,7 +147,6 @@ class LineAssembler:
         self._cursors[stream] = Cursor(cursor.lines + read_lines, cursor.bytes + read_bytes)
 
     def end_lines(self, unix_ns: int) -> None:
-        """The stream has ended: partial lines become lines."""
         for stream, tail in self._tails.items():
             if tail:
                 text = self._masker.mask_cut_line(tail, self._line_starts[stream]) + b"\n"
@@ -164,7 +161,6 @@ class LineAssembler:
         return tail[: len(tail) - count_torn_bytes(tail)]
 
     def take_batch(self) -> Batch:
-        """All data since the last `take_batch`."""
         batch = Batch(
             segments=tuple(self._segments),
             stdout=self._cursors[STDOUT],

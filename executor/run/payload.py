@@ -86,7 +86,6 @@ def _build_proxy_variables(spec: RunSpec) -> dict[str, str]:
 
 
 def _write_helpers(spec: RunSpec) -> list[str]:
-    """Write the helpers and put them first in each language's search path. If that fails, the image's own are used."""
     if not spec.helpers:
         return []
     return [

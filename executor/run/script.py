@@ -94,7 +94,6 @@ def _parse_env_arguments(words: list[str]) -> Shebang | None:
 
 
 def find_problem(language: str, script: str) -> str | None:
-    """An error if the script's `#!` line contradicts the job's language; else None."""
     line = parse_shebang(script)
     if line is None or line.language in ("", language):
         return None
@@ -150,7 +149,6 @@ def _normalize_bash_lines(text: str) -> str:
 
 
 def _track_quote(line: str, quote: str) -> str:
-    """The quote that is open at the line's end, if `quote` was open at its beginning; empty for none."""
     for match in _QUOTING.finditer(line):
         mark = match[0]
         if quote == "" and mark in ("'", '"'):

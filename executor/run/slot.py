@@ -266,7 +266,6 @@ class Slot:
             self._stop.note_own_exit()
 
     def _has_exited_by_itself(self) -> bool:
-        """Whether main exited before it was stopped. Its exit code then counts, however late its log is stored."""
         if self._resumption and self._resumption.stopped:
             return False  # an earlier process may have stopped it
         try:

@@ -96,7 +96,6 @@ class Supervisor:
         return self.release_all(seconds)
 
     def release_all(self, seconds: float) -> bool:
-        """Release all runs, whose scripts continue; False if some are left after `seconds`."""
         with self._lock:
             slots = list(self._slots.values())
         for slot in slots:

@@ -28,7 +28,6 @@ class Token:
 
 
 def derive_signing_key(secret: str) -> Ed25519PrivateKey:
-    """The installation's key, derived from its secret: the same in every process."""
     derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"cronium run tokens v1").derive(secret.encode())
     return Ed25519PrivateKey.from_private_bytes(derived)
 

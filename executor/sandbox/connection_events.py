@@ -29,7 +29,6 @@ class EventForwarder:
         self._thread = log_context.make_thread(run_id, "events", self._forward_events)
 
     def put(self, kind: Any, message: Any) -> None:
-        """Accept one event of a sidecar. Invalid events are dropped: the sidecar is not trusted."""
         if kind not in KINDS or not isinstance(message, str):
             return
         with self._lock:

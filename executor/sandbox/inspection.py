@@ -54,7 +54,6 @@ def to_json(rows: list[Row]) -> dict[str, Any]:
 
 
 def describe_violations(rows: list[Row]) -> str:
-    """A message that names the violated requirements; empty if there are none."""
     violations = [
         f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in rows if row.drift and row.promise
     ]
@@ -71,7 +70,6 @@ def _make_row(of: str, what: str, asked: str, reported: str, *, promise: bool = 
 
 
 def format_value(value: Any) -> str:
-    """A setting as text. Equal settings give equal texts, in whatever order the engine lists their parts."""
     if value in (None, "", [], {}):
         return NOTHING
     if isinstance(value, bool):
@@ -246,7 +244,6 @@ def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
 
 
 def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
-    """The rows of a network: no other containers, and no address of the host unless the job's network is open."""
     of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     asked, reported = body.get("Options") or {}, found.get("Options") or {}

@@ -87,7 +87,6 @@ class Networks:
         raise AddressTaken(f"{NO_SUBNET} The engine refused {SUBNET_TRIES} of its subnets. {LARGER_POOL}")
 
     def _take_subnet(self) -> IPv4Network:
-        """Reserve a free subnet. If none is left, refresh the pool from the engine's networks and try again."""
         subnet = self._subnets.take()
         if subnet is None:
             self._subnets.refresh(self._engine.list_subnets())
@@ -102,7 +101,6 @@ class Networks:
         self._subnets.release(subnet)
 
     def adopt(self) -> None:
-        """Reserve the subnets of the networks that an earlier process created for this run."""
         for name in naming.list_network_names(self._spec):
             with suppress(NotFound):
                 answer = self._engine.describe_network(name)

@@ -79,7 +79,6 @@ def _build_bridge_network(
 
 
 def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
-    """A tmpfs for each volume that the image declares; ImageUnusable when one cannot be covered."""
     size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
     paths = paths_to_cover(reference or spec.image, image.volumes)
     return {path: _format_tmpfs(size, "0755", owned=True) for path in paths}
@@ -146,7 +145,6 @@ def _build_endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> 
 
 
 def _build_environment(spec: RunSpec) -> dict[str, str]:
-    """The variables that are not secret; all others are part of the payload."""
     alone = {"CRONIUM_NETWORK": "none"}  # read by the helpers, which then report that there is no runtime API
     return {
         "CRONIUM_JOB_ID": spec.run_id,
@@ -208,7 +206,6 @@ def build_main_container(
 
 
 def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
-    """The runtime API's container: hardened like the job's, configured over standard input."""
     host_config = (
         _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
     )

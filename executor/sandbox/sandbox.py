@@ -230,7 +230,6 @@ class Sandbox:
             raise Conflict("The run was cancelled while its sandbox was being built.")
 
     def abort(self) -> None:
-        """Make a running `build` end soon. From any thread."""
         self._aborted.set()
         if self._sidecar:
             self._sidecar.close()
@@ -262,7 +261,6 @@ class Sandbox:
         self._networks.abandon_subnets()
 
     def can_main_run(self) -> bool:
-        """Whether main may be running: True unless the engine says that it is not."""
         try:
             state = self._engine.inspect(self.find_id(self.main))
             return state.is_running and is_container_of(self._engine, self._spec, state)

@@ -55,7 +55,6 @@ class SubnetPool:
                 self._occupied.add(index)
 
     def refresh(self, subnets: Iterable[IPv4Network]) -> None:
-        """Replace the occupied subnets by those of all networks that the engine has now."""
         occupied: set[int] = set()
         for subnet in subnets:
             if subnet.overlaps(self._pool):

@@ -49,6 +49,5 @@ def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
 
 
 def normalize_path(path: str) -> str:
-    """The path as an engine reads it. POSIX allows two leading slashes."""
     clean = posixpath.normpath(path)
     return "/" + clean.lstrip("/") if clean.startswith("/") else clean

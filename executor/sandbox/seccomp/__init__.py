@@ -37,7 +37,6 @@ def _allow_calls(names: list[str], args: list[Rule] | None = None, comment: str 
 
 
 def _build_socket_rules() -> list[Rule]:
-    """AF_UNIX, TCP, UDP, ping, and NETLINK_ROUTE, which lists the interfaces. No AF_VSOCK."""
     rules = [
         _allow_calls(["socket", "socketpair"], [_match_equal(0, UNIX)], "AF_UNIX"),
         _allow_calls(["socket"], [_match_equal(0, NETLINK), _match_equal(2, 0)], "AF_NETLINK, NETLINK_ROUTE"),
