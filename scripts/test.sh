@@ -45,7 +45,7 @@ scripts/engine.sh ensure
 .venv/bin/python manage.py images build
 start_suite engine -n 3 --dist loadfile
 wait_tasks tests/unit lint
-CRONIUM_TEST_FIRST_WORKER=4 start_suite browser -n 2 --dist loadfile
+CRONIUM_TEST_FIRST_WORKER=4 start_suite browser -n 2 --dist loadfile --no-loadscope-reorder
 wait_tasks tests/engine tests/browser
 # Chaos uses the whole machine.
 start_suite chaos

@@ -85,9 +85,19 @@ def empty(narrow: Server) -> Server:
     return narrow
 
 
+# The files that take longest: a long file that starts last would keep one process busy alone.
+LONGEST = ["test_pages.py", "test_access.py", "test_silence.py", "test_recovery.py", "test_log_large.py"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at empty pages goes first, before others fill them; the rest keeps its order."""
-    items.sort(key=lambda item: "empty" not in getattr(item, "fixturenames", ()))
+    """Tests of empty pages run first, before other tests fill the pages. Then long files, then the rest."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[bool, int]:
+    name = item.path.name
+    needs_empty = "empty" in getattr(item, "fixturenames", ())
+    return not needs_empty, LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture
