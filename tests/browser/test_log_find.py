@@ -237,7 +237,7 @@ def test_letters_reach_the_log_from_anywhere_on_the_page_until_they_are_turned_o
     expect(_count(page)).not_to_have_text(first or "")
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Letters work anywhere").uncheck()
+    dialog.get_by_label("Letter keys work on the whole page").uncheck()
     dialog.get_by_role("button", name="Close").click()
     page.reload()
     expect(logview.status(page)).to_contain_text("live")
