@@ -80,7 +80,5 @@ def get_api_token(request: HttpRequest) -> ApiToken | None:
 
 
 def check_permission(request: HttpRequest, permission: Permission) -> None:
-    """Raises ApiError 403 if the caller lacks `permission`; the message names the role needed and the
-    administrators.
-    """
+    """Raises ApiError 403 if the caller lacks `permission`; its message names the role needed."""
     _check_user_permission(get_caller(request), permission)

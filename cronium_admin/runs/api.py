@@ -21,8 +21,9 @@ from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.jobs.api import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
+from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.filters import STATES, filter_runs
-from cronium_admin.runs.launch import cancel, launch, rerun
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 

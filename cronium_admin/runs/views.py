@@ -24,8 +24,9 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import list_launch_profiles
 from cronium_admin.runs import filters
+from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.forms import LaunchForm
-from cronium_admin.runs.launch import cancel, launch, rerun
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import LIVE, Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons

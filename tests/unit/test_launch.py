@@ -11,6 +11,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs import launch as launch_module
 from cronium_admin.runs import state_machine
+from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
 
@@ -91,7 +92,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, mon
 
     assert state_machine.claim_next("east", "me")
     monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
-    launch_module.cancel(run, None)
+    cancel(run, None)
     run.refresh_from_db()
     assert run.status == "cancelled"
 
@@ -111,6 +112,6 @@ def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monke
 
     monkeypatch.setattr(state_machine, "cancel_queued", claimed_before)
     monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
-    launch_module.cancel(run, None)
+    cancel(run, None)
     run.refresh_from_db()
     assert (run.status, run.cancel_requested_at is not None) == ("starting", True)

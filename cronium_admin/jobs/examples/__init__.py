@@ -1,4 +1,4 @@
-"""The three jobs a new dashboard starts with: one a language, each showing input, output, progress and colours."""
+"""The three example jobs of a new dashboard, one per language. Each shows input, output, progress and colours."""
 
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def load_examples(by: User | None) -> list[Job]:
-    """Store the examples in a database that never had a job; elsewhere do nothing, however often.
+    """Creates the example jobs in a database that never had a job; otherwise does nothing.
 
-    The first job a database ever gets has the id 1: numbers are not used twice, so somebody who
-    deleted all jobs does not find the examples back.
+    The first job of a database has the id 1, and ids are not reused. So the examples do not return after all jobs
+    were deleted.
     """
     jobs: list[Job] = []
     with transaction.atomic():
