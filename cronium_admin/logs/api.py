@@ -1,4 +1,4 @@
-"""The log over HTTP: windows and search as JSON, a stream that follows it, and the whole as text."""
+"""REST routes of a run's log: windows of lines and search as JSON, a stream of new lines, and the whole log as text."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,17 +20,13 @@ router = Router(tags=["logs"], auth=require_permission(Permission.VIEW))
 MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
-_ERRORS = ERROR_STATUSES | {
-    410,
-    429,
-    502,
-    503,
-}  # removed by retention; too many searches; the archive lacks it; the archive is away
+# 410: removed by retention; 429: too many searches; 502: not in the archive; 503: the archive is not available.
+_ERRORS = ERROR_STATUSES | {410, 429, 502, 503}
 _STREAMS = {"": 0, "stdout": 1, "stderr": 2}
 
 
 class LineOut(Schema):
-    """One line; `time` is when it was received, RFC 3339 with microseconds."""
+    """One line. `time` is when the worker received it, RFC 3339 with microseconds."""
 
     seq: int
     time: datetime
@@ -39,9 +35,9 @@ class LineOut(Schema):
 
 
 class GapOut(Schema):
-    """Where the log is not whole: after which line, why in a word (`engine_lost`, `engine_restarted`, `rotated`,
-    `uncounted`, `limit`, `container_gone`, `unread`, `not_stored`; with `split` nothing is lost, the line goes on in
-    the next one) and in a sentence, and how many lines and bytes, where that is known."""
+    """A gap in the log: the line before it, the cause as a code (`engine_lost`, `engine_restarted`, `rotated`,
+    `uncounted`, `limit`, `container_gone`, `unread`, `not_stored`) and as a sentence, and the number of missing lines
+    and bytes where it is known. With `split` nothing is lost: the line continues in the next line."""
 
     after: int
     cause: str
@@ -51,8 +47,8 @@ class GapOut(Schema):
 
 
 class LinesOut(Schema):
-    """`next` is what to ask `after` for the following lines; `ended`: the run has, and nothing follows. `gaps` are
-    those of the whole log."""
+    """`next` is the value of `after` for the following lines. `ended`: the run has ended and no line follows. `gaps`
+    lists the gaps of the whole log."""
 
     lines: list[LineOut]
     next: int
@@ -61,8 +57,8 @@ class LinesOut(Schema):
 
 
 class FoundOut(Schema):
-    """Which lines match, as [first, last] of neighbours; `next`, `ended` as with lines: ask on until `next` is the
-    run's last line."""
+    """Ranges [first, last] of consecutive matching lines. `next` and `ended` mean the same as for lines: repeat the
+    request until `next` is the run's last line."""
 
     ranges: list[tuple[int, int]]
     count: int
@@ -72,7 +68,7 @@ class FoundOut(Schema):
 
 
 class LineFilter(Schema):
-    """Which lines: all, or those that hold `q` (a text, or with `regex` an RE2 expression) and are of `stream`."""
+    """Selects lines that contain `q` (a text, or an RE2 expression with `regex`) and belong to `stream`."""
 
     q: Annotated[str, Query(max_length=search.MAX_QUERY)] = ""
     regex: bool = False
@@ -89,9 +85,8 @@ def _build_line_out(line: Line) -> LineOut:
 
 
 def _make_disconnect_check(request: HttpRequest) -> Callable[[], bool]:
-    """Whether the client has left, as the server's edge notices it."""
-    gone = getattr(request, "scope", {}).get("client_gone")
-    return gone.is_set if gone else lambda: False
+    disconnected = getattr(request, "scope", {}).get("client_gone")
+    return disconnected.is_set if disconnected else lambda: False
 
 
 def _read_state(run_id: UUID) -> read.LogState:
@@ -104,15 +99,17 @@ def _read_state(run_id: UUID) -> read.LogState:
 
 
 def _make_query_error(error: search.InvalidQuery) -> ApiError:
-    words = f"This can't be looked for: {error}. Expressions are RE2's, without look-around and back-references."
-    return ApiError(422, "invalid", words, {"q": [words]})
+    message = (
+        f"This search is not possible: {error}. Expressions use RE2 syntax, without look-around or back-references."
+    )
+    return ApiError(422, "invalid", message, {"q": [message]})
 
 
 @router.get(
     "/runs/{uuid:run_id}/logs",
     response={200: LinesOut, _ERRORS: ErrorBody},
     operation_id="list_log_lines",
-    summary="A window of lines",
+    summary="List log lines",
 )
 def list_lines(
     request: HttpRequest,
@@ -121,58 +118,59 @@ def list_lines(
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> LinesOut:
-    """Lines with seq > `after`, in order; with `q` or `stream` only those. A search looks for about a second at a
-    time: `next` says how far it came."""
-    state = _read_state(run_id)  # before the lines: what it calls ended is all there
+    """Lines with seq > `after`, in order. With `q` or `stream` only the matching lines. One request searches for about
+    a second; `next` is the last line that was searched."""
+    state = _read_state(run_id)  # read before the lines: once the state says "ended", all lines are stored
     query = wanted.build_query()
     if query.text or query.stream:
         try:
             with hold_search_slot():
-                found, last = search.find_lines(
+                log_lines, last = search.find_lines(
                     run_id, query, after, limit, MAX_BYTES, is_cancelled=_make_disconnect_check(request)
                 )
         except search.InvalidQuery as error:
             raise _make_query_error(error) from error
     else:
-        found = read.read_lines(run_id, after, limit, MAX_BYTES)
-        last = found[-1].seq if found else after
+        log_lines = read.read_lines(run_id, after, limit, MAX_BYTES)
+        last = log_lines[-1].seq if log_lines else after
     read.refuse_incomplete(run_id, state, after, last)
     ended = state.has_ended and last >= state.lines
     gaps = [GapOut(**gap) for gap in state.gaps]
-    return LinesOut(lines=[_build_line_out(line) for line in found], next=last, ended=ended, gaps=gaps)
+    return LinesOut(lines=[_build_line_out(line) for line in log_lines], next=last, ended=ended, gaps=gaps)
 
 
 @router.get(
     "/runs/{uuid:run_id}/logs/find",
     response={200: FoundOut, _ERRORS: ErrorBody},
     operation_id="find_log_lines",
-    summary="Which lines match",
+    summary="Find matching log lines",
 )
 def find_lines(request: HttpRequest, run_id: UUID, wanted: Query[LineFilter], after: After = 0) -> FoundOut:
-    """The seqs of the lines that match, without their text; about a second's worth at a time."""
+    """The numbers of the matching lines, without their text. One request searches for about a second."""
     state = _read_state(run_id)
     try:
         with hold_search_slot():
-            found = search.find_ranges(
+            result = search.find_ranges(
                 run_id, wanted.build_query(), after, MAX_RANGES, is_cancelled=_make_disconnect_check(request)
             )
     except search.InvalidQuery as error:
         raise _make_query_error(error) from error
-    read.refuse_incomplete(run_id, state, after, found.searched_to)
-    ended = state.has_ended and found.searched_to >= state.lines
-    return FoundOut(ranges=found.ranges, count=found.count, next=found.searched_to, lines=state.lines, ended=ended)
+    read.refuse_incomplete(run_id, state, after, result.searched_to)
+    ended = state.has_ended and result.searched_to >= state.lines
+    return FoundOut(ranges=result.ranges, count=result.count, next=result.searched_to, lines=state.lines, ended=ended)
 
 
-@router.get("/runs/{uuid:run_id}/logs/follow", operation_id="follow_log", summary="Lines as they come, to the end")
+@router.get("/runs/{uuid:run_id}/logs/follow", operation_id="follow_log", summary="Follow a run's log")
 def follow_log(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResponseBase:
-    """JSON lines: a line each, then `{"end": ...}`, or `{"failed": ...}` where the archive is away; an empty line only
-    says that we are there. With `Accept: text/event-stream` server-sent events: `line`, and `end` or `failed`."""
+    """JSON Lines: one object for each log line, then `{"end": ...}`, or `{"failed": ...}` if the archive is not
+    available. An empty line is a keep-alive. With `Accept: text/event-stream` the answer is server-sent events:
+    `line`, then `end` or `failed`."""
     _read_state(run_id)
     return http_stream.make_response(request, run_id, after)
 
 
-@router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="The whole log as text")
+@router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="Download a run's log as text")
 def download_log(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
-    """Every stored line with its newline, bytes as the script wrote them; its SHA-256 is `log_digest`. `Range` gives
-    a part, `Accept-Encoding: gzip` packs it."""
+    """Every stored line with its newline, with the bytes that the script wrote; the SHA-256 of the text is
+    `log_digest`. Supports `Range` and `Accept-Encoding: gzip`."""
     return download.make_response(request, run_id, _read_state(run_id))

@@ -1,4 +1,4 @@
-"""Django's handle on the logs room."""
+"""The Django app config of the package `logs`."""
 
 from django.apps import AppConfig
 

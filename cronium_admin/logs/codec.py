@@ -1,4 +1,4 @@
-"""How a chunk's lines are packed: an index of runs of lines (stream, count, time) and the compressed text."""
+"""Encodes a chunk's lines: an index of entries (stream, number of lines, time) and the compressed text."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ from cronium_admin.core.errors import ApiError
 
 _ENTRY = struct.Struct("<BIq")  # stream 1 or 2, lines, unix nanoseconds
 _RAW, _ZSTD = b"\x00", b"\x01"
-MIN_COMPRESSED_BYTES = 512  # bytes; below, the frame's own header eats the gain
+MIN_COMPRESSED_BYTES = 512  # bytes; below that the frame header costs more than compression saves
 MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 
 class IndexEntry(NamedTuple):
-    """`lines` lines of one stream, received together."""
+    """`lines` consecutive lines of one stream, received together."""
 
     stream: int
     lines: int
@@ -32,10 +32,10 @@ class Line(NamedTuple):
 
 
 class LogDamaged(ApiError):
-    """What is stored is not what was stored."""
+    """Stored data is missing or was changed."""
 
     def __init__(self) -> None:
-        super().__init__(502, "log_damaged", "A part of this log is missing, or was changed after it was stored.")
+        super().__init__(502, "log_damaged", "A part of this log is missing or was changed after it was stored.")
 
 
 def pack_index(entries: Iterable[IndexEntry]) -> bytes:
@@ -52,7 +52,7 @@ def unpack_index(data: bytes) -> list[IndexEntry]:
 def pack_text(text: bytes) -> bytes:
     if len(text) < MIN_COMPRESSED_BYTES:
         return _RAW + text
-    # Level 1: 3 compresses these texts no better and costs more (docs/architecture.md).
+    # Level 1: level 3 costs more and compresses these texts no better (docs/architecture.md).
     return _ZSTD + zstandard.ZstdCompressor(level=1).compress(text)
 
 
@@ -61,7 +61,7 @@ def unpack_text(data: bytes) -> bytes:
     if kind == _RAW:
         return body
     try:
-        # The decompressor ignores its bound where the frame says its own size, as ours do.
+        # The decompressor ignores max_output_size if the frame header contains the size, as it does here.
         if zstandard.frame_content_size(body) > MAX_CHUNK_BYTES:
             raise LogDamaged
         return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)
@@ -70,7 +70,6 @@ def unpack_text(data: bytes) -> bytes:
 
 
 def unpack_lines(first_seq: int, index: bytes, data: bytes) -> Iterator[Line]:
-    """The lines of one chunk, in order."""
     texts = iter(unpack_text(data).split(b"\n"))
     seq = first_seq
     for stream, count, unix_ns in unpack_index(index):

@@ -1,4 +1,4 @@
-"""`logs.txt` over HTTP: the whole, or the part that a Range asks for, plain or gzip."""
+"""The HTTP response of `logs.txt`: the whole log or a byte range of it, plain or gzip."""
 
 import re
 import zlib
@@ -15,25 +15,25 @@ from cronium_admin.logs import read
 from cronium_admin.logs.live import tail
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-# Named, and not with a weight of 0.
+# gzip is listed and its weight is not 0.
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+\s*)?(?:,|$)", re.IGNORECASE)
 GZIP_LEVEL = 3
 
 
 @dataclass(frozen=True)
 class ByteRange:
-    """The bytes from `start` up to `stop`."""
+    """The bytes from `start` up to, not including, `stop`."""
 
     start: int
     stop: int
 
 
 class RangeNotSatisfiable(Exception):
-    """The Range lies past the end."""
+    """The range begins past the end."""
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
-    """What a Range header asks for; None where it counts for nothing (another unit, several ranges, no sense)."""
+    """None if the Range header must be ignored (another unit, several ranges, invalid)."""
     match = _RANGE.fullmatch(header.replace(" ", ""))
     if not match or match[0] == "bytes=-" or any(len(number) > 18 for number in match.groups()):
         return None
@@ -50,17 +50,17 @@ def parse_range(header: str, size: int) -> ByteRange | None:
 
 
 def make_response(request: HttpRequest, run_id: UUID, state: read.LogState) -> HttpResponseBase:
-    """What is stored now; of a run that has ended, with the digest as its tag. A log that grows has none."""
+    """The log as stored now. If the run has ended, the digest is the ETag; a growing log has no ETag."""
     tag = f'"{state.digest}"' if state.has_ended and state.digest else ""
-    # The packed form has the same tag, as a weak one; here both are as good.
-    known = [one.removeprefix("W/") for one in parse_etags(request.headers.get("If-None-Match", ""))]
-    if tag and (tag in known or "*" in known):
+    # The gzip form has the same tag as a weak one. For If-None-Match both are equal.
+    client_tags = [etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))]
+    if tag and (tag in client_tags or "*" in client_tags):
         return _set_headers(HttpResponse(status=304), state, tag)
-    asked = request.headers.get("Range", "")
+    range_header = request.headers.get("Range", "")
     if request.headers.get("If-Range", tag) != tag:
-        asked = ""
+        range_header = ""
     try:
-        part = parse_range(asked, state.bytes) if asked else None
+        part = parse_range(range_header, state.bytes) if range_header else None
     except RangeNotSatisfiable:
         refused = HttpResponse(status=416, headers={"Content-Range": f"bytes */{state.bytes}"})
         return _set_headers(refused, state, tag)
@@ -69,16 +69,16 @@ def make_response(request: HttpRequest, run_id: UUID, state: read.LogState) -> H
         response = _stream_blocks(_compress_blocks(read.read_text(run_id, 0, state.bytes)))
         response["Content-Encoding"] = "gzip"
         return _set_headers(response, state, tag and f"W/{tag}")
-    whole = part or ByteRange(0, state.bytes)
-    response = _stream_blocks(read.read_text(run_id, whole.start, whole.stop), 206 if part else 200)
-    response["Content-Length"] = str(whole.stop - whole.start)  # so that who gets less knows
+    byte_range = part or ByteRange(0, state.bytes)
+    response = _stream_blocks(read.read_text(run_id, byte_range.start, byte_range.stop), 206 if part else 200)
+    response["Content-Length"] = str(byte_range.stop - byte_range.start)  # the client notices a truncated response
     if part:
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{state.bytes}"
     return _set_headers(response, state, tag)
 
 
 def _stream_blocks(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
-    """The first block is read at once: where the archive is away, that is the answer, and not a text cut off."""
+    """Reads the first block at once: if the archive is not available, the client gets an error, not truncated text."""
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingHttpResponse(_iterate_in_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
 

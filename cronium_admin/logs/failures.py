@@ -1,4 +1,4 @@
-"""How one log that fails holds up no other: it is logged and skipped, and the round raises at its end."""
+"""Error handling for work on many logs: a log that fails is skipped, and the end of the work raises an error."""
 
 import logging
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from cronium_admin.logs.storage.base import StorageUnavailable
 from cronium_admin.logs.throttle import Stopped
 
 log = logging.getLogger("cronium.archive")
-MAX_CONSECUTIVE_FAILURES = 3  # logs, or objects, at which a storage fails before it is taken to be away
+MAX_CONSECUTIVE_FAILURES = 3  # failed logs or objects after which the storage counts as not available
 
 
 class LogsSkipped(Exception):
-    """Some logs failed, each of which was logged; all others are done."""
+    """Some logs failed; each failure was logged. All other logs are done."""
 
 
 class Failures:
-    """Those of one round. `done` is what was to be done to the logs, such as "removed"."""
+    """The failures of one round. `done` is a participle for log lines, such as "removed"."""
 
-    def __init__(self, done: str) -> None:
-        self._action = done
+    def __init__(self, action: str) -> None:
+        self._action = action
         self._count = self._in_a_row = 0
         self._outage: StorageUnavailable | None = None
 
     @contextmanager
     def skip_failed(self, name: str) -> Iterator[None]:
-        """Around the work on one log. Raises what is about more than that log: Stopped, an error of a database that is
-        away, and Unavailable of a storage that failed at MOST_IN_A_ROW."""
+        """Wraps the work on one log. Re-raises errors that concern more than that log: Stopped, a database outage, and
+        StorageUnavailable after MAX_CONSECUTIVE_FAILURES."""
         try:
             yield
         except Stopped:
@@ -51,10 +51,10 @@ class Failures:
             log.error("the log of %s was not %s", name, self._action, exc_info=error)
 
     def raise_failures(self) -> None:
-        """At the end of the round. Raises Unavailable or Skipped where a log failed."""
+        """Call at the end of the round. Raises StorageUnavailable or LogsSkipped if a log failed."""
         if self._outage:
             raise self._outage
         if self._count:
             raise LogsSkipped(
-                f"{self._count} logs were not {self._action}; Cronium's log tells why. They are tried again."
+                f"{self._count} logs were not {self._action}. The server's log has the causes. Retried later."
             )

@@ -1,6 +1,7 @@
-"""The thread that keeps what is stored of logs in bounds: removes, archives, deletes; at the start and every hour.
+"""The log maintenance thread: at start and every hour it removes logs by retention, archives logs, and deletes unwanted
+objects from the archive.
 
-Any number of processes may have one: every change is conditional, and who comes second finds nothing to do.
+Several processes may run it at once: every change is conditional.
 """
 
 import logging
@@ -19,15 +20,15 @@ from cronium_admin.logs.storage.base import StorageUnavailable
 from cronium_admin.logs.throttle import Stopped, Throttle
 
 log = logging.getLogger("cronium.archive")
-DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after one that failed
+DELAY, SECONDS, AGAIN_SECONDS = 20.0, 3600.0, 300.0  # after the start, after a round, after a failed round
 
 
 def _add_jitter(seconds: float) -> float:
-    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - so that not all come at once
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
 
 
 class LogMaintenance(PeriodicTask):
-    """`first` is what a room above this one does in each round before the logs' own work."""
+    """`first` is called at the beginning of each round; a package above this one passes its own work there."""
 
     def __init__(self, first: Callable[[Throttle], None] = lambda pace: None) -> None:
         self._run_first = first
@@ -36,7 +37,6 @@ class LogMaintenance(PeriodicTask):
         )
 
     def run_once(self) -> bool:
-        """Whether it went well."""
         try:
             pace = Throttle(self.stop_event)
             self._run_first(pace)
@@ -44,19 +44,21 @@ class LogMaintenance(PeriodicTask):
         except Stopped:
             pass
         except StorageUnavailable as error:
-            log.warning("the archive is away, logs stay in the database meanwhile: %s", error.__cause__ or error)
+            log.warning("the archive is not available, logs stay in the database: %s", error.__cause__ or error)
             return False
         except LogsSkipped:
-            return False  # each was logged
-        except Exception as error:  # noqa: BLE001 - logged, and tried again
+            return False  # each failure was logged
+        except Exception as error:  # noqa: BLE001 - logged and retried
             log_failure(log, error, "the removal of old logs")
             return False
         return True
 
 
 def run_maintenance(pace: Throttle) -> None:
-    """One round: what is to be removed is not archived first. Raises Unavailable where archiving makes no sense, and
-    Skipped at the end where logs failed."""
+    """One round. Removes logs before it archives, so that no log is archived and then removed.
+
+    Raises StorageUnavailable if the archive does not work, and LogsSkipped at the end if logs failed.
+    """
     skipped: LogsSkipped | None = None
     try:
         _log_total("removed %d logs, of %d lines", prune.prune_due_logs(pace))
@@ -71,11 +73,11 @@ def run_maintenance(pace: Throttle) -> None:
         raise skipped
 
 
-def _log_total(words: str, done: Iterable[DueLog]) -> None:
+def _log_total(message: str, logs_done: Iterable[DueLog]) -> None:
     logs = lines = 0
     try:
-        for one in done:
-            logs, lines = logs + 1, lines + one.lines
+        for due_log in logs_done:
+            logs, lines = logs + 1, lines + due_log.lines
     finally:
         if logs:
-            log.info(words, logs, lines)
+            log.info(message, logs, lines)

@@ -1,5 +1,5 @@
-"""The stored log: chunks of whole lines, one head row a run with the cursor and the unfinished lines, and the objects
-in the archive that hold the text of logs that were moved there."""
+"""The stored log: chunks of complete lines, one head row per run with the cursors and the unfinished lines, and the
+objects of the archive that contain the text of archived logs."""
 
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,10 @@ class LogChunk(models.Model):
     first_ns = models.BigIntegerField()  # when the first and last line were received, unix nanoseconds
     last_ns = models.BigIntegerField()
     index = models.BinaryField()
-    data = models.BinaryField()  # empty where the run's LogObject has it, from `object_offset` on
+    data = models.BinaryField()  # empty if the text is in the run's LogObject, at `object_offset`
     object_offset = models.BigIntegerField(null=True)
     object_length = models.PositiveIntegerField(null=True)
-    # Where `read` found the object, and how many blocks it reads ahead there; no column.
+    # Not a column. Set by `logs.read`: the object, and how many blocks to read ahead.
     archived: tuple["ObjectRef", int] | None = None
 
     class Meta:
@@ -41,22 +41,22 @@ class LogHead(models.Model):
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="log_head")
     lines = models.BigIntegerField(default=0)
     bytes = models.BigIntegerField(default=0)
-    # How much of what each stream brought is stored as lines: its newlines and bytes, before anything is masked.
-    # Whoever goes on with the log begins there, and reads the begun line again.
+    # The cursor of each stream: the newlines and bytes that are stored as lines, counted before masking. A process that
+    # resumes the log starts there and reads the unfinished line again.
     stdout_lines = models.BigIntegerField(default=0)
     stdout_bytes = models.BigIntegerField(default=0)
     stderr_lines = models.BigIntegerField(default=0)
     stderr_bytes = models.BigIntegerField(default=0)
-    # The line each stream has begun and not ended, so that a prompt shows.
+    # The unfinished line of each stream, so that a prompt is shown.
     stdout_tail = models.BinaryField(default=b"")
     stderr_tail = models.BinaryField(default=b"")
     sealed = models.BooleanField(default=False)
-    gaps = models.PositiveIntegerField(default=0)  # how many LogGap rows there are, lines that were split included
-    # What came once the log was full.
+    gaps = models.PositiveIntegerField(default=0)  # the number of LogGap rows, including split lines
+    # Output after the log was full.
     dropped_lines = models.BigIntegerField(default=0)
     dropped_bytes = models.BigIntegerField(default=0)
-    archived_at = models.DateTimeField(null=True)  # no chunk has its text in the database any more
-    pruning = models.BooleanField(default=False)  # the run's log_pruned_at is set, and what is left here goes
+    archived_at = models.DateTimeField(null=True)  # since then no chunk has text in the database
+    pruning = models.BooleanField(default=False)  # the run's log_pruned_at is set; the remaining rows are deleted
 
     class Meta:
         indexes = [
@@ -69,10 +69,10 @@ class LogHead(models.Model):
 
     @property
     def stored_lines(self) -> tuple[int, int]:
-        """How many stored lines are of stdout, and of stderr.
+        """The number of stored lines of stdout and of stderr.
 
-        A line that was split, or had no end, has no newline of its own in the cursors: of logs with both streams it
-        counts as one of stdout.
+        The parts of a split line, and a last line without newline, are not counted in the cursors: in a log with both
+        streams they count as lines of stdout.
         """
         if not self.stdout_bytes:
             return 0, self.lines
@@ -81,7 +81,7 @@ class LogHead(models.Model):
 
 
 class LogGap(models.Model):
-    """A place, after line `after_seq`, where the engine itself lost output, or a long line was split; and why."""
+    """A gap after line `after_seq`: the engine lost output there, or a long line was split."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_index=False)
     after_seq = models.BigIntegerField()
@@ -95,25 +95,26 @@ class LogGap(models.Model):
 
 
 class LogObject(models.Model):
-    """An object of the archive: made before anything is uploaded, gone after the object is, so that none is forgotten.
+    """An object of the archive. The row is created before the upload and deleted after the object, so that every object
+    is known.
 
-    Its name is its own. Who wakes up late and writes on under an old one spoils nothing that is read.
+    Names are unique: a process that continues to write an expired upload cannot change an object that is read.
     """
 
     class State(models.TextChoices):
-        WRITING = "writing"  # under a claim; nobody reads it
-        STORED = "stored"  # whole and verified: chunks may point into it
-        UNWANTED = "unwanted"  # nothing points to it; it is to be deleted
+        WRITING = "writing"  # under a claim; not read
+        STORED = "stored"  # complete and verified: chunks may refer to it
+        UNWANTED = "unwanted"  # no chunk refers to it; it will be deleted
 
     run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="+")  # null: the run was deleted
-    store = models.CharField(max_length=500)  # CRONIUM_LOG_STORAGE as it was
+    store = models.CharField(max_length=500)  # CRONIUM_LOG_STORAGE at the time of the upload
     name = models.CharField(max_length=200)
     state = models.CharField(max_length=10, choices=State.choices, default=State.WRITING)
     claimed_until = models.DateTimeField(null=True)  # while it is being written
     bytes = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True, default="")
     stored_at = models.DateTimeField(null=True)
-    shared = models.BooleanField(default=False)  # another installation has it too, so it is not ours to delete
+    shared = models.BooleanField(default=False)  # another installation uses it too: never delete it
 
     class Meta:
         constraints = [

@@ -1,4 +1,4 @@
-"""The last line of the runs that are at work, for the lists: one query for all of them, and only what shows of it."""
+"""The last log line of active runs, for lists of runs: one query for all runs, only the visible part of each line."""
 
 import re
 import unicodedata
@@ -13,23 +13,23 @@ from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import ON_HOST, Run
 
 MAX_RUNS = 50
-MAX_BYTES = 2 * 1024 * 1024  # of the chunk's text, or of a begun line: what is larger is not looked into for a list
-MAX_LINE_BYTES = 4000  # of the line itself
+MAX_BYTES = 2 * 1024 * 1024  # of a chunk's text or an unfinished line; larger ones are not read for a list
+MAX_LINE_BYTES = 4000  # of the line
 MAX_CHARS = 200  # characters
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
 def fetch_last_lines(run_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """By run, of those on a host, what it said last: the line it has begun, else the last one that is not blank."""
+    """By run id, for runs on a host: the unfinished line, or the last line that is not blank."""
     ids = list(run_ids)[:MAX_RUNS]
     if not ids:
         return {}
     small = Case(When(bytes__lte=MAX_BYTES, then=F("data")))
     chunk = LogChunk.objects.filter(run_id=OuterRef("pk")).order_by("-first_seq").values(small=small)[:1]
     head = "log_head__stdout_tail", "log_head__stderr_tail"
-    begun = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
+    unfinished = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
     runs = Run.objects.filter(pk__in=ids, status__in=ON_HOST).annotate(length=Length(head[0]) + Length(head[1]))
-    rows = runs.annotate(last=Subquery(chunk)).values_list("pk", "last", *begun)
+    rows = runs.annotate(last=Subquery(chunk)).values_list("pk", "last", *unfinished)
     return {run_id: _choose_last_line(tails, last) for run_id, last, *tails in rows}
 
 
@@ -40,7 +40,7 @@ def _choose_last_line(tails: list[bytes | None], chunk: bytes | None) -> str:
     try:
         return make_plain_text(_find_last_line(unpack_text(bytes(chunk)))) if chunk else ""
     except LogDamaged:
-        return ""  # the run's own page says so; the list shows all other runs
+        return ""  # the run's page shows the error; the list must show the other runs
 
 
 def _find_last_line(text: bytes) -> bytes:
@@ -48,12 +48,12 @@ def _find_last_line(text: bytes) -> bytes:
 
 
 def make_plain_text(line: bytes) -> str:
-    """What shows of a line in a list: what a carriage return left, without colours, controls and marks that turn text
-    around; white space as one blank, and SHOWN characters at most."""
-    seen = line.rstrip(b"\r").rpartition(b"\r")[2][:MAX_LINE_BYTES]
-    text = _ESCAPE_SEQUENCE.sub("", seen.decode(errors="replace"))
-    kept = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
-    return " ".join(kept.split())[:MAX_CHARS]
+    """The visible part of a line: the text after the last carriage return, without colours, control characters and
+    bidirectional marks, with single spaces, and at most MAX_CHARS characters."""
+    visible = line.rstrip(b"\r").rpartition(b"\r")[2][:MAX_LINE_BYTES]
+    text = _ESCAPE_SEQUENCE.sub("", visible.decode(errors="replace"))
+    cleaned = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
+    return " ".join(cleaned.split())[:MAX_CHARS]
 
 
 def _is_visible(char: str) -> bool:

@@ -1,10 +1,10 @@
-"""The executor's output as the store takes it: this room does not know the executor."""
+"""Protocols of the executor's output as the store takes it. The package `logs` does not import the executor."""
 
 from typing import Protocol
 
 
 class SegmentLike(Protocol):
-    """Whole lines of one stream, read together (the executor's Segment)."""
+    """Complete lines of one stream, read together (the executor's Segment)."""
 
     @property
     def stream(self) -> int: ...
@@ -24,7 +24,7 @@ class CursorLike(Protocol):
 
 
 class GapLike(Protocol):
-    """Before line `at` (from 0) of its batch output is missing."""
+    """Output is missing before line `at` of the batch, counted from 0."""
 
     @property
     def at(self) -> int: ...
@@ -33,7 +33,7 @@ class GapLike(Protocol):
 
 
 class BatchLike(Protocol):
-    """What is stored together (the executor's Batch)."""
+    """Output that is stored in one transaction (the executor's Batch)."""
 
     @property
     def segments(self) -> tuple[SegmentLike, ...]: ...

@@ -1,6 +1,6 @@
-"""Reads a run's stored log: windows of lines, and any part of the whole as text. Writes nothing.
+"""Reads a run's stored log: windows of lines, and any byte range of the whole text. Writes nothing.
 
-Where a chunk's text lies, in the database or in the archive, only `data_of` knows: all who read go through it.
+Only `read_packed` knows whether a chunk's text is in the database or in the archive: all readers use it.
 """
 
 from collections.abc import Iterator
@@ -22,23 +22,23 @@ from cronium_admin.runs.models import TERMINAL, Run, Status
 
 STREAMS = {1: "stdout", 2: "stderr"}
 WINDOW_LINES, WINDOW_BYTES = 2000, 512 * 1024
-ARCHIVED_BATCH = 64  # chunks that are read at a time once their text is elsewhere
+ARCHIVED_BATCH = 64  # chunks per query if their text is in the archive
 READ_AHEAD, DOWNLOAD_READ_AHEAD = (
     1,
     7,
-)  # blocks of the archive that come along: for a window, and for who reads on to the end
+)  # blocks of the archive to read ahead: for a window, and for a download or search
 
 
 class LogPruned(ApiError):
-    """The run's log was removed by retention; `words` say when and why."""
+    """The run's log was removed by retention; `words` says when and why."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(410, "log_pruned", words)
+    def __init__(self, message: str) -> None:
+        super().__init__(410, "log_pruned", message)
 
 
 @dataclass(frozen=True)
 class LogState:
-    """A run and its log at one moment; when `ended`, all lines that will ever be are stored."""
+    """A run and its log at one moment. If `has_ended`, all lines are stored."""
 
     status: str
     phase: str
@@ -47,14 +47,14 @@ class LogState:
     exit_code: int | None
     lines: int
     bytes: int
-    gaps: list[dict[str, Any]]  # see gaps.of_run
+    gaps: list[dict[str, Any]]  # see gaps.list_gaps
     dropped_bytes: int
-    partial: tuple[tuple[str, str], ...]  # (stream, text) of the lines begun
+    partial: tuple[tuple[str, str], ...]  # (stream, text) of the unfinished lines
     digest: str
     cancelling: bool
     output_at: datetime | None
     condition: bool | None
-    pruned: str  # why there is no log any more, in a sentence
+    pruned: str  # why the log was removed, in a sentence; empty if it was not
     job_slug: str
     number: int
 
@@ -71,7 +71,7 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 
 
 def read_state(run_id: UUID) -> LogState | None:
-    """One query, and one more where there are gaps; None when there is no such run."""
+    """None if the run does not exist. One query, and another if there are gaps."""
     columns = ("job_slug", "number", "status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
     counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")
@@ -80,15 +80,15 @@ def read_state(run_id: UUID) -> LogState | None:
     if row is None:
         return None
     tails = ("stdout", row["log_head__stdout_tail"]), ("stderr", row["log_head__stderr_tail"])
-    of = "log_" if row["log_pruned_at"] else "log_head__"
+    prefix = "log_" if row["log_pruned_at"] else "log_head__"
     return LogState(
         status=row["status"],
         phase=PHASES.get(row["status"], "ended"),
         reason=row["reason"],
         message=row["message"],
         exit_code=row["exit_code"],
-        lines=row[f"{of}lines"] or 0,
-        bytes=row[f"{of}bytes"] or 0,
+        lines=row[f"{prefix}lines"] or 0,
+        bytes=row[f"{prefix}bytes"] or 0,
         gaps=gaps.list_gaps(run_id, *(row[name] or 0 for name in (counts[0], "log_head__lines", *counts[1:]))),
         dropped_bytes=row["log_head__dropped_bytes"] or 0,
         partial=tuple((name, bytes(tail).decode(errors="replace")) for name, tail in tails if tail),
@@ -103,14 +103,14 @@ def read_state(run_id: UUID) -> LogState | None:
 
 
 def refuse_pruned(run_id: UUID) -> None:
-    """What is not there may have been removed since one looked: that is no fault of the archive. Raises Pruned."""
+    """Raises LogPruned if the log was removed. Call when rows or objects are missing: retention may just have removed
+    them."""
     row = Run.objects.filter(pk=run_id).values_list("log_pruned_at", "log_pruned_why").first()
-    if row and (words := log_states.describe_pruned_log(*row)):
-        raise LogPruned(words)
+    if row and (message := log_states.describe_pruned_log(*row)):
+        raise LogPruned(message)
 
 
 def find_object(run_id: UUID) -> ObjectRef:
-    """The object that has the log's text. Raises Pruned, or Missing where there is none."""
     stored = LogObject.objects.filter(run_id=run_id, state=LogObject.State.STORED).first()
     if stored is None:
         refuse_pruned(run_id)
@@ -119,7 +119,7 @@ def find_object(run_id: UUID) -> ObjectRef:
 
 
 def read_packed(chunk: LogChunk) -> bytes:
-    """The chunk's packed text. From the archive it may be refused: Pruned, or depot.Unavailable and depot.Missing."""
+    """The chunk's packed text. If it is archived: raises LogPruned, StorageUnavailable and ObjectMissing."""
     if chunk.object_offset is None or chunk.object_length is None:
         return bytes(chunk.data)
     place, ahead = chunk.archived or (find_object(chunk.run_id), 0)
@@ -135,54 +135,54 @@ def read_chunk_text(chunk: LogChunk) -> bytes:
 
 
 def iterate_chunks(run_id: UUID, after: int, batch: int = 4, ahead: int = READ_AHEAD) -> Iterator[LogChunk]:
-    """The chunks that hold lines past `after`, in order, `batch` at a time: a flood's have 256 KiB and more.
+    """The chunks with lines after `after`, in order. A query reads `batch` chunks; a fast log has chunks of 256 KiB.
 
-    Of what is archived only the rows: `data_of` gets the text, with `ahead` blocks more for the chunks that follow.
+    Archived chunks come without text: `read_packed` fetches it, and reads `ahead` more blocks for the next chunks.
     """
     place: ObjectRef | None = None
     rows = LogChunk.objects.filter(run_id=run_id).order_by("first_seq")
-    at = rows.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
+    next_seq = rows.filter(first_seq__lte=after + 1).aggregate(at=Max("first_seq"))["at"] or 1
     while True:
-        page = list(rows.filter(first_seq__gte=at)[:batch])
+        page = list(rows.filter(first_seq__gte=next_seq)[:batch])
         for chunk in page:
-            if chunk.first_seq > at:
-                return  # the chunk before has grown since it was read: the next look brings its new lines
+            if chunk.first_seq > next_seq:
+                return  # the chunk before has grown since it was read: the next call returns its new lines
             if chunk.object_offset is not None:
                 place = place or find_object(run_id)
                 chunk.archived = place, ahead
             yield chunk
-            at = chunk.first_seq + chunk.lines
+            next_seq = chunk.first_seq + chunk.lines
         if len(page) < batch:
             return
         batch = ARCHIVED_BATCH if place else batch
 
 
 def read_lines(run_id: UUID, after: int, limit: int = WINDOW_LINES, max_bytes: int = WINDOW_BYTES) -> list[Line]:
-    """Up to `limit` lines with seq > `after`, cut once they pass `max_bytes`; at least one if there is one."""
-    found: list[Line] = []
+    """Up to `limit` lines with seq > `after`, and up to `max_bytes` of text, but at least one line if there is one."""
+    lines: list[Line] = []
     size = 0
     for chunk in iterate_chunks(run_id, after):
         for line in unpack_lines(chunk.first_seq, bytes(chunk.index), read_packed(chunk)):
             if line.seq <= after:
                 continue
             size += len(line.text)
-            if found and size > max_bytes:
-                return found
-            found.append(line)
-            if len(found) >= limit:
-                return found
-    return found
+            if lines and size > max_bytes:
+                return lines
+            lines.append(line)
+            if len(lines) >= limit:
+                return lines
+    return lines
 
 
 def read_text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """The log as `logs.txt` has it, every line with its newline, bytes as written: those from `start` up to `stop`.
+    """The bytes of `logs.txt` from `start` up to `stop`: every line as written, with its newline.
 
-    Raises Pruned rather than give less, if it is removed meanwhile, and Damaged where a part is missing before `stop`,
-    or is not as long as it was.
+    Raises LogPruned if the log is removed meanwhile, and LogDamaged if a part before `stop` is missing or has another
+    length.
     """
-    at = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
+    first_seq = LogChunk.objects.filter(run_id=run_id, byte_offset__lte=start).aggregate(at=Max("first_seq"))["at"] or 1
     reached = 0
-    for chunk in iterate_chunks(run_id, at - 1, ahead=DOWNLOAD_READ_AHEAD):
+    for chunk in iterate_chunks(run_id, first_seq - 1, ahead=DOWNLOAD_READ_AHEAD):
         if stop is not None and chunk.byte_offset >= stop:
             return
         text = read_chunk_text(chunk)
@@ -199,9 +199,8 @@ def read_text(run_id: UUID, start: int = 0, stop: int | None = None) -> Iterator
 
 
 def refuse_incomplete(run_id: UUID, state: LogState, after: int, reached: int) -> None:
-    """For who read past line `after` and reached line `reached`: an ended log that has more lines must get further.
-
-    Raises Pruned or Damaged: else the reader would ask for the same lines for ever.
+    """Call after a read from line `after` that reached line `reached`. Raises LogPruned or LogDamaged if the run has
+    ended, has more lines, and none was read: otherwise the client would request the same lines forever.
     """
     if state.has_ended and reached <= after < state.lines:
         refuse_pruned(run_id)

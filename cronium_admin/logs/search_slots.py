@@ -1,4 +1,4 @@
-"""How many searches this process computes at once: they hold the interpreter, so a few are as fast as many."""
+"""Limits the concurrent searches of this process: a search holds the interpreter lock, so more are not faster."""
 
 import threading
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from cronium_admin.core.errors import ApiError
 MAX_RUNNING, MAX_WAITING, WAIT_SECONDS = 3, 6, 3.0
 _admitted = threading.BoundedSemaphore(MAX_RUNNING + MAX_WAITING)
 _running = threading.BoundedSemaphore(MAX_RUNNING)
-BUSY = "Too many searches at once. Try again in some seconds."
+BUSY = "Too many searches at once. Try again in a few seconds."
 
 
 @contextmanager
 def hold_search_slot() -> Iterator[None]:
-    """Hold a slot; Refused (429) when too many wait already, or none becomes free in time."""
+    """Raises ApiError (429) if too many searches wait, or no slot becomes free within WAIT_SECONDS."""
     if not _admitted.acquire(blocking=False):
         raise ApiError(429, "busy", BUSY)
     try:

@@ -1,7 +1,7 @@
-"""Writes a run's log: prepares chunks in the run's own thread, commits those of all runs in one.
+"""Writes runs' logs: chunks are prepared in the run's own thread and committed for all runs by one thread.
 
-Chunks, head and cursor of a batch go into one transaction, which first makes sure that the run is still
-under the lease it is written for; only after it are the watchers nudged.
+The chunks, head and cursors of a batch are stored in one transaction, which first checks that the run is still under
+the lease of the writer. Watchers are notified after the commit.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from cronium_admin.logs.protocols import BatchLike, SegmentLike
 from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.logs")
-# Small batches grow the last chunk up to this, so that a slow log does not become a row a line.
+# Small batches extend the last chunk up to this size, so that a slow log does not need a row per line.
 GROW_BYTES = 32 * 1024
-CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # what growing changes
+CHUNK_FIELDS = ["lines", "bytes", "last_ns", "index", "data"]  # changed when a chunk is extended
 HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
     *("stdout_tail", "stderr_tail", "sealed", "gaps", "dropped_lines", "dropped_bytes"),
@@ -38,12 +38,12 @@ HEAD_FIELDS = [
 
 
 class LeaseLost(Exception):
-    """The run has ended, is gone, or is under another lease: nothing of this write was stored."""
+    """The run has ended, was deleted, or is under another lease: nothing of this write was stored."""
 
 
 @dataclass(eq=False)
 class PendingWrite:
-    """One run's share of a transaction, under lease `epoch`. A chunk that grew replaces its row."""
+    """One run's rows for a transaction, under lease `epoch`. An extended chunk replaces its row."""
 
     run_id: UUID
     epoch: int
@@ -61,11 +61,11 @@ class RunLog:
         self.epoch = epoch
         self.lines = 0
         self.bytes = 0
-        # How far each stream was read for that, as (lines, bytes): where a reader goes on.
+        # The cursor (lines, bytes) of each stream, where a reader continues.
         self.stdout = 0, 0
         self.stderr = 0, 0
         self.gaps = 0  # places where output was lost
-        self._known_gaps: set[tuple[int, str]] = set()  # after which line, and why: each is told once
+        self._known_gaps: set[tuple[int, str]] = set()  # (line, cause) of the gaps, each stored once
         self.dropped = 0, 0
         self.first_ns = 0  # when the first line was received
         self._digest = hashlib.sha256()
@@ -76,7 +76,7 @@ class RunLog:
 
     @classmethod
     def resume(cls, run_id: UUID, epoch: int) -> "RunLog":
-        """Go on with what is stored. Only for who holds the lease by now: earlier ones could still write before."""
+        """Continue the stored log. Call only under the current lease: earlier owners cannot write after it began."""
         log = cls(run_id, epoch)
         if head := LogHead.objects.filter(run_id=run_id).first():
             log._head = head
@@ -93,12 +93,10 @@ class RunLog:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of logs.txt so far."""
         return self._digest.hexdigest()
 
     @property
     def totals(self) -> dict[str, Any]:
-        """What a run that has ended keeps of its log."""
         return {
             "log_lines": self.lines,
             "log_bytes": self.bytes,
@@ -109,7 +107,6 @@ class RunLog:
         }
 
     def prepare_write(self, batch: BatchLike) -> PendingWrite:
-        """The rows that store `batch`, compressed here so that many runs compress side by side."""
         gaps = self._add_gaps(self._make_gap(self.lines + gap.at, gap.cause) for gap in batch.gaps)
         self.dropped = batch.dropped.lines, batch.dropped.bytes
         chunk = self._append_lines(batch.segments) if batch.segments else None
@@ -132,7 +129,7 @@ class RunLog:
         return PendingWrite(self.run_id, self.epoch, self._head, chunk, gaps)
 
     def prepare_seal(self, missing: str = "") -> PendingWrite:
-        """The row that says nothing will follow; `missing` is why there was more, a cause of `gaps`."""
+        """The write that marks the log as complete. `missing` is a cause of `gaps` if output after it is lost."""
         head = self._head
         gaps = self._add_gaps([self._make_gap(self.lines, missing)] if missing else ())
         head.sealed, head.stdout_tail, head.stderr_tail = True, b"", b""
@@ -143,12 +140,11 @@ class RunLog:
         return LogGap(run_id=self.run_id, after_seq=after, cause=cause)
 
     def _add_gaps(self, gaps: Iterable[LogGap]) -> tuple[LogGap, ...]:
-        """Those that were not told yet: what is read again tells of the same ones."""
-        told = {(gap.after_seq, gap.cause): gap for gap in gaps}
-        fresh = tuple(gap for place, gap in told.items() if place not in self._known_gaps)
-        self._known_gaps |= told.keys()
-        self.gaps += sum(gap.cause != SPLIT for gap in fresh)
-        return fresh
+        by_place = {(gap.after_seq, gap.cause): gap for gap in gaps}
+        new_gaps = tuple(gap for place, gap in by_place.items() if place not in self._known_gaps)
+        self._known_gaps |= by_place.keys()
+        self.gaps += sum(gap.cause != SPLIT for gap in new_gaps)
+        return new_gaps
 
     def _append_lines(self, segments: tuple[SegmentLike, ...]) -> LogChunk:
         text = b"".join(segment.text for segment in segments)
@@ -175,29 +171,29 @@ class RunLog:
 
 
 def commit_writes(writes: list[PendingWrite]) -> set[PendingWrite]:
-    """Store `writes` in one transaction and return those that were refused: see LeaseLost.
+    """Store `writes` in one transaction. Returns the writes that were not stored because their lease was lost.
 
-    May be repeated when its answer was lost. The queries are as many for one run as for all.
+    Safe to repeat. The number of queries does not depend on the number of runs.
     """
     with transaction.atomic():
-        refused = _find_lost_leases(writes)
-        kept = [write for write in writes if write not in refused]
+        lost = _find_lost_leases(writes)
+        valid = [write for write in writes if write not in lost]
         LogChunk.objects.bulk_create(
-            [write.chunk for write in kept if write.chunk],
+            [write.chunk for write in valid if write.chunk],
             update_conflicts=True,
             unique_fields=["run", "first_seq"],
             update_fields=CHUNK_FIELDS,
         )
-        if gaps := [gap for write in kept for gap in write.gaps]:
+        if gaps := [gap for write in valid for gap in write.gaps]:
             LogGap.objects.bulk_create(gaps, ignore_conflicts=True)
-        heads = [write.head for write in kept]
+        heads = [write.head for write in valid]
         LogHead.objects.bulk_create(heads, update_conflicts=True, unique_fields=["run"], update_fields=HEAD_FIELDS)
-    notify.publish_changed(write.run_id for write in kept)
-    return refused
+    notify.publish_changed(write.run_id for write in valid)
+    return lost
 
 
 def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
-    """Locks the runs until the commit: who takes one over either waits for it, or is seen here."""
+    """Locks the runs until the commit: a process that takes a run over waits for the lock, or is seen here."""
     runs = Run.objects.filter(pk__in={write.run_id for write in writes}).order_by("pk")
     rows = runs.select_for_update(no_key=True).values_list("pk", "lease_epoch", "status")
     epochs = {run_id: epoch for run_id, epoch, status in rows if status not in TERMINAL}
@@ -205,7 +201,7 @@ def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
 
 
 class LogWriter:
-    """The one thread of a host that writes logs: what has gathered while it committed goes next, together."""
+    """The one thread of a host that writes logs. Writes that arrive during a commit are committed together next."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[PendingWrite | None] = queue.SimpleQueue()
@@ -214,12 +210,11 @@ class LogWriter:
         self._thread.start()
 
     def write(self, write: PendingWrite) -> None:
-        """Return when `write` is committed; raises LeaseLost, or what the database said of it alone."""
+        """Returns when `write` is committed. Raises LeaseLost, or the database error of this write."""
         self._queue.put(write)
         write.done.result()
 
     def close(self) -> None:
-        """Commit what was given and end the thread."""
         self._closed.set()
         self._queue.put(None)
         self._thread.join(10)
@@ -227,18 +222,18 @@ class LogWriter:
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
             group = [first]
-            while not self._queue.empty() and (more := self._queue.get()) is not None:
-                group.append(more)
+            while not self._queue.empty() and (write := self._queue.get()) is not None:
+                group.append(write)
             self._commit_group(group)
             if self._closed.is_set() and self._queue.empty():
                 break
         close_connections()
 
     def _commit_group(self, group: list[PendingWrite]) -> None:
-        """All together; if one of them can't be stored, one by one, so that it spoils no other."""
+        """Commit the writes together. If that fails, one by one, so that one bad write does not fail the others."""
         try:
             refused = self._commit_with_retry(group)
-        except Exception as error:  # noqa: BLE001 - told to the run whose write it is; all others go on
+        except Exception as error:  # noqa: BLE001 - passed on to the run of the write; the others continue
             if len(group) == 1:
                 group[0].done.set_exception(error)
                 return
@@ -252,7 +247,6 @@ class LogWriter:
                 write.done.set_result(None)
 
     def _commit_with_retry(self, group: list[PendingWrite]) -> set[PendingWrite]:
-        """Retry while the database is away: the readers wait meanwhile, and so do their containers."""
         pause, is_retry = 0.1, False
         while True:
             try:

@@ -1,4 +1,4 @@
-"""How work behind the readers' and writers' backs is done: a little at a time, with pauses, until told to stop."""
+"""Throttles background work on stored logs: small steps with pauses, until the process stops."""
 
 import threading
 import time
@@ -6,28 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MIN_PAUSE_SECONDS = 0.02  # seconds at least
-PAUSE_FACTOR = 2.0  # a pause is this many times as long as what went before: most of the time belongs to others
+PAUSE_FACTOR = 2.0  # a pause is this many times as long as the step before it
 
 
 class Stopped(Exception):
-    """The process ends. What was begun is gone on with by another."""
+    """The process is stopping. Another process completes the unfinished work."""
 
 
 class Throttle:
-    """`over` is set when the process ends."""
+    """`over` is set when the process stops."""
 
-    def __init__(self, over: threading.Event | None = None) -> None:
-        self._over = over or threading.Event()
+    def __init__(self, stop_event: threading.Event | None = None) -> None:
+        self._over = stop_event or threading.Event()
 
     @contextmanager
     def run_step(self) -> Iterator[None]:
-        """One transaction's work, and the pause after it: SQLite has one writer, and it must not always be us."""
         self.raise_if_stopped()
-        began = time.monotonic()
+        started_at = time.monotonic()
         yield
-        self._over.wait(max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * (time.monotonic() - began)))
+        self._over.wait(max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * (time.monotonic() - started_at)))
 
     def raise_if_stopped(self) -> None:
-        """Raise Stopped if it is time to stop."""
         if self._over.is_set():
             raise Stopped

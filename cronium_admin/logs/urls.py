@@ -1,4 +1,4 @@
-"""Where the log's WebSocket is, and what the lists ask for."""
+"""URLs of the log's WebSocket, and of the last lines shown in lists of runs."""
 
 from django.urls import path
 

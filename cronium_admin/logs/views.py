@@ -1,4 +1,4 @@
-"""What the lists ask for again and again: the last lines of the runs on the screen."""
+"""The last log lines of the runs on a page, which lists of runs poll."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -15,7 +15,7 @@ from cronium_admin.logs.preview import MAX_RUNS, fetch_last_lines
 @require_safe
 @require_permission(Permission.VIEW)
 def show_last_lines(request: HttpRequest) -> HttpResponse:
-    """What each `run` said last, and the next question, about those that go on; 204 when version `v` showed that."""
+    """The last line of each `run`, and the next poll for the active ones. 204 if version `v` has the same lines."""
     lines = fetch_last_lines(_parse_ids(request.GET.getlist("run")))
     version = sha256(repr(sorted(lines.items())).encode()).hexdigest()[:16]
     if version == request.GET.get("v"):
@@ -23,11 +23,11 @@ def show_last_lines(request: HttpRequest) -> HttpResponse:
     return render(request, "logs/_last_lines.html", {"ids": list(lines), "lines": lines, "version": version})
 
 
-def _parse_ids(given: list[str]) -> list[UUID]:
-    found = []
-    for one in given[:MAX_RUNS]:
+def _parse_ids(texts: list[str]) -> list[UUID]:
+    run_ids = []
+    for text in texts[:MAX_RUNS]:
         try:
-            found.append(UUID(one))
+            run_ids.append(UUID(text))
         except ValueError:
             continue
-    return found
+    return run_ids

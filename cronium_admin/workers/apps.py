@@ -1,4 +1,4 @@
-"""Django's handle on the workers room: its commands. The models stand in `workers.hosts`."""
+"""The Django app config of the package `workers`, for its management commands. Its models are in `workers.hosts`."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,5 @@
-"""Lets the executor's many threads use the database through a few: no connection lives as long as a container."""
+"""Runs database work of the executor's many threads in a few threads, so that no connection lives as long as a
+container."""
 
 import threading
 import time
@@ -19,16 +20,18 @@ T = TypeVar("T")
 
 
 class DatabaseThreads:
-    """Runs functions that use the database in `count` threads, each with its own connection."""
+    """`count` threads, each with its own database connection."""
 
     def __init__(self, count: int = 4) -> None:
         self._pool = ThreadPoolExecutor(count, "database")
         self._closed = threading.Event()
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `function` returns or raises. While the database is away it is tried again, for as long as
-        it takes: `function` must be safe to repeat, as every conditional UPDATE is."""
-        # In the caller's context: what is logged on the way is about the caller's run.
+        """Call `function` in one of the threads; returns its result or raises its error.
+
+        Retries without limit during a database outage: `function` must be safe to repeat, as every conditional UPDATE
+        is."""
+        # In the caller's context, so that log lines name the caller's run.
         context = copy_context()
         return self._pool.submit(lambda: context.run(self._call_with_retry, function, *args, **kwargs)).result()
 
@@ -52,6 +55,6 @@ class DatabaseThreads:
                 pause = min(2 * pause, 5.0)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """End the retries and the threads; what hangs in the database is left behind after that time."""
+        """End the retries and the threads. After `seconds` a thread that hangs in the database is abandoned."""
         self._closed.set()
         run_steps_until(time.monotonic() + seconds, self._pool.shutdown)

@@ -1,4 +1,4 @@
-"""Whether this host's engine answers, and what the host may claim meanwhile. Claims nothing itself."""
+"""Checks whether this host's engine answers, and which queues the host may claim from while it does not."""
 
 import time
 
@@ -6,11 +6,11 @@ from cronium_admin.workers.hosts.service import fetch_hosts
 from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 
-LONG_OUTAGE_SECONDS = 20.0  # a restart of an engine takes less; its runs wait, and another host may take them
+LONG_OUTAGE_SECONDS = 20.0  # longer than a restart of the engine; until then runs wait, and another host may take them
 
 
 class EngineHealth:
-    """Asked before each claim, so that a host whose engine is away does not fail all that waits."""
+    """Checked before each claim, so that a host without an engine does not fail all waiting runs."""
 
     def __init__(self, host: str, engine: EngineLike, queues: tuple[str, ...]) -> None:
         self._host, self._engine, self._queues = host, engine, queues
@@ -28,6 +28,5 @@ class EngineHealth:
         return self._away_since is not None and time.monotonic() - self._away_since > LONG_OUTAGE_SECONDS
 
     def find_sole_queues(self) -> tuple[str, ...]:
-        """The queues that no other host takes runs of: waiting longer would help nobody."""
         others = [host for host in fetch_hosts() if host.takes_runs and host.row.name != self._host]
         return tuple(queue for queue in self._queues if not any(queue in host.queues for host in others))

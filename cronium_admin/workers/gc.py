@@ -1,4 +1,4 @@
-"""The worker's reaper: removes what is left over on its engine, and notes of which runs nothing is left."""
+"""The worker's garbage collection: removes leftover objects from its engine and marks cleaned runs."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ from executor.docker.models import EngineObject
 from executor.docker.protocol import EngineLike
 
 log = logging.getLogger("cronium.host")
-SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: what had just ended when we started, and while we stand by
-# How far back it looks for runs that nobody has noted as cleaned up; all the way the first time.
+SECONDS, SOON_SECONDS = 30.0, 12.0  # the second: soon after the start, and on a standby
+# How far back it searches for runs that are not marked as cleaned; the first search is unlimited.
 LOOKBACK = timedelta(hours=1)
 
 
 class GarbageCollector(PeriodicTask):
-    """`acts` says whether this process acts for the host; `active` which runs hold a slot here."""
+    """`active` returns the ids of the runs that hold a slot here."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class GarbageCollector(PeriodicTask):
         self._host, self._instance, self._engine, self._database = host, instance, engine, database
         self._active, self._is_leader = active, acts
         self._lookback: timedelta | None = None
-        self.cleared = threading.Event()  # since this process acts: what an earlier one's trial left was removed
+        self.cleared = threading.Event()  # set once the leftovers of an earlier process's canary are removed
 
     def run_once(self) -> float:
         if not self._is_leader():
@@ -52,39 +52,37 @@ class GarbageCollector(PeriodicTask):
         return SECONDS
 
     def collect_at_start(self) -> None:
-        """When this process begins to act: also what a trial of the one before has left."""
+        """Call when this process becomes leader: also removes leftovers of an earlier process's canary."""
         if self._remove_leftovers(make_host_label(self._host)) is not None:
             self.cleared.set()
             self.collect()
 
     def collect(self) -> None:
-        """Remove and note. What fails is logged and tried again the next time."""
-        if (gone := self._remove_leftovers(self._host)) is None:
+        if (removed := self._remove_leftovers(self._host)) is None:
             return
         try:
-            left = {one.run_id for one in self._engine.list_own_objects(self._instance)} | self._active()
+            remaining = {item.run_id for item in self._engine.list_own_objects(self._instance)} | self._active()
         except EngineError as error:
             log.error("%s", error)
             return
-        ids = {one.run_id for one in gone}
-        self._database.call(takeover.mark_cleaned_runs, self._host, ids - left, left, self._lookback)
+        ids = {item.run_id for item in removed}
+        self._database.call(takeover.mark_cleaned_runs, self._host, ids - remaining, remaining, self._lookback)
         self._lookback = LOOKBACK
 
     def _remove_leftovers(self, host: str) -> list[EngineObject] | None:
-        """What is gone; None where the engine did not say what there is."""
         try:
-            gone = collect_leftovers(self._engine, self._instance, host, self._find_active, self._find_orphaned)
+            removed = collect_leftovers(self._engine, self._instance, host, self._find_active, self._find_orphaned)
         except EngineError as error:
             log.error("%s", error)
             return None
-        for one in gone:
-            metrics.increment_counter("cronium_reaped_total", kind=one.kind)
-        if gone:
-            self._database.call(gc_history.record_removed, self._host, gone, database_now())
-        return gone
+        for item in removed:
+            metrics.increment_counter("cronium_reaped_total", kind=item.kind)
+        if removed:
+            self._database.call(gc_history.record_removed, self._host, removed, database_now())
+        return removed
 
     def _find_active(self, run_ids: Set[str]) -> Set[str]:
         return self._active() | self._database.call(takeover.find_still_active, self._host, run_ids)
 
-    def _find_orphaned(self, things: Set[tuple[str, str]]) -> Set[tuple[str, str]]:
-        return self._database.call(takeover.find_orphaned_elsewhere, things)
+    def _find_orphaned(self, labels: Set[tuple[str, str]]) -> Set[tuple[str, str]]:
+        return self._database.call(takeover.find_orphaned_elsewhere, labels)

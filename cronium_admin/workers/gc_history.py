@@ -1,4 +1,4 @@
-"""What the reaper removed of a host last: the host's row keeps it, newest first and bounded."""
+"""The objects that garbage collection removed last, stored in the host's row, newest first and bounded."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,26 +15,25 @@ MAX_ENTRIES = 20
 MAX_NAME_CHARS = 200
 
 
-def record_removed(host: str, gone: Sequence[EngineObject], at: datetime) -> None:
-    """Add what was removed at `at`. May be repeated; a host that has no row gets none for this."""
-    if not gone:
+def record_removed(host: str, removed: Sequence[EngineObject], removed_at: datetime) -> None:
+    """Add the objects removed at `at`. Safe to repeat. Does nothing if the host has no row."""
+    if not removed:
         return
-    new = [_make_entry(host, one, at) for one in gone]
+    new_entries = [_make_entry(host, item, removed_at) for item in removed]
     with transaction.atomic():
         row = Host.objects.select_for_update().filter(name=host).only("reaped").first()
         if row is not None:
-            known = [one for one in row.reaped if one not in new]
-            Host.objects.filter(pk=row.pk).update(reaped=[*new, *known][:MAX_ENTRIES])
+            older = [item for item in row.reaped if item not in new_entries]
+            Host.objects.filter(pk=row.pk).update(reaped=[*new_entries, *older][:MAX_ENTRIES])
 
 
-def _make_entry(host: str, one: EngineObject, at: datetime) -> dict[str, str]:
-    """A canary's things are labelled with another host, and there is no run of their id."""
-    run_id = one.run_id if one.host != make_host_label(host) and is_uuid(one.run_id) else ""
-    return {"kind": one.kind, "name": one.name[:MAX_NAME_CHARS], "run_id": run_id, "at": at.isoformat()}
+def _make_entry(host: str, item: EngineObject, removed_at: datetime) -> dict[str, str]:
+    """A canary's objects have another host label, and their id is not the id of a run."""
+    run_id = item.run_id if item.host != make_host_label(host) and is_uuid(item.run_id) else ""
+    return {"kind": item.kind, "name": item.name[:MAX_NAME_CHARS], "run_id": run_id, "at": removed_at.isoformat()}
 
 
 def find_existing_runs(run_ids: set[str]) -> set[str]:
-    """Those of the runs that can be looked at: a run's things may outlive its row."""
     if not run_ids:
         return set()
     return {str(pk) for pk in Run.objects.filter(pk__in=run_ids).values_list("pk", flat=True)}

@@ -1,4 +1,4 @@
-"""Tells the database every few seconds which images this host's engine has."""
+"""Reports every few seconds which images this host's engine has."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ SECONDS = 10.0
 
 
 class ImageReporter(PeriodicTask):
-    """`acts` says whether this process acts for the host. An engine that does not answer is no news."""
+    """Reports nothing while the engine does not answer."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ImageReporter(PeriodicTask):
         if self._is_leader():
             try:
                 images = self._engine.list_images()
-            except EngineError:  # the host's row says so already
+            except EngineError:  # the heartbeat reports it
                 return SECONDS
             self._database.call(
                 inventory.store_report, self._host, [inventory.ReportedImage(**vars(image)) for image in images]

@@ -1,7 +1,7 @@
-"""The name by which this installation knows its own containers and networks on an engine.
+"""The instance id: the label of this installation's containers and networks on an engine.
 
-On PostgreSQL it is a row that all machines share. On SQLite it is the file `instance_id` of the data folder, and
-`instance_place` beside it says in which folder of which machine that file lies: both are different for a copy.
+With PostgreSQL it is a row that all machines share. With SQLite it is the file `instance_id` of the data folder. The
+file `instance_place` beside it records the folder and the machine, which differ in a copy of the data folder.
 """
 
 import json
@@ -22,11 +22,11 @@ _CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 class CopiedInstance(DataFolderError):
-    """The data folder is a copy, and nobody has said yet whether the original still runs."""
+    """The data folder is a copy, and it is not known whether the original is still in use."""
 
 
 def get_instance_id() -> str:
-    """The label's value. Raises CopiedInstance where a data folder was copied or moved to another disk or machine."""
+    """Raises CopiedInstance if the data folder was copied, or moved to another disk or machine."""
     if connection.vendor != "sqlite":
         row, _ = Installation.objects.get_or_create(pk=1, defaults={"instance": secrets.token_urlsafe(9)})
         return row.instance
@@ -34,8 +34,8 @@ def get_instance_id() -> str:
     if (moved := find_move(settings.DATA_DIR)) is not None:
         raise CopiedInstance(
             f"The data folder {settings.DATA_DIR} is a copy: {moved}. Both would remove each other's containers. "
-            "If the original goes on, run `python manage.py instance new` here: the copy gets an identity of its "
-            "own, and runs that were live when it was made are lost in it. If the original never runs again, run "
+            "If the original is still used, run `python manage.py instance new` here: the copy gets a new identity, "
+            "and the runs that were active when it was copied are lost in it. If the original is no longer used, run "
             "`python manage.py instance take-over`."
         )
     record_place(settings.DATA_DIR)
@@ -43,28 +43,27 @@ def get_instance_id() -> str:
 
 
 def record_place(folder: Path) -> None:
-    """Record that the identity of this folder belongs here."""
-    here = _read_place(folder)
-    if _read_record(folder) != here:
-        replace_text(folder / PLACE, json.dumps(here))
+    place = _read_place(folder)
+    if _read_record(folder) != place:
+        replace_text(folder / PLACE, json.dumps(place))
 
 
 def find_move(folder: Path) -> str | None:
-    """What shows that the identity was copied here from elsewhere; None where it belongs here, or nothing is known."""
+    """Why the identity seems to be a copy, as part of a sentence. None if it belongs here or nothing is recorded."""
     if (recorded := _read_record(folder)) is None:
         return None
-    here = _read_place(folder)
-    machines = {str(recorded.get("machine", "")), here["machine"]}
+    place = _read_place(folder)
+    machines = {str(recorded.get("machine", "")), place["machine"]}
     if len(machines - {""}) > 1:
         return "its identity belongs to another machine"
-    # Either is enough: some file systems number their files anew, and `chown` changes the time.
-    is_same_file = recorded.get("files") == here["files"] or recorded.get("changed") == here["changed"]
+    # One match is enough: some file systems renumber their files, and `chown` changes the time.
+    is_same_file = recorded.get("files") == place["files"] or recorded.get("changed") == place["changed"]
     return None if is_same_file else "its identity belongs to another folder"
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
-    """Where the identity belonged when it was last used. None in a new folder, in one of a version before this record,
-    and where a power cut left a file without its content."""
+    """The place where the identity was last used. None in a new folder, in a folder of an older version, and if a power
+    failure left the file without content."""
     recorded: Any = None
     with suppress(FileNotFoundError, ValueError):
         recorded = json.loads((folder / PLACE).read_text())
@@ -81,13 +80,13 @@ def _read_place(folder: Path) -> dict[str, Any]:
 
 
 def read_machine() -> str:
-    """The machine's id; empty in a container, whose id changes though its volumes stay, and where there is none."""
+    """The machine's id. Empty if there is none, and in a container: its id changes while its volumes stay."""
     if any(mark.exists() for mark in _CONTAINER_MARKERS):
         return ""
     for path in _MACHINE_IDS:
         try:
-            if found := path.read_text().strip():
-                return found
+            if machine_id := path.read_text().strip():
+                return machine_id
         except OSError:
             continue
     return ""

@@ -1,4 +1,4 @@
-"""The engine of this process's host, where the settings say it is."""
+"""The Docker Engine of this process's host, from the settings."""
 
 from django.conf import settings
 
@@ -6,5 +6,5 @@ from executor.docker.client import Engine
 
 
 def make_own_engine(pool: int = 64) -> Engine:
-    """Connected to at first use; `pool` is how many connections are kept."""
+    """Connects at first use. `pool`: the number of connections kept open."""
     return Engine(settings.CONFIG.docker_host, pool, settings.CONFIG.docker_cert_path)

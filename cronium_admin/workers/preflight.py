@@ -1,4 +1,4 @@
-"""What a server or worker refuses to start with, each in one sentence that says how to mend it."""
+"""Checks before a server or worker starts. Each failure is one sentence that says how to fix it."""
 
 import socket
 
@@ -16,7 +16,6 @@ from cronium_admin.workers.instance import get_instance_id
 
 
 def refuse_unusable_address(host: str, port: int) -> None:
-    """Somebody else listens on the address, or it is none of this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -24,22 +23,21 @@ def refuse_unusable_address(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise CommandError(
-                f"Port {port} on {host} can't be used ({error.strerror}). Is Cronium running already? Set "
+                f"Port {port} on {host} is not available ({error.strerror}). Is Cronium already running? Set "
                 "CRONIUM_PORT to another port, or CRONIUM_HOST to another address."
             ) from error
 
 
 def refuse_unusable_database() -> None:
-    """Whatever keeps this version from working on this data folder and database."""
     if (settings.DATA_DIR / "restore.pending").exists():
-        raise CommandError("A restoration was interrupted here. Run `python manage.py restore --finish` first.")
+        raise CommandError("A restore was interrupted. Run `python manage.py restore --finish` first.")
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         refuse_newer_tables(executor)
         if missing:
             raise CommandError(
-                f"The database lacks {len(missing)} migrations of this version. Run `python manage.py migrate` first."
+                f"The database has {len(missing)} unapplied migrations. Run `python manage.py migrate` first."
             )
         _refuse_read_only()
         get_instance_id()
@@ -50,33 +48,30 @@ def refuse_unusable_database() -> None:
 
 
 def refuse_newer_tables(executor: MigrationExecutor) -> None:
-    """Migrations that this version does not know were applied by a newer one."""
     if newer := find_newer_migrations(executor):
-        wanted = Installation.objects.filter(pk=1).values_list("version", flat=True).first() or ""
-        later = f"Cronium {wanted}" if wanted and wanted != settings.VERSION else "a later Cronium"
+        recorded = Installation.objects.filter(pk=1).values_list("version", flat=True).first() or ""
+        later = f"Cronium {recorded}" if recorded and recorded != settings.VERSION else "a later Cronium"
         raise CommandError(
-            f"The database is of {later}: it has the migration {newer[-1]}, which this version, {settings.VERSION}, "
-            f"does not know. Install {later} or newer, or restore a backup that this version made."
+            f"The database was migrated by {later}: this version, {settings.VERSION}, does not have the migration "
+            f"{newer[-1]}. Install {later} or newer, or restore a backup that this version made."
         )
 
 
 def find_newer_migrations(executor: MigrationExecutor) -> list[str]:
-    """Applied migrations of our own apps that this version does not have."""
-    own = {config.label for config in apps.get_app_configs() if config.name.startswith("cronium_admin.")}
+    own_apps = {config.label for config in apps.get_app_configs() if config.name.startswith("cronium_admin.")}
     known = executor.loader.disk_migrations
     replaced = {key for migration in known.values() for key in migration.replaces}
     unknown = sorted(key for key in executor.loader.applied_migrations if key not in known and key not in replaced)
-    return [f"{app}.{name}" for app, name in unknown if app in own]
+    return [f"{app}.{name}" for app, name in unknown if app in own_apps]
 
 
 def _refuse_read_only() -> None:
-    """Nothing could be stored, not even a sign-in."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SHOW transaction_read_only")
             if cursor.fetchone()[0] == "on":
                 raise CommandError(
-                    "The database is read-only. Name the primary server in CRONIUM_DATABASE_URL, or turn "
+                    "The database is read-only. Set CRONIUM_DATABASE_URL to the primary server, or turn "
                     "default_transaction_read_only off."
                 )
         else:
@@ -88,9 +83,9 @@ def _refuse_read_only() -> None:
 
 
 def refuse_single_process_parts() -> None:
-    """Separate processes can share neither an in-memory broker nor, across machines, a SQLite file."""
+    """Raises CommandError without a broker: separate processes cannot share an in-memory broker."""
     if not settings.CONFIG.redis_url:
         raise CommandError(
-            "CRONIUM_REDIS_URL is not set. Separate processes need Redis or Valkey to reach each other, such as "
-            "redis://127.0.0.1:6379/0. For one process without it use `manage.py serve`."
+            "CRONIUM_REDIS_URL is not set. Separate processes need Redis or Valkey, such as "
+            "redis://127.0.0.1:6379/0. To run one process without it, use `manage.py serve`."
         )

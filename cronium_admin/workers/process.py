@@ -1,4 +1,4 @@
-"""A process's one runner and the Celery consumer that wakes it: inside `serve`, or alone in `worker`."""
+"""The process's one runner and the Celery consumer that wakes it, in `manage.py serve` and `manage.py worker`."""
 
 import logging
 import threading
@@ -17,20 +17,20 @@ _current: "Worker | None" = None
 
 
 class Worker:
-    """Runner and consumer of one host, started and stopped together. One a process."""
+    """Runner and Celery consumer of one host, started and stopped together. One per process."""
 
     def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
         global _current
         log_context.set_host_name(host)
         self.runner = Runner(host, queues=queues)
-        # A queue of the host's own carries what only it can do: cancel a run that it holds.
-        heard = [make_broadcast_queue(name) for name in (*queues, f"host.{host}")]
-        for one in heard:
-            app.amqp.queues.add(one)
+        # The host's own queue carries cancellations of its runs.
+        consumed = [make_broadcast_queue(name) for name in (*queues, f"host.{host}")]
+        for queue in consumed:
+            app.amqp.queues.add(queue)
         worker_ready.connect(self._on_consumer_ready)
         self._consumer: WorkController = app.WorkController(
             hostname=f"cronium@{host}",
-            queues=[one.name for one in heard],
+            queues=[queue.name for queue in consumed],
             pool="threads",
             concurrency=2,
             loglevel="WARNING",
@@ -46,38 +46,36 @@ class Worker:
         self._thread.start()
 
     def _on_consumer_ready(self, **_: Any) -> None:
-        """What came while nobody listened is found now, and not with the sweep."""
+        """Finds runs whose message was sent before the consumer was ready, without waiting for the sweep."""
         self.runner.on_wakeup("")
 
     def _run_consumer(self) -> None:
         try:
             self._consumer.start()
         except Exception:
-            log.exception("the Celery consumer ended; waiting runs are found by the sweep")
+            log.exception("the Celery consumer ended; the sweep finds waiting runs")
 
     def stop(self, *, hand_over: bool = False) -> bool:
-        """Stop taking work, stop what runs or hand it over; False when something was still there at the end.
+        """Claim no more runs; stop the active runs or hand them over. False if some were still active at the end.
 
-        Returns REST_SECONDS after the runner at most: see there.
+        Returns at most REST_SECONDS after the runner's `close` or `hand_over`.
         """
         celery_state.should_stop = 0
-        done = self.runner.hand_over() if hand_over else self.runner.close()
+        is_done = self.runner.hand_over() if hand_over else self.runner.close()
         if self._thread.is_alive():
             self._thread.join(1)
         celery_state.should_stop = None
-        return done
+        return is_done
 
     def hand_over_now(self) -> None:
-        """Somebody asked once more while it stops: what has not ended yet is handed over."""
+        """For a second signal during `stop`: hand over the runs that have not ended yet."""
         self.runner.hand_over_now()
 
 
 def get_current_worker() -> Worker | None:
-    """This process's own worker, if it has one."""
     return _current
 
 
 def on_wakeup(run_id: str) -> None:
-    """Pass on to this process's runner, if it has one."""
     if _current:
         _current.runner.on_wakeup(run_id)

@@ -1,4 +1,4 @@
-"""Between one run of the executor and its row: the executor's RunHandler, with Django behind it."""
+"""The executor's RunHandler in the database: stores one run's log, events, status and result."""
 
 import logging
 import time
@@ -25,17 +25,17 @@ from executor.spec import Batch, LeaseLost, Reply, RunResult
 
 log = logging.getLogger("cronium.host")
 STOP_MESSAGES = {
-    CANCEL: "It is being stopped, because somebody cancelled it",
-    SHUTDOWN: "It is being stopped, because Cronium is",
-    TIMEOUT: "It is being stopped, because its time is over",
-    LIMIT: "It is being stopped, because its log is too long",
+    CANCEL: "Stopping: the run was cancelled",
+    SHUTDOWN: "Stopping: the worker shuts down",
+    TIMEOUT: "Stopping: the time limit is reached",
+    LIMIT: "Stopping: the log limit is reached",
 }
-MAX_STARTS = 3  # at a run whose engine goes away before its script begins; a worker that dies costs none of them
-ENGINE_AWAY = "engine_away"  # the event of each
+MAX_STARTS = 3  # starts of a run whose engine stops answering before the script begins; worker crashes do not count
+ENGINE_AWAY = "engine_away"  # kind of the event recorded for each
 
 
 class DatabaseRunHandler:
-    """Keeps the truth about one run that this host has claimed under lease epoch `epoch`."""
+    """The handler of one run that this host has claimed or adopted under lease epoch `epoch`."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class DatabaseRunHandler:
         epoch: int,
         database: DatabaseThreads,
         writer: LogWriter,
-        run_log: RunLog | None = None,  # what an earlier process has stored
+        run_log: RunLog | None = None,  # of an adopted run: the log stored so far
         *,
-        may_wait: bool = False,  # again, for an engine that goes away before the script begins
+        may_wait: bool = False,  # requeue the run if the engine stops answering before the script begins
     ) -> None:
         self._may_wait = may_wait
         self._run_id = run_id
@@ -53,28 +53,25 @@ class DatabaseRunHandler:
         self._database = database
         self._writer = writer
         self._log = run_log or RunLog(run_id, epoch)
-        self._seal_gap = ""  # why the log lacks its end: a cause of gaps
-        self._phase_started_at: float | None = (
-            None if run_log else time.monotonic()
-        )  # the phase that is measured now began
+        self._seal_gap = ""  # cause of the gap at the end of the log; see gaps
+        self._phase_started_at: float | None = None if run_log else time.monotonic()  # not of an adopted run
 
     def mark_running(self, image_id: str) -> bool:
-        begun = self._database.call(self._mark_running, image_id)
+        is_running = self._database.call(self._mark_running, image_id)
         self._observe_phase("sandbox")
-        return begun
+        return is_running
 
     def _observe_phase(self, phase: str) -> None:
-        """The end of a phase of the start; what another process began is not measured."""
         if self._phase_started_at is not None:
-            began, self._phase_started_at = self._phase_started_at, time.monotonic()
-            metrics.observe_duration("cronium_run_phase_seconds", self._phase_started_at - began, phase=phase)
+            started_at, self._phase_started_at = self._phase_started_at, time.monotonic()
+            metrics.observe_duration("cronium_run_phase_seconds", self._phase_started_at - started_at, phase=phase)
 
     def _mark_running(self, image_id: str) -> bool:
         if state_machine.mark_running(self._run_id, self._epoch, image_id):
             return True
-        # A commit whose answer was lost: the row says running, under our lease, and nothing was sent yet.
-        mine = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
-        return mine.exists()
+        # The answer to an earlier commit was lost: the row is running under this lease, and nothing was sent yet.
+        running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
+        return running.exists()
 
     def append(self, batch: Batch) -> None:
         lines, size = self._log.lines, self._log.bytes
@@ -90,7 +87,7 @@ class DatabaseRunHandler:
         except LogLeaseLost as error:
             metrics.increment_counter("cronium_lease_losses_total", kind="run")
             raise LeaseLost from error
-        except Exception:  # what was prepared is not stored: the log is what the rows say
+        except Exception:  # the prepared write is not stored: read the log again from its rows
             self._log, self._seal_gap = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED
             raise
 
@@ -107,7 +104,7 @@ class DatabaseRunHandler:
         engine_away = self._may_wait and result.reason == EngineUnreachable.reason
         if engine_away and self._database.call(self._requeue_for_engine):
             return
-        # A message may hold a container's own words; no database keeps a NUL.
+        # A message may contain a container's output; PostgreSQL stores no NUL.
         message = result.message.replace("\0", "")
         try:
             self._write_log(self._log.prepare_seal(gaps.GONE if result.reason == GONE else self._seal_gap))
@@ -119,30 +116,32 @@ class DatabaseRunHandler:
             ):
                 raise LeaseLost
         except DatabaseError as error:
-            if is_outage(error):  # it can't be used, and we end: the next worker tells how the run ended
+            if is_outage(error):  # the worker shuts down during an outage: the next worker settles the run
                 raise
-            # What the database refuses must not leave the run "running" for ever.
-            log.exception("run %s: its result can't be stored as it is", self._run_id)
-            words = "Its result could not be stored; Cronium's log tells more."
-            plain = Ending(Status.ERRORED, "internal_error", words, facts=self._log.totals)
-            self._database.call(state_machine.finish, self._run_id, self._epoch, plain)
+            # A result that the database refuses must not leave the run in status "running" forever.
+            log.exception("run %s: the database refused the result", self._run_id)
+            error_message = "The result could not be stored. The server's log has the cause."
+            error_ending = Ending(Status.ERRORED, "internal_error", error_message, facts=self._log.totals)
+            self._database.call(state_machine.finish, self._run_id, self._epoch, error_ending)
 
     def _requeue_for_engine(self) -> bool:
         if RunEvent.objects.filter(run_id=self._run_id, kind=ENGINE_AWAY).count() >= MAX_STARTS - 1:
             return False
-        words = "The engine of its host gave no answer before the script began"
-        return state_machine.requeue(self._run_id, self._epoch, words, ENGINE_AWAY)
+        message = "The Docker Engine of the host did not answer before the script began"
+        return state_machine.requeue(self._run_id, self._epoch, message, ENGINE_AWAY)
 
     def mark_cleaned(self) -> None:
         self._database.call(mark_cleaned, self._run_id)
 
-    def record_stopping(self, why: str) -> bool:
-        kept = self._database.call(state_machine.record_stop_reason, self._run_id, self._epoch, why, STOP_MESSAGES[why])
-        return kept or self.holds_lease()
+    def record_stopping(self, reason: str) -> bool:
+        is_recorded = self._database.call(
+            state_machine.record_stop_reason, self._run_id, self._epoch, reason, STOP_MESSAGES[reason]
+        )
+        return is_recorded or self.holds_lease()
 
     def holds_lease(self) -> bool:
-        mine = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)
-        return self._database.call(mine.exists)
+        held = Run.objects.filter(pk=self._run_id, lease_epoch=self._epoch)
+        return self._database.call(held.exists)
 
     def requeue(self, message: str) -> None:
         self._database.call(state_machine.requeue, self._run_id, self._epoch, message)

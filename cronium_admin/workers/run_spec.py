@@ -1,4 +1,4 @@
-"""From a run's row to what the executor needs to know of it."""
+"""Builds the executor's RunSpec from a run's row."""
 
 import time
 from collections.abc import Mapping
@@ -20,27 +20,26 @@ NO_SECRETS: Mapping[str, str] = {}
 
 
 def build_spec(run: Run, instance: str, host: str) -> RunSpec:
-    """The executor's view of `run`, with the run's token. SecretUnavailable when one can't be opened."""
+    """Raises SecretUnavailable if a secret cannot be decrypted."""
     return _make_spec(run, instance, host, secrets=decrypt_for_run(run.secrets))
 
 
 def build_spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
-    """The same for a run whose script has begun: it is sent nothing, and its log is masked with all that it was given.
+    """For a run whose script has begun: nothing is sent to it, and its log is masked with all values that it was given.
 
-    SecretUnavailable when one of those values can't be had.
+    Raises SecretUnavailable if such a value cannot be decrypted.
     """
     return _make_spec(run, instance, host, masked=list_values_to_mask(run.secrets, run.claimed_at or run.created_at))
 
 
 def build_spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:
-    """The same for a run whose containers are only removed: it holds no secrets."""
     return _make_spec(run, instance, host)
 
 
 def _make_spec(
     run: Run, instance: str, host: str, *, secrets: Mapping[str, str] = NO_SECRETS, masked: tuple[str, ...] = ()
 ) -> RunSpec:
-    # Made again from the row when another process takes the run over, so that it masks the token the script was given.
+    # Derived from the row, so that a process that takes the run over masks the same token.
     claimed = run.claimed_at.timestamp() if run.claimed_at else None
     token = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
     return RunSpec(
@@ -59,7 +58,9 @@ def _make_spec(
         merge_streams=run.streams == Streams.MERGED,
         drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
-        token_expires_at=tokens.compute_expiry(run.timeout_seconds, time.time()),  # by the clock that the sidecar sees
+        token_expires_at=tokens.compute_expiry(
+            run.timeout_seconds, time.time()
+        ),  # by the clock of the sidecar's machine
         env=run.env,
         secrets=secrets,
         masked=masked,

@@ -1,4 +1,4 @@
-"""What a host's worker tells of itself with each heartbeat: its engine, what it has to give, how busy it is."""
+"""The status that a host's worker reports with each heartbeat: its engine, its resources and its load."""
 
 import os
 import socket
@@ -16,29 +16,24 @@ from executor.docker.errors import EngineError
 from executor.docker.protocol import EngineLike
 
 SECONDS = 2.0
-SILENT_SECONDS = 10.0  # a request may take three times as long before it fails
-SILENT_MESSAGE = (
-    f"The Docker Engine has not answered for {SILENT_SECONDS:g} s. Is it running? `manage.py doctor` tells more."
-)
-RESOURCES_SECONDS = 60.0  # an engine rarely learns another runtime
-RESERVED_MEMORY_SHARE = 0.1  # of the engine's memory, for the system and the engine itself
+SILENT_SECONDS = 10.0  # a request fails only after three times as long
+SILENT_MESSAGE = f"The Docker Engine has not answered for {SILENT_SECONDS:g} s. Is it running? Run `manage.py doctor`."
+RESOURCES_SECONDS = 60.0  # version, runtimes and resources rarely change
+RESERVED_MEMORY_SHARE = 0.1  # of the engine's memory, for the system and the engine
 MB = 1024 * 1024
 
 
 class HostStatus(PeriodicTask):
-    """A thread asks the engine, which may take its time; `read` never waits for it.
-
-    What rarely changes is asked once a minute.
-    """
+    """A thread queries the engine; `read_columns` never waits for it."""
 
     def __init__(self, engine: EngineLike, closing: threading.Event | None = None) -> None:
         super().__init__("facts", self.run_once, 0.0, closing)
-        self.is_known = threading.Event()  # the engine has answered once, or has been found not to
+        self.is_known = threading.Event()  # the engine has answered or failed once
         self._engine = engine
         self._resources_at = -RESOURCES_SECONDS
         self._resources: dict[str, Any] = {}
         self._columns: dict[str, Any] = {}
-        self._asked_at: float | None = None  # while it has not answered yet
+        self._asked_at: float | None = None  # start of the pending query
 
     def run_once(self) -> float:
         self._asked_at = time.monotonic()
@@ -55,34 +50,34 @@ class HostStatus(PeriodicTask):
         return SECONDS
 
     def read_columns(self) -> dict[str, Any]:
-        """Columns of the host's row, as known by now. An engine that does not answer is told as `engine_error`."""
-        told = {"load": os.getloadavg()[0], "memory_used_bytes": read_used_memory()} | self._columns
+        """Columns of the host's row. `engine_error` is set if the engine does not answer."""
+        columns = {"load": os.getloadavg()[0], "memory_used_bytes": read_used_memory()} | self._columns
         asked_at = self._asked_at
         if asked_at is not None and time.monotonic() - asked_at > SILENT_SECONDS:
-            told["engine_error"] = told.get("engine_error") or SILENT_MESSAGE
-        return told
+            columns["engine_error"] = columns.get("engine_error") or SILENT_MESSAGE
+        return columns
 
     def _ask_engine(self) -> dict[str, Any]:
         cpus, memory = self._engine.read_resources()
-        own = settings.CONFIG.host_memory_mb
+        configured = settings.CONFIG.host_memory_mb
         return {
             "engine_version": self._engine.version,
             "runtimes": list(self._engine.list_runtimes()),
             "cpus": cpus,
-            "memory_bytes": own * MB if own else int(memory * (1 - RESERVED_MEMORY_SHARE)),
+            "memory_bytes": configured * MB if configured else int(memory * (1 - RESERVED_MEMORY_SHARE)),
         }
 
 
 def get_own_host_name() -> str:
-    """What this machine's host is called unless it was told: as `serve` or as `worker` names it."""
+    """The default name of this machine's host in `manage.py serve` and `manage.py worker`."""
     return EMBEDDED if connection.vendor == "sqlite" else socket.gethostname()
 
 
 def read_used_memory() -> int | None:
-    """Bytes of this machine's memory that are not available; None where the kernel doesn't tell."""
+    """Bytes of this machine's memory in use; None without /proc/meminfo."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        known = {name: int(rest.split()[0]) * 1024 for name, rest in (line.split(":", 1) for line in lines)}
-        return known["MemTotal"] - known["MemAvailable"]
+        sizes = {name: int(value.split()[0]) * 1024 for name, value in (line.split(":", 1) for line in lines)}
+        return sizes["MemTotal"] - sizes["MemAvailable"]
     except (OSError, KeyError, ValueError, IndexError):
         return None

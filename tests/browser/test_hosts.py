@@ -67,7 +67,7 @@ def test_a_host_is_drained_and_resumed_by_keyboard(page: Page, server: Server) -
 
     run_id = server.run("echo at last")
     page.goto(f"/runs/{run_id}/")
-    expect(page.locator("#run-reason")).to_contain_text("host local is draining and takes nothing new")
+    expect(page.locator("#run-reason")).to_contain_text("host local is draining and takes no new runs")
     expect(page.locator("#run-reason")).to_contain_text("1 run of the queue default waits")
     assert server.get(run_id)["status"] == "queued"
 

@@ -114,7 +114,7 @@ def test_case_and_expressions(visit: Callable[..., Visitor], server: Server, liv
 
     _field(page).fill("(")
     error = page.locator("#find-error")
-    expect(error).to_contain_text("This can't be looked for: missing )")
+    expect(error).to_contain_text("This search is not possible: missing )")
     expect(error).not_to_contain_text("(?m)")
     expect(_field(page)).to_have_attribute("aria-invalid", "true")
     _field(page).fill("loaded")

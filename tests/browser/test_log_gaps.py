@@ -175,7 +175,7 @@ def test_a_line_over_a_megabyte_is_split_with_a_mark_and_nothing_is_missing(page
     assert server.ended(run_id)["log_gaps"] == 0
     page.goto(f"/runs/{run_id}/")
     expect(logview.row(page, 4)).to_be_visible()
-    words = "The line goes on in the next one of its stream: it is longer than 1 MB."
+    words = "This line is longer than 1 MB: it continues in the next line of its stream."
     expect(page.locator(".log-row.gap.split")).to_have_text([words, words])
     expect(logview.status(page)).to_have_text("4 lines, complete")
 

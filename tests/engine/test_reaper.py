@@ -210,7 +210,7 @@ def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, temp
     template.copy_to(tmp_path)
     env = environment(tmp_path)
     running, ended = manage(env, "shell", "-v", "0", "-c", RUNS).split()
-    assert manage(env, "reap") == "Nothing is left over of host local.\n"
+    assert manage(env, "reap") == "Host local has no leftover objects.\n"
     world.instance = (tmp_path / "instance_id").read_text().strip()
     for run_id in (running, ended):
         world.main(host="local", run_id=run_id)

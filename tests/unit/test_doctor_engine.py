@@ -15,7 +15,7 @@ from cronium_admin.workers.health.checks.docker_engine import check_engine
         ("https://10.0.0.1:2376", {}, "ok", "Docker Engine 20.10"),
         ("http://10.0.0.1:2375", {}, "warning", "without TLS"),
         ("http+docker://localhost", {"PidsLimit": False}, "warning", "processes"),
-        ("http+docker://localhost", {"OSType": "windows"}, "failed", "no Linux containers"),
+        ("http+docker://localhost", {"OSType": "windows"}, "failed", "does not run Linux containers"),
     ],
 )
 def test_an_engine_is_judged(address: str, info: dict[str, Any], state: str, words: str) -> None:

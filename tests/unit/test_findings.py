@@ -260,8 +260,8 @@ def test_a_database_that_is_away_is_asked_once() -> None:
     patient._database_call = ask
     rows = [row for name in ("database", "ceilings", "proxies") for row in runner._run_check(name, check, patient)]
     assert [(row.state, row.mend) for row in rows] == [
-        ("failed", "Mend what the message names."),
-        *[("failed", "Mend the database first.")] * 2,
+        ("failed", "Fix the cause that the message names."),
+        *[("failed", "Fix the database first.")] * 2,
     ]
     assert len(asked) == 1
     assert runner.is_database_away(rows)

@@ -89,26 +89,26 @@ class TestPages:
     @pytest.mark.parametrize(
         ("hosts", "words"),
         [
-            ([], "none has reported"),
+            ([], "no host has sent a heartbeat"),
             ([{}], ""),
             ([{"unsafe": True}], "host east failed the isolation check"),
             ([{"unsafe": True}, {"name": "west", "unsafe": True}], "hosts east, west failed"),
             ([{"unsafe": True}, {"name": "west"}], ""),
-            ([{"draining": True}], "host east is draining and takes nothing new"),
+            ([{"draining": True}], "host east is draining and takes no new runs"),
             ([{"draining": True}, {"name": "west", "draining": True}], "hosts east, west are draining"),
             (
                 [{"draining": True}, {"name": "west", "unsafe": True}],
                 "host west failed the isolation check; host east",
             ),
-            ([{"queues": ["gpu"]}, {"name": "west", "queues": ["night"]}], "those that live serve gpu, night"),
+            ([{"queues": ["gpu"]}, {"name": "west", "queues": ["night"]}], "The active hosts serve gpu, night"),
             ([{"queues": ["gpu"]}], "manage.py worker --queues default"),
             ([{"queues": ["gpu", "default"]}], ""),
-            ([{"cpus": 0.25}], "It asks for 0.5 CPU and 512 MB, its sidecar included"),
+            ([{"cpus": 0.25}], "It needs 0.5 CPU and 512 MB, including its sidecar"),
             ([{"cpus": 4.0, "memory_bytes": 400 * 2**20}], "east has 4 CPU and 400 MB"),
             ([{"cpus": 4.0, "memory_bytes": 512 * 2**20}], ""),
-            ([{"capacity": 2, "running": 2}], "All slots are taken (east 2 of 2)"),
-            ([{"heartbeat_at": timezone.now() - timedelta(hours=1)}], "none has reported"),
-            ([{"heartbeat_at": None}], "none has reported"),
+            ([{"capacity": 2, "running": 2}], "All slots are in use (east 2 of 2)"),
+            ([{"heartbeat_at": timezone.now() - timedelta(hours=1)}], "no host has sent a heartbeat"),
+            ([{"heartbeat_at": None}], "no host has sent a heartbeat"),
         ],
     )
     def test_who_waits_is_told_why(self, client: Client, run: Run, hosts: list[dict[str, Any]], words: str) -> None:
@@ -124,7 +124,7 @@ class TestPages:
         other = launch(make_job(), None)
         Run.objects.filter(pk=run.pk).update(memory_mb=256)
         Run.objects.filter(pk=other.pk).update(status="running", host="east", memory_mb=256)
-        assert "It waits for room" in get(client, f"/hosts/waiting/{run.pk}/")
+        assert "It waits for free resources" in get(client, f"/hosts/waiting/{run.pk}/")
 
     def test_queues_that_nobody_serves_stand_above_the_hosts(self, client: Client, run: Run) -> None:
         seen_now(queues=["default"])
@@ -200,7 +200,7 @@ def test_the_api_drains_a_host(admin: Api) -> None:
 @pytest.mark.parametrize("name", ["", "x" * 101, "a/b", "a b", "-a", "hôte", "a\n", "canary@east"])
 @pytest.mark.parametrize(("command", "option"), [("worker", "--host"), ("serve", "--host-name"), ("doctor", "--host")])
 def test_what_can_be_no_hosts_name_is_refused(command: str, option: str, name: str) -> None:
-    with pytest.raises(CommandError, match="is not a host's name"):
+    with pytest.raises(CommandError, match="is not a host name"):
         call_command(command, f"{option}={name}")
 
 
@@ -343,7 +343,7 @@ class TestDoctor:
             ("isolation: ptrace", "warning"),
         ]
         assert rows[0]["found"] == "held"
-        assert rows[1]["found"].startswith("got through: ")
+        assert rows[1]["found"].startswith("escaped: ")
         assert rows[1]["mend"]
         assert Host.objects.get(name="east").unsafe is True
 

@@ -479,7 +479,7 @@ def away(folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_an_archive_that_is_away_is_said_in_words(away: Run, viewer: Api, path: str) -> None:
     answer = viewer.get(f"/runs/{away.pk}/{path}")
     assert (answer.status_code, answer.json()["code"]) == (503, "log_storage_unavailable")
-    assert "does not answer just now" in answer.json()["detail"]
+    assert "does not answer" in answer.json()["detail"]
     assert "Content-Disposition" not in answer
 
 

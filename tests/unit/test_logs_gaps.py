@@ -166,7 +166,7 @@ def told_by(*arguments: str) -> str:
 
 
 def test_the_command_verifies_one_or_all(gappy: Run) -> None:
-    assert "1 logs are what their seals say, 12 bytes; 0 are not." in told_by()
+    assert "1 logs match their seals, 12 bytes; 0 do not." in told_by()
     assert f"6 lines, 12 bytes, SHA-256 {gappy.log_digest}" in told_by(str(gappy.pk))
 
 
@@ -176,14 +176,14 @@ def test_the_command_names_the_run_and_fails(gappy: Run, given: tuple[str, ...])
     told = StringIO()
     with pytest.raises(CommandError):
         call_command("logs", "verify", *(str(gappy.pk) for _ in given), stdout=told, stderr=told)
-    assert f"{gappy.pk} {gappy}: its seal says" in told.getvalue()
+    assert f"{gappy.pk} {gappy}: its seal has" in told.getvalue()
 
 
 def test_a_run_that_is_not_there_is_said_so(db: None) -> None:
     told, unknown = StringIO(), str(uuid4())
     with pytest.raises(CommandError):
         call_command("logs", "verify", unknown, stdout=told, stderr=told)
-    assert f"{unknown}: no run that has ended" in told.getvalue()
+    assert f"{unknown}: no ended run" in told.getvalue()
 
 
 def test_a_log_that_is_removed_meanwhile_is_passed_over(gappy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ def test_a_log_that_is_removed_meanwhile_is_passed_over(gappy: Run, monkeypatch:
 
     chunks = read.iterate_chunks
     monkeypatch.setattr(read, "iterate_chunks", read_one)
-    assert "0 logs are what their seals say, 0 bytes; 0 are not." in told_by()
+    assert "0 logs match their seals, 0 bytes; 0 do not." in told_by()
 
 
 def test_a_log_whose_object_is_gone_is_told_and_the_rest_is_verified(gappy: Run, make_job: Any) -> None:
@@ -205,5 +205,5 @@ def test_a_log_whose_object_is_gone_is_told_and_the_rest_is_verified(gappy: Run,
     told = StringIO()
     with pytest.raises(CommandError):
         call_command("logs", "verify", stdout=told, stderr=told)
-    assert f"{gappy.pk} {gappy}: it can't be read past line 0: This log is in the archive" in told.getvalue()
-    assert "1 logs are what their seals say" in told.getvalue()
+    assert f"{gappy.pk} {gappy}: it cannot be read past line 0: This log is in the archive" in told.getvalue()
+    assert "1 logs match their seals" in told.getvalue()

@@ -144,7 +144,7 @@ async def test_a_stream_that_is_followed_ends_with_the_right_to_it(
             await sync_to_async(end)(world)
             is_over = True
     assert rows[0]["text"] == "one"
-    assert rows[1:] == [{"failed": {"code": "forbidden", "detail": "You may not read this any more."}}]
+    assert rows[1:] == [{"failed": {"code": "forbidden", "detail": "You no longer have permission to read this log."}}]
 
 
 async def test_a_log_that_lacks_lines_is_told_and_not_asked_for_without_end(

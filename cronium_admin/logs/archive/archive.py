@@ -1,8 +1,8 @@
-"""Moves the text of logs whose runs have ended into the archive, and leaves the rows as its index.
+"""Moves the text of logs of ended runs from the database to the archive. The chunk rows stay as its index.
 
-Upload under a name of its own, read back, compare; only then the rows give their text up, a batch a transaction, and
-each says where in the object it is. A reader finds every chunk whole at any moment, and a process that dies leaves
-either an upload that nobody needs, or rows with which any other process goes on.
+A log is uploaded as one object with a unique name, read back and compared. Only then the chunk rows are updated, one
+batch per transaction: the text is replaced by its offset in the object. Every chunk can be read at any moment. A
+process that dies leaves either an unused upload, or rows that any other process updates later.
 """
 
 import logging
@@ -26,57 +26,56 @@ from cronium_admin.logs.throttle import Throttle
 
 log = logging.getLogger("cronium.archive")
 BATCH_SIZE = 200  # chunks a transaction
-_SIZE = Coalesce(F("object_length"), Length("data"))  # the same before and after a chunk was moved
+_SIZE = Coalesce(F("object_length"), Length("data"))  # the same before and after the chunk is moved
 
 
 def find_archivable_logs() -> Iterator[DueLog]:
-    """Whose logs have been kept in the database for long enough; none where there is no archive."""
     if settings.CONFIG.log_storage:
         age = timedelta(hours=settings.CONFIG.log_archive_after)
-        why = f"it ended more than {settings.CONFIG.log_archive_after} hours ago"
+        reason = f"it ended more than {settings.CONFIG.log_archive_after} hours ago"
         for job_id in [None, *Job.objects.values_list("pk", flat=True)]:
-            yield from iterate_pages(select_older(age, job_id).filter(log_head__archived_at=None), why)
+            yield from iterate_pages(select_older(age, job_id).filter(log_head__archived_at=None), reason)
 
 
 def archive_due_logs(pace: Throttle) -> Iterator[DueLog]:
-    """Go on with what was begun, then move what is due; each as it is there. Raises Unavailable or Skipped at the end,
-    and Unavailable at once where the storage is away: then later."""
+    """Complete the unfinished moves, then move all due logs; yields each log after it is moved.
+
+    A log that fails is skipped: the end raises StorageUnavailable or LogsSkipped. If the storage is not available at
+    all, StorageUnavailable is raised at once.
+    """
     objects.expire_claims()
     failures = Failures("moved to the archive")
-    for begun in _find_unfinished():
-        with failures.skip_failed(f"run {begun.run_id}"):
-            _point_chunks_to_object(begun, pace)
-    for one in find_archivable_logs():
+    for stored in _find_unfinished():
+        with failures.skip_failed(f"run {stored.run_id}"):
+            _point_chunks_to_object(stored, pace)
+    for log_to_move in find_archivable_logs():
         pace.raise_if_stopped()
         is_moved = False
-        with failures.skip_failed(one.name):
-            is_moved = _move_log(one, pace)
+        with failures.skip_failed(log_to_move.name):
+            is_moved = _move_log(log_to_move, pace)
         if is_moved:
-            yield one
+            yield log_to_move
     failures.raise_failures()
 
 
-def _move_log(one: DueLog, pace: Throttle) -> bool:
-    """False where the log is not whole, or another process is at it."""
-    if not _has_all_lines(one):
+def _move_log(due_log: DueLog, pace: Throttle) -> bool:
+    if not _has_all_lines(due_log):
         return False
-    stored = _find_stored_object(one.run_id) or _upload_log(one.run_id, settings.CONFIG.log_storage, pace)
+    stored = _find_stored_object(due_log.run_id) or _upload_log(due_log.run_id, settings.CONFIG.log_storage, pace)
     if stored:
         _point_chunks_to_object(stored, pace)
     return stored is not None
 
 
-def _has_all_lines(one: DueLog) -> bool:
-    """Whether the database has all the lines that the head counts; what it has not nobody must move."""
-    lines = LogChunk.objects.filter(run_id=one.run_id).aggregate(lines=Sum("lines"))["lines"]
-    if lines != one.lines:
-        words = "the log of %s stays in the database, which has %s of its %s lines"
-        log.error(words, one.name, lines, one.lines, extra={"run_id": str(one.run_id)})
-    return bool(lines == one.lines)
+def _has_all_lines(due_log: DueLog) -> bool:
+    lines = LogChunk.objects.filter(run_id=due_log.run_id).aggregate(lines=Sum("lines"))["lines"]
+    if lines != due_log.lines:
+        message = "the log of %s is incomplete and stays in the database: %s of %s lines are stored"
+        log.error(message, due_log.name, lines, due_log.lines, extra={"run_id": str(due_log.run_id)})
+    return bool(lines == due_log.lines)
 
 
 def _find_unfinished() -> list[LogObject]:
-    """Stored, while some rows have their text still: that needs no archive to be gone on with."""
     waiting = LogHead.objects.filter(pk=OuterRef("run_id"), archived_at=None)
     return list(LogObject.objects.filter(Exists(waiting), state=LogObject.State.STORED))
 
@@ -86,53 +85,52 @@ def _find_stored_object(run_id: UUID) -> LogObject | None:
 
 
 def _upload_log(run_id: UUID, url: str, pace: Throttle) -> LogObject | None:
-    """The object with the log's text, verified; None when somebody else is at it or the log is not whole."""
-    store = open_backend(url)
-    one = objects.claim_object(run_id, url)
-    if one is None:
+    backend = open_backend(url)
+    upload = objects.claim_object(run_id, url)
+    if upload is None:
         return None
     try:
-        packed = PackedLog(one, run_id, pace)
-        store.write_object(one.name, packed)
+        packed = PackedLog(upload, run_id, pace)
+        backend.write_object(upload.name, packed)
         packed.check_complete()
-        if compute_fingerprint(store, one.name, packed.extend_claim) != (packed.size, packed.sha256):
-            log.error("%s gives back other bytes than it was given; the log stays in the database", one)
+        if compute_fingerprint(backend, upload.name, packed.extend_claim) != (packed.size, packed.sha256):
+            log.error("%s returns other bytes than were written; the log stays in the database", upload)
             raise StorageUnavailable
-        if not objects.mark_stored(one, packed.size, packed.sha256):
+        if not objects.mark_stored(upload, packed.size, packed.sha256):
             raise ClaimLost
     except ClaimLost:
-        log.warning("%s is nobody's any more: its run's log was removed, or others took this process for dead", one)
-        store.delete_object(one.name)
+        log.warning("lost the claim on %s: the run's log was removed, or the claim expired", upload)
+        backend.delete_object(upload.name)
         return None
     except IncompleteLog as error:
         log.error("the log of run %s stays in the database: %s", run_id, error, extra={"run_id": str(run_id)})
         return None
     finally:
-        objects.abandon_claim(one)  # unless it is stored
+        objects.abandon_claim(upload)  # has no effect on a stored object
     return _find_stored_object(run_id)
 
 
 def _point_chunks_to_object(stored: LogObject, pace: Throttle) -> None:
-    """Let every chunk say where its text is, and give it up. Two processes that do the same write the same."""
+    """Replace the text of all chunks by its offset in the object. Two processes that do this at once write the same
+    values."""
     assert stored.run_id is not None
     chunks = LogChunk.objects.filter(run_id=stored.run_id).order_by("first_seq")
     first = chunks.filter(object_offset=None).values_list("first_seq", flat=True).first()
     if first is not None and chunks.aggregate(size=Sum(_SIZE))["size"] != stored.bytes:
-        log.error("%s is not as long as its log; nothing is moved", stored)
+        log.error("%s has another size than its log; the log is not moved", stored)
         return
-    at = chunks.filter(first_seq__lt=first or 0).aggregate(size=Sum(_SIZE))["size"] or 0
+    offset = chunks.filter(first_seq__lt=first or 0).aggregate(size=Sum(_SIZE))["size"] or 0
     rows = chunks.annotate(size=_SIZE).values_list("pk", "first_seq", "size")
     while first is not None and (batch := list(rows.filter(first_seq__gte=first)[:BATCH_SIZE])):
         places = {}
         for pk, seq, size in batch:
-            places[pk], at, first = at, at + size, seq + 1
+            places[pk], offset, first = offset, offset + size, seq + 1
         with pace.run_step():
             _replace_text_by_offset(places)
     LogHead.objects.filter(pk=stored.run_id, archived_at=None).update(archived_at=Now())
 
 
 def _replace_text_by_offset(places: dict[int, int]) -> None:
-    """One UPDATE: row by row where its text begins in the object, how long it is there, and nothing here."""
-    offset = Case(*(When(pk=pk, then=Value(at)) for pk, at in places.items()), output_field=BigIntegerField())
+    offset = Case(*(When(pk=pk, then=Value(start)) for pk, start in places.items()), output_field=BigIntegerField())
     waiting = LogChunk.objects.filter(pk__in=places, object_offset=None)
     waiting.update(object_offset=offset, object_length=Length("data"), data=b"")

@@ -1,4 +1,5 @@
-"""Parts of archived logs as they were read last, a bounded number a process: who scrolls asks the archive seldom."""
+"""Caches the blocks of archived logs that were read last, so that scrolling rarely queries the archive. The number of
+blocks per process is bounded."""
 
 import threading
 from collections import OrderedDict
@@ -12,7 +13,7 @@ MAX_BLOCKS = 128  # blocks
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """An object of the archive that is whole and never changes: its store's URL, its name, its size in bytes."""
+    """A complete, immutable object of the archive: the URL of its storage, its name, and its size in bytes."""
 
     store: str
     name: str
@@ -20,7 +21,7 @@ class ObjectRef:
 
 
 class BlockCache:
-    """A cache of blocks, least recently used out first; for any thread. Two that miss the same block both fetch it."""
+    """A thread-safe LRU cache of blocks. Two threads that miss the same block both fetch it."""
 
     def __init__(self, room: int = MAX_BLOCKS) -> None:
         self._max_blocks = room
@@ -28,21 +29,21 @@ class BlockCache:
         self._blocks: OrderedDict[tuple[ObjectRef, int], bytes] = OrderedDict()
 
     def read_range(self, place: ObjectRef, start: int, length: int, ahead: int = 0) -> bytes:
-        """`length` bytes from `start` on. What is missing comes in one request, with `ahead` blocks after it.
+        """`length` bytes from offset `start`. One request fetches the missing blocks and `ahead` blocks after them.
 
-        Raises depot.Missing and depot.Unavailable.
+        Raises ObjectMissing and StorageUnavailable.
         """
         if start + length > place.size:
             raise ObjectMissing
         first, last = start // BLOCK_BYTES, max(start, start + length - 1) // BLOCK_BYTES
-        found = {
+        blocks = {
             number: block for number in range(first, last + 1) if (block := self._get_cached(place, number)) is not None
         }
-        missing = [number for number in range(first, last + 1) if number not in found]
+        missing = [number for number in range(first, last + 1) if number not in blocks]
         if missing:
-            found |= self._fetch_blocks(place, missing[0], max(missing[-1], missing[0] + ahead))
+            blocks |= self._fetch_blocks(place, missing[0], max(missing[-1], missing[0] + ahead))
         begin = start - first * BLOCK_BYTES
-        data = b"".join(found[number] for number in range(first, last + 1))[begin : begin + length]
+        data = b"".join(blocks[number] for number in range(first, last + 1))[begin : begin + length]
         if len(data) < length:
             raise ObjectMissing
         return data
@@ -52,7 +53,10 @@ class BlockCache:
         data = open_backend(place.store).read_range(place.name, start, stop - start)
         if len(data) < stop - start:
             raise ObjectMissing
-        blocks = {first + at // BLOCK_BYTES: data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)}
+        blocks = {
+            first + offset // BLOCK_BYTES: data[offset : offset + BLOCK_BYTES]
+            for offset in range(0, len(data), BLOCK_BYTES)
+        }
         with self._lock:
             for number, block in blocks.items():
                 self._blocks[place, number] = block

@@ -1,7 +1,7 @@
-"""The list of the archive's objects: claimed, stored, unwanted, gone. Each change is conditional.
+"""The states of the archive's objects (LogObject): writing, stored, unwanted. Each change is a conditional UPDATE.
 
-An object is on the list before its first byte is uploaded and until after it is deleted. So none is forgotten in the
-archive, whoever dies when.
+The row exists before the first byte is uploaded and until the object is deleted. So no object stays in the archive
+unnoticed, whenever a process dies.
 """
 
 import logging
@@ -21,14 +21,14 @@ from cronium_admin.logs.storage.base import StorageUnavailable, open_backend
 from cronium_admin.logs.throttle import Throttle
 
 log = logging.getLogger("cronium.archive")
-CLAIM_DURATION = timedelta(minutes=15)  # as long as a slow line may take for one part of an upload
+CLAIM_DURATION = timedelta(minutes=15)  # one part of an upload may take this long on a slow connection
 State = LogObject.State
 
 
 def claim_object(run_id: UUID, store: str) -> LogObject | None:
-    """A new object for the run's log under a name that nobody else writes; None while there is another one.
+    """Create a new object with a unique name for the run's log. None if the log already has an object.
 
-    To be held with `hold` while it is written.
+    Call `extend_claim` regularly while the object is written.
     """
     name = f"{run_id.hex[:2]}/{run_id}-{secrets.token_hex(4)}.log"
     try:
@@ -38,62 +38,60 @@ def claim_object(run_id: UUID, store: str) -> LogObject | None:
         return None
 
 
-def extend_claim(one: LogObject) -> bool:
-    """Longer; False when it was taken for dead, or its run's log is being removed."""
-    mine = LogObject.objects.filter(pk=one.pk, state=State.WRITING, run__log_pruned_at=None)
-    return bool(mine.update(claimed_until=Now() + CLAIM_DURATION))
+def extend_claim(log_object: LogObject) -> bool:
+    """False if the claim has expired or the run's log is being removed."""
+    claimed = LogObject.objects.filter(pk=log_object.pk, state=State.WRITING, run__log_pruned_at=None)
+    return bool(claimed.update(claimed_until=Now() + CLAIM_DURATION))
 
 
-def mark_stored(one: LogObject, size: int, sha256: str) -> bool:
-    """writing -> stored: from now on chunks may point into it. False as with `hold`."""
-    mine = LogObject.objects.filter(pk=one.pk, state=State.WRITING, run__log_pruned_at=None)
-    return bool(mine.update(state=State.STORED, bytes=size, sha256=sha256, stored_at=Now(), claimed_until=None))
+def mark_stored(log_object: LogObject, size: int, sha256: str) -> bool:
+    claimed = LogObject.objects.filter(pk=log_object.pk, state=State.WRITING, run__log_pruned_at=None)
+    return bool(claimed.update(state=State.STORED, bytes=size, sha256=sha256, stored_at=Now(), claimed_until=None))
 
 
-def abandon_claim(one: LogObject) -> None:
-    """writing -> unwanted, for who claimed it and gives up."""
-    LogObject.objects.filter(pk=one.pk, state=State.WRITING).update(state=State.UNWANTED, claimed_until=None)
+def abandon_claim(log_object: LogObject) -> None:
+    LogObject.objects.filter(pk=log_object.pk, state=State.WRITING).update(state=State.UNWANTED, claimed_until=None)
 
 
 def mark_unwanted(run_ids: Collection[UUID]) -> None:
-    """stored -> unwanted, when the runs' logs are removed. Who still writes one finds that out with `hold`."""
+    """stored -> unwanted, because the runs' logs are removed. A process that is still writing an object notices that in
+    `extend_claim`."""
     LogObject.objects.filter(run_id__in=run_ids, state=State.STORED).update(state=State.UNWANTED)
 
 
 def expire_claims() -> None:
-    """writing -> unwanted where the claim is over: its process died, and left what it had uploaded."""
     dead = LogObject.objects.filter(state=State.WRITING, claimed_until__lt=Now())
     dead.update(state=State.UNWANTED, claimed_until=None)
 
 
 def delete_unwanted(pace: Throttle) -> tuple[int, set[str]]:
-    """Delete what is unwanted, and what belongs to runs that were deleted or whose log was removed: how many are gone,
-    and which stores failed.
+    """Delete unwanted objects, and objects of deleted runs and removed logs. Returns the number of deleted objects and
+    the storages that failed.
 
-    What failed waits for another time, and so does all else in a store that failed at MOST_IN_A_ROW.
+    A failed deletion is retried later. After MAX_CONSECUTIVE_FAILURES the other objects of that storage are skipped.
     """
-    gone, failed, in_a_row = 0, set[str](), Counter[str]()
-    # On PostgreSQL `store` may commit just after `give_up` has looked: the object of a removed log is then stored.
+    deleted, failed, consecutive = 0, set[str](), Counter[str]()
+    # On PostgreSQL `mark_stored` may commit just after `mark_unwanted` has read: a removed log then has an object.
     is_left = Q(run=None) | Q(run__log_pruned_at__isnull=False)
     unwanted = Q(state=State.UNWANTED) | Q(is_left, state=State.STORED)
-    for one in list(LogObject.objects.filter(unwanted).order_by("pk")):
+    for log_object in list(LogObject.objects.filter(unwanted).order_by("pk")):
         pace.raise_if_stopped()
-        if in_a_row[one.store] == MAX_CONSECUTIVE_FAILURES:
+        if consecutive[log_object.store] == MAX_CONSECUTIVE_FAILURES:
             continue
         try:
-            if not one.shared:
-                open_backend(one.store).delete_object(one.name)
+            if not log_object.shared:
+                open_backend(log_object.store).delete_object(log_object.name)
         except Exception as error:  # noqa: BLE001 - logged, and tried again
-            why = error.__cause__ if isinstance(error, StorageUnavailable) else repr(error)
-            log.warning("%s could not be deleted (%s); it is tried again", one, why)
-            failed.add(one.store)
-            in_a_row[one.store] += 1
+            cause = error.__cause__ if isinstance(error, StorageUnavailable) else repr(error)
+            log.warning("%s could not be deleted (%s); the deletion is retried", log_object, cause)
+            failed.add(log_object.store)
+            consecutive[log_object.store] += 1
         else:
-            one.delete()
-            gone, in_a_row[one.store] = gone + 1, 0
-    return gone, failed
+            log_object.delete()
+            deleted, consecutive[log_object.store] = deleted + 1, 0
+    return deleted, failed
 
 
 def has_deletion_backlog(store: str) -> bool:
-    """Whether so many objects of the store wait for their deletion that each failed upload would only add to them."""
+    """Whether so many objects wait for deletion that uploads must pause: each failed upload adds another."""
     return LogObject.objects.filter(state=State.UNWANTED, store=store).count() >= MAX_CONSECUTIVE_FAILURES

@@ -1,4 +1,4 @@
-"""What is uploaded of a log: the packed text of its chunks, one after the other, as the database has it."""
+"""The content of a log's object: the packed text of its chunks in order, as stored in the database."""
 
 import hashlib
 import io
@@ -10,26 +10,26 @@ from cronium_admin.logs.archive import objects
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.throttle import Throttle
 
-BATCH_SIZE = 8  # chunks in memory: a flood's have 256 KiB and more
+BATCH_SIZE = 8  # chunks in memory; a fast log has chunks of 256 KiB and more
 EXTEND_SECONDS = 30.0
 
 
 class ClaimLost(Exception):
-    """The object is not ours to write any more."""
+    """Another process has expired the claim, or the log was removed: stop writing the object."""
 
 
 class IncompleteLog(Exception):
-    """The database does not have all chunks of the log."""
+    """The database does not contain all chunks of the log."""
 
 
 class PackedLog(io.RawIOBase):
-    """A file to read once, from the first byte to the last; keeps the claim on the object meanwhile.
+    """A file object that can be read once, in order. Reading extends the claim on the object.
 
-    Raises ClaimLost, NotWhole and pace.Stopped while it is read.
+    Reading raises ClaimLost, IncompleteLog and throttle.Stopped.
     """
 
-    def __init__(self, one: LogObject, run_id: UUID, pace: Throttle) -> None:
-        self._object, self._run_id, self._pace = one, run_id, pace
+    def __init__(self, log_object: LogObject, run_id: UUID, pace: Throttle) -> None:
+        self._object, self._run_id, self._pace = log_object, run_id, pace
         self._extended_at = time.monotonic()
         self._digest = hashlib.sha256()
         self._parts = self._read_chunks()
@@ -39,23 +39,22 @@ class PackedLog(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of what was read so far, in hex."""
         return self._digest.hexdigest()
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """As asked unless the end comes first: those who upload in parts want each but the last of the same size."""
+        """Returns exactly `size` bytes except at the end: multipart uploads need parts of equal size."""
         parts: list[memoryview] = []
-        wanted = size
-        while size < 0 or wanted > 0:
+        missing = size
+        while size < 0 or missing > 0:
             self._rest = self._rest or memoryview(next(self._parts, b""))
             if not self._rest:
                 break
-            part = self._rest[:wanted] if size >= 0 else self._rest
+            part = self._rest[:missing] if size >= 0 else self._rest
             self._rest = self._rest[len(part) :]
-            wanted -= len(part)
+            missing -= len(part)
             parts.append(part)
         data = b"".join(parts)
         self._digest.update(data)
@@ -63,13 +62,12 @@ class PackedLog(io.RawIOBase):
         return data
 
     def check_complete(self) -> None:
-        """After the end: every line that the head counts was there."""
         head = LogHead.objects.filter(pk=self._run_id).values_list("lines", flat=True).first()
         if self._lines != head:
-            raise IncompleteLog(f"its chunks hold {self._lines} lines, its head counts {head}")
+            raise IncompleteLog(f"the chunks contain {self._lines} lines, the head counts {head}")
 
     def extend_claim(self) -> None:
-        """To be called often while the object is written and read back."""
+        """Call often while the object is written and read back."""
         self._pace.raise_if_stopped()
         if time.monotonic() - self._extended_at > EXTEND_SECONDS:
             if not objects.extend_claim(self._object):
@@ -83,6 +81,6 @@ class PackedLog(io.RawIOBase):
             self.extend_claim()
             for first_seq, lines, data, offset in batch:
                 if first_seq != self._lines + 1 or offset is not None:
-                    raise IncompleteLog(f"line {self._lines + 1} is not there")
+                    raise IncompleteLog(f"line {self._lines + 1} is missing")
                 self._lines += lines
                 yield bytes(data)

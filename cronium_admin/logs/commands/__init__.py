@@ -1,1 +1,1 @@
-"""The subcommands of `manage.py logs`, one a file: HELP, `add_arguments` and `handle`."""
+"""The subcommands of `manage.py logs`, one per module with HELP, `add_arguments` and `handle`."""

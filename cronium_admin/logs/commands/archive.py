@@ -1,4 +1,4 @@
-"""`manage.py logs archive`: moves to CRONIUM_LOG_STORAGE what is old enough, now instead of within the hour."""
+"""`manage.py logs archive`: moves old logs to CRONIUM_LOG_STORAGE now, without waiting for the hourly maintenance."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +12,7 @@ from cronium_admin.logs.failures import LogsSkipped
 from cronium_admin.logs.storage.base import StorageUnavailable
 from cronium_admin.logs.throttle import Throttle
 
-HELP = "moves the logs of runs that ended CRONIUM_LOG_ARCHIVE_AFTER hours ago to CRONIUM_LOG_STORAGE"
+HELP = "move the logs of runs that ended CRONIUM_LOG_ARCHIVE_AFTER hours ago to CRONIUM_LOG_STORAGE"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     try:
         report_logs(command, "moved", archive.archive_due_logs(Throttle()))
     except StorageUnavailable as error:
-        why = error.__cause__ or "it gives back other bytes than it was given"
-        raise CommandError(f"The storage {store} fails: {why}. What was begun is gone on with next time.") from error
+        cause = error.__cause__ or "it returns other bytes than were written"
+        raise CommandError(f"The storage {store} fails: {cause}. The next run of this command continues.") from error
     except LogsSkipped as error:
         raise CommandError(str(error)) from error
     finally:

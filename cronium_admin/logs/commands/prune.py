@@ -1,4 +1,4 @@
-"""`manage.py logs prune`: removes what retention no longer keeps, now instead of within the hour."""
+"""`manage.py logs prune`: applies log retention now, without waiting for the hourly maintenance."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from cronium_admin.logs.failures import LogsSkipped
 from cronium_admin.logs.retention import due, prune
 from cronium_admin.logs.throttle import Throttle
 
-HELP = "removes the logs that CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS and the jobs' own values no longer keep"
+HELP = "remove the logs past CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS or their job's own values"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     if options["dry_run"]:
-        once = {one.run_id: one for one in due.find_due_logs()}  # two rules may name the same
-        report_logs(command, "would remove", once.values())
+        due_logs = {due_log.run_id: due_log for due_log in due.find_due_logs()}  # two rules may select the same log
+        report_logs(command, "would remove", due_logs.values())
         return
     try:
         report_logs(command, "removed", prune.prune_due_logs(Throttle()))

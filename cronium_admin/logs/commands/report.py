@@ -1,4 +1,4 @@
-"""How the subcommands say what they do: a line a log as it is done, and the sum."""
+"""The output of the subcommands: one line per log, and the totals."""
 
 from collections.abc import Iterable
 
@@ -10,25 +10,26 @@ from cronium_admin.logs.retention.due import DueLog
 from cronium_admin.logs.throttle import Throttle
 
 
-def report_logs(command: BaseCommand, what: str, done: Iterable[DueLog]) -> None:
+def report_logs(command: BaseCommand, action: str, logs_done: Iterable[DueLog]) -> None:
     logs = lines = size = 0
-    for one in done:
-        command.stdout.write(f"{what} {one.name}: {_format_amount(one.lines, one.bytes)}; {one.why}")
-        logs, lines, size = logs + 1, lines + one.lines, size + one.bytes
-    command.stdout.write(f"{what[0].upper()}{what[1:]} {_format_count(logs, 'log')}: {_format_amount(lines, size)}.")
+    for due_log in logs_done:
+        command.stdout.write(f"{action} {due_log.name}: {_format_amount(due_log.lines, due_log.bytes)}; {due_log.why}")
+        logs, lines, size = logs + 1, lines + due_log.lines, size + due_log.bytes
+    command.stdout.write(
+        f"{action[0].upper()}{action[1:]} {_format_count(logs, 'log')}: {_format_amount(lines, size)}."
+    )
 
 
 def delete_unwanted_objects(command: BaseCommand) -> None:
-    """Delete from the archive what nobody needs any more, and say so."""
-    gone, away = objects.delete_unwanted(Throttle())
-    if gone:
-        command.stdout.write(f"Deleted {_format_count(gone, 'object')} that nothing needs any more.")
-    for store in sorted(away):
-        command.stderr.write(f"{store} does not let objects be deleted now; it is tried again.")
+    deleted, failed = objects.delete_unwanted(Throttle())
+    if deleted:
+        command.stdout.write(f"Deleted {_format_count(deleted, 'unused object')} from the archive.")
+    for store in sorted(failed):
+        command.stderr.write(f"Objects could not be deleted from {store}; the deletion is retried.")
 
 
-def _format_count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _format_count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _format_amount(lines: int, size: int) -> str:

@@ -1,4 +1,4 @@
-"""The WebSocket of one run's log: authorises, then sends what the tail brings past what the browser has."""
+"""The WebSocket of one run's log: checks permissions, then sends the lines after the last line that the browser has."""
 
 import asyncio
 import json
@@ -21,13 +21,15 @@ from cronium_admin.logs.live import tail
 
 log = logging.getLogger("cronium.live")
 CLOSE_FORBIDDEN, CLOSE_FAILED, CLOSE_TRY_LATER = 4403, 1011, 1013
-HEARTBEAT_SECONDS = 4.0  # checked after each read of the store, so a quiet log has a heartbeat at least every 6 s
+HEARTBEAT_SECONDS = (
+    4.0  # checked after each read of the store: a log without new lines has a heartbeat at least every 6 s
+)
 
 
 class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """`/ws/runs/{id}/logs?after=SEQ`; see docs/api.md for the messages."""
 
-    # None of its own: `tail` listens for all viewers of a run. The consumer would end when its layer fails.
+    # No channel layer: `tail` subscribes once for all viewers of a run, and a consumer ends when its layer fails.
     channel_layer_alias = ""
 
     async def connect(self) -> None:
@@ -38,7 +40,7 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             self._checked_at = time.monotonic()
             may = await sync_to_async(self._credential, thread_sensitive=False, executor=tail.reader_threads)()
-        except Exception as error:  # noqa: BLE001 - logged; the browser connects again
+        except Exception as error:  # noqa: BLE001 - logged; the browser reconnects
             await self._close_with_error(error)
             return
         if not may:
@@ -58,8 +60,8 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         return await tail.permission_checks.is_allowed(self._credential)
 
     def _parse_after(self) -> int:
-        given = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
-        return int(given) if given.isdecimal() and len(given) < 19 else 0
+        text = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", ["0"])[0]
+        return int(text) if text.isdecimal() and len(text) < 19 else 0
 
     async def disconnect(self, code: int) -> None:
         if self._sender:
@@ -69,51 +71,50 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(text_data=json.dumps(message, separators=(",", ":")))
 
     async def _stream_log(self) -> None:
-        """A failure ends the connection, so that the browser connects again and goes on where it was."""
+        """An error closes the connection; the browser reconnects and continues after its last line."""
         try:
             await self._send_updates()
-        except Exception as error:  # noqa: BLE001 - logged; the browser connects again
+        except Exception as error:  # noqa: BLE001 - logged; the browser reconnects
             await self._close_with_error(error)
 
     async def _close_with_error(self, error: Exception) -> None:
-        refused = error if isinstance(error, ApiError) else convert_outage(error, "a viewer's connection")
-        if refused is None:
+        api_error = error if isinstance(error, ApiError) else convert_outage(error, "a viewer's connection")
+        if api_error is None:
             about = {"run_id": str(self._run_id)}
-            words = "a viewer of run %s was sent away; it will come again"
-            log.error(words, self._run_id, exc_info=error, extra=about)
-        elif refused is error:
-            log.warning("a viewer of run %s was sent away: %s", self._run_id, refused.message)
+            message = "closed a viewer's connection to run %s after an error; the browser reconnects"
+            log.error(message, self._run_id, exc_info=error, extra=about)
+        elif api_error is error:
+            log.warning("closed a viewer's connection to run %s: %s", self._run_id, api_error.message)
         with suppress(Exception):
-            if refused is not None:
-                await self._send_message(type="error", code=refused.code, detail=refused.message)
-            await self.close(CLOSE_FAILED if refused is None else CLOSE_TRY_LATER)
+            if api_error is not None:
+                await self._send_message(type="error", code=api_error.code, detail=api_error.message)
+            await self.close(CLOSE_FAILED if api_error is None else CLOSE_TRY_LATER)
 
     async def _send_updates(self) -> None:
-        """Until the run has ended and all of it is sent. A slow reader holds only its own loop back."""
-        known: read.LogState | None = None
-        beat_at = time.monotonic()
-        async with aclosing(tail.follow_log(self._run_id, self._parse_after())) as all_news:
-            async for news in all_news:
-                stale = time.monotonic() - self._checked_at >= session_guard.RECHECK_SECONDS
-                if news.state is None or (stale and not await self._is_still_permitted()):
+        sent_state: read.LogState | None = None
+        heartbeat_at = time.monotonic()
+        async with aclosing(tail.follow_log(self._run_id, self._parse_after())) as updates:
+            async for update in updates:
+                is_check_due = time.monotonic() - self._checked_at >= session_guard.RECHECK_SECONDS
+                if update.state is None or (is_check_due and not await self._is_still_permitted()):
                     await self.close(CLOSE_FORBIDDEN)
                     return
-                if news.lines:
-                    await self.send(text_data=news.message)
-                await self._send_changes(known, news.state)
-                known = news.state
-                if time.monotonic() - beat_at >= HEARTBEAT_SECONDS:
+                if update.lines:
+                    await self.send(text_data=update.message)
+                await self._send_changes(sent_state, update.state)
+                sent_state = update.state
+                if time.monotonic() - heartbeat_at >= HEARTBEAT_SECONDS:
                     await self._send_message(type="beat")
-                    beat_at = time.monotonic()
-        assert known is not None
-        end = {"status": known.status, "exit_code": known.exit_code, "lines": known.lines}
-        lost = {"gaps": gaps.count_lost(known.gaps), "dropped_bytes": known.dropped_bytes}
-        gone = {"pruned": known.pruned} if known.pruned else {}
-        await self._send_message(type="end", **end, digest=known.digest, **lost, **gone)
+                    heartbeat_at = time.monotonic()
+        assert sent_state is not None
+        end = {"status": sent_state.status, "exit_code": sent_state.exit_code, "lines": sent_state.lines}
+        lost = {"gaps": gaps.count_lost(sent_state.gaps), "dropped_bytes": sent_state.dropped_bytes}
+        pruned = {"pruned": sent_state.pruned} if sent_state.pruned else {}
+        await self._send_message(type="end", **end, digest=sent_state.digest, **lost, **pruned)
         await self.close(1000)
 
-    async def _send_changes(self, known: read.LogState | None, state: read.LogState) -> None:
-        if known is None or _select_status_fields(known) != _select_status_fields(state):
+    async def _send_changes(self, sent_state: read.LogState | None, state: read.LogState) -> None:
+        if sent_state is None or _select_status_fields(sent_state) != _select_status_fields(state):
             await self._send_message(
                 type="status",
                 status=state.status,
@@ -125,12 +126,13 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 output_at=state.output_at.isoformat() if state.output_at else None,
                 condition=state.condition,
             )
-        if state.gaps != (known.gaps if known else []):
+        if state.gaps != (sent_state.gaps if sent_state else []):
             await self._send_message(type="gaps", gaps=state.gaps)
-        if known is None or state.partial != known.partial:  # what an earlier connection said of it may be old
+        if (
+            sent_state is None or state.partial != sent_state.partial
+        ):  # after a reconnect the browser may have an old one
             await self._send_message(type="partial", lines=state.partial)
 
 
 def _select_status_fields(state: read.LogState) -> tuple[object, ...]:
-    """What is told as soon as it changes; the output itself is for another request."""
     return state.status, state.cancelling, state.output_at, state.condition

@@ -1,4 +1,4 @@
-"""Follows a run's log over HTTP, for scripts: JSON lines, or server-sent events where a client asks for those."""
+"""Follows a run's log over HTTP, for scripts: JSON Lines, or server-sent events if the client accepts them."""
 
 import asyncio
 import time
@@ -19,63 +19,62 @@ from cronium_admin.logs.codec import Line
 from cronium_admin.logs.live import tail
 
 SSE = "text/event-stream"
-KEEP_ALIVE_POLLS = 7  # quiet looks of tail.LOOK_SECONDS: proxies cut what says nothing for a minute
+KEEP_ALIVE_POLLS = 7  # polls without new lines; proxies close connections that are idle for a minute
 
 
 def make_response(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
-    """Each line as it comes, from past `after`, then one closing object; a reader that reconnects with the last seq
-    (or its Last-Event-ID) misses nothing."""
-    events = SSE in request.headers.get("Accept", "")
+    """Streams each line with seq > `after`, then one closing object. A client that reconnects with its last seq (or
+    Last-Event-ID) misses no line."""
+    is_sse = SSE in request.headers.get("Accept", "")
     last = request.headers.get("Last-Event-ID", "")
-    if events and last.isdecimal() and len(last) < 19:
+    if is_sse and last.isdecimal() and len(last) < 19:
         after = int(last)
     credential = session_guard.check_by_request(request, Permission.VIEW)
     response = StreamingHttpResponse(
-        _stream_events(run_id, after, events, credential), content_type=SSE if events else "application/x-ndjson"
+        _stream_events(run_id, after, is_sse, credential), content_type=SSE if is_sse else "application/x-ndjson"
     )
     response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # nginx would hold it back
+    response["X-Accel-Buffering"] = "no"  # otherwise nginx buffers the stream
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 async def _stream_events(
-    run_id: UUID, after: int, events: bool, credential: session_guard.PermissionCheck
+    run_id: UUID, after: int, is_sse: bool, credential: session_guard.PermissionCheck
 ) -> AsyncIterator[bytes]:
-    quiet, state, asked_at = 0, None, time.monotonic()
+    quiet_polls, state, checked_at = 0, None, time.monotonic()
     try:
-        async with aclosing(tail.follow_log(run_id, after)) as all_news:
-            async for news in all_news:
-                if time.monotonic() - asked_at >= session_guard.RECHECK_SECONDS:
+        async with aclosing(tail.follow_log(run_id, after)) as updates:
+            async for update in updates:
+                if time.monotonic() - checked_at >= session_guard.RECHECK_SECONDS:
                     if not await tail.permission_checks.is_allowed(credential):
-                        raise ApiError(403, "forbidden", "You may not read this any more.")
-                    asked_at = time.monotonic()
-                state = news.state
-                quiet = 0 if news.lines else quiet + 1
-                if news.lines:
-                    yield await _encode_once(news, events)
-                elif quiet % KEEP_ALIVE_POLLS == 0:
-                    yield b": still there\n\n" if events else b"\n"
+                        raise ApiError(403, "forbidden", "You no longer have permission to read this log.")
+                    checked_at = time.monotonic()
+                state = update.state
+                quiet_polls = 0 if update.lines else quiet_polls + 1
+                if update.lines:
+                    yield await _encode_once(update, is_sse)
+                elif quiet_polls % KEEP_ALIVE_POLLS == 0:
+                    yield b": still there\n\n" if is_sse else b"\n"
     except Exception as error:
-        refused = error if isinstance(error, ApiError) else convert_outage(error, "a stream of a log")
-        if refused is None:
+        api_error = error if isinstance(error, ApiError) else convert_outage(error, "a stream of a log")
+        if api_error is None:
             raise
-        yield _encode_event("failed", {"code": refused.code, "detail": refused.message}, events)
+        yield _encode_event("failed", {"code": api_error.code, "detail": api_error.message}, is_sse)
         return
     if state:
-        yield _encode_event("end", _build_end_event(state), events)
+        yield _encode_event("end", _build_end_event(state), is_sse)
 
 
-async def _encode_once(news: tail.LogUpdate, events: bool) -> bytes:
-    """In a thread, and once for all who get these lines in this form."""
-    if events not in news.encoded:
+async def _encode_once(update: tail.LogUpdate, is_sse: bool) -> bytes:
+    if is_sse not in update.encoded:
         loop = asyncio.get_running_loop()
-        news.encoded[events] = loop.run_in_executor(tail.reader_threads, _encode_lines, news.lines, events)
-    return await asyncio.shield(news.encoded[events])
+        update.encoded[is_sse] = loop.run_in_executor(tail.reader_threads, _encode_lines, update.lines, is_sse)
+    return await asyncio.shield(update.encoded[is_sse])
 
 
-def _encode_lines(lines: list[Line], events: bool) -> bytes:
-    if events:
+def _encode_lines(lines: list[Line], is_sse: bool) -> bytes:
+    if is_sse:
         return b"".join(
             b"id: %d\nevent: line\ndata: %s\n\n" % (line.seq, orjson.dumps(_convert_line(line))) for line in lines
         )
@@ -94,7 +93,7 @@ def _build_end_event(state: read.LogState) -> dict[str, Any]:
     return end | ({"pruned": state.pruned} if state.pruned else {})
 
 
-def _encode_event(kind: str, said: dict[str, Any], events: bool) -> bytes:
-    if events:
-        return b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(said))
-    return orjson.dumps({kind: said}) + b"\n"
+def _encode_event(kind: str, body: dict[str, Any], is_sse: bool) -> bytes:
+    if is_sse:
+        return b"event: %s\ndata: %s\n\n" % (kind.encode(), orjson.dumps(body))
+    return orjson.dumps({kind: body}) + b"\n"

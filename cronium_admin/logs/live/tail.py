@@ -1,7 +1,8 @@
-"""One look at a run for all who watch it in this process: one subscription, and one read for who stand alike.
+"""Follows a run's log for all its watchers in this process: one subscription per run, and one read of the store for all
+watchers that wait for the same line.
 
-A nudge only means "read again", and a slow timer says the same: a lost nudge costs delay, never a line.
-Whoever reads slowly holds back only itself: it keeps one window, and reads on from the store when it is ready.
+A notification only means "read again", and so does a slow timer: a lost notification costs delay, never a line. A slow
+client delays only itself: it keeps one window of lines and continues to read from the store when it is ready.
 """
 
 import asyncio
@@ -25,90 +26,88 @@ from cronium_admin.logs.codec import Line, LogDamaged
 
 log = logging.getLogger("cronium.live")
 POLL_SECONDS = 2.0
-LAYER_RETRY_SECONDS = 1.0  # before the channel layer is asked again after it failed
-DISCARD_SECONDS = 1.0  # a subscription that is not ended expires in the layer
-# Threads of our own keep their database connections; the shared one would queue every viewer behind one read.
+LAYER_RETRY_SECONDS = 1.0  # pause after an error of the channel layer
+DISCARD_SECONDS = 1.0  # to unsubscribe; a subscription that is left expires in the channel layer
+# Separate threads keep their database connections; in asgiref's shared thread every viewer would wait for one read.
 reader_threads = DatabaseExecutor(4, "log-read")
 permission_checks = SharedChecks(reader_threads)
-# What has ended may lie in an archive that is slow: who watches a live run does not wait behind it.
+# Logs of ended runs may be in a slow archive: viewers of live runs must not wait for it.
 archive_threads = DatabaseExecutor(4, "log-archive")
-# Beyond so many watchers in this process each more makes all rounds so much rarer, so that pages have their turn.
+# Each watcher above UNTHROTTLED_WATCHERS makes the wake-ups rarer, so that pages still get CPU time.
 UNTHROTTLED_WATCHERS, SECONDS_PER_WATCHER, MAX_WAKE_INTERVAL = 50, 0.001, 1.0
-# So many watchers are served in one pass of the event loop, and other connections have the next.
+# Watchers that continue in one pass of the event loop; then other connections run.
 WATCHERS_PER_PASS = 16
-MAX_EMPTY_READS = 5  # at an ended run that has lines, and gives none
+MAX_EMPTY_READS = 5  # reads without a line from an ended run whose lines are not all read
 
 
 @dataclass(frozen=True)
 class LogUpdate:
-    """A run as it stands, and its lines past where the asker stood; `state` None: there is no such run."""
+    """The state of a run, and its lines after the caller's last line. `state` is None if the run does not exist."""
 
     state: read.LogState | None
     lines: list[Line]
-    # What others made of the lines: once for all who get them.
+    # Other encodings of the lines, made once for all clients that get them.
     encoded: dict[object, "asyncio.Future[bytes]"] = field(default_factory=dict, compare=False)
 
     @cached_property
     def message(self) -> str:
-        """The lines as the WebSocket sends them: made once for all who get them."""
         rows = [[seq, ns, read.STREAMS[stream], text.decode(errors="replace")] for seq, ns, stream, text in self.lines]
         return orjson.dumps({"type": "lines", "lines": rows}).decode()
 
 
-def _read_update(run_id: UUID, after: int, slow: bool) -> LogUpdate | None:
-    """State first, then lines: when it says "ended", the lines that follow are all there are. None where those may take
-    long to come, and it may not be `slow`."""
+def _read_update(run_id: UUID, after: int, may_be_slow: bool) -> LogUpdate | None:
+    """Reads the state before the lines: if the state says "ended", the lines read after it are complete. None if the
+    lines may come from a slow archive and `slow` is False."""
     state = read.read_state(run_id)
     if state is None or state.pruned or state.lines <= after:
         return LogUpdate(state, [])
-    if state.has_ended and not slow:
+    if state.has_ended and not may_be_slow:
         return None
-    news = LogUpdate(state, read.read_lines(run_id, after))
-    if news.lines:
-        news.message  # noqa: B018 - here, and not in the event loop
-    return news
+    update = LogUpdate(state, read.read_lines(run_id, after))
+    if update.lines:
+        update.message  # noqa: B018 - encode here, not in the event loop
+    return update
 
 
 class Tail:
-    """The watchers of one run. Made by `watching`; lives in one event loop."""
+    """The watchers of one run in one event loop. Created by `watch_run`."""
 
     def __init__(self, run_id: UUID) -> None:
         self._run_id = run_id
-        self._pending_reads: dict[int, asyncio.Task[LogUpdate]] = {}  # by `after`: asked for, and not begun
+        self._pending_reads: dict[int, asyncio.Task[LogUpdate]] = {}  # by `after`: requested reads that have not begun
         self.wake_events: set[asyncio.Event] = set()
         self.listener: asyncio.Task[None] | None = None
         self._woken_at = 0.0
         self._scheduled_wake: asyncio.TimerHandle | None = None
 
     async def read_update(self, after: int) -> LogUpdate:
-        """What is there now. Who asks for the same before the reading has begun shares it."""
+        """Callers with the same `after` share one read if they call before it begins."""
         if after not in self._pending_reads:
             self._pending_reads[after] = asyncio.create_task(self._read_shared(after))
         return await asyncio.shield(self._pending_reads[after])
 
     async def _read_shared(self, after: int) -> LogUpdate:
-        del self._pending_reads[after]  # who asks from now on wants a newer look
-        run = asyncio.get_running_loop().run_in_executor
-        news = await run(reader_threads, _read_update, self._run_id, after, False)
-        while news is None:
-            news = await run(archive_threads, _read_update, self._run_id, after, True)
-        return news
+        del self._pending_reads[after]  # later callers need a newer read
+        run_in_executor = asyncio.get_running_loop().run_in_executor
+        update = await run_in_executor(reader_threads, _read_update, self._run_id, after, False)
+        while update is None:
+            update = await run_in_executor(archive_threads, _read_update, self._run_id, after, True)
+        return update
 
     async def relay_notifications(self) -> None:
-        """Pass nudges on, for ever; a channel layer that fails is asked again."""
         while True:
             try:
                 await self._relay_until_error()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the watchers look by themselves meanwhile
-                words = "no nudges for run %s (%s); its readers look by themselves"
-                log.warning(words, self._run_id, error, extra={"run_id": str(self._run_id)})
+            except Exception as error:  # noqa: BLE001 - the watchers poll meanwhile
+                message = "no notifications for run %s (%s); its viewers poll"
+                log.warning(message, self._run_id, error, extra={"run_id": str(self._run_id)})
                 await asyncio.sleep(LAYER_RETRY_SECONDS)
 
     async def _relay_until_error(self) -> None:
         layer, group = get_channel_layer(), notify.make_group_name(self._run_id)
-        channel = await layer.new_channel()  # named as a consumer's own: of a process's names Redis' layer reads one
+        channel = await layer.new_channel()  # one channel per subscription, as a consumer has
         await layer.group_add(group, channel)
-        self.wake_watchers()  # what was stored before we were subscribed
+        self.wake_watchers()  # lines may have been stored before the subscription
         try:
             while True:
                 await layer.receive(channel)
@@ -119,7 +118,6 @@ class Tail:
                     await layer.group_discard(group, channel)
 
     def wake_watchers(self) -> None:
-        """All watchers read again: now, or soon where they have just done so and are many."""
         loop = asyncio.get_running_loop()
         wait = self._woken_at + _compute_wake_interval() - loop.time()
         if wait <= 0:
@@ -134,7 +132,7 @@ class Tail:
 
 
 class LoopThrottle:
-    """Lets a few watchers a pass of the event loop go on, so that thousands who are woken together block nobody."""
+    """Lets WATCHERS_PER_PASS watchers continue per pass of the event loop: thousands woken at once would block it."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -151,7 +149,7 @@ class LoopThrottle:
     def _release_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         for _ in range(min(WATCHERS_PER_PASS, len(self._waiting))):
             turn = self._waiting.popleft()
-            if not turn.done():  # a cancelled one has left
+            if not turn.done():  # cancelled: the watcher has left
                 turn.set_result(None)
         self._scheduled = loop.call_soon(self._release_batch, loop) if self._waiting else None
 
@@ -167,7 +165,7 @@ def _compute_wake_interval() -> float:
 
 @asynccontextmanager
 async def watch_run(run_id: UUID) -> AsyncIterator[tuple[Tail, asyncio.Event]]:
-    """This process's tail of the run, and an event that is set whenever there may be news."""
+    """Yields this process's tail of the run, and an event that is set when there may be new lines."""
     key, wake = (asyncio.get_running_loop(), run_id), asyncio.Event()
     tail = _tails.setdefault(key, Tail(run_id))
     tail.wake_events.add(wake)
@@ -184,23 +182,23 @@ async def watch_run(run_id: UUID) -> AsyncIterator[tuple[Tail, asyncio.Event]]:
 
 
 async def follow_log(run_id: UUID, after: int) -> AsyncGenerator[LogUpdate, None]:
-    """News from `after` on, as soon as there are some and at least every LOOK_SECONDS, until the run has ended and
-    all of it was given, its log is removed, or there is no such run. Raises Refused while the archive is away, and
-    where the log has lines that are not there."""
-    empty, turns = 0, _throttles.setdefault(asyncio.get_running_loop(), LoopThrottle())
+    """Yields an update when there are lines after `after`, and at least every POLL_SECONDS. Ends when the run has ended
+    and all lines were yielded, when the log is removed, or when the run does not exist. Raises ApiError if the archive
+    is not available or lines are missing."""
+    empty_reads, throttle = 0, _throttles.setdefault(asyncio.get_running_loop(), LoopThrottle())
     async with watch_run(run_id) as (tail, wake):
         while True:
             wake.clear()
-            news = await tail.read_update(after)
-            await turns.wait_turn()
-            if news.lines:
-                after = news.lines[-1].seq
-            yield news
-            if news.state is None or news.state.pruned or (news.state.has_ended and after >= news.state.lines):
+            update = await tail.read_update(after)
+            await throttle.wait_turn()
+            if update.lines:
+                after = update.lines[-1].seq
+            yield update
+            if update.state is None or update.state.pruned or (update.state.has_ended and after >= update.state.lines):
                 return
-            if not news.lines or after >= news.state.lines:
-                empty = empty + 1 if news.state.has_ended else 0
-                if empty == MAX_EMPTY_READS:
+            if not update.lines or after >= update.state.lines:
+                empty_reads = empty_reads + 1 if update.state.has_ended else 0
+                if empty_reads == MAX_EMPTY_READS:
                     raise LogDamaged
                 with suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), POLL_SECONDS)

@@ -1,5 +1,5 @@
-"""Whose logs retention removes: those past their age, and those of runs that are not among their job's last. Looks
-only."""
+"""Finds the logs that retention removes: logs past their maximum age, and logs of runs that are not among the last runs
+of their job. Reads only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ PAGE_SIZE = 200
 
 @dataclass(frozen=True)
 class DueLog:
-    """A log that is to go; `why` becomes part of a sentence."""
+    """A log to remove or archive; `why` is part of a sentence."""
 
     run_id: UUID
     name: str
@@ -31,14 +31,15 @@ class DueLog:
 
 
 def find_due_logs() -> Iterator[DueLog]:
-    """Each log at most once as long as the caller removes it; else those that both rules name come twice."""
     yield from _find_by_age()
     yield from _find_by_count()
 
 
 def select_kept(job_id: int | None) -> QuerySet[Run]:
-    """Runs of one job (None: of deleted jobs) that have ended and whose logs were not removed; as the index of Run has
-    it, and no more conditions: by its status SQLite would look at every run."""
+    """Ended runs of one job (None: of deleted jobs) whose logs are not removed.
+
+    The conditions are exactly those of an index of Run: with a condition on the status SQLite would scan all runs.
+    """
     of_job = Run.objects.filter(job_id=job_id) if job_id else Run.objects.filter(job__isnull=True)
     return of_job.filter(finished_at__isnull=False, log_pruned_at__isnull=True)
 
@@ -56,32 +57,31 @@ def _find_by_age() -> Iterator[DueLog]:
         days = settings.CONFIG.log_keep_days if own_days is None else own_days
         if days:
             source = "CRONIUM_LOG_KEEP_DAYS" if own_days is None else "a setting of its job"
-            why = f"it ended more than {_format_count(days, 'day')} ago ({source})"
+            reason = f"it ended more than {_format_count(days, 'day')} ago ({source})"
             logs = select_older(timedelta(days=days), job_id)
-            yield from iterate_pages(logs if job_id else logs.filter(log_keep_days=own_days), why)
+            yield from iterate_pages(logs if job_id else logs.filter(log_keep_days=own_days), reason)
 
 
 def _find_by_count() -> Iterator[DueLog]:
-    """The last runs are those that ended last: a long one does not lose its log the moment it ends."""
-    keep = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
-    jobs = Job.objects.alias(keep=keep).filter(keep__gt=0)
-    for job_id, number, own in list(jobs.values_list("pk", keep, "log_keep_runs")):
+    """The last runs are those that ended last: a long run must not lose its log when it ends."""
+    limit = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
+    jobs = Job.objects.alias(keep=limit).filter(keep__gt=0)
+    for job_id, number, own_limit in list(jobs.values_list("pk", limit, "log_keep_runs")):
         runs = select_kept(job_id)
         last_kept = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")[number - 1 : number].first()
         if last_kept:
-            source = "CRONIUM_LOG_KEEP_RUNS" if own is None else "a setting of its job"
-            why = f"it is not among the last {_format_count(number, 'run')} of its job ({source})"
-            yield from iterate_pages(runs.filter(filter_after("finished_at", *last_kept, down=True)), why)
+            source = "CRONIUM_LOG_KEEP_RUNS" if own_limit is None else "a setting of its job"
+            reason = f"it is not among the last {_format_count(number, 'run')} of its job ({source})"
+            yield from iterate_pages(runs.filter(filter_after("finished_at", *last_kept, down=True)), reason)
 
 
-def iterate_pages(runs: QuerySet[Run], why: str) -> Iterator[DueLog]:
-    """Oldest first; what wrote nothing has nothing to remove."""
+def iterate_pages(runs: QuerySet[Run], reason: str) -> Iterator[DueLog]:
     columns = ("pk", "job_slug", "number", "log_head__lines", "log_head__bytes", "finished_at")
     rows = runs.filter(log_head__lines__gt=0).order_by("finished_at", "pk").values_list(*columns)
     page = list(rows[:PAGE_SIZE])
     while page:
         for pk, slug, number, lines, size, finished_at in page:
-            yield DueLog(pk, f"{slug} #{number}", lines, size, finished_at, why)
+            yield DueLog(pk, f"{slug} #{number}", lines, size, finished_at, reason)
         page = (
             list(rows.filter(filter_after("finished_at", page[-1][5], page[-1][0]))[:PAGE_SIZE])
             if len(page) == PAGE_SIZE
@@ -89,5 +89,5 @@ def iterate_pages(runs: QuerySet[Run], why: str) -> Iterator[DueLog]:
         )
 
 
-def _format_count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,7 +1,7 @@
-"""Removes logs that retention no longer keeps. The run with its numbers and its digest stays.
+"""Removes logs by retention. The run with its counts and its digest stays.
 
-First the run's row says so, in one conditional UPDATE: from then on nobody reads the log. Then its chunks go, a batch a
-transaction, and its head at last. Whoever dies on the way leaves a head that says `pruning`; any process goes on there.
+First one conditional UPDATE of the run's row hides the log from readers. Then its chunks are deleted, one batch per
+transaction, and its head last. If the process dies, the head has `pruning` set and any process continues.
 """
 
 from collections.abc import Collection, Iterator
@@ -21,41 +21,42 @@ BATCH_SIZE = 200  # chunks a transaction
 
 
 def prune_due_logs(pace: Throttle) -> Iterator[DueLog]:
-    """Go on with what was begun, then remove what is due; each as it is gone. Raises Skipped at the end."""
+    """Complete the unfinished removals, then remove all due logs; yields each log after it is removed.
+
+    Raises LogsSkipped at the end if logs failed.
+    """
     failures = Failures("removed")
     for run_id in list(LogHead.objects.filter(pruning=True).values_list("pk", flat=True)):
         with failures.skip_failed(f"run {run_id}"):
             delete_hidden_logs([run_id], pace)
-    for one in find_due_logs():
+    for due_log in find_due_logs():
         pace.raise_if_stopped()
         is_removed = False
-        with failures.skip_failed(one.name):
-            if _mark_pruned(one):
-                delete_hidden_logs([one.run_id], pace)
+        with failures.skip_failed(due_log.name):
+            if _mark_pruned(due_log):
+                delete_hidden_logs([due_log.run_id], pace)
                 is_removed = True
         if is_removed:
-            yield one
+            yield due_log
     failures.raise_failures()
 
 
-def _mark_pruned(one: DueLog) -> bool:
-    """False when somebody else was faster."""
+def _mark_pruned(due_log: DueLog) -> bool:
     with transaction.atomic():
-        if not state_machine.prune_log(one.run_id, one.why, one.lines, one.bytes):
+        if not state_machine.prune_log(due_log.run_id, due_log.why, due_log.lines, due_log.bytes):
             return False
-        LogHead.objects.filter(pk=one.run_id).update(pruning=True)
+        LogHead.objects.filter(pk=due_log.run_id).update(pruning=True)
     return True
 
 
-def hide_logs(run_ids: Collection[UUID], why: str) -> None:
-    """From now on nobody reads the logs of these ended runs."""
+def hide_logs(run_ids: Collection[UUID], reason: str) -> None:
     with transaction.atomic():
-        state_machine.hide_logs(run_ids, why)
+        state_machine.hide_logs(run_ids, reason)
         LogHead.objects.filter(pk__in=run_ids, run__status__in=TERMINAL).update(pruning=True)
 
 
 def delete_hidden_logs(run_ids: Collection[UUID], pace: Throttle) -> None:
-    """Remove all that is stored of hidden logs, from the first line on: a reader finds a hole, never a shorter log."""
+    """Delete hidden logs from the first line on: a reader gets an error, never a shorter log."""
     objects.mark_unwanted(run_ids)
     chunks = LogChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "first_seq").values_list("pk", flat=True)
     while batch := list(chunks[:BATCH_SIZE]):

@@ -1,6 +1,6 @@
-"""Where archived logs lie: a bucket or a folder, as objects that are written once, read in parts and deleted.
+"""Storage backends of archived logs: a bucket or a folder of objects that are written once, read in parts and deleted.
 
-Knows nothing of runs. What goes wrong becomes one of two errors in words; the details go to the server's log.
+Knows nothing about runs. Every failure becomes StorageUnavailable or ObjectMissing; the details go to the server's log.
 """
 
 import hashlib
@@ -18,42 +18,42 @@ from cronium_admin.core.errors import ApiError
 
 log = logging.getLogger("cronium.archive")
 CODE = "log_storage_unavailable"
-PART_BYTES = 4 * 1024 * 1024  # bytes that are read at a time to verify an object
-OPEN_SECONDS = 5.0  # a storage that did not answer is not asked again so soon: who reads live logs must not wait for it
+PART_BYTES = 4 * 1024 * 1024  # bytes per read when an object is verified
+OPEN_SECONDS = 5.0  # after a failed read no request is sent: readers of live logs must not wait for the storage
 
 
 class StorageUnavailable(ApiError):
-    """The storage does not answer, or refuses. Trying again later may help."""
+    """The storage does not answer, or refuses the request. A later attempt may succeed."""
 
-    def __init__(self, status: int = 503, words: str = "does not answer just now. Try again in a moment") -> None:
-        super().__init__(status, CODE, f"This log is in the archive, which {words}. The server's log says more.")
+    def __init__(self, status: int = 503, problem: str = "does not answer. Try again in a moment") -> None:
+        super().__init__(status, CODE, f"This log is in the archive, which {problem}. The server's log has the cause.")
 
 
 class ObjectMissing(StorageUnavailable):
-    """An object is not there, or is shorter than it was."""
+    """An object does not exist, or is shorter than it was."""
 
     def __init__(self) -> None:
-        super().__init__(502, "does not have it any more, or not whole")
+        super().__init__(502, "no longer has all of it")
 
 
 class StorageBackend(Protocol):
-    """One place for objects, used by many threads. Names hold no `..` and don't begin with a slash."""
+    """Stores objects; thread-safe. Names contain no `..` and do not begin with a slash."""
 
     def write_object(self, name: str, content: IOBase) -> None:
-        """Write an object from all that `content` gives; it lasts when this returns. Raises Unavailable, or what
-        `content` raises."""
+        """Write an object with the whole of `content`; it is durable when this returns. Raises StorageUnavailable, and
+        the errors of `content`."""
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start` on. Raises Missing where there is nothing, and Unavailable."""
+        """Up to `length` bytes from `start`. Raises ObjectMissing and StorageUnavailable."""
 
     def fetch_size(self, name: str) -> int: ...
 
     def delete_object(self, name: str) -> None:
-        """Of what is not there, too; and of what was begun under this name."""
+        """Also deletes unfinished uploads of this name. Succeeds if the object does not exist."""
 
 
 class CircuitBreaker:
-    """A store that, once it failed, is left alone for a while: its errors then come at once."""
+    """A backend that fails at once for OPEN_SECONDS after a failed read, without a request."""
 
     def __init__(self, store: StorageBackend) -> None:
         self._backend = store
@@ -84,7 +84,7 @@ class CircuitBreaker:
 
 
 def open_backend(url: str) -> StorageBackend:
-    """The store at `url`, as CRONIUM_LOG_STORAGE has it; one a process. Raises Unavailable."""
+    """The backend of `url` (the form of CRONIUM_LOG_STORAGE), one per process. Raises StorageUnavailable."""
     config = settings.CONFIG
     keys = config.log_s3_endpoint, config.log_s3_region, config.log_s3_access_key, config.log_s3_secret_key
     return _open_cached(url, *keys)
@@ -96,20 +96,22 @@ def _open_cached(url: str, endpoint: str, region: str, access_key: str, secret_k
         from cronium_admin.logs.storage.file import FileBackend
 
         return CircuitBreaker(FileBackend(url.removeprefix("file://")))
-    # Here, as boto3 takes a quarter of a second and 25 MB that most installations have no use for.
+    # Imported here: boto3 costs a quarter of a second and 25 MB that most installations do not need.
     from cronium_admin.logs.storage.s3 import S3Backend
 
     return CircuitBreaker(S3Backend(url, endpoint, region, access_key, secret_key))
 
 
-def compute_fingerprint(store: StorageBackend, name: str, hold: Callable[[], object] = lambda: None) -> tuple[int, str]:
-    """How long an object is and its SHA-256 in hex, read back from the store; `hold` is called now and then."""
-    size, digest, at = store.fetch_size(name), hashlib.sha256(), 0
-    while at < size:
+def compute_fingerprint(
+    backend: StorageBackend, name: str, hold: Callable[[], object] = lambda: None
+) -> tuple[int, str]:
+    """The size of an object and its SHA-256 in hex, read back from the backend. Calls `hold` before each part."""
+    size, digest, offset = backend.fetch_size(name), hashlib.sha256(), 0
+    while offset < size:
         hold()
-        part = store.read_range(name, at, min(PART_BYTES, size - at))
+        part = backend.read_range(name, offset, min(PART_BYTES, size - offset))
         if not part:
             raise ObjectMissing
         digest.update(part)
-        at += len(part)
-    return at, digest.hexdigest()
+        offset += len(part)
+    return offset, digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Objects as files in a folder, through Django's own storage; web processes on several machines must all see it."""
+"""Objects as files in a folder, with Django's FileSystemStorage. All web processes must have access to the folder."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ log = logging.getLogger("cronium.archive")
 
 
 class FileBackend:
-    """For its owner alone: logs are nobody else's business."""
+    """Files and folders are readable by their owner only."""
 
     def __init__(self, folder: str) -> None:
         self._files = FileSystemStorage(
@@ -26,34 +26,34 @@ class FileBackend:
         )
 
     def write_object(self, name: str, content: IOBase) -> None:
-        with _translate_errors(f"{name} can't be written"):
+        with _translate_errors(f"{name} cannot be written"):
             self._files.save(name, File(cast("IO[bytes]", content), name))
             path = Path(self._files.path(name))
-            # The database's copy goes next: the file must outlive a power cut by then, and so must its name.
+            # The copy in the database is removed next: the file and its name must survive a power failure.
             for place in (path, *path.parents[: 1 + name.count("/")]):
                 sync_to_disk(place)
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
-        with _translate_errors(f"{name} can't be read"), open(self._files.path(name), "rb") as file:
+        with _translate_errors(f"{name} cannot be read"), open(self._files.path(name), "rb") as file:
             file.seek(start)
             return file.read(length)
 
     def fetch_size(self, name: str) -> int:
-        with _translate_errors(f"{name} can't be read"):
+        with _translate_errors(f"{name} cannot be read"):
             return self._files.size(name)
 
     def delete_object(self, name: str) -> None:
-        with _translate_errors(f"{name} can't be deleted"):
+        with _translate_errors(f"{name} cannot be deleted"):
             self._files.delete(name)
 
 
 @contextmanager
-def _translate_errors(what: str) -> Iterator[None]:
+def _translate_errors(problem: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        log.warning("the archive's file %s: %s", what, error)
+        log.warning("the archive's file %s: %s", problem, error)
         raise ObjectMissing from error
     except (OSError, SuspiciousFileOperation) as error:
-        log.warning("the archive's file %s: %s", what, error)
+        log.warning("the archive's file %s: %s", problem, error)
         raise StorageUnavailable from error

@@ -1,4 +1,4 @@
-"""The last lines of runs for the templates of lists, whose rooms know no logs."""
+"""Template tags: the last log lines of runs, for list templates of packages that may not import `logs`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,6 @@ register = template.Library()
 
 @register.simple_tag
 def last_lines(runs: Iterable[Run]) -> dict[UUID, str]:
-    """By run, what those of `runs` that are at work said last. One query, none where none is at work."""
     return lines_of(run.pk for run in runs if run.status in ON_HOST)
 
 

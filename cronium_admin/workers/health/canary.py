@@ -1,4 +1,4 @@
-"""The canary of one host: what it is made of here, its verdict on the host's row, and the worker's own trials."""
+"""The isolation check of a host: builds the canary, stores its verdict in the host's row, and runs it daily."""
 
 import logging
 import threading
@@ -21,13 +21,12 @@ from executor.docker.protocol import EngineLike
 from executor.sandbox.subnets import SubnetPool
 
 log = logging.getLogger("cronium.host")
-DELAY = 3.0  # a run that waits for the start gets the machine first
-SECONDS, RETRY_SECONDS = 24 * 3600.0, 600.0  # after a verdict, and after none
-STANDBY_SECONDS = 5.0  # while this process stands by
+DELAY = 3.0  # runs that wait for the start come first
+SECONDS, RETRY_SECONDS = 24 * 3600.0, 600.0  # after a verdict; after a check without verdict
+STANDBY_SECONDS = 5.0  # while this process is a standby
 
 
 def make_canary(engine: EngineLike, host: str, subnets: SubnetPool | None = None) -> Canary:
-    """A trial of this engine, with the image of Python's runs, or the sidecar's, which has Python too."""
     return Canary(
         engine,
         (resolve_image(Language.PYTHON).reference, SIDECAR_IMAGE),
@@ -39,7 +38,7 @@ def make_canary(engine: EngineLike, host: str, subnets: SubnetPool | None = None
 
 
 def store_verdict(host: str, probes: Sequence[Probe]) -> bool:
-    """Keep the verdict with the host; True when something was got through, so that it is unsafe."""
+    """Store the verdict in the host's row. Returns True if any isolation probe escaped: the host is unsafe."""
     unsafe = any(probe.held is False for probe in probes)
     verdict = {"canary": [asdict(probe) for probe in probes], "canary_at": Now(), "unsafe": unsafe}
     Host.objects.update_or_create(name=host, defaults=verdict)
@@ -47,13 +46,14 @@ def store_verdict(host: str, probes: Sequence[Probe]) -> bool:
 
 
 def is_unsafe(host: str) -> bool:
-    """The stored verdict; a host that was never tried is not held back."""
     return Host.objects.filter(name=host, unsafe=True).exists()
 
 
 class CanaryTask(PeriodicTask):
-    """Tries the engine's isolation soon after this process begins to act for the host, and then daily; runs need not
-    wait for it. `cleared` is set once what an earlier process's trial left was removed."""
+    """Checks the engine's isolation soon after this process becomes leader, and then daily. Runs do not wait for it.
+
+    `cleared` is set once the leftovers of an earlier process's canary are removed.
+    """
 
     def __init__(
         self,
@@ -71,17 +71,16 @@ class CanaryTask(PeriodicTask):
         self._canary: Canary | None = None
 
     def cancel(self) -> None:
-        """End the trial that is under way."""
         if self._canary:
             self._canary.stop()
 
     def run_once(self) -> float:
-        if not self._cleared.is_set():  # else the reaper would remove what this trial makes
+        if not self._cleared.is_set():  # else garbage collection would remove the canary's objects
             return STANDBY_SECONDS
         return SECONDS if self.check_isolation() else RETRY_SECONDS
 
     def check_isolation(self) -> bool:
-        """False when there was no verdict: the last one then stays, as where another process acts for the host."""
+        """False without a verdict: the stored verdict stays. Does nothing on a standby."""
         if not self._is_leader():
             return False
         try:
@@ -98,5 +97,5 @@ class CanaryTask(PeriodicTask):
             return False
         if unsafe:
             through = ", ".join(probe.name for probe in probes if probe.held is False)
-            log.error("this host is unsafe: a canary got through at %s; `manage.py doctor` tells more", through)
+            log.error("this host is unsafe: the isolation check failed at %s; run `manage.py doctor`", through)
         return True

@@ -1,4 +1,4 @@
-"""The machine that is examined: one connection to its engine, and the way to its database."""
+"""The access of health checks to the machine: one connection to its engine, and a way to call the database."""
 
 import time
 from collections.abc import Callable
@@ -13,23 +13,22 @@ from cronium_admin.core.database.outage import is_outage
 from cronium_admin.core.errors import ApiError
 from cronium_admin.images.engine_connection import connect_engine
 
-ANSWER_SECONDS = 5  # for each answer of the engine or the broker
+ANSWER_SECONDS = 5  # per request to the engine or the broker
 T = TypeVar("T")
 
 
 class DatabaseCall(Protocol):
-    """Calls a function that uses the database. A worker's does so in a thread that only the call holds."""
+    """Calls a function that uses the database. A worker does so in one of its database threads."""
 
     def __call__(self, function: Callable[[], T], /) -> T: ...
 
 
 def call_directly(function: Callable[[], T], /) -> T:
-    """For a process whose thread may keep its connection."""
     return function()
 
 
 class HealthProbe:
-    """`client` is None where no engine answers, and `why` then says why. To be closed."""
+    """`client` is None if the engine does not answer, and `engine_error` says why. Close it after use."""
 
     is_database_away = False
 
@@ -50,9 +49,9 @@ class HealthProbe:
             self.close()
 
     def call_database(self, function: Callable[[], T], /) -> T:
-        """Raises DatabaseError; at once where the database could not be used before, since each try takes long."""
+        """Raises DatabaseError. After an outage all later calls fail at once, because each attempt takes long."""
         if self.is_database_away:
-            raise DatabaseError("the database can't be used")
+            raise DatabaseError("the database is not available")
         try:
             return self._database_call(function)
         except DatabaseError as error:

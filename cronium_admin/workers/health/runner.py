@@ -1,4 +1,4 @@
-"""Looks whether this machine can run jobs: one row a matter, with the mend. It stores the canary's verdict, no more."""
+"""Runs the health checks of `manage.py doctor`. Stores nothing except the isolation check's verdict."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ from cronium_admin.workers.own_engine import make_own_engine
 from executor.checks.isolation import Probe, find_remedy
 from executor.docker.errors import EngineError
 
-# In the order in which a newcomer would mend them. Each takes milliseconds where all is well.
+# In the order in which failures should be fixed. Each check takes milliseconds if all is well.
 CHECKS: dict[str, Callable[[HealthProbe], Iterator[CheckResult]]] = {
     "engine": docker_engine.check_engine,
     "database": services.check_database,
@@ -32,32 +32,32 @@ CHECKS: dict[str, Callable[[HealthProbe], Iterator[CheckResult]]] = {
     "clock": docker_engine.check_clock,
 }
 _NEED_ENGINE = frozenset({"images", "address pool", "clock"})
-NOT_CHECKED = "Could not be checked"
+NOT_CHECKED = "The check failed"
 
 
 def run_checks(ask: DatabaseCall = call_directly) -> list[CheckResult]:
-    """All rows but those of the isolation. While the engine is asked, the database is not held: see `ask`."""
-    patient = HealthProbe(ask)
+    """All checks except isolation. Queries to the engine hold no database connection if `ask` uses another thread."""
+    probe = HealthProbe(ask)
     try:
-        return [row for name, check in CHECKS.items() for row in _run_check(name, check, patient)]
+        return [row for name, check in CHECKS.items() for row in _run_check(name, check, probe)]
     finally:
-        patient.close()
+        probe.close()
 
 
 def _run_check(
-    name: str, check: Callable[[HealthProbe], Iterator[CheckResult]], patient: HealthProbe
+    name: str, check: Callable[[HealthProbe], Iterator[CheckResult]], probe: HealthProbe
 ) -> list[CheckResult]:
-    if name in _NEED_ENGINE and patient.client is None:
-        return [CheckResult(name, "warning", "Not checked: there is no engine to ask.", "Mend the engine first.")]
+    if name in _NEED_ENGINE and probe.client is None:
+        return [CheckResult(name, "warning", "Not checked: no engine answers.", "Fix the engine first.")]
     rows: list[CheckResult] = []
-    was_away = patient.is_database_away
+    was_away = probe.is_database_away
     try:
-        rows.extend(check(patient))
+        rows.extend(check(probe))
     except DatabaseError as error:
-        mend = "Mend the database first." if was_away else "Mend what the message names."
+        mend = "Fix the database first." if was_away else "Fix the cause that the message names."
         rows.append(CheckResult(name, "failed", f"{NOT_CHECKED}: {error}", mend))
     except (DockerException, requests.RequestException, OSError) as error:
-        rows.append(CheckResult(name, "failed", f"{NOT_CHECKED}: {error}", "Mend what the message names."))
+        rows.append(CheckResult(name, "failed", f"{NOT_CHECKED}: {error}", "Fix the cause that the message names."))
     return rows
 
 
@@ -66,24 +66,21 @@ def is_database_away(rows: list[CheckResult]) -> bool:
 
 
 def check_isolation(host: str) -> list[CheckResult]:
-    """What a run like any other gets through to, in a few seconds; kept as `host`'s verdict."""
     try:
         probes = canary.make_canary(make_own_engine(), host).run()
         canary.store_verdict(host, probes)
     except EngineError as error:
-        again = "Mend what the message names, and run doctor again: nothing is known of this host's isolation."
-        return [CheckResult("isolation", "warning", str(error), again)]
+        remedy = "Fix the cause that the message names and run doctor again: the isolation of this host is unknown."
+        return [CheckResult("isolation", "warning", str(error), remedy)]
     except DatabaseError as error:
-        return [CheckResult("isolation", "failed", f"{NOT_CHECKED}: {error}", "Mend the database first.")]
+        return [CheckResult("isolation", "failed", f"{NOT_CHECKED}: {error}", "Fix the database first.")]
     return [_make_probe_result(probe) for probe in probes]
 
 
 def _make_probe_result(probe: Probe) -> CheckResult:
     name = f"isolation: {probe.name}"
     if probe.held is None:
-        return CheckResult(
-            name, "warning", f"not tried: {probe.found}", "Look at the message; the other probes were made."
-        )
+        return CheckResult(name, "warning", f"not tried: {probe.found}", "See the message. The other probes ran.")
     if probe.held:
         return CheckResult(name, "ok", "held")
-    return CheckResult(name, "failed", f"got through: {probe.found}", find_remedy(probe.name))
+    return CheckResult(name, "failed", f"escaped: {probe.found}", find_remedy(probe.name))

@@ -1,4 +1,4 @@
-"""The worker's own examination: doctor's cheap checks now and then, kept on the host's row. It holds back no run."""
+"""Runs doctor's cheap checks every ten minutes and stores the results in the host's row. Failures block no runs."""
 
 import logging
 import threading
@@ -10,19 +10,19 @@ from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.health import results, runner
 
 log = logging.getLogger("cronium.host")
-DELAY = 5.0  # a run that waits for the start gets the machine first
+DELAY = 5.0  # runs that wait for the start come first
 SECONDS = 600.0
 
 
 class HealthScheduler(PeriodicTask):
-    """`acts` says whether this process acts for the host: who stands by writes nothing of it."""
+    """Does nothing on a standby."""
 
     def __init__(
         self, host: str, database: DatabaseThreads, acts: Callable[[], bool], closing: threading.Event
     ) -> None:
         super().__init__("checkup", self.run_once, DELAY, closing)
         self._host, self._database, self._is_leader = host, database, acts
-        self._failed_before: set[str] = set()  # what had failed the last time
+        self._failed_before: set[str] = set()  # checks that failed in the last round
 
     def run_once(self) -> float:
         if self._is_leader():
@@ -33,7 +33,7 @@ class HealthScheduler(PeriodicTask):
         try:
             rows = runner.run_checks(self._database.call)
             self._database.call(results.store_results, self._host, rows)
-        except Exception as error:  # noqa: BLE001 - logged, and tried again
+        except Exception as error:  # noqa: BLE001 - logged and retried
             if not self.stop_event.is_set():
                 log_failure(log, error, "the host's examination")
             return

@@ -1,4 +1,4 @@
-"""The routes under /hosts, and the one that says why a run waits for them."""
+"""REST routes of hosts, and the route that explains why a run waits."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,11 +21,11 @@ of_runs = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
 
 @router.get("", response={200: HostList, ERROR_STATUSES: ErrorBody}, summary="The hosts, with their isolation checks")
 def list_hosts(request: HttpRequest) -> HostList:
-    """`unserved`: the queues whose runs wait while no host takes them."""
+    """`unserved`: queues with waiting runs that no host takes."""
     hosts = fetch_hosts()
     waiting = [
-        UnservedOut(queue=one.queue, runs=one.number, since=one.since, why=one.words)
-        for one in find_unserved_queues(hosts)
+        UnservedOut(queue=queue.queue, runs=queue.number, since=queue.since, why=queue.words)
+        for queue in find_unserved_queues(hosts)
     ]
     return HostList(items=[HostOut.from_view(host) for host in hosts], unserved=waiting)
 
@@ -37,7 +37,7 @@ def list_hosts(request: HttpRequest) -> HostList:
     summary="Drain or resume a host",
 )
 def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
-    """A drained host takes nothing from then on; what runs there goes on to its end."""
+    """A drained host takes no new runs at once; its active runs continue."""
     return HostOut.from_view(set_draining(name, body.draining, get_caller(request), body.version))
 
 
@@ -50,18 +50,18 @@ def change_host(request: HttpRequest, name: str, body: HostIn) -> HostOut:
 def remove_host(
     request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
-    """409 while its worker is heard from, and while it has live runs. A worker that starts again makes it anew."""
+    """409 while its worker sends heartbeats, and while it has active runs. A worker with this name creates it again."""
     delete_host(name, get_caller(request).get_username(), version)
     return HttpResponse(status=204)
 
 
 @of_runs.get(
-    "/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ERROR_STATUSES: ErrorBody}, summary="Why it waits"
+    "/runs/{uuid:run_id}/waiting", response={200: WaitingOut, ERROR_STATUSES: ErrorBody}, summary="Why a run waits"
 )
 def why_it_waits(request: HttpRequest, run_id: UUID) -> WaitingOut:
-    """With an empty `why` it may begin any moment, or waits no more: see its status."""
+    """If `why` is empty, the run can start at any moment or does not wait: see its status."""
     run = find_run(run_id)
-    found = explain_wait(run)
-    if found is None:
+    reason = explain_wait(run)
+    if reason is None:
         return WaitingOut(queue=run.queue)
-    return WaitingOut(queue=run.queue, runs=found.number, why=found.words, stuck=found.stuck)
+    return WaitingOut(queue=run.queue, runs=reason.number, why=reason.words, stuck=reason.stuck)

@@ -1,4 +1,4 @@
-"""Django's handle on the hosts room."""
+"""The Django app config of the package `hosts`."""
 
 import secrets
 from typing import Any
@@ -16,7 +16,6 @@ class HostsConfig(AppConfig):
 
 
 def record_version(using: str, plan: Any = (), **_: Any) -> None:
-    """Keep which Cronium brought the tables up to date, so that an older one can say what the database needs."""
     from django.conf import settings
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor

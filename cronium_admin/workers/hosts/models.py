@@ -1,4 +1,4 @@
-"""The machines that run jobs: one row a worker name, kept alive by its heartbeat."""
+"""The hosts that run jobs: one row per host name, updated by the heartbeat of its worker."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from django.db import models
 
 from cronium_admin.core.edit_versions import Edited
 
-EMBEDDED = "local"  # the name of the host inside `manage.py serve`, unless it is given another
+EMBEDDED = "local"  # default name of the host in `manage.py serve`
 
 
 class Installation(models.Model):
-    """What all processes on one database share. One row."""
+    """The one row that all processes on a database share."""
 
-    instance = models.CharField(max_length=40)  # the label of all that it makes on its engines
-    version = models.CharField(max_length=40, blank=True, default="")  # of the Cronium that migrated the tables last
-    # What sent X-Forwarded-For last without being trusted: see ops.proxies.
+    instance = models.CharField(max_length=40)  # the label of its objects on its engines
+    version = models.CharField(max_length=40, blank=True, default="")  # that last migrated the tables
+    # The last untrusted address that sent X-Forwarded-For: see ops.proxies.
     untrusted_proxy = models.CharField(max_length=45, blank=True, default="")
     untrusted_proxy_at = models.DateTimeField(null=True)
 
@@ -23,33 +23,33 @@ class Installation(models.Model):
 
 
 class Host(Edited):
-    """`version`, `updated_by` and `updated_at` are of what people set (`draining`), not of its reports."""
+    """`version`, `updated_by` and `updated_at` describe changes by users (`draining`), not the worker's reports."""
 
     name = models.CharField(max_length=100, unique=True)
     capacity = models.PositiveIntegerField(default=1)
     running = models.PositiveIntegerField(default=0)
     engine_version = models.CharField(max_length=60, blank=True, default="")
     engine_error = models.TextField(blank=True, default="")
-    runtimes = models.JSONField(default=list)  # what the engine offers to run containers with
-    unsafe = models.BooleanField(default=False)  # the last canary got through something
+    runtimes = models.JSONField(default=list)  # container runtimes of the engine
+    unsafe = models.BooleanField(default=False)  # a probe of the last isolation check escaped
     canary: Any = models.JSONField(null=True)  # its probes: a list of {"name", "held", "found"}; held null: not tried
     canary_at = models.DateTimeField(null=True)
-    findings: Any = models.JSONField(default=list)  # doctor's last: a list of {"name", "state", "found", "mend"}
+    findings: Any = models.JSONField(default=list)  # of doctor: a list of {"name", "state", "found", "mend"}
     examined_at = models.DateTimeField(null=True)
-    reaped: Any = models.JSONField(default=list)  # the last, newest first: a list of {"kind", "name", "run_id", "at"}
+    reaped: Any = models.JSONField(default=list)  # by gc, newest first: a list of {"kind", "name", "run_id", "at"}
     heartbeat_at = models.DateTimeField(null=True)
-    # What its worker offers and says of the machine.
+    # Reported by its worker.
     queues = models.JSONField(default=list)
-    draining = models.BooleanField(default=False)  # it ends what it has and takes nothing new
+    draining = models.BooleanField(default=False)  # finishes its active runs and takes no new ones
     cpus = models.FloatField(null=True)
-    memory_bytes = models.BigIntegerField(null=True)  # what its engine has for containers
-    load = models.FloatField(null=True)  # the last minute's, of the worker's machine
-    memory_used_bytes = models.BigIntegerField(null=True)  # there
-    counters = models.JSONField(default=dict)  # its worker's, for /metrics, since the process began
-    # The one process that acts for this host: claims, adopts and reaps.
+    memory_bytes = models.BigIntegerField(null=True)  # memory of its engine for containers
+    load = models.FloatField(null=True)  # one-minute load average of the worker's machine
+    memory_used_bytes = models.BigIntegerField(null=True)  # on the worker's machine
+    counters = models.JSONField(default=dict)  # its worker's counters for /metrics, since the process started
+    # The leader: the one process that claims, adopts and removes for this host.
     owner = models.CharField(max_length=250, blank=True, default="")
     lease_expires_at = models.DateTimeField(null=True)
-    owner_locked = models.BooleanField(default=False)  # it holds the lock on its data folder, which dies with it
+    owner_locked = models.BooleanField(default=False)  # it held its lock file, which is released when it dies
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""What a host may be called: its name stands in labels, queues, file names and a column of the database."""
+"""Validates host names, which are used in labels, queue names, file names and a database column."""
 
 import re
 from argparse import ArgumentTypeError
@@ -7,9 +7,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def parse_host_name(text: str) -> str:
-    """A command's argument; ArgumentTypeError, which Django tells as CommandError, for one that is none."""
+    """For argparse: raises ArgumentTypeError, which Django reports as CommandError."""
     if not _NAME.fullmatch(text):
         raise ArgumentTypeError(
-            f"{text[:40]!r} is not a host's name: letters, digits, '.', '_' and '-', 1 to 100, no sign first."
+            f"{text[:40]!r} is not a host name. Allowed: 1 to 100 letters, digits, '.', '_' and '-'; the first is a "
+            "letter or digit."
         )
     return text

@@ -1,4 +1,4 @@
-"""Hosts as the API says them."""
+"""API schemas of hosts."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from cronium_admin.workers.hosts.service import HostView
 
 class ProbeOut(BaseModel):
     name: str
-    held: bool | None = Field(description="null: it could not be tried.")
+    held: bool | None = Field(description="null: the probe could not run.")
     found: str
     mend: str
 
@@ -28,57 +28,57 @@ class FindingOut(BaseModel):
 class ReapedOut(BaseModel):
     kind: str = Field(description="container or network")
     name: str
-    run_id: UUID | None = Field(description="null: it was the isolation check's, or of no run. The run may be gone.")
+    run_id: UUID | None = Field(description="null: of an isolation check, or of no run. The run may be deleted.")
     at: datetime
 
 
 class HostOut(BaseModel):
     name: str
-    alive: bool = Field(description="It has reported within half a minute.")
+    alive: bool = Field(description="It sent a heartbeat in the last 30 seconds.")
     takes_runs: bool
-    version: int = Field(description="Counts the changes by people.")
+    version: int = Field(description="Counts the changes by users.")
     draining: bool = Field(description="It finishes its current runs and accepts no new ones.")
     queues: list[str] = Field(description="The queues it serves.")
     capacity: int
     running: int
     cpus: float | None = Field(description="CPUs of its engine.")
-    memory_bytes: int | None = Field(description="What runs may reserve.")
-    reserved_cpu: float = Field(description="CPUs reserved by the runs there; may be more than there are.")
-    reserved_memory_bytes: int = Field(description="Reserved by the runs there, their sidecars included.")
-    load: float | None = Field(description="The last minute's, of the worker's machine.")
+    memory_bytes: int | None = Field(description="Memory that runs can reserve.")
+    reserved_cpu: float = Field(description="CPUs reserved by its active runs; can be more than `cpus`.")
+    reserved_memory_bytes: int = Field(description="Reserved by its active runs and their sidecars.")
+    load: float | None = Field(description="One-minute load average of the worker's machine.")
     memory_used_bytes: int | None = Field(description="In use on the worker's machine.")
     engine_version: str
     engine_error: str
-    runtimes: list[str] = Field(description="What its engine can run containers with.")
+    runtimes: list[str] = Field(description="Container runtimes of its engine.")
     heartbeat_at: datetime | None
-    unsafe: bool = Field(description="A probe of the last isolation check got through.")
+    unsafe: bool = Field(description="A probe of the last isolation check escaped.")
     canary: list[ProbeOut]
-    canary_at: datetime | None = Field(description="null: its isolation was never checked.")
-    findings: list[FindingOut] = Field(description="What doctor found last, the isolation apart. Holds back no run.")
-    examined_at: datetime | None = Field(description="null: doctor was never there.")
-    reaped: list[ReapedOut] = Field(description="The last left-over objects removed from its engine, newest first.")
+    canary_at: datetime | None = Field(description="null: the isolation was never checked.")
+    findings: list[FindingOut] = Field(description="The last results of doctor, without isolation. They block no runs.")
+    examined_at: datetime | None = Field(description="null: doctor has never run there.")
+    reaped: list[ReapedOut] = Field(description="The last leftover objects removed from its engine, newest first.")
 
     @classmethod
     def from_view(cls, host: HostView) -> "HostOut":
-        same = [
+        copied = [
             *("name", "capacity", "running", "engine_version", "engine_error", "runtimes", "heartbeat_at"),
             *("unsafe", "canary_at", "draining", "cpus", "memory_bytes", "load", "memory_used_bytes"),
             *("findings", "examined_at", "version"),
         ]
         canary = [ProbeOut(**probe) for probe in host.probes]
-        facts = {name: getattr(host.row, name) for name in same}
-        promised: dict[str, Any] = {
+        facts = {name: getattr(host.row, name) for name in copied}
+        reserved: dict[str, Any] = {
             "reserved_cpu": float(host.reserved.cpu),
             "reserved_memory_bytes": host.reserved.memory_bytes,
         }
-        said: dict[str, Any] = {
+        computed: dict[str, Any] = {
             "alive": host.alive,
             "takes_runs": host.takes_runs,
             "queues": list(host.queues),
             "canary": canary,
-            "reaped": [{**one, "run_id": one["run_id"] or None} for one in host.reaped],
+            "reaped": [{**item, "run_id": item["run_id"] or None} for item in host.reaped],
         }
-        return cls(**facts, **promised, **said)
+        return cls(**facts, **reserved, **computed)
 
 
 class HostIn(BaseModel):
@@ -90,18 +90,18 @@ class HostIn(BaseModel):
 
 class UnservedOut(BaseModel):
     queue: str
-    runs: int = Field(description="How many of its runs wait.")
-    since: datetime = Field(description="When the first of them was queued.")
+    runs: int = Field(description="The number of waiting runs.")
+    since: datetime = Field(description="When the first waiting run was queued.")
     why: str
 
 
 class HostList(BaseModel):
     items: list[HostOut]
-    unserved: list[UnservedOut] = Field(description="The queues whose runs wait, because no host takes them.")
+    unserved: list[UnservedOut] = Field(description="Queues with waiting runs that no host takes.")
 
 
 class WaitingOut(BaseModel):
     queue: str
-    runs: int = Field(default=0, description="How many runs of the queue wait, this one included; 0 with an empty why.")
-    why: str = Field(default="", description="Empty: it may begin any moment, or waits no more.")
-    stuck: bool = Field(default=False, description="It waits until somebody does something.")
+    runs: int = Field(default=0, description="Waiting runs of the queue, including this run; 0 with an empty why.")
+    why: str = Field(default="", description="Empty: the run can start at any moment, or does not wait.")
+    stuck: bool = Field(default=False, description="The run waits until the cause is fixed.")

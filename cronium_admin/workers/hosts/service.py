@@ -1,4 +1,4 @@
-"""What people are told of the hosts: who lives, who takes runs, what is promised. Drains and deletes."""
+"""Hosts for pages and the API: which are alive, which take runs, which resources are reserved. Drains and deletes."""
 
 import logging
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class HostView:
     alive: bool
     takes_runs: bool
     probes: list[dict[str, Any]]  # name, held, found and, where it did not hold, mend
-    reserved: Resources  # what its runs were promised
+    reserved: Resources  # reserved by its active runs
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -43,7 +43,6 @@ class HostView:
 
     @property
     def tried(self) -> int:
-        """How many probes of the last isolation test could be tried."""
         return sum(probe["held"] is not None for probe in self.probes)
 
     @property
@@ -52,12 +51,11 @@ class HostView:
 
     @property
     def through(self) -> list[str]:
-        """The names of the probes that got through."""
         return [probe["name"] for probe in self.probes if probe["held"] is False]
 
     @property
     def health(self) -> results.State:
-        """The worst that doctor found; of no weight for `takes_runs`."""
+        """The worst state of doctor's results. It has no effect on `takes_runs`."""
         return results.find_worst_state(row["state"] for row in self.row.findings)
 
     @property
@@ -66,90 +64,85 @@ class HostView:
 
     @property
     def reaped(self) -> list[dict[str, Any]]:
-        """What its reaper removed last: kind, name, run_id (empty: of no run), at."""
-        return [{**one, "at": datetime.fromisoformat(one["at"])} for one in self.row.reaped]
+        return [{**item, "at": datetime.fromisoformat(item["at"])} for item in self.row.reaped]
 
 
 def fetch_hosts() -> list[HostView]:
-    taken = sum_reserved()
+    by_host = sum_reserved()
     return [
-        _build_view(row, taken.get(row.name, Resources()))
+        _build_view(row, by_host.get(row.name, Resources()))
         for row in sorted(Host.objects.all(), key=lambda host: (make_sort_key(host.name), host.name))
     ]
 
 
 def count_jobs_by_queue() -> dict[str, int]:
-    """How many enabled jobs name each queue."""
     rows = Job.objects.filter(enabled=True).order_by().values_list("queue").annotate(number=Count("pk"))
     return dict(rows)
 
 
 def find_sole_queues(host: HostView, hosts: list[HostView]) -> list[str]:
-    """The queues of `host` that no other of `hosts` takes runs of."""
     others = {queue for other in hosts if other.takes_runs and other.row.pk != host.row.pk for queue in other.queues}
     return [queue for queue in host.queues if queue not in others]
 
 
 def get_queues(row: Host) -> tuple[str, ...]:
-    """The queues it serves; a worker that has not said so serves the default one."""
     return tuple(row.queues) or (DEFAULT_QUEUE,)
 
 
-def set_draining(name: str, on: bool, by: User | None, version: int | None = None) -> HostView:
-    """Let a host take nothing new, or take runs again. Refused (404) where there is no such host.
-
-    With `version`, only while that is the host's: else ChangedMeanwhile.
-    """
+def set_draining(name: str, is_draining: bool, user: User | None, version: int | None = None) -> HostView:
+    """Raises ApiError (404) if the host does not exist, and ChangedMeanwhile if `version` is given and outdated."""
     with transaction.atomic():
         rows = Host.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(name=name).first()
         if stored is None:
             raise make_not_found_error(name)
         check_version(stored, version)
-        if stored.draining != on:
-            write_edit(stored, {"draining": on}, by)
-    found = next((host for host in fetch_hosts() if host.row.name == name), None)
-    if found is None:
+        if stored.draining != is_draining:
+            write_edit(stored, {"draining": is_draining}, user)
+    view = next((host for host in fetch_hosts() if host.row.name == name), None)
+    if view is None:
         raise make_not_found_error(name)
-    return found
+    return view
 
 
 def make_not_found_error(name: str) -> ApiError:
     return ApiError(404, "not_found", f"There is no host {name[:100]!r}.")
 
 
-def delete_host(name: str, by: str, version: int | None = None) -> None:
-    """Forget a host that is away. Refused (404) where there is none, (409) while it lives or has live runs.
+def delete_host(name: str, username: str, version: int | None = None) -> None:
+    """Delete a host that is away. Raises ApiError: 404 if it does not exist, 409 while it is alive or has active runs.
 
-    `version` as in `drain`.
+    `version` as in `set_draining`.
     """
-    same = Q() if version is None else Q(version=version)
-    gone = Host.objects.filter(
+    has_version = Q() if version is None else Q(version=version)
+    deletable = Host.objects.filter(
         Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE_WITHIN),
         Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
         ~Exists(Run.objects.filter(status__in=ON_HOST, host=name)),
-        same,
+        has_version,
         name=name,
     )
-    if gone.delete()[0]:
+    if deletable.delete()[0]:
         inventory.delete_inventory(name)
-        log.info("%s deleted the host %s", by, name)
+        log.info("%s deleted the host %s", username, name)
         return
     stored = Host.objects.select_related("updated_by").filter(name=name).first()
     if stored is None:
         raise make_not_found_error(name)
     check_deletion(stored, version)
     if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
-        text = f"Host {name} has {number} live run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
-        raise ApiError(409, "host_has_live_runs", f"{text} Cancel or await them, then delete it.")
-    text = f"Host {name} was heard from a moment ago. Stop its worker, wait half a minute, then delete it."
+        text = f"Host {name} has {number} active run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
+        raise ApiError(409, "host_has_live_runs", f"{text} Cancel them or wait, then delete the host.")
+    text = f"Host {name} sent a heartbeat in the last 30 seconds. Stop its worker, wait half a minute, then delete it."
     raise ApiError(409, "host_is_alive", text)
 
 
-def _build_view(row: Host, promised: Resources) -> HostView:
+def _build_view(row: Host, reserved: Resources) -> HostView:
     alive = row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE_WITHIN
     takes_runs = (
         alive and not row.draining and not row.engine_error and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
     )
-    probes = [{**one, "mend": find_remedy(one["name"]) if one["held"] is False else ""} for one in row.canary or []]
-    return HostView(row, alive, takes_runs, probes, promised)
+    probes = [
+        {**probe, "mend": find_remedy(probe["name"]) if probe["held"] is False else ""} for probe in row.canary or []
+    ]
+    return HostView(row, alive, takes_runs, probes, reserved)

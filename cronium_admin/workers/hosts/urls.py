@@ -1,4 +1,4 @@
-"""The addresses of the Hosts page and of what other pages say of hosts."""
+"""URLs of the Hosts page, and of the notices about hosts on other pages."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The Hosts page with its switches, and two notices that other pages ask for once they stand."""
+"""The Hosts page with its actions, and two notices that other pages load."""
 
 from uuid import UUID
 
@@ -31,41 +31,39 @@ def list_hosts(request: HttpRequest) -> HttpResponse:
 
 
 def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
-    found = fetch_hosts()
-    runs = find_existing_runs({one["run_id"] for host in found for one in host.reaped if one["run_id"]})
+    host_views = fetch_hosts()
+    runs = find_existing_runs({item["run_id"] for host in host_views for item in host.reaped if item["run_id"]})
     by_queue = count_jobs_by_queue()
     rows = [
         {
             "host": host,
             "jobs": sum(by_queue.get(queue, 0) for queue in host.queues),
-            "sole": find_sole_queues(host, found),
+            "sole": find_sole_queues(host, host_views),
         }
-        for host in found
+        for host in host_views
     ]
-    context = {"rows": rows, "unserved": find_unserved_queues(found), "runs": runs, "nav": "hosts"}
+    context = {"rows": rows, "unserved": find_unserved_queues(host_views), "runs": runs, "nav": "hosts"}
     return render(request, "hosts/list.html", context, status=status)
 
 
 @require_POST
 @require_permission(Permission.ADMIN)
 def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
-    """Drain a host, or let it take runs again."""
     row = get_object_or_404(Host, pk=pk)
-    on = request.POST.get("draining") == "on"
+    is_draining = request.POST.get("draining") == "on"
     try:
-        set_draining(row.name, on, get_current_user(request), parse_version(request.POST.get("version", "")))
+        set_draining(row.name, is_draining, get_current_user(request), parse_version(request.POST.get("version", "")))
     except ApiError as error:
         messages.error(request, error.message)
         return _render_page(request, error.status)
-    done = "finishes its current runs and accepts no new ones" if on else "accepts runs again"
-    messages.success(request, f"Host {row.name} {done}.")
+    effect = "finishes its current runs and accepts no new ones" if is_draining else "accepts runs again"
+    messages.success(request, f"Host {row.name} {effect}.")
     return redirect("hosts:list")
 
 
 @require_POST
 @require_permission(Permission.ADMIN)
 def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a host that is away."""
     row = get_object_or_404(Host, pk=pk)
     try:
         delete_host(row.name, get_current_user(request).get_username(), parse_version(request.POST.get("version", "")))
@@ -81,7 +79,6 @@ def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def show_wait_reason(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Why a run that waits waits; empty when it may begin any moment, or waits no more."""
     run = Run.objects.only("status", "queue", "cpu", "memory_mb", "network").filter(pk=run_id).first()
     return render(request, "hosts/_waiting.html", {"why": explain_wait(run) if run else None})
 
@@ -89,5 +86,4 @@ def show_wait_reason(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_safe
 @require_permission(Permission.VIEW)
 def show_unsafe_hosts(request: HttpRequest) -> HttpResponse:
-    """The hosts that failed their isolation check, if there are any."""
     return render(request, "hosts/_unsafe.html", {"hosts": [host for host in fetch_hosts() if host.row.unsafe]})

@@ -1,6 +1,6 @@
-"""Which waiting run a host may take next: of its queues, and within the memory and CPU that it has to promise.
+"""Chooses the next run that a host may claim: from its queues, and within its free memory and CPU.
 
-Pure reading; the claim itself is a transition.
+Reads only; `runs.state_machine` claims the run.
 """
 
 from collections.abc import Set
@@ -18,10 +18,10 @@ from cronium_admin.workers.hosts.models import Host
 from executor.sandbox.options import SIDECAR_LIMITS
 
 MB = 1024 * 1024
-# How long smaller runs may go before one that fits the host, but not beside what runs there now.
+# How long smaller runs may overtake a run that fits the host, but not beside its active runs.
 MAX_PASS_OVER = timedelta(seconds=60)
-MAX_CONSIDERED = 200  # waiting runs that one claim considers, of those that fit the host
-MAX_CPU = 99.99  # that a run can ask for
+MAX_CONSIDERED = 200  # waiting runs that fit the host, per claim
+MAX_CPU = 99.99  # the most CPU that a run can request
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Resources:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a host takes: runs of `queues`, and what it has for them. None: not known, so no limit.
+    """The queues and resources of a host. None: unknown, so no limit.
 
-    CPU may be promised `overcommit` times, as one run rarely uses all of its share; memory once.
+    CPU can be reserved `overcommit` times, because a run rarely uses all its CPU; memory only once.
     """
 
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
@@ -44,12 +44,11 @@ class Capacity:
     memory_bytes: int | None = None
     overcommit: float = 1.0
 
-    def can_ever_fit(self, wanted: Resources) -> bool:
-        """Whether a run that wants this fits the host while nothing else is there."""
-        return (self.cpus is None or wanted.cpu <= self.cpus) and self.can_fit_now(Resources(), wanted)
+    def can_ever_fit(self, required: Resources) -> bool:
+        return (self.cpus is None or required.cpu <= self.cpus) and self.can_fit_now(Resources(), required)
 
     def build_fit_filter(self) -> Q:
-        """The same of rows of runs: many that never fit must not stand before one that does."""
+        """`can_ever_fit` as an SQL filter, so that runs that can never fit here do not block the queue."""
         fits = Q()
         if self.cpus is not None and self.cpus < MAX_CPU:
             fits &= Q(cpu__lte=Decimal(self.cpus).quantize(Decimal("0.01"), ROUND_FLOOR))
@@ -58,20 +57,18 @@ class Capacity:
             fits &= Q(memory_mb__lte=beside) | Q(network="none", memory_mb__lte=alone)
         return fits
 
-    def can_fit_now(self, taken: Resources, wanted: Resources) -> bool:
-        """Whether it fits beside what is taken."""
-        cpu, memory = taken.cpu + wanted.cpu, taken.memory_bytes + wanted.memory_bytes
-        enough_cpu = self.cpus is None or cpu <= max(self.cpus * self.overcommit, float(wanted.cpu))
+    def can_fit_now(self, reserved: Resources, required: Resources) -> bool:
+        cpu, memory = reserved.cpu + required.cpu, reserved.memory_bytes + required.memory_bytes
+        enough_cpu = self.cpus is None or cpu <= max(self.cpus * self.overcommit, float(required.cpu))
         return enough_cpu and (self.memory_bytes is None or memory <= self.memory_bytes)
 
 
 def compute_required(cpu: Decimal, memory_mb: int, network: str) -> Resources:
-    """What a run is promised: its own CPU (a sidecar's is next to nothing) and the memory of all its containers."""
+    """The resources of a run: its CPU (a sidecar needs almost none) and the memory of all its containers."""
     return Resources(cpu, memory_mb * MB + (0 if network == "none" else SIDECAR_LIMITS.memory_bytes))
 
 
 def sum_reserved(host: str | None = None) -> dict[str, Resources]:
-    """What is promised to the runs on each host, by its name; one query. Hosts without runs are not in it."""
     on_host = Run.objects.filter(status__in=ON_HOST, **({"host": host} if host else {})).order_by()
     sums = on_host.values_list("host").annotate(
         cpu=Sum("cpu"), memory=Sum("memory_mb"), sidecars=Count("pk", filter=~Q(network="none"))
@@ -82,25 +79,25 @@ def sum_reserved(host: str | None = None) -> dict[str, Resources]:
     }
 
 
-def choose_next_run(host: str, offer: Capacity, active: Set[str] = frozenset()) -> UUID | None:
-    """The run that has waited longest of those that fit `host` now; none of `active`, which hold a slot there.
+def choose_next_run(host: str, capacity: Capacity, active: Set[str] = frozenset()) -> UUID | None:
+    """The run that has waited longest among those that fit `host` now, except `active` runs, which hold a slot there.
 
-    One that fits the host but not beside its other runs is passed over for PASS_OVER; then the host waits for it,
-    so that small runs never keep a large one waiting for ever. One that never fits this host is left to others.
-    A drained host takes nothing from that moment on, although its worker hears of it with its next heartbeat only.
+    A run that fits the host, but not beside its active runs, is overtaken for MAX_PASS_OVER; then the host waits for
+    it, so that small runs do not block a large run forever. A run that can never fit is left to other hosts. A drained
+    host takes no run at once, although its worker learns of it with the next heartbeat.
     """
     drained = Exists(Host.objects.filter(name=host, draining=True))
-    waiting = Run.objects.filter(~drained, offer.build_fit_filter(), status=Status.QUEUED, queue__in=offer.queues)
+    waiting = Run.objects.filter(~drained, capacity.build_fit_filter(), status=Status.QUEUED, queue__in=capacity.queues)
     waiting = waiting.exclude(pk__in=active)
-    taken: Resources | None = None
+    in_use: Resources | None = None
     rows = waiting.order_by("created_at", "id").values_list(
         "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
     )
     for run_id, cpu, memory_mb, network, waited in rows[:MAX_CONSIDERED]:
-        wanted = compute_required(cpu, memory_mb, network)
-        if taken is None:
-            taken = sum_reserved(host).get(host, Resources())
-        if offer.can_fit_now(taken, wanted):
+        required = compute_required(cpu, memory_mb, network)
+        if in_use is None:
+            in_use = sum_reserved(host).get(host, Resources())
+        if capacity.can_fit_now(in_use, required):
             return UUID(str(run_id))
         if waited > MAX_PASS_OVER:
             return None

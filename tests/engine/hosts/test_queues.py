@@ -64,13 +64,13 @@ def test_a_queue_that_nobody_serves_keeps_its_runs_and_says_so(cluster: Scaled, 
     for words in (told["why"], why["why"], browser.get("/hosts/").text):
         assert "manage.py worker --queues tpu" in words
     notice = browser.get(f"/hosts/waiting/{ids[0]}/").text
-    assert "No host serves the queue tpu; those that live serve default, gpu, pair." in notice
+    assert "No host serves the queue tpu. The active hosts serve default, gpu, pair." in notice
     assert "5 runs of the queue" in notice
     assert {cluster.get(run_id)["status"] for run_id in ids} == {"queued"}
 
     room = {"CRONIUM_HOST_MEMORY_MB": "1100", "CRONIUM_MAX_CONCURRENT": "8"}
     cluster.start_worker("tight", "--queues", "tpu", **room)
-    cluster.until(lambda: "It waits for room" in waiting(cluster, ids[4])["why"], 30)
+    cluster.until(lambda: "It waits for free resources" in waiting(cluster, ids[4])["why"], 30)
     runs = [cluster.ended(run_id) for run_id in ids]
     assert {(run["status"], run["host"]) for run in runs} == {("succeeded", "tight")}
     each = 256 + SIDECAR_LIMITS.memory_bytes // 2**20
@@ -93,7 +93,7 @@ def test_a_drained_host_ends_what_it_has_and_takes_nothing_until_it_is_resumed(c
     cluster.drain("two", True)
     waits = cluster.run("true", queue="gpu")  # at once: its worker need not have heard of it
     check_taken_at_once(cluster, "one")
-    assert "host two is draining and takes nothing new" in waiting(cluster, waits)["why"]
+    assert "host two is draining and takes no new runs" in waiting(cluster, waits)["why"]
     assert (cluster.host("two")["draining"], cluster.get(mine)["status"]) == (True, "running")
     cluster.let_go(mine)
     assert cluster.check_once(mine)["host"] == "two"

@@ -1,4 +1,4 @@
-"""`manage.py logs prune`, `archive`, `verify`: what is stored of logs, looked after from a terminal."""
+"""`manage.py logs prune|archive|verify`: maintenance of stored logs from a terminal."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -7,12 +7,12 @@ from django.core.management.base import BaseCommand
 
 from cronium_admin.logs.commands import archive, prune, verify
 
-# A module each, with HELP, `add_arguments` and `handle`.
+# Each module has HELP, `add_arguments` and `handle`.
 SUBCOMMANDS: dict[str, Any] = {"prune": prune, "archive": archive, "verify": verify}
 
 
 class Command(BaseCommand):
-    help = "Looks after stored logs: " + ", ".join(SUBCOMMANDS) + "."
+    help = "Maintains stored logs: " + ", ".join(SUBCOMMANDS) + "."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

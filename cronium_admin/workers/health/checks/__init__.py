@@ -1,1 +1,1 @@
-"""What doctor looks at, a file a part. A check says what it found; it changes nothing and stores nothing."""
+"""The checks of `manage.py doctor`, one module per subject. A check returns results; it changes and stores nothing."""

@@ -1,4 +1,4 @@
-"""Profiles and jobs that ask for more than the settings allow."""
+"""Checks for profiles and jobs above the maximum resources of the settings."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.health.results import CheckResult
 
-_NAMED = 5  # the rest is counted
+_NAMED = 5  # the others are counted
 
 
-def check_ceilings(patient: HealthProbe) -> Iterator[CheckResult]:
-    yield patient.call_database(_find_above_maximum)
+def check_ceilings(probe: HealthProbe) -> Iterator[CheckResult]:
+    yield probe.call_database(_find_above_maximum)
 
 
 def _find_above_maximum() -> CheckResult:
@@ -22,12 +22,12 @@ def _find_above_maximum() -> CheckResult:
     above = Q(cpu__gt=CPU.high) | Q(memory_mb__gt=MEMORY_MB.high) | Q(pids__gt=PIDS.high)
     profiles = [f"profile {name}" for name in Profile.objects.filter(above).values_list("name", flat=True)]
     jobs = [f"job {slug}" for slug in Job.objects.filter(above).values_list("slug", flat=True)]
-    if not (found := profiles + jobs):
+    if not (names := profiles + jobs):
         return CheckResult("ceilings", "ok", maximum)
-    rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return CheckResult(
         "ceilings",
         "warning",
-        f"Above the maximum of {maximum}, so that launches are refused: {', '.join(found[:_NAMED])}{rest}",
+        f"Above the maximum of {maximum}, so that launches are refused: {', '.join(names[:_NAMED])}{others}",
         "Lower their limits, or raise CRONIUM_MAX_CPU, CRONIUM_MAX_MEMORY_MB or CRONIUM_MAX_PIDS.",
     )

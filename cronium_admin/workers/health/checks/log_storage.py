@@ -1,4 +1,4 @@
-"""The storage of archived logs: a small object is written, read back and deleted."""
+"""Checks the storage of archived logs: writes a small object, reads it back and deletes it."""
 
 import secrets
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from cronium_admin.logs.storage.base import StorageBackend, StorageUnavailable, 
 from cronium_admin.workers.health.probe import HealthProbe
 from cronium_admin.workers.health.results import CheckResult
 
-MEND = "Check CRONIUM_LOG_STORAGE, and for a bucket its name, keys and endpoint; it must let objects be deleted."
+MEND = "Check CRONIUM_LOG_STORAGE, and for a bucket its name, keys, endpoint, and the permission to delete objects."
 
 
 def check_log_storage(_: HealthProbe) -> Iterator[CheckResult]:
@@ -26,11 +26,10 @@ def check_log_storage(_: HealthProbe) -> Iterator[CheckResult]:
     if came_back:
         yield CheckResult("log storage", "ok", f"{url}: an object was written, read and deleted")
     else:
-        yield CheckResult("log storage", "failed", f"{url} gives back other bytes than it was given", MEND)
+        yield CheckResult("log storage", "failed", f"{url} returns other bytes than were written", MEND)
 
 
 def _try_round_trip(store: StorageBackend) -> bool:
-    """Whether a part of what was written comes back; nothing stays."""
     name, data = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
     store.write_object(name, BytesIO(data))
     try:

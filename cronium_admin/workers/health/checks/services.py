@@ -1,4 +1,4 @@
-"""The services: the database and its tables, the broker, the channel layer; and proxies in front."""
+"""Checks of the services: the database and its tables, the broker, the channel layer, and reverse proxies."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -18,25 +18,25 @@ from cronium_admin.workers.health.probe import ANSWER_SECONDS, HealthProbe
 from cronium_admin.workers.health.results import CheckResult
 from cronium_admin.workers.hosts.models import Installation
 
-NOTICED_WITHIN = timedelta(days=1)  # the processes with pages note it every hour while it goes on
+NOTICED_WITHIN = timedelta(days=1)  # web processes record it every hour while it continues
 
 
-def check_database(patient: HealthProbe) -> Iterator[CheckResult]:
-    yield patient.call_database(_check_tables)
+def check_database(probe: HealthProbe) -> Iterator[CheckResult]:
+    yield probe.call_database(_check_tables)
 
 
 def _check_tables() -> CheckResult:
     executor = MigrationExecutor(connection)
-    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    found = f"{connection.display_name}"
-    if waiting:
-        names = ", ".join(str(migration) for migration, _ in waiting[:3])
-        found += f"; {len(waiting)} migrations wait: {names}"
-        return CheckResult("database", "failed", found, "Run `manage.py migrate`.")
+    unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    description = f"{connection.display_name}"
+    if unapplied:
+        names = ", ".join(str(migration) for migration, _ in unapplied[:3])
+        description += f"; {len(unapplied)} unapplied migrations: {names}"
+        return CheckResult("database", "failed", description, "Run `manage.py migrate`.")
     if connection.vendor == "sqlite" and (mode := _read_journal_mode()) != "wal":
-        mend = "Put CRONIUM_DATA_DIR on a local disk: network file systems don't carry SQLite's WAL."
-        return CheckResult("database", "warning", f"{found}, journal mode {mode}", mend)
-    return CheckResult("database", "ok", found + (", WAL" if connection.vendor == "sqlite" else ""))
+        mend = "Put CRONIUM_DATA_DIR on a local disk: SQLite's WAL does not work on network file systems."
+        return CheckResult("database", "warning", f"{description}, journal mode {mode}", mend)
+    return CheckResult("database", "ok", description + (", WAL" if connection.vendor == "sqlite" else ""))
 
 
 def _read_journal_mode() -> str:
@@ -45,14 +45,15 @@ def _read_journal_mode() -> str:
         return str(cursor.fetchone()[0])
 
 
-def check_proxies(patient: HealthProbe) -> Iterator[CheckResult]:
-    """Whether a proxy in front is not trusted: noted by the processes with pages."""
+def check_proxies(probe: HealthProbe) -> Iterator[CheckResult]:
     trusted = settings.CONFIG.trusted_proxies
-    address = patient.call_database(_find_untrusted_proxy)
+    address = probe.call_database(_find_untrusted_proxy)
     if address and not any(ip_address(address) in ip_network(part) for part in trusted):
-        found = f"X-Forwarded-For came from {address} in the last day and was ignored: all people behind it share it"
+        description = (
+            f"{address} sent X-Forwarded-For in the last day; it was ignored, so all its users share that address"
+        )
         mend = f"If it is your proxy, set CRONIUM_TRUSTED_PROXIES={','.join([*trusted, address])} for web and worker."
-        yield CheckResult("proxies", "warning", found, mend)
+        yield CheckResult("proxies", "warning", description, mend)
     else:
         yield CheckResult("proxies", "ok", f"Trusted: {', '.join(trusted)}" if trusted else "No proxy was noticed")
 
@@ -71,11 +72,11 @@ def check_broker(_: HealthProbe) -> Iterator[CheckResult]:
         yield _check_service("channel layer", _try_channel_layer)
 
 
-def _check_service(name: str, look: Callable[[], str]) -> CheckResult:
+def _check_service(name: str, query: Callable[[], str]) -> CheckResult:
     mend = "Start Redis or Valkey, or correct CRONIUM_REDIS_URL."
     try:
-        return CheckResult(name, "ok", look())
-    except ValueError:  # its words may hold a part of the password
+        return CheckResult(name, "ok", query())
+    except ValueError:  # its message may contain a part of the password
         return CheckResult(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
     except (redis.RedisError, TimeoutError) as error:
         return CheckResult(name, "failed", f"No answer: {error or type(error).__name__}", mend)
@@ -95,9 +96,9 @@ def _try_channel_layer() -> str:
 
 
 async def send_through_layer(seconds: float) -> None:
-    """Over a layer made for this: the process's own receives in one event loop only, where its viewers are served.
+    """Uses a new channel layer: the process's own layer receives only in the event loop of its viewers.
 
-    TimeoutError when it takes longer than that in all.
+    Raises TimeoutError if the round trip takes longer than `seconds`.
     """
     layer = channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
     try:

@@ -1,4 +1,4 @@
-"""`manage.py reap`: what is left over on this machine's engine, now instead of at the worker's next look."""
+"""`manage.py reap`: garbage collection on this machine's engine now, without waiting for the worker."""
 
 from argparse import ArgumentParser
 from collections.abc import Set
@@ -17,14 +17,14 @@ from executor.docker.errors import EngineError
 
 class Command(BaseCommand):
     help = (
-        "Removes containers and networks of this installation that belong to no living run: those of this host, and of "
-        "hosts that are not there any more."
+        "Removes leftover containers and networks of this installation that belong to no active run: those of this "
+        "host and of hosts without a worker."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        own = get_own_host_name()
-        parser.add_argument("--host", default=own, help=f"the worker's name, as runs show it (here {own})")
+        default = get_own_host_name()
+        parser.add_argument("--host", default=default, help=f"name of the host (default: {default})")
         parser.add_argument("--dry-run", action="store_true", help="only list them")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,14 +34,14 @@ class Command(BaseCommand):
             return takeover.find_still_active(host, run_ids)
 
         try:
-            found = (list_leftovers if dry else collect_leftovers)(
+            objects = (list_leftovers if dry else collect_leftovers)(
                 make_own_engine(), get_instance_id(), host, living, takeover.find_orphaned_elsewhere
             )
         except EngineError as error:
             raise CommandError(str(error)) from error
         if not dry:
-            gc_history.record_removed(host, found, database_now())
-        for one in found:
-            self.stdout.write(f"{'would remove' if dry else 'removed'} {one.kind} {one.name} of run {one.run_id}")
-        if not found:
-            self.stdout.write(f"Nothing is left over of host {host}.")
+            gc_history.record_removed(host, objects, database_now())
+        for item in objects:
+            self.stdout.write(f"{'would remove' if dry else 'removed'} {item.kind} {item.name} of run {item.run_id}")
+        if not objects:
+            self.stdout.write(f"Host {host} has no leftover objects.")
