@@ -1,4 +1,4 @@
-"""The Celery application: its configuration, and how a message reaches every worker of a queue."""
+"""The Celery application: its configuration, and the broadcast queue that reaches every worker of a queue."""
 
 import os
 from typing import Any
@@ -12,21 +12,21 @@ app = Celery("cronium")
 
 
 def _collect_settings() -> dict[str, Any]:
-    """Celery's own settings alone: what shows its configuration, such as `celery report`, shows no other's."""
+    """Only Celery's settings, because `celery report` and others print the whole configuration."""
     from django.conf import settings
 
     names = (name for name in dir(settings) if name.startswith("CELERY_"))
     return {name.removeprefix("CELERY_").lower(): getattr(settings, name) for name in names}
 
 
-app.add_defaults(_collect_settings)  # evaluated at first use, when Django's settings can be read
+app.add_defaults(_collect_settings)  # called at first use, when Django's settings are loaded
 app.autodiscover_tasks(["cronium_admin.workers"])
 
 
 def make_broadcast_queue(name: str) -> Broadcast:
-    """All processes that serve the queue `name`, not one of them: who is busy or drained would keep the news to itself.
+    """A queue that delivers to all workers of the queue `name`: a single receiver could be full or drained.
 
-    Nothing is stored for who is away; whoever comes looks for itself.
+    Messages are not stored for workers that are not connected; these look for runs when they start.
     """
     where = f"cronium.{name}"
     return Broadcast(where, queue=where, routing_key="look")  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Django's settings, made from `config`. Wiring only."""
+"""Django's settings, derived from `core.config`."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ DEBUG = CONFIG.debug
 DEFAULT_EXCEPTION_REPORTER_FILTER = "cronium_admin.ops.debug_page.HideCredentials"
 ALLOWED_HOSTS = CONFIG.known_hosts
 CSRF_TRUSTED_ORIGINS = [CONFIG.backend_origin] if CONFIG.backend_origin else []
-# Of proxies only those in CRONIUM_TRUSTED_PROXIES are believed, and uvicorn does that: it sets the scheme.
+# uvicorn sets the scheme, and trusts only the proxies in CRONIUM_TRUSTED_PROXIES.
 SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
@@ -120,9 +120,9 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "sign-in"
-# Attempts without a wait: of a name at an address, and of an address with any names (`access.throttle`).
+# Attempts without a delay: per name and address, and per address with any names (`accounts.sign_in_throttle`).
 SIGN_IN_FREE_ATTEMPTS, SIGN_IN_FREE_ATTEMPTS_OF_ADDRESS = 5, 50
-# axes keeps the record of attempts; it locks nobody out.
+# axes records the attempts and locks no account.
 AXES_LOCK_OUT_AT_FAILURE = False
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -149,10 +149,10 @@ STATIC_URL = "/static/"
 STATIC_ROOT = CONFIG.static_dir or DATA_DIR / "static"
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 SERVESTATIC_KEEP_ONLY_HASHED_FILES = True
-# Outside of the data folder they may be for another server, such as nginx.
+# Outside the data folder another server, such as nginx, may serve these files.
 FILE_UPLOAD_PERMISSIONS = 0o644 if CONFIG.static_dir else 0o600
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# `serve` and `web` collect them at start: names with a hash in them are cached for ever, and sent compressed.
+# `serve` and `web` collect the files at start. Names with a hash are cached for ever; the files are sent compressed.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
@@ -163,7 +163,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 _memory = "django.core.cache.backends.locmem.LocMemCache"
-# Not culled by what others store, nor by strangers who try many names.
+# Large enough that neither other entries nor clients that try many names evict counters.
 _attempts = {"BACKEND": _memory, "LOCATION": "throttle", "OPTIONS": {"MAX_ENTRIES": 50_000}}
 if _redis := CONFIG.redis:
     CHANNEL_LAYERS: dict[str, Any] = {
@@ -182,26 +182,26 @@ if _redis := CONFIG.redis:
             "OPTIONS": _redis.build_options(),
         }
     }
-    # A person waits for it to sign in, and each process can count by itself.
+    # A user waits for it at sign-in, and each process can count on its own.
     CACHES["throttle"] = CACHES["default"] | {"OPTIONS": _redis.build_options(THROTTLE_READ_SECONDS)}
     CACHES["throttle_own"] = _attempts
 else:
     CACHES = {"default": {"BACKEND": _memory}, "throttle": _attempts, "throttle_own": _attempts}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CELERY_BROKER_URL = "memory://localhost/"
-    # One process, so the memory broker may look often; it costs no measurable CPU.
+    # In one process the memory broker may poll often; this costs no measurable CPU.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever, at most 30 s apart; after 100 a consumer would end for good
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # retries without end, at most 30 s apart; the default is 100 retries
 
-# Loggers of requests that Django refuses; each is named, as a logger's filter is not asked about its children.
+# Loggers of requests that Django refuses. Each is listed, because a logger's filters do not apply to its children.
 CLIENT_ERRORS = ("DisallowedHost", "RequestDataTooBig", "TooManyFieldsSent", "TooManyFilesSent", "SuspiciousSession")
 LOGGING_CONFIG = "cronium_admin.ops.log_format.configure_logging"
-# Only Cronium's own log goes below WARNING: what libraries say there may hold what they carry.
+# Only Cronium's own loggers log below WARNING: those of libraries may log the data that they transfer.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -226,7 +226,7 @@ LOGGING = {
     "loggers": {
         "cronium": {"level": CONFIG.log_level},
         "django.request": {"level": "ERROR", "filters": ["unplanned"]},
-        # What any request can cause, again and again.
+        # Any request can cause these records repeatedly.
         "uvicorn.error": {"filters": ["rarely"]},
         **{f"django.security.{name}": {"filters": ["rarely"]} for name in CLIENT_ERRORS},
     },

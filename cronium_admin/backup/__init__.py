@@ -1,1 +1,1 @@
-"""Backup of an installation into one file, and its restoration."""
+"""Backup of an installation into one file, and restore."""

@@ -1,4 +1,4 @@
-"""The file of a backup: a packed tar of a manifest and the members that it lists, each with its size and SHA-256."""
+"""The backup file: a compressed tar of a manifest and its members, which the manifest lists with size and SHA-256."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 def write_bundle(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> None:
-    """Whole and for its owner alone under `path`, or not at all."""
+    """Writes the file atomically, readable by its owner only."""
     listed = {name: {"bytes": one.stat().st_size, "sha256": _hash_file(one)} for name, one in members.items()}
     manifest = json.dumps({"format": FORMAT, **facts, "members": listed}, indent=1).encode()
     descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
@@ -44,7 +44,7 @@ def write_bundle(path: Path, facts: Mapping[str, Any], members: Mapping[str, Pat
 
 
 def _anonymize_member(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """No names and rights of this machine."""
+    """Removes the owner and permissions of this machine."""
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     info.mode = 0o600
@@ -52,13 +52,13 @@ def _anonymize_member(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unpack_bundle(path: Path, folder: Path) -> dict[str, Any]:
-    """The manifest; its members lie in `folder`, whole and as they were. Raises BackupError."""
+    """Writes the verified members into `folder`; returns the manifest. Raises BackupError."""
     try:
         with tarfile.open(path, "r:gz") as tar:
             first = tar.next()
             source = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
             if source is None:
-                raise BackupError(f"{path} is no backup of Cronium: it does not begin with {MANIFEST}.")
+                raise BackupError(f"{path} is not a backup of Cronium: it does not begin with {MANIFEST}.")
             manifest: dict[str, Any] = json.loads(source.read())
             _check_format(path, manifest)
             _unpack_members(path, tar, manifest["members"], folder)
@@ -67,26 +67,28 @@ def unpack_bundle(path: Path, folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise BackupError(f"{path} can't be read: {error}.") from error
     except (tarfile.TarError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise BackupError(f"{path} is damaged or no backup of Cronium ({error}). Nothing was restored.") from error
+        raise BackupError(f"{path} is damaged or not a backup of Cronium ({error}). Nothing was restored.") from error
     return manifest
 
 
 def _check_format(path: Path, manifest: dict[str, Any]) -> None:
     if manifest["format"] != FORMAT:
         text = f"{path} has the format {manifest['format']}; this version reads the format {FORMAT}."
-        raise BackupError(f"{text} Restore it with Cronium {manifest.get('version', 'of its time')}.")
+        raise BackupError(
+            f"{text} Restore it with Cronium {manifest.get('version', 'of the version that created it')}."
+        )
 
 
 def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], folder: Path) -> None:
-    """Only plain files that the manifest lists, by their names alone."""
+    """Accepts only regular files without a folder that the manifest lists."""
     for info in tar:
         if info.offset == 0:  # the manifest itself
             continue
         if info.name not in members or not info.isreg() or "/" in info.name or info.name.startswith("."):
-            raise BackupError(f"{path} is damaged: it holds {info.name[:80]!r}, which its manifest does not list.")
+            raise BackupError(f"{path} is damaged: it contains {info.name[:80]!r}, which its manifest does not list.")
         source = tar.extractfile(info)
         if source is None or info.size != members[info.name]["bytes"]:
-            raise BackupError(f"{path} is damaged: {info.name} is not as its manifest says. Nothing was restored.")
+            raise BackupError(f"{path} is damaged: {info.name} differs from the manifest. Nothing was restored.")
         with (folder / info.name).open("wb") as target:
             while block := source.read(_BLOCK_BYTES):
                 target.write(block)
@@ -95,7 +97,7 @@ def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], f
     for name, told in members.items():
         found = folder / name
         if not found.exists() or found.stat().st_size != told["bytes"] or _hash_file(found) != told["sha256"]:
-            raise BackupError(f"{path} is damaged: {name} is not as its manifest says. Nothing was restored.")
+            raise BackupError(f"{path} is damaged: {name} differs from the manifest. Nothing was restored.")
 
 
 def _hash_file(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Makes a backup: database with logs, keys, and the facts by which a restoration is checked."""
+"""Creates a backup: the database with its logs, the keys, and the facts that a restore checks."""
 
 import tempfile
 from datetime import UTC, datetime
@@ -16,11 +16,11 @@ KEYS = ("secret_key", "encryption_key", "instance_id")  # files of the data fold
 
 
 def create_backup(path: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write the backup to `path`, beside whatever runs; what is in it, in facts. Raises BackupError."""
+    """Writes the backup to `path` while Cronium runs; returns its facts, size and keys. Raises BackupError."""
     if path.exists() and not overwrite:
-        raise BackupError(f"{path} is there already. Choose another name, or give --overwrite.")
+        raise BackupError(f"{path} already exists. Choose another name, or give --overwrite.")
     if not path.parent.is_dir():
-        raise BackupError(f"There is no folder {path.parent}. Make it, or choose another.")
+        raise BackupError(f"There is no folder {path.parent}. Create it, or choose another one.")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".cronium-backup-") as folder:
             dumped = Path(folder) / DATABASE

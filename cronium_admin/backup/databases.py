@@ -1,6 +1,6 @@
-"""The database into a file and back: SQLite by its backup API, PostgreSQL by its own programs.
+"""Dumps and restores the database: SQLite by its backup API, PostgreSQL by its client programs.
 
-`settle` is SQL that both take: it makes what a copy must not go on with end, before anybody can read the copy.
+`statements` are SQL for both databases that end the live runs of a copy before any process can read them.
 """
 
 import os
@@ -24,10 +24,10 @@ _COUNTED_TABLES = ("access_user", "jobs_job", "runs_run")
 
 
 def dump_database(to: Path) -> None:
-    """What is committed now; others go on reading and writing."""
+    """Writes a snapshot of the committed data; other processes may read and write meanwhile."""
     if connection.vendor == "sqlite":
         with closing(sqlite3.connect(to)) as copy, closing(sqlite3.connect(_get_sqlite_path())) as source:
-            source.backup(copy)  # in one step: a snapshot, whatever is written meanwhile
+            source.backup(copy)  # in one step, so that concurrent writes do not matter
             copy.execute("PRAGMA journal_mode=DELETE")
             check_sqlite(to)
     else:
@@ -45,7 +45,7 @@ def _get_sqlite_path() -> str:
 
 
 def check_sqlite(path: Path) -> None:
-    """Raises BackupError for a file that SQLite finds damaged."""
+    """Raises BackupError if SQLite reports that the file is damaged."""
     try:
         with closing(sqlite3.connect(path)) as database:
             found = database.execute("PRAGMA quick_check").fetchone()[0]
@@ -56,8 +56,8 @@ def check_sqlite(path: Path) -> None:
 
 
 def check_postgres(dumped: Path) -> None:
-    """Raises BackupError for a dump without Cronium's tables in the schema that this connection uses, and where its
-    tables can't take the place of those that are there."""
+    """Raises BackupError if the dump has no tables of Cronium in this connection's schema, or if its tables can't
+    replace the existing ones."""
     schema = _fetch_schema()
     listed = re.findall(
         f" TABLE {schema} (.+) [^ ]+$", _run_program("pg_restore", "--list", str(dumped), connects=False), re.M
@@ -79,7 +79,8 @@ def check_postgres(dumped: Path) -> None:
 
 
 def _try_to_drop(tables: Sequence[str]) -> None:
-    """In a transaction that is rolled back. Raises BackupError, such as where a view of others reads a table."""
+    """Drops in a transaction that is rolled back. Raises BackupError, for example if another program's view uses a
+    table."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '10s'")
@@ -102,7 +103,7 @@ def _list_relations() -> set[str]:
 
 
 def _list_own_tables() -> list[str]:
-    """Cronium's tables in the connection's schema; others in it are never touched."""
+    """Cronium's tables in the connection's schema; other tables are never changed."""
     there = _list_relations()
     return sorted(list_created_tables(list_applied_migrations()) & there) if MIGRATIONS_TABLE in there else []
 
@@ -113,7 +114,7 @@ def _quote_tables(tables: Sequence[str]) -> list[str]:
 
 
 def _build_drop_statement(tables: Sequence[str]) -> str:
-    """Without CASCADE: a view or key of others that needs a table makes it fail."""
+    """Without CASCADE, so that it fails if another program's view or key depends on a table."""
     return f"DROP TABLE {', '.join(_quote_tables(tables))};\n" if tables else ""
 
 
@@ -123,8 +124,8 @@ def _fetch_schema() -> str:
         schema = str(cursor.fetchone()[0] or "")
     if not re.fullmatch("[a-z_][a-z0-9_]*", schema):
         raise BackupError(
-            f"The connection's schema is {schema or 'none'!r}. Create the schema that its search_path names; a backup "
-            "takes a name of small letters, digits and _."
+            f"The connection's schema is {schema or 'none'!r}. Create the schema that its search_path names. A backup "
+            "requires a name of lower-case letters, digits and _."
         )
     return schema
 
@@ -136,7 +137,7 @@ def run_sqlite_statements(path: Path, statements: Sequence[str]) -> None:
 
 
 def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
-    """All in one transaction: Cronium's tables that are there go, those of the dump come, and what must end ends."""
+    """In one transaction: drops Cronium's existing tables, creates those of the dump, and runs `statements`."""
     schema = _fetch_schema()
     script = dumped.with_suffix(".sql")
     _run_program(
@@ -158,7 +159,7 @@ def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
 
 
 def is_empty() -> bool:
-    """No person, job or run is there."""
+    """Whether there is no user, job or run."""
     tables = connection.introspection.table_names()
     with connection.cursor() as cursor:
         for table in filter(tables.__contains__, _COUNTED_TABLES):
@@ -169,7 +170,7 @@ def is_empty() -> bool:
 
 
 def list_applied_migrations(path: Path | None = None) -> list[str]:
-    """The migrations that are applied, as app.name; of a SQLite file, or of the configured database."""
+    """As app.name; of a SQLite file, or of the configured database."""
     query = "SELECT app, name FROM django_migrations ORDER BY app, name"
     if path is not None:
         with closing(sqlite3.connect(path)) as database:
@@ -180,11 +181,11 @@ def list_applied_migrations(path: Path | None = None) -> list[str]:
 
 
 def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
-    """What it prints. Passwords go by the environment: an argument is for all to read."""
+    """The program's standard output. Passwords are in the environment, because arguments are public."""
     if shutil.which(program) is None:
         raise BackupError(
-            f"The program {program} is not installed. It comes with PostgreSQL's client programs, such as the package "
-            "postgresql-client; its version must not be older than the server's."
+            f"The program {program} is not installed. It is part of PostgreSQL's client programs, such as the package "
+            "postgresql-client. Its version must not be older than the server's."
         )
     conninfo, own = _build_libpq_arguments() if connects else ("", {})
     command = [program, *([f"--dbname={conninfo}"] if connects else []), *arguments]
@@ -195,14 +196,14 @@ def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
 
 
 def _build_libpq_arguments() -> tuple[str, dict[str, str]]:
-    """The settings' connection as libpq's programs take it: a `--dbname` without passwords, and the environment."""
+    """The configured connection for libpq's programs: a `--dbname` without passwords, and environment variables."""
     params: dict[str, Any] = connection.get_connection_params()
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}
     given = {name: value for name, value in params.items() if name in known}
     password = given.pop("password", None)
     if given.pop("sslpassword", None):
         raise BackupError(
-            "The database's URL has an sslpassword, which PostgreSQL's programs take from no safe place. Use a key "
-            "without a password, or call pg_dump and pg_restore by hand."
+            "The database's URL has an sslpassword, which can't be passed to PostgreSQL's programs safely. Use a key "
+            "without a password, or run pg_dump and pg_restore by hand."
         )
     return make_conninfo(**given), {"PGPASSWORD": str(password)} if password else {}

@@ -1,5 +1,5 @@
-"""The one error of this room."""
+"""The error of this room."""
 
 
 class BackupError(Exception):
-    """A sentence for the person at the terminal: what is wrong, and how to mend it."""
+    """The message names the fault and its remedy, for the operator at the terminal."""

@@ -1,6 +1,6 @@
-"""Gives a copy of an installation an identity of its own, or the original's: after a restoration, or by command.
+"""Gives a copy of an installation a new identity or that of the original: after a restore, or by command.
 
-A copy touches nothing that the original runs. Its rows of live runs are about the original's containers, so they end.
+A copy never changes objects of the original. Its rows of live runs refer to containers of the original, so they end.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from cronium_admin.workers.instance import IDENTITY, record_place
 
 @dataclass(frozen=True)
 class Origin:
-    """How the copy was made, for the runs that were live then."""
+    """How the copy was created: the reason and the message of the runs that were live then."""
 
     reason: str
     description: str
@@ -36,9 +36,9 @@ def make_identity() -> str:
 
 
 def build_copy_statements(identity: str, origin: Origin) -> list[str]:
-    """SQL for both databases. What is live belongs to the original, and so do the objects of its archive."""
-    lost = f"This run was live {origin.description}. Nobody knows how it ended. Run it again if that is safe."
-    not_run = f"This run waited {origin.description}. Run it again if that is safe."
+    """SQL for both databases. Live runs and the objects of the archive belong to the original."""
+    lost = f"This run was live {origin.description}. Its result is not known. Run it again if that is safe."
+    not_run = f"This run was queued {origin.description}. Run it again if that is safe."
     over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
     end = (
         f"UPDATE runs_run SET status = '{{}}', reason = '{origin.reason}', message = '{{}}', {over} "  # noqa: S608
@@ -55,7 +55,7 @@ def build_copy_statements(identity: str, origin: Origin) -> list[str]:
 
 @contextmanager
 def lock_data_folder(then: str) -> Iterator[None]:
-    """Hold the locks of this data folder's workers meanwhile; BackupError while one runs."""
+    """Holds the locks of this data folder's workers. Raises BackupError if a worker runs."""
     held = []
     try:
         for path in settings.DATA_DIR.glob("worker-*.lock"):
@@ -72,13 +72,13 @@ def lock_data_folder(then: str) -> Iterator[None]:
 
 
 def take_new_identity() -> tuple[str, int]:
-    """Make this installation a copy with an identity of its own: the identity, and how many live runs ended here.
+    """Gives this installation a new identity; returns it, and the number of live runs that ended.
 
-    May be repeated after it was interrupted: the identity changes last, and until then the copy does not start.
+    Idempotent after an interruption: the identity changes last, and until then the copy does not start.
     """
     with lock_data_folder("give it a new identity"):
         if connection.vendor != "sqlite":
-            refuse_live_hosts("A copied database needs its new identity before its first worker starts.")
+            refuse_live_hosts("A copied database needs a new identity before its first worker starts.")
         identity, ended = make_identity(), 0
         with transaction.atomic(), connection.cursor() as cursor:
             for statement in build_copy_statements(identity, COPIED):
@@ -90,19 +90,19 @@ def take_new_identity() -> tuple[str, int]:
 
 
 def take_over_identity() -> None:
-    """Go on as the original, which must not run any more."""
+    """Continues as the original, which must never run again."""
     if connection.vendor != "sqlite":
         raise BackupError(
-            "The identity is a row of the database, which belongs to no folder: there is nothing to take."
+            "With PostgreSQL the identity belongs to the database and not to a data folder, so it can't be taken over."
         )
     if not (settings.DATA_DIR / IDENTITY).exists():
-        raise BackupError("This data folder has no identity yet; it gets one at the first start.")
+        raise BackupError("This data folder has no identity yet. The first start creates it.")
     with lock_data_folder("take over"):
         record_place(settings.DATA_DIR)
 
 
 def refuse_live_hosts(advice: str = "") -> None:
-    """Raises BackupError while a worker on any machine holds the lease of its host in this database."""
+    """Raises BackupError if a worker on any machine holds a host lease in this database."""
     names = list(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
     if names:
         raise BackupError(
@@ -111,6 +111,6 @@ def refuse_live_hosts(advice: str = "") -> None:
 
 
 def _write_identity(identity: str) -> None:
-    """Whole, under its name: between the two steps the folder is taken for a copy, and the command is repeated."""
+    """Writes atomically. Between the two steps the folder counts as a copy, and the command can be repeated."""
     replace_text(settings.DATA_DIR / IDENTITY, identity)
     record_place(settings.DATA_DIR)

@@ -1,4 +1,4 @@
-"""Which tables of a PostgreSQL schema are Cronium's: another program's tables may stand beside them."""
+"""Finds Cronium's tables in a PostgreSQL schema, which may contain tables of other programs."""
 
 from collections.abc import Iterable
 
@@ -14,8 +14,8 @@ MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table  # Django's own ta
 
 
 def list_created_tables(applied: Iterable[str]) -> set[str]:
-    """The tables that these migrations, as app.name, leave behind."""
-    # Without replacements the graph also knows each migration that a squashed one replaced.
+    """The tables that exist after these migrations, given as app.name."""
+    # Without replacements the graph also contains migrations that a squashed migration replaces.
     loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
     named = {(app, name) for app, _, name in (migration.partition(".") for migration in applied)}
     nodes = sorted(named & set(loader.graph.nodes))
@@ -24,10 +24,10 @@ def list_created_tables(applied: Iterable[str]) -> set[str]:
 
 
 def refuse_newer_database() -> None:
-    """Raises BackupError where a newer Cronium made tables of which this version does not know."""
+    """Raises BackupError for a database of a newer Cronium, which may have tables that this version does not know."""
     if newer := find_newer_migrations(MigrationExecutor(connection)):
         raise BackupError(
             f"The database is of a newer Cronium (it has {newer[-1]}): this version does not know all of its tables. "
-            "Back it up with that version. To go back to this version, create an empty database or schema, name it in "
+            "Back it up with that version. To return to this version, create an empty database or schema, set it in "
             "CRONIUM_DATABASE_URL, and restore there."
         )

@@ -1,9 +1,9 @@
-"""Restores a backup. All is unpacked, checked and prepared in a folder of its own; then a list of what is to be put in
-place is written, and only then the first thing is. Whoever is killed after that finishes by `--finish`.
+"""Restores a backup. It is unpacked, checked and prepared in a temporary folder. Then a pending file is written, and
+only then the first file is replaced. After a crash, `--finish` completes the restore.
 
-A restored installation is a copy: it takes an identity of its own, and the runs that were live in the backup end as
-lost, since their containers belong to the original. So it touches nothing that the original runs. With `take_over` it
-goes on as the original, which must not run any more.
+A restored installation is a copy: it gets a new identity, and the runs that were live in the backup end as lost,
+because their containers belong to the original. So it never changes objects of the original. With `take_over` it
+continues as the original, which must never run again.
 """
 
 import errno
@@ -39,14 +39,14 @@ PENDING_FILE = "restore.pending"
 
 
 def restore_backup(path: Path, *, replace: bool = False, take_over: bool = False) -> dict[str, Any]:
-    """Put the backup in the place of this installation; its manifest. Raises BackupError, and then nothing has changed,
-    unless it says that the restoration is to be finished."""
+    """Replaces this installation by the backup; returns the manifest. After a BackupError nothing has changed, unless
+    the error asks for `--finish`."""
     _refuse_pending()
     _refuse_workers()
     if not replace and not databases.is_empty():
         raise BackupError(
-            "This installation is not empty: it has people, jobs or runs. Choose another CRONIUM_DATA_DIR or database, "
-            "or give --replace: what is here now is kept in the data folder (SQLite) or removed (PostgreSQL)."
+            "This installation is not empty: it has users, jobs or runs. Choose another CRONIUM_DATA_DIR or database, "
+            "or give --replace: the current data is kept in the data folder (SQLite) or removed (PostgreSQL)."
         )
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     with lock_data_folder("restore"):
@@ -65,11 +65,11 @@ def restore_backup(path: Path, *, replace: bool = False, take_over: bool = False
 
 def _refuse_pending() -> None:
     if (settings.DATA_DIR / PENDING_FILE).exists():
-        raise BackupError("A restoration was interrupted here. Run `manage.py restore --finish` first.")
+        raise BackupError("An earlier restore was interrupted. Run `manage.py restore --finish` first.")
 
 
 def _refuse_workers() -> None:
-    """Workers on other machines share a PostgreSQL database; this data folder's locks do not show them."""
+    """The data folder's locks do not show workers on other machines that use the same PostgreSQL database."""
     if connection.vendor == "postgresql" and Host._meta.db_table in connection.introspection.table_names():
         refuse_live_hosts()
 
@@ -82,8 +82,8 @@ def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
     known = {f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations}
     if newer := sorted(set(manifest["migrations"]) - known):
         raise BackupError(
-            f"The backup was made by a newer Cronium ({manifest['version']}; it has {newer[0]}). Install that version "
-            "or a newer one, then restore."
+            f"The backup was created by a newer Cronium ({manifest['version']}; it has {newer[0]}). Install that "
+            "version or a newer one, then restore."
         )
     if connection.vendor == "sqlite":
         databases.check_sqlite(staged / DATABASE)
@@ -92,7 +92,7 @@ def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
 
 
 def _prepare_staged(staged: Path, take_over: bool) -> None:
-    """What is staged becomes what is to be: a copy with an identity of its own, or the original."""
+    """Makes the staged files a copy with a new identity, or the original."""
     identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
@@ -108,13 +108,13 @@ def _prepare_staged(staged: Path, take_over: bool) -> None:
 
 
 def _write_pending(staged: Path) -> None:
-    """From here on the restoration is finished, whoever is killed."""
+    """After this the restore can always be completed."""
     before = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     replace_text(settings.DATA_DIR / PENDING_FILE, json.dumps({"staged": staged.name, "before": before}))
 
 
 def _move_file(source: Path, target: Path) -> None:
-    """In one step, also to another file system."""
+    """Moves atomically, also to another file system."""
     try:
         os.replace(source, target)
     except OSError as error:
@@ -129,7 +129,7 @@ def _move_file(source: Path, target: Path) -> None:
 
 
 def finish_restore() -> bool:
-    """Put in place what is staged; each step may be repeated. False when there is nothing to finish."""
+    """Moves the staged files to their places. Every step is idempotent. False if there is nothing to finish."""
     pending = settings.DATA_DIR / PENDING_FILE
     if not pending.exists():
         return False

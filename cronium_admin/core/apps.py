@@ -1,4 +1,4 @@
-"""Django's handle on the core room: its template tags."""
+"""The Django app of the core room, which has template tags."""
 
 from django.apps import AppConfig
 

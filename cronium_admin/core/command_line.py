@@ -1,4 +1,4 @@
-"""What every command of manage.py does first: files are for their owner alone, and failures become a sentence."""
+"""Runs a command of manage.py: sets the umask, restricts the data folder to its owner, turns errors into messages."""
 
 import errno
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 from cronium_admin.core.data_folder import UMASK, DataFolderError, restrict_to_owner
 
 log = logging.getLogger("cronium.process")
-# Commands whose files are for others too: a developer's, or another server's such as nginx.
+# Commands that write files for other users: for developers, or for another server such as nginx.
 SHARED_FILE_COMMANDS = frozenset(
     {"collectstatic", "makemigrations", "makemessages", "compilemessages", "startapp", "test"}
 )
@@ -19,7 +19,7 @@ READ_ONLY_COMMANDS = frozenset({"doctor"})
 
 
 def run_command(arguments: list[str]) -> None:
-    """Run a command of manage.py; a data folder that can't be used ends it with exit code 2."""
+    """Ends with exit code 2 if the data folder, the database or the disk can't be used."""
     import django
     import django.db
     from django.core.management import execute_from_command_line
@@ -52,7 +52,6 @@ def run_command(arguments: list[str]) -> None:
 
 
 def describe_disk_error(error: OSError) -> str:
-    """A disk that is full or read-only, as a sentence with the mend."""
     from django.conf import settings
 
     where = f"{error.filename} can't be written" if error.filename else "A file can't be written"
@@ -63,7 +62,7 @@ def describe_disk_error(error: OSError) -> str:
 
 
 def list_own_paths() -> list[Path]:
-    """The data folder, and a SQLite database that lies elsewhere."""
+    """The data folder, and the files of a SQLite database outside it."""
     from django.conf import settings
 
     places = [settings.DATA_DIR]
@@ -76,10 +75,12 @@ def list_own_paths() -> list[Path]:
 
 
 def restrict_data_folder() -> None:
-    """Mend what an older version, a copy or an unpacked archive left open to other users."""
+    """Older versions, copies and unpacked archives may leave files that other users can read."""
     closed, failed = restrict_to_owner(*list_own_paths())
     if closed:
-        log.warning("other users had access to the data folder; it was taken away from %s", _join_paths(closed))
+        log.warning(
+            "other users had access to the data folder; their permissions were removed from %s", _join_paths(closed)
+        )
     if failed:
         log.warning(
             "other users have access to %s, which belongs to another user. Run `chown -R %d` on the data folder.",

@@ -1,4 +1,4 @@
-"""Reads Cronium's environment: every variable, its default and its allowed values. Nothing else reads it."""
+"""Reads all CRONIUM_ variables: names, defaults and allowed values. No other module reads the environment for them."""
 
 import os
 import re
@@ -18,13 +18,13 @@ from cronium_admin.core.database.url import parse_database_url
 from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of the settings and of a job's own values alike.
+# For the settings and for the values of a job.
 MAX_KEEP_DAYS, MAX_KEEP_RUNS = 36_500, 1_000_000
-# The widest range that the database stores for a limit; the settings set the ceilings within it.
+# The range that the database stores for a limit; the settings set the maximum within it.
 MIN_CPU, MAX_CPU = Decimal("0.05"), Decimal("99")
 MIN_MEMORY_MB, MAX_MEMORY_MB = 32, 1_000_000
 MIN_PIDS, MAX_PIDS = 10, 1_000_000
-CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # Docker's own names
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # the file names that Docker uses
 
 
 def _require_scheme(*schemes: str) -> AfterValidator:
@@ -41,7 +41,7 @@ _FILE = re.compile(r"file:///[^/?#%\x00-\x1f][^?#%\x00-\x1f]*")
 
 
 def _check_log_storage(value: str) -> str:
-    """Where logs are kept: a bucket, or a folder that all web processes see; without the slash at its end."""
+    """A bucket, or a folder that all web processes can read; returned without a trailing slash."""
     dots = any(set(part) == {"."} for part in value.split("/"))
     if value and (dots or not (_S3.fullmatch(value) or _FILE.fullmatch(value))):
         raise ValueError(
@@ -64,24 +64,24 @@ def _check_backend_url(value: str) -> str:
 def _check_endpoint(value: str) -> str:
     parts = urlsplit(value)
     if value and (not parts.hostname or parts.path.strip("/") or parts.query or parts.username is not None):
-        raise ValueError("must be like https://s3.example.org or http://127.0.0.1:9000, and nothing after it")
+        raise ValueError("must be like https://s3.example.org or http://127.0.0.1:9000, without a path or query")
     return value.rstrip("/")
 
 
 def _compute_default_concurrency() -> int:
-    """4 runs a core, and no more small ones than half the machine's memory holds."""
+    """4 runs per core, and at most as many small runs as fit into half of the machine's memory."""
     pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     by_memory = int(pages * page_size / 2 / (512 * 1024 * 1024))
     return max(2, min(4 * (os.cpu_count() or 1), by_memory))
 
 
 def _strip_zeros(value: Decimal) -> Decimal:
-    """2.0 is shown as 2."""
+    """2.0 becomes 2."""
     return Decimal(format(value.normalize(), "f"))
 
 
 def _check_ssh_address(value: str) -> str:
-    """The mistakes of an SSH address, told before anybody needs the engine."""
+    """Reports mistakes in an SSH address at start, before the engine is used."""
     parts = urlsplit(value)
     if parts.scheme == "ssh" and (not parts.hostname or parts.port == 0 or parts.password is not None):
         raise ValueError("must be like ssh://user@host or ssh://user@host:22/var/run/docker.sock; keys, no password")
@@ -89,15 +89,15 @@ def _check_ssh_address(value: str) -> str:
 
 
 class Config(BaseSettings):
-    """What the environment says; each field is `CRONIUM_` and its name in capitals."""
+    """The settings; the variable of a field is `CRONIUM_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="CRONIUM_", extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = ROOT / "data"
-    static_dir: Path | None = None  # static files that were collected before, as in the container image
+    static_dir: Path | None = None  # static files that are already collected, as in the container image
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    # Connections open at once (never more than half the descriptors), and requests that are answered at once.
+    # Maximum of open connections (never more than half the descriptors) and of requests that are served at once.
     max_connections: Annotated[int, Field(ge=16, le=60_000)] = 2000
     max_requests: Annotated[int, Field(ge=2, le=256)] = 24
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
@@ -112,14 +112,14 @@ class Config(BaseSettings):
         str, _require_scheme("unix", "tcp", "ssh", "http", "https"), AfterValidator(_check_ssh_address)
     ] = ""
     docker_cert_path: str = ""  # a folder; for TLS to that engine
-    # Where people reach this dashboard: trusted for forms and sockets when it stands behind a proxy.
+    # The public address of this dashboard: a trusted origin of forms and WebSockets behind a proxy.
     backend_url: Annotated[str, _require_scheme("http", "https"), AfterValidator(_check_backend_url)] = ""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(default_factory=_compute_default_concurrency)
-    # What a host may promise to its runs: memory in MB (0: nine tenths of the engine's), and CPUs times this.
+    # The capacity of a host for runs: memory in MB (0: nine tenths of the engine's), and the factor for its CPUs.
     host_memory_mb: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     cpu_overcommit: Annotated[float, Field(ge=0.1, le=1000)] = 4.0
-    # The ceilings of every profile, job and launch.
+    # The maximum limits of every profile, job and launch.
     max_cpu: Annotated[
         Decimal, Field(ge=MIN_CPU, le=MAX_CPU, decimal_places=2, allow_inf_nan=False), AfterValidator(_strip_zeros)
     ] = Decimal("2")
@@ -133,20 +133,20 @@ class Config(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     lost_after: Annotated[int, Field(ge=60, le=7 * 86400)] = 600
-    log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] | None = None  # None: what the profiles say
-    # Whose logs go, unless their job says otherwise: those older than this, and all but a job's last ones; 0 keeps all.
+    log_limit_mb: Annotated[int, Field(ge=1, le=10_000)] | None = None  # None: the limits of the profiles
+    # Retention of logs, unless the job sets its own: maximum age, and the number of a job's last runs; 0 keeps all.
     log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
     # The same for whole runs.
     run_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 365
     run_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
-    # The ends of what else is kept, in days; 0 keeps it for ever.
+    # Retention of other rows in days; 0 keeps them for ever.
     event_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     idempotency_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 7
     variable_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     sign_in_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 30
     token_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
-    # Where logs go so many hours after the end of their run.
+    # Where logs are archived, and how many hours after the end of their run.
     log_storage: Annotated[str, AfterValidator(_check_log_storage)] = ""
     log_archive_after: Annotated[int, Field(ge=0, le=87_600)] = 24
     log_s3_endpoint: Annotated[str, _require_scheme("http", "https"), AfterValidator(_check_endpoint)] = ""
@@ -159,7 +159,7 @@ class Config(BaseSettings):
 
     @property
     def backend_origin(self) -> str:
-        """`backend_url` as a browser names an origin: small letters, no default port, no path. Empty: not set."""
+        """`backend_url` as an origin: lower case, no default port, no path. Empty if not set."""
         if not self.backend_url:
             return ""
         parts = urlsplit(self.backend_url)
@@ -169,20 +169,20 @@ class Config(BaseSettings):
 
     @property
     def known_hosts(self) -> list[str]:
-        """Every name by which people reach this dashboard, as Django compares them: without a port."""
+        """All host names of this dashboard, without a port, for Django's ALLOWED_HOSTS."""
         own = [self.host, *([str(urlsplit(self.backend_url).hostname)] if self.backend_url else ())]
         return ["localhost", "127.0.0.1", "[::1]", *map(bracket_host, own), *self.allowed_hosts]
 
     @property
     def redis(self) -> RedisAddress | None:
-        """None: one process, which needs none."""
+        """None for a single process, which needs no Redis."""
         return parse_redis_url(self.redis_url) if self.redis_url else None
 
     @field_validator("data_dir")
     @classmethod
     def _refuse_system_folder(cls, value: Path) -> Path:
         if str(value.resolve()) in SYSTEM_FOLDERS:
-            raise ValueError("is a folder of the system; choose one for Cronium alone, such as /var/lib/cronium")
+            raise ValueError("is a system folder; choose a folder for Cronium alone, such as /var/lib/cronium")
         return value
 
     @field_validator("database_url")
@@ -221,21 +221,23 @@ class Config(BaseSettings):
     @classmethod
     def _check_secret_key_length(cls, value: str) -> str:
         if value and len(value) < 32:
-            raise ValueError("must have at least 32 characters, or be unset: then one is made and kept")
+            raise ValueError("must have at least 32 characters, or be unset: then a key is created and stored")
         return value
 
     @field_validator("log_s3_secret_key")
     @classmethod
     def _check_s3_keys(cls, value: str, info: ValidationInfo) -> str:
         if bool(value) != bool(info.data.get("log_s3_access_key")):
-            raise ValueError("goes with CRONIUM_LOG_S3_ACCESS_KEY: set both, or neither for the environment's own keys")
+            raise ValueError(
+                "belongs to CRONIUM_LOG_S3_ACCESS_KEY: set both, or neither to use the credentials of the environment"
+            )
         return value
 
     @field_validator("metrics_token")
     @classmethod
     def _check_metrics_token_length(cls, value: str) -> str:
         if value and len(value) < 16:
-            raise ValueError("must have at least 16 characters, or be unset: then only people's tokens read /metrics")
+            raise ValueError("must have at least 16 characters, or be unset: then only users' tokens can read /metrics")
         return value
 
     @field_validator("log_level", mode="before")
@@ -258,7 +260,7 @@ class Config(BaseSettings):
                 IPv4Address(part)
             except ValueError:
                 raise ValueError(
-                    "must be IPv4 addresses of name servers with commas between, such as 9.9.9.9"
+                    "must be IPv4 addresses of name servers, separated by commas, such as 9.9.9.9"
                 ) from None
         return value
 
@@ -270,7 +272,7 @@ class Config(BaseSettings):
                 ip_network(part)
             except ValueError:
                 raise ValueError(
-                    "must be addresses or networks with commas between, such as 127.0.0.1 or 10.0.0.0/8"
+                    "must be addresses or networks, separated by commas, such as 127.0.0.1 or 10.0.0.0/8"
                 ) from None
         return value
 
@@ -281,7 +283,7 @@ class Config(BaseSettings):
 
 
 def bracket_host(host: str) -> str:
-    """A host as it stands in a URL: an IPv6 address in its shortest form and in brackets."""
+    """A host for use in a URL: an IPv6 address in its shortest form and in brackets."""
     try:
         return f"[{IPv6Address(host)}]"
     except ValueError:
@@ -289,7 +291,7 @@ def bracket_host(host: str) -> str:
 
 
 def _exit_with_errors(error: ValidationError) -> NoReturn:
-    """Stop with the variable's name, its value (never a secret's) and what is allowed."""
+    """Prints each variable with its value (never that of a secret) and the allowed values."""
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
         hidden = any(
@@ -302,7 +304,7 @@ def _exit_with_errors(error: ValidationError) -> NoReturn:
 
 @lru_cache
 def load_config() -> Config:
-    """The process's one Config. A bad value ends the process with exit code 2 and one line a mistake."""
+    """The Config of this process. Bad values end the process with exit code 2 and one line per mistake."""
     try:
         return Config()
     except ValidationError as error:

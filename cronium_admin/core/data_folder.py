@@ -1,6 +1,6 @@
-"""The data folder: its files are for its owner alone, and its keys are usable or refused with a sentence.
+"""The data folder: restricts its files to their owner, and creates and checks the secrets that are stored in it.
 
-Knows no Django, so that settings can be made from it.
+Does not import Django, because the settings use it.
 """
 
 import os
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 UMASK = 0o077
-OTHERS_MASK = 0o077  # the permission bits of everybody but the owner
-# A data folder is closed to others, so it can't be one that a system needs open.
+OTHERS_MASK = 0o077  # the permission bits of all users but the owner
+# A data folder is restricted to its owner, so these folders of the system can't be one.
 _TOP_FOLDERS = (
     "bin",
     "boot",
@@ -50,14 +50,14 @@ SYSTEM_FOLDERS = frozenset({"/", *(f"/{name}" for name in (*_TOP_FOLDERS, *_DEEP
 
 
 class DataFolderError(Exception):
-    """A sentence for the person who starts Cronium: what is wrong with the data folder, and how to mend it."""
+    """The message names the fault and its remedy, for the operator who starts Cronium."""
 
 
 def find_unrestricted(*places: Path) -> Iterator[Path]:
-    """Of the places, and of what lies directly in those that are folders, what other users have any permission on.
+    """Yields the paths on which other users have a permission: of `places`, and of the direct entries of folders.
 
-    Nobody gets deeper past a folder that is closed, and what lies there may be another program's. Symbolic links are
-    not followed, and other file systems that are mounted inside are left out.
+    Deeper levels are protected by their parent folder, and may belong to another program. Symbolic links are not
+    followed; other file systems that are mounted inside are skipped.
     """
     for place in places:
         with suppress(FileNotFoundError):
@@ -73,14 +73,14 @@ def _find_unrestricted_in(place: Path, found: os.stat_result) -> Iterator[Path]:
         return
     with suppress(PermissionError, FileNotFoundError), os.scandir(place) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # temporary files of other processes come and go
+            with suppress(FileNotFoundError):  # other processes create and remove temporary files
                 inner = entry.stat(follow_symlinks=False)
                 if not entry.is_symlink() and inner.st_dev == found.st_dev and inner.st_mode & OTHERS_MASK:
                     yield Path(entry.path)
 
 
 def restrict_to_owner(*places: Path) -> tuple[list[Path], list[Path]]:
-    """Take the permissions of all but the owner away: what was changed, and what belongs to another user."""
+    """Removes the permissions of all users but the owner; returns the changed paths, and those of other owners."""
     closed, failed = [], []
     for path in list(find_unrestricted(*places)):
         try:
@@ -94,13 +94,13 @@ def restrict_to_owner(*places: Path) -> tuple[list[Path], list[Path]]:
 
 
 def pad_fernet_key(text: str) -> bytes:
-    """A key as the cryptography library takes it: the padding, which some tools leave out, is put back."""
+    """Restores the base64 padding, which the cryptography library needs and some tools omit."""
     bare = text.strip().rstrip("=")
     return (bare + "=" * (-len(bare) % 4)).encode()
 
 
 def find_encryption_key_problem(text: str) -> str:
-    """What is wrong with a list of keys, or nothing."""
+    """The error message for a list of keys; empty if the list is valid."""
     for number, part in enumerate(text.split(","), 1):
         try:
             is_key = len(b64decode(pad_fernet_key(part), altchars=b"-_", validate=True)) == 32
@@ -120,26 +120,26 @@ def _find_instance_id_problem(text: str) -> str:
     return "" if is_name else "it must be 8 to 40 letters, digits, '-' and '_'"
 
 
-# For each file: how many random bytes it is made of, what is wrong with a text, and what a new one would cost.
+# By file: the number of random bytes of a new secret, the check of a text, and the effect of a new secret.
 _SECRET_FILES: dict[str, tuple[int, Callable[[str], str], str]] = {
     "secret_key": (
         50,
         _find_secret_key_problem,
-        "everybody signs in again, and scripts that run now lose the runtime API",
+        "all users must sign in again, and running scripts lose the runtime API",
     ),
     "encryption_key": (
         32,
         find_encryption_key_problem,
         "the values of all stored secrets are lost and must be set again",
     ),
-    "instance_id": (9, _find_instance_id_problem, "the containers of runs that live now are not recognized any more"),
+    "instance_id": (9, _find_instance_id_problem, "the containers of live runs are no longer recognized"),
 }
 
 
 def load_or_create_secret(folder: Path, name: str) -> str:
-    """The secret kept in `folder/name`, made on first use; two processes that race agree on one.
+    """The secret in `folder/name`, created on first use. Concurrent processes get the same secret.
 
-    Raises DataFolderError for a file that is empty, damaged or not readable: it is never replaced silently.
+    Raises DataFolderError for a file that is empty, damaged or not readable, and never replaces such a file.
     """
     path = folder / name
     try:
@@ -155,13 +155,13 @@ def _read_secret(path: Path, name: str) -> str:
         text = path.read_text().strip()
     except UnicodeDecodeError:
         text = ""
-        wrong = "it is no text"
+        wrong = "it is not text"
     else:
         wrong = _SECRET_FILES[name][1](text) if text else "it is empty"
     if wrong:
         raise DataFolderError(
             f"The key file {path} can't be used: {wrong}. Restore it from a backup. Without a backup, remove the file: "
-            f"a new one is made at the next start, and {_SECRET_FILES[name][2]}."
+            f"a new key is created at the next start, and {_SECRET_FILES[name][2]}."
         )
     return text
 
@@ -170,7 +170,7 @@ def _create_secret(path: Path, length: int) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = _write_temporary(path, secrets.token_urlsafe(length))
     try:
-        # The name appears with its content, or not at all: nobody reads half a secret.
+        # The file appears under its name with its whole content, so no process reads half a secret.
         with suppress(FileExistsError):
             os.link(made, path)
         sync_to_disk(path.parent)
@@ -179,7 +179,7 @@ def _create_secret(path: Path, length: int) -> None:
 
 
 def sync_to_disk(path: Path) -> None:
-    """After this the content of a file, or the names in a folder, outlast a power cut."""
+    """Afterwards the content of the file, or the names in the folder, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -188,8 +188,7 @@ def sync_to_disk(path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace the text of a file, which is then for its owner alone. Also after a power cut the file has the old text
-    or the new one, whole."""
+    """Replaces the text of a file atomically, also across a power failure. The file is readable by its owner only."""
     made = _write_temporary(path, text)
     try:
         os.replace(made, path)
@@ -200,8 +199,8 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def _write_temporary(path: Path, text: str) -> str:
-    """The name of a new file in the same folder that has the text, also after a power cut."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner alone
+    """The name of a new file in the same folder, with the text synced to disk."""
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -214,9 +213,8 @@ def _write_temporary(path: Path, text: str) -> str:
 
 
 def describe_unusable_folder(error: OSError, path: Path) -> str:
-    """The error as a sentence that says how to mend it."""
     place = error.filename or path
     return (
-        f"The data folder {path.parent} can't be used: {place}: {error.strerror}. It must be a folder on a disk with "
-        f"room that user {os.geteuid()} may read and write; CRONIUM_DATA_DIR names it."
+        f"The data folder {path.parent} can't be used: {place}: {error.strerror}. It must be a folder that user "
+        f"{os.geteuid()} can read and write, on a disk with free space. CRONIUM_DATA_DIR sets it."
     )

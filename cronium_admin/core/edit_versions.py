@@ -1,6 +1,7 @@
-"""Edits of stored rows: an edit names the version that it was made of, so that no newer one is overwritten unseen.
+"""Optimistic locking of rows that people edit: an edit states the version that it is based on, so that it overwrites
+no newer version.
 
-Here because every room has rows that people edit. A job counts its edits as `revision`, all others as `version`.
+A job counts its edits in `revision`, all other rows count them in `version`.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,12 @@ from django.db import models
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 
-DELETE_VERSION_HELP = "Delete it only while this is its version; else 409 `changed_meanwhile`."
-CHANGE_VERSION_HELP = "Change it only while this is its version; else 409 `changed_meanwhile`."
+DELETE_VERSION_HELP = "Deletes only if this is the current version; otherwise 409 `changed_meanwhile`."
+CHANGE_VERSION_HELP = "Changes only if this is the current version; otherwise 409 `changed_meanwhile`."
 
 
 class Edited(models.Model):
-    """What is known of the last edit by a person. `version` counts the edits that changed something."""
+    """The last edit by a user. `version` counts the edits that changed a value."""
 
     version = models.PositiveIntegerField(default=1)
     updated_by = models.ForeignKey(
@@ -31,20 +32,18 @@ class Edited(models.Model):
 
 
 class EditConflict(ApiError):
-    """Another person saved the row since the caller read it; `stored` is the row as it is now."""
+    """Another user saved the row after the caller had read it; `stored` is the current row."""
 
     def __init__(self, stored: Any, counter: str = "version", *, is_deletion: bool = False) -> None:
         self.stored = stored
-        self.theirs: list[tuple[str, str]] = []  # for a page: label and stored value of what differs
+        self.theirs: list[tuple[str, str]] = []  # for a page: label and stored value of the fields that differ
         self.who = format_user_name(getattr(stored, "updated_by", None))
         number, at = getattr(stored, counter), stored.updated_at
         text = f"{self.who} saved {counter} {number} at {format_utc(at)}. "
         if is_deletion:
-            text += f"Nothing was deleted. Look at it, then delete it with that {counter}, or keep it."
+            text += f"Nothing was deleted. Review the change, then delete with that {counter}, or keep the row."
         else:
-            text += (
-                f"Your change was not saved. Compare the two, then save over it with that {counter}, or take theirs."
-            )
+            text += f"Your change was not saved. Compare both versions, then save with that {counter}, or keep theirs."
         super().__init__(409, "changed_meanwhile", text, {counter: [text]})
 
 
@@ -57,21 +56,21 @@ def format_utc(at: datetime) -> str:
 
 
 def check_version(stored: Any, version: int | None) -> None:
-    """ChangedMeanwhile when an edit of `version` meets another one; an edit without a version is of any."""
+    """Raises ChangedMeanwhile if the row has another version; an edit without a version is always allowed."""
     if version not in (None, stored.version):
         raise EditConflict(stored)
 
 
 def check_deletion(stored: Any, version: int | None, counter: str = "version") -> None:
-    """The same for a row that the caller is about to delete, and has locked."""
+    """The same for a deletion; the caller has locked the row."""
     if version not in (None, getattr(stored, counter)):
         raise EditConflict(stored, counter, is_deletion=True)
 
 
 def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
-    """Write the next version over the one that `stored` was read as, and over no other; `stored` is then that one.
+    """Writes the next version by a conditional update on the version of `stored`, then updates `stored`.
 
-    A `version` among the changes is the least that the next one may be.
+    A `version` in `changes` is the lower bound of the next version. Raises ChangedMeanwhile.
     """
     model, read = type(stored), stored.version
     values = {
@@ -90,7 +89,7 @@ def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
 
 
 def parse_version(text: str) -> int | None:
-    """The version that a form carried; one that is no number is no version that any row has."""
+    """The version that a form sent; -1, which no row has, for text that is not a number."""
     if not text:
         return None
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else -1

@@ -1,16 +1,16 @@
-"""Which names an environment variable of a run may have. Pure."""
+"""The rules for names and sizes of a run's environment variables. Pure."""
 
 import re
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-# What decides which program or library really runs, or what Cronium itself tells the script.
+# They select the programs and libraries that run, or carry values that Cronium passes to the script.
 RESERVED_NAMES = frozenset(
     {
         *("PATH", "ENV", "BASH_ENV", "IFS", "HOME", "HOSTNAME", "PWD", "SHELLOPTS", "NODE_OPTIONS"),
-        "POSIXLY_CORRECT",  # bash then reads no BASH_ENV, and the helpers are not there
+        "POSIXLY_CORRECT",  # with it bash ignores BASH_ENV, so the helpers are missing
     }
 )
-# A shell sets these itself and holds most of them read-only: a script that is given one ends at its start, or never
+# The shell sets these itself, and most are read-only. A script that is given one of them fails at its start or never
 # sees the value.
 SHELL_NAMES = frozenset(
     {
@@ -21,27 +21,27 @@ SHELL_NAMES = frozenset(
         *("HISTCMD", "COMP_WORDBREAKS", "SHLVL", "OLDPWD", "OPTIND", "OPTERR", "PS1", "PS2", "_"),
     }
 )
-MAX_ENTRY_BYTES = 128 * 1024 - 1  # of `NAME=value`: the kernel takes no longer one, with the NUL that ends it
+MAX_ENTRY_BYTES = 128 * 1024 - 1  # of `NAME=value`; the kernel's limit is one byte more, for the NUL at the end
 RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
 
 
 def find_env_name_problem(name: str) -> str | None:
-    """Why `name` can't be a variable's name, in a sentence; None when it can."""
+    """The error message for a name that is not allowed; None for an allowed name."""
     if not _ENV_NAME.fullmatch(name):
         return f"{name[:40]!r} is not a variable name: letters, digits and _, not beginning with a digit, at most 128."
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
         return f"{name} is reserved: it decides how the sandbox itself works. Choose another name."
     if name in SHELL_NAMES:
-        return f"{name} is set by the shell itself, so a value given to it is an error or lost. Choose another name."
+        return f"{name} is set by the shell itself, so its value would be lost or cause an error. Choose another name."
     return None
 
 
 def find_env_size_problem(name: str, value: str) -> str | None:
-    """Why no program can be started with this variable, in a sentence; None when one can."""
+    """The error message for a variable that is too large for Linux; None if it fits."""
     size = len(name.encode()) + 1 + len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_ENTRY_BYTES:
         return (
-            f"{name} has {size:,} bytes with its name; Linux starts no program with one over {MAX_ENTRY_BYTES:,}. "
-            "Put large data into the input."
+            f"{name} has {size:,} bytes with its name; Linux allows at most {MAX_ENTRY_BYTES:,} bytes for a variable. "
+            "Pass large data as input."
         )
     return None

@@ -1,6 +1,6 @@
-"""The one error a room raises when it will not do what was asked, and the one form all errors take in the API.
+"""The error that rooms raise for a request that they refuse, and the form of all errors in the API.
 
-The edges turn errors into answers; nothing here knows a request.
+Views and API routes turn errors into responses; this module does not depend on a request.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from cronium_admin.core.database.outage import describe_outage, find_outage, out
 
 
 class ApiError(Exception):
-    """A request that can't be done: `status` is HTTP's, `code` a word, `message` a sentence with the mend."""
+    """A refused request: HTTP `status`, machine-readable `code`, and a `message` that names the remedy."""
 
     def __init__(self, status: int, code: str, message: str, fields: Mapping[str, list[str]] | None = None) -> None:
         super().__init__(message)
@@ -24,15 +24,15 @@ class ApiError(Exception):
 
 
 class ErrorBody(BaseModel):
-    """What every error of the API looks like: `detail` for people, `code` for programs, `fields` for forms."""
+    """Every error of the API: `detail` for people, `code` for programs, `fields` for forms."""
 
     detail: str
     code: str
     fields: dict[str, list[str]] = {}
 
 
-INTERNAL_ERROR = "Something broke inside Cronium. The server's log has the details."
-# The statuses that any route may answer with; for the API's description.
+INTERNAL_ERROR = "An internal error occurred. The server's log has the details."
+# The statuses that any route may return, for the OpenAPI document.
 ERROR_STATUSES = frozenset({400, 401, 403, 404, 409, 413, 422})
 
 _SCHEMA_MESSAGES = {
@@ -42,16 +42,16 @@ _SCHEMA_MESSAGES = {
 
 
 def collect_field_errors(error: ValidationError) -> dict[str, list[str]]:
-    """A model's or service's complaints by field; what belongs to no field is filed under `body`."""
+    """The errors of a model or service by field; errors without a field are listed under `body`."""
     if not hasattr(error, "error_dict"):
         return {"body": list(error.messages)}
     return {("body" if name == NON_FIELD_ERRORS else name): texts for name, texts in error.message_dict.items()}
 
 
 def collect_schema_errors(errors: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """A request schema's complaints by field, nested ones with dots: `env.NAME`.
+    """The errors of a request schema by field; nested fields have dots: `env.NAME`.
 
-    A location begins with its source; a body's goes on with the parameter's name, which is no field.
+    A location begins with its source. In a body the parameter's name follows, which is not a field.
     """
     fields: dict[str, list[str]] = {}
     for error in errors:
@@ -67,14 +67,14 @@ def _format_sentence(error: Mapping[str, Any]) -> str:
 
 
 def summarize_fields(fields: Mapping[str, list[str]]) -> str:
-    """One sentence that names the fields, for whoever shows only `detail`."""
+    """One sentence that names the fields, for clients that show only `detail`."""
     parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
     rest = len(fields) - len(parts)
     return " ".join(parts) + (f" And {rest} more." if rest > 0 else "")
 
 
 def convert_outage(error: BaseException | None, subject: str) -> ApiError | None:
-    """503 for an error that says that the database can't be used now, noted in the log; None for any other error."""
+    """The 503 for a database outage, which is also logged; None for any other error."""
     kind = find_outage(error)
     if kind is None or error is None:
         return None

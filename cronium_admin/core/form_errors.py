@@ -1,4 +1,4 @@
-"""Says in the dashboard's words what Django's own validators complain of."""
+"""Replaces the messages of Django's built-in validators by the dashboard's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +19,15 @@ _MESSAGES = {
     "max_digits": "{max} digits at most.",
     "max_whole_digits": "{max} digits at most before the decimal point.",
     "invalid_choice": "{value!r} is not one of the choices.",
-    "null_characters_not_allowed": "Holds a NUL character. Remove it.",
-    "surrogate_characters_not_allowed": "Holds half a surrogate pair, which is no text. Remove it.",
+    "null_characters_not_allowed": "Contains a NUL character. Remove it.",
+    "surrogate_characters_not_allowed": "Contains half a surrogate pair, which is not text. Remove it.",
 }
 _FIELD_MESSAGES = {("script", "blank"): "Write a script.", ("name", "blank"): "Give it a name."}
 _FIELD_MESSAGES |= {("username", "invalid"): "Letters, digits and @ . + - _ are allowed."}
 
 
 def translate_error(field: str, error: ValidationError) -> ValidationError:
-    """The same complaint of `field` in our words; what no built-in validator says stays as it is."""
+    """An error of a built-in validator with our message; other errors are returned unchanged."""
     words = _FIELD_MESSAGES.get((field, error.code or "")) or _MESSAGES.get(error.code or "")
     if words is None or not _is_django_message(error):
         return error
@@ -35,7 +35,7 @@ def translate_error(field: str, error: ValidationError) -> ValidationError:
 
 
 def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
-    """The same for every complaint in `error`; `field` is where those stand that name none."""
+    """The same for every error in `error`; `field` is the field of errors that name none."""
     if hasattr(error, "error_dict"):
         found = {name: [translate_error(name, each) for each in errors] for name, errors in error.error_dict.items()}
         return ValidationError(found)
@@ -44,7 +44,7 @@ def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> V
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Around a model's own checks: their complaints leave in our words."""
+    """Around the validation of a model."""
     try:
         yield
     except ValidationError as error:
@@ -52,7 +52,7 @@ def translated_errors() -> Iterator[None]:
 
 
 class PlainForm(forms.Form):
-    """A form whose fields complain in our words; a field's own `error_messages` are plain text and stay."""
+    """A form with our messages; the `error_messages` of a field are plain text and stay unchanged."""
 
     def add_error(self, field: str | None, error: Any) -> None:
         if isinstance(error, ValidationError):
@@ -61,10 +61,10 @@ class PlainForm(forms.Form):
 
 
 def _shorten_values(params: dict[str, Any]) -> dict[str, Any]:
-    """What was typed is quoted to its first characters."""
+    """Input is quoted up to 40 characters."""
     return {name: value[:40] if isinstance(value, str) else value for name, value in params.items()}
 
 
 def _is_django_message(error: ValidationError) -> bool:
-    """Django's messages are translated when they are shown; ours are plain text."""
+    """Django's messages are lazy translations; ours are strings."""
     return not isinstance(error.message, str)

@@ -1,4 +1,4 @@
-"""Writes JSON: as the text that a database keeps, and for people indented and no further than is asked for."""
+"""Formats JSON: compact text for storage, and indented text of bounded length for display."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 def format_indented(value: Any, limit: int) -> tuple[str, bool]:
-    """The value as indented JSON, and whether it was cut after `limit` characters."""
+    """The indented JSON, and whether it was cut after `limit` characters."""
     parts, length = [], 0
     for part in _INDENTED.iterencode(value):
         parts.append(part)
@@ -21,12 +21,12 @@ def format_indented(value: Any, limit: int) -> tuple[str, bool]:
 
 
 def format_compact(value: Any) -> str:
-    """The value in as few characters as JSON allows; what is kept, counted and downloaded."""
+    """JSON without blanks: the form that is stored, counted and downloaded."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_stored(text: str) -> Any:
-    """The value of a stored text; the text itself where another program damaged it."""
+    """The value of a stored text; the text itself if it is not valid JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -34,13 +34,13 @@ def parse_stored(text: str) -> Any:
 
 
 class JsonText(str):
-    """A JSON value that is text already: a JsonTextField stores it as it is."""
+    """Serialized JSON, which a JsonTextField stores unchanged."""
 
     __slots__ = ()
 
 
 class JsonTextField(models.JSONField):
-    """A JSON value in a column of text, so that every database gives back the same keys, order and numbers.
+    """A JSON value in a text column, so that every database returns the same keys, order and numbers.
 
     PostgreSQL's jsonb sorts keys and writes 1e22 as an integer. The column has no lookups by key.
     """
@@ -56,5 +56,5 @@ class JsonTextField(models.JSONField):
 
 
 def cast_to_text(name: str) -> Cast:
-    """The text of the JsonTextField `name`, for `annotate` and `values_list`: nothing is parsed."""
+    """The unparsed text of the JsonTextField `name`, for `annotate` and `values_list`."""
     return Cast(name, models.TextField())

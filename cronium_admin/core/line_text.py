@@ -1,7 +1,7 @@
-"""Names and descriptions of one line: their characters, how older ones are shown, compared and sorted. Pure.
+"""Names and descriptions of one line: allowed characters, display, comparison and sorting. Pure.
 
-Refused are characters that nobody sees or that change how the text around them is shown: control and format
-characters (among them the ones that turn the direction of text), blanks other than the space, and those of no width.
+Forbidden are characters that are invisible or change the display of the text around them: control and format
+characters (among them those that change the text direction), blanks other than the space, and zero-width characters.
 """
 
 import re
@@ -9,7 +9,7 @@ import unicodedata
 
 MAX_CHECKED_CHARACTERS = 10_000  # characters
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-# Unicode's Default_Ignorable_Code_Point and what is drawn blank, where the category doesn't tell; and noncharacters.
+# Unicode's Default_Ignorable_Code_Point and other blank characters that the category does not show; and noncharacters.
 _BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufdd0-\ufdef"
     "\U000e0000-\U000e0fff]"
@@ -29,7 +29,7 @@ def is_forbidden_character(character: str) -> bool:
 
 
 def find_line_problem(text: str) -> str | None:
-    """Why `text` can't be a name or description of one line, in a sentence; None when it can."""
+    """The error message for a text that can't be a name or description of one line; None if it can."""
     places = _find_forbidden_positions(
         text[:MAX_CHECKED_CHARACTERS]
     )  # a longer text is too long for any name or description
@@ -45,7 +45,7 @@ def find_line_problem(text: str) -> str | None:
 
 
 def escape_line(text: str) -> str:
-    """`text` with every refused character written as its number, such as [U+202E]."""
+    """`text` with every forbidden character replaced by its code point, such as [U+202E]."""
     places = set(_find_forbidden_positions(text))
     if not places:
         return text
@@ -53,12 +53,12 @@ def escape_line(text: str) -> str:
 
 
 def fold_case(text: str) -> str:
-    """`text` for comparing without case, in any writing: Ä is ä, ß is ss."""
+    """`text` for comparison without case, in any script: Ä equals ä, ß equals ss."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def make_sort_key(text: str) -> bytes:
-    """What lists are sorted by: without case and without marks (Ä beside a). As bytes all databases order it alike."""
+    """The sort key of lists: without case and marks (Ä beside a). All databases sort bytes in the same order."""
     letters = unicodedata.normalize("NFKD", fold_case(text))
     return "".join(one for one in letters if not unicodedata.combining(one)).encode("utf-8", "replace")
 

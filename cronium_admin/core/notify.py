@@ -1,6 +1,6 @@
-"""Tells whoever watches a run that there is something new to read. Never carries the news itself.
+"""Publishes changes of runs to the readers of their logs and pages. A message names the run and carries no content.
 
-A nudge may be lost (every channel layer drops past its capacity): readers also look by themselves.
+Messages may be lost, because every channel layer drops messages past its capacity; readers therefore also poll.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ def make_group_name(run_id: UUID | str) -> str:
 
 
 class Sender:
-    """The groups that wait for a nudge, each at most once, and the one task on one event loop that sends it."""
+    """The pending groups, each at most once, and the task on one event loop that sends to them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +33,7 @@ class Sender:
         self._is_sending = False
 
     def enqueue(self, names: list[str]) -> None:
-        """From any thread, without waiting. Drops what is beyond MAX_PENDING."""
+        """Thread-safe, never blocks. Drops messages beyond MAX_PENDING."""
         with self._lock:
             for name in names:
                 if name in self._pending or len(self._pending) < MAX_PENDING:
@@ -46,7 +46,7 @@ class Sender:
         coroutine = self._send_pending()
         try:
             asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:  # the loop has closed: the process is going down
+        except RuntimeError:  # the loop is closed: the process ends
             coroutine.close()
             self._is_sending = False
 
@@ -68,17 +68,17 @@ class Sender:
             return name
 
     async def _send_one(self, name: str) -> None:
-        """A layer that fails or does not answer loses all that waits, and gets a pause."""
+        """If the layer fails or does not answer, drops all pending messages and pauses."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await get_channel_layer().group_send(name, {"type": "run.news"})
-        except Exception as error:  # noqa: BLE001 - whatever it is, readers look by themselves
+        except Exception as error:  # noqa: BLE001 - after any error the readers poll
             with self._lock:
                 dropped = 1 + len(self._pending)
                 self._pending.clear()
             metrics.increment_counter("cronium_nudges_dropped_total", dropped)
             about = {"run_id": name.removeprefix(make_group_name(""))}
-            log.warning("a nudge was not sent (%s); its readers look by themselves", type(error).__name__, extra=about)
+            log.warning("a change was not published (%s); the readers poll", type(error).__name__, extra=about)
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -87,14 +87,14 @@ _lock = threading.Lock()
 
 
 def bind_loop(loop: asyncio.AbstractEventLoop | None) -> None:
-    """Send from this loop from now on: the in-memory layer lives on the server's own."""
+    """Sends from this event loop: the in-memory layer belongs to the server's loop."""
     global _sender
     with _lock:
         _sender = Sender(loop) if loop else None
 
 
 def _get_sender() -> Sender:
-    """The bound loop's, or that of a loop in a thread: made once, for processes without a server."""
+    """The sender of the bound loop; in a process without a server, of a loop in a thread that is started once."""
     global _sender
     with _lock:
         if _sender is None:
@@ -105,6 +105,6 @@ def _get_sender() -> Sender:
 
 
 def publish_changed(run_ids: Iterable[UUID | str]) -> None:
-    """From any thread, without waiting: "read again" to the readers of these runs."""
+    """Asks the readers of these runs to read again. Thread-safe, never blocks."""
     if names := [make_group_name(run_id) for run_id in run_ids]:
         _get_sender().enqueue(names)

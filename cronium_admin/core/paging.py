@@ -1,5 +1,5 @@
-"""Cuts lists into pages by an opaque cursor, the sort key of the last row seen: inserts shift nothing, and
-page 1,000 costs what page 1 does."""
+"""Pagination by an opaque cursor, the sort key of the last row of a page: inserts shift no rows between pages, and
+page 1,000 costs as much as page 1."""
 
 import base64
 import binascii
@@ -15,12 +15,12 @@ from cronium_admin.core.errors import ApiError
 
 
 def make_cursor(*key: str | int) -> str:
-    """The sort key of a row as an opaque word."""
+    """Encodes the sort key of a row."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
 def parse_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
-    """The key in `word`, whose parts must be of `kinds`; Refused (422) when `cursor` didn't make it."""
+    """The key in `word`, with parts of the types `kinds`; raises Refused (422) for any other text."""
     try:
         key = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
     except (ValueError, binascii.Error, RecursionError):
@@ -32,7 +32,7 @@ def parse_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
 
 
 def _is_storable(part: object, kind: type[str] | type[int]) -> bool:
-    """Whether a row can hold it: PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits."""
+    """Whether a row can contain `part`: PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits."""
     if type(part) is not kind:
         return False
     if isinstance(part, str):
@@ -41,14 +41,14 @@ def _is_storable(part: object, kind: type[str] | type[int]) -> bool:
 
 
 def make_cursor_error() -> ApiError:
-    message = "Not a cursor of this list. Give the `next` of the page before, or leave it out."
+    message = "Not a cursor of this list. Use the `next` of the previous page, or omit it."
     return ApiError(422, "invalid", f"after: {message}", {"after": [message]})
 
 
 def filter_after(field: str, value: Any, key: Any, *, down: bool = False) -> Q:
-    """The rows after (`value`, `key`) in the order of (`field`, primary key), upward or downward.
+    """The rows after (`value`, `key`) in the order of (`field`, primary key), ascending or descending (`down`).
 
-    The first condition alone is a range of an index, where all planners begin to read; an OR of two ranges is not.
+    The first condition alone is a range of an index, which all planners use; an OR of two ranges is not.
     """
     past = "lt" if down else "gt"
     beside = Q(**{f"{field}__{past}": value}) | Q(**{f"pk__{past}": key})
@@ -57,7 +57,7 @@ def filter_after(field: str, value: Any, key: Any, *, down: bool = False) -> Q:
 
 @dataclass(frozen=True)
 class Page:
-    """Up to one page of rows; `next` is the cursor of the page after it, empty at the end."""
+    """`next` is the cursor of the following page, empty on the last page."""
 
     items: list[Any]
     next: str
@@ -65,7 +65,7 @@ class Page:
 
 
 def _parse_position(word: str) -> tuple[datetime, UUID]:
-    """The (created_at, id) that `word` points at; Refused (422) when it is no cursor of such a list."""
+    """The (created_at, id) in a cursor; raises Refused (422) for any other text."""
     at, key = parse_cursor(word, str, str)
     try:
         moment, uuid = datetime.fromisoformat(str(at)), UUID(str(key))
@@ -77,7 +77,7 @@ def _parse_position(word: str) -> tuple[datetime, UUID]:
 
 
 def fetch_newest_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
-    """The page of `rows` after a cursor, by (created_at, id) downwards; Refused (422) for a bad cursor."""
+    """The page of `rows` after a cursor, by (created_at, id) descending; raises Refused (422) for a bad cursor."""
     if after:
         at, key = _parse_position(after)
         rows = rows.filter(filter_after("created_at", at, key, down=True))
@@ -88,7 +88,7 @@ def fetch_newest_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
 
 
 def fetch_newest_or_first_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
-    """The same for people: what is no cursor shows the beginning instead of an error."""
+    """For pages: the first page instead of an error for a bad cursor."""
     try:
         return fetch_newest_page(rows, after, size)
     except ApiError:

@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again until it is told to stop."""
+"""A thread that calls a function periodically until it is stopped."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ log = logging.getLogger("cronium.rounds")
 
 
 class PeriodicTask:
-    """`once` does the thing and returns the seconds until the next time; the first one is `first` seconds away.
+    """Calls `once`, which returns the seconds until its next call; the first call comes after `first` seconds.
 
-    `over` ends it, and may be shared with others. What `once` raises is logged and ends no thread: it is tried again
-    after another `first` seconds, at least one.
+    `over` ends the thread, and may be shared. An exception of `once` is logged and does not end the thread: the next
+    call comes after `first` seconds, at least one second.
     """
 
     def __init__(self, name: str, once: Callable[[], float], first: float, over: threading.Event | None = None) -> None:
@@ -26,7 +26,7 @@ class PeriodicTask:
         self.thread.start()
 
     def stop(self, seconds: float = 2.0) -> None:
-        """Do no more; wait so long at most for what is being done."""
+        """Stops the thread; waits at most `seconds` for a call that is running."""
         self.stop_event.set()
         if self.thread.is_alive():
             self.thread.join(seconds)
@@ -38,8 +38,8 @@ class PeriodicTask:
                 with database_work():
                     pause = self._action()
             except Exception as error:  # noqa: BLE001 - logged, and tried again
-                if self.stop_event.is_set():  # what it uses is being closed
-                    log.info("%s stopped before its last round was done: %s", self.thread.name, error)
+                if self.stop_event.is_set():  # its connections are being closed
+                    log.info("%s stopped during its last call: %s", self.thread.name, error)
                     return
                 log_failure(log, error, self.thread.name)
                 pause = max(self._first_pause, 1.0)

@@ -1,4 +1,5 @@
-"""Turns a Redis URL into what its three users want: the broker's library reads URLs in a way of its own."""
+"""Converts a Redis URL into the settings of the broker, the channel layer and the cache: kombu parses URLs differently
+from redis-py."""
 
 import os
 import re
@@ -10,8 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 import redis
 from redis.connection import parse_url
 
-# Bounds for a server that is there and says nothing. What the URL says wins. A consumer's blocking read takes up to 1 s
-# for the broker and 5 s for the channel layer, so their reads wait longer than that.
+# Timeouts for a server that accepts connections and does not answer. Options of the URL override them. A blocking read
+# takes up to 1 s for the broker and 5 s for the channel layer, so their timeouts are longer.
 CONNECT_SECONDS, READ_SECONDS, LAYER_READ_SECONDS = 2.0, 5.0, 10.0
 THROTTLE_READ_SECONDS = 1.0
 MAX_SECONDS = 3600
@@ -31,7 +32,7 @@ _TLS_OPTIONS = frozenset(
 _TCP_ONLY_OPTIONS = frozenset({"socket_connect_timeout", "socket_keepalive"})
 _SECONDS_OPTIONS = frozenset({"socket_timeout", "socket_connect_timeout", "health_check_interval"})
 _FILE_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-# What the broker's library takes for a connection; it knows neither `protocol` nor what names the database and user.
+# The connection options that kombu takes; it lacks `protocol`, and gets the database and user from its URL.
 _BROKER_OPTIONS = _PLAIN_OPTIONS - {"db", "username", "password", "protocol"}
 _EXAMPLE = "Redis URL such as redis://:password@host:6379/0"
 _ESCAPES = "write / @ : ? # and % in a password as %2F %40 %3A %3F %23 and %25"
@@ -40,7 +41,7 @@ _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """`url` is for redis-py; the rest says the same to the broker. Holds the password: not to be shown."""
+    """`url` is for redis-py, the `broker_*` fields are for kombu. Contains the password: never display it."""
 
     url: str = field(repr=False)
     broker_url: str = field(repr=False)
@@ -49,27 +50,27 @@ class RedisAddress:
     is_socket: bool
 
     def make_client(self, seconds: float) -> redis.Redis:
-        """For one question that is answered within `seconds`, or twice that with the connecting. To be closed."""
+        """A client for one command: `seconds` for the connection and `seconds` for the answer. The caller closes it."""
         timeouts = {"socket_timeout": seconds} | ({} if self.is_socket else {"socket_connect_timeout": seconds})
         return redis.Redis.from_url(self.url, **timeouts)
 
     def build_options(self, read_seconds: float = READ_SECONDS) -> dict[str, Any]:
-        """Keywords beside `url` for redis-py, which lets the URL's own options win."""
+        """Keyword arguments for redis-py beside `url`; options of the URL override them."""
         timeouts = {"socket_timeout": read_seconds}
         return timeouts if self.is_socket else timeouts | {"socket_connect_timeout": CONNECT_SECONDS}
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
+    """Raises ValueError for a URL that can't be used; the message contains no part that may be a password."""
     url = re.sub("^valkey", "redis", url)
     if _BAD_PERCENT.search(url):
         raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
     try:
         parts = urlsplit(url)
-    except ValueError:  # its words may hold a part of the password
+    except ValueError:  # its message may contain a part of the password
         raise ValueError(f"is not a {_EXAMPLE}") from None
     options = _check_options(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
-    # Django's cache splits its address at these two.
+    # Django's cache splits its address at these characters.
     place = f"{parts.netloc}{parts.path}".replace(",", "%2C").replace(";", "%3B")
     url = f"{parts.scheme}://{place}" + (f"?{urlencode(options)}" if options else "")
     try:
@@ -121,12 +122,12 @@ def _check_options(scheme: str, options: dict[str, str]) -> dict[str, str]:
         _check_seconds(name, options[name])
     for name in _FILE_OPTIONS:
         if name in options and not os.access(options[name], os.R_OK):
-            raise ValueError(f"names {options[name]!r} as {name}, which is not there or not readable")
+            raise ValueError(f"has the file {options[name]!r} as {name}, which does not exist or is not readable")
     return options
 
 
 def _check_seconds(name: str, value: str) -> None:
-    """Empty means that it is not given."""
+    """An empty value counts as not given."""
     least = 0 if name == "health_check_interval" else 0.01
     try:
         usable = not value or least <= float(value) <= MAX_SECONDS

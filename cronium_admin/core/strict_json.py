@@ -1,4 +1,4 @@
-"""Reads a request's JSON so that only what every database and reader can keep gets any further."""
+"""Parses the JSON of requests, and refuses values that a database or another parser can't represent."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ MAX_DEPTH = 100
 
 
 def parse_request_json(body: bytes) -> Any:
-    """The value in `body`. Refused: 400 for what is no JSON, 422 for what is but can't be kept."""
+    """Raises Refused: 400 for invalid JSON, 422 for valid JSON that can't be stored."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -42,7 +42,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _make_json_error(f"the key {twice[:40]!r} is there twice")
+        raise _make_json_error(f"the key {twice[:40]!r} is given twice")
     return found
 
 
@@ -65,19 +65,19 @@ def _refuse_depth(value: Any) -> None:
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
-    """Half a surrogate pair is JSON and no text: no database keeps it."""
+    """Half a surrogate pair is valid JSON, but not text: no database stores it."""
     parts = value.items() if isinstance(value, dict) else [("body", value)]
     for name, part in parts:
         try:
             (name + json.dumps(part, ensure_ascii=False)).encode()
         except UnicodeEncodeError:
             field = name.encode("utf-8", "replace").decode()
-            message = "Holds half a surrogate pair (\\ud800 to \\udfff), which is no text. Remove it."
+            message = "Contains half a surrogate pair (\\ud800 to \\udfff), which is not text. Remove it."
             raise ApiError(422, "invalid", f"{field}: {message}", {field: [message]}) from None
 
 
 class StrictParser(Parser):
-    """django-ninja's parser of bodies, with the reading above."""
+    """django-ninja's parser of bodies, with the checks above."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         return parse_request_json(request.body)

@@ -1,4 +1,4 @@
-"""Points in time that a request gives: in UTC, and such as every database can compare."""
+"""Times in requests: converted to UTC, within the range that every database can compare."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,6 +1,6 @@
-"""Sends "look at run X" to the workers, from one background thread: no caller waits for the broker.
+"""Sends wake-up messages for runs to the workers, from one background thread, so that no caller waits for the broker.
 
-The message is a hint: the run's row is stored before, and the workers' sweep finds what was not sent.
+A message is only a hint: the run's row is committed before, and the workers' sweep finds runs without a message.
 """
 
 import logging
@@ -14,15 +14,16 @@ from cronium_admin.celery import app, make_broadcast_queue
 from cronium_admin.core import metrics
 
 log = logging.getLogger("cronium.runs")
-WAKEUP_TASK = "cronium.look"  # the task of a host: "look at run X"
+WAKEUP_TASK = "cronium.look"  # the workers' Celery task
 MAX_WAITING = 1000
-PAUSE_SECONDS = 5.0  # after a failure; the workers' sweep comes as often
-# One more attempt, because a pooled connection may have died while nobody used it. The sweep is the third one.
+PAUSE_SECONDS = 5.0  # after a failure; the interval of the workers' sweep
+# One retry, because a pooled connection may have been closed while it was idle. After that the sweep finds the run.
 _RETRY_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class Publisher:
-    """A bounded queue and the one thread that empties it. After a failure all messages are dropped for a while."""
+    """A bounded queue and the thread that sends its messages. After a failure all messages are dropped for
+    PAUSE_SECONDS."""
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
         self._waiting: queue.Queue[tuple[str, str]] = queue.Queue(max_waiting)
@@ -31,7 +32,7 @@ class Publisher:
         self._closed_until = 0.0
 
     def enqueue(self, run_id: str, queue_name: str) -> None:
-        """From any thread, without waiting. Drops the message while the broker does not answer."""
+        """Thread-safe, never blocks. Drops the message if the queue is full or the broker does not answer."""
         try:
             if time.monotonic() < self._closed_until:
                 raise queue.Full
@@ -40,7 +41,7 @@ class Publisher:
             metrics.increment_counter("cronium_wakeups_dropped_total")
             return
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
+            if self._thread is None or not self._thread.is_alive():  # a forked process has no threads of its parent
                 self._thread = threading.Thread(target=self._run, name="wakeup", daemon=True)
                 self._thread.start()
 
@@ -49,10 +50,10 @@ class Publisher:
             run_id, queue_name = self._waiting.get()
             try:
                 _send_wakeup(run_id, queue_name)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the workers' sweep finds the run
+            except Exception as error:  # noqa: BLE001 - after any error the workers' sweep finds the run
                 self._closed_until = time.monotonic() + PAUSE_SECONDS
                 dropped = 1 + self._drop_waiting()
-                words = "the broker did not take the message for run %s (%s); the workers' sweep finds it"
+                words = "the broker did not accept the wake-up for run %s (%s); the workers' sweep finds the run"
                 reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
                 log.warning(words, run_id, reason, extra={"run_id": run_id})
                 metrics.increment_counter("cronium_wakeups_dropped_total", dropped)
@@ -76,5 +77,5 @@ _publisher = Publisher()
 
 
 def wake_workers(run_id: str, queue_name: str) -> None:
-    """Ask all workers that serve the queue to look at the run. Returns at once, whatever the broker does."""
+    """Sends a wake-up message to all workers of the queue. Never blocks on the broker."""
     _publisher.enqueue(run_id, queue_name)

@@ -1,4 +1,4 @@
-"""Images in Django's back office."""
+"""Images on Django's admin site."""
 
 from django.contrib import admin
 

@@ -34,7 +34,7 @@ def get_image(request: HttpRequest, language: str) -> ImageOut:
     summary="Set a language's override",
 )
 def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
-    """It counts from the next run on, wherever the image is: see `hosts` and `warnings` of the answer."""
+    """Applies to new runs, also if hosts lack the image: see `hosts` and `warnings` in the response."""
     known = parse_language(language)
     set_override(known, body.reference, get_caller(request), body.version)
     return _build_items([known])[0]
@@ -49,7 +49,7 @@ def put_image(request: HttpRequest, language: str, body: ImageIn) -> ImageOut:
 def delete_image(
     request: HttpRequest, language: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
-    """Done as well when there was none."""
+    """Succeeds also without an override."""
     clear_override(parse_language(language), get_caller(request), version)
     return HttpResponse(status=204)
 

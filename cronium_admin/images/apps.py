@@ -1,4 +1,4 @@
-"""Django's handle on the images room."""
+"""The Django app of the images room."""
 
 from django.apps import AppConfig
 

@@ -1,7 +1,7 @@
-"""Builds the runner and sidecar images through the engine's API. It knows docker-py and `images/`, and no Django.
+"""Builds the runner and sidecar images through the engine's API. Uses docker-py and `images/`, but not Django.
 
-Two families: Alpine, where the engine reaches a registry, and Debian, from a base made on this machine.
-An image whose sources and base have not changed is left as it is.
+There are two families: Alpine, if the engine reaches a registry, and Debian, from a base that is built on this machine.
+An image is not rebuilt while its sources and base are unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cronium_admin.images.errors import ImageBuildError
 Family = Literal["alpine", "debian"]
 ImageName = Literal["bash", "python", "node", "runtime-api"]
 
-# How long the registry may take to answer once, before the Debian family is taken instead.
+# The timeout of the registry, after which the Debian family is chosen.
 REGISTRY_SECONDS = 10
 BUILD_READ_SECONDS = 900
 
@@ -35,7 +35,7 @@ LABEL_FAMILY = "cronium.family"
 
 @dataclass(frozen=True)
 class Progress:
-    """One sign of life. `step` is a name such as "bash" or "debian base"; `done` of `total` steps are finished."""
+    """`step` is a name such as "bash" or "debian base"; `done` of `total` steps are finished."""
 
     step: str
     done: int
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image that is on the engine now. `size` is in bytes; `skipped` when it was there already."""
+    """An image on the engine. `size` is in bytes; `skipped` if it was up to date."""
 
     name: ImageName
     reference: str
@@ -57,17 +57,16 @@ class BuiltImage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one image is named and what it stands on."""
+    """The name and base of an image."""
 
     name: ImageName
     alpine_base: str
 
     def get_base(self, family: Family) -> str:
-        """The image it starts from."""
         return self.alpine_base if family == "alpine" else DEBIAN_BASE
 
     def get_reference(self, family: Family) -> str:
-        """Its name says what it is made of; the sidecar has one name, as nobody's script depends on its inside."""
+        """Contains the family, except for the sidecar: no script depends on its contents."""
         return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
 
 
@@ -90,9 +89,9 @@ def build_all(
     build_args: Mapping[str, str] | None = None,
     sources: Path = SOURCES,
 ) -> list[BuiltImage]:
-    """Make all four images exist and be up to date; raise ImageBuildError.
+    """Builds the images that are missing or not up to date. Raises ImageBuildError.
 
-    `build_args` reach every build, for proxies (HTTP_PROXY and the like). `force` builds again from scratch.
+    `build_args` are passed to every build, for example for proxies (HTTP_PROXY). `force` rebuilds from scratch.
     """
     try:
         return _Builder(client, report, force, dict(build_args or {}), sources).run(family)
@@ -103,7 +102,7 @@ def build_all(
 
 
 class _Builder:
-    """One call of build_all."""
+    """The state of one call of build_all."""
 
     def __init__(
         self, client: docker.APIClient, report: Report, force: bool, args: dict[str, str], sources: Path
@@ -127,15 +126,15 @@ class _Builder:
         except (ImageBuildError, docker.errors.APIError) as error:
             if wanted != "auto" or family != "alpine":
                 raise
-            # A registry that answers may still refuse the pull: it limits how often one may ask.
+            # A registry that answers may still refuse the pull, because of its rate limit.
             why = explain_error(error) if isinstance(error, docker.errors.APIError) else error
-            self.report_step("pull", f"failed ({why}); building the Debian images from a base made here")
+            self.report_step("pull", f"failed ({why}); building the Debian images from a local base")
             family = "debian"
             self.provide_bases(family)
         return [self.build_if_outdated(recipe, family) for recipe in RECIPES]
 
     def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
-        """The image, if it is there and was made from today's sources and base."""
+        """The image if it exists and was built from the current sources and base."""
         found = inspect_image(self.client, recipe.get_reference(family))
         if found is None:
             return None
@@ -153,8 +152,8 @@ class _Builder:
         return image
 
     def choose_family(self) -> Family:
-        """Alpine where the registry answers in time, else Debian; says why in a sentence."""
-        self.report_step("registry", f"asking for {RECIPES[0].alpine_base}")
+        """Alpine if the registry answers in time or the bases exist, else Debian; reports the reason."""
+        self.report_step("registry", f"requesting {RECIPES[0].alpine_base}")
         with read_timeout(self.client, REGISTRY_SECONDS):
             try:
                 self.client.inspect_distribution(RECIPES[0].alpine_base)  # type: ignore[no-untyped-call]
@@ -165,9 +164,9 @@ class _Builder:
                 why = f"no answer within {REGISTRY_SECONDS} s"
         bases = {recipe.alpine_base for recipe in RECIPES}
         if all(inspect_image(self.client, base) for base in bases):
-            self.report_step("registry", f"not reachable ({why}); the Alpine bases are here already and are used")
+            self.report_step("registry", f"not reachable ({why}); using the Alpine bases on the engine")
             return "alpine"
-        self.report_step("registry", f"not reachable ({why}); building the Debian images from a base made here")
+        self.report_step("registry", f"not reachable ({why}); building the Debian images from a local base")
         return "debian"
 
     def provide_bases(self, family: Family) -> None:
@@ -195,7 +194,7 @@ class _Builder:
         self.report_step(recipe.name, f"building {reference}")
         base = inspect_image(self.client, recipe.get_base(family))
         if base is None:
-            raise ImageBuildError(f"The base {recipe.get_base(family)} vanished from the engine; build again.")
+            raise ImageBuildError(f"The base {recipe.get_base(family)} was removed from the engine. Build again.")
         labels = {
             LABEL_SOURCES: compute_sources_digest(self.sources, recipe.name),
             LABEL_BASE: base["Id"],
@@ -213,8 +212,8 @@ class _Builder:
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
 
     def remove_replaced(self, image_id: str) -> None:
-        """Remove an image that lost its name to a newer one; the layers they share stay."""
-        # In use by a container or under another name: then it is not ours to remove, and does no harm.
+        """Removes an image whose name now belongs to a newer image; shared layers stay."""
+        # It stays if a container or another name uses it.
         with suppress(docker.errors.APIError):
             self.client.remove_image(image_id)
 
@@ -236,7 +235,7 @@ class _Builder:
         return stream
 
     def follow_build(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
-        """Report each step of the Dockerfile; raise with the end of the output when one fails."""
+        """Reports each step of the Dockerfile. Raises ImageBuildError with the end of the output if a step fails."""
         tail: list[str] = []
         for event in events:
             text = str(event.get("stream", "")).rstrip()
@@ -250,14 +249,13 @@ class _Builder:
 
 
 def explain_error(error: docker.errors.DockerException) -> str:
-    """The engine's own sentence, without docker-py's address and status around it."""
+    """The engine's message, without the address and status that docker-py adds."""
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip().rstrip(".")
 
 
 @contextmanager
 def read_timeout(client: docker.APIClient, seconds: int) -> Iterator[None]:
-    """For the duration, the client waits this many seconds for an answer."""
     before, client.timeout = client.timeout, seconds
     try:
         yield

@@ -1,4 +1,4 @@
-"""The build contexts in `images/`: what is sent to the engine, and a digest that says whether it changed."""
+"""The build contexts in `images/`: packs them for the engine, and computes a digest that detects changes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "images"
 
-# Every build gets these of `images/base` beside its own folder.
+# Files of `images/base` that every context contains besides its own folder.
 SHARED = ("setup.sh",)
 
 
 def list_context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
-    """Path in the context and file, in a fixed order."""
+    """Pairs of path in the context and file, in a fixed order."""
     folder = sources / name
     own = [
         (path.relative_to(folder).as_posix(), path)
@@ -25,7 +25,7 @@ def list_context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
 
 
 def get_file_mode(path: Path) -> int:
-    """Only the executable bit counts; a checkout's umask must not change an image."""
+    """Uses only the executable bit: the umask of a checkout must not change an image."""
     return 0o755 if path.stat().st_mode & 0o100 else 0o644
 
 
@@ -40,7 +40,7 @@ def compute_sources_digest(sources: Path, name: str) -> str:
 
 
 def pack_context(sources: Path, name: str) -> io.BytesIO:
-    """The context as a tar, the same bytes for the same sources."""
+    """A tar of the context; equal sources give equal bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for arcname, path in list_context_files(sources, name):

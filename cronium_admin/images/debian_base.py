@@ -1,4 +1,4 @@
-"""The base of the Debian images, made on this machine with debootstrap. Root on Debian or Ubuntu only."""
+"""Builds the base of the Debian images on this machine with debootstrap; as root, on Debian or Ubuntu only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LogLine = Callable[[str], None]
 
 
 def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
-    """The engine's words on an image, or None when it is not there."""
+    """The engine's description of an image; None if it does not exist."""
     try:
         found: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
         return found
@@ -35,7 +35,8 @@ def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | 
 
 
 def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, sources: Path) -> str:
-    """Return the base's image id, making it if it is missing or its script has changed; raise ImageBuildError."""
+    """Returns the image id of the base, which is built if it is missing or its script has changed. Raises
+    ImageBuildError."""
     script = sources / SCRIPT
     digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
     found = inspect_image(client, DEBIAN_BASE)
@@ -43,26 +44,26 @@ def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, s
     if found is not None and not force and labels.get(LABEL_SOURCES) == digest:
         return str(found["Id"])
     _require_debootstrap(say)
-    say(f"making {DEBIAN_BASE} with debootstrap (about a minute)")
+    say(f"building {DEBIAN_BASE} with debootstrap (about a minute)")
     _make_base(client, script, digest, say)
     made = inspect_image(client, DEBIAN_BASE)
     if made is None:
-        raise ImageBuildError(f"{DEBIAN_BASE} was made but is not on the engine.")
+        raise ImageBuildError(f"{DEBIAN_BASE} was built but is not on the engine.")
     return str(made["Id"])
 
 
 def _require_debootstrap(say: LogLine) -> None:
     if os.geteuid() != 0:
         raise ImageBuildError(
-            "The Debian images are built from a base that only root can make, and no registry could be reached for "
-            "the Alpine ones: run the build once as root, or let the Docker Engine reach a registry."
+            "No registry could be reached for the Alpine images, and only root can build the base of the Debian "
+            "images. Run the build once as root, or let the Docker Engine reach a registry."
         )
     if shutil.which("debootstrap"):
         return
     if not shutil.which("apt-get"):
         raise ImageBuildError(
-            "debootstrap is missing, and this is no Debian or Ubuntu to install it on: install it by hand, or let "
-            "the Docker Engine reach a registry."
+            "debootstrap is missing and can be installed automatically only on Debian and Ubuntu. Install it by hand, "
+            "or let the Docker Engine reach a registry."
         )
     say("installing debootstrap")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -75,14 +76,14 @@ def _require_debootstrap(say: LogLine) -> None:
             capture_output=True,
             text=True,
             check=False,
-            umask=0o022,  # what it installs is for all users
+            umask=0o022,  # all users must be able to read the installed files
         )
         if done.returncode != 0:
             raise ImageBuildError("apt-get could not install debootstrap.", (done.stdout + done.stderr)[-4000:])
 
 
 def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine) -> None:
-    """Run the script and hand its tar to the engine as it comes."""
+    """Streams the script's tar to the engine."""
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
     with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
         with subprocess.Popen(
@@ -95,13 +96,13 @@ def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine
             assert process.stdout is not None
             first = process.stdout.read(1)
             if first:
-                say("importing it")
+                say("importing the base")
                 _import_base(client, first, process.stdout, digest)
             status = process.wait()
         if status != 0 or not first:
             log.seek(0)
             text = log.read().decode("utf-8", "replace")[-4000:]
-            raise ImageBuildError(f"debootstrap could not make a Debian base from {MIRROR}.", text)
+            raise ImageBuildError(f"debootstrap could not build a Debian base from {MIRROR}.", text)
 
 
 def _import_base(client: docker.APIClient, first: bytes, rest: IO[bytes], digest: str) -> None:
@@ -116,4 +117,4 @@ def _import_base(client: docker.APIClient, first: bytes, rest: IO[bytes], digest
         blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
     )
     if '"error"' in answer:
-        raise ImageBuildError(f"The Docker Engine did not take the Debian base: {answer.strip()[-300:]}")
+        raise ImageBuildError(f"The Docker Engine refused the Debian base: {answer.strip()[-300:]}")

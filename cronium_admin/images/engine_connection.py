@@ -1,4 +1,4 @@
-"""A connection to the Docker Engine for building and looking; runs go through the executor."""
+"""Connects to the Docker Engine for builds and checks. Runs use the executor's own connections."""
 
 import docker
 from django.conf import settings
@@ -10,12 +10,12 @@ from executor.docker.ssh import TunnelDown
 
 
 def make_client(seconds: int) -> docker.APIClient:
-    """One that waits `seconds` for an answer; DockerException when no engine answers at all."""
+    """A client with `seconds` as timeout. Raises DockerException if no engine answers."""
     return _get_engine_address().open_client(timeout=seconds)
 
 
 def connect_engine(seconds: int) -> docker.APIClient:
-    """As `client`, for whoever is told why in a sentence: Refused (503) when no engine answers at all."""
+    """As `client`, but raises Refused (503) if no engine answers."""
     try:
         return make_client(seconds)
     except DockerException as error:
@@ -23,8 +23,8 @@ def connect_engine(seconds: int) -> docker.APIClient:
         raise ApiError(
             503,
             "engine_unreachable",
-            f"No Docker Engine answers at {_get_engine_address().url or 'its usual socket'}.{why} Start it, or set "
-            "CRONIUM_DOCKER_HOST to where it is.",
+            f"No Docker Engine answers at {_get_engine_address().url or 'its default socket'}.{why} Start it, or set "
+            "CRONIUM_DOCKER_HOST to its address.",
         ) from error
 
 

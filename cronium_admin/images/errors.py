@@ -1,10 +1,10 @@
-"""What can go wrong while images are built."""
+"""The error of image builds."""
 
 from __future__ import annotations
 
 
 class ImageBuildError(Exception):
-    """An image could not be built. The message says which, why, and what to do; `log` ends the build's output."""
+    """The message names the image, the cause and the remedy; `log` is the end of the build's output."""
 
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Which hosts have which images: hosts report theirs, the Images page and API read rows. Asks no engine."""
+"""The images of each host, as reported by the hosts, for the Images page and the API. Never queries an engine."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.images.models import HostImage, HostInventory
 from cronium_admin.images.reference import canonicalize_reference
 
-MAX_NAMES = 500  # of a host's images that are kept
-MAX_REPORT_AGE = timedelta(seconds=60)  # a host reports every ten seconds; older ones say nothing of today
+MAX_NAMES = 500  # stored names per host
+MAX_REPORT_AGE = timedelta(seconds=60)  # hosts report every ten seconds; older reports are ignored
 KEEP_REPORTS = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class ReportedImage:
-    """An image as its host reports it."""
+    """An image in a host's report."""
 
     id: str
     references: tuple[str, ...]
@@ -29,7 +29,7 @@ class ReportedImage:
 
 @dataclass(frozen=True)
 class HostPresence:
-    """Whether a host has an image, as of `reported_at`; `is_present` None: not known, it has more than it reports."""
+    """Whether a host had an image at `reported_at`; None in `is_present`: its report does not list all its images."""
 
     host: str
     reported_at: datetime
@@ -40,7 +40,7 @@ class HostPresence:
 
 @dataclass(frozen=True)
 class Presence:
-    """One image on all hosts that have reported lately."""
+    """One image on all hosts with a recent report."""
 
     reference: str
     hosts: list[HostPresence] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Presence:
 
     @property
     def warning(self) -> str:
-        """What a run meets where the image is missing; empty when no host is known to lack it."""
+        """A sentence about hosts without the image; empty if no host is known to lack it."""
         if not self.missing:
             return ""
         if self.is_nowhere:
@@ -77,7 +77,7 @@ class Presence:
 
 
 def store_report(host: str, images: Iterable[ReportedImage]) -> None:
-    """Keep what `host` has. The same as before costs one statement."""
+    """Stores the images of `host`. An unchanged report costs one statement."""
     rows = sorted(
         (canonicalize_reference(name), image.id[:80], image.size) for image in images for name in image.references
     )
@@ -97,12 +97,12 @@ def store_report(host: str, images: Iterable[ReportedImage]) -> None:
 
 
 def delete_inventory(host: str) -> None:
-    """The host was deleted."""
+    """For a deleted host."""
     HostInventory.objects.filter(host=host).delete()
 
 
 def find_presence(references: Iterable[str]) -> dict[str, Presence]:
-    """By reference, in two queries however many there are."""
+    """By reference; makes two queries for any number of references."""
     names = {reference: canonicalize_reference(reference) for reference in references}
     hosts = list(HostInventory.objects.filter(reported_at__gte=Now() - MAX_REPORT_AGE).order_by("host"))
     rows = HostImage.objects.filter(inventory__in=hosts, reference__in=set(names.values()))

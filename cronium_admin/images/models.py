@@ -1,4 +1,4 @@
-"""Which image a language's runs get: what was built here, and what the dashboard overrides."""
+"""Built images and overrides of the languages, and the images that hosts report."""
 
 from django.db import models
 
@@ -13,7 +13,7 @@ class Language(models.TextChoices):
 
 
 class BuiltImage(models.Model):
-    """The runner image `images build` made last for a language: the default of that language."""
+    """The runner image of the last `images build` for a language: the language's default."""
 
     language = models.CharField(max_length=16, choices=Language.choices, unique=True)
     reference = models.CharField(max_length=255)
@@ -24,9 +24,9 @@ class BuiltImage(models.Model):
 
 
 class ImageOverride(Edited):
-    """An administrator's choice for all runs of a language, above environment and default.
+    """An administrator's choice for all runs of a language, which precedes environment and default.
 
-    An override that was removed is an empty `reference`: its row keeps the version, and who removed it.
+    A removed override has an empty `reference`: its row keeps the version, and the user who removed it.
     """
 
     language = models.CharField(max_length=16, choices=Language.choices, unique=True)
@@ -37,22 +37,22 @@ class ImageOverride(Edited):
 
 
 class HostInventory(models.Model):
-    """When a host said last which images it has. A host that is away says nothing."""
+    """The last report of a host about its images."""
 
     host = models.CharField(max_length=100, unique=True)
     reported_at = models.DateTimeField()
-    digest = models.CharField(max_length=64)  # of what it said, so that the same is not written again
-    is_cut = models.BooleanField(default=False)  # it has more than are kept
+    digest = models.CharField(max_length=64)  # of the report, so that an equal report is not written again
+    is_cut = models.BooleanField(default=False)  # the host has more images than are stored
 
     def __str__(self) -> str:
         return self.host
 
 
 class HostImage(models.Model):
-    """An image on a host, under one of its names."""
+    """One name of an image on a host."""
 
     inventory = models.ForeignKey(HostInventory, on_delete=models.CASCADE, related_name="images")
-    reference = models.CharField(max_length=400, db_index=True)  # in full, see `reference.canonical`
+    reference = models.CharField(max_length=400, db_index=True)  # the full form, see `reference.canonical`
     image_id = models.CharField(max_length=80)  # the digest of its configuration
     size = models.BigIntegerField()  # bytes
 

@@ -1,4 +1,4 @@
-"""What a well-formed image reference is."""
+"""Validates and normalizes image references. Pure."""
 
 import re
 
@@ -15,7 +15,7 @@ _REFERENCE = re.compile(
 
 
 def validate_reference(value: str) -> None:
-    """Refuse what the engine would not take as `[registry/]name[:tag][@sha256:digest]`."""
+    """Raises ValidationError unless the engine accepts `value` as `[registry/]name[:tag][@sha256:digest]`."""
     if len(value) > MAX_LENGTH or not _REFERENCE.fullmatch(value):
         raise ValidationError(
             "Not an image name. Write it as [registry/]name[:tag] or [registry/]name@sha256:digest, in lower "
@@ -25,9 +25,9 @@ def validate_reference(value: str) -> None:
 
 
 def canonicalize_reference(reference: str) -> str:
-    """The full form of a reference, as the engine reads it: with registry, and with a digest or else a tag."""
+    """The full form of a reference, as the engine reads it: with registry, and with a digest or a tag."""
     if re.fullmatch(r"sha256:[0-9a-f]{64}", reference):
-        return reference  # the image's own id
+        return reference  # an image id
     name, _, digest = reference.partition("@")
     registry, slash, path = name.partition("/")
     if not slash or not ("." in registry or ":" in registry or registry == "localhost"):
@@ -54,7 +54,7 @@ _FAMILIES = {
 
 
 def find_other_family(reference: str, language: str) -> str:
-    """The language that the name of an image speaks of, when that is another one; empty when it speaks of none."""
+    """The language in the name of an image if it differs from `language`; empty if it does not or there is none."""
     words = set(re.split(r"[^a-z0-9]+|(?<=[a-z])(?=[0-9])", reference.partition("@")[0].lower()))
     families = [family for family, names in _FAMILIES.items() if names & words]
     return families[0] if families and language not in families else ""

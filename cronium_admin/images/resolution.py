@@ -1,4 +1,4 @@
-"""Decides which image a run gets. Nothing else decides it."""
+"""Decides which image a run gets. No other module decides it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from cronium_admin.images.models import BuiltImage, ImageOverride
 
 RULES = {
-    "run": "asked for with this run",
+    "run": "set for this run",
     "job": "set in the job",
     "override": "set for the language on the Images page",
     "environment": "set by CRONIUM_CONTAINER_IMAGES_*",
@@ -24,13 +24,13 @@ class ImageChoice:
 
 
 def find_default_reference(language: str) -> str:
-    """What `images build` made last for the language, or the name it makes where a registry answers."""
+    """The image of the last `images build`, or the name that a build with a registry gives."""
     built = BuiltImage.objects.filter(language=language).values_list("reference", flat=True).first()
     return built or f"cronium/runner:{language}-alpine"
 
 
 def resolve_image(language: str, *, run: str = "", job: str = "") -> ImageChoice:
-    """The first that is set: run, job, the dashboard's override, the environment, the default."""
+    """The first of these that is set: run, job, the dashboard's override, the environment, the default."""
     if run:
         return ImageChoice(run, "run")
     if job:

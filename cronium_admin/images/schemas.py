@@ -1,4 +1,4 @@
-"""Images as the API says them."""
+"""The API's schemas of images."""
 
 from datetime import datetime
 from typing import Annotated
@@ -12,23 +12,23 @@ from cronium_admin.images.service import ImageFacts
 
 class OnHostOut(BaseModel):
     host: str
-    present: bool | None = Field(description="null: not known, the host has more images than it reports.")
-    image_id: str = Field(description="The digest of the image's configuration on that host; empty where it is not.")
+    present: bool | None = Field(description="null: not known, because the host has more images than it reports.")
+    image_id: str = Field(description="The digest of the image's configuration on that host; empty without the image.")
     size: int = Field(description="Bytes.")
     reported_at: datetime
 
 
 class ImageOut(BaseModel):
     language: str
-    reference: str = Field(description="What a run of this language gets now, unless its job or launch says otherwise.")
-    rule: str = Field(description="override, environment or default: what decided it.")
+    reference: str = Field(description="The image of this language's runs, unless the job or launch sets another one.")
+    rule: str = Field(description="The rule that decides: override, environment or default.")
     why: str = Field(description="The rule in words.")
-    override: str = Field(description="Set on the Images page or here; empty when not set.")
-    environment: str = Field(description="CRONIUM_CONTAINER_IMAGES_*; empty when not set.")
+    override: str = Field(description="Set on the Images page or here; empty if not set.")
+    environment: str = Field(description="CRONIUM_CONTAINER_IMAGES_*; empty if not set.")
     default: str
-    version: int = Field(description="Counts the changes of the override; 0 while there never was one.")
-    hosts: list[OnHostOut] = Field(description="The hosts that have reported within a minute, and which have it.")
-    warnings: list[str] = Field(description="Why runs would fail with it, as far as is known.")
+    version: int = Field(description="The number of changes of the override; 0 if there never was one.")
+    hosts: list[OnHostOut] = Field(description="The hosts that reported in the last minute, and whether they have it.")
+    warnings: list[str] = Field(description="Known reasons why runs with this image may fail.")
 
     @classmethod
     def build(cls, facts: ImageFacts, presence: Presence, warnings: list[str]) -> "ImageOut":

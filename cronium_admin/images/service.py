@@ -1,4 +1,4 @@
-"""What the Images page and API say and do: which image each language gets and why, and its override."""
+"""The image of each language with the rule that decides it, and its override; for the Images page and the API."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from cronium_admin.images.resolution import RULES, find_default_reference, resol
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What a language's runs get now (`reference`, by `rule`), and the three places it may come from."""
+    """The current image of a language's runs (`reference`, decided by `rule`), and its three possible sources."""
 
     language: str
     reference: str
@@ -28,7 +28,7 @@ class ImageFacts:
     override: str
     environment: str
     default: str
-    version: int  # of the override; 0 while there never was one
+    version: int  # of the override; 0 if there never was one
 
 
 def parse_language(name: str) -> Language:
@@ -40,12 +40,12 @@ def parse_language(name: str) -> Language:
 
 
 def describe_image(language: Language) -> ImageFacts:
-    """The facts of one language; `override` and `environment` are empty when not set."""
+    """`override` and `environment` are empty if not set."""
     choice = resolve_image(language)
     override = (
         choice.reference
         if choice.rule == "override"
-        else ""  # resolve() lets nothing but the override of a run or job come before it
+        else ""  # resolve() prefers only the overrides of a run or job to it
     )
     return ImageFacts(
         language=language.value,
@@ -65,9 +65,9 @@ def fetch_override_version(language: Language) -> int:
 
 
 def set_override(language: Language, reference: str, by: User | None, version: int | None = None) -> None:
-    """From now on all runs of `language` get `reference`, unless run or job say otherwise.
+    """New runs of `language` get `reference`, unless the run or job has an image of its own.
 
-    With `version`, only while that is the override's (0: only while there never was one): else ChangedMeanwhile.
+    Raises ChangedMeanwhile if `version` is not the override's current version (0: there never was an override).
     """
     reference = reference.strip()
     try:
@@ -78,12 +78,13 @@ def set_override(language: Language, reference: str, by: User | None, version: i
 
 
 def clear_override(language: Language, by: User | None, version: int | None = None) -> bool:
-    """Back to environment or default; False when there was no override. `version` as in `set_override`."""
+    """Returns to the environment's image or the default; False if there was no override. `version` as in
+    `set_override`."""
     return _write_override(language, "", by, version)
 
 
 def _write_override(language: Language, reference: str, by: User | None, version: int | None) -> bool:
-    """Whether that changed something."""
+    """Whether the override changed."""
     with transaction.atomic():
         rows = ImageOverride.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(language=language.value).first()
@@ -103,19 +104,19 @@ def _write_override(language: Language, reference: str, by: User | None, version
 
 
 def count_jobs(language: Language) -> int:
-    """How many jobs get the language's image: those that name none of their own."""
-    jobs: Any = apps.get_model("jobs", "Job")  # the room of jobs is above this one
+    """The number of jobs without an image of their own."""
+    jobs: Any = apps.get_model("jobs", "Job")  # the jobs room is above this room
     return int(jobs.objects.filter(language=language.value, image="").count())
 
 
 def format_pull_command(reference: str) -> str:
-    """What to type on a host that lacks the image."""
-    own = reference.startswith("cronium/runner:")  # built there, and in no registry
+    """The command for a host that lacks the image."""
+    own = reference.startswith("cronium/runner:")  # built on the host, and in no registry
     return "python manage.py images build" if own else f"docker pull {reference}"
 
 
 def find_warnings(language: Language, presence: Presence) -> list[str]:
-    """What speaks against giving all runs of `language` this image."""
+    """Warnings before all runs of `language` get this image."""
     family = find_other_family(presence.reference, language.value)
     wrong = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
     return [text for text in (presence.warning, wrong if family else "") if text]

@@ -1,4 +1,4 @@
-"""The addresses of the Images page."""
+"""The URLs of the Images page."""
 
 from django.urls import path
 

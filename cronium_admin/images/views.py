@@ -1,4 +1,4 @@
-"""The Images page: what each language's runs get, and the override an administrator may set."""
+"""The Images page: the image of each language's runs, and the override that an administrator can set."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def show_images(request: HttpRequest) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
-    """Set the override of a language, once the person has seen how many jobs get it and what speaks against it."""
+    """Sets the override of a language after a confirmation that shows the number of jobs and the warnings."""
     known = _find_language(language)
     typed = request.POST.get("reference", "").strip()
     sent = parse_version(request.POST.get("version", ""))
@@ -56,7 +56,7 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
         set_override(known, typed, get_current_user(request), sent)
     except EditConflict as error:
         return _render_conflict(request, wrong, error)
-    said = f"{known.label} runs now get {typed}, unless their job says otherwise."
+    said = f"{known.label} runs now get {typed}, unless their job sets another image."
     if presence.missing:
         messages.warning(request, f"{said} {presence.warning}")
     else:
@@ -85,7 +85,7 @@ def _find_language(name: str) -> Language:
 
 
 def _render_conflict(request: HttpRequest, wrong: dict[str, Any], error: EditConflict) -> HttpResponse:
-    """The form again, as typed, of the version that is stored now."""
+    """The form with the user's input and the version that is stored now."""
     error.theirs = [("Image", error.stored.reference or "no override")]
     return _render_page(request, wrong | {"version": error.stored.version, "conflict": error}, 409)
 
@@ -108,7 +108,7 @@ def _render_page(request: HttpRequest, wrong: dict[str, Any] | None = None, stat
 
 
 def _list_rules(fact: ImageFacts) -> list[dict[str, Any]]:
-    """The three places a language's image may come from, the strongest first."""
+    """The three possible sources of a language's image, the strongest first."""
     places = [
         ("override", "Override here", fact.override),
         ("environment", f"CRONIUM_CONTAINER_IMAGES_{fact.language.upper()}", fact.environment),

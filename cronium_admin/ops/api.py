@@ -1,4 +1,4 @@
-"""The routes for machines that watch: /metrics, /health, /ready; under /api/v1 and at the root."""
+"""The routes for monitoring: /metrics, /health, /ready; under /api/v1 and at the root."""
 
 import hmac
 
@@ -16,11 +16,11 @@ from cronium_admin.ops import metrics_endpoint
 from cronium_admin.ops.readiness import readiness
 
 router = Router(tags=["operations"])
-ROOT_ROUTES = frozenset({"metrics", "health", "ready"})  # names of the routes that are there too
+ROOT_ROUTES = frozenset({"metrics", "health", "ready"})  # names of the routes that also exist at the root
 
 
 class MetricsToken(HttpBearer):
-    """CRONIUM_METRICS_TOKEN as bearer: reads the metrics and nothing else. Another bearer is others' matter."""
+    """CRONIUM_METRICS_TOKEN as bearer token, for the metrics only. Other tokens are left to the next authenticator."""
 
     def authenticate(self, request: HttpRequest, token: str) -> str | None:
         own = settings.CONFIG.metrics_token.encode()
@@ -42,24 +42,22 @@ class ReadyOut(BaseModel):
     auth=[MetricsToken(), *require_permission(Permission.VIEW)],
     response={200: str, ERROR_STATUSES: ErrorBody},
     url_name="metrics",
-    summary="What Prometheus reads",
+    summary="Metrics for Prometheus",
 )
 def read_metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format. Takes an API token, a session, or CRONIUM_METRICS_TOKEN as bearer."""
+    """Prometheus' text format. Accepts an API token, a session, or CRONIUM_METRICS_TOKEN as bearer token."""
     return HttpResponse(metrics_endpoint.render_metrics(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-@router.get("/health", auth=None, response=HealthOut, url_name="health", summary="Is it up?")
+@router.get("/health", auth=None, response=HealthOut, url_name="health", summary="Liveness")
 def health(request: HttpRequest) -> HealthOut:
-    """200 while this process answers, whatever it depends on: see /ready."""
+    """200 while this process answers, independent of its dependencies: see /ready."""
     return HealthOut(status="ok", version=settings.VERSION)
 
 
-@router.get(
-    "/ready", auth=None, response={200: ReadyOut, 503: ReadyOut}, url_name="ready", summary="Can it do its work?"
-)
+@router.get("/ready", auth=None, response={200: ReadyOut, 503: ReadyOut}, url_name="ready", summary="Readiness")
 def ready(request: HttpRequest) -> Status[ReadyOut]:
-    """200 when database, tables, disk, broker, channel layer and worker answer; 503 and which one does not."""
+    """200 if database, tables, disk, broker, channel layer and worker are ready; 503 with the parts that are not."""
     parts = readiness.check_parts()
     whole = all(parts.values())
     told = {name: "ok" if fine else "failed" for name, fine in parts.items()}

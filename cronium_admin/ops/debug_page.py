@@ -1,4 +1,4 @@
-"""What Django's debug page (CRONIUM_DEBUG) and its plain-text twin show of the settings."""
+"""Hides credentials in the settings that Django's debug page (CRONIUM_DEBUG) and its plain-text form show."""
 
 import re
 
@@ -6,7 +6,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class HideCredentials(SafeExceptionReporterFilter):
-    """Hides the settings with URLs too: those of the database, broker, cache and channel layer hold passwords."""
+    """Also hides settings with URLs: those of the database, broker, cache and channel layer contain passwords."""
 
     hidden_settings = re.compile(
         SafeExceptionReporterFilter.hidden_settings.pattern + "|CONFIG|BROKER|LOCATION|ADDRESS|DATABASE_URL|REDIS_URL",

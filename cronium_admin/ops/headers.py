@@ -1,4 +1,4 @@
-"""What holds for every request and answer of Django's: not stored; probes may name any host; an address has no NUL."""
+"""Middleware for every request: responses are not cached, probes may use any host name, paths contain no NUL."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ PROBES = frozenset({"/health", "/ready", "/api/v1/health", "/api/v1/ready"})
 
 
 class CommonHeaders(MiddlewareMixin):
-    """Stands before what reads the host."""
+    """Must stand before the middleware that reads the host."""
 
     def process_request(self, request: HttpRequest) -> None:
         if request.path_info in PROBES:
-            # Probes ask by address. These answers are the same for all, and name no host.
+            # Probes use an address as host. These responses do not depend on the host.
             request.META["HTTP_HOST"] = "localhost"
-        # No name holds a NUL, and PostgreSQL refuses to look for one; U+FFFD is looked for and not found.
+        # No name contains a NUL, and PostgreSQL refuses queries with one; a query with U+FFFD finds nothing.
         request.path_info = request.path_info.replace("\0", "\ufffd")
 
     def process_response(self, request: HttpRequest, response: Any) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""The form of the server's log: one line a record, as text or as JSON, with the run, host and request it is about."""
+"""The format of the server's log: one line per record, as text or JSON, with the ids of its run, host and request."""
 
 import logging
 import logging.config
@@ -18,7 +18,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class ContextFilter(logging.Filter):
-    """Puts what a record is about on it; changes nothing else, and lets all through."""
+    """Adds run id, request id and host to every record, and drops none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.run_id = getattr(record, "run_id", "") or log_context.run_id.get()
@@ -28,14 +28,14 @@ class ContextFilter(logging.Filter):
 
 
 class OutageAnswerFilter(logging.Filter):
-    """Drops Django's line about an answer 503: its cause has a line already, and the access log has the answer's."""
+    """Drops Django's line for a 503: its cause is logged already, and the access log has the response."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", 0) != 503
 
 
 class TextFormatter(logging.Formatter):
-    """For people: the run is named where the message itself does not."""
+    """Appends the run's id if the message does not contain it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -47,7 +47,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonLogFormatter(JsonFormatter):
-    """For machines: one object a line, with time, level, logger and message, and only those others that are known."""
+    """One JSON object per line with time, level, logger and message, and with those other fields that have a value."""
 
     def __init__(self) -> None:
         super().__init__(json_ensure_ascii=False)
@@ -63,7 +63,7 @@ class JsonLogFormatter(JsonFormatter):
 
 
 def configure_logging(settings: dict[str, Any]) -> None:
-    """Django's hook. For machines, what Python itself would write past the log is a line of it too."""
+    """Django's LOGGING_CONFIG. In JSON format, warnings and uncaught exceptions of Python become log lines too."""
     logging.config.dictConfig(settings)
     if settings["handlers"]["console"]["formatter"] == "json":
         logging.captureWarnings(True)

@@ -1,4 +1,5 @@
-"""What Prometheus is told: the runs from the database, the workers' numbers from their hosts, this process's own."""
+"""The metrics in Prometheus' text format: runs from the database, workers' metrics from their hosts' rows, and those of
+this process."""
 
 import threading
 import time
@@ -23,8 +24,8 @@ from cronium_admin.workers import process
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts
 
 CACHE_SECONDS = 10.0
-SETTLED_AFTER = timedelta(minutes=10)  # clocks differ, and a row appears with its commit
-# Of a host's row: metric, help, column. A column without a value gives no sample.
+SETTLED_AFTER = timedelta(minutes=10)  # a margin for differing clocks, and for rows that are committed late
+# Metric, help, column of a host's row. A column without a value has no sample.
 _HOST_GAUGES = [
     ("cronium_host_draining", "1 while the host takes nothing new.", "draining"),
     ("cronium_host_unsafe", "1 when the host's isolation check got through somewhere.", "unsafe"),
@@ -39,7 +40,7 @@ _HOST_GAUGES = [
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """What the database says: how many runs ended how, how many live where, and the hosts."""
+    """The numbers of ended and live runs, and the hosts."""
 
     ended: list[tuple[str, str, int]]  # status, reason
     live: list[tuple[str, str, str, int]]  # status, queue, host
@@ -47,10 +48,10 @@ class DatabaseState:
 
 
 class DatabaseStateCache:
-    """The facts, not older than CACHE_SECONDS; one thread at a time asks the database.
+    """The state, at most CACHE_SECONDS old; one thread at a time queries the database.
 
-    A run that has ended stays as it is. So what was created before every run that still lives is counted once, by the
-    first question of a process, and later ones look at what is newer: they stay cheap however many runs there are.
+    An ended run never changes. So runs that were created before every live run are settled: the first query of a
+    process counts them once. Later queries count newer runs only, and stay cheap for any number of runs.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ class DatabaseStateCache:
         self._state = DatabaseState([], [], [])
         self._settled: Counter[tuple[str, str]] = Counter()
         self._reported: Counter[tuple[str, str]] = Counter()
-        self._until = datetime.min.replace(tzinfo=UTC)  # the settled ones were created before
+        self._until = datetime.min.replace(tzinfo=UTC)  # settled runs were created before this time
 
     def fetch_state(self) -> DatabaseState:
         with self._lock:
@@ -79,7 +80,7 @@ class DatabaseStateCache:
         for status, reason, number, settled in newer.values_list("status", "reason").annotate(n=Count("*"), old=old):
             ended[status, reason] += number
             self._settled[status, reason] += settled
-        for key, number in self._reported.items():  # a counter never falls, though runs are deleted
+        for key, number in self._reported.items():  # a counter never decreases, although runs are deleted
             ended[key] = max(ended[key], number)
         self._reported = ended
         self._until = until
@@ -115,7 +116,7 @@ def _build_run_families(found: DatabaseState) -> Iterator[Family]:
     live = GaugeMetricFamily(
         "cronium_runs_live", "Runs that wait (queued) or are on a host.", labels=["status", "queue", "host"]
     )
-    # A queue that is served and empty is told as such: a line that falls to zero says more than one that ends.
+    # A queue that is served and empty is exported as 0: a series that falls to zero tells more than one that ends.
     numbers = {(Status.QUEUED.value, queue, ""): 0 for host in found.hosts for queue in host.queues}
     numbers |= {row[:3]: row[3] for row in found.live}
     for labels, number in numbers.items():
@@ -137,14 +138,14 @@ def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
 
 
 def _list_worker_snapshots(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each living worker's numbers with its host; and what this process has of their kind, if it is no worker."""
+    """The metrics of each live worker with its host; and those of this process, if it is not a worker."""
     yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
     if not process.get_current_worker():
         yield ("",), metrics.take_snapshot()
 
 
 def _build_process_families(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
-    """The metrics of `counters`; what another version of a worker wrote in another form is left out."""
+    """The metrics of `core.metrics`. Skips values that a worker of another version stored in another form."""
     taken = list(sources)
     for name, metric in metrics.METRICS.items():
         if metric.of != of:
@@ -165,12 +166,11 @@ def _build_process_families(of: str, sources: Iterable[tuple[tuple[str, ...], An
 
 
 def _accumulate_buckets(bounds: tuple[float, ...], buckets: list[int]) -> list[tuple[str, float]]:
-    """Prometheus counts into a bucket all that fell into the smaller ones too."""
+    """Prometheus' buckets are cumulative."""
     return list(zip([*(str(bound) for bound in bounds), "+Inf"], accumulate(buckets), strict=True))
 
 
 def render_metrics() -> bytes:
-    """All of it, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     registry.register(_CroniumCollector(state_cache.fetch_state()))

@@ -1,4 +1,4 @@
-"""What happens around every request: its id, its line in the access log, its time in the metrics. Answers nothing."""
+"""Middleware around every request: request id, access log, duration metric. Never answers a request itself."""
 
 import logging
 import re
@@ -18,31 +18,31 @@ from cronium_admin.ops.log_format import request_id
 log = logging.getLogger("cronium.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked for by machines every few seconds: not worth a line each time.
+# Monitoring systems poll these every few seconds: logged at DEBUG.
 _POLLED = frozenset(f"{place}{name}" for place in ("", "api/v1/") for name in ("health", "ready", "metrics"))
 
 
 def _get_request_id(request: HttpRequest) -> str:
-    """The caller's own id if it is a sane one, so that a proxy's log and this one can be laid side by side."""
+    """The caller's X-Request-ID if it is well-formed, so that a proxy's log and this log can be compared."""
     given = request.headers.get("X-Request-ID", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _get_route(request: HttpRequest) -> str:
-    """The template of the address, never the address: that would be a time series for every run."""
+    """The route's pattern; the path itself would make a time series for every run."""
     match = request.resolver_match
     return "/" + match.route.removeprefix("^") if match else "(none)"
 
 
 def _get_user_name(request: HttpRequest) -> str:
-    """Who was let in. Asks the database nothing: it is known by now, or nobody is."""
+    """The authenticated user or token, or `-`. Makes no database query."""
     known: Any = getattr(request, "auth", None) or getattr(request, "_cached_user", None)
     name = known.get_username() if hasattr(known, "get_username") else str(known or "")
     return "".join(letter if letter.isprintable() and not letter.isspace() else "?" for letter in name)[:150] or "-"
 
 
 def _get_run_id(request: HttpRequest) -> str:
-    """The run that the address names, if it names one."""
+    """The id of the run in the path, or empty."""
     match = request.resolver_match
     named = "pk" if match and "runs" in match.namespaces else "run_id"
     return str(match.kwargs.get(named, "")) if match else ""
@@ -81,7 +81,7 @@ def _record_request(request: HttpRequest, response: HttpResponse, began: float, 
 def record_requests(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """The outermost middleware: it sees what all others answer too."""
+    """The outermost middleware, so that it includes the responses of all others."""
     if iscoroutinefunction(get_response):
 
         async def later(request: HttpRequest) -> HttpResponse:

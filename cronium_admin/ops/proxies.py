@@ -1,4 +1,4 @@
-"""Notices a proxy that passes X-Forwarded-For on and is not trusted: all people behind it share its address."""
+"""Detects a proxy that sends X-Forwarded-For and is not trusted: all users behind it share its address."""
 
 import logging
 import time
@@ -20,19 +20,19 @@ _noted_at: float | None = None
 
 
 def find_untrusted_proxy(request: HttpRequest) -> str:
-    """The address of the connection's other end where it sent X-Forwarded-For in vain; else empty."""
+    """The peer's address if it sent X-Forwarded-For and is not trusted; else empty."""
     if "X-Forwarded-For" not in request.headers:
         return ""
     peer = _get_peer_address(request)
     try:
         address = ip_address(peer)
-    except ValueError:  # a Unix socket has none
+    except ValueError:  # a Unix socket has no address
         return ""
     return "" if any(address in ip_network(part) for part in settings.CONFIG.trusted_proxies) else peer
 
 
 def _get_peer_address(request: HttpRequest) -> str:
-    """Of the connection itself: REMOTE_ADDR may be what a trusted proxy said."""
+    """The address of the connection itself; REMOTE_ADDR may come from a trusted proxy's header."""
     scope: dict[str, Any] = getattr(request, "scope", {})
     if connection := scope.get("state", {}).get("connection"):
         name = connection.transport.get_extra_info("peername")
@@ -41,7 +41,7 @@ def _get_peer_address(request: HttpRequest) -> str:
 
 
 class NoteUntrustedProxy(MiddlewareMixin):
-    """At most once an hour: any client can send the header, so it must cost nothing."""
+    """Records at most once an hour, because any client can send the header."""
 
     def process_request(self, request: HttpRequest) -> None:
         global _noted_at
@@ -52,11 +52,11 @@ class NoteUntrustedProxy(MiddlewareMixin):
             return
         _noted_at = now
         log.warning(
-            "X-Forwarded-For came from %s, which is not in CRONIUM_TRUSTED_PROXIES, and was ignored. If that is your "
-            "proxy, set CRONIUM_TRUSTED_PROXIES=%s: until then all people behind it share its address, and a few wrong "
-            "passwords slow the sign-in of all. If it is not, a client sent the header: ignore this line.",
+            "X-Forwarded-For came from %s, which is not in CRONIUM_TRUSTED_PROXIES, and was ignored. If this is your "
+            "proxy, set CRONIUM_TRUSTED_PROXIES=%s: until then all users behind it share its address, and a few wrong "
+            "passwords delay the sign-in of all. Otherwise a client sent the header: ignore this line.",
             peer,
             peer,
         )
-        with outage_log.tolerate("noting a proxy that is not trusted"):
+        with outage_log.tolerate("recording an untrusted proxy"):
             Installation.objects.filter(pk=1).update(untrusted_proxy=peer, untrusted_proxy_at=Now())

@@ -1,6 +1,6 @@
-"""Whether this process can do its work now: each part is asked within a short time, at most once a second.
+"""The readiness of this process: checks each part with a timeout, at most once a second.
 
-Says which part failed and never why: the answer is open to everybody, the reason is in the server's log.
+The result names the failed parts without a reason, because it is public; the reason is in the server's log.
 """
 
 import asyncio
@@ -29,26 +29,26 @@ log = logging.getLogger("cronium.ready")
 CACHE_SECONDS = 1.0
 PART_SECONDS = 2.0
 REDIS_SECONDS = 1.0
-LEAST_FREE_BYTES, LEAST_FREE_SHARE = 64 * 1024 * 1024, 0.02  # the lesser of both
+LEAST_FREE_BYTES, LEAST_FREE_SHARE = 64 * 1024 * 1024, 0.02  # the smaller of both applies
 MAX_HEARTBEAT_AGE = timedelta(seconds=30)
 
 _migrated: frozenset[tuple[str, str]] | None = None
 
 
 def _check_database() -> bool:
-    """It answers, and takes writes."""
+    """The database answers and is writable."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SHOW transaction_read_only")
             return bool(cursor.fetchone() == ("off",))
         cursor.execute("SELECT 1")
-    # Asking for the write lock would wait behind those who write.
+    # Taking the write lock would wait for other writers.
     path = Path(str(connection.settings_dict["NAME"]))
     return not path.is_absolute() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 def _check_migrations() -> bool:
-    """All are applied. The plan is made from files, so after the first time only the rows are compared."""
+    """All migrations are applied. Making the plan reads files, so after the first success only rows are compared."""
     global _migrated
     if _migrated is None:
         executor = MigrationExecutor(connection)
@@ -60,7 +60,7 @@ def _check_migrations() -> bool:
 
 def _check_broker() -> bool:
     if not (address := settings.CONFIG.redis):
-        return True  # in this process's memory
+        return True  # the broker is in this process
     with address.make_client(REDIS_SECONDS) as client:
         return bool(client.ping())
 
@@ -71,13 +71,13 @@ def _check_channel_layer() -> bool:
 
 
 def _check_runner() -> bool:
-    """The worker inside this process has reported lately; a process without one needs none."""
+    """The worker in this process, if there is one, has sent a recent heartbeat."""
     own = process.get_current_worker()
     return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - MAX_HEARTBEAT_AGE).exists()
 
 
 def _check_disk() -> bool:
-    """There is room to store something: in the data folder, and where a SQLite database lies."""
+    """The disks of the data folder and of a SQLite database have free space."""
     places = [place if place.is_dir() else place.parent for place in list_own_paths()]
     return all(_has_room(place) for place in places)
 
@@ -85,7 +85,7 @@ def _check_disk() -> bool:
 def _has_room(folder: Path) -> bool:
     found = os.statvfs(folder)
     free, whole = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    has_names = found.f_files == 0 or found.f_favail > 0  # some file systems count none
+    has_names = found.f_files == 0 or found.f_favail > 0  # some file systems do not count inodes
     return free >= min(LEAST_FREE_BYTES, whole * LEAST_FREE_SHARE) and has_names
 
 
@@ -100,8 +100,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
 
 
 class Readiness:
-    """Asks the parts side by side and shares the answer. A part that hangs has failed, and is not asked again
-    before it is done: at most one thread a part."""
+    """Runs the checks in parallel and caches their results. A check that hangs has failed; it is not started again
+    before it ends, so there is at most one thread per check."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class Readiness:
         self._results: dict[str, bool] = {}
 
     def check_parts(self) -> dict[str, bool]:
-        """Each part by name: whether it answers. Not older than SHARED_SECONDS, plus the time to ask."""
+        """By name, whether the part is ready. At most SHARED_SECONDS old, plus the time of the checks."""
         with self._lock:
             if time.monotonic() - self._at >= CACHE_SECONDS:
                 self._results = self._run_checks()
@@ -129,11 +129,11 @@ class Readiness:
 def _run_check(name: str, part: Callable[[], bool]) -> bool:
     try:
         return part()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part does not answer
-        log.warning("%s does not answer (%s)", name, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - after any error the part is not ready
+        log.warning("%s is not ready (%s)", name, type(error).__name__)
         return False
     finally:
-        close_connections()  # the next question opens its own: a file that is gone is noticed
+        close_connections()  # the next check opens a new connection, and so detects a removed file
 
 
 readiness = Readiness()

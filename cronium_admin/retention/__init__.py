@@ -1,1 +1,1 @@
-"""The end of everything that is stored: deletes runs, by hand and by rule, and what else nobody needs any more."""
+"""Retention of stored data: deletes runs, by hand and by rule, and other expired rows."""

@@ -1,4 +1,4 @@
-"""The routes that delete runs: on the router of runs, since one address has one router."""
+"""The routes that delete runs. They are on the router of runs, because a path can have only one router."""
 
 from datetime import datetime
 from typing import Annotated
@@ -22,7 +22,7 @@ _QUERY = frozenset({"job", "status", "before", "limit"})
 
 class DeletedOut(BaseModel):
     deleted: int
-    left: int = Field(description="How many more match: ask again until it is 0.")
+    left: int = Field(description="How many runs match still: repeat the request until it is 0.")
 
 
 @router.delete(
@@ -32,7 +32,7 @@ class DeletedOut(BaseModel):
     summary="Delete a run",
 )
 def remove_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """With its log and timeline; its number is not used again. 409 while it is live."""
+    """Deletes the run with its log and timeline. Its number is not used again. 409 for a live run."""
     delete_run(find_run(run_id), get_caller(request))
     return HttpResponse(status=204)
 
@@ -50,9 +50,9 @@ def remove_runs(
     before: Annotated[UtcDatetime | None, Query(description="They ended before this time")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_DELETED)] = MAX_DELETED,
 ) -> DeletedOut:
-    """Ended runs that match all of what is given, which must be something; the oldest first."""
+    """Deletes ended runs that match all given filters, the oldest first. At least one filter is required."""
     for name in set(request.GET) - _QUERY:
-        text = f"There is no such filter. There are: {', '.join(sorted(_QUERY))}."
+        text = f"There is no such parameter. Allowed are: {', '.join(sorted(_QUERY))}."
         raise ApiError(422, "invalid", f"{name[:40]}: {text}", {name[:40]: [text]})
     deleted, left = delete_selected(_build_selection(job, status, before), get_caller(request), limit)
     return DeletedOut(deleted=deleted, left=left)

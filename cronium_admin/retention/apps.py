@@ -1,4 +1,4 @@
-"""Django's handle on the room of retention."""
+"""The Django app of the retention room."""
 
 from django.apps import AppConfig
 

@@ -1,7 +1,7 @@
-"""Deletes ended runs with all that belongs to them: log, archived object, timeline. Their numbers are not used again.
+"""Deletes ended runs with their log, archived object and timeline. Their numbers are not used again.
 
-First the log is hidden, then its chunks go a batch a transaction, and the run's row goes last. A process that dies on
-the way leaves a run without a log; to delete it again finishes the work.
+First the log is hidden, then its chunks are deleted in batches, each in a transaction, and the run's row is deleted
+last. After a crash the run may remain without a log; deleting it again completes the deletion.
 """
 
 import logging
@@ -27,7 +27,7 @@ _ATTEMPTS = 3
 
 
 def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
-    """Delete those of the runs that have ended; how many this call deleted. Live runs stay untouched."""
+    """Deletes those of the runs that have ended; returns how many. Live runs are not changed."""
     ended = list(Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).values_list("pk", flat=True))
     if not ended:
         return 0
@@ -37,7 +37,7 @@ def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
         for last in (False,) * (_ATTEMPTS - 1) + (True,):
             try:
                 return _delete_rows(ended)
-            except IntegrityError:  # a new row, such as a rerun, named one of them at this moment
+            except IntegrityError:  # a new row, such as a rerun, refers to one of them
                 if last:
                     raise
     raise AssertionError("unreachable")
@@ -50,7 +50,7 @@ def _delete_rows(run_ids: Sequence[UUID]) -> int:
 
 
 def delete_run(run: Run, by: User) -> None:
-    """Delete one ended run. Refused (409) while it is live."""
+    """Raises Refused (409) for a live run."""
     if run.is_live:
         raise ApiError(
             409,
@@ -69,12 +69,12 @@ def delete_run(run: Run, by: User) -> None:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which ended runs a bulk delete takes; what is empty does not narrow it down."""
+    """The filters of a bulk delete; an empty field filters nothing."""
 
-    job: str = ""  # the slug of a job, or of one that was deleted
+    job: str = ""  # the slug of a job, or of a deleted job
     status: tuple[str, ...] = ()
-    before: datetime | None = None  # they ended before it
-    counted_at: datetime | None = None  # no run that ended after it was counted
+    before: datetime | None = None  # the runs ended before this time
+    counted_at: datetime | None = None  # when the page counted the runs; later ends are not deleted
 
     def __str__(self) -> str:
         parts = [f"job {self.job}"] if self.job else []
@@ -83,15 +83,15 @@ class Selection:
         return "; ".join(parts)
 
     def validate(self) -> None:
-        """Raises Refused (422) for a selection that is empty, or names what no ended run can match."""
+        """Raises Refused (422) for an empty selection, a status that is not terminal, and an unknown job."""
         if not (self.job or self.status or self.before):
-            text = "Give at least one of job, status and before: all runs at once are not deleted."
+            text = "Give at least one of job, status and before: deleting all runs at once is not possible."
             raise ApiError(422, "invalid", text, {"job": [text]})
         if live := [status for status in self.status if status not in TERMINAL]:
-            text = f"Only runs that have ended are deleted; {live[0]} is not the status of one."
+            text = f"Only ended runs can be deleted; {live[0]} is not the status of an ended run."
             raise ApiError(422, "invalid", f"status: {text}", {"status": [text]})
         if self.job and ("\0" in self.job or not self._has_job()):
-            text = f"There is no job {self.job[:80]!r}, and no run of a deleted job of that name."
+            text = f"There is no job {self.job[:80]!r}, and no run of a deleted job with that slug."
             raise ApiError(422, "invalid", f"job: {text}", {"job": [text]})
 
     def _has_job(self) -> bool:
@@ -111,7 +111,8 @@ class Selection:
 
 
 def delete_selected(selection: Selection, by: User, most: int = MAX_DELETED) -> tuple[int, int]:
-    """Delete up to `most` of the selected runs, the oldest first: how many were deleted, and how many are left."""
+    """Deletes up to `most` of the selected runs, the oldest first; returns how many were deleted, and how many match
+    still."""
     selection.validate()
     deleted = 0
     try:
@@ -119,7 +120,9 @@ def delete_selected(selection: Selection, by: User, most: int = MAX_DELETED) -> 
             deleted += delete_runs(batch, Throttle())
         left = selection.select_runs().count()
     except BaseException:
-        text = "%s deleted %d runs (%s), then an error stopped the deletion; up to %d more runs may lack their logs"
+        text = (
+            "%s deleted %d runs (%s), then an error stopped the deletion; up to %d more runs may have lost their logs"
+        )
         log.warning(text, by.get_username(), deleted, selection, BATCH_SIZE)
         raise
     log.info("%s deleted %d runs (%s); %d are left", by.get_username(), deleted, selection, left)

@@ -1,4 +1,5 @@
-"""Which runs retention deletes: those past their age, and those that are not among their job's last. Looks only."""
+"""Finds the runs that retention deletes: those over the age limit, and those that are not among their job's last. Only
+reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from cronium_admin.runs.models import TERMINAL, Run
 
 @dataclass(frozen=True)
 class DueRuns:
-    """Runs of one job that one rule no longer keeps, oldest first; `why` is part of a sentence."""
+    """Runs of one job that one rule expires, the oldest first; `why` is part of a sentence."""
 
     job: str
     reason: str
@@ -22,7 +23,7 @@ class DueRuns:
 
 
 def find_due_runs() -> Iterator[DueRuns]:
-    """Each rule of each job. Every query seeks in an index of the job's runs, however long the history is."""
+    """For each job and rule. Every query uses an index of the job's runs, so it does not slow down with the history."""
     config = settings.CONFIG
     yield from _find_due_of_deleted_jobs(config.run_keep_days)
     for pk, slug, days, number in Job.objects.values_list("pk", "slug", "run_keep_days", "run_keep_runs"):
@@ -35,7 +36,7 @@ def find_due_runs() -> Iterator[DueRuns]:
 
 
 def _find_due_of_deleted_jobs(default: int) -> Iterator[DueRuns]:
-    """The retention that a job had of its own goes on for its runs."""
+    """The runs of a deleted job keep the job's own retention."""
     own = Run.objects.filter(job__isnull=True, run_keep_days__isnull=False).order_by()
     for days in (None, *own.values_list("run_keep_days", flat=True).distinct()):
         if keep := default if days is None else days:
@@ -50,21 +51,22 @@ def _filter_ended(job_id: int | None) -> QuerySet[Run]:
 
 
 def _exclude_young_keys(runs: QuerySet[Run]) -> QuerySet[Run]:
-    """A run outlives its idempotency key: a repeated request is answered with it. A key without an end holds no run."""
+    """A run is kept as long as its idempotency key, because a repeated request returns it. Keys that never expire keep
+    no run."""
     if not (days := settings.CONFIG.idempotency_keep_days):
         return runs
     return runs.exclude(idempotency_key__isnull=False, created_at__gte=Now() - timedelta(days=days))
 
 
 def _select_by_age(job_id: int | None, job: str, days: int, source: str) -> DueRuns:
-    """`created_at` is never later than the end, and has the index."""
+    """Filters by `created_at` too, which is never later than the end and has the index."""
     before = Now() - timedelta(days=days)
     runs = _filter_ended(job_id).filter(created_at__lt=before, finished_at__lt=before).order_by("created_at", "id")
     return DueRuns(job, f"ended more than {days} days ago ({source})", _exclude_young_keys(runs))
 
 
 def _select_by_number(job_id: int, job: str, keep: int, source: str) -> DueRuns | None:
-    """A long run that ended after the oldest kept one is kept: it does not go the moment it ends."""
+    """Keeps a long run that ended after the oldest kept run, so that it is not deleted the moment it ends."""
     newest = _filter_ended(job_id).order_by("-number").values_list("number", "finished_at")
     oldest_kept = newest[keep - 1 : keep].first()
     if oldest_kept is None:

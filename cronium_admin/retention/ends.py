@@ -1,5 +1,6 @@
-"""The one list of what grows and what ends it. `sweep` applies every end; the logs' keeper calls it before its own
-work, at the start and every hour, in every process with pages. Each end is conditional and may run anywhere at once.
+"""The retention rules of all growing data. `sweep` applies them; the log maintenance calls it before its own work, at
+the start and every hour, in every process with pages. Each rule is a conditional statement, so several processes may
+apply it at once.
 """
 
 import logging
@@ -17,8 +18,8 @@ log = logging.getLogger("cronium.retention")
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """What grows, the setting that bounds it with its default, and the function that removes it: what it removed, in
-    words, as it goes."""
+    """The kind of data, the setting that limits it with its default, and the function that removes expired data and
+    yields what it removed, in words."""
 
     subject: str
     setting: str
@@ -42,7 +43,7 @@ def _remove_runs(pace: Throttle) -> Iterator[str]:
 
 
 def _delete_batch(ids: list[UUID], pace: Throttle) -> tuple[int, list[UUID]]:
-    """How many were deleted, and those that failed: where the batch does, one run at a time."""
+    """The number of deleted runs, and the runs that failed. If a batch fails, its runs are deleted one at a time."""
     try:
         return deletion.delete_runs(ids, pace), []
     except Stopped:
@@ -51,14 +52,14 @@ def _delete_batch(ids: list[UUID], pace: Throttle) -> tuple[int, list[UUID]]:
         if is_outage(error):
             raise
         if len(ids) == 1:
-            log.error("run %s was not deleted; it is tried again", ids[0], exc_info=error)
+            log.error("run %s was not deleted; the deletion is tried again", ids[0], exc_info=error)
             return 0, ids
     each = [_delete_batch([run_id], pace) for run_id in ids]
     return sum(gone for gone, _ in each), [run_id for _, failed in each for run_id in failed]
 
 
 def _remove_nothing(_: Throttle) -> Iterator[str]:
-    """For what another part of Cronium removes."""
+    """For data that another part of Cronium removes."""
     return iter(())
 
 
@@ -86,7 +87,7 @@ RULES = (
 
 
 def apply_rules(pace: Throttle) -> None:
-    """Apply every end. One that fails is logged and holds up no other."""
+    """A rule that fails is logged and does not stop the others."""
     for end in RULES:
         try:
             for words in end.remove(pace):

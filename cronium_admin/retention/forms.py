@@ -1,4 +1,4 @@
-"""Reads the form that deletes many runs."""
+"""The form that selects runs to delete."""
 
 from datetime import UTC, datetime, time
 
@@ -9,13 +9,13 @@ from cronium_admin.retention.deletion import TERMINAL_CHOICES, Selection
 
 
 class SelectionForm(PlainForm):
-    """Which runs; empty fields narrow nothing down."""
+    """Empty fields filter nothing."""
 
     job = forms.CharField(required=False, max_length=80)
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Every state"), *TERMINAL_CHOICES],
-        error_messages={"invalid_choice": "Only runs that have ended are deleted."},
+        error_messages={"invalid_choice": "Only ended runs can be deleted."},
     )
     before = forms.DateField(required=False, error_messages={"invalid": "Give a day such as 2026-01-31."})
 
@@ -28,7 +28,7 @@ class SelectionForm(PlainForm):
             raise forms.ValidationError("Nothing was deleted: count the runs again.") from None
 
     def build_selection(self, counted_at: datetime) -> Selection:
-        """`before` is the beginning of that day in UTC."""
+        """`before` is the start of that day in UTC."""
         data = self.cleaned_data
         day = data["before"]
         before = datetime.combine(day, time.min, UTC) if day else None

@@ -1,4 +1,4 @@
-"""The ends of rows that need no more than a condition: small batches, each a transaction."""
+"""Retention rules that delete rows by a condition, in small batches, each in a transaction."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,13 +19,13 @@ from cronium_admin.runs.shared_texts import delete_unused
 from cronium_admin.variables.models import Receipt, Variable
 
 BATCH_SIZE = 500
-RECEIPTS_KEPT = timedelta(days=1)  # of a run whose sandbox nobody reported as removed
+RECEIPTS_KEPT = timedelta(days=1)  # of a run whose sandbox was never reported as removed
 _NO_KEY = {"idempotency_key": None, "idempotency_by": None, "request_digest": ""}
 ADMIN_LOG_KEPT = timedelta(days=365)
 
 
 def _delete_rows(rows: "QuerySet[Any]", what: str, pace: Throttle) -> Iterator[str]:
-    """Delete the rows, and say how many there were. A row that changes meanwhile, so that it is to stay, stays."""
+    """Yields how many rows were deleted. A row that no longer matches when it is locked stays."""
     model: type[Model] = rows.model
     deleted = 0
     try:
@@ -40,12 +40,12 @@ def _delete_rows(rows: "QuerySet[Any]", what: str, pace: Throttle) -> Iterator[s
 
 
 def _make_timedelta(number: int) -> timedelta | None:
-    """None where they are kept for ever."""
+    """None for 0, which keeps rows for ever."""
     return timedelta(days=number) if number else None
 
 
 def remove_events(pace: Throttle) -> Iterator[str]:
-    """From the oldest on: their keys rise with the time, so a round reads no event that stays but the first."""
+    """From the oldest on. Keys grow with time, so each pass reads at most one batch of events that stay."""
     kept, deleted = _make_timedelta(settings.CONFIG.event_keep_days), 0
     try:
         while kept:
@@ -61,7 +61,7 @@ def remove_events(pace: Throttle) -> Iterator[str]:
 
 
 def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:
-    """The run stays; its key is free again."""
+    """The run stays; its key can be used again."""
     if kept := _make_timedelta(settings.CONFIG.idempotency_keep_days):
         used = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=Now() - kept)
         freed = 0
@@ -75,7 +75,7 @@ def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:
 
 
 def remove_receipts(pace: Throttle) -> Iterator[str]:
-    """They go when the sandbox of their run is gone; these are of runs whose host never said so."""
+    """Receipts are deleted with the sandbox of their run; these are of runs whose host never reported that."""
     ended = Receipt.objects.filter(run__finished_at__lt=Now() - RECEIPTS_KEPT)
     yield from _delete_rows(ended, "idempotency keys of scripts", pace)
 
@@ -87,7 +87,7 @@ def remove_variables(pace: Throttle) -> Iterator[str]:
 
 
 def remove_sessions(pace: Throttle) -> Iterator[str]:
-    """Whatever engine keeps them."""
+    """Works with every session engine."""
     pace.raise_if_stopped()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     kept = timedelta(seconds=settings.SESSION_COOKIE_AGE)
@@ -112,8 +112,8 @@ def remove_admin_log(pace: Throttle) -> Iterator[str]:
 
 
 def remove_unused(pace: Throttle) -> Iterator[str]:
-    """Scripts, and tables of sandboxes, that no run has any more."""
+    """Scripts and sandbox reports that no run refers to."""
     pace.raise_if_stopped()
     for what, number in delete_unused():
         if number:
-            yield f"{number} {what} that no run has"
+            yield f"{number} {what} without a run"

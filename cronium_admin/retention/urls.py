@@ -1,4 +1,4 @@
-"""The addresses of the pages that delete runs."""
+"""The URLs of the pages that delete runs."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Deleting runs from the dashboard: one on its page, many by a form that counts before it deletes."""
+"""The pages that delete runs: one run from its page, or many by a form that counts them before it deletes."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_permission(Permission.ADMIN)
 def delete_many(request: HttpRequest) -> HttpResponse:
-    """GET shows the form and, with a selection, how many runs it takes; POST deletes those of the count."""
+    """GET shows the form and, with a selection, the number of matching runs; POST deletes the counted runs."""
     data = request.POST if request.method == "POST" else request.GET
     is_asked = bool({"job", "status", "before"} & set(data))
     form = SelectionForm(data if is_asked else None)

@@ -1,4 +1,4 @@
-"""The REST API under /api/v1: wires the rooms' routers together and gives all errors one form."""
+"""The REST API under /api/v1: assembles the routers of the rooms, and converts all errors into one form."""
 
 import logging
 from collections.abc import Callable
@@ -52,7 +52,7 @@ View = Callable[..., Any]
 
 class _Api(NinjaAPI):
     def get_openapi_operation_id(self, operation: Operation) -> str:
-        """The function's name alone: clients are generated from it, and a function may move to another module."""
+        """The function's name without its module: clients are generated from it, and functions may move."""
         return operation.view_func.__name__
 
 
@@ -63,7 +63,7 @@ api = _Api(
     urls_namespace="api",
     auth=require_permission(Permission.VIEW),
     parser=StrictParser(),
-    # Swagger's own page styles itself inline; no other page may.
+    # The page of Swagger uses inline styles; no other page may.
     docs_decorator=csp_update({"style-src": ["'unsafe-inline'"]}),
 )
 api.add_router("/jobs", jobs)
@@ -103,7 +103,7 @@ def _convert_unreadable(error: Exception) -> ApiError:
 
 
 def _convert_http_error(error: HttpError) -> ApiError:
-    """django-ninja wraps what its parser raises; ours is inside."""
+    """django-ninja wraps exceptions of its parser; the cause may be ours."""
     if isinstance(error.__cause__, ApiError):
         return error.__cause__
     return ApiError(error.status_code, "refused", str(error))
@@ -144,7 +144,7 @@ for _kind, _to_refused in _HANDLERS:
 
 
 def _wrap_view(view: View) -> View:
-    """The view, open to LoginRequiredMiddleware (it asks for itself), and refusing other methods in JSON."""
+    """Exempts the view from LoginRequiredMiddleware, because the API authenticates; answers HEAD, and 405 as JSON."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -160,7 +160,7 @@ def _wrap_view(view: View) -> View:
 
 
 def _treat_head_as_get(request: HttpRequest) -> bool:
-    """Every address that takes GET takes HEAD: django-ninja knows only the methods that a route names."""
+    """Every route with GET accepts HEAD; django-ninja accepts only the methods that a route names."""
     is_head = request.method == "HEAD"
     if is_head:
         request.method = "GET"
@@ -168,7 +168,7 @@ def _treat_head_as_get(request: HttpRequest) -> bool:
 
 
 def _drop_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
-    """The answer to HEAD: a stream is not begun; of others the server leaves the body out."""
+    """The response to HEAD: a stream is not started; for others the server drops the body."""
     if not is_head:
         return response
     request.method = "HEAD"
@@ -198,12 +198,12 @@ _answer_not_found.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def _build_urls() -> tuple[list[URLPattern], str, str]:
-    """django-ninja's addresses, each answering in JSON, and one more for all the others."""
+    """django-ninja's URL patterns with wrapped views, and a catch-all that answers 404 as JSON."""
     patterns, app, namespace = api.urls
     routes = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name != "api-root"]
     root = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name == "api-root"]
     for pattern in routes:
-        described = pattern.name in ("openapi-json", "openapi-view")  # django-ninja lets these take any method
+        described = pattern.name in ("openapi-json", "openapi-view")  # django-ninja accepts any method for these
         pattern.callback = _wrap_view(require_safe(pattern.callback) if described else pattern.callback)
     for pattern in root:
         pattern.callback = login_not_required(_answer_not_found)
@@ -211,7 +211,7 @@ def _build_urls() -> tuple[list[URLPattern], str, str]:
 
 
 urls = _build_urls()
-# Where those who watch a server look first.
+# Monitoring systems expect these routes at the root.
 root_urls = [
     path(str(one.name), one.callback) for one in urls[0] if isinstance(one, URLPattern) and one.name in ROOT_ROUTES
 ]

@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP, static files, WebSockets, lifespan. Wiring only."""
+"""Assembles the ASGI application: HTTP, static files, WebSockets, lifespan."""
 
 import os
 from collections.abc import Awaitable, Callable

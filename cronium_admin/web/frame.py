@@ -1,4 +1,4 @@
-"""What belongs to every page and to no room: the context of the frame, how answers to htmx are kept, server errors."""
+"""For all pages: the template context of the frame, caching of htmx fragments, compression, server errors."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from cronium_admin.runs.models import LIVE, Run
 
 
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
-    """`can`: what the person may do; `live_count`: the runs that live now, asked for only by pages with a frame."""
+    """`can`: the user's permissions; `live_count`: the number of live runs, queried only by pages with a frame."""
     user = getattr(request, "user", None)
     known = user is not None and user.is_authenticated and hasattr(user, "has_permission")
     return {
@@ -44,7 +44,7 @@ def _set_no_store(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 def forbid_fragment_caching(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """Forbids the browser to store an answer to htmx: it could show such a fragment as a page."""
+    """Middleware that forbids browsers to store responses to htmx, which they could show as a page."""
     if iscoroutinefunction(get_response):
 
         async def answer_later(request: HttpRequest) -> HttpResponse:
@@ -59,7 +59,7 @@ def forbid_fragment_caching(
 
 
 def answer_server_error(request: HttpRequest) -> HttpResponse:
-    """The answer to what neither a view nor a middleware caught: 503 while the database can't be used, else 500."""
+    """The response to an uncaught exception: 503 during a database outage, otherwise 500."""
     refused = convert_outage(sys.exc_info()[1], "a request")
     is_api = request.path_info.startswith("/api/")
     if refused is None and not is_api:
@@ -76,10 +76,10 @@ def answer_server_error(request: HttpRequest) -> HttpResponse:
 
 
 class HtmlGzip(GZipMiddleware):
-    """Compresses pages and fragments, and nothing else: a stream that is followed must not wait in a compressor.
+    """Compresses only pages and fragments; a compressor would delay a followed stream.
 
-    Against guesses from the size of an answer (BREACH), Django masks the CSRF tokens and adds random bytes; values of
-    secrets are on no page.
+    Against attacks by the size of responses (BREACH), Django masks the CSRF tokens and adds random bytes. No page
+    contains the value of a secret.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

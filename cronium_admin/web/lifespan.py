@@ -1,4 +1,4 @@
-"""What happens when the server has started and before it ends: Django's own application knows no lifespan."""
+"""The server's ASGI lifespan: runs hooks at start and at shutdown. Django's own application has no lifespan."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ on_stop: list[Callable[[], object]] = []
 
 
 def _call_hook(hook: Callable[[], object]) -> None:
-    """In a thread of the event loop's pool, which lives on."""
+    """Runs in a thread of the event loop's pool, which outlives the call: its connections are closed."""
     try:
         hook()
     finally:
@@ -26,7 +26,7 @@ def _call_hook(hook: Callable[[], object]) -> None:
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:
-    """Serve one server's lifespan; a hook that fails at the start ends the server."""
+    """A hook that fails at the start ends the server."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -34,7 +34,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
             try:
                 for hook in on_start:
                     await asyncio.to_thread(_call_hook, hook)
-            except Exception as error:  # noqa: BLE001 - the server says it and ends
+            except Exception as error:  # noqa: BLE001 - the server logs it and ends
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
@@ -43,7 +43,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
                 try:
                     await asyncio.to_thread(_call_hook, hook)
                 except Exception:
-                    log.exception("a part of the server did not end as it should; the others end all the same")
+                    log.exception("a shutdown hook failed; the remaining hooks run")
             notify.bind_loop(None)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -1,4 +1,4 @@
-"""Collects the static files for a server that is about to start, if they have changed since the last time."""
+"""Collects the static files at the start of a server, if they have changed since the last time."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ STAMP = "collected"
 
 
 def _compute_fingerprint() -> str:
-    """Names, sizes and times of all sources, and where they go."""
+    """The hash of the version and of the names, sizes and times of all source files."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for finder in get_finders():
         for path, storage in sorted(finder.list([]), key=lambda found: found[0]):
@@ -22,13 +22,13 @@ def _compute_fingerprint() -> str:
 
 
 def collect_static_files() -> None:
-    """Copy, hash and compress into STATIC_ROOT; takes seconds the first time and nothing afterwards."""
-    if settings.CONFIG.static_dir:  # done by whoever set it
+    """Copies, hashes and compresses into STATIC_ROOT. Takes seconds at first and no time if nothing has changed."""
+    if settings.CONFIG.static_dir:  # these are collected already
         return
     stamp = settings.STATIC_ROOT / STAMP
     now = _compute_fingerprint()
     if stamp.exists() and stamp.read_text() == now:
         return
     call_command("collectstatic", interactive=False, verbosity=0, clear=settings.STATIC_ROOT.exists())
-    os.sync()  # a stamp beside files that a power cut emptied would keep them empty
+    os.sync()  # else, after a power failure, a stamp beside empty files would prevent their repair
     stamp.write_text(now)

@@ -1,4 +1,4 @@
-"""Where every address leads. Wiring only."""
+"""The root URL configuration."""
 
 from django.contrib import admin
 from django.urls import include, path

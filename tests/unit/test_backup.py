@@ -117,13 +117,13 @@ def test_a_backup_is_its_owners_alone_and_overwrites_nothing(original: Path, sav
     assert saved.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in saved.parent.iterdir()] == [saved.name], "nothing is left beside it"
     before = saved.read_bytes()
-    assert "is there already" in manage(original, "backup", str(saved), fails=True)
+    assert "already exists" in manage(original, "backup", str(saved), fails=True)
     assert saved.read_bytes() == before
     assert "no folder" in manage(original, "backup", "/nowhere/x", fails=True)
 
 
 def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path, saved: Path, tmp_path: Path) -> None:
-    assert "copy with an identity of its own" in manage(tmp_path, "restore", str(saved))
+    assert "copy has a new identity" in manage(tmp_path, "restore", str(saved))
     assert rows(tmp_path, "SELECT status, reason FROM runs_run ORDER BY number") == [
         ("succeeded", ""),
         ("lost", "restored"),
@@ -188,9 +188,9 @@ def test_what_is_no_whole_backup_of_this_version_is_refused_and_changes_nothing(
     spoiled[spoiled.index(b"SQLite format 3")] ^= 1
     cases = {
         "There is no file": None,
-        "is damaged or no backup": b"nothing",
+        "is damaged or not a backup": b"nothing",
         "is damaged": whole[: len(whole) // 2],
-        "not as its manifest says": gzip.compress(bytes(spoiled), 1),
+        "differs from the manifest": gzip.compress(bytes(spoiled), 1),
     }
     for words, data in cases.items():
         if data is not None:

@@ -76,7 +76,7 @@ def test_an_open_folder_is_closed_at_the_next_start_and_said_once(tmp_path: Path
         (folder / path).chmod(mode)
     done = manage(folder, "token", "list")
     assert done.returncode == 0
-    assert "taken away from" in done.stderr
+    assert "were removed from" in done.stderr
     assert str(folder) in done.stderr
     assert not list(find_unrestricted(folder))
     assert oct((folder / "program").stat().st_mode & 0o777) == "0o700", "the owner's own permissions stay"
@@ -130,7 +130,7 @@ def test_what_belongs_to_another_user_is_told() -> None:
 @pytest.mark.parametrize("folder", ["/", "/tmp", "/etc", "/var/lib/", "/usr/../home"])
 def test_a_folder_of_the_system_is_refused(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONIUM_DATA_DIR", folder)
-    with pytest.raises(ValueError, match="a folder of the system"):
+    with pytest.raises(ValueError, match="a system folder"):
         Config()
 
 

@@ -28,7 +28,7 @@ from tests.conftest import Api
 
 # As in production, no transaction is around a request.
 WITHOUT_TRANSACTION = pytest.mark.django_db(transaction=True, serialized_rollback=True)
-FULL, READ_ONLY, AWAY = "disk of the server is full", "database is read-only", "database does not answer"
+FULL, READ_ONLY, AWAY = "disk is full", "database is read-only", "database does not answer"
 
 
 def of_sqlite(pragma: str) -> DatabaseError:

@@ -98,7 +98,7 @@ def test_without_a_registry_it_says_why_and_what_debian_needs(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     told: list[Progress] = []
-    with pytest.raises(ImageBuildError, match="only root can make"):
+    with pytest.raises(ImageBuildError, match="only root can build"):
         build(Engine(registry), told)
     assert why in told[-1].detail
 

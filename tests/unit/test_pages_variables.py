@@ -196,7 +196,7 @@ class TestEditor:
             ('{"a": 1,\n "b" 2}', "line 2, column 6"),
             ("", "Enter a JSON value"),
             ("NaN", "NaN is not a JSON value"),
-            ('{"a": 1, "a": 2}', "is there twice"),
+            ('{"a": 1, "a": 2}', "is given twice"),
             ('"a\\u0000b"', "NUL"),
             ('"\\ud800"', "half a surrogate pair"),
             ('"' + "x" * 256 * 1024 + '"', "at most 262,144 are allowed"),

@@ -350,7 +350,7 @@ def test_the_servers_log_says_who_deleted_what_and_how_many(
         f"admin deleted the run report #4 ({runs[3].pk})",
         "admin deleted 2 runs (job report); 1 are left",
         "retention removed 1 runs of report: ended more than 365 days ago (CRONIUM_RUN_KEEP_DAYS)",
-        "retention removed 1 scripts that no run has",
+        "retention removed 1 scripts without a run",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The database's clock: every stored time comes from it, since the clocks of web processes and workers differ."""
+"""The database's clock. Every stored time comes from it, because the clocks of web processes and workers differ."""
 
 import threading
 import time
@@ -17,10 +17,10 @@ MEASURE_INTERVAL_SECONDS = 10.0
 
 
 class Now(functions.Now):
-    """Django's `Now`, which SQLite writes in the form in which Django passes a time as a parameter.
+    """Django's `Now`, in the text format in which Django passes times to SQLite.
 
-    SQLite compares times as text. Its clock has milliseconds; a fraction of 001 microseconds keeps all six digits,
-    so that a time that was read and passed back equals the stored one.
+    SQLite compares times as text, and its clock has milliseconds. The added 001 microseconds keep all six digits, so
+    that a time that was read and is passed back equals the stored time.
     """
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
@@ -29,7 +29,7 @@ class Now(functions.Now):
 
 
 class _Clock:
-    """The database's time as measured last, and when that was on the clock that counts since the machine started."""
+    """The last measured time of the database, and the machine's uptime at that moment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class _Clock:
             return
         is_sqlite = connection.vendor == "sqlite"
         query = "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')" if is_sqlite else "SELECT STATEMENT_TIMESTAMP()"
-        # Below Django's cursor, as the connection is being made: no part of any transaction.
+        # Below Django's cursor, because the connection is being opened: this belongs to no transaction.
         with connection.wrap_database_errors:
             found = connection.connection.execute(query).fetchone()[0]
         at = datetime.fromisoformat(found).replace(tzinfo=UTC) if is_sqlite else found.astimezone(UTC)
@@ -59,17 +59,17 @@ _clock = _Clock()
 
 
 def _read_uptime() -> float:
-    """Goes on while the machine sleeps, and no correction of the time of day changes it."""
+    """Includes the time while the machine sleeps; corrections of the time of day do not change it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def database_now() -> datetime:
-    """The time by the database's clock, as measured when a connection was made last; asks the database at most once.
+    """The time of the database's clock, from its last measurement; queries the database at most once per process.
 
-    For what people see, and for defaults. A condition on stored times is written in SQL, with `Now`.
+    For display and for defaults. Conditions on stored times use `Now` in SQL.
     """
     if _clock.estimate_now() is None:
-        with suppress(DatabaseError):  # a page about the database's failure has a time too
+        with suppress(DatabaseError):  # the page that reports a database outage also shows a time
             default_connection.ensure_connection()
             _clock.measure(default_connection)
     return _clock.estimate_now() or timezone.now()

@@ -1,4 +1,4 @@
-"""A database that can't be used for now: how its errors are recognized, what people and operators read of them."""
+"""Recognizes database outages (unreachable, read-only, full disk), and words them for users and for the log."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ _SQLITE_ERROR, _SQLITE_READ_ONLY, _SQLITE_FULL = 1, 8, 13
 _READ_ONLY, _DISK_FULL = "25006", "53100"
 
 _USER_MESSAGES: dict[OutageKind, str] = {
-    "full": "The disk of the server is full, so nothing can be stored. Nothing was changed. An administrator must free "
-    "some space. Then send it again.",
+    "full": "The server's disk is full, so nothing can be stored. Nothing was changed. An administrator must free "
+    "some space. Then send the request again.",
     "read_only": "The database is read-only, so nothing can be stored. Nothing was changed. An administrator must make "
-    "it writable. Then send it again.",
-    "away": "The database does not answer just now. Try again in a moment.",
+    "it writable. Then send the request again.",
+    "away": "The database does not answer. Try again in a moment.",
 }
-# What a message of SQLite or PostgreSQL holds, and how to mend it.
+# Parts of error messages of SQLite and PostgreSQL, the cause in words, and the remedy.
 _CAUSES = (
     (("readonly database", "read-only transaction", "recovery is in progress"), "is read-only", "{owner}"),
     (("unable to open database file",), "can't be opened", "{owner}"),
@@ -35,32 +35,32 @@ _CAUSES = (
 
 
 def find_outage(error: BaseException | None) -> OutageKind | None:
-    """Why the database can't be used; None for any other error, such as one of our own statements."""
+    """The kind of outage; None for any other error, such as a faulty statement."""
     if not isinstance(error, OperationalError | InterfaceError | InternalError):
         return None
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest of the number says more of the same
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary error code
     if state == _READ_ONLY or code == _SQLITE_READ_ONLY:
         return "read_only"
     if state == _DISK_FULL or code == _SQLITE_FULL:
         return "full"
-    is_own_fault = isinstance(error, InternalError) or code == _SQLITE_ERROR  # such as a table that is missing
+    is_own_fault = isinstance(error, InternalError) or code == _SQLITE_ERROR  # such as a missing table
     return None if is_own_fault else "away"
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the same statement may succeed later, because the error is not about it."""
+    """Whether the same statement may succeed later, because the database and not the statement failed."""
     return find_outage(error) is not None
 
 
 def describe_outage(kind: OutageKind) -> str:
-    """A sentence for anybody: it names no path and no address."""
+    """A sentence for users; contains no path and no address."""
     return _USER_MESSAGES[kind]
 
 
 def describe_database_error(error: BaseException, *, known_only: bool = False) -> str:
-    """The error as a sentence with the mend; with `known_only` empty for an error that may be our own fault."""
+    """The error and its remedy in words, for operators. With `known_only`, empty for an error of unknown cause."""
     text = " ".join(str(error).split())
     on_file = f"Make the file {connection.settings_dict['NAME']} and its folder writable for user {os.geteuid()}."
     on_server = "Name the primary server in CRONIUM_DATABASE_URL, or turn default_transaction_read_only off."
@@ -72,16 +72,16 @@ def describe_database_error(error: BaseException, *, known_only: bool = False) -
 
 
 class OutageLog:
-    """One line when an outage begins, one a minute with a count while it lasts, and one when it is over."""
+    """Logs one line when an outage begins, one a minute with a count while it lasts, and one when it ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._began_at: float | None = None  # of the outage that was told
+        self._began_at: float | None = None  # of the outage that was logged
         self._logged_at = -LOG_INTERVAL_SECONDS
         self._suppressed = 0
 
     def record_failure(self, error: BaseException, subject: str) -> None:
-        """Tell that `subject`, such as a route or a thread, failed by `error`."""
+        """`subject` is the route or thread that failed."""
         now = time.monotonic()
         with self._lock:
             if now - self._logged_at < LOG_INTERVAL_SECONDS:
@@ -89,12 +89,12 @@ class OutageLog:
                 return
             left_out, self._logged_at, self._suppressed = self._suppressed, now, 0
             self._began_at = self._began_at or now
-        more = f" {left_out} more such errors since the last such line." if left_out else ""
+        more = f" {left_out} more database errors since the last such line." if left_out else ""
         log.error("%s This failed: %s.%s", describe_database_error(error), subject, more)
 
     @contextmanager
     def tolerate(self, subject: str) -> Iterator[None]:
-        """Around a write that nobody asked for: while nothing can be stored, pages can still be read."""
+        """Around an incidental write: logs a full or read-only database, so that pages can still be read."""
         try:
             yield
         except (DatabaseError, InterfaceError) as error:
@@ -103,7 +103,6 @@ class OutageLog:
             self.record_failure(error, subject)
 
     def record_recovery(self) -> None:
-        """Tell that what failed before has succeeded."""
         with self._lock:
             began_at, self._began_at = self._began_at, None
             left_out, self._suppressed = self._suppressed, 0
@@ -116,8 +115,8 @@ outage_log = OutageLog()
 
 
 def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:
-    """A background task's error: an outage as its line, anything else with its traceback."""
+    """Logs a background task's error: an outage through `outages`, any other error with its traceback."""
     if is_outage(error):
         outage_log.record_failure(error, subject)
     else:
-        logger.error("%s failed once; it goes on", subject, exc_info=error)
+        logger.error("%s failed; it is tried again", subject, exc_info=error)

@@ -1,4 +1,4 @@
-"""How threads other than a request's use the database: every unit of work begins and ends with renewed connections."""
+"""Database connections of threads that serve no request: they are renewed before and after each unit of work."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def renew_connections() -> None:
-    """Drop this thread's connections that must not be used any longer.
+    """Closes this thread's connections that must not be used again.
 
-    PostgreSQL's goes back to the pool, which checks it before the next use: a restarted server is noticed there.
-    SQLite's stays open, since opening it costs more than most queries; after an error it is checked.
+    A PostgreSQL connection returns to the pool, which checks it before its next use and so detects a restarted server.
+    A SQLite connection stays open, because opening it costs more than most queries; after an error it is checked.
     """
     for connection in connections.all(initialized_only=True):
         if connection.vendor == "sqlite":
@@ -24,13 +24,13 @@ def renew_connections() -> None:
 
 
 def close_connections() -> None:
-    """Close this thread's connections: it ends, they failed, or the next work has to open its own."""
+    """For a thread that ends, after errors, and where the next unit of work must open new connections."""
     connections.close_all()
 
 
 @contextmanager
 def database_work() -> Iterator[None]:
-    """Around one unit of work in a thread that lives on."""
+    """Around one unit of work in a long-lived thread."""
     renew_connections()
     try:
         yield
@@ -39,7 +39,7 @@ def database_work() -> Iterator[None]:
 
 
 class DatabaseExecutor(ThreadPoolExecutor):
-    """A thread pool whose every call is one unit of database work."""
+    """A thread pool in which each call is one unit of database work."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         return super().submit(_run_with_connections, fn, *args, **kwargs)

@@ -11,12 +11,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo, PGconn
 
 Settings = dict[str, Any]
-# WAL lets readers read beside the one writer; IMMEDIATE takes the write lock first, so that the 20 s wait applies to
-# it (an upgrade from read to write fails at once instead).
+# WAL allows reads during a write. IMMEDIATE takes the write lock at the start of a transaction, so that the 20 s wait
+# applies to it; an upgrade from a read lock to a write lock would fail at once.
 SQLITE_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;"
 POSTGRES_OPTIONS = {"connect_timeout": "5"}
-# `timeout`: how long a request waits for a connection, and so how soon it says that the database is away.
+# `timeout`: seconds for which a request waits for a connection before it reports an outage.
 POOL_DEFAULTS = {"min_size": 1, "max_size": 20, "timeout": 10.0}
 _TRANSACTION_MODES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
 _DJANGO_KEYS = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT", "dbname": "NAME"}
@@ -25,21 +25,21 @@ _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def parse_database_url(url: str) -> Settings:
-    """Raises ValueError, without a part of the URL that may be a password, for what can't be used."""
+    """Raises ValueError for a URL that can't be used; the message contains no part that may be a password."""
     if _BAD_PERCENT.search(url):
         raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
     try:
         parts = urlsplit(url)
-    except ValueError:  # its words may hold a part of the password
+    except ValueError:  # its message may contain a part of the password
         raise ValueError(f"is not a {_EXAMPLE}") from None
     return _parse_sqlite_url(parts) if parts.scheme == "sqlite" else _parse_postgres_url(parts)
 
 
 def build_sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> Settings:
-    """`options` win over our defaults; an `init_command` of their own follows our pragmas."""
+    """`options` override the defaults; their `init_command` follows the default pragmas."""
     given = dict(options or {})
     pragmas = f"{SQLITE_PRAGMAS} {given.pop('init_command', '')}".strip()
-    # A connection ends with its request: under ASGI each request has a thread of its own.
+    # A connection is closed after its request: under ASGI each request has its own thread.
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(path),
@@ -53,7 +53,7 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _take_options(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """The options that have a reader, taken out of `options`."""
+    """Removes the options that have a reader from `options`, and returns their values."""
     values = {}
     for name in [name for name in options if name in readers]:
         try:
@@ -110,7 +110,7 @@ _POOL_PARSERS: dict[str, Callable[[str], Any]] = {
     **{f"pool_{name}": int for name in ("min_size", "max_size", "max_waiting", "num_workers")},
     **{f"pool_{name}": float for name in ("timeout", "max_lifetime", "max_idle", "reconnect_timeout")},
 }
-# Django's own, beside what libpq knows.
+# Options of Django; all others are libpq's.
 _DJANGO_PARSERS: dict[str, Callable[[str], Any]] = {
     "pool": _parse_bool,
     "assume_role": str,
@@ -128,7 +128,7 @@ _NO_SOCKET = "/dev/null/none"
 
 
 def _check_with_libpq(given: dict[str, Any]) -> None:
-    """Asks libpq, which checks its options before it looks for the socket, which does not exist."""
+    """Lets libpq check the options: it does so before it opens the socket, which does not exist."""
     for name in _INTEGER_OPTIONS:
         if not str(given.get(name, 0)).strip().lstrip("-").isdigit():
             raise ValueError(f"has an option {name} that is not a whole number")
@@ -136,7 +136,7 @@ def _check_with_libpq(given: dict[str, Any]) -> None:
     checked = {
         name: value for name, value in given.items() if name not in (*_DJANGO_KEYS, *hidden, "hostaddr", "service")
     }
-    # With a password at hand libpq reads no file of passwords.
+    # With a password given, libpq does not read a password file.
     stand_in = {"host": _NO_SOCKET, "password": "none"}
     connection = PGconn.connect_start(make_conninfo(**checked, **stand_in).encode())
     message = connection.get_error_message()
@@ -153,7 +153,7 @@ def _parse_postgres_url(parts: SplitResult) -> Settings:
     unknown = {name: value for name, value in options.items() if name not in (*known, "ssl")}
     _refuse_unknown_options(unknown, [*known, *_DJANGO_PARSERS, *_POOL_PARSERS])
     try:
-        # libpq reads its own URLs: several hosts, sockets, brackets. It takes a + in a query literally.
+        # libpq parses its own URLs (several hosts, sockets, brackets). It takes a + in a query literally.
         bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
         given: dict[str, Any] = conninfo_to_dict(f"{bare}?{urlencode(options, quote_via=quote)}")
     except psycopg.ProgrammingError:
@@ -176,7 +176,7 @@ def _parse_postgres_url(parts: SplitResult) -> Settings:
         **settings,
         "OPTIONS": {**POSTGRES_OPTIONS, **given, **own, "pool": pool},
         "CONN_MAX_AGE": 0,
-        # A connection that a restart of the server has cut is replaced before it is used.
+        # Connections that a restarted server has closed are replaced before use.
         "CONN_HEALTH_CHECKS": True,
     }
 

@@ -1,4 +1,4 @@
-"""Small template helpers every page uses: icons, states, durations, JSON. Asks no database."""
+"""Template tags and filters for all pages: icons, statuses, durations, JSON. Makes no database query."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from cronium_admin.core.line_text import escape_line
 
 register = template.Library()
 
-# One icon and one word a state, so that no state is told by its colour alone.
+# Each status has an icon and a word, so that colour is never the only sign.
 STATES = {
     "queued": ("clock", "Queued"),
     "starting": ("hourglass", "Starting"),
@@ -30,18 +30,18 @@ STATES = {
     "disabled": ("player-pause", "Disabled"),
 }
 LANGUAGES = {"bash": ("terminal-2", "Bash"), "python": ("brand-python", "Python"), "node": ("brand-nodejs", "Node.js")}
-MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API gives all of it
+MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns the whole value
 
 
 @register.filter(name="line")
 def render_text_line(text: Any) -> str:
-    """A name or description: a character that nobody could see is written as its number."""
+    """For names and descriptions: invisible characters are shown as their code point."""
     return escape_line(str(text if text is not None else ""))
 
 
 @register.simple_tag(name="icon")
 def render_icon(name: str, extra: str = "") -> SafeString:
-    """One symbol of the sprite; words beside it say the same, so it is hidden from screen readers."""
+    """One symbol of the sprite. It is hidden from screen readers: the text beside it has the same meaning."""
     return format_html(
         '<svg class="i {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         extra,
@@ -52,7 +52,7 @@ def render_icon(name: str, extra: str = "") -> SafeString:
 
 @register.simple_tag(name="state")
 def render_status_badge(status: str, bare: bool = False) -> SafeString:
-    """The badge of a run's state; an empty status is a job that never ran."""
+    """The badge of a status; an empty status is that of a job that never ran."""
     if not status:
         return format_html('<span class="state bare s-none">{}</span>', "Never run")
     name, word = STATES.get(status, ("info-circle", status))
@@ -66,7 +66,7 @@ def render_status_badge(status: str, bare: bool = False) -> SafeString:
 
 
 def derive_display_status(run: Any) -> str:
-    """The name in STATES of how a run stands: its status, told apart where people should see a difference."""
+    """A key of STATES: the run's status, or `cancelling` or `broken`, which pages show as statuses of their own."""
     if run.status in ("queued", "starting", "running") and run.cancel_requested_at:
         return "cancelling"
     return "broken" if run.status == "errored" and run.started_at else str(run.status)
@@ -74,7 +74,6 @@ def derive_display_status(run: Any) -> str:
 
 @register.filter(name="state_word")
 def describe_run_status(run: Any) -> str:
-    """A run's state as the page's title says it."""
     return STATES[derive_display_status(run)][1]
 
 
@@ -91,7 +90,7 @@ def render_language(name: str) -> SafeString:
 
 @register.filter(name="duration")
 def format_duration(value: timedelta | None) -> str:
-    """How long, for a person: 380 ms, 12.3 s, 2:05, 1:02:05."""
+    """380 ms, 12.3 s, 2:05, 1:02:05."""
     if value is None:
         return ""
     seconds = max(0.0, value.total_seconds())
@@ -106,13 +105,13 @@ def format_duration(value: timedelta | None) -> str:
 
 @register.filter(name="taken")
 def format_run_duration(run: Any) -> str:
-    """How long an ended run took, from the start of its script, or from its launch if it never started."""
+    """The duration of an ended run, from the start of its script, or from its launch if the script never started."""
     return format_duration(run.finished_at - (run.started_at or run.created_at))
 
 
 @register.filter(name="seconds_long")
 def format_seconds(value: int) -> str:
-    """A number of seconds as 45 s, 5 min, 1 h, 1 h 30 min."""
+    """45 s, 5 min, 1 h, 1 h 30 min."""
     hours, rest = divmod(int(value), 3600)
     minutes, seconds = divmod(rest, 60)
     parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds else ""]
@@ -121,38 +120,34 @@ def format_seconds(value: int) -> str:
 
 @register.filter(name="memory")
 def format_memory(value: int) -> str:
-    """Megabytes as 512 MB, 1 GB, 1.5 GB."""
+    """512 MB, 1 GB, 1.5 GB; `value` is in megabytes."""
     return f"{value / 1024:g} GB" if value >= 1024 and value % 256 == 0 else f"{value:,} MB"
 
 
 @register.filter(name="plain")
 def format_decimal(value: Any) -> str:
-    """A decimal without zeros at its end: 0.5, 2."""
+    """A decimal without trailing zeros: 0.5, 2."""
     return f"{float(value):g}"
 
 
 @register.filter(name="thousands")
 def format_count(value: int) -> str:
-    """A count as the log writes it: 100,006."""
     return f"{value:,}"
 
 
 @register.filter(name="limits")
 def describe_limits(value: Any) -> str:
-    """The limits of a profile, job or run in one line."""
     return f"{format_decimal(value.cpu)} CPU · {format_memory(value.memory_mb)} · {value.pids:,} processes"
 
 
 @register.filter(name="log_limit")
 def describe_log_limit(value: Any) -> str:
-    """What the log of a job or run may hold, and what happens to more."""
     then = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
     return f"{format_memory(value.limits.log_limit_mb)}, {then}"
 
 
 @register.filter(name="streams")
 def describe_streams(value: Any) -> str:
-    """How stdout and stderr of a job or run reach its log."""
     if value.streams == "merged":
         return "merged into stdout, in exact order"
     return "stdout and stderr apart"
@@ -160,7 +155,7 @@ def describe_streams(value: Any) -> str:
 
 @register.simple_tag(name="when")
 def render_time(at: datetime | None, exact: bool = False) -> SafeString | str:
-    """A time: ticking "5 min ago" where scripts run, the full time in UTC where they don't, or the clock if `exact`."""
+    """The time in UTC, which the page's script replaces by "5 min ago"; only the time of day if `exact`."""
     if at is None:
         return ""
     form = "%H:%M:%S" if exact else "%Y-%m-%d %H:%M:%S UTC"
@@ -180,12 +175,11 @@ def format_now_ms() -> str:
 
 @register.filter(name="pretty")
 def format_json(value: Any) -> str:
-    """JSON for reading, cut where it would flood the page."""
     text, is_cut = json_text.format_indented(value, MAX_JSON_CHARACTERS)
     return f"{text}\n… cut after {MAX_JSON_CHARACTERS:,} characters; the API gives the whole value." if is_cut else text
 
 
 @register.filter(name="share_of")
 def compute_percentage(value: Any, whole: Any) -> int:
-    """`value` as a whole percentage of `whole`, from 0 to 100, for the class of a bar."""
+    """`value` as a percentage of `whole`, an integer from 0 to 100, for the class of a bar."""
     return min(100, max(0, round(100 * float(value) / float(whole)))) if whole else 0

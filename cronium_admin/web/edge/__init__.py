@@ -1,1 +1,1 @@
-"""The server's edge: bounds connections, requests and bodies before Django sees them."""
+"""The server's edge: limits connections, requests and bodies before Django receives them."""

@@ -1,4 +1,4 @@
-"""Accepts connections. A request that its first bytes refuse is answered here, without a transport."""
+"""Accepts connections, and answers refused requests without a transport."""
 
 import asyncio
 import socket
@@ -11,19 +11,19 @@ from typing import TypeAlias
 from cronium_admin.web.edge import answers
 from cronium_admin.web.edge.guard import Guard
 
-# Connections that wait in the kernel; seconds after which one that has sent nothing is accepted.
+# The kernel's queue; seconds after which the kernel hands over a connection that has sent nothing.
 BACKLOG, SILENT_SECONDS = 4096, 10
-TURN_SECONDS = 0.005  # of accepting; then the event loop serves open connections
-RETRY_SECONDS = 1.0  # after the system had no descriptor
+TURN_SECONDS = 0.005  # the longest time to accept before the event loop serves open connections
+RETRY_SECONDS = 1.0  # after an accept failed for lack of descriptors
 PEEK_BYTES = 16 * 1024
-# Strangers' connections that wait for a transport, and how many get one in a turn of the event loop.
+# Unauthenticated connections that wait for a transport, and how many get one per iteration of the event loop.
 MAX_QUEUED, ADMITTED_PER_TURN = 64, 8
 
 Accepted: TypeAlias = tuple[socket.socket, str]  # a connection and its client's address
 
 
 def open_listeners(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets on all addresses that `host` means. Raises OSError."""
+    """Listening sockets on all addresses of `host`. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
     try:
@@ -31,8 +31,8 @@ def open_listeners(host: str, port: int) -> list[socket.socket]:
             listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
             listeners.append(listener)
             listener.setblocking(False)
-            # Accepted sockets inherit it. asyncio sets it only on sockets made with a protocol number, and without it
-            # the body of a page waits some 40 ms until the client has acknowledged the head.
+            # Accepted sockets inherit TCP_NODELAY. asyncio sets it only on sockets with a protocol number, and without
+            # it the body of a page waits about 40 ms for the client's acknowledgement of the head.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_DEFER_ACCEPT"):
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
@@ -46,8 +46,9 @@ def open_listeners(host: str, port: int) -> list[socket.socket]:
 class Acceptor:
     """Accepts the connections of one listening socket in the running event loop, from `open` to `close`.
 
-    Accepting is cheap, a transport is not. Members get theirs at once; strangers wait in the lobby for theirs, a few in
-    each turn of the event loop, so that members are found quickly behind thousands of strangers.
+    Accepting is cheap, a transport is expensive. Authenticated connections get a transport at once. The others queue
+    for it, a few per iteration of the event loop, so that an authenticated connection behind thousands of others is
+    found quickly.
     """
 
     def __init__(self, listener: socket.socket, guard: Guard, make_protocol: Callable[[str], asyncio.Protocol]) -> None:
@@ -55,7 +56,7 @@ class Acceptor:
         self._listener, self._guard, self._make_protocol = listener, guard, make_protocol
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        # Strangers: those whose first bytes are a whole head go before the others.
+        # Unauthenticated connections: those with a complete head are served before the others.
         self._whole, self._partial = deque[Accepted](), deque[Accepted]()
         self._turn: asyncio.Handle | None = None
 
@@ -102,7 +103,7 @@ class Acceptor:
             self._enqueue((connection, address), self._whole if begun and b"\r\n\r\n" in begun else self._partial)
 
     def _enqueue(self, accepted: Accepted, queue: deque[Accepted]) -> None:
-        """In the lobby. Where that is full, the stranger who has waited longest without a whole head leaves."""
+        """Beyond MAX_QUEUED, the longest waiting connection leaves, first of those without a complete head."""
         queue.append(accepted)
         if len(self._whole) + len(self._partial) > MAX_QUEUED:
             self._admit_or_refuse(*(self._partial or self._whole).popleft())
@@ -138,12 +139,12 @@ class Acceptor:
         task.add_done_callback(self._opening.discard)
 
     async def _open_transport(self, connection: socket.socket, member: str) -> None:
-        with suppress(OSError):  # its client has left
+        with suppress(OSError):  # the client has disconnected
             await self._loop.connect_accepted_socket(lambda: self._make_protocol(member), connection)
 
 
 def _peek_bytes(connection: socket.socket) -> bytes | None:
-    """What has come and stays unread; None for nothing yet, empty for a connection that its client has closed."""
+    """The received bytes, which stay unread; None if there are none yet, empty if the client has closed."""
     try:
         return connection.recv(PEEK_BYTES, socket.MSG_PEEK)
     except BlockingIOError:
@@ -155,6 +156,6 @@ def _peek_bytes(connection: socket.socket) -> bytes | None:
 def _send_busy(connection: socket.socket) -> None:
     with suppress(OSError):
         with suppress(BlockingIOError):
-            connection.recv(PEEK_BYTES)  # closed with bytes unread, it would lose the answer
+            connection.recv(PEEK_BYTES)  # closing with unread bytes resets the connection, and the answer is lost
         connection.send(answers.build_raw_busy())
     connection.close()

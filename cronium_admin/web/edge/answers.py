@@ -1,4 +1,4 @@
-"""The answers that the edge gives by itself, in the API's form."""
+"""The error responses of the edge, in the API's form."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 RETRY_SECONDS = 5
-BUSY = "Too many requests at once. Try again in some seconds."
-# A client that reads the answer only when it has sent all gets this much time and room to do so.
+BUSY = "Too many requests at once. Try again in a few seconds."
+# Limits for dropping the rest of a body: some clients read the response only after they have sent everything.
 LINGER_SECONDS, LINGER_BYTES = 2.0, 4 * 1024 * 1024
 
 
@@ -26,7 +26,7 @@ def _build_response(status: int, code: str, message: str) -> tuple[bytes, list[t
 
 
 def build_raw_response(status: int, code: str, message: str) -> bytes:
-    """The answer as it goes over the connection, where no request was parsed."""
+    """The bytes of a whole HTTP response, for connections without a parsed request."""
     content, headers = _build_response(status, code, message)
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, HTTPStatus(status).phrase.encode(), head, content)
@@ -38,7 +38,7 @@ def build_raw_busy() -> bytes:
 
 
 async def send_refusal(send: Send, status: int, code: str, message: str, receive: Receive | None = None) -> None:
-    """Answer and close the connection. With `receive` what the client still sends is dropped for a short while."""
+    """Sends the response and closes the connection. With `receive`, drops the rest of the body first, within limits."""
     content, headers = _build_response(status, code, message)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": receive is not None})

@@ -1,6 +1,6 @@
-"""The ASGI application in front of Django's: a request gets a thread only when its body is here and a slot is free.
+"""The ASGI application in front of Django's: a request gets a thread when its body is received and a slot is free.
 
-Who shows a valid session or token waits in another queue than strangers, and has other slots.
+Requests with a valid session or token have other slots and another queue than those of unauthenticated clients.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ Scope: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEALTH = frozenset({"/health", "/api/v1/health"})
-FOLLOW = "/logs/follow"  # the end of the paths of answers that last as long as a run
+FOLLOW = "/logs/follow"  # the end of the paths whose responses last as long as a run
 
 
 @dataclass
 class StreamLimit:
-    """Answers and sockets that stay open: bounded for all, and for one person or address."""
+    """Limits long-lived responses and WebSockets: `most` in total, a quarter of them per client."""
 
     most: int
     counts: dict[str, int] = field(default_factory=dict)
@@ -49,9 +49,10 @@ class StreamLimit:
 
 
 class Edge:
-    """Bounds what reaches `http` and `websocket`. `requests`: threads for members; strangers have a sixth of that.
+    """Limits what reaches `http` and `websocket`. `requests` is the number of threads for authenticated clients;
+    unauthenticated clients have a sixth of that.
 
-    Of `connections` two fifths may follow logs and a quarter wait for threads, so a new one always has room.
+    Two fifths of `connections` may follow logs and a quarter may wait for threads, so a new connection always has room.
     """
 
     def __init__(
@@ -80,12 +81,12 @@ class Edge:
             with _mark_busy(scope):
                 await self._serve_socket(scope, receive, send, client)
         elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)  # which refuses at once, so it counts for nothing
+            await self._websocket(scope, receive, send)  # refuses at once, so it is not counted
         else:
             await self._serve_request(scope, receive, send, client, is_member=bool(member))
 
     async def _answer_health(self, send: Send) -> None:
-        """Without a thread, so that it says "up" also while all are taken."""
+        """Uses no thread, so that it answers also while all threads are busy."""
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(self._health)).encode())]
         headers.append((b"cache-control", b"no-store"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -109,7 +110,7 @@ class Edge:
         except ClientDisconnected:
             return
         except BodyError as error:
-            # Who waits for "100 Continue" sends nothing more; to read would tell it to go on.
+            # A client that waits for "100 Continue" sends nothing more; reading would ask it to continue.
             waits = b"expect" in dict(scope["headers"])
             await send_refusal(send, error.status, error.code, error.message, None if waits else receive)
             return
@@ -141,8 +142,8 @@ class Edge:
         *,
         is_stream: bool,
     ) -> None:
-        leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is its client's leaving
-        gone = threading.Event()  # for views that compute long, in their threads
+        leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is the client's disconnect
+        gone = threading.Event()  # for views with long computations, which run in threads
         leaving.add_done_callback(lambda _: gone.set())
         scope = {**scope, "client_gone": gone}
         waiting = asyncio.ensure_future(gate.acquire(client))
@@ -164,13 +165,13 @@ class Edge:
         thread = LentThread(self._threads)
 
         async def send_and_part(message: Any) -> None:
-            # A long answer is read at its client's pace: it holds neither slot nor thread, and no connection of the
-            # database, meanwhile. A log that is followed may have nothing to send for long: its view is done here.
+            # A client may read a long response slowly. Meanwhile the response holds no slot, no thread and no database
+            # connection. A followed log may be silent for long, so it returns them with its first message.
             is_begun = message["type"] == "http.response.body" and message.get("more_body")
             if (is_begun or is_stream) and thread.give_back():
                 gate.release()
                 if (connection := _get_connection(scope)) and not is_stream:
-                    connection.mark_idle()  # a client that reads slowly, or not at all, keeps no place from others
+                    connection.mark_idle()  # a slow client does not keep its connection if another one needs the place
             await send(message)
 
         try:
@@ -188,7 +189,7 @@ def _get_connection(scope: Scope) -> Connection | None:
 
 @contextmanager
 def _mark_busy(scope: Scope) -> Iterator[None]:
-    """The request's connection makes no room meanwhile. Before, while its body comes, it may."""
+    """Inside, the connection is not closed to make room for another; while its body is received, it may be."""
     connection = _get_connection(scope)
     if connection:
         connection.mark_busy()
@@ -209,7 +210,7 @@ async def _cancel_future(future: "asyncio.Future[Any]") -> None:
 
 
 def _replay_body(body: bytes, leaving: "asyncio.Future[Any]") -> Receive:
-    """The body as one message, then whatever comes after it."""
+    """A `receive` that returns the body as one message, then the client's disconnect."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""Reads a request's body before anything else does: bounded in size, in time, and in the sum of all in flight."""
+"""Reads the bodies of requests before Django: limits the size, the time, and the sum of all bodies in memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,15 @@ Scope: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 MAX_BYTES = 8 * 1024 * 1024
-# Addresses that take more, by the beginning of their path. An upload registers itself here.
+# By path prefix: routes with a larger limit. Upload routes register themselves here.
 LARGER_LIMITS: dict[str, int] = {}
-QUIET_SECONDS = 10.0  # between two pieces
-SECONDS, BYTES_A_SECOND = 20.0, 32 * 1024  # for the whole: so long, and longer at this rate
+QUIET_SECONDS = 10.0  # between two chunks
+SECONDS, BYTES_A_SECOND = 20.0, 32 * 1024  # for the whole body: the minimum time, and the rate that extends it
 MAX_IN_FLIGHT = 8 * MAX_BYTES
 
 
 class BodyError(Exception):
-    """The body is not read: HTTP's status, a code, and a sentence with the mend."""
+    """The body is refused: HTTP status, code, and a message that names the remedy."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class BodyError(Exception):
 
 
 class ClientDisconnected(Exception):
-    """The client left before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 def get_size_limit(path: str) -> int:
@@ -36,13 +36,11 @@ def _make_too_large(limit: int) -> BodyError:
 
 
 class BodyReader:
-    """The bodies of all requests that are being read or served."""
-
     def __init__(self, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self._max, self.in_flight = max_in_flight, 0
 
     async def read_body(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body; the caller gives its size back with `forget`. Raises Refusal or ClientGone."""
+        """The whole body; the caller releases its size with `forget`. Raises Refusal or ClientGone."""
         headers = dict(scope["headers"])
         limit = get_size_limit(scope["path"])
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
@@ -77,7 +75,7 @@ class BodyReader:
             if len(body) + len(piece) > limit:
                 raise _make_too_large(limit)
             if piece and self.in_flight + len(piece) > self._max:
-                raise BodyError(503, "busy", "Too many large requests are being received. Try again in some seconds.")
+                raise BodyError(503, "busy", "Too many large requests at once. Try again in a few seconds.")
             self.in_flight += len(piece)
             body += piece
             if not message.get("more_body", False):

@@ -1,15 +1,15 @@
-"""The open connections of this server: how many there may be, and which one ends when another comes."""
+"""The open connections of this server: their maximum, and which connection is closed to make room for a new one."""
 
 import asyncio
 import resource
 from collections import OrderedDict
 
 MAX_DESCRIPTORS = 65_536
-RESERVED_SHARE = 2  # of the descriptors one in so many is for connections; the rest is for runs, logs and database
+RESERVED_SHARE = 2  # connections get one of this many descriptors; the others are for runs, logs and the database
 
 
 def raise_descriptor_limit() -> int:
-    """Ask the system for as many descriptors as it allows; how many there may be now."""
+    """Raises the soft limit of descriptors as far as allowed; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -23,8 +23,8 @@ def compute_max_connections(wanted: int, descriptors: int) -> int:
 
 
 class Connection:
-    """An open connection. It is closed to make room for a new one, except while its request waits for a thread, has a
-    thread, or follows a log."""
+    """An open connection. It may be closed to make room for a new one, except while its request waits for a thread, has
+    a thread, or follows a log."""
 
     def __init__(self, connections: "ConnectionTable", transport: asyncio.Transport, client: str) -> None:
         self._connections, self.transport, self.client = connections, transport, client
@@ -38,7 +38,7 @@ class Connection:
             self._connections.get_idle_set(self).add(self)
 
     def authenticate(self, member: str) -> None:
-        """Its requests show the valid credential of `member`."""
+        """Counts the connection to the credential `member` instead of to its address."""
         if not self.is_authenticated:
             self.mark_busy()
             self.client, self.is_authenticated = member, True
@@ -46,7 +46,7 @@ class Connection:
 
 
 class IdleConnections:
-    """Connections that may be closed to make room, the longest idle first."""
+    """Connections that may be closed to make room, ordered by idle time, the longest first."""
 
     def __init__(self) -> None:
         self.connections: OrderedDict[Connection, None] = OrderedDict()
@@ -65,10 +65,11 @@ class IdleConnections:
 
 
 class ConnectionTable:
-    """At most `most` open connections. Beyond that a new one closes a stranger's idle connection, or, where there is
-    none, an idle connection of the member with most of them.
+    """At most `most` open connections. Beyond that a new connection closes an idle unauthenticated connection or, if
+    there is none, an idle connection of the credential with most of them.
 
-    A client that already has its share of the strangers' connections loses its own; otherwise the longest idle closes.
+    A client that has its share of the unauthenticated connections loses one of its own; otherwise the longest idle one
+    is closed.
     """
 
     def __init__(self, most: int) -> None:
@@ -80,7 +81,7 @@ class ConnectionTable:
         return self.idle_authenticated if connection.is_authenticated else self.idle_anonymous
 
     def admit(self, transport: asyncio.Transport, client: str) -> Connection | None:
-        """None when there is no room."""
+        """None if there is no room."""
         if len(self.all) >= self.most:
             oldest = self._find_least_needed(client)
             if oldest is None:

@@ -1,4 +1,5 @@
-"""Which requests show a session or token that is valid: only to choose their queue. Django authenticates anew."""
+"""Checks and caches whether the credential of a request is valid, only to choose its queue. Django authenticates the
+request again."""
 
 import asyncio
 import hmac
@@ -20,7 +21,7 @@ MAX_LOOKUPS = 128  # lookups; beyond it a credential counts as unknown
 
 
 def parse_credential(headers: dict[bytes, bytes]) -> tuple[str, str]:
-    """The kind (`token`, `session` or empty) and the value of the credential that a request shows."""
+    """The kind (`token`, `session` or empty) and the value of a request's credential."""
     scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return "token", token.strip()
@@ -33,7 +34,7 @@ def _hash_credential(kind: str, value: str) -> str:
 
 
 class CredentialCache:
-    """Answers from memory, or by one query in one of two threads of its own."""
+    """Answers from its cache, or by one query in one of its two threads."""
 
     def __init__(self) -> None:
         self._threads = DatabaseExecutor(2, "edge-credentials")
@@ -41,7 +42,7 @@ class CredentialCache:
         self._lookups: dict[str, asyncio.Task[bool]] = {}
 
     def get_cached_validity(self, headers: dict[bytes, bytes]) -> bool | None:
-        """Without a wait: whether what the request shows is valid; None where that would have to be looked up."""
+        """Whether the request's credential is valid; None if that is not cached. Never blocks."""
         kind, value = parse_credential(headers)
         if not kind:
             return False
@@ -49,11 +50,11 @@ class CredentialCache:
         return is_valid if until >= time.monotonic() else None
 
     def get_cached_id(self, headers: dict[bytes, bytes]) -> str:
-        """As `member`, without a wait; empty too where it would have to be looked up."""
+        """As `member`, but also empty if the credential is not cached. Never blocks."""
         return _hash_credential(*parse_credential(headers)) if self.get_cached_validity(headers) else ""
 
     async def identify(self, headers: dict[bytes, bytes]) -> str:
-        """A name for the credential's holder, equal for equal credentials; empty for a stranger."""
+        """An id of the request's credential; empty without a valid credential."""
         kind, value = parse_credential(headers)
         if not kind:
             return ""
@@ -82,7 +83,7 @@ class CredentialCache:
             loop = asyncio.get_running_loop()
             try:
                 is_valid = await loop.run_in_executor(self._threads, check(value, Permission.VIEW))
-            except Exception:  # noqa: BLE001 - the database is away: Django says so, in the strangers' queue
+            except Exception:  # noqa: BLE001 - a database outage: Django reports it in the queue of unauthenticated clients
                 return False
         self._validity[name] = is_valid, time.monotonic() + (VALID_SECONDS if is_valid else INVALID_SECONDS)
         self._validity.move_to_end(name)

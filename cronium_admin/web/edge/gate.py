@@ -1,4 +1,4 @@
-"""A bounded number of slots with a bounded queue that serves clients in turn. Lives in one event loop."""
+"""A semaphore with a bounded queue that serves clients in turn. Belongs to one event loop."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -9,10 +9,10 @@ class QueueFull(Exception):
 
 
 class FairSemaphore:
-    """`slots` at once; `waiting` more wait for at most `seconds`, of one client at most `per_client`.
+    """`slots` requests at once; up to `waiting` requests queue for at most `seconds`, at most `per_client` per client.
 
-    A free slot goes to the clients in turn, so a client with many requests delays its own and not those of others. In a
-    full queue a client with few requests takes a place of the client with most.
+    Free slots go to the clients in turn, so a client with many requests delays its own requests only. If the queue is
+    full, a client with few requests replaces a request of the client with most.
     """
 
     def __init__(self, slots: int, waiting: int, per_client: int, seconds: float) -> None:
@@ -22,7 +22,7 @@ class FairSemaphore:
         self._waiting = 0
 
     def has_room(self, client: str) -> bool:
-        """Whether a request of this client would wait or be served, and not be refused."""
+        """Whether a request of this client would be served or queued."""
         if self._free > 0:
             return True
         own = len(self._queues.get(client, ()))
@@ -32,7 +32,7 @@ class FairSemaphore:
         return max(map(len, self._queues.values()), default=0)
 
     async def acquire(self, client: str) -> None:
-        """Take a slot; `release` gives it back. Raises Busy."""
+        """Takes a slot, which the caller returns with `release`. Raises Busy."""
         if self._free > 0:
             self._free -= 1
             return
@@ -47,9 +47,9 @@ class FairSemaphore:
             await asyncio.wait_for(asyncio.shield(turn), self._seconds)
         except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.exception():
-                pass  # another client's request took its place
+                pass  # a request of another client replaced this one
             elif turn.done():
-                self.release()  # the slot came at the same moment
+                self.release()  # the slot was assigned at the same moment
             else:
                 self._remove_waiter(client, turn)
             if isinstance(error, TimeoutError):
@@ -57,7 +57,7 @@ class FairSemaphore:
             raise
 
     def _make_room(self) -> None:
-        """The client with most requests in the full queue loses the last of them."""
+        """Removes the last request of the client with most requests in the queue."""
         queue = max(self._queues.values(), key=len)
         queue[-1].set_exception(QueueFull())
         client = next(client for client, found in self._queues.items() if found is queue)
@@ -71,7 +71,7 @@ class FairSemaphore:
             del self._queues[client]
 
     def release(self) -> None:
-        """Give a slot back: to the client whose turn it is, if one waits."""
+        """Passes the slot to the next client in the queue, if any."""
         if not self._queues:
             self._free += 1
             return

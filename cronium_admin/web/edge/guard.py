@@ -1,4 +1,4 @@
-"""Which requests are refused by their first bytes, before they cost a transport, a parser, a task or a thread."""
+"""Refuses requests by their first bytes, before they use a transport, a parser, a task or a thread."""
 
 import time
 from collections import OrderedDict
@@ -12,15 +12,15 @@ from cronium_admin.web.edge.gate import FairSemaphore
 _PROBES = (b"GET /health", b"HEAD /health", b"GET /api/v1/health", b"HEAD /api/v1/health")
 _SOCKETS = b"GET /ws/"
 _FOLLOW = b"/logs/follow"
-# Of one client, per second and at once: handshakes of sockets that show nothing valid, look-ups of credentials, and
-# logs that a member begins to follow.
+# Rates of one client, per second and burst: WebSocket handshakes without a valid credential, lookups of credentials,
+# and new log streams of an authenticated client.
 HANDSHAKES, LOOKUPS, STREAMS = (5.0, 20), (20.0, 40), (20.0, 100)
 MAX_CLIENTS = 4096
 
 
 @lru_cache(MAX_CLIENTS)
 def get_client_key(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has to choose addresses from."""
+    """The key of a client: its IPv4 address, or its IPv6 /64 network, from which a subscriber can choose addresses."""
     try:
         found = IPv6Address(address)
     except ValueError:
@@ -29,11 +29,11 @@ def get_client_key(address: str) -> str:
 
 
 class RateLimit:
-    """At most `per_second` of each client, and `burst` at once after a pause."""
+    """A token bucket per client: `per_second` tokens, at most `burst`."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._per_second, self._burst = per_second, burst
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: how many, and when that was
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
 
     def try_acquire(self, client: str) -> bool:
         now = time.monotonic()
@@ -46,7 +46,8 @@ class RateLimit:
 
 
 class Guard:
-    """`strangers` is the queue of requests without a valid credential; behind `proxies` the client is in a header."""
+    """`strangers` is the queue of requests without a valid credential. For `proxies` the client's address is in
+    X-Forwarded-For."""
 
     def __init__(self, strangers: FairSemaphore, credentials: CredentialCache, proxies: Container[str] = ()) -> None:
         self._anonymous_gate, self._credentials, self._proxies = strangers, credentials, proxies
@@ -54,12 +55,12 @@ class Guard:
         self._streams = RateLimit(*STREAMS)
 
     def find_credential_id(self, data: bytes) -> str:
-        """The holder of the valid credential that a request shows which begins with `data`, if that is remembered."""
+        """The id of the valid credential in the request that begins with `data`; empty if not cached as valid."""
         head, end, _ = data.partition(b"\r\n\r\n")
         return self._credentials.get_cached_id(_parse_headers(head)) if end else ""
 
     def is_refused(self, data: bytes, address: str) -> bool:
-        """Whether a request that begins with `data` is told to come again. What is no whole head yet may pass."""
+        """Whether the request that begins with `data` gets a 503. A request with an incomplete head may pass."""
         is_proxied = address in self._proxies
         is_socket = data.startswith(_SOCKETS)
         is_stream = is_socket or _FOLLOW in data.partition(b"\r\n")[0]

@@ -1,4 +1,4 @@
-"""uvicorn's protocols with what they lack: a time limit for a request's head, and a bound on connections."""
+"""uvicorn's protocols, with a time limit for a request's head and a limit on connections."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -14,18 +14,18 @@ HEAD_SECONDS = 10.0
 
 
 class HttpProtocol(H11Protocol):
-    """The class's variables are set before the server starts."""
+    """The class variables are set before the server starts."""
 
     server_connections: ClassVar[ConnectionTable]
     guard: ClassVar[Guard]
 
-    credential_id = ""  # whose credential the first bytes show, where that is known
+    credential_id = ""  # the id of the valid credential in the connection's first bytes; empty if unknown
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._is_checked = bool(self.credential_id)  # the acceptor has checked a whole head
-        self._last_cycle: Any = None  # the request whose head was received last
+        self._is_checked = bool(self.credential_id)  # the acceptor has checked a complete head
+        self._last_cycle: Any = None  # the last request whose head was received
         self._entry = self.server_connections.admit(transport, get_client_key(self.client[0] if self.client else ""))
         if self._entry is None:
             self._answer_and_close(503, "busy", answers.BUSY)
@@ -49,7 +49,7 @@ class HttpProtocol(H11Protocol):
             self._start_head_timer()
         is_checked, self._is_checked = self._is_checked, False
         if is_first and not is_checked and self.client and self.guard.is_refused(data, self.client[0]):
-            # The acceptor checks the first bytes of a connection. These may belong to a later request.
+            # The acceptor checks the first bytes of a connection; these may belong to a later request.
             self._answer_and_close(503, "busy", answers.BUSY)
             return
         super().data_received(data)
@@ -72,7 +72,7 @@ class HttpProtocol(H11Protocol):
     def _on_head_timeout(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
-            self._answer_and_close(408, "too_slow", "The request's head did not arrive in time.")
+            self._answer_and_close(408, "too_slow", "The head of the request did not arrive in time.")
 
     def _answer_and_close(self, status: int, code: str, message: str) -> None:
         self.transport.write(answers.build_raw_response(status, code, message))
@@ -80,7 +80,7 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Keeps the connection's entry until the socket ends."""
+    """Keeps the connection's entry until the socket closes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         entry: Connection | None = self.app_state.get("connection")

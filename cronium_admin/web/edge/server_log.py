@@ -1,4 +1,4 @@
-"""Keeps the event loop's complaints few: a server without descriptors fails at every accept."""
+"""Limits repeated log records, such as those of a server without descriptors, which fails at every accept."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ LOG_INTERVAL_SECONDS = 10.0
 
 
 class LoopErrorLog:
-    """An event loop's exception handler that logs one message of a kind at most every EVERY_SECONDS, with a count."""
+    """An exception handler of event loops that logs each kind of error at most every EVERY_SECONDS, with a count."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[float, int]] = {}
@@ -24,12 +24,13 @@ class LoopErrorLog:
             return
         self._kinds[kind] = time.monotonic(), 0
         trace = error if error and not isinstance(error, OSError) else None
-        words = "%s: %s (%d more of these since the last such line)"
+        words = "%s: %s (%d more such errors since the last such line)"
         log.error(words, context.get("message"), error, left_out, exc_info=trace)
 
 
 class ClientErrorFilter(logging.Filter):
-    """Drops the traceback of what Django says of a refused request: a stranger can cause it, and no code is wrong."""
+    """Drops the traceback of requests that Django refuses: unauthenticated clients can cause them, and no code is
+    wrong."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security"):
@@ -38,7 +39,7 @@ class ClientErrorFilter(logging.Filter):
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets at most MOST records of one kind through in EVERY_SECONDS: what strangers can cause fills no disk."""
+    """Passes at most MOST records of a kind per EVERY_SECONDS, so that unauthenticated clients can't fill the disk."""
 
     MAX_RECORDS = 5
 
@@ -52,7 +53,7 @@ class RateLimitFilter(logging.Filter):
         now = time.monotonic()
         if now - began >= LOG_INTERVAL_SECONDS:
             if count > self.MAX_RECORDS:
-                record.msg = f"{record.msg} ({count - self.MAX_RECORDS} more of these were left out)"
+                record.msg = f"{record.msg} ({count - self.MAX_RECORDS} more such lines were suppressed)"
             began, count = now, 0
             if len(self._kinds) > 1000:
                 self._kinds.clear()

@@ -1,4 +1,4 @@
-"""Which WebSocket handshakes reach the application: from our own pages or from no page, with a credential."""
+"""Checks WebSocket handshakes: host, path, origin, and that the client sends a credential."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -21,22 +21,23 @@ CLOSE_REFUSED, CLOSE_TRY_LATER = 4403, 1013
 
 
 def is_allowed_host(host: str) -> bool:
-    """The rule of Django's requests, which have no meaning for a socket."""
+    """The same rule as for Django's requests, which Django does not apply to WebSockets."""
     domain, _ = split_domain_port(host)
     allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     return bool(domain) and validate_host(domain, allowed)
 
 
 def list_allowed_origins(host: str) -> list[str]:
-    """The origins whose forms are taken: this host's own and the trusted ones."""
+    """The origins of which Django accepts forms: those of this host, and the trusted origins."""
     schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
-    # A form's wildcard is https://*.example.org; channels writes it without the star.
+    # Django's wildcard is https://*.example.org; that of channels has no star.
     trusted = [origin.replace("://*.", "://.") for origin in settings.CSRF_TRUSTED_ORIGINS]
     return [*(f"{scheme}://{host}" for scheme in schemes), *trusted]
 
 
 class SocketGuard:
-    """Refuses other hosts (400) and unknown paths (404) at the handshake; other origins and strangers with 4403."""
+    """Refuses other hosts (400) and unknown paths (404) at the handshake; other origins, and clients without a
+    credential, with close code 4403."""
 
     def __init__(self, application: Application, path: str) -> None:
         self._application, self._path = application, re.compile(path)
@@ -55,12 +56,12 @@ class SocketGuard:
             else:
                 await _accept_and_close(receive, send)
         elif parse_credential(headers)[0]:
-            await self._forward(scope, receive, send)  # a program: it sends no Origin
+            await self._forward(scope, receive, send)  # a program, which sends no Origin
         else:
             await _accept_and_close(receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The session is looked up before the handshake is answered, and the database may be away."""
+        """Closes with 1013 if the database is unavailable while the session is looked up."""
         is_answered = False
 
         async def send_and_note(message: Any) -> None:
@@ -79,12 +80,12 @@ class SocketGuard:
 def _is_valid_origin(validator: OriginValidator, origin: str) -> bool:
     try:
         return bool(validator.valid_origin(urlparse(origin.lower())))
-    except ValueError:  # no port, no address
+    except ValueError:  # a bad port or address
         return False
 
 
 async def _accept_and_close(receive: Receive, send: Send, code: int = CLOSE_REFUSED) -> None:
-    """Accept, so that a page sees the code, and close."""
+    """Accepts before it closes, so that the page receives the close code."""
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": code})

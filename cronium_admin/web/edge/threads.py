@@ -1,4 +1,4 @@
-"""The threads in which Django answers: one a slot, kept from request to request."""
+"""The threads in which Django serves requests: one per slot, reused by later requests."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from cronium_admin.core.database.threads import renew_connections
 
 
 class RequestThreads:
-    """Single threads to lend; there are never more than were needed at once. `closing` ends streamed responses."""
+    """Single-thread executors to borrow; one is created only if none is idle. `closing` closes streamed responses."""
 
     def __init__(self, name: str) -> None:
         self._name, self._idle, self._made = name, list[ThreadPoolExecutor](), 0
@@ -26,7 +26,7 @@ class RequestThreads:
 
 
 class LentThread(Executor):
-    """One request's thread, until `part` takes it away; what the request still does then runs in `closing`."""
+    """The thread of one request until `part`; calls after that run in `closing`."""
 
     def __init__(self, threads: RequestThreads) -> None:
         self._threads, self._lock = threads, threading.Lock()
@@ -37,7 +37,7 @@ class LentThread(Executor):
             return (self._thread or self._threads.closing_thread).submit(fn, *args, **kwargs)
 
     def give_back(self) -> bool:
-        """Give the thread back, with its connections closed as after a request; False when it was before."""
+        """Returns the thread, after its connections are renewed as after a request; False if it was returned before."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is None:

@@ -1,4 +1,4 @@
-"""`manage.py backup FILE`: database, logs and keys into one file, while Cronium runs."""
+"""`manage.py backup FILE`: writes database, logs and keys into one file, while Cronium runs."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -12,12 +12,12 @@ from cronium_admin.backup.errors import BackupError
 
 
 class Command(BaseCommand):
-    help = "Writes database, logs and keys into one file, for its owner alone. Cronium may run meanwhile."
+    help = "Writes database, logs and keys into one file that only its owner can read. Cronium may run meanwhile."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the file to write, such as cronium.backup")
-        parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -26,5 +26,5 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         size = filesizeformat(made["bytes"]).replace("\xa0", " ")
         self.stdout.write(f"{options['file']}: {size}, the database with its logs, and {', '.join(made['keys'])}.")
-        self.stdout.write("Keep it as secret as the server: who has it can read all secrets. Keys that are given by")
-        self.stdout.write("the environment, and logs that were archived elsewhere, are not in it.")
+        self.stdout.write("Protect this file like the server: it allows to read all secrets. It does not contain keys")
+        self.stdout.write("from environment variables, and logs in an archive outside the database.")

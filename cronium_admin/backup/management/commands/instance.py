@@ -1,4 +1,4 @@
-"""`manage.py instance`: which installation this is, for a data folder or database that was copied."""
+"""`manage.py instance`: shows and changes the identity of an installation whose data folder or database was copied."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -13,14 +13,14 @@ from cronium_admin.workers.instance import CopiedInstance, get_instance_id
 
 
 class Command(BaseCommand):
-    help = "Shows the identity of this installation, gives a copy one of its own, or lets it take the original's over."
+    help = "Shows the identity of this installation, or gives a copy a new identity or that of the original."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("show", help="the identity, and whether it belongs to this data folder")
-        actions.add_parser("new", help="the original goes on: this copy gets an identity of its own")
-        actions.add_parser("take-over", help="the original never runs again: this copy goes on as the original")
+        actions.add_parser("show", help="show the identity, and whether it belongs to this data folder")
+        actions.add_parser("new", help="give this copy a new identity; the original continues")
+        actions.add_parser("take-over", help="continue as the original, which must never run again")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -41,10 +41,10 @@ class Command(BaseCommand):
     def take_new_identity(self) -> None:
         name, ended = identity.take_new_identity()
         self.stdout.write(
-            f"This installation is instance {name} now. {ended} runs that were live or waited when it was copied have "
-            "ended here; the original goes on with them."
+            f"This installation is instance {name} now. {ended} runs that were live or queued when it was copied have "
+            "ended here; they continue in the original."
         )
 
     def take_over_original(self) -> None:
         identity.take_over_identity()
-        self.stdout.write("This data folder goes on as the original, with its live runs. The original must not run.")
+        self.stdout.write("This data folder continues as the original, with its live runs. The original must not run.")

@@ -1,4 +1,4 @@
-"""`manage.py restore FILE`: puts a backup in the place of this installation."""
+"""`manage.py restore FILE`: replaces this installation by a backup."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -16,17 +16,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, nargs="?", help="a file that `manage.py backup` wrote")
-        parser.add_argument("--replace", action="store_true", help="restore over people, jobs and runs that are here")
-        parser.add_argument("--finish", action="store_true", help="finish a restoration that was interrupted")
+        parser.add_argument(
+            "--replace", action="store_true", help="replace the users, jobs and runs of this installation"
+        )
+        parser.add_argument("--finish", action="store_true", help="finish an interrupted restore")
         parser.add_argument(
             "--take-over",
             action="store_true",
-            help="go on as the original, with its live runs; only where the original does not run any more",
+            help="continue as the original, with its live runs; the original must never run again",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["finish"] == (options["file"] is not None):
-            raise CommandError("Give either the file of a backup, or --finish.")
+            raise CommandError("Give either a backup file or --finish.")
         try:
             if options["finish"]:
                 self.stdout.write("Finished." if finish_restore() else "There is nothing to finish.")
@@ -35,7 +37,7 @@ class Command(BaseCommand):
             told = restore_backup(path, replace=options["replace"], take_over=options["take_over"])
         except BackupError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"Restored the backup of {told['made_at']}, made by Cronium {told['version']}.")
+        self.stdout.write(f"Restored the backup of {told['made_at']}, created by Cronium {told['version']}.")
         if not options["take_over"]:
-            self.stdout.write("This is a copy with an identity of its own; runs that were live in the backup are lost.")
+            self.stdout.write("This copy has a new identity; runs that were live in the backup have the status lost.")
         self.stdout.write("Run `manage.py migrate`, then start Cronium.")

@@ -1,4 +1,4 @@
-"""What Django loads for `ENGINE`."""
+"""The database backend that Django loads for `ENGINE`: PostgreSQL with a connection pool that checks itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,13 @@ from psycopg_pool import ConnectionPool
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """One broken connection has the whole pool checked, because a restarted server has broken all.
+    """One broken connection causes a check of the whole pool, because a restarted server breaks all connections.
 
-    psycopg's pool finds them one by one and waits 0, 1, 2, 4, ... seconds after each: six of them failed a request.
+    psycopg's pool finds broken connections one at a time and waits 0, 1, 2, 4, ... seconds after each; with six of
+    them a request fails.
     """
 
-    # Of Django's class; its type stubs lack them.
+    # Attributes of Django's class that its type stubs lack.
     _connection_pools: dict[str, Any]
     _configure_connection: Callable[[Any], None]
 

@@ -1,4 +1,4 @@
-"""`manage.py images build`: builds the runner and sidecar images, shows how far it is, and notes what was built."""
+"""`manage.py images build`: builds the runner and sidecar images, shows the progress, and stores the references."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        building = actions.add_parser("build", help="build what is not up to date")
+        building = actions.add_parser("build", help="build images that are not up to date")
         building.add_argument("--family", choices=["auto", "alpine", "debian"], default="auto")
-        building.add_argument("--force", action="store_true", help="build all again from scratch")
+        building.add_argument("--force", action="store_true", help="rebuild all images from scratch")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def open_reporter(self) -> Iterator[build.Report]:
-        """A bar on a terminal, plain lines elsewhere."""
+        """A progress bar on a terminal, lines otherwise."""
         console = Console(file=getattr(self.stdout, "_out", None))
         if not console.is_terminal:
             yield lambda event: self.stdout.write(f"[{event.done}/{event.total}] {event.step}: {event.detail}")
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
 
 def record_built_images(images: list[build.BuiltImage]) -> None:
-    """Note the runner images as the languages' defaults; a database that is still empty gets its tables first."""
+    """Stores the runner images as the defaults of their languages; migrates an empty database first."""
     if BuiltImage._meta.db_table not in connection.introspection.table_names():
         call_command("migrate", interactive=False, verbosity=0)
     for image in images:

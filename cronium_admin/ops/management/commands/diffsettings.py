@@ -1,4 +1,4 @@
-"""`manage.py diffsettings`: Django's command, with every credential hidden."""
+"""`manage.py diffsettings`: Django's command, with all credentials hidden."""
 
 from typing import Any
 

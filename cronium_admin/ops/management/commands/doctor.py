@@ -1,4 +1,4 @@
-"""`manage.py doctor`: can this machine run jobs? Ends with 1 when something failed."""
+"""`manage.py doctor`: checks whether this machine can run jobs. Ends with exit code 1 if a check failed."""
 
 import json
 import sys
@@ -16,14 +16,12 @@ from cronium_admin.workers.status import get_own_host_name
 
 
 class Command(BaseCommand):
-    help = (
-        "Checks engine, images, database, broker, disk, address pool, clock and isolation; a row each, with the mend."
-    )
+    help = "Checks engine, images, database, broker, disk, address pool, clock and isolation; prints the remedies."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         own = get_own_host_name()
-        parser.add_argument("--json", action="store_true", help="for machines")
+        parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--host", type=parse_host_name, default=own, help=f"the worker that keeps the rows (here {own})"
         )
@@ -32,11 +30,11 @@ class Command(BaseCommand):
         host = options["host"]
         rows = runner.run_checks()
         if runner.is_database_away(rows):
-            found = "Not tried: the verdict could not be stored."
-            rows.append(results.CheckResult("isolation", "warning", found, "Mend the database first."))
+            found = "Not checked: the result could not be stored."
+            rows.append(results.CheckResult("isolation", "warning", found, "Repair the database first."))
         else:
-            tried = runner.check_isolation(host)  # makes the row of a host that has none yet
-            with suppress(DatabaseError):  # one of the rows says so
+            tried = runner.check_isolation(host)  # creates the host's row if it does not exist
+            with suppress(DatabaseError):  # the database row of the output reports it
                 results.store_results(host, rows)
             rows += tried
         failed = sum(row.state == "failed" for row in rows)
@@ -54,4 +52,4 @@ class Command(BaseCommand):
             self.stdout.write(f"{paint[row.state](f'{row.state:<8}')} {row.name:<{width}}  {row.found}")
             if row.mend:
                 self.stdout.write(f"{'':<8} {'':<{width}}  → {row.mend}")
-        self.stdout.write("Something failed; see the arrows." if failed else "Ready to run jobs.")
+        self.stdout.write("Some checks failed; see the arrows." if failed else "Ready to run jobs.")

@@ -1,4 +1,4 @@
-"""`manage.py retention`: lists what is stored, and what ends it; `--now` applies it instead of waiting for the hour."""
+"""`manage.py retention`: lists the retention rules; `--now` applies them at once instead of within the hour."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from cronium_admin.retention.ends import RULES
 
 
 class Command(BaseCommand):
-    help = "Lists what grows and what ends it; with --now, removes what is past its end."
+    help = "Lists the retention rules; with --now, removes expired data."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

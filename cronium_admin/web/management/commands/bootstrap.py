@@ -1,4 +1,4 @@
-"""`manage.py bootstrap`: the first administrator and the example jobs. Safe to run at every start."""
+"""`manage.py bootstrap`: creates the first administrator and the example jobs. Safe to run at every start."""
 
 import secrets
 from typing import Any
@@ -14,7 +14,7 @@ from cronium_admin.jobs.examples import load_examples
 
 
 class Command(BaseCommand):
-    help = "Makes the first administrator and loads the example jobs, where there are none yet."
+    help = "Creates the first administrator and loads the example jobs, if there are none yet."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Loaded {len(jobs)} example jobs.")
 
     def make_administrator(self) -> None:
-        """Its password is CRONIUM_ADMIN_PASSWORD, or a new one that is shown here and nowhere else."""
+        """The password is CRONIUM_ADMIN_PASSWORD, or a random one that is printed once and not stored elsewhere."""
         if User.objects.filter(is_superuser=True).exists():
             return
         name, password = settings.CONFIG.admin_user, settings.CONFIG.admin_password
@@ -37,11 +37,11 @@ class Command(BaseCommand):
             raise CommandError(f"CRONIUM_ADMIN_USER={name!r}: {' '.join(error.messages)}") from error
         except IntegrityError as error:
             raise CommandError(
-                f"There is no administrator, and the account {name!r} exists without being one. Set "
-                "CRONIUM_ADMIN_USER to a name that is free, or run `manage.py createsuperuser`."
+                f"There is no administrator, and the account {name!r} exists but is not an administrator. Set "
+                "CRONIUM_ADMIN_USER to a free name, or run `manage.py createsuperuser`."
             ) from error
         if shown:
-            lines = ("The first administrator was made. This is shown only now:", f"  user      {name}")
+            lines = ("The first administrator was created. The password is shown only once:", f"  user      {name}")
             self.stdout.write("\n".join(["", *lines, f"  password  {shown}", ""]))
         else:
-            self.stdout.write(f"The first administrator {name} was made, with the password of CRONIUM_ADMIN_PASSWORD.")
+            self.stdout.write(f"The first administrator {name} was created with CRONIUM_ADMIN_PASSWORD.")

@@ -30,19 +30,19 @@ from cronium_admin.workers.process import Worker, get_current_worker
 from cronium_admin.workers.shutdown import compute_shutdown_seconds, schedule_forced_exit
 
 log = logging.getLogger("cronium.process")
-# Open pages reconnect by themselves, so a stopping server does not wait for them.
+# Open pages reconnect on their own, so a stopping server does not wait for them.
 DRAIN_SECONDS = 1
-received_signals: list[int] = []  # signals, as they came
+received_signals: list[int] = []  # in the order of their arrival
 
 
 class _Server(uvicorn.Server):
-    """Remembers what ended it, and accepts its connections through acceptors."""
+    """Records the signals that it receives, and accepts its connections through acceptors."""
 
     acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(LoopErrorLog())
-        await super().startup([])  # uvicorn itself listens nowhere
+        await super().startup([])  # uvicorn itself listens on no socket
         try:
             listeners = open_listeners(self.config.host, self.config.port)
         except OSError as error:
@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 def print_or_log(command: BaseCommand, words: str) -> None:
-    """To people; where machines read, as a line of the log like all others."""
+    """Prints to standard output; with the JSON log format, writes a log line."""
     if settings.CONFIG.log_format == "json":
         log.info("%s", words)
     else:
@@ -79,7 +79,7 @@ def print_or_log(command: BaseCommand, words: str) -> None:
 
 
 def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
-    """uvicorn on the configured address, in the foreground, until SIGINT or SIGTERM."""
+    """Runs uvicorn in the foreground on the configured address, until SIGINT or SIGTERM."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
     preflight.refuse_unusable_address(host, port)
     collect_static_files()
@@ -89,8 +89,8 @@ def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
             host=host,
             port=port,
             lifespan="on",
-            loop="asyncio",  # the same on every machine: uvicorn would take uvloop wherever it finds it
-            log_config=None,  # as all else: see LOGGING
+            loop="asyncio",  # the same on every machine; the default is uvloop if that is installed
+            log_config=None,  # see LOGGING in the settings
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
@@ -103,7 +103,7 @@ def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
             server_header=False,
         )
     )
-    with suppress(KeyboardInterrupt):  # uvicorn has ended everything by then, and raises the signal once more
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after it has stopped
         server.run()
 
 
@@ -118,7 +118,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--host-name", type=parse_host_name, default=EMBEDDED, help="the executor's name, as runs show it"
+            "--host-name", type=parse_host_name, default=EMBEDDED, help="the name of the executor's host, shown on runs"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -127,5 +127,5 @@ class Command(BaseCommand):
         lifespan.on_start += [worker.start, keeper.start]
         lifespan.on_stop += [lambda: _stop_worker(worker), keeper.stop]
         address = f"http://{settings.CONFIG.host}:{settings.CONFIG.port}"
-        print_or_log(self, f"Cronium is at {address} (Ctrl-C stops its runs and ends it)")
+        print_or_log(self, f"Cronium is at {address} (Ctrl-C stops its runs and the server)")
         run_server()

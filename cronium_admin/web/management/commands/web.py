@@ -1,4 +1,4 @@
-"""`manage.py web`: the dashboard and API alone."""
+"""`manage.py web`: the dashboard and API without an executor."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py worker`: one host's executor alone."""
+"""`manage.py worker`: the executor of one host, without the dashboard."""
 
 import queue
 import signal
@@ -32,7 +32,8 @@ def _parse_queues(text: str) -> tuple[str, ...]:
 
 
 def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
-    """Wait for a signal and end as it says: in time, and sooner if another one comes."""
+    """Waits for a signal, then stops the worker: SIGTERM hands its runs over, SIGINT stops them. A second signal skips
+    the waits."""
     hand_over = signals.get() == signal.SIGTERM
     schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over))
 
@@ -50,7 +51,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--host", type=parse_host_name, default=socket.gethostname(), help="this worker's name, one of its own each"
+            "--host",
+            type=parse_host_name,
+            default=socket.gethostname(),
+            help="this worker's host name; unique per worker",
         )
         parser.add_argument(
             "--queues", type=_parse_queues, default=(DEFAULT_QUEUE,), help="comma-separated queues to serve"
