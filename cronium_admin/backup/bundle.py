@@ -22,24 +22,24 @@ _BLOCK_BYTES = 1024 * 1024
 
 def write_bundle(path: Path, facts: Mapping[str, Any], members: Mapping[str, Path]) -> None:
     """Writes the file atomically, readable by its owner only."""
-    listed = {name: {"bytes": one.stat().st_size, "sha256": _hash_file(one)} for name, one in members.items()}
-    manifest = json.dumps({"format": FORMAT, **facts, "members": listed}, indent=1).encode()
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
+    listing = {name: {"bytes": member.stat().st_size, "sha256": _hash_file(member)} for name, member in members.items()}
+    manifest = json.dumps({"format": FORMAT, **facts, "members": listing}, indent=1).encode()
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
                 info = tarfile.TarInfo(MANIFEST)
                 info.size, info.mode = len(manifest), 0o600
                 tar.addfile(info, io.BytesIO(manifest))
-                for name, one in members.items():
-                    tar.add(one, name, filter=_anonymize_member)
+                for name, member in members.items():
+                    tar.add(member, name, filter=_anonymize_member)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(made, path)
+        os.replace(temporary, path)
         sync_to_disk(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(made)
+            os.unlink(temporary)
         raise
 
 
@@ -55,8 +55,8 @@ def unpack_bundle(path: Path, folder: Path) -> dict[str, Any]:
     """Writes the verified members into `folder`; returns the manifest. Raises BackupError."""
     try:
         with tarfile.open(path, "r:gz") as tar:
-            first = tar.next()
-            source = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
+            info = tar.next()
+            source = tar.extractfile(info) if info is not None and info.name == MANIFEST else None
             if source is None:
                 raise BackupError(f"{path} is not a backup of Cronium: it does not begin with {MANIFEST}.")
             manifest: dict[str, Any] = json.loads(source.read())
@@ -94,9 +94,9 @@ def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], f
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
-    for name, told in members.items():
-        found = folder / name
-        if not found.exists() or found.stat().st_size != told["bytes"] or _hash_file(found) != told["sha256"]:
+    for name, expected in members.items():
+        file = folder / name
+        if not file.exists() or file.stat().st_size != expected["bytes"] or _hash_file(file) != expected["sha256"]:
             raise BackupError(f"{path} is damaged: {name} differs from the manifest. Nothing was restored.")
 
 

@@ -32,9 +32,9 @@ def dump_database(to: Path) -> None:
             check_sqlite(to)
     else:
         refuse_newer_database()
-        if not (own := _list_own_tables()):
+        if not (own_tables := _list_own_tables()):
             raise BackupError(f"The schema {_fetch_schema()} has no tables of Cronium. Run `manage.py migrate` first.")
-        tables = [f"--table={name}" for name in _quote_tables(own)]
+        tables = [f"--table={name}" for name in _quote_tables(own_tables)]
         _run_program(
             "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--strict-names", f"--file={to}", *tables
         )
@@ -48,34 +48,34 @@ def check_sqlite(path: Path) -> None:
     """Raises BackupError if SQLite reports that the file is damaged."""
     try:
         with closing(sqlite3.connect(path)) as database:
-            found = database.execute("PRAGMA quick_check").fetchone()[0]
+            result = database.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != "ok":
-        raise BackupError(f"The database is damaged: {found}. Nothing was changed.")
+        result = str(error)
+    if result != "ok":
+        raise BackupError(f"The database is damaged: {result}. Nothing was changed.")
 
 
 def check_postgres(dumped: Path) -> None:
     """Raises BackupError if the dump has no tables of Cronium in this connection's schema, or if its tables can't
     replace the existing ones."""
     schema = _fetch_schema()
-    listed = re.findall(
+    dumped_tables = re.findall(
         f" TABLE {schema} (.+) [^ ]+$", _run_program("pg_restore", "--list", str(dumped), connects=False), re.M
     )
-    if "runs_run" not in listed:
+    if "runs_run" not in dumped_tables:
         raise BackupError(
             f"The backup has no tables of Cronium in the schema {schema}, which this connection uses. Set the "
             "search_path of CRONIUM_DATABASE_URL as it was where the backup was made. Nothing was changed."
         )
     refuse_newer_database()
-    own = _list_own_tables()
-    if taken := sorted(set(listed) & _list_relations() - set(own)):
+    own_tables = _list_own_tables()
+    if conflicting := sorted(set(dumped_tables) & _list_relations() - set(own_tables)):
         raise BackupError(
             f"The schema {schema} has tables that are not Cronium's under names that the backup holds: "
-            f"{', '.join(taken[:5])}. Restore into an empty database or schema. Nothing was changed."
+            f"{', '.join(conflicting[:5])}. Restore into an empty database or schema. Nothing was changed."
         )
-    if own:
-        _try_to_drop(own)
+    if own_tables:
+        _try_to_drop(own_tables)
 
 
 def _try_to_drop(tables: Sequence[str]) -> None:
@@ -89,9 +89,9 @@ def _try_to_drop(tables: Sequence[str]) -> None:
     except DatabaseError as error:
         diagnosis = getattr(error.__cause__, "diag", None)
         detail = (getattr(diagnosis, "message_detail", None) or "").replace("\n", "; ")
-        words = getattr(diagnosis, "message_primary", None) or str(error)
+        message = getattr(diagnosis, "message_primary", None) or str(error)
         raise BackupError(
-            f"Cronium's tables can't be replaced: {words}{f' ({detail})' if detail else ''}. Nothing was changed."
+            f"Cronium's tables can't be replaced: {message}{f' ({detail})' if detail else ''}. Nothing was changed."
         ) from error
 
 
@@ -104,8 +104,8 @@ def _list_relations() -> set[str]:
 
 def _list_own_tables() -> list[str]:
     """Cronium's tables in the connection's schema; other tables are never changed."""
-    there = _list_relations()
-    return sorted(list_created_tables(list_applied_migrations()) & there) if MIGRATIONS_TABLE in there else []
+    relations = _list_relations()
+    return sorted(list_created_tables(list_applied_migrations()) & relations) if MIGRATIONS_TABLE in relations else []
 
 
 def _quote_tables(tables: Sequence[str]) -> list[str]:
@@ -149,13 +149,15 @@ def restore_postgres(dumped: Path, statements: Sequence[str]) -> None:
         str(dumped),
         connects=False,
     )
-    whole = dumped.with_suffix(".whole.sql")
-    with whole.open("wb") as target:
+    combined = dumped.with_suffix(".whole.sql")
+    with combined.open("wb") as target:
         target.write(_build_drop_statement(_list_own_tables()).encode())
         with script.open("rb") as source:
             shutil.copyfileobj(source, target)
         target.write("".join(f"{statement};\n" for statement in (f"SET search_path = {schema}", *statements)).encode())
-    _run_program("psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={whole}")
+    _run_program(
+        "psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={combined}"
+    )
 
 
 def is_empty() -> bool:
@@ -187,9 +189,9 @@ def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
             f"The program {program} is not installed. It is part of PostgreSQL's client programs, such as the package "
             "postgresql-client. Its version must not be older than the server's."
         )
-    conninfo, own = _build_libpq_arguments() if connects else ("", {})
+    conninfo, environment = _build_libpq_arguments() if connects else ("", {})
     command = [program, *([f"--dbname={conninfo}"] if connects else []), *arguments]
-    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BackupError(f"{program} failed: {done.stderr.strip()[-1000:]}")
     return done.stdout
@@ -198,12 +200,12 @@ def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
 def _build_libpq_arguments() -> tuple[str, dict[str, str]]:
     """The configured connection for libpq's programs: a `--dbname` without passwords, and environment variables."""
     params: dict[str, Any] = connection.get_connection_params()
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}
-    given = {name: value for name, value in params.items() if name in known}
-    password = given.pop("password", None)
-    if given.pop("sslpassword", None):
+    libpq_names = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}
+    libpq_options = {name: value for name, value in params.items() if name in libpq_names}
+    password = libpq_options.pop("password", None)
+    if libpq_options.pop("sslpassword", None):
         raise BackupError(
             "The database's URL has an sslpassword, which can't be passed to PostgreSQL's programs safely. Use a key "
             "without a password, or run pg_dump and pg_restore by hand."
         )
-    return make_conninfo(**given), {"PGPASSWORD": str(password)} if password else {}
+    return make_conninfo(**libpq_options), {"PGPASSWORD": str(password)} if password else {}

@@ -39,14 +39,16 @@ def build_copy_statements(identity: str, origin: Origin) -> list[str]:
     """SQL for both databases. Live runs and the objects of the archive belong to the original."""
     lost = f"This run was live {origin.description}. Its result is not known. Run it again if that is safe."
     not_run = f"This run was queued {origin.description}. Run it again if that is safe."
-    over = "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
-    end = (
-        f"UPDATE runs_run SET status = '{{}}', reason = '{origin.reason}', message = '{{}}', {over} "  # noqa: S608
+    assignments = (
+        "finished_at = CURRENT_TIMESTAMP, cleaned_at = CURRENT_TIMESTAMP, lease_expires_at = NULL, lease_owner = ''"
+    )
+    update = (
+        f"UPDATE runs_run SET status = '{{}}', reason = '{origin.reason}', message = '{{}}', {assignments} "  # noqa: S608
         "WHERE status IN ({})"
     )
     return [
-        end.format("lost", lost, "'starting', 'running'"),
-        end.format("cancelled", not_run, "'queued'"),
+        update.format("lost", lost, "'starting', 'running'"),
+        update.format("cancelled", not_run, "'queued'"),
         "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
         f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
         "UPDATE logs_logobject SET shared = TRUE",
@@ -54,20 +56,20 @@ def build_copy_statements(identity: str, origin: Origin) -> list[str]:
 
 
 @contextmanager
-def lock_data_folder(then: str) -> Iterator[None]:
+def lock_data_folder(next_step: str) -> Iterator[None]:
     """Holds the locks of this data folder's workers. Raises BackupError if a worker runs."""
-    held = []
+    locks = []
     try:
         for path in settings.DATA_DIR.glob("worker-*.lock"):
             file = path.open("wb")
-            held.append(file)
+            locks.append(file)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise BackupError(f"Cronium is running on this data folder. Stop it, then {then}.") from None
+                raise BackupError(f"Cronium is running on this data folder. Stop it, then {next_step}.") from None
         yield
     finally:
-        for file in held:
+        for file in locks:
             file.close()
 
 

@@ -17,8 +17,8 @@ def list_created_tables(applied: Iterable[str]) -> set[str]:
     """The tables that exist after these migrations, given as app.name."""
     # Without replacements the graph also contains migrations that a squashed migration replaces.
     loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
-    named = {(app, name) for app, _, name in (migration.partition(".") for migration in applied)}
-    nodes = sorted(named & set(loader.graph.nodes))
+    keys = {(app, name) for app, _, name in (migration.partition(".") for migration in applied)}
+    nodes = sorted(keys & set(loader.graph.nodes))
     models = loader.project_state(nodes).apps.get_models(include_auto_created=True) if nodes else []
     return {model._meta.db_table for model in models if model._meta.managed} | {MIGRATIONS_TABLE}
 

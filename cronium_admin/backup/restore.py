@@ -77,10 +77,14 @@ def _refuse_workers() -> None:
 def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
     vendors = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
     if manifest["vendor"] != connection.vendor:
-        theirs, ours = vendors.get(manifest["vendor"], "another database"), vendors[connection.vendor]
-        raise BackupError(f"The backup is of {theirs}, and this installation uses {ours}. Set CRONIUM_DATABASE_URL.")
-    known = {f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations}
-    if newer := sorted(set(manifest["migrations"]) - known):
+        backup_vendor, own_vendor = vendors.get(manifest["vendor"], "another database"), vendors[connection.vendor]
+        raise BackupError(
+            f"The backup is of {backup_vendor}, and this installation uses {own_vendor}. Set CRONIUM_DATABASE_URL."
+        )
+    known_migrations = {
+        f"{app}.{name}" for app, name in MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    }
+    if newer := sorted(set(manifest["migrations"]) - known_migrations):
         raise BackupError(
             f"The backup was created by a newer Cronium ({manifest['version']}; it has {newer[0]}). Install that "
             "version or a newer one, then restore."
@@ -109,8 +113,8 @@ def _prepare_staged(staged: Path, take_over: bool) -> None:
 
 def _write_pending(staged: Path) -> None:
     """After this the restore can always be completed."""
-    before = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    replace_text(settings.DATA_DIR / PENDING_FILE, json.dumps({"staged": staged.name, "before": before}))
+    previous = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    replace_text(settings.DATA_DIR / PENDING_FILE, json.dumps({"staged": staged.name, "before": previous}))
 
 
 def _move_file(source: Path, target: Path) -> None:
@@ -120,10 +124,10 @@ def _move_file(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        near = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-        shutil.copy2(source, near)
-        sync_to_disk(near)
-        os.replace(near, target)
+        copy = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+        shutil.copy2(source, copy)
+        sync_to_disk(copy)
+        os.replace(copy, target)
         sync_to_disk(target.parent)
         source.unlink()
 
@@ -133,9 +137,9 @@ def finish_restore() -> bool:
     pending = settings.DATA_DIR / PENDING_FILE
     if not pending.exists():
         return False
-    told = json.loads(pending.read_text())
-    staged, before = settings.DATA_DIR / told["staged"], settings.DATA_DIR / told["before"]
-    before.mkdir(mode=0o700, exist_ok=True)
+    record = json.loads(pending.read_text())
+    staged, previous = settings.DATA_DIR / record["staged"], settings.DATA_DIR / record["before"]
+    previous.mkdir(mode=0o700, exist_ok=True)
     close_connections()
     targets = {name: settings.DATA_DIR / name for name in KEYS}
     if connection.vendor == "sqlite":
@@ -148,13 +152,13 @@ def finish_restore() -> bool:
             continue
         for old in (target, Path(f"{target}-wal"), Path(f"{target}-shm")):
             if old.exists():
-                _move_file(old, before / old.name)
+                _move_file(old, previous / old.name)
         _move_file(staged / name, target)
         sync_to_disk(target.parent)
     if (settings.DATA_DIR / IDENTITY).exists():
         record_place(settings.DATA_DIR)
     pending.unlink()
     shutil.rmtree(staged, ignore_errors=True)
-    if not any(before.iterdir()):
-        before.rmdir()
+    if not any(previous.iterdir()):
+        previous.rmdir()
     return True

@@ -65,13 +65,13 @@ def list_own_paths() -> list[Path]:
     """The data folder, and the files of a SQLite database outside it."""
     from django.conf import settings
 
-    places = [settings.DATA_DIR]
+    paths = [settings.DATA_DIR]
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         path = Path(str(database["NAME"]))
         if not path.is_relative_to(settings.DATA_DIR):
-            places += [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
-    return places
+            paths += [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
+    return paths
 
 
 def restrict_data_folder() -> None:
@@ -90,5 +90,5 @@ def restrict_data_folder() -> None:
 
 
 def _join_paths(paths: list[Path]) -> str:
-    rest = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return ", ".join(map(str, paths[:3])) + rest
+    omitted = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + omitted

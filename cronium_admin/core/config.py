@@ -53,10 +53,10 @@ def _check_log_storage(value: str) -> str:
 def _check_backend_url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        usable = not value or (bool(parts.hostname) and parts.port != 0 and parts.username is None)
+        is_valid = not value or (bool(parts.hostname) and parts.port != 0 and parts.username is None)
     except ValueError:
-        usable = False
-    if not usable:
+        is_valid = False
+    if not is_valid:
         raise ValueError("must be like https://cronium.example.org or https://[2001:db8::5]:8443")
     return value
 
@@ -248,8 +248,8 @@ class Config(BaseSettings):
     @field_validator("encryption_keys")
     @classmethod
     def _check_encryption_keys(cls, value: str) -> str:
-        if value and (wrong := find_encryption_key_problem(value)):
-            raise ValueError(wrong)
+        if value and (problem := find_encryption_key_problem(value)):
+            raise ValueError(problem)
         return value
 
     @field_validator("egress_dns")

@@ -59,23 +59,27 @@ def find_unrestricted(*places: Path) -> Iterator[Path]:
     Deeper levels are protected by their parent folder, and may belong to another program. Symbolic links are not
     followed; other file systems that are mounted inside are skipped.
     """
-    for place in places:
+    for path in places:
         with suppress(FileNotFoundError):
-            found = place.stat(follow_symlinks=False)
-            if not stat.S_ISLNK(found.st_mode):
-                yield from _find_unrestricted_in(place, found)
+            status = path.stat(follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                yield from _find_unrestricted_in(path, status)
 
 
-def _find_unrestricted_in(place: Path, found: os.stat_result) -> Iterator[Path]:
-    if found.st_mode & OTHERS_MASK:
-        yield place
-    if not stat.S_ISDIR(found.st_mode):
+def _find_unrestricted_in(path: Path, status: os.stat_result) -> Iterator[Path]:
+    if status.st_mode & OTHERS_MASK:
+        yield path
+    if not stat.S_ISDIR(status.st_mode):
         return
-    with suppress(PermissionError, FileNotFoundError), os.scandir(place) as entries:
+    with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # other processes create and remove temporary files
-                inner = entry.stat(follow_symlinks=False)
-                if not entry.is_symlink() and inner.st_dev == found.st_dev and inner.st_mode & OTHERS_MASK:
+                entry_status = entry.stat(follow_symlinks=False)
+                if (
+                    not entry.is_symlink()
+                    and entry_status.st_dev == status.st_dev
+                    and entry_status.st_mode & OTHERS_MASK
+                ):
                     yield Path(entry.path)
 
 
@@ -155,27 +159,27 @@ def _read_secret(path: Path, name: str) -> str:
         text = path.read_text().strip()
     except UnicodeDecodeError:
         text = ""
-        wrong = "it is not text"
+        problem = "it is not text"
     else:
-        wrong = _SECRET_FILES[name][1](text) if text else "it is empty"
-    if wrong:
+        problem = _SECRET_FILES[name][1](text) if text else "it is empty"
+    if problem:
         raise DataFolderError(
-            f"The key file {path} can't be used: {wrong}. Restore it from a backup. Without a backup, remove the file: "
-            f"a new key is created at the next start, and {_SECRET_FILES[name][2]}."
+            f"The key file {path} can't be used: {problem}. Restore it from a backup. Without a backup, remove the "
+            f"file: a new key is created at the next start, and {_SECRET_FILES[name][2]}."
         )
     return text
 
 
 def _create_secret(path: Path, length: int) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = _write_temporary(path, secrets.token_urlsafe(length))
+    temporary = _write_temporary(path, secrets.token_urlsafe(length))
     try:
         # The file appears under its name with its whole content, so no process reads half a secret.
         with suppress(FileExistsError):
-            os.link(made, path)
+            os.link(temporary, path)
         sync_to_disk(path.parent)
     finally:
-        os.unlink(made)
+        os.unlink(temporary)
 
 
 def sync_to_disk(path: Path) -> None:
@@ -189,27 +193,27 @@ def sync_to_disk(path: Path) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Replaces the text of a file atomically, also across a power failure. The file is readable by its owner only."""
-    made = _write_temporary(path, text)
+    temporary = _write_temporary(path, text)
     try:
-        os.replace(made, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(made)
+        os.unlink(temporary)
         raise
     sync_to_disk(path.parent)
 
 
 def _write_temporary(path: Path, text: str) -> str:
     """The name of a new file in the same folder, with the text synced to disk."""
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        os.unlink(made)
+        os.unlink(temporary)
         raise
-    return made
+    return temporary
 
 
 def describe_unusable_folder(error: OSError, path: Path) -> str:

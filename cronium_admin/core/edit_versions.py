@@ -56,7 +56,7 @@ def format_utc(at: datetime) -> str:
 
 
 def check_version(stored: Any, version: int | None) -> None:
-    """Raises ChangedMeanwhile if the row has another version; an edit without a version is always allowed."""
+    """Raises EditConflict if the row has another version; an edit without a version is always allowed."""
     if version not in (None, stored.version):
         raise EditConflict(stored)
 
@@ -70,7 +70,7 @@ def check_deletion(stored: Any, version: int | None, counter: str = "version") -
 def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
     """Writes the next version by a conditional update on the version of `stored`, then updates `stored`.
 
-    A `version` in `changes` is the lower bound of the next version. Raises ChangedMeanwhile.
+    A `version` in `changes` is the lower bound of the next version. Raises EditConflict.
     """
     model, read = type(stored), stored.version
     values = {
@@ -80,10 +80,10 @@ def write_edit(stored: Any, changes: Mapping[str, Any], by: Any) -> None:
         "updated_at": database_now(),
     }
     if not model._default_manager.filter(pk=stored.pk, version=read).update(**values):
-        now = model._default_manager.filter(pk=stored.pk).first()
-        if now is None:
+        current = model._default_manager.filter(pk=stored.pk).first()
+        if current is None:
             raise ApiError(404, "not_found", f"{stored} was deleted in the meantime.")
-        raise EditConflict(now)
+        raise EditConflict(current)
     for name, value in values.items():
         setattr(stored, name, value)
 

@@ -55,8 +55,8 @@ def collect_schema_errors(errors: Iterable[Mapping[str, Any]]) -> dict[str, list
     """
     fields: dict[str, list[str]] = {}
     for error in errors:
-        source, *place = (str(part) for part in error["loc"])
-        name = ".".join(place[1:]) if source == "body" else place[0]
+        source, *location = (str(part) for part in error["loc"])
+        name = ".".join(location[1:]) if source == "body" else location[0]
         text = _SCHEMA_MESSAGES.get(error["type"]) or _format_sentence(error)
         fields.setdefault(name[:100] or "body", []).append(text)
     return fields
@@ -69,8 +69,8 @@ def _format_sentence(error: Mapping[str, Any]) -> str:
 def summarize_fields(fields: Mapping[str, list[str]]) -> str:
     """One sentence that names the fields, for clients that show only `detail`."""
     parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
-    rest = len(fields) - len(parts)
-    return " ".join(parts) + (f" And {rest} more." if rest > 0 else "")
+    omitted = len(fields) - len(parts)
+    return " ".join(parts) + (f" And {omitted} more." if omitted > 0 else "")
 
 
 def convert_outage(error: BaseException | None, subject: str) -> ApiError | None:

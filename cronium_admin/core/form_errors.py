@@ -28,18 +28,20 @@ _FIELD_MESSAGES |= {("username", "invalid"): "Letters, digits and @ . + - _ are 
 
 def translate_error(field: str, error: ValidationError) -> ValidationError:
     """An error of a built-in validator with our message; other errors are returned unchanged."""
-    words = _FIELD_MESSAGES.get((field, error.code or "")) or _MESSAGES.get(error.code or "")
-    if words is None or not _is_django_message(error):
+    message = _FIELD_MESSAGES.get((field, error.code or "")) or _MESSAGES.get(error.code or "")
+    if message is None or not _is_django_message(error):
         return error
-    return ValidationError(words.format(**_shorten_values(error.params or {})), code=error.code)
+    return ValidationError(message.format(**_shorten_values(error.params or {})), code=error.code)
 
 
 def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
     """The same for every error in `error`; `field` is the field of errors that name none."""
     if hasattr(error, "error_dict"):
-        found = {name: [translate_error(name, each) for each in errors] for name, errors in error.error_dict.items()}
-        return ValidationError(found)
-    return ValidationError([translate_error(field, each) for each in error.error_list])
+        errors_by_field = {
+            name: [translate_error(name, item) for item in errors] for name, errors in error.error_dict.items()
+        }
+        return ValidationError(errors_by_field)
+    return ValidationError([translate_error(field, item) for item in error.error_list])
 
 
 @contextmanager

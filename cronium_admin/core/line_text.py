@@ -30,26 +30,28 @@ def is_forbidden_character(character: str) -> bool:
 
 def find_line_problem(text: str) -> str | None:
     """The error message for a text that can't be a name or description of one line; None if it can."""
-    places = _find_forbidden_positions(
+    positions = _find_forbidden_positions(
         text[:MAX_CHECKED_CHARACTERS]
     )  # a longer text is too long for any name or description
-    if not places:
+    if not positions:
         return None
-    place = places[0]
-    character = text[place]
+    position = positions[0]
+    character = text[position]
     if character in "\n\r\v\f\x85\u2028\u2029":
-        return f"Must be one line of text: character {place + 1} breaks it (U+{ord(character):04X}). Remove it."
-    mend = "Use a plain space." if unicodedata.category(character) == "Zs" else "Remove it."
+        return f"Must be one line of text: character {position + 1} breaks it (U+{ord(character):04X}). Remove it."
+    remedy = "Use a plain space." if unicodedata.category(character) == "Zs" else "Remove it."
     described = _describe_character(character)
-    return f"Holds {described} at character {place + 1}, which can't be seen or changes what is seen. {mend}"
+    return f"Holds {described} at character {position + 1}, which can't be seen or changes what is seen. {remedy}"
 
 
 def escape_line(text: str) -> str:
     """`text` with every forbidden character replaced by its code point, such as [U+202E]."""
-    places = set(_find_forbidden_positions(text))
-    if not places:
+    positions = set(_find_forbidden_positions(text))
+    if not positions:
         return text
-    return "".join(f"[U+{ord(one):04X}]" if place in places else one for place, one in enumerate(text))
+    return "".join(
+        f"[U+{ord(character):04X}]" if position in positions else character for position, character in enumerate(text)
+    )
 
 
 def fold_case(text: str) -> str:
@@ -60,17 +62,21 @@ def fold_case(text: str) -> str:
 def make_sort_key(text: str) -> bytes:
     """The sort key of lists: without case and marks (Ä beside a). All databases sort bytes in the same order."""
     letters = unicodedata.normalize("NFKD", fold_case(text))
-    return "".join(one for one in letters if not unicodedata.combining(one)).encode("utf-8", "replace")
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).encode("utf-8", "replace")
 
 
 def _find_forbidden_positions(text: str) -> list[int]:
     if text.isascii() and text.isprintable():
         return []
     allowed = {match.start() + 1 for match in _KEYCAP.finditer(text)}
-    for place, character in enumerate(text):
-        if character in _VARIATION and place and unicodedata.category(text[place - 1]).startswith("S"):
-            allowed.add(place)
-    return [place for place, one in enumerate(text) if place not in allowed and is_forbidden_character(one)]
+    for position, character in enumerate(text):
+        if character in _VARIATION and position and unicodedata.category(text[position - 1]).startswith("S"):
+            allowed.add(position)
+    return [
+        position
+        for position, character in enumerate(text)
+        if position not in allowed and is_forbidden_character(character)
+    ]
 
 
 def _describe_character(character: str) -> str:

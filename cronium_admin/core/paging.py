@@ -20,13 +20,13 @@ def make_cursor(*key: str | int) -> str:
 
 
 def parse_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
-    """The key in `word`, with parts of the types `kinds`; raises Refused (422) for any other text."""
+    """The key in `word`, with parts of the types `kinds`; raises ApiError (422) for any other text."""
     try:
         key = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
     except (ValueError, binascii.Error, RecursionError):
         key = None
-    fits = isinstance(key, list) and len(key) == len(kinds)
-    if not fits or not all(_is_storable(part, kind) for part, kind in zip(key, kinds, strict=True)):
+    is_valid = isinstance(key, list) and len(key) == len(kinds)
+    if not is_valid or not all(_is_storable(part, kind) for part, kind in zip(key, kinds, strict=True)):
         raise make_cursor_error()
     return list(key)
 
@@ -65,7 +65,7 @@ class Page:
 
 
 def _parse_position(word: str) -> tuple[datetime, UUID]:
-    """The (created_at, id) in a cursor; raises Refused (422) for any other text."""
+    """The (created_at, id) in a cursor; raises ApiError (422) for any other text."""
     at, key = parse_cursor(word, str, str)
     try:
         moment, uuid = datetime.fromisoformat(str(at)), UUID(str(key))
@@ -77,14 +77,14 @@ def _parse_position(word: str) -> tuple[datetime, UUID]:
 
 
 def fetch_newest_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
-    """The page of `rows` after a cursor, by (created_at, id) descending; raises Refused (422) for a bad cursor."""
+    """The page of `rows` after a cursor, by (created_at, id) descending; raises ApiError (422) for a bad cursor."""
     if after:
         at, key = _parse_position(after)
         rows = rows.filter(filter_after("created_at", at, key, down=True))
     items = list(rows.order_by("-created_at", "-id")[: size + 1])
-    more = len(items) > size
+    has_more = len(items) > size
     items = items[:size]
-    return Page(items, make_cursor(items[-1].created_at.isoformat(), str(items[-1].pk)) if more else "", not after)
+    return Page(items, make_cursor(items[-1].created_at.isoformat(), str(items[-1].pk)) if has_more else "", not after)
 
 
 def fetch_newest_or_first_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:

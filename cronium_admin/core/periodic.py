@@ -11,15 +11,17 @@ log = logging.getLogger("cronium.rounds")
 
 
 class PeriodicTask:
-    """Calls `once`, which returns the seconds until its next call; the first call comes after `first` seconds.
+    """Calls `action`, which returns the seconds until its next call; the first call comes after `first_pause` seconds.
 
-    `over` ends the thread, and may be shared. An exception of `once` is logged and does not end the thread: the next
-    call comes after `first` seconds, at least one second.
+    `stop_event` ends the thread, and may be shared. An exception of `action` is logged and does not end the thread: the
+    next call comes after `first_pause` seconds, at least one second.
     """
 
-    def __init__(self, name: str, once: Callable[[], float], first: float, over: threading.Event | None = None) -> None:
-        self.stop_event = over or threading.Event()
-        self._action, self._first_pause = once, first
+    def __init__(
+        self, name: str, action: Callable[[], float], first_pause: float, stop_event: threading.Event | None = None
+    ) -> None:
+        self.stop_event = stop_event or threading.Event()
+        self._action, self._first_pause = action, first_pause
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:

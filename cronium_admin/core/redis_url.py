@@ -71,35 +71,35 @@ def parse_redis_url(url: str) -> RedisAddress:
         raise ValueError(f"is not a {_EXAMPLE}") from None
     options = _check_options(parts.scheme, dict(parse_qsl(parts.query, keep_blank_values=True)))
     # Django's cache splits its address at these characters.
-    place = f"{parts.netloc}{parts.path}".replace(",", "%2C").replace(";", "%3B")
-    url = f"{parts.scheme}://{place}" + (f"?{urlencode(options)}" if options else "")
+    address = f"{parts.netloc}{parts.path}".replace(",", "%2C").replace(";", "%3B")
+    url = f"{parts.scheme}://{address}" + (f"?{urlencode(options)}" if options else "")
     try:
-        given: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-        db = int(given.get("db", 0))
+        parsed: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        db = int(parsed.get("db", 0))
     except ValueError:
         raise ValueError(f"is not a {_EXAMPLE}; {_ESCAPES}") from None
     if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*/?", unquote(parts.path)):
         raise ValueError("must end with the number of a database, such as redis://host:6379/0")
-    user, password = given.get("username", ""), given.get("password", "")
+    user, password = parsed.get("username", ""), parsed.get("password", "")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     is_socket = parts.scheme == "unix"
     if is_socket:
-        if not given.get("path"):
+        if not parsed.get("path"):
             raise ValueError("must name the socket, such as unix:///run/redis/redis.sock?db=0")
-        broker = f"redis+socket://{login}{quote(given['path'])}?virtual_host={db}"
+        broker = f"redis+socket://{login}{quote(parsed['path'])}?virtual_host={db}"
     else:
-        host = given.get("host", "localhost")
+        host = parsed.get("host", "localhost")
         host = f"[{host}]" if ":" in host else quote(host, safe="")
-        broker = f"{parts.scheme}://{login}{host}:{given.get('port', 6379)}/{db}"
+        broker = f"{parts.scheme}://{login}{host}:{parsed.get('port', 6379)}/{db}"
     defaults = {"socket_timeout": READ_SECONDS} | ({} if is_socket else {"socket_connect_timeout": CONNECT_SECONDS})
-    tls = {name: value for name, value in given.items() if name in _TLS_OPTIONS}
+    tls = {name: value for name, value in parsed.items() if name in _TLS_OPTIONS}
     if "ssl_cert_reqs" in tls:
         modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
         tls["ssl_cert_reqs"] = modes[tls["ssl_cert_reqs"]]
     return RedisAddress(
         url=url,
         broker_url=broker,
-        broker_options=defaults | {name: value for name, value in given.items() if name in _BROKER_OPTIONS},
+        broker_options=defaults | {name: value for name, value in parsed.items() if name in _BROKER_OPTIONS},
         broker_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED, **tls} if parts.scheme == "rediss" else None,
         is_socket=is_socket,
     )
@@ -128,10 +128,10 @@ def _check_options(scheme: str, options: dict[str, str]) -> dict[str, str]:
 
 def _check_seconds(name: str, value: str) -> None:
     """An empty value counts as not given."""
-    least = 0 if name == "health_check_interval" else 0.01
+    minimum = 0 if name == "health_check_interval" else 0.01
     try:
-        usable = not value or least <= float(value) <= MAX_SECONDS
+        is_valid = not value or minimum <= float(value) <= MAX_SECONDS
     except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(f"has a value for the option {name} that is not a number from {least} to {MAX_SECONDS}")
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"has a value for the option {name} that is not a number from {minimum} to {MAX_SECONDS}")

@@ -12,7 +12,7 @@ MAX_DEPTH = 100
 
 
 def parse_request_json(body: bytes) -> Any:
-    """Raises Refused: 400 for invalid JSON, 422 for valid JSON that can't be stored."""
+    """Raises ApiError: 400 for invalid JSON, 422 for valid JSON that can't be stored."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -38,12 +38,12 @@ def _make_json_error(why: str) -> ApiError:
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _make_json_error(f"the key {twice[:40]!r} is given twice")
-    return found
+        duplicate = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _make_json_error(f"the key {duplicate[:40]!r} is given twice")
+    return members
 
 
 def _refuse_constant(name: str) -> Any:

@@ -53,9 +53,9 @@ class Publisher:
             except Exception as error:  # noqa: BLE001 - after any error the workers' sweep finds the run
                 self._closed_until = time.monotonic() + PAUSE_SECONDS
                 dropped = 1 + self._drop_waiting()
-                words = "the broker did not accept the wake-up for run %s (%s); the workers' sweep finds the run"
+                message = "the broker did not accept the wake-up for run %s (%s); the workers' sweep finds the run"
                 reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
-                log.warning(words, run_id, reason, extra={"run_id": run_id})
+                log.warning(message, run_id, reason, extra={"run_id": run_id})
                 metrics.increment_counter("cronium_wakeups_dropped_total", dropped)
 
     def _drop_waiting(self) -> int:

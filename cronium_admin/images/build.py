@@ -113,18 +113,18 @@ class _Builder:
     def report_step(self, step: str, detail: str) -> None:
         self._report(Progress(step, self._done, self._total, detail))
 
-    def run(self, wanted: Literal["auto", "alpine", "debian"]) -> list[BuiltImage]:
-        families: tuple[Family, ...] = ("alpine", "debian") if wanted == "auto" else (wanted,)
+    def run(self, requested: Literal["auto", "alpine", "debian"]) -> list[BuiltImage]:
+        families: tuple[Family, ...] = ("alpine", "debian") if requested == "auto" else (requested,)
         if not self.force:
             for family in families:
                 present = [self.find_current(recipe, family) for recipe in RECIPES]
                 if all(present):
                     return [self.report_skipped(image) for image in present if image]
-        family = self.choose_family() if wanted == "auto" else wanted
+        family = self.choose_family() if requested == "auto" else requested
         try:
             self.provide_bases(family)
         except (ImageBuildError, docker.errors.APIError) as error:
-            if wanted != "auto" or family != "alpine":
+            if requested != "auto" or family != "alpine":
                 raise
             # A registry that answers may still refuse the pull, because of its rate limit.
             why = explain_error(error) if isinstance(error, docker.errors.APIError) else error
@@ -135,16 +135,16 @@ class _Builder:
 
     def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
         """The image if it exists and was built from the current sources and base."""
-        found = inspect_image(self.client, recipe.get_reference(family))
-        if found is None:
+        image = inspect_image(self.client, recipe.get_reference(family))
+        if image is None:
             return None
-        labels = found["Config"].get("Labels") or {}
+        labels = image["Config"].get("Labels") or {}
         if labels.get(LABEL_SOURCES) != compute_sources_digest(self.sources, recipe.name):
             return None
         base = inspect_image(self.client, recipe.get_base(family))
         if labels.get(LABEL_FAMILY) != family or (base is not None and labels.get(LABEL_BASE) != base["Id"]):
             return None
-        return BuiltImage(recipe.name, recipe.get_reference(family), found["Id"], family, found["Size"], skipped=True)
+        return BuiltImage(recipe.name, recipe.get_reference(family), image["Id"], family, image["Size"], skipped=True)
 
     def report_skipped(self, image: BuiltImage) -> BuiltImage:
         self._done += 1
@@ -200,13 +200,13 @@ class _Builder:
             LABEL_BASE: base["Id"],
             LABEL_FAMILY: family,
         }
-        before = inspect_image(self.client, reference)
+        previous = inspect_image(self.client, reference)
         self.follow_build(recipe, self.start_build(recipe, family, reference, labels))
         built = inspect_image(self.client, reference)
         if built is None:
             raise ImageBuildError(f"{reference} was built but is not on the engine.")
-        if before and before["Id"] != built["Id"]:
-            self.remove_replaced(before["Id"])
+        if previous and previous["Id"] != built["Id"]:
+            self.remove_replaced(previous["Id"])
         self._done += 1
         self.report_step(recipe.name, f"{reference} built in {time.monotonic() - started:.0f} s")
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
@@ -256,8 +256,8 @@ def explain_error(error: docker.errors.DockerException) -> str:
 
 @contextmanager
 def read_timeout(client: docker.APIClient, seconds: int) -> Iterator[None]:
-    before, client.timeout = client.timeout, seconds
+    previous, client.timeout = client.timeout, seconds
     try:
         yield
     finally:
-        client.timeout = before
+        client.timeout = previous

@@ -16,12 +16,12 @@ SHARED = ("setup.sh",)
 def list_context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
     """Pairs of path in the context and file, in a fixed order."""
     folder = sources / name
-    own = [
+    files = [
         (path.relative_to(folder).as_posix(), path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    return own + [(f"base/{shared}", sources / "base" / shared) for shared in SHARED]
+    return files + [(f"base/{shared}", sources / "base" / shared) for shared in SHARED]
 
 
 def get_file_mode(path: Path) -> int:

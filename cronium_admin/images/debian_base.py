@@ -28,8 +28,8 @@ LogLine = Callable[[str], None]
 def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
     """The engine's description of an image; None if it does not exist."""
     try:
-        found: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
-        return found
+        description: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+        return description
     except docker.errors.ImageNotFound:
         return None
 
@@ -39,17 +39,17 @@ def ensure_debian_base(client: docker.APIClient, *, say: LogLine, force: bool, s
     ImageBuildError."""
     script = sources / SCRIPT
     digest = hashlib.sha256(script.read_bytes() + f"{SUITE} {MIRROR}".encode()).hexdigest()
-    found = inspect_image(client, DEBIAN_BASE)
-    labels = ((found or {}).get("Config") or {}).get("Labels") or {}
-    if found is not None and not force and labels.get(LABEL_SOURCES) == digest:
-        return str(found["Id"])
+    existing = inspect_image(client, DEBIAN_BASE)
+    labels = ((existing or {}).get("Config") or {}).get("Labels") or {}
+    if existing is not None and not force and labels.get(LABEL_SOURCES) == digest:
+        return str(existing["Id"])
     _require_debootstrap(say)
     say(f"building {DEBIAN_BASE} with debootstrap (about a minute)")
     _make_base(client, script, digest, say)
-    made = inspect_image(client, DEBIAN_BASE)
-    if made is None:
+    built = inspect_image(client, DEBIAN_BASE)
+    if built is None:
         raise ImageBuildError(f"{DEBIAN_BASE} was built but is not on the engine.")
-    return str(made["Id"])
+    return str(built["Id"])
 
 
 def _require_debootstrap(say: LogLine) -> None:
@@ -94,27 +94,27 @@ def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine
             umask=0o022,  # the files' permissions in the image
         ) as process:
             assert process.stdout is not None
-            first = process.stdout.read(1)
-            if first:
+            first_byte = process.stdout.read(1)
+            if first_byte:
                 say("importing the base")
-                _import_base(client, first, process.stdout, digest)
+                _import_base(client, first_byte, process.stdout, digest)
             status = process.wait()
-        if status != 0 or not first:
+        if status != 0 or not first_byte:
             log.seek(0)
             text = log.read().decode("utf-8", "replace")[-4000:]
             raise ImageBuildError(f"debootstrap could not build a Debian base from {MIRROR}.", text)
 
 
-def _import_base(client: docker.APIClient, first: bytes, rest: IO[bytes], digest: str) -> None:
+def _import_base(client: docker.APIClient, first_byte: bytes, stream: IO[bytes], digest: str) -> None:
     name, _, tag = DEBIAN_BASE.partition(":")
 
     def blocks() -> Iterator[bytes]:
-        yield first
-        while block := rest.read(1 << 20):
+        yield first_byte
+        while block := stream.read(1 << 20):
             yield block
 
-    answer = client.import_image_from_stream(
+    response = client.import_image_from_stream(
         blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
     )
-    if '"error"' in answer:
-        raise ImageBuildError(f"The Docker Engine refused the Debian base: {answer.strip()[-300:]}")
+    if '"error"' in response:
+        raise ImageBuildError(f"The Docker Engine refused the Debian base: {response.strip()[-300:]}")

@@ -15,7 +15,7 @@ def make_client(seconds: int) -> docker.APIClient:
 
 
 def connect_engine(seconds: int) -> docker.APIClient:
-    """As `client`, but raises Refused (503) if no engine answers."""
+    """As `make_client`, but raises ApiError (503) if no engine answers."""
     try:
         return make_client(seconds)
     except DockerException as error:

@@ -51,11 +51,11 @@ class Presence:
 
     @property
     def missing(self) -> list[str]:
-        return [one.host for one in self.hosts if one.is_present is False]
+        return [item.host for item in self.hosts if item.is_present is False]
 
     @property
     def present(self) -> list[HostPresence]:
-        return [one for one in self.hosts if one.is_present]
+        return [item for item in self.hosts if item.is_present]
 
     @property
     def is_everywhere(self) -> bool:
@@ -86,8 +86,8 @@ def store_report(host: str, images: Iterable[ReportedImage]) -> None:
     if HostInventory.objects.filter(host=host, digest=digest).update(reported_at=Now()):
         return
     with transaction.atomic():
-        known = {"reported_at": Now(), "digest": digest, "is_cut": len(rows) > MAX_NAMES}
-        inventory, _ = HostInventory.objects.update_or_create(host=host, defaults=known)
+        values = {"reported_at": Now(), "digest": digest, "is_cut": len(rows) > MAX_NAMES}
+        inventory, _ = HostInventory.objects.update_or_create(host=host, defaults=values)
         inventory.images.all().delete()
         HostImage.objects.bulk_create(
             HostImage(inventory=inventory, reference=name, image_id=image_id, size=size)

@@ -52,7 +52,7 @@ class HostImage(models.Model):
     """One name of an image on a host."""
 
     inventory = models.ForeignKey(HostInventory, on_delete=models.CASCADE, related_name="images")
-    reference = models.CharField(max_length=400, db_index=True)  # the full form, see `reference.canonical`
+    reference = models.CharField(max_length=400, db_index=True)  # the full form, see `reference.canonicalize_reference`
     image_id = models.CharField(max_length=80)  # the digest of its configuration
     size = models.BigIntegerField()  # bytes
 

@@ -36,8 +36,8 @@ def canonicalize_reference(reference: str) -> str:
         registry = "docker.io"
     if registry == "docker.io" and "/" not in path:
         path = f"library/{path}"
-    folder, _, last = path.rpartition("/")
-    image, _, tag = last.partition(":")
+    folder, _, name_and_tag = path.rpartition("/")
+    image, _, tag = name_and_tag.partition(":")
     full = "/".join(filter(None, [registry, folder, image]))
     return f"{full}@{digest}" if digest else f"{full}:{tag or 'latest'}"
 

@@ -34,13 +34,13 @@ class ImageOut(BaseModel):
     def build(cls, facts: ImageFacts, presence: Presence, warnings: list[str]) -> "ImageOut":
         hosts = [
             OnHostOut(
-                host=one.host,
-                present=one.is_present,
-                image_id=one.image_id,
-                size=one.size,
-                reported_at=one.reported_at,
+                host=item.host,
+                present=item.is_present,
+                image_id=item.image_id,
+                size=item.size,
+                reported_at=item.reported_at,
             )
-            for one in presence.hosts
+            for item in presence.hosts
         ]
         return cls(**vars(facts), hosts=hosts, warnings=warnings)
 

@@ -45,7 +45,7 @@ def describe_image(language: Language) -> ImageFacts:
     override = (
         choice.reference
         if choice.rule == "override"
-        else ""  # resolve() prefers only the overrides of a run or job to it
+        else ""  # resolve_image() prefers only the overrides of a run or job to it
     )
     return ImageFacts(
         language=language.value,
@@ -67,7 +67,7 @@ def fetch_override_version(language: Language) -> int:
 def set_override(language: Language, reference: str, by: User | None, version: int | None = None) -> None:
     """New runs of `language` get `reference`, unless the run or job has an image of its own.
 
-    Raises ChangedMeanwhile if `version` is not the override's current version (0: there never was an override).
+    Raises EditConflict if `version` is not the override's current version (0: there never was an override).
     """
     reference = reference.strip()
     try:
@@ -91,8 +91,8 @@ def _write_override(language: Language, reference: str, by: User | None, version
         if stored is None and not reference:
             return False
         if stored is None:
-            made = {"reference": reference, "updated_by": by}
-            stored, is_new = rows.get_or_create(language=language.value, defaults=made)
+            defaults = {"reference": reference, "updated_by": by}
+            stored, is_new = rows.get_or_create(language=language.value, defaults=defaults)
             if is_new:
                 return True
         check = check_version if reference else check_deletion
@@ -111,12 +111,12 @@ def count_jobs(language: Language) -> int:
 
 def format_pull_command(reference: str) -> str:
     """The command for a host that lacks the image."""
-    own = reference.startswith("cronium/runner:")  # built on the host, and in no registry
-    return "python manage.py images build" if own else f"docker pull {reference}"
+    is_local = reference.startswith("cronium/runner:")  # built on the host, and in no registry
+    return "python manage.py images build" if is_local else f"docker pull {reference}"
 
 
 def find_warnings(language: Language, presence: Presence) -> list[str]:
     """Warnings before all runs of `language` get this image."""
     family = find_other_family(presence.reference, language.value)
-    wrong = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
-    return [text for text in (presence.warning, wrong if family else "") if text]
+    mismatch = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
+    return [text for text in (presence.warning, mismatch if family else "") if text]

@@ -37,43 +37,43 @@ def show_images(request: HttpRequest) -> HttpResponse:
 @require_permission(Permission.ADMIN)
 def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     """Sets the override of a language after a confirmation that shows the number of jobs and the warnings."""
-    known = _find_language(language)
+    choice = _find_language(language)
     typed = request.POST.get("reference", "").strip()
     sent = parse_version(request.POST.get("version", ""))
-    wrong: dict[str, Any] = {"language": known.value, "typed": typed, "version": sent}
+    form_state: dict[str, Any] = {"language": choice.value, "typed": typed, "version": sent}
     try:
         validate_reference(typed)
     except ValidationError as error:
-        return _render_page(request, wrong | {"errors": error.messages})
+        return _render_page(request, form_state | {"errors": error.messages})
     presence = find_presence([typed])[typed]
-    warnings, jobs = find_warnings(known, presence), count_jobs(known)
+    warnings, jobs = find_warnings(choice, presence), count_jobs(choice)
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
-        context = {"language": known, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
+        context = {"language": choice, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
         context["version"] = "" if sent is None else sent
         return render(request, "images/confirm.html", {**context, "pull": format_pull_command(typed), "nav": "images"})
     try:
-        set_override(known, typed, get_current_user(request), sent)
+        set_override(choice, typed, get_current_user(request), sent)
     except EditConflict as error:
-        return _render_conflict(request, wrong, error)
-    said = f"{known.label} runs now get {typed}, unless their job sets another image."
+        return _render_conflict(request, form_state, error)
+    message = f"{choice.label} runs now get {typed}, unless their job sets another image."
     if presence.missing:
-        messages.warning(request, f"{said} {presence.warning}")
+        messages.warning(request, f"{message} {presence.warning}")
     else:
-        messages.success(request, said)
+        messages.success(request, message)
     return redirect("images:list")
 
 
 @require_POST
 @require_permission(Permission.ADMIN)
 def reset_image_override(request: HttpRequest, language: str) -> HttpResponse:
-    known = _find_language(language)
+    choice = _find_language(language)
     try:
-        clear_override(known, get_current_user(request), parse_version(request.POST.get("version", "")))
+        clear_override(choice, get_current_user(request), parse_version(request.POST.get("version", "")))
     except EditConflict as error:
         messages.error(request, error.message)
         return _render_page(request, status=409)
-    messages.success(request, f"{known.label} is back to {describe_image(known).reference}.")
+    messages.success(request, f"{choice.label} is back to {describe_image(choice).reference}.")
     return redirect("images:list")
 
 
@@ -84,13 +84,13 @@ def _find_language(name: str) -> Language:
         raise Http404(error.message) from error
 
 
-def _render_conflict(request: HttpRequest, wrong: dict[str, Any], error: EditConflict) -> HttpResponse:
+def _render_conflict(request: HttpRequest, form_state: dict[str, Any], error: EditConflict) -> HttpResponse:
     """The form with the user's input and the version that is stored now."""
     error.theirs = [("Image", error.stored.reference or "no override")]
-    return _render_page(request, wrong | {"version": error.stored.version, "conflict": error}, 409)
+    return _render_page(request, form_state | {"version": error.stored.version, "conflict": error}, 409)
 
 
-def _render_page(request: HttpRequest, wrong: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
+def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None, status: int = 0) -> HttpResponse:
     facts = [describe_image(language) for language in Language]
     presence = find_presence([fact.reference for fact in facts])
     rows = [
@@ -103,15 +103,15 @@ def _render_page(request: HttpRequest, wrong: dict[str, Any] | None = None, stat
         }
         for fact in facts
     ]
-    context = {"rows": rows, "wrong": wrong or {}, "nav": "images"}
-    return render(request, "images/list.html", context, status=status or (422 if wrong else 200))
+    context = {"rows": rows, "wrong": form_state or {}, "nav": "images"}
+    return render(request, "images/list.html", context, status=status or (422 if form_state else 200))
 
 
 def _list_rules(fact: ImageFacts) -> list[dict[str, Any]]:
     """The three possible sources of a language's image, the strongest first."""
-    places = [
+    sources = [
         ("override", "Override here", fact.override),
         ("environment", f"CRONIUM_CONTAINER_IMAGES_{fact.language.upper()}", fact.environment),
         ("default", "Default", fact.default),
     ]
-    return [{"name": name, "value": value, "won": rule == fact.rule} for rule, name, value in places]
+    return [{"name": name, "value": value, "won": rule == fact.rule} for rule, name, value in sources]

@@ -23,8 +23,8 @@ class MetricsToken(HttpBearer):
     """CRONIUM_METRICS_TOKEN as bearer token, for the metrics only. Other tokens are left to the next authenticator."""
 
     def authenticate(self, request: HttpRequest, token: str) -> str | None:
-        own = settings.CONFIG.metrics_token.encode()
-        return "metrics" if own and hmac.compare_digest(token.strip().encode(), own) else None
+        metrics_token = settings.CONFIG.metrics_token.encode()
+        return "metrics" if metrics_token and hmac.compare_digest(token.strip().encode(), metrics_token) else None
 
 
 class HealthOut(BaseModel):
@@ -59,6 +59,6 @@ def health(request: HttpRequest) -> HealthOut:
 def ready(request: HttpRequest) -> Status[ReadyOut]:
     """200 if database, tables, disk, broker, channel layer and worker are ready; 503 with the parts that are not."""
     parts = readiness.check_parts()
-    whole = all(parts.values())
-    told = {name: "ok" if fine else "failed" for name, fine in parts.items()}
-    return Status(200 if whole else 503, ReadyOut(status="ready" if whole else "not_ready", parts=told))
+    is_ready = all(parts.values())
+    states = {name: "ok" if is_part_ready else "failed" for name, is_part_ready in parts.items()}
+    return Status(200 if is_ready else 503, ReadyOut(status="ready" if is_ready else "not_ready", parts=states))

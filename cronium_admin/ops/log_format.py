@@ -78,8 +78,8 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
         log.critical("the process ended with an error", exc_info=(kind, error, trace))
 
 
-def _log_thread_error(what: threading.ExceptHookArgs) -> None:
-    if not issubclass(what.exc_type, SystemExit):
-        name = what.thread.name if what.thread else "unknown"
-        about = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
-        log.error("the thread %s ended with an error", name, exc_info=about)
+def _log_thread_error(failure: threading.ExceptHookArgs) -> None:
+    if not issubclass(failure.exc_type, SystemExit):
+        name = failure.thread.name if failure.thread else "unknown"
+        exc_info = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+        log.error("the thread %s ended with an error", name, exc_info=exc_info)

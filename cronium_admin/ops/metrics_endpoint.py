@@ -91,8 +91,8 @@ state_cache = DatabaseStateCache()
 
 
 class _CroniumCollector(Collector):
-    def __init__(self, found: DatabaseState) -> None:
-        self._found = found
+    def __init__(self, state: DatabaseState) -> None:
+        self._found = state
 
     def collect(self) -> Iterator[Family]:
         build = GaugeMetricFamily("cronium_build_info", "The version that answers.", labels=["version"])
@@ -104,21 +104,21 @@ class _CroniumCollector(Collector):
         yield from _build_process_families("worker", _list_worker_snapshots(self._found.hosts))
 
 
-def _build_run_families(found: DatabaseState) -> Iterator[Family]:
+def _build_run_families(state: DatabaseState) -> Iterator[Family]:
     ended = CounterMetricFamily(
         "cronium_runs",
         "Runs that have ended; after a restart without those that were deleted.",
         labels=["status", "reason"],
     )
-    for status, reason, number in found.ended:
+    for status, reason, number in state.ended:
         ended.add_metric([status, reason], number)
     yield ended
     live = GaugeMetricFamily(
         "cronium_runs_live", "Runs that wait (queued) or are on a host.", labels=["status", "queue", "host"]
     )
     # A queue that is served and empty is exported as 0: a series that falls to zero tells more than one that ends.
-    numbers = {(Status.QUEUED.value, queue, ""): 0 for host in found.hosts for queue in host.queues}
-    numbers |= {row[:3]: row[3] for row in found.live}
+    numbers = {(Status.QUEUED.value, queue, ""): 0 for host in state.hosts for queue in host.queues}
+    numbers |= {row[:3]: row[3] for row in state.live}
     for labels, number in numbers.items():
         live.add_metric(labels, number)
     yield live
@@ -129,8 +129,8 @@ def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
     for host in hosts:
         up.add_metric([host.row.name], host.alive)
     yield up
-    for name, words, column in _HOST_GAUGES:
-        gauge = GaugeMetricFamily(name, words, labels=["host"])
+    for name, help_text, column in _HOST_GAUGES:
+        gauge = GaugeMetricFamily(name, help_text, labels=["host"])
         for host in hosts:
             if (value := getattr(host.row, column)) is not None and host.alive:
                 gauge.add_metric([host.row.name], value)

@@ -24,8 +24,8 @@ _POLLED = frozenset(f"{place}{name}" for place in ("", "api/v1/") for name in ("
 
 def _get_request_id(request: HttpRequest) -> str:
     """The caller's X-Request-ID if it is well-formed, so that a proxy's log and this log can be compared."""
-    given = request.headers.get("X-Request-ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request_id_header = request.headers.get("X-Request-ID", "")
+    return request_id_header if _REQUEST_ID.fullmatch(request_id_header) else secrets.token_hex(8)
 
 
 def _get_route(request: HttpRequest) -> str:
@@ -36,16 +36,16 @@ def _get_route(request: HttpRequest) -> str:
 
 def _get_user_name(request: HttpRequest) -> str:
     """The authenticated user or token, or `-`. Makes no database query."""
-    known: Any = getattr(request, "auth", None) or getattr(request, "_cached_user", None)
-    name = known.get_username() if hasattr(known, "get_username") else str(known or "")
+    client: Any = getattr(request, "auth", None) or getattr(request, "_cached_user", None)
+    name = client.get_username() if hasattr(client, "get_username") else str(client or "")
     return "".join(letter if letter.isprintable() and not letter.isspace() else "?" for letter in name)[:150] or "-"
 
 
 def _get_run_id(request: HttpRequest) -> str:
     """The id of the run in the path, or empty."""
     match = request.resolver_match
-    named = "pk" if match and "runs" in match.namespaces else "run_id"
-    return str(match.kwargs.get(named, "")) if match else ""
+    parameter = "pk" if match and "runs" in match.namespaces else "run_id"
+    return str(match.kwargs.get(parameter, "")) if match else ""
 
 
 def _record_request(request: HttpRequest, response: HttpResponse, began: float, identity: str) -> None:

@@ -72,21 +72,24 @@ def _check_channel_layer() -> bool:
 
 def _check_runner() -> bool:
     """The worker in this process, if there is one, has sent a recent heartbeat."""
-    own = process.get_current_worker()
-    return own is None or Host.objects.filter(name=own.runner.host, heartbeat_at__gt=Now() - MAX_HEARTBEAT_AGE).exists()
+    worker = process.get_current_worker()
+    return (
+        worker is None
+        or Host.objects.filter(name=worker.runner.host, heartbeat_at__gt=Now() - MAX_HEARTBEAT_AGE).exists()
+    )
 
 
 def _check_disk() -> bool:
     """The disks of the data folder and of a SQLite database have free space."""
-    places = [place if place.is_dir() else place.parent for place in list_own_paths()]
-    return all(_has_room(place) for place in places)
+    folders = [path if path.is_dir() else path.parent for path in list_own_paths()]
+    return all(_has_room(path) for path in folders)
 
 
 def _has_room(folder: Path) -> bool:
-    found = os.statvfs(folder)
-    free, whole = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    has_names = found.f_files == 0 or found.f_favail > 0  # some file systems do not count inodes
-    return free >= min(LEAST_FREE_BYTES, whole * LEAST_FREE_SHARE) and has_names
+    status = os.statvfs(folder)
+    free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+    has_names = status.f_files == 0 or status.f_favail > 0  # some file systems do not count inodes
+    return free >= min(LEAST_FREE_BYTES, total * LEAST_FREE_SHARE) and has_names
 
 
 CHECKS: dict[str, Callable[[], bool]] = {
@@ -111,7 +114,7 @@ class Readiness:
         self._results: dict[str, bool] = {}
 
     def check_parts(self) -> dict[str, bool]:
-        """By name, whether the part is ready. At most SHARED_SECONDS old, plus the time of the checks."""
+        """By name, whether the part is ready. At most CACHE_SECONDS old, plus the time of the checks."""
         with self._lock:
             if time.monotonic() - self._at >= CACHE_SECONDS:
                 self._results = self._run_checks()
@@ -123,7 +126,7 @@ class Readiness:
             if name not in self._futures or self._futures[name].done():
                 self._futures[name] = self._pool.submit(_run_check, name, part)
         wait(self._futures.values(), PART_SECONDS)
-        return {name: asked.done() and asked.result() for name, asked in self._futures.items()}
+        return {name: future.done() and future.result() for name, future in self._futures.items()}
 
 
 def _run_check(name: str, part: Callable[[], bool]) -> bool:

@@ -59,4 +59,4 @@ def remove_runs(
 
 
 def _build_selection(job: str, status: list[Status], before: datetime | None) -> Selection:
-    return Selection(job, tuple(one.value for one in status), before)
+    return Selection(job, tuple(item.value for item in status), before)

@@ -50,7 +50,7 @@ def _delete_rows(run_ids: Sequence[UUID]) -> int:
 
 
 def delete_run(run: Run, by: User) -> None:
-    """Raises Refused (409) for a live run."""
+    """Raises ApiError (409) for a live run."""
     if run.is_live:
         raise ApiError(
             409,
@@ -83,7 +83,7 @@ class Selection:
         return "; ".join(parts)
 
     def validate(self) -> None:
-        """Raises Refused (422) for an empty selection, a status that is not terminal, and an unknown job."""
+        """Raises ApiError (422) for an empty selection, a status that is not terminal, and an unknown job."""
         if not (self.job or self.status or self.before):
             text = "Give at least one of job, status and before: deleting all runs at once is not possible."
             raise ApiError(422, "invalid", text, {"job": [text]})
@@ -105,8 +105,8 @@ class Selection:
         if self.job:
             job = Job.objects.filter(slug=self.job).values_list("pk", flat=True).first()
             rows = rows.filter(job_id=job) if job else rows.filter(job__isnull=True, job_slug=self.job)
-        for end in filter(None, (self.before, self.counted_at)):
-            rows = rows.filter(finished_at__lt=end)
+        for bound in filter(None, (self.before, self.counted_at)):
+            rows = rows.filter(finished_at__lt=bound)
         return rows
 
 
@@ -131,8 +131,8 @@ def delete_selected(selection: Selection, by: User, most: int = MAX_DELETED) -> 
 
 def _list_batches(selection: Selection, most: int) -> Iterator[list[UUID]]:
     ids = list(selection.select_runs().order_by("created_at", "id").values_list("pk", flat=True)[:most])
-    for at in range(0, len(ids), BATCH_SIZE):
-        yield ids[at : at + BATCH_SIZE]
+    for start in range(0, len(ids), BATCH_SIZE):
+        yield ids[start : start + BATCH_SIZE]
 
 
 TERMINAL_CHOICES = [(status.value, status.label) for status in Status if status in TERMINAL]

@@ -15,7 +15,7 @@ from cronium_admin.runs.models import TERMINAL, Run
 
 @dataclass(frozen=True)
 class DueRuns:
-    """Runs of one job that one rule expires, the oldest first; `why` is part of a sentence."""
+    """Runs of one job that one rule expires, the oldest first; `reason` is part of a sentence."""
 
     job: str
     reason: str
@@ -31,14 +31,14 @@ def find_due_runs() -> Iterator[DueRuns]:
             yield _select_by_age(pk, slug, keep, "CRONIUM_RUN_KEEP_DAYS" if days is None else "a setting of the job")
         keep = config.run_keep_runs if number is None else number
         source = "CRONIUM_RUN_KEEP_RUNS" if number is None else "a setting of the job"
-        if keep and (found := _select_by_number(pk, slug, keep, source)):
-            yield found
+        if keep and (due := _select_by_number(pk, slug, keep, source)):
+            yield due
 
 
 def _find_due_of_deleted_jobs(default: int) -> Iterator[DueRuns]:
     """The runs of a deleted job keep the job's own retention."""
-    own = Run.objects.filter(job__isnull=True, run_keep_days__isnull=False).order_by()
-    for days in (None, *own.values_list("run_keep_days", flat=True).distinct()):
+    own_retention = Run.objects.filter(job__isnull=True, run_keep_days__isnull=False).order_by()
+    for days in (None, *own_retention.values_list("run_keep_days", flat=True).distinct()):
         if keep := default if days is None else days:
             source = "CRONIUM_RUN_KEEP_DAYS" if days is None else "a setting of the job"
             due = _select_by_age(None, "deleted jobs", keep, source)

@@ -1,6 +1,5 @@
-"""The retention rules of all growing data. `sweep` applies them; the log maintenance calls it before its own work, at
-the start and every hour, in every process with pages. Each rule is a conditional statement, so several processes may
-apply it at once.
+"""The retention rules of all growing data. The log maintenance calls `apply_rules` before its own work, at the start and
+every hour, in every process with pages. Each rule is a conditional statement, so several processes may apply it at once.
 """
 
 import logging
@@ -33,10 +32,10 @@ def _remove_runs(pace: Throttle) -> Iterator[str]:
         try:
             while ids := list(due.runs.exclude(pk__in=failed).values_list("pk", flat=True)[: deletion.BATCH_SIZE]):
                 pace.raise_if_stopped()
-                gone, more = _delete_batch(ids, pace)
-                if not gone and not more:
+                number, failures = _delete_batch(ids, pace)
+                if not number and not failures:
                     break
-                deleted, failed = deleted + gone, failed + more
+                deleted, failed = deleted + number, failed + failures
         finally:
             if deleted:
                 yield f"{deleted} runs of {due.job}: {due.reason}"
@@ -54,8 +53,8 @@ def _delete_batch(ids: list[UUID], pace: Throttle) -> tuple[int, list[UUID]]:
         if len(ids) == 1:
             log.error("run %s was not deleted; the deletion is tried again", ids[0], exc_info=error)
             return 0, ids
-    each = [_delete_batch([run_id], pace) for run_id in ids]
-    return sum(gone for gone, _ in each), [run_id for _, failed in each for run_id in failed]
+    results = [_delete_batch([run_id], pace) for run_id in ids]
+    return sum(number for number, _ in results), [run_id for _, failed in results for run_id in failed]
 
 
 def _remove_nothing(_: Throttle) -> Iterator[str]:
@@ -88,11 +87,11 @@ RULES = (
 
 def apply_rules(pace: Throttle) -> None:
     """A rule that fails is logged and does not stop the others."""
-    for end in RULES:
+    for rule in RULES:
         try:
-            for words in end.remove(pace):
-                log.info("retention removed %s", words)
+            for removed in rule.remove(pace):
+                log.info("retention removed %s", removed)
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - logged, and tried again within the hour
-            log_failure(log, error, f"retention of {end.subject}")
+            log_failure(log, error, f"retention of {rule.subject}")

@@ -24,7 +24,7 @@ _NO_KEY = {"idempotency_key": None, "idempotency_by": None, "request_digest": ""
 ADMIN_LOG_KEPT = timedelta(days=365)
 
 
-def _delete_rows(rows: "QuerySet[Any]", what: str, pace: Throttle) -> Iterator[str]:
+def _delete_rows(rows: "QuerySet[Any]", label: str, pace: Throttle) -> Iterator[str]:
     """Yields how many rows were deleted. A row that no longer matches when it is locked stays."""
     model: type[Model] = rows.model
     deleted = 0
@@ -36,7 +36,7 @@ def _delete_rows(rows: "QuerySet[Any]", what: str, pace: Throttle) -> Iterator[s
                 deleted += model._default_manager.filter(pk__in=still_due).delete()[1].get(model._meta.label, 0)
     finally:
         if deleted:
-            yield f"{deleted} {what}"
+            yield f"{deleted} {label}"
 
 
 def _make_timedelta(number: int) -> timedelta | None:
@@ -46,11 +46,11 @@ def _make_timedelta(number: int) -> timedelta | None:
 
 def remove_events(pace: Throttle) -> Iterator[str]:
     """From the oldest on. Keys grow with time, so each pass reads at most one batch of events that stay."""
-    kept, deleted = _make_timedelta(settings.CONFIG.event_keep_days), 0
+    max_age, deleted = _make_timedelta(settings.CONFIG.event_keep_days), 0
     try:
-        while kept:
+        while max_age:
             oldest = list(RunEvent.objects.order_by("pk").values_list("pk", "at")[:BATCH_SIZE])
-            ids = [pk for pk, at in oldest if at < database_now() - kept]
+            ids = [pk for pk, at in oldest if at < database_now() - max_age]
             if not ids:
                 break
             with pace.run_step():
@@ -62,8 +62,8 @@ def remove_events(pace: Throttle) -> Iterator[str]:
 
 def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:
     """The run stays; its key can be used again."""
-    if kept := _make_timedelta(settings.CONFIG.idempotency_keep_days):
-        used = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=Now() - kept)
+    if max_age := _make_timedelta(settings.CONFIG.idempotency_keep_days):
+        used = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=Now() - max_age)
         freed = 0
         try:
             while ids := list(used.order_by("created_at").values_list("pk", flat=True)[:BATCH_SIZE]):
@@ -81,29 +81,31 @@ def remove_receipts(pace: Throttle) -> Iterator[str]:
 
 
 def remove_variables(pace: Throttle) -> Iterator[str]:
-    if kept := _make_timedelta(settings.CONFIG.variable_keep_days):
-        gone = Variable.objects.filter(text__isnull=True, changed_at__lt=Now() - kept)
-        yield from _delete_rows(gone, "deleted variables with their history", pace)
+    if max_age := _make_timedelta(settings.CONFIG.variable_keep_days):
+        deleted_variables = Variable.objects.filter(text__isnull=True, changed_at__lt=Now() - max_age)
+        yield from _delete_rows(deleted_variables, "deleted variables with their history", pace)
 
 
 def remove_sessions(pace: Throttle) -> Iterator[str]:
     """Works with every session engine."""
     pace.raise_if_stopped()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    kept = timedelta(seconds=settings.SESSION_COOKIE_AGE)
-    yield from _delete_rows(SignIn.objects.filter(created_at__lt=Now() - kept), "sign-ins whose session is over", pace)
+    max_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    yield from _delete_rows(
+        SignIn.objects.filter(created_at__lt=Now() - max_age), "sign-ins whose session is over", pace
+    )
 
 
 def remove_sign_ins(pace: Throttle) -> Iterator[str]:
-    if kept := _make_timedelta(settings.CONFIG.sign_in_keep_days):
+    if max_age := _make_timedelta(settings.CONFIG.sign_in_keep_days):
         for model in (AccessAttempt, AccessFailureLog, AccessLog):
-            yield from _delete_rows(model.objects.filter(attempt_time__lt=Now() - kept), "sign-in attempts", pace)
+            yield from _delete_rows(model.objects.filter(attempt_time__lt=Now() - max_age), "sign-in attempts", pace)
 
 
 def remove_tokens(pace: Throttle) -> Iterator[str]:
-    if kept := _make_timedelta(settings.CONFIG.token_keep_days):
-        over = Q(revoked_at__lt=Now() - kept) | Q(expires_at__lt=Now() - kept)
-        yield from _delete_rows(ApiToken.objects.filter(over), "tokens that were revoked or have expired", pace)
+    if max_age := _make_timedelta(settings.CONFIG.token_keep_days):
+        expiry = Q(revoked_at__lt=Now() - max_age) | Q(expires_at__lt=Now() - max_age)
+        yield from _delete_rows(ApiToken.objects.filter(expiry), "tokens that were revoked or have expired", pace)
 
 
 def remove_admin_log(pace: Throttle) -> Iterator[str]:
@@ -114,6 +116,6 @@ def remove_admin_log(pace: Throttle) -> Iterator[str]:
 def remove_unused(pace: Throttle) -> Iterator[str]:
     """Scripts and sandbox reports that no run refers to."""
     pace.raise_if_stopped()
-    for what, number in delete_unused():
+    for label, number in delete_unused():
         if number:
-            yield f"{number} {what} without a run"
+            yield f"{number} {label} without a run"

@@ -34,10 +34,10 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 def delete_many(request: HttpRequest) -> HttpResponse:
     """GET shows the form and, with a selection, the number of matching runs; POST deletes the counted runs."""
     data = request.POST if request.method == "POST" else request.GET
-    is_asked = bool({"job", "status", "before"} & set(data))
-    form = SelectionForm(data if is_asked else None)
+    has_selection = bool({"job", "status", "before"} & set(data))
+    form = SelectionForm(data if has_selection else None)
     count, counted_at = None, database_now()
-    if is_asked and form.is_valid():
+    if has_selection and form.is_valid():
         try:
             if request.method == "POST":
                 counted_at = form.cleaned_data["counted_at"] or counted_at
@@ -45,8 +45,8 @@ def delete_many(request: HttpRequest) -> HttpResponse:
             selection.validate()
             if request.method == "POST":
                 deleted, left = delete_selected(selection, get_current_user(request))
-                more = f" {left} more match; press again to delete them." if left else ""
-                messages.success(request, f"Deleted {deleted} run{'' if deleted == 1 else 's'}.{more}")
+                suffix = f" {left} more match; press again to delete them." if left else ""
+                messages.success(request, f"Deleted {deleted} run{'' if deleted == 1 else 's'}.{suffix}")
                 if not left:
                     return redirect("runs:list")
             count = selection.select_runs().count()

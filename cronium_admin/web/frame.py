@@ -23,9 +23,9 @@ from cronium_admin.runs.models import LIVE, Run
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
     """`can`: the user's permissions; `live_count`: the number of live runs, queried only by pages with a frame."""
     user = getattr(request, "user", None)
-    known = user is not None and user.is_authenticated and hasattr(user, "has_permission")
+    is_signed_in = user is not None and user.is_authenticated and hasattr(user, "has_permission")
     return {
-        "can": {right.name.lower(): known and user.has_permission(right) for right in Permission}
+        "can": {right.name.lower(): is_signed_in and user.has_permission(right) for right in Permission}
         if user is not None
         else {},
         "live_count": SimpleLazyObject(lambda: Run.objects.filter(status__in=LIVE).count()),

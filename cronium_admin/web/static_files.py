@@ -15,7 +15,7 @@ def _compute_fingerprint() -> str:
     """The hash of the version and of the names, sizes and times of all source files."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for finder in get_finders():
-        for path, storage in sorted(finder.list([]), key=lambda found: found[0]):
+        for path, storage in sorted(finder.list([]), key=lambda item: item[0]):
             stat = Path(storage.path(path)).stat()
             digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -26,9 +26,9 @@ def collect_static_files() -> None:
     if settings.CONFIG.static_dir:  # these are collected already
         return
     stamp = settings.STATIC_ROOT / STAMP
-    now = _compute_fingerprint()
-    if stamp.exists() and stamp.read_text() == now:
+    fingerprint = _compute_fingerprint()
+    if stamp.exists() and stamp.read_text() == fingerprint:
         return
     call_command("collectstatic", interactive=False, verbosity=0, clear=settings.STATIC_ROOT.exists())
     os.sync()  # else, after a power failure, a stamp beside empty files would prevent their repair
-    stamp.write_text(now)
+    stamp.write_text(fingerprint)

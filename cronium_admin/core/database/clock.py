@@ -49,8 +49,8 @@ class _Clock:
         query = "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')" if is_sqlite else "SELECT STATEMENT_TIMESTAMP()"
         # Below Django's cursor, because the connection is being opened: this belongs to no transaction.
         with connection.wrap_database_errors:
-            found = connection.connection.execute(query).fetchone()[0]
-        at = datetime.fromisoformat(found).replace(tzinfo=UTC) if is_sqlite else found.astimezone(UTC)
+            value = connection.connection.execute(query).fetchone()[0]
+        at = datetime.fromisoformat(value).replace(tzinfo=UTC) if is_sqlite else value.astimezone(UTC)
         with self._lock:
             self._measured = at, _read_uptime()
 

@@ -64,10 +64,10 @@ def describe_database_error(error: BaseException, *, known_only: bool = False) -
     text = " ".join(str(error).split())
     on_file = f"Make the file {connection.settings_dict['NAME']} and its folder writable for user {os.geteuid()}."
     on_server = "Name the primary server in CRONIUM_DATABASE_URL, or turn default_transaction_read_only off."
-    for parts, words, mend in _CAUSES:
+    for parts, cause, remedy in _CAUSES:
         if any(part in text.lower() for part in parts):
             owner = on_file if connection.vendor == "sqlite" else on_server
-            return f"The database {words} ({text}). {mend.format(owner=owner)}"
+            return f"The database {cause} ({text}). {remedy.format(owner=owner)}"
     return "" if known_only else f"The database can't be used: {text}. Check CRONIUM_DATABASE_URL."
 
 
@@ -87,10 +87,10 @@ class OutageLog:
             if now - self._logged_at < LOG_INTERVAL_SECONDS:
                 self._suppressed += 1
                 return
-            left_out, self._logged_at, self._suppressed = self._suppressed, now, 0
+            suppressed, self._logged_at, self._suppressed = self._suppressed, now, 0
             self._began_at = self._began_at or now
-        more = f" {left_out} more database errors since the last such line." if left_out else ""
-        log.error("%s This failed: %s.%s", describe_database_error(error), subject, more)
+        suffix = f" {suppressed} more database errors since the last such line." if suppressed else ""
+        log.error("%s This failed: %s.%s", describe_database_error(error), subject, suffix)
 
     @contextmanager
     def tolerate(self, subject: str) -> Iterator[None]:
@@ -105,17 +105,17 @@ class OutageLog:
     def record_recovery(self) -> None:
         with self._lock:
             began_at, self._began_at = self._began_at, None
-            left_out, self._suppressed = self._suppressed, 0
+            suppressed, self._suppressed = self._suppressed, 0
         if began_at is not None:
-            words = "the database can be used again, after %.0f s and %d more errors"
-            log.warning(words, time.monotonic() - began_at, left_out)
+            message = "the database can be used again, after %.0f s and %d more errors"
+            log.warning(message, time.monotonic() - began_at, suppressed)
 
 
 outage_log = OutageLog()
 
 
 def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:
-    """Logs a background task's error: an outage through `outages`, any other error with its traceback."""
+    """Logs a background task's error: an outage through `outage_log`, any other error with its traceback."""
     if is_outage(error):
         outage_log.record_failure(error, subject)
     else:

@@ -37,13 +37,13 @@ def parse_database_url(url: str) -> Settings:
 
 def build_sqlite_settings(path: Path | str, options: dict[str, Any] | None = None) -> Settings:
     """`options` override the defaults; their `init_command` follows the default pragmas."""
-    given = dict(options or {})
-    pragmas = f"{SQLITE_PRAGMAS} {given.pop('init_command', '')}".strip()
+    driver_options = dict(options or {})
+    pragmas = f"{SQLITE_PRAGMAS} {driver_options.pop('init_command', '')}".strip()
     # A connection is closed after its request: under ASGI each request has its own thread.
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(path),
-        "OPTIONS": {**SQLITE_OPTIONS, "init_command": pragmas, **given},
+        "OPTIONS": {**SQLITE_OPTIONS, "init_command": pragmas, **driver_options},
         "CONN_MAX_AGE": 0,
     }
 
@@ -100,10 +100,10 @@ def _parse_sqlite_url(parts: SplitResult) -> Settings:
 
 
 def _parse_bool(value: str) -> bool:
-    known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
-    if value.lower() not in known:
+    values = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+    if value.lower() not in values:
         raise ValueError
-    return known[value.lower()]
+    return values[value.lower()]
 
 
 _POOL_PARSERS: dict[str, Callable[[str], Any]] = {
@@ -127,14 +127,14 @@ _INTEGER_OPTIONS = (
 _NO_SOCKET = "/dev/null/none"
 
 
-def _check_with_libpq(given: dict[str, Any]) -> None:
+def _check_with_libpq(options: dict[str, Any]) -> None:
     """Lets libpq check the options: it does so before it opens the socket, which does not exist."""
     for name in _INTEGER_OPTIONS:
-        if not str(given.get(name, 0)).strip().lstrip("-").isdigit():
+        if not str(options.get(name, 0)).strip().lstrip("-").isdigit():
             raise ValueError(f"has an option {name} that is not a whole number")
     hidden = {option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar == b"*"}
     checked = {
-        name: value for name, value in given.items() if name not in (*_DJANGO_KEYS, *hidden, "hostaddr", "service")
+        name: value for name, value in options.items() if name not in (*_DJANGO_KEYS, *hidden, "hostaddr", "service")
     }
     # With a password given, libpq does not read a password file.
     stand_in = {"host": _NO_SOCKET, "password": "none"}
@@ -147,45 +147,48 @@ def _check_with_libpq(given: dict[str, Any]) -> None:
 
 def _parse_postgres_url(parts: SplitResult) -> Settings:
     options = _parse_query(parts.query)
-    sizes = _take_options(options, _POOL_PARSERS)
-    own = _take_options(options, _DJANGO_PARSERS)
-    known = sorted(option.keyword.decode() for option in Conninfo.get_defaults())
-    unknown = {name: value for name, value in options.items() if name not in (*known, "ssl")}
-    _refuse_unknown_options(unknown, [*known, *_DJANGO_PARSERS, *_POOL_PARSERS])
+    pool_options = _take_options(options, _POOL_PARSERS)
+    django_options = _take_options(options, _DJANGO_PARSERS)
+    libpq_names = sorted(option.keyword.decode() for option in Conninfo.get_defaults())
+    unknown = {name: value for name, value in options.items() if name not in (*libpq_names, "ssl")}
+    _refuse_unknown_options(unknown, [*libpq_names, *_DJANGO_PARSERS, *_POOL_PARSERS])
     try:
         # libpq parses its own URLs (several hosts, sockets, brackets). It takes a + in a query literally.
         bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        given: dict[str, Any] = conninfo_to_dict(f"{bare}?{urlencode(options, quote_via=quote)}")
+        libpq_options: dict[str, Any] = conninfo_to_dict(f"{bare}?{urlencode(options, quote_via=quote)}")
     except psycopg.ProgrammingError:
         raise ValueError(f"is not a {_EXAMPLE}") from None
-    for port in filter(None, str(given.get("port", "")).split(",")):
+    for port in filter(None, str(libpq_options.get("port", "")).split(",")):
         if not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError(
                 "has a port that is not a number from 1 to 65535; write / @ : ? # and % in a password as %2F %40 "
                 "%3A %3F %23 and %25"
             )
-    if not given.get("dbname") and not given.get("service"):
+    if not libpq_options.get("dbname") and not libpq_options.get("service"):
         raise ValueError("must name the database, such as postgres://user:password@host:5432/name")
-    _check_with_libpq(given)
-    if schema := own.pop("currentSchema", ""):
-        given["options"] = f"{given.get('options', '')} -c search_path={schema}".strip()
-    pool: Any = _build_pool_options(own.pop("pool", True), sizes)
-    settings: Settings = {django: given.pop(libpq, "") for libpq, django in _DJANGO_KEYS.items()}
+    _check_with_libpq(libpq_options)
+    if schema := django_options.pop("currentSchema", ""):
+        libpq_options["options"] = f"{libpq_options.get('options', '')} -c search_path={schema}".strip()
+    pool: Any = _build_pool_options(django_options.pop("pool", True), pool_options)
+    settings: Settings = {django: libpq_options.pop(libpq, "") for libpq, django in _DJANGO_KEYS.items()}
     return {
         "ENGINE": "cronium_admin.core.database.postgres",
         **settings,
-        "OPTIONS": {**POSTGRES_OPTIONS, **given, **own, "pool": pool},
+        "OPTIONS": {**POSTGRES_OPTIONS, **libpq_options, **django_options, "pool": pool},
         "CONN_MAX_AGE": 0,
         # Connections that a restarted server has closed are replaced before use.
         "CONN_HEALTH_CHECKS": True,
     }
 
 
-def _build_pool_options(wanted: bool, sizes: dict[str, Any]) -> dict[str, Any] | Literal[False]:
-    if not wanted:
+def _build_pool_options(is_enabled: bool, pool_options: dict[str, Any]) -> dict[str, Any] | Literal[False]:
+    if not is_enabled:
         return False
-    pool: dict[str, Any] = {**POOL_DEFAULTS, **{name.removeprefix("pool_"): value for name, value in sizes.items()}}
-    if "pool_max_size" in sizes and "pool_min_size" not in sizes:
+    pool: dict[str, Any] = {
+        **POOL_DEFAULTS,
+        **{name.removeprefix("pool_"): value for name, value in pool_options.items()},
+    }
+    if "pool_max_size" in pool_options and "pool_min_size" not in pool_options:
         pool["min_size"] = min(POOL_DEFAULTS["min_size"], pool["max_size"])
     if pool["max_size"] < max(1, pool["min_size"]):
         raise ValueError("has a pool_max_size that is less than 1 or than pool_min_size")

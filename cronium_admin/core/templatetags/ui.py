@@ -98,9 +98,11 @@ def format_duration(value: timedelta | None) -> str:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    total = int(seconds)
+    minutes, seconds_left = divmod(total, 60)
+    return (
+        f"{minutes // 60}:{minutes % 60:02d}:{seconds_left:02d}" if minutes >= 60 else f"{minutes}:{seconds_left:02d}"
+    )
 
 
 @register.filter(name="taken")
@@ -112,8 +114,8 @@ def format_run_duration(run: Any) -> str:
 @register.filter(name="seconds_long")
 def format_seconds(value: int) -> str:
     """45 s, 5 min, 1 h, 1 h 30 min."""
-    hours, rest = divmod(int(value), 3600)
-    minutes, seconds = divmod(rest, 60)
+    hours, remainder = divmod(int(value), 3600)
+    minutes, seconds = divmod(remainder, 60)
     parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{seconds} s" if seconds else ""]
     return " ".join(part for part in parts if part) or "0 s"
 
@@ -142,8 +144,8 @@ def describe_limits(value: Any) -> str:
 
 @register.filter(name="log_limit")
 def describe_log_limit(value: Any) -> str:
-    then = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
-    return f"{format_memory(value.limits.log_limit_mb)}, {then}"
+    effect = "the rest is dropped" if value.on_log_limit == "drop" else "then the run is stopped"
+    return f"{format_memory(value.limits.log_limit_mb)}, {effect}"
 
 
 @register.filter(name="streams")

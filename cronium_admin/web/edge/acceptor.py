@@ -24,10 +24,10 @@ Accepted: TypeAlias = tuple[socket.socket, str]  # a connection and its client's
 
 def open_listeners(host: str, port: int) -> list[socket.socket]:
     """Listening sockets on all addresses of `host`. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[socket.socket] = []
     try:
-        for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+        for family, address in dict.fromkeys((info[0], info[4]) for info in addresses):
             listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
             listeners.append(listener)
             listener.setblocking(False)
@@ -92,15 +92,17 @@ class Acceptor:
             self._handle_connection(connection, address[0])
 
     def _handle_connection(self, connection: socket.socket, address: str) -> None:
-        begun = _peek_bytes(connection)
-        if begun and self._guard.is_refused(begun, address):
+        first_bytes = _peek_bytes(connection)
+        if first_bytes and self._guard.is_refused(first_bytes, address):
             _send_busy(connection)
-        elif begun and (member := self._guard.find_credential_id(begun)):
+        elif first_bytes and (member := self._guard.find_credential_id(first_bytes)):
             self._admit(connection, member)
-        elif begun == b"":
+        elif first_bytes == b"":
             connection.close()
         else:
-            self._enqueue((connection, address), self._whole if begun and b"\r\n\r\n" in begun else self._partial)
+            self._enqueue(
+                (connection, address), self._whole if first_bytes and b"\r\n\r\n" in first_bytes else self._partial
+            )
 
     def _enqueue(self, accepted: Accepted, queue: deque[Accepted]) -> None:
         """Beyond MAX_QUEUED, the longest waiting connection leaves, first of those without a complete head."""
@@ -111,9 +113,9 @@ class Acceptor:
             self._turn = self._loop.call_soon(self._admit_queued)
 
     def _admit_or_refuse(self, connection: socket.socket, address: str) -> None:
-        begun = _peek_bytes(connection)
-        member = self._guard.find_credential_id(begun) if begun else ""
-        if begun and member and not self._guard.is_refused(begun, address):
+        first_bytes = _peek_bytes(connection)
+        member = self._guard.find_credential_id(first_bytes) if first_bytes else ""
+        if first_bytes and member and not self._guard.is_refused(first_bytes, address):
             self._admit(connection, member)
         else:
             _send_busy(connection)
@@ -124,13 +126,13 @@ class Acceptor:
                 break
             is_checked = queue is self._whole
             connection, address = queue.popleft()
-            begun = _peek_bytes(connection)
-            if begun == b"":
+            first_bytes = _peek_bytes(connection)
+            if first_bytes == b"":
                 connection.close()
-            elif begun and not is_checked and self._guard.is_refused(begun, address):
+            elif first_bytes and not is_checked and self._guard.is_refused(first_bytes, address):
                 _send_busy(connection)
             else:
-                self._admit(connection, self._guard.find_credential_id(begun or b""))
+                self._admit(connection, self._guard.find_credential_id(first_bytes or b""))
         self._turn = self._loop.call_soon(self._admit_queued) if self._whole or self._partial else None
 
     def _admit(self, connection: socket.socket, member: str) -> None:

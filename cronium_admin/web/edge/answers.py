@@ -48,10 +48,10 @@ async def send_refusal(send: Send, status: int, code: str, message: str, receive
     try:
         async with asyncio.timeout(LINGER_SECONDS):
             while dropped < LINGER_BYTES:
-                piece = await receive()
-                if piece["type"] != "http.request" or not piece.get("more_body", False):
+                event = await receive()
+                if event["type"] != "http.request" or not event.get("more_body", False):
                     break
-                dropped += len(piece.get("body", b""))
+                dropped += len(event.get("body", b""))
     except TimeoutError:
         pass
     await send({"type": "http.response.body", "body": b"", "more_body": False})

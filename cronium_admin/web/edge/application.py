@@ -142,22 +142,24 @@ class Edge:
         *,
         is_stream: bool,
     ) -> None:
-        leaving = asyncio.ensure_future(receive())  # the body is read, so the next message is the client's disconnect
-        gone = threading.Event()  # for views with long computations, which run in threads
-        leaving.add_done_callback(lambda _: gone.set())
-        scope = {**scope, "client_gone": gone}
-        waiting = asyncio.ensure_future(gate.acquire(client))
+        disconnect = asyncio.ensure_future(
+            receive()
+        )  # the body is read, so the next message is the client's disconnect
+        disconnected = threading.Event()  # for views with long computations, which run in threads
+        disconnect.add_done_callback(lambda _: disconnected.set())
+        scope = {**scope, "client_gone": disconnected}
+        acquisition = asyncio.ensure_future(gate.acquire(client))
         try:
-            await asyncio.wait({leaving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
+            await asyncio.wait({disconnect, acquisition}, return_when=asyncio.FIRST_COMPLETED)
+            if not acquisition.done():
                 return
-            await waiting
-            await self._serve_in_thread(scope, _replay_body(body, leaving), send, gate, is_stream=is_stream)
+            await acquisition
+            await self._serve_in_thread(scope, _replay_body(body, disconnect), send, gate, is_stream=is_stream)
         except QueueFull:
             await send_refusal(send, 503, "busy", BUSY)
         finally:
-            await _cancel_future(waiting)
-            await _cancel_future(leaving)
+            await _cancel_future(acquisition)
+            await _cancel_future(disconnect)
 
     async def _serve_in_thread(
         self, scope: Scope, receive: Receive, send: Send, gate: FairSemaphore, *, is_stream: bool
@@ -183,8 +185,8 @@ class Edge:
 
 
 def _get_connection(scope: Scope) -> Connection | None:
-    found: Connection | None = scope.get("state", {}).get("connection")
-    return found
+    connection: Connection | None = scope.get("state", {}).get("connection")
+    return connection
 
 
 @contextmanager

@@ -40,13 +40,13 @@ class BodyReader:
         self._max, self.in_flight = max_in_flight, 0
 
     async def read_body(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body; the caller releases its size with `forget`. Raises Refusal or ClientGone."""
+        """The whole body; the caller releases its size with `release`. Raises BodyError or ClientDisconnected."""
         headers = dict(scope["headers"])
         limit = get_size_limit(scope["path"])
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
             raise BodyError(415, "unsupported_encoding", "Send the body without Content-Encoding.")
-        declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        content_length = headers.get(b"content-length", b"")
+        if content_length.isdigit() and (len(content_length) > 18 or int(content_length) > limit):
             raise _make_too_large(limit)
         body = bytearray()
         try:
@@ -63,20 +63,20 @@ class BodyReader:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
-            left = began + SECONDS + len(body) / BYTES_A_SECOND - loop.time()
+            seconds_left = began + SECONDS + len(body) / BYTES_A_SECOND - loop.time()
             try:
-                async with asyncio.timeout(max(0.0, min(QUIET_SECONDS, left))):
+                async with asyncio.timeout(max(0.0, min(QUIET_SECONDS, seconds_left))):
                     message = await receive()
             except TimeoutError:
                 raise BodyError(408, "too_slow", "The body did not arrive in time. Send the request again.") from None
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected
-            piece = message.get("body", b"")
-            if len(body) + len(piece) > limit:
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > limit:
                 raise _make_too_large(limit)
-            if piece and self.in_flight + len(piece) > self._max:
+            if chunk and self.in_flight + len(chunk) > self._max:
                 raise BodyError(503, "busy", "Too many large requests at once. Try again in a few seconds.")
-            self.in_flight += len(piece)
-            body += piece
+            self.in_flight += len(chunk)
+            body += chunk
             if not message.get("more_body", False):
                 return

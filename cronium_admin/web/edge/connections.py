@@ -11,15 +11,15 @@ RESERVED_SHARE = 2  # connections get one of this many descriptors; the others a
 def raise_descriptor_limit() -> int:
     """Raises the soft limit of descriptors as far as allowed; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+    target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
     return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def compute_max_connections(wanted: int, descriptors: int) -> int:
-    return max(16, min(wanted, descriptors // RESERVED_SHARE))
+def compute_max_connections(requested: int, descriptors: int) -> int:
+    return max(16, min(requested, descriptors // RESERVED_SHARE))
 
 
 class Connection:
@@ -38,7 +38,7 @@ class Connection:
             self._connections.get_idle_set(self).add(self)
 
     def authenticate(self, member: str) -> None:
-        """Counts the connection to the credential `member` instead of to its address."""
+        """Counts the connection to the credential `credential_id` instead of to its address."""
         if not self.is_authenticated:
             self.mark_busy()
             self.client, self.is_authenticated = member, True
@@ -98,9 +98,9 @@ class ConnectionTable:
         self.get_idle_set(connection).remove(connection)
 
     def _find_least_needed(self, client: str) -> Connection | None:
-        own = self.idle_anonymous.by_client.get(client, OrderedDict())
-        is_over = len(own) >= max(1, self.most // (len(self.idle_anonymous.by_client) + 1))
-        for_room = own if is_over else self.idle_anonymous.connections
-        if not for_room and self.idle_authenticated.by_client:
-            for_room = max(self.idle_authenticated.by_client.values(), key=len)
-        return next(iter(for_room), None)
+        own_connections = self.idle_anonymous.by_client.get(client, OrderedDict())
+        has_share = len(own_connections) >= max(1, self.most // (len(self.idle_anonymous.by_client) + 1))
+        candidates = own_connections if has_share else self.idle_anonymous.connections
+        if not candidates and self.idle_authenticated.by_client:
+            candidates = max(self.idle_authenticated.by_client.values(), key=len)
+        return next(iter(candidates), None)

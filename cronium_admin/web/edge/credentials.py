@@ -50,7 +50,7 @@ class CredentialCache:
         return is_valid if until >= time.monotonic() else None
 
     def get_cached_id(self, headers: dict[bytes, bytes]) -> str:
-        """As `member`, but also empty if the credential is not cached. Never blocks."""
+        """As `identify`, but also empty if the credential is not cached. Never blocks."""
         return _hash_credential(*parse_credential(headers)) if self.get_cached_validity(headers) else ""
 
     async def identify(self, headers: dict[bytes, bytes]) -> str:
@@ -75,8 +75,8 @@ class CredentialCache:
 
     async def _query_validity(self, name: str, kind: str, value: str) -> bool:
         metrics = settings.CONFIG.metrics_token
-        own = str(metrics.get_secret_value() if hasattr(metrics, "get_secret_value") else metrics)
-        if kind == "token" and own and hmac.compare_digest(value.encode(), own.encode()):
+        metrics_token = str(metrics.get_secret_value() if hasattr(metrics, "get_secret_value") else metrics)
+        if kind == "token" and metrics_token and hmac.compare_digest(value.encode(), metrics_token.encode()):
             is_valid = True
         else:
             check: Any = session_guard.check_by_token if kind == "token" else session_guard.check_by_session

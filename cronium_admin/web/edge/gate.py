@@ -25,14 +25,16 @@ class FairSemaphore:
         """Whether a request of this client would be served or queued."""
         if self._free > 0:
             return True
-        own = len(self._queues.get(client, ()))
-        return own < self._per_client and (self._waiting < self._max_waiting or own + 1 < self._find_longest_queue())
+        queued = len(self._queues.get(client, ()))
+        return queued < self._per_client and (
+            self._waiting < self._max_waiting or queued + 1 < self._find_longest_queue()
+        )
 
     def _find_longest_queue(self) -> int:
         return max(map(len, self._queues.values()), default=0)
 
     async def acquire(self, client: str) -> None:
-        """Takes a slot, which the caller returns with `release`. Raises Busy."""
+        """Takes a slot, which the caller returns with `release`. Raises QueueFull."""
         if self._free > 0:
             self._free -= 1
             return
@@ -40,18 +42,18 @@ class FairSemaphore:
             raise QueueFull
         if self._waiting >= self._max_waiting:
             self._make_room()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(client, deque()).append(turn)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(client, deque()).append(waiter)
         self._waiting += 1
         try:
-            await asyncio.wait_for(asyncio.shield(turn), self._seconds)
+            await asyncio.wait_for(asyncio.shield(waiter), self._seconds)
         except BaseException as error:
-            if turn.done() and not turn.cancelled() and turn.exception():
+            if waiter.done() and not waiter.cancelled() and waiter.exception():
                 pass  # a request of another client replaced this one
-            elif turn.done():
+            elif waiter.done():
                 self.release()  # the slot was assigned at the same moment
             else:
-                self._remove_waiter(client, turn)
+                self._remove_waiter(client, waiter)
             if isinstance(error, TimeoutError):
                 raise QueueFull from None
             raise
@@ -60,13 +62,13 @@ class FairSemaphore:
         """Removes the last request of the client with most requests in the queue."""
         queue = max(self._queues.values(), key=len)
         queue[-1].set_exception(QueueFull())
-        client = next(client for client, found in self._queues.items() if found is queue)
+        client = next(client for client, other in self._queues.items() if other is queue)
         self._remove_waiter(client, queue[-1])
 
-    def _remove_waiter(self, client: str, turn: "asyncio.Future[None]") -> None:
+    def _remove_waiter(self, client: str, waiter: "asyncio.Future[None]") -> None:
         self._waiting -= 1
         queue = self._queues[client]
-        queue.remove(turn)
+        queue.remove(waiter)
         if not queue:
             del self._queues[client]
 
@@ -76,8 +78,8 @@ class FairSemaphore:
             self._free += 1
             return
         client, queue = self._queues.popitem(last=False)
-        turn = queue.popleft()
+        waiter = queue.popleft()
         if queue:
             self._queues[client] = queue
         self._waiting -= 1
-        turn.set_result(None)
+        waiter.set_result(None)

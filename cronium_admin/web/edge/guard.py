@@ -22,10 +22,10 @@ MAX_CLIENTS = 4096
 def get_client_key(address: str) -> str:
     """The key of a client: its IPv4 address, or its IPv6 /64 network, from which a subscriber can choose addresses."""
     try:
-        found = IPv6Address(address)
+        parsed = IPv6Address(address)
     except ValueError:
         return address
-    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+    return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
 
 
 class RateLimit:
@@ -37,12 +37,12 @@ class RateLimit:
 
     def try_acquire(self, client: str) -> bool:
         now = time.monotonic()
-        left, at = self._left.pop(client, (float(self._burst), now))
-        left = min(self._burst, left + (now - at) * self._per_second)
-        self._left[client] = (left - 1 if left >= 1 else left), now
+        tokens, counted_at = self._left.pop(client, (float(self._burst), now))
+        tokens = min(self._burst, tokens + (now - counted_at) * self._per_second)
+        self._left[client] = (tokens - 1 if tokens >= 1 else tokens), now
         if len(self._left) > MAX_CLIENTS:
             self._left.popitem(last=False)
-        return left >= 1
+        return tokens >= 1
 
 
 class Guard:
@@ -56,8 +56,8 @@ class Guard:
 
     def find_credential_id(self, data: bytes) -> str:
         """The id of the valid credential in the request that begins with `data`; empty if not cached as valid."""
-        head, end, _ = data.partition(b"\r\n\r\n")
-        return self._credentials.get_cached_id(_parse_headers(head)) if end else ""
+        head, terminator, _ = data.partition(b"\r\n\r\n")
+        return self._credentials.get_cached_id(_parse_headers(head)) if terminator else ""
 
     def is_refused(self, data: bytes, address: str) -> bool:
         """Whether the request that begins with `data` gets a 503. A request with an incomplete head may pass."""
@@ -66,8 +66,8 @@ class Guard:
         is_stream = is_socket or _FOLLOW in data.partition(b"\r\n")[0]
         if not is_proxied and not is_stream and self._anonymous_gate.has_room(get_client_key(address)):
             return False
-        head, end, _ = data.partition(b"\r\n\r\n")
-        if not end or head.startswith(_PROBES):
+        head, terminator, _ = data.partition(b"\r\n\r\n")
+        if not terminator or head.startswith(_PROBES):
             return False
         headers = _parse_headers(head)
         if is_stream and (member := self._credentials.get_cached_id(headers)):

@@ -10,7 +10,7 @@ LOG_INTERVAL_SECONDS = 10.0
 
 
 class LoopErrorLog:
-    """An exception handler of event loops that logs each kind of error at most every EVERY_SECONDS, with a count."""
+    """An exception handler of event loops; logs each kind of error at most every LOG_INTERVAL_SECONDS, with a count."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[float, int]] = {}
@@ -18,14 +18,14 @@ class LoopErrorLog:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         kind = f"{context.get('message')} {type(error).__name__}"
-        at, left_out = self._kinds.get(kind, (-LOG_INTERVAL_SECONDS, 0))
-        if time.monotonic() - at < LOG_INTERVAL_SECONDS:
-            self._kinds[kind] = at, left_out + 1
+        logged_at, suppressed = self._kinds.get(kind, (-LOG_INTERVAL_SECONDS, 0))
+        if time.monotonic() - logged_at < LOG_INTERVAL_SECONDS:
+            self._kinds[kind] = logged_at, suppressed + 1
             return
         self._kinds[kind] = time.monotonic(), 0
         trace = error if error and not isinstance(error, OSError) else None
-        words = "%s: %s (%d more such errors since the last such line)"
-        log.error(words, context.get("message"), error, left_out, exc_info=trace)
+        message = "%s: %s (%d more such errors since the last such line)"
+        log.error(message, context.get("message"), error, suppressed, exc_info=trace)
 
 
 class ClientErrorFilter(logging.Filter):
@@ -39,7 +39,8 @@ class ClientErrorFilter(logging.Filter):
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes at most MOST records of a kind per EVERY_SECONDS, so that unauthenticated clients can't fill the disk."""
+    """Passes at most MAX_RECORDS records of a kind per LOG_INTERVAL_SECONDS, so that unauthenticated clients can't fill
+    the disk."""
 
     MAX_RECORDS = 5
 

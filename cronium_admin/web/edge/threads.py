@@ -9,7 +9,7 @@ from cronium_admin.core.database.threads import renew_connections
 
 
 class RequestThreads:
-    """Single-thread executors to borrow; one is created only if none is idle. `closing` closes streamed responses."""
+    """Single-thread executors to borrow; created only if none is idle. `closing_thread` closes streamed responses."""
 
     def __init__(self, name: str) -> None:
         self._name, self._idle, self._made = name, list[ThreadPoolExecutor](), 0
@@ -26,7 +26,7 @@ class RequestThreads:
 
 
 class LentThread(Executor):
-    """The thread of one request until `part`; calls after that run in `closing`."""
+    """The thread of one request until `give_back`; calls after that run in `closing_thread`."""
 
     def __init__(self, threads: RequestThreads) -> None:
         self._threads, self._lock = threads, threading.Lock()

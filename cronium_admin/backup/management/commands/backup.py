@@ -21,10 +21,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = create_backup(options["file"].absolute(), overwrite=options["overwrite"])
+            facts = create_backup(options["file"].absolute(), overwrite=options["overwrite"])
         except BackupError as error:
             raise CommandError(str(error)) from error
-        size = filesizeformat(made["bytes"]).replace("\xa0", " ")
-        self.stdout.write(f"{options['file']}: {size}, the database with its logs, and {', '.join(made['keys'])}.")
+        size = filesizeformat(facts["bytes"]).replace("\xa0", " ")
+        self.stdout.write(f"{options['file']}: {size}, the database with its logs, and {', '.join(facts['keys'])}.")
         self.stdout.write("Protect this file like the server: it allows to read all secrets. It does not contain keys")
         self.stdout.write("from environment variables, and logs in an archive outside the database.")

@@ -34,10 +34,10 @@ class Command(BaseCommand):
                 self.stdout.write("Finished." if finish_restore() else "There is nothing to finish.")
                 return
             path = options["file"].absolute()
-            told = restore_backup(path, replace=options["replace"], take_over=options["take_over"])
+            manifest = restore_backup(path, replace=options["replace"], take_over=options["take_over"])
         except BackupError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"Restored the backup of {told['made_at']}, created by Cronium {told['version']}.")
+        self.stdout.write(f"Restored the backup of {manifest['made_at']}, created by Cronium {manifest['version']}.")
         if not options["take_over"]:
             self.stdout.write("This copy has a new identity; runs that were live in the backup have the status lost.")
         self.stdout.write("Run `manage.py migrate`, then start Cronium.")

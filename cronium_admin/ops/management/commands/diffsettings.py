@@ -17,6 +17,6 @@ class Command(diffsettings.Command):
         return super().output_unified(_hide_credentials(user_settings), default_settings, **options)
 
 
-def _hide_credentials(shown: dict[str, str]) -> dict[str, str]:
+def _hide_credentials(user_settings: dict[str, str]) -> dict[str, str]:
     safe = HideCredentials().get_safe_settings()
-    return {name: repr(safe[name]) if name in safe else text for name, text in shown.items()}
+    return {name: repr(safe[name]) if name in safe else text for name, text in user_settings.items()}

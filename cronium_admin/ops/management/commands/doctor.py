@@ -20,10 +20,10 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        own = get_own_host_name()
+        default = get_own_host_name()
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
-            "--host", type=parse_host_name, default=own, help=f"the worker that keeps the rows (here {own})"
+            "--host", type=parse_host_name, default=default, help=f"the worker that keeps the rows (here {default})"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,10 +33,10 @@ class Command(BaseCommand):
             found = "Not checked: the result could not be stored."
             rows.append(results.CheckResult("isolation", "warning", found, "Repair the database first."))
         else:
-            tried = runner.check_isolation(host)  # creates the host's row if it does not exist
+            isolation_rows = runner.check_isolation(host)  # creates the host's row if it does not exist
             with suppress(DatabaseError):  # the database row of the output reports it
                 results.store_results(host, rows)
-            rows += tried
+            rows += isolation_rows
         failed = sum(row.state == "failed" for row in rows)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not failed, "checks": [asdict(row) for row in rows]}, indent=2))

@@ -17,9 +17,9 @@ class Command(BaseCommand):
         parser.add_argument("--now", action="store_true", help="remove now instead of within the hour")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for end in RULES:
+        for rule in RULES:
             if not options["now"]:
-                self.stdout.write(f"{end.subject}: {end.setting} ({end.default})")
+                self.stdout.write(f"{rule.subject}: {rule.setting} ({rule.default})")
                 continue
-            for words in end.remove(Throttle()):
-                self.stdout.write(f"removed {words}")
+            for removed in rule.remove(Throttle()):
+                self.stdout.write(f"removed {removed}")

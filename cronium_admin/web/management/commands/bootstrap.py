@@ -29,10 +29,10 @@ class Command(BaseCommand):
         if User.objects.filter(is_superuser=True).exists():
             return
         name, password = settings.CONFIG.admin_user, settings.CONFIG.admin_password
-        shown = "" if password else secrets.token_urlsafe(12)
+        generated = "" if password else secrets.token_urlsafe(12)
         try:
             with transaction.atomic():
-                User.objects.create_superuser(name, password=password or shown, role=Role.ADMIN)
+                User.objects.create_superuser(name, password=password or generated, role=Role.ADMIN)
         except ValidationError as error:
             raise CommandError(f"CRONIUM_ADMIN_USER={name!r}: {' '.join(error.messages)}") from error
         except IntegrityError as error:
@@ -40,8 +40,8 @@ class Command(BaseCommand):
                 f"There is no administrator, and the account {name!r} exists but is not an administrator. Set "
                 "CRONIUM_ADMIN_USER to a free name, or run `manage.py createsuperuser`."
             ) from error
-        if shown:
+        if generated:
             lines = ("The first administrator was created. The password is shown only once:", f"  user      {name}")
-            self.stdout.write("\n".join(["", *lines, f"  password  {shown}", ""]))
+            self.stdout.write("\n".join(["", *lines, f"  password  {generated}", ""]))
         else:
             self.stdout.write(f"The first administrator {name} was created with CRONIUM_ADMIN_PASSWORD.")

@@ -70,12 +70,12 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def print_or_log(command: BaseCommand, words: str) -> None:
+def print_or_log(command: BaseCommand, text: str) -> None:
     """Prints to standard output; with the JSON log format, writes a log line."""
     if settings.CONFIG.log_format == "json":
-        log.info("%s", words)
+        log.info("%s", text)
     else:
-        command.stdout.write(words)
+        command.stdout.write(text)
 
 
 def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:

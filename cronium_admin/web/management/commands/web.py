@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for one in (takeover.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
-            lifespan.on_start.append(one.start)
-            lifespan.on_stop.append(one.stop)
+        for task in (takeover.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
+            lifespan.on_start.append(task.start)
+            lifespan.on_stop.append(task.stop)
         run_server()

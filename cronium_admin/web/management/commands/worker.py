@@ -67,7 +67,7 @@ class Command(BaseCommand):
         worker = Worker(options["host"], options["queues"])
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda given, _: signals.put(given))
+            signal.signal(number, lambda signal_number, _: signals.put(signal_number))
         worker.start()
         print_or_log(self, f"Worker {options['host']} takes runs (Ctrl-C stops them; SIGTERM hands them over)")
         _wait_and_stop(worker, signals)
