@@ -31,7 +31,7 @@ class Command(BaseCommand):
         rows = runner.run_checks()
         if runner.is_database_away(rows):
             found = "Not checked: the result could not be stored."
-            rows.append(results.CheckResult("isolation", "warning", found, "Repair the database first."))
+            rows.append(results.CheckResult("isolation", "warning", found, "Fix the database first."))
         else:
             isolation_rows = runner.check_isolation(host)  # creates the host's row if it does not exist
             with suppress(DatabaseError):  # the database row of the output reports it
