@@ -30,7 +30,7 @@ SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
 INSTALLED_APPS = [
-    "cronium_admin.accounts.backoffice.BackOfficeConfig",
+    "cronium_admin.accounts.backoffice.ReadOnlyAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "cronium_admin.accounts.middleware.SignedIn",
+    "cronium_admin.accounts.middleware.SignInMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 
-class BackOffice(admin.AdminSite):
+class ReadOnlyAdminSite(admin.AdminSite):
     site_header = "Cronium: database tables, read-only"
     site_title = "Cronium admin site"
     index_title = "Tables"
@@ -23,8 +23,8 @@ class BackOffice(admin.AdminSite):
         return redirect("account:password")
 
 
-class BackOfficeConfig(AdminConfig):
-    default_site = "cronium_admin.accounts.backoffice.BackOffice"
+class ReadOnlyAdminConfig(AdminConfig):
+    default_site = "cronium_admin.accounts.backoffice.ReadOnlyAdminSite"
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -16,7 +16,7 @@ from cronium_admin.accounts.models import User
 _OPEN_VIEWS = frozenset({"account:password", "sign-out"})
 
 
-class SignedIn(MiddlewareMixin):
+class SignInMiddleware(MiddlewareMixin):
     """Must run after Django's AuthenticationMiddleware. Its only query is the user, which every page needs anyway."""
 
     def process_request(self, request: HttpRequest) -> None:

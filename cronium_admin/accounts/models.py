@@ -32,9 +32,7 @@ class PeopleManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> "User":
-        """Used by `manage.py createsuperuser` and `bootstrap`: creates an administrator. Raises ValidationError for
-        a bad name.
-        """
+        """Creates an administrator, for `createsuperuser` and `bootstrap`. Raises ValidationError for a bad name."""
         name = self.model.normalize_username(username or "")
         check_username(name)
         if name:

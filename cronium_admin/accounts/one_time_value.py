@@ -1,6 +1,4 @@
-"""Carries a value over the redirect after a POST, to show it once. The session stores it encrypted, for five
-minutes.
-"""
+"""Carries a value over the redirect after a POST, to show it once. It is encrypted in the session for five minutes."""
 
 import base64
 import hashlib

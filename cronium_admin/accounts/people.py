@@ -30,8 +30,8 @@ _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
 
 
 def list_people() -> QuerySet[User, Any]:
-    """All users, each with `token_count` (valid tokens), `page_at` and `token_at` (last use of a page and of a
-    token).
+    """All users, each with `token_count` (valid tokens) and the last use: `page_at` of a page, `token_at` of a
+    token.
     """
     working = Q(api_tokens__revoked_at=None) & (Q(api_tokens__expires_at=None) | Q(api_tokens__expires_at__gt=Now()))
     signed_in = SignIn.objects.filter(user=OuterRef("pk")).values("user").annotate(at=Max("seen_at")).values("at")

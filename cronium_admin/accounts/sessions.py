@@ -102,8 +102,7 @@ def end_all(user: User) -> None:
 
 
 def end_others(user: User, session: SessionBase) -> int:
-    """Ends all sessions of `user` except this one and returns their number. The caller must renew this session's
-    hash.
+    """Ends the other sessions of `user` and returns their number. The caller must renew this session's hash.
 
     Raises SessionEnded, and changes nothing, if this session was ended after the request began.
     """

@@ -127,9 +127,7 @@ def _count_attempt(cache: BaseCache, keys: dict[str, int]) -> float:
 
 
 def clear_attempts(request: HttpRequest, username: str) -> None:
-    """Ends the count of the name. The count of the address stays, or one valid account would allow unlimited
-    guesses.
-    """
+    """Ends the count of the name. That of the address stays, or one valid account would allow unlimited guesses."""
     _clear_count(next(iter(_make_keys(request, username))))
 
 

@@ -75,8 +75,9 @@ def find_token_user(token: str) -> User:
 
 
 def find_token(token: str) -> ApiToken:
-    """The row of `token`, with its user. Raises ApiError 401 if it is unknown, revoked, expired, or its user is
-    switched off.
+    """The row of `token`, with its user.
+
+    Raises ApiError 401 if it is unknown, revoked or expired, or if its user is switched off.
     """
     row = (
         ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest_token(token)).first()

@@ -30,9 +30,7 @@ def list_tokens(request: HttpRequest) -> TokenList:
 
 @router.post("", response={201: TokenMade, ERROR_STATUSES: ErrorBody}, summary="Create a token")
 def make_token(request: HttpRequest, body: TokenIn) -> Status[TokenMade]:
-    """The value is shown only once. A token created with another token expires no later than it, and is revoked
-    with it.
-    """
+    """The value is shown only once. A token created with another token is revoked with it, and expires no later."""
     parent = get_api_token(request)
     has_expiry = "expires_at" in body.model_fields_set
     expires_at = parse_expiry(body.expires_at or "") if has_expiry else _default_expiry(parent)

@@ -85,8 +85,7 @@ def _refuse_deleted_references() -> Iterator[None]:
 
 
 def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
-    """Writes `data` over the stored job; other fields keep their values. Returns the stored job: use it instead of
-    `job`.
+    """Writes `data` over the stored job; other fields keep their values. Returns the stored job, to use instead.
 
     Reads the current row and writes only the changed fields, so that users who change different fields both succeed,
     and the run counter, which `runs.launch` increments, is not overwritten. With `revision`, only if that is still
@@ -141,8 +140,7 @@ def check_job(job: Job, data: Mapping[str, Any]) -> None:
 
 
 def delete_job(job: Job, revision: int | None = None) -> None:
-    """Deletes the job. Its ended runs are kept as many days as the job says. Raises ApiError 409 while a run is
-    live.
+    """Deletes the job; its ended runs are kept as many days as the job says. ApiError 409 while a run is live.
 
     With `revision`, only if that is still the job's revision; else raises ChangedMeanwhile.
     """

@@ -144,9 +144,7 @@ def validate_input(value: Any) -> None:
 
 
 def validate_json(value: Any, label: str, max_bytes: int) -> JsonText:
-    """Returns the JSON text to store. Refuses a value that is not JSON, is larger than `max_bytes`, or can't be
-    stored.
-    """
+    """Returns the JSON text to store. Refuses a value that is not JSON, is too large, or can't be stored."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError as error:

@@ -135,9 +135,7 @@ def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
     "/runs/{uuid:run_id}/sandbox", response={200: SandboxOut, ERROR_STATUSES: ErrorBody}, summary="The sandbox of a run"
 )
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
-    """The settings of the run's containers and network, as requested and as the engine reported them before the
-    start.
-    """
+    """The settings of the run's containers and network: as requested, and as the engine reported them."""
     run = Run.objects.select_related("sandbox_table").only("sandbox", "sandbox_table").filter(pk=run_id).first()
     if run is None:
         raise ApiError(404, "not_found", f"There is no run {run_id}.")

@@ -19,8 +19,7 @@ def filter_runs(
     tag: str = "",
     since: datetime | None = None,
 ) -> QuerySet[Run]:
-    """Runs in any of `states`, of the job with this id, of jobs that currently have `tag`, created at `since` or
-    later.
+    """Runs in any of `states`, of the job with this id, of jobs that have `tag` now, created at `since` or later.
 
     An empty argument does not filter.
     """

@@ -52,8 +52,7 @@ def launch(
 
 
 def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
-    """Creates a run with the snapshot of `run`, which becomes its parent; works also if the job is disabled or
-    deleted.
+    """Creates a run with the snapshot of `run`, its parent; works also if the job is disabled or deleted.
 
     Returns the existing run if the same user reran `run` with this key before. Raises the errors of `build_rerun`,
     and ApiError 409 for a reused key as `launch` does. The new run's first event lists the differences from `run`.

@@ -70,12 +70,11 @@ NO_OVERRIDES = Overrides()
 
 
 def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
-    """Raises ApiError 403 if `by` may not set `changed` (names of `changed_fields`), which needs the permission to
-    edit.
+    """Raises ApiError 403 if `by` may not set `changed` (names of `changed_fields`).
 
-    Image and environment decide which code runs with the job's secrets, and the runtime isolates it. Variables
-    listed in the job's `launch_env` are exempt. With the open network, the permission for the open network is
-    needed.
+    Image and environment decide which code runs with the job's secrets, and the runtime isolates it: all need the
+    permission to edit. Variables listed in the job's `launch_env` are exempt. With the open network, the permission
+    for the open network is needed.
     """
     listed = {f"{_ENV}{name}" for name in job.launch_env}
     restricted = [name for name in changed if name not in listed]

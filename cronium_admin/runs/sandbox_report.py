@@ -20,9 +20,7 @@ Table = list[list[Any]]  # of [of, what, asked, promise]
 
 
 def pack_report(run_id: str, report: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
-    """Returns the table, equal for all sandboxes of a kind, and the run's own part: `nets`, and `drift` by row
-    number.
-    """
+    """Returns the table, equal for all sandboxes of a kind, and the run's part: `nets`, and `drift` by row number."""
     rows: Sequence[Mapping[str, Any]] = report["rows"]
     nets = [row["asked"] for row in rows if row["what"] == "subnet" and _is_network(row["asked"])]
     own: dict[str, Any] = {"nets": nets, "drift": {}}

@@ -39,9 +39,7 @@ def _get_or_create(model: Any, digest: str, **content: Any) -> Any:
 
 
 def delete_unused() -> Iterator[tuple[str, int]]:
-    """Deletes texts that no run uses; yields the kind and the number deleted. IntegrityError if a run starts to use
-    one.
-    """
+    """Deletes texts that no run uses; yields kind and number. IntegrityError if a run starts to use one."""
     for model, field, kind in ((ScriptText, "script_text", "scripts"), (SandboxTable, "sandbox_table", "sandboxes")):
         with transaction.atomic():
             unused: Any = model.objects.filter(~Exists(Run.objects.filter(**{field: OuterRef("pk")})))

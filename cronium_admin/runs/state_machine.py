@@ -54,8 +54,7 @@ def _find_oldest_queued() -> UUID | None:
 def claim_next(
     host: str, owner: str, choose: Callable[[], UUID | None] = _find_oldest_queued, only_if: Q = ALWAYS
 ) -> Run | None:
-    """queued -> starting for the run that `choose` returns; calls `choose` again if another process claimed that
-    run.
+    """queued -> starting for the run that `choose` returns; calls it again if another process claimed that run.
 
     Returns None if `choose` returns None or `only_if` does not hold.
     """

@@ -49,10 +49,7 @@ def check_keys() -> None:
 
 
 def encrypt(name: str, value: str) -> str:
-    """Returns a token for the database, bound to `name`, so that rows can't be swapped. DataFolderError if there is
-    no
-    usable key.
-    """
+    """Returns a token bound to `name`, so that rows can't be swapped. DataFolderError without a usable key."""
     return _load_keys()[0].encrypt(f"{name}\0{value}".encode()).decode()
 
 

@@ -213,8 +213,7 @@ def _decrypt_value(name: str, token: str) -> str:
 
 
 def rotate_secrets() -> tuple[int, list[str]]:
-    """Re-encrypts with the first key all values that are not. Returns the number, and the names that no key
-    decrypts.
+    """Re-encrypts all values with the first key. Returns the number changed, and the names that no key decrypts.
 
     Commits in batches, so that an interrupted rotation continues at its next call. Retired values are re-encrypted
     too, but not counted.

@@ -72,9 +72,7 @@ def check_name(name: str) -> None:
 
 
 def resolve_key(run: Run, key: str) -> VariableRef:
-    """Parses a key of a script: NAME is a variable of its job, shared/NAME one of all jobs. Raises ApiError for
-    others.
-    """
+    """Parses a key of a script: NAME is a variable of its job, shared/NAME one of all jobs. Raises ApiError."""
     scope, slash, name = key.rpartition("/")
     check_name(name if scope in ("", SHARED) and bool(slash) == bool(scope) else key)
     if scope == SHARED:

@@ -1,5 +1,6 @@
-"""The pages of variables: the list, one variable with its history, and its editor. Changes carry the version that
-was shown.
+"""The pages of variables: the list, one variable with its history, and its editor.
+
+Changes carry the version that was shown.
 """
 
 import sys
