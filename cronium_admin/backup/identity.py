@@ -5,13 +5,14 @@ A copy never changes objects of the original. Its rows of live runs refer to con
 
 import fcntl
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.data_folder import replace_text
 from cronium_admin.core.database.clock import Now
@@ -35,8 +36,17 @@ def make_identity() -> str:
     return secrets.token_urlsafe(9)
 
 
-def build_copy_statements(identity: str, origin: Origin) -> list[str]:
-    """SQL for both databases. Live runs and the objects of the archive belong to the original."""
+# Statements about tables that older backups lack, with the migration that creates each table.
+_OF_LATER_TABLES = {
+    "core.0001_leases": "UPDATE core_lease SET owner = '', lease_expires_at = NULL",
+}
+
+
+def build_copy_statements(identity: str, origin: Origin, migrations: Collection[str]) -> list[str]:
+    """SQL for both databases. Live runs and the objects of the archive belong to the original.
+
+    `migrations` are those of the copy, as app.name.
+    """
     lost = f"This run was live {origin.description}. Its result is not known. Run it again if that is safe."
     not_run = f"This run was queued {origin.description}. Run it again if that is safe."
     assignments = (
@@ -52,6 +62,7 @@ def build_copy_statements(identity: str, origin: Origin) -> list[str]:
         "UPDATE hosts_host SET owner = '', lease_expires_at = NULL, heartbeat_at = NULL",
         f"UPDATE hosts_installation SET instance = '{identity}'",  # noqa: S608 - made here
         "UPDATE logs_logobject SET shared = TRUE",
+        *(statement for migration, statement in _OF_LATER_TABLES.items() if migration in migrations),
     ]
 
 
@@ -83,7 +94,7 @@ def take_new_identity() -> tuple[str, int]:
             refuse_live_hosts("A copied database needs a new identity before its first worker starts.")
         identity, ended = make_identity(), 0
         with transaction.atomic(), connection.cursor() as cursor:
-            for statement in build_copy_statements(identity, COPIED):
+            for statement in build_copy_statements(identity, COPIED, databases.list_applied_migrations()):
                 cursor.execute(statement)
                 ended += cursor.rowcount if "runs_run" in statement else 0
         if connection.vendor == "sqlite":

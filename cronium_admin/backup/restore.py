@@ -54,7 +54,7 @@ def restore_backup(path: Path, *, replace: bool = False, take_over: bool = False
         try:
             manifest = bundle.unpack_bundle(path, staged)
             _check_manifest(manifest, staged)
-            _prepare_staged(staged, take_over)
+            _prepare_staged(staged, take_over, manifest["migrations"])
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
@@ -95,12 +95,12 @@ def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
         databases.check_postgres(staged / DATABASE)
 
 
-def _prepare_staged(staged: Path, take_over: bool) -> None:
+def _prepare_staged(staged: Path, take_over: bool, migrations: list[str]) -> None:
     """Makes the staged files a copy with a new identity, or the original."""
     identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
-    statements = [] if take_over else build_copy_statements(identity, RESTORED)
+    statements = [] if take_over else build_copy_statements(identity, RESTORED, migrations)
     if connection.vendor == "sqlite":
         databases.run_sqlite_statements(staged / DATABASE, statements)
     else:

@@ -1,4 +1,4 @@
-"""The Django app of the core room, which has template tags."""
+"""The Django app of the core room, which has template tags and leases."""
 
 from django.apps import AppConfig
 

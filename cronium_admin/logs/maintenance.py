@@ -1,7 +1,8 @@
 """The log maintenance thread: at start and every hour it removes logs by retention, archives logs, and deletes unwanted
 objects from the archive.
 
-Several processes may run it at once: every change is conditional.
+Every web process has the thread; it works in the process that holds the lease. The lease only saves work: every change
+is conditional, so several processes may do it at the same time.
 """
 
 import logging
@@ -11,7 +12,8 @@ from collections.abc import Callable, Iterable
 from django.conf import settings
 
 from cronium_admin.core.database.outage import log_failure
-from cronium_admin.core.periodic import PeriodicTask
+from cronium_admin.core.lease import HeldLease
+from cronium_admin.core.leased_task import LeasedTask
 from cronium_admin.logs.archive import archive, objects
 from cronium_admin.logs.failures import LogsSkipped
 from cronium_admin.logs.retention import prune
@@ -27,18 +29,19 @@ def _add_jitter(seconds: float) -> float:
     return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
 
 
-class LogMaintenance(PeriodicTask):
+class LogMaintenance(LeasedTask):
     """`first` is called at the beginning of each round; a package above this one passes its own work there."""
 
     def __init__(self, first: Callable[[Throttle], None] = lambda pace: None) -> None:
         self._run_first = first
-        super().__init__(
-            "log-keeper", lambda: _add_jitter(SECONDS if self.run_once() else AGAIN_SECONDS), _add_jitter(DELAY)
-        )
+        super().__init__("log-keeper", self._run_and_pause, _add_jitter(DELAY))
 
-    def run_once(self) -> bool:
+    def _run_and_pause(self, lease: HeldLease) -> float:
+        return _add_jitter(SECONDS if self.run_once(lease.keep) else AGAIN_SECONDS)
+
+    def run_once(self, keep: Callable[[], None] = lambda: None) -> bool:
         try:
-            pace = Throttle(self.stop_event)
+            pace = Throttle(self.stop_event, keep)
             self._run_first(pace)
             run_maintenance(pace)
         except Stopped:

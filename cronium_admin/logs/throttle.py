@@ -2,8 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from cronium_admin.core.lease import LeaseLost
 
 MIN_PAUSE_SECONDS = 0.02  # seconds at least
 PAUSE_FACTOR = 2.0  # a pause is this many times as long as the step before it
@@ -14,10 +16,10 @@ class Stopped(Exception):
 
 
 class Throttle:
-    """`over` is set when the process stops."""
+    """`stop_event` is set when the process stops. `keep` renews the lease of the work or raises LeaseLost."""
 
-    def __init__(self, stop_event: threading.Event | None = None) -> None:
-        self._over = stop_event or threading.Event()
+    def __init__(self, stop_event: threading.Event | None = None, keep: Callable[[], None] = lambda: None) -> None:
+        self._over, self._keep = stop_event or threading.Event(), keep
 
     @contextmanager
     def run_step(self) -> Iterator[None]:
@@ -29,3 +31,7 @@ class Throttle:
     def raise_if_stopped(self) -> None:
         if self._over.is_set():
             raise Stopped
+        try:
+            self._keep()
+        except LeaseLost as error:
+            raise Stopped(str(error)) from error

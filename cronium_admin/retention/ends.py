@@ -1,6 +1,6 @@
 """The retention rules of all growing data. The log maintenance calls `apply_rules` before its own work, at the start
-and every hour, in every process with pages. Each rule is a conditional statement, so several processes may apply it at
-once.
+and every hour, in the process that holds its lease. Each rule is a conditional statement, so several processes may
+apply it at once.
 """
 
 import logging

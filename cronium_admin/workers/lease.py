@@ -1,4 +1,7 @@
-"""The lease of a host, in the host's row: the process named as `owner` is the leader until the lease expires."""
+"""The lease of a host, in the host's row: the process named as `owner` is the leader until the lease expires.
+
+A use of `core.lease` on the host's own row, so that a renewal writes the worker's report in the same UPDATE.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from django.db.models import Exists, Q
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.lease import acquire_rows, filter_held, release_rows, renew_rows
 from cronium_admin.workers.hosts.models import Host
 
 LEASE_DURATION = timedelta(seconds=20)
@@ -19,23 +23,19 @@ def acquire_lease(host: str, owner: str, place: str = "", *, is_locked: bool = F
     alive: another process, perhaps a frozen one, held the lock.
     """
     Host.objects.get_or_create(name=host)
-    free = Q(owner="") | Q(owner=owner) | Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())
-    if is_locked:
-        free |= Q(owner__startswith=place, owner_locked=True)
-    columns = {"owner": owner, "owner_locked": is_locked, "lease_expires_at": Now() + LEASE_DURATION}
-    return bool(Host.objects.filter(free, name=host).update(**columns))
+    is_dead = Q(owner__startswith=place, owner_locked=True) if is_locked else None
+    return acquire_rows(Host.objects.filter(name=host), owner, LEASE_DURATION, is_dead, owner_locked=is_locked)
 
 
 def holds_lease(host: str, owner: str) -> Q:
     """A condition for any UPDATE: `owner` holds the lease of `host` at this moment, even if the process was frozen."""
-    return Q(Exists(Host.objects.filter(name=host, owner=owner, lease_expires_at__gt=Now())))
+    return Q(Exists(filter_held(Host.objects.filter(name=host), owner)))
 
 
 def renew_lease(host: str, owner: str, facts: dict[str, Any]) -> bool:
     """Extend the lease and store `facts` (columns of the host's row). False if the lease was lost."""
-    owned = Host.objects.filter(name=host, owner=owner)
-    return bool(owned.update(lease_expires_at=Now() + LEASE_DURATION, heartbeat_at=Now(), **facts))
+    return renew_rows(Host.objects.filter(name=host), owner, LEASE_DURATION, heartbeat_at=Now(), **facts)
 
 
 def release_lease(host: str, owner: str) -> None:
-    Host.objects.filter(name=host, owner=owner).update(owner="", lease_expires_at=None)
+    release_rows(Host.objects.filter(name=host), owner)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cronium_admin.backup.identity import RESTORED, build_copy_statements
 from cronium_admin.backup.own_tables import list_created_tables
 from tests.prepared import copy_database
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 SEED = """
 from cronium_admin.accounts.models import User
+from cronium_admin.core.lease import acquire_lease
 from cronium_admin.jobs.service import create_job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
@@ -34,6 +36,7 @@ for status in ("succeeded", "running", "starting", "queued"):
     Run.objects.filter(pk=run.pk).update(status=status, host="local", lease_owner="x")
 Secret.objects.create(name="KEY", encrypted=encrypt("KEY", "value"))
 Host.objects.create(name="local", owner="x")
+acquire_lease("sweep", "x", 3600)
 get_instance_id()
 """
 # Restores again and again, and dies at the first, second, ... step that changes a file; then finishes.
@@ -132,6 +135,8 @@ def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path
     ]
     assert rows(tmp_path, "SELECT owner FROM hosts_host") == [("",)]
     assert rows(original, "SELECT owner FROM hosts_host") == [("x",)]
+    assert rows(tmp_path, "SELECT owner, lease_expires_at FROM core_lease") == [("", None)]
+    assert rows(original, "SELECT owner FROM core_lease") == [("x",)]
     assert (tmp_path / "secret_key").read_text() == (original / "secret_key").read_text()
     assert (tmp_path / "encryption_key").read_text() == (original / "encryption_key").read_text()
     assert (tmp_path / "instance_id").read_text() != (original / "instance_id").read_text()
@@ -139,6 +144,13 @@ def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path
     for name in ("cronium.sqlite3", "secret_key", "encryption_key", "instance_id"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     manage(tmp_path, "migrate", "--check")
+
+
+def test_a_copy_of_an_older_version_is_settled_without_the_tables_that_it_lacks(original: Path) -> None:
+    applied = [f"{app}.{name}" for app, name in rows(original, "SELECT app, name FROM django_migrations")]
+    assert any("core_lease" in statement for statement in build_copy_statements("id", RESTORED, applied))
+    older = [name for name in applied if not name.startswith("core.")]
+    assert not any("core_lease" in statement for statement in build_copy_statements("id", RESTORED, older))
 
 
 def test_the_tables_of_all_migrations_are_all_tables(original: Path) -> None:

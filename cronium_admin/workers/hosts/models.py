@@ -5,6 +5,7 @@ from typing import Any
 from django.db import models
 
 from cronium_admin.core.edit_versions import Edited
+from cronium_admin.core.models import Leased
 
 EMBEDDED = "local"  # default name of the host in `manage.py serve`
 
@@ -22,7 +23,7 @@ class Installation(models.Model):
         return self.instance
 
 
-class Host(Edited):
+class Host(Edited, Leased):
     """`version`, `updated_by` and `updated_at` describe changes by users (`draining`), not the worker's reports."""
 
     name = models.CharField(max_length=100, unique=True)
@@ -46,9 +47,7 @@ class Host(Edited):
     load = models.FloatField(null=True)  # one-minute load average of the worker's machine
     memory_used_bytes = models.BigIntegerField(null=True)  # on the worker's machine
     counters = models.JSONField(default=dict)  # its worker's counters for /metrics, since the process started
-    # The leader: the one process that claims, adopts and removes for this host.
-    owner = models.CharField(max_length=250, blank=True, default="")
-    lease_expires_at = models.DateTimeField(null=True)
+    # `owner` (of Leased) is the leader: the one process that claims, adopts and removes for this host.
     owner_locked = models.BooleanField(default=False)  # it held its lock file, which is released when it dies
 
     def __str__(self) -> str:
