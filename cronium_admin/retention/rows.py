@@ -1,5 +1,6 @@
 """Retention rules that delete rows by a condition, in small batches, each in a transaction."""
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import import_module
@@ -14,10 +15,12 @@ from django.db.models import Model, Q, QuerySet
 from cronium_admin.accounts.models import ApiToken, SignIn
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.logs.throttle import Throttle
+from cronium_admin.runs import outbox
 from cronium_admin.runs.models import Run, RunEvent
 from cronium_admin.runs.shared_texts import delete_unused
 from cronium_admin.variables.models import Receipt, Variable
 
+log = logging.getLogger("cronium.retention")
 BATCH_SIZE = 500
 RECEIPTS_KEPT = timedelta(days=1)  # of a run whose sandbox was never reported as removed
 _NO_KEY = {"idempotency_key": None, "idempotency_by": None, "request_digest": ""}
@@ -111,6 +114,13 @@ def remove_tokens(pace: Throttle) -> Iterator[str]:
 def remove_admin_log(pace: Throttle) -> Iterator[str]:
     old = LogEntry.objects.filter(action_time__lt=Now() - ADMIN_LOG_KEPT)
     yield from _delete_rows(old, "log entries of the admin site", pace)
+
+
+def remove_outbox_events(pace: Throttle) -> Iterator[str]:
+    pace.raise_if_stopped()
+    if missed := outbox.pass_expired_events():
+        log.error("the consumers %s of the outbox have not read events of the last %d days", missed, outbox.KEPT.days)
+    yield from _delete_rows(outbox.passed_events(), "events of the outbox", pace)
 
 
 def remove_unused(pace: Throttle) -> Iterator[str]:

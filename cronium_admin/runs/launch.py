@@ -11,10 +11,10 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.models import Job
-from cronium_admin.runs import events
+from cronium_admin.runs import events, outbox
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
-from cronium_admin.runs.models import Run
+from cronium_admin.runs.models import OutboxConsumer, Run
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
 from cronium_admin.runs.shared_texts import store_script
@@ -89,10 +89,11 @@ def _create_queued_run(
     # `job` is None only for a rerun of a run whose job was deleted
     with transaction.atomic():
         if job is not None:
-            names = {"job_name": job.name, "job_slug": job.slug, "number": _take_next_number(job)}
+            number, has_consumer = _take_next_number(job)
+            names = {"job_name": job.name, "job_slug": job.slug, "number": number}
         else:
             assert parent is not None
-            number = take_number_of_deleted(parent)
+            number, has_consumer = take_number_of_deleted(parent), OutboxConsumer.objects.exists()
             # No constraint makes the keys of deleted jobs unique; the lock taken with the number does.
             if receipt and (earlier := receipt.find_run(None)):
                 return earlier
@@ -110,6 +111,8 @@ def _create_queued_run(
             script_text=store_script(snapshot["script"]),
             **columns,
         )
+        if has_consumer:
+            outbox.insert_event(run.pk, "queued", {"status": run.status})
         name = by.get_username() if by else ""
         text = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
         events.record_event(run.pk, "queued", text, name)
@@ -117,7 +120,9 @@ def _create_queued_run(
     return run
 
 
-def _take_next_number(job: Job) -> int:
+def _take_next_number(job: Job) -> tuple[int, bool]:
+    """The number of the job's next run, and whether the outbox has a consumer; locks the job's row."""
     if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
         raise ApiError(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
-    return int(Job.objects.values_list("last_run_number", flat=True).get(pk=job.pk))
+    number, has_consumer = Job.objects.values_list("last_run_number", outbox.HAS_CONSUMER).get(pk=job.pk)
+    return int(number), bool(has_consumer)

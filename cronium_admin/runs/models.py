@@ -249,3 +249,28 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at}"
+
+
+class OutboxEvent(models.Model):
+    """A change of a run, for the consumers of `outbox`. Without a key to the run, so it outlives a deleted run."""
+
+    run_id = models.UUIDField()
+    at = models.DateTimeField(db_default=Now())
+    kind = models.CharField(max_length=32)
+    status = models.CharField(max_length=16, blank=True, default="")  # after the change; empty: it did not change
+    reason = models.CharField(max_length=40, blank=True, default="")
+    position = models.BigIntegerField(null=True, unique=True)  # null until a consumer reads; see `outbox`
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.run_id}"
+
+
+class OutboxConsumer(models.Model):
+    """What a consumer of `outbox` has done: all events up to `position`."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    position = models.BigIntegerField()
+    moved_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.runs import events
+from cronium_admin.runs import events, outbox
 from cronium_admin.runs.models import LIVE, ON_HOST, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.shared_texts import store_report
 from cronium_admin.runs.timeline import describe_claim
@@ -38,7 +38,7 @@ def _apply_transition(run_id: UUID, expected: Q, kind: str, message: str = "", b
     # One conditional UPDATE and, only if it changed the row, its event; watchers are notified after the commit.
     # Without a message the event has no row: the run's columns record it, and `timeline` reads them.
     with transaction.atomic():
-        if not Run.objects.filter(expected, pk=run_id).update(**changes):
+        if not outbox.update_run(run_id, expected, kind, changes):
             return False
         if message:
             events.record_event(run_id, kind, message, by)

@@ -1,4 +1,4 @@
-"""Unit tests of what depends on the database's locks and snapshots, run again on PostgreSQL."""
+"""Tests of what depends on the database's locks and snapshots, run in a session of their own on PostgreSQL."""
 
 import os
 import subprocess
@@ -12,12 +12,15 @@ from tests.engine.server import ROOT
 pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/services.sh ensure)"')
 
 
-@pytest.mark.parametrize("name", ["test_lease", "test_transitions"])
-def test_unit_tests_pass_on_postgresql(name: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"],
+)
+def test_they_pass_on_postgresql(path: str) -> None:
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("CRONIUM_", "PYTEST_"))}
-    with new_database() as database:  # pytest makes and drops test_<name> beside it
+    with new_database() as database:  # pytest makes and drops its own beside it
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/unit/{name}.py"],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{path}"],
             env={**plain, "CRONIUM_DATABASE_URL": url_of(database), **KEYS},
             cwd=ROOT,
             capture_output=True,
