@@ -96,9 +96,12 @@ def remove_consumer(name: str) -> bool:
 
 
 def read_events(consumer: str, limit: int = 100) -> Batch:
-    """The next events of the consumer, oldest first; the cursor stays. Raises NoSuchConsumer."""
+    """The next events of the consumer, oldest first; the cursor stays. Raises NoSuchConsumer.
+
+    Not inside a transaction, which would keep all other consumers from reading.
+    """
     if OutboxEvent.objects.filter(position=None).exists():
-        with transaction.atomic():
+        with transaction.atomic(durable=True):
             _lock_positions()
             _assign_positions()
     start = OutboxConsumer.objects.filter(name=consumer).values_list("position", flat=True).first()
@@ -115,12 +118,14 @@ def advance_cursor(consumer: str, start: int, end: int) -> bool:
 def consume_events(consumer: str, handle: Callable[[Sequence[OutboxEvent]], None], limit: int = 100) -> int:
     """Read, handle and advance in one transaction; how many events it was. What `handle` raises undoes all of it.
 
-    For what `handle` writes to this database each event counts once. 0 also where another process was faster.
+    For what `handle` writes to this database each event counts once. 0 also where another process was faster. `handle`
+    does nothing else that takes time: PostgreSQL ends the transaction of a process that does not go on for a minute.
     """
     batch = read_events(consumer, limit)
     if not batch.events:
         return 0
     with transaction.atomic():
+        _limit_pauses("60s")
         if not advance_cursor(consumer, batch.start, batch.end):  # and the others wait here for this transaction
             return 0
         handle(batch.events)
@@ -153,9 +158,17 @@ def pass_expired_events() -> list[str]:
     return names
 
 
+def _limit_pauses(most: str) -> None:
+    """PostgreSQL ends this transaction if its process is frozen for so long: others wait for its locks."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [most])
+
+
 def _lock_positions() -> None:
     """One transaction at a time assigns positions, so that they are committed in their order. SQLite has one writer."""
     if connection.vendor == "postgresql":
+        _limit_pauses("10s")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_ID])
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections, transaction
@@ -12,6 +13,7 @@ from cronium_admin.runs import outbox, state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import OutboxEvent, Run
 from cronium_admin.runs.outbox import advance_cursor, read_events, register_consumer
+from tests.unit.other_process import OtherProcess
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -104,25 +106,33 @@ def test_a_transaction_that_stays_open_holds_up_no_other_event(runs: list[Run]) 
     assert read() == [(runs[0].pk, "cancelled")]
 
 
-def test_a_reader_waits_for_one_that_is_assigning_positions_and_passes_none_of_them(runs: list[Run]) -> None:
+def test_a_reader_waits_for_one_that_is_assigning_positions(runs: list[Run]) -> None:
+    """Without that the two would give one position to two events, when one with a lower id is committed meanwhile."""
     assert register_consumer("a")
-    for run in runs[:2]:
-        cancel(run)
 
     def assign() -> None:
         outbox._lock_positions()
         outbox._assign_positions()
 
-    with OpenTransaction(assign) as first:
-        got: list[tuple[object, str]] = []
-        reader = threading.Thread(target=lambda: (got.extend(read()), connections.close_all()))
-        reader.start()
-        cancel(runs[2])
-        reader.join(0.5)
-        assert reader.is_alive()
-        first.commit()
+    got: list[tuple[object, str]] = []
+
+    def read_all() -> None:
+        try:
+            got.extend(read())
+        finally:
+            connections.close_all()
+
+    reader = threading.Thread(target=read_all)
+    with OpenTransaction(lambda: cancel(runs[0])) as slow:
+        cancel(runs[1])
+        with OpenTransaction(assign) as first:
+            slow.commit()
+            reader.start()
+            reader.join(0.5)
+            assert reader.is_alive()
+            first.commit()
         reader.join(30)
-    assert got == [(run.pk, "cancelled") for run in runs]
+    assert got == [(runs[1].pk, "cancelled"), (runs[0].pk, "cancelled")]
 
 
 def test_a_consumer_is_registered_once_no_change_is_open_that_did_not_know_of_it(runs: list[Run]) -> None:
@@ -175,3 +185,22 @@ def test_the_events_of_one_run_have_the_order_of_its_changes(runs: list[Run], jo
         first.commit()
         second.commit()
     assert read() == [(runs[0].pk, "started"), (runs[0].pk, "cancel_requested")]
+
+
+def test_a_process_that_is_frozen_while_it_assigns_positions_holds_up_the_readers_for_seconds(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    assert register_consumer("a")
+    cancel(runs[0])
+    code = """
+from django.db import transaction
+from cronium_admin.runs import outbox
+with transaction.atomic():
+    outbox._lock_positions()
+    outbox._assign_positions()
+    wait()
+"""
+    with OtherProcess(code, tmp_path) as other:
+        other.await_point()
+        other.freeze()
+        assert read() == [(runs[0].pk, "cancelled")], "after the 10 s that PostgreSQL gives it"

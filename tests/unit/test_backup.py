@@ -26,11 +26,13 @@ from cronium_admin.core.lease import acquire_lease
 from cronium_admin.jobs.service import create_job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
+from cronium_admin.runs.outbox import register_consumer
 from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.hosts.models import Host
 job = create_job({"name": "A", "slug": "a", "language": "bash", "script": "true"}, None)
+register_consumer("mail")
 for status in ("succeeded", "running", "starting", "queued"):
     run = launch(job, None)
     Run.objects.filter(pk=run.pk).update(status=status, host="local", lease_owner="x")
@@ -137,6 +139,8 @@ def test_a_restored_copy_has_all_but_what_belongs_to_the_original(original: Path
     assert rows(original, "SELECT owner FROM hosts_host") == [("x",)]
     assert rows(tmp_path, "SELECT owner, lease_expires_at FROM core_lease") == [("", None)]
     assert rows(original, "SELECT owner FROM core_lease") == [("x",)]
+    assert rows(tmp_path, "SELECT count(*) FROM runs_outboxevent") == [(0,)]
+    assert rows(tmp_path, "SELECT name FROM runs_outboxconsumer") == [("mail",)]
     assert (tmp_path / "secret_key").read_text() == (original / "secret_key").read_text()
     assert (tmp_path / "encryption_key").read_text() == (original / "encryption_key").read_text()
     assert (tmp_path / "instance_id").read_text() != (original / "instance_id").read_text()
@@ -167,6 +171,7 @@ def test_taken_over_it_is_the_original_again(original: Path, saved: Path, tmp_pa
     assert rows(tmp_path, "SELECT status FROM runs_run ORDER BY number") == [
         ("succeeded",), ("running",), ("starting",), ("queued",),
     ]  # fmt: skip
+    assert rows(tmp_path, "SELECT count(*) FROM runs_outboxevent") == [(4,)]
 
 
 def test_what_is_not_empty_is_refused_unless_told_and_kept_aside(original: Path, saved: Path, tmp_path: Path) -> None:
