@@ -120,7 +120,7 @@ def remove_outbox_events(pace: Throttle) -> Iterator[str]:
     pace.raise_if_stopped()
     if missed := outbox.pass_expired_events():
         log.error("the consumers %s of the outbox have not read events of the last %d days", missed, outbox.KEPT.days)
-    yield from _delete_rows(outbox.passed_events(), "events of the outbox", pace)
+    yield from _delete_rows(outbox.find_passed_events(), "events of the outbox", pace)
 
 
 def remove_unused(pace: Throttle) -> Iterator[str]:

@@ -135,7 +135,7 @@ def consume_events(consumer: str, handle: Callable[[Sequence[OutboxEvent]], None
     return len(batch.events)
 
 
-def passed_events() -> "QuerySet[OutboxEvent]":
+def find_passed_events() -> "QuerySet[OutboxEvent]":
     """The events that all consumers have passed; without a consumer, all."""
     lowest = OutboxConsumer.objects.aggregate(lowest=Min("position"))["lowest"]
     if lowest is None:
