@@ -18,7 +18,8 @@ from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention import rows
 from cronium_admin.retention.deletion import delete_runs
 from cronium_admin.runs import outbox, state_machine
-from cronium_admin.runs.launch import cancel, launch, rerun
+from cronium_admin.runs.cancel import cancel
+from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import OutboxConsumer, OutboxEvent, Run, Status
 from cronium_admin.runs.outbox import advance_cursor, consume_events, read_events, register_consumer, remove_consumer
 from cronium_admin.runs.state_machine import Ending
