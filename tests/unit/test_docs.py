@@ -49,3 +49,31 @@ def test_the_tests_that_the_security_page_names_exist() -> None:
             assert any(function.startswith(name.removesuffix("...")) for function in functions), name
         else:
             assert any(function.startswith(name) for function in functions), name
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+# The same in each room, so the page explains them once.
+SAME_IN_EACH_ROOM = {"admin", "api", "apps", "forms", "models", "schemas", "urls", "views"}
+
+
+def test_the_architecture_names_each_module() -> None:
+    words = set(re.findall(r"[\w./-]+", " ".join(re.findall(r"`([^`]+)`", ARCHITECTURE.read_text()))))
+    named = {part for word in words for part in word.removesuffix(".py").strip("/").split("/")}
+    modules = [path for room in ("cronium_admin", "executor") for path in ROOT.glob(f"{room}/**/*.py")]
+    own = {
+        path
+        for path in modules
+        if path.stem not in {*SAME_IN_EACH_ROOM, "__init__", "__main__"}
+        and not {"migrations", "management", "commands", "examples", "templatetags", "checks", "seccomp", "postgres"}
+        & {*path.parent.parts}
+    }
+    missing = sorted(str(path.relative_to(ROOT)) for path in own if path.stem not in named)
+    assert not missing, "name them in docs/architecture.md"
+
+
+def test_the_paths_of_the_architecture_exist() -> None:
+    """Paths there may begin below `cronium_admin/`, and below `frontend/src/` in the part about the browser."""
+    text = ARCHITECTURE.read_text()
+    for path in re.findall(r"`([\w-]+/[\w./-]+\.(?:py|js|md|json))`", text):
+        places = (ROOT / path, ROOT / "cronium_admin" / path, ROOT / "frontend" / "src" / path)
+        assert any(place.exists() for place in places), path
