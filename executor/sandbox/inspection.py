@@ -193,11 +193,11 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
     asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
     config = found.get("Config") or {}
     rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
-    for one in REQUIREMENTS:
-        reported = one.read(host[one.key]) if one.key in host else MISSING
+    for requirement in REQUIREMENTS:
+        reported = requirement.read(host[requirement.key]) if requirement.key in host else MISSING
         # An engine may omit empty settings: then the row warns, but does not stop the run.
-        promise = reported != MISSING or one.wanted not in (NOTHING, OWN)
-        rows.append(_make_row(role, one.what, one.wanted, reported, promise=promise))
+        promise = reported != MISSING or requirement.wanted not in (NOTHING, OWN)
+        rows.append(_make_row(role, requirement.what, requirement.wanted, reported, promise=promise))
     read_only = role == "sidecar" or spec.read_only_root
     rows.append(
         _make_row(
@@ -208,7 +208,7 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
             promise=read_only,
         )
     )
-    folders = [f"{one.get('Type')} {one.get('Destination')}" for one in found.get("Mounts") or []]
+    folders = [f"{mount.get('Type')} {mount.get('Destination')}" for mount in found.get("Mounts") or []]
     rows.append(
         _make_row(role, "mounts", NOTHING, format_value(folders) if "Mounts" in found else MISSING, promise=True)
     )

@@ -28,6 +28,7 @@ from executor.docker.protocol import EngineLike
 from executor.sandbox import options
 from executor.sandbox.image import find_image, refuse_unknown_runtime
 from executor.sandbox.networks import Networks
+from executor.sandbox.removal import remove_container
 from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Reply, RunSpec
@@ -117,7 +118,7 @@ class Sandbox:
             raise SandboxGone(f"The container {self.main} is not the one that was created for this run.")
         started_at = self._started_at or state.started_at
         if state.is_restarted or abs(state.started_at - started_at) > SAME_SECONDS:
-            raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
+            raise SandboxTampered(f"The container {self.main} was started again from outside Cronium.")
         return state
 
     def reconnect(self) -> None:
@@ -134,7 +135,7 @@ class Sandbox:
         if begun_at and not state.is_running:  # for a running container, the engine reports a second start
             age, least = self._engine.read_clock() - state.started_at, time.monotonic() - begun_at
             if age < least - CLOCK_SECONDS:
-                raise SandboxTampered(f"The container {self.main} was started again by somebody else.")
+                raise SandboxTampered(f"The container {self.main} was started again from outside Cronium.")
         self._started_at = state.started_at
         self._ids[self.main] = state.id
         self._networks.adopt()
@@ -295,20 +296,4 @@ class Sandbox:
         return without_networks and all(removed)
 
     def _remove_container(self, name: str, grace: int) -> bool:
-        try:
-            state = self._engine.inspect(self.find_id(name))
-            if not is_container_of(self._engine, self._spec, state):
-                log.warning("run %s: %s was not created by Cronium and is not removed", self._spec.run_id, name)
-                return True
-            if state.epoch > self._spec.epoch:
-                raise Conflict(f"A later attempt at this run has created {name}.")
-            if state.is_running:
-                with suppress(EngineError):  # the removal kills it anyway
-                    self._engine.stop(state.id, grace)
-            self._engine.remove_container(state.id)  # by id: a later attempt may use the name by now
-        except NotFound:
-            return True
-        except EngineError as error:
-            log.warning("run %s: %s could not be removed: %s", self._spec.run_id, name, error)
-            return False
-        return True
+        return remove_container(self._engine, self._spec, self.find_id(name), name, grace)
