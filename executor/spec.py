@@ -173,7 +173,7 @@ class RunHandler(Protocol):
         """Record that no container or network of the run is left on the engine."""
         ...
 
-    def record_stopping(self, why: str) -> bool:
+    def record_stopping(self, reason: str) -> bool:
         """Store the reason for the coming stop, for a process that adopts the run. False: the lease is lost."""
         ...
 

@@ -100,7 +100,7 @@ class _MemoryHandler:
     def mark_cleaned(self) -> None:
         pass
 
-    def record_stopping(self, why: str) -> bool:
+    def record_stopping(self, reason: str) -> bool:
         return True
 
     def holds_lease(self) -> bool:

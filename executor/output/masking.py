@@ -84,13 +84,13 @@ class Masker:
         whole = before + text + after if before or after else text
         return _hide_spans(whole, self._find_spans(whole), len(before), len(before) + len(text))
 
-    def mask_tail(self, tail: bytes, before: bytes, most: int) -> bytes:
-        """The last `most` bytes of a partial line, without an end that could become a secret."""
+    def mask_tail(self, tail: bytes, before: bytes, size: int) -> bytes:
+        """The last `size` bytes of a partial line, without an end that could become a secret."""
         if not self._groups:
-            return tail[-most:]
-        window = (before + tail)[-(most + self.context_bytes) :]
+            return tail[-size:]
+        window = (before + tail)[-(size + self.context_bytes) :]
         end = len(window) - self._count_held_bytes(window)
-        return _hide_spans(window, self._find_spans(window), max(0, len(window) - min(most, len(tail))), end)
+        return _hide_spans(window, self._find_spans(window), max(0, len(window) - min(size, len(tail))), end)
 
     def mask_cut_line(self, tail: bytes, before: bytes) -> bytes:
         """The end of a line that was cut off: a partial secret of at least MIN_CHARACTERS bytes is masked too."""

@@ -134,9 +134,9 @@ class LineAssembler:
     def _add_piece(self, stream: int, unix_ns: int) -> None:
         tail, before, reach = self._tails[stream], self._line_starts[stream], self._masker.context_bytes
         cut = MAX_LINE_BYTES - count_torn_bytes(tail[:MAX_LINE_BYTES])
-        piece, rest = tail[:cut], tail[cut:]
-        self._add_segment(stream, self._masker.mask(piece, before, rest[:reach]) + b"\n", unix_ns, len(piece), 0)
-        self._tails[stream], self._line_starts[stream] = rest, self._keep_context(piece)
+        piece, remaining = tail[:cut], tail[cut:]
+        self._add_segment(stream, self._masker.mask(piece, before, remaining[:reach]) + b"\n", unix_ns, len(piece), 0)
+        self._tails[stream], self._line_starts[stream] = remaining, self._keep_context(piece)
         self._gaps.append(Gap(self._pending_lines, SPLIT))
 
     def _add_segment(self, stream: int, text: bytes, unix_ns: int, read_bytes: int, read_lines: int) -> None:

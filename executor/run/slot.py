@@ -226,7 +226,7 @@ class Slot:
         """Record the inspection of the sandbox; SandboxDrift when it violates a requirement."""
         sandbox = self._sandbox
         rows = inspection.build_rows(
-            self.spec, sandbox.asked, sandbox.found, self._engine.default_runtime, sandbox.image_id
+            self.spec, sandbox.requested, sandbox.reported, self._engine.default_runtime, sandbox.image_id
         )
         self._handler.record_sandbox(inspection.to_json(rows))
         if broken := inspection.describe_violations(rows):

@@ -33,18 +33,18 @@ class Row:
     promise: bool = False
 
 
-def build_rows(spec: RunSpec, asked: Json, found: Json, default_runtime: str, image_id: str) -> list[Row]:
-    """All rows of one sandbox. `asked` and `found` map names to the bodies sent and to the answers to `inspect`."""
+def build_rows(spec: RunSpec, requested: Json, reported: Json, default_runtime: str, image_id: str) -> list[Row]:
+    """All rows of one sandbox. `requested` and `reported` map names to the bodies sent and the answers to `inspect`."""
     rows: list[Row] = []
     names = {naming.name_main(spec.run_id): "main", naming.name_sidecar(spec.run_id): "sidecar"}
-    for name, body in asked.items():
-        report = found.get(name) or {}
+    for name, body in requested.items():
+        answer = reported.get(name) or {}
         if role := names.get(name):
-            rows += _inspect_container(role, spec, body, report, default_runtime)
-            rows += _inspect_networks(role, spec, report)
+            rows += _inspect_container(role, spec, body, answer, default_runtime)
+            rows += _inspect_networks(role, spec, answer)
         else:
-            rows += _inspect_network(name, spec, body, report)
-    main = found.get(naming.name_main(spec.run_id)) or {}
+            rows += _inspect_network(name, spec, body, answer)
+    main = reported.get(naming.name_main(spec.run_id)) or {}
     rows.append(_make_row("main", "image", image_id, format_value(main.get("Image", MISSING))))
     return sorted(rows, key=lambda row: ("main", "sidecar", "network", "way out").index(row.of))
 
@@ -189,9 +189,9 @@ NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
 _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {requirement.key for requirement in REQUIREMENTS})
 
 
-def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, default_runtime: str) -> list[Row]:
-    asked, host = body.get("HostConfig", {}), found.get("HostConfig") or {}
-    config = found.get("Config") or {}
+def _inspect_container(role: str, spec: RunSpec, body: Json, answer: Json, default_runtime: str) -> list[Row]:
+    asked, host = body.get("HostConfig", {}), answer.get("HostConfig") or {}
+    config = answer.get("Config") or {}
     rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
     for requirement in REQUIREMENTS:
         reported = requirement.read(host[requirement.key]) if requirement.key in host else MISSING
@@ -208,9 +208,9 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
             promise=read_only,
         )
     )
-    folders = [f"{mount.get('Type')} {mount.get('Destination')}" for mount in found.get("Mounts") or []]
+    folders = [f"{mount.get('Type')} {mount.get('Destination')}" for mount in answer.get("Mounts") or []]
     rows.append(
-        _make_row(role, "mounts", NOTHING, format_value(folders) if "Mounts" in found else MISSING, promise=True)
+        _make_row(role, "mounts", NOTHING, format_value(folders) if "Mounts" in answer else MISSING, promise=True)
     )
     rows.append(_make_row(role, "volumes on the disk", NOTHING, _format_disk_volumes(config, host), promise=True))
     runtime = str(asked.get("Runtime") or default_runtime)
@@ -230,11 +230,11 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, found: Json, defaul
     return rows
 
 
-def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
+def _inspect_networks(role: str, spec: RunSpec, answer: Json) -> list[Row]:
     expected = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
         expected.append(naming.name_egress_network(spec.run_id))
-    settings = found.get("NetworkSettings") or {}
+    settings = answer.get("NetworkSettings") or {}
     reported = (
         format_value([name for name in settings["Networks"] or {} if name != "none"])
         if "Networks" in settings
@@ -243,40 +243,42 @@ def _inspect_networks(role: str, spec: RunSpec, found: Json) -> list[Row]:
     return [_make_row(role, "networks", format_value(expected), reported, promise=True)]
 
 
-def _inspect_network(name: str, spec: RunSpec, body: Json, found: Json) -> list[Row]:
+def _inspect_network(name: str, spec: RunSpec, body: Json, answer: Json) -> list[Row]:
     of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
-    asked, reported = body.get("Options") or {}, found.get("Options") or {}
+    requested, reported = body.get("Options") or {}, answer.get("Options") or {}
 
     def same(key: str) -> Row:
         return _make_row(
-            of, key.lower(), format_value(body.get(key)), format_value(found[key]) if key in found else MISSING
+            of, key.lower(), format_value(body.get(key)), format_value(answer[key]) if key in answer else MISSING
         )
 
     rows = [same("Driver"), same("Attachable")]
     internal = True if closed else body.get("Internal")
     rows.append(
-        _make_row(of, "internal", format_value(internal), format_value(found.get("Internal", MISSING)), promise=closed)
+        _make_row(of, "internal", format_value(internal), format_value(answer.get("Internal", MISSING)), promise=closed)
     )
     if closed:
         rows.append(_make_row(of, "address of the host", NOTHING, _format_host_address(reported), promise=True))
-    rows.append(_make_row(of, "IPv6", "no", format_value(found.get("EnableIPv6", MISSING)), promise=closed))
-    rows.append(_make_row(of, "subnet", _format_subnets(body), _format_subnets(found) if "IPAM" in found else MISSING))
+    rows.append(_make_row(of, "IPv6", "no", format_value(answer.get("EnableIPv6", MISSING)), promise=closed))
     rows.append(
-        _make_row(of, "strangers", NOTHING, _format_other_containers(spec, found), promise="Containers" in found)
+        _make_row(of, "subnet", _format_subnets(body), _format_subnets(answer) if "IPAM" in answer else MISSING)
     )
-    for key, value in asked.items():
+    rows.append(
+        _make_row(
+            of, "other containers", NOTHING, _format_other_containers(spec, answer), promise="Containers" in answer
+        )
+    )
+    for key, value in requested.items():
         rows.append(
             _make_row(of, key.rpartition(".bridge.")[2], format_value(value), format_value(reported.get(key, MISSING)))
         )
     return rows
 
 
-def _format_host_address(reported: Json) -> str:
+def _format_host_address(options: Json) -> str:
     prefix = "com.docker.network.bridge."
-    kept_off = (
-        reported.get(prefix + "inhibit_ipv4") == "true" or reported.get(prefix + "gateway_mode_ipv4") == "isolated"
-    )
+    kept_off = options.get(prefix + "inhibit_ipv4") == "true" or options.get(prefix + "gateway_mode_ipv4") == "isolated"
     return NOTHING if kept_off else "one on its bridge"
 
 
@@ -284,14 +286,14 @@ def _format_subnets(value: Json) -> str:
     return format_value([config.get("Subnet") for config in (value.get("IPAM") or {}).get("Config") or []])
 
 
-def _format_other_containers(spec: RunSpec, found: Json) -> str:
-    if "Containers" not in found:
+def _format_other_containers(spec: RunSpec, answer: Json) -> str:
+    if "Containers" not in answer:
         return MISSING
     own_names = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}
     return format_value(
         [
             container.get("Name")
-            for container in (found["Containers"] or {}).values()
+            for container in (answer["Containers"] or {}).values()
             if container.get("Name") not in own_names
         ]
     )

@@ -36,7 +36,7 @@ class Networks:
         self._taken: list[IPv4Network] = []
         self.inside: Addresses | None = None
         self.outside: Addresses | None = None
-        self.asked: dict[str, dict[str, Any]] = {}  # by name, the bodies sent to the engine
+        self.requested: dict[str, dict[str, Any]] = {}  # by name, the bodies sent to the engine
 
     @property
     def subnets(self) -> tuple[IPv4Network, ...]:
@@ -82,7 +82,7 @@ class Networks:
                 if refusals == REFUSAL_TRIES:
                     raise
             else:
-                self.asked[body["Name"]] = body
+                self.requested[body["Name"]] = body
                 return addresses
         raise AddressTaken(f"{NO_SUBNET} The engine refused {SUBNET_TRIES} of its subnets. {LARGER_POOL}")
 

@@ -71,8 +71,8 @@ class Sandbox:
         self._started_at = 0.0  # main's start, by the engine's clock
         self.booted_at = 0.0  # the engine's start, read before main's output was attached or main was seen running
         # By name, for the inspection: the bodies sent to the engine, and its answers to `inspect`.
-        self.asked: dict[str, dict[str, Any]] = {}
-        self.found: dict[str, dict[str, Any]] = {}
+        self.requested: dict[str, dict[str, Any]] = {}
+        self.reported: dict[str, dict[str, Any]] = {}
 
     def build(self) -> None:
         """Create the networks, then sidecar and main in parallel. Returns when the sidecar is ready and main waits.
@@ -87,7 +87,7 @@ class Sandbox:
             self._spec = replace(self._spec, image_digest=self.image_id)  # as this engine calls it
         options.cover_volumes(self._spec, self._image)  # refuse an unusable image before creating anything
         self._networks.create(self._remove_all)
-        self.asked |= self._networks.asked
+        self.requested |= self._networks.requested
         failpoints.hit("network-created")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
@@ -184,7 +184,7 @@ class Sandbox:
                 raise
             container_id = self._engine.create_container(name, body)
         self._ids[name] = container_id
-        self.asked[name] = body
+        self.requested[name] = body
 
     def _start_sidecar(self) -> None:
         assert self._networks.inside is not None
@@ -200,7 +200,7 @@ class Sandbox:
         self._engine.start(name)
         failpoints.hit("sidecar-started")
         self._sidecar.open(self._token_sha256, self._networks)
-        self.found[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
+        self.reported[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
         self._sidecar.wait_ready()
 
     def _attach_sidecar(self, name: str) -> SplitAttachment:
@@ -221,10 +221,10 @@ class Sandbox:
         self._refuse_aborted()
         self._engine.start(self.main)
         failpoints.hit("main-started")
-        self.found[self.main] = self._engine.describe_container(self.main)
-        self._started_at = parse_time(self.found[self.main]["State"]["StartedAt"])
-        for name in [name for name, asked in list(self.asked.items()) if "Driver" in asked]:
-            self.found[name] = self._engine.describe_network(name)
+        self.reported[self.main] = self._engine.describe_container(self.main)
+        self._started_at = parse_time(self.reported[self.main]["State"]["StartedAt"])
+        for name in [name for name, body in list(self.requested.items()) if "Driver" in body]:
+            self.reported[name] = self._engine.describe_network(name)
 
     def _refuse_aborted(self) -> None:
         if self._aborted.is_set():

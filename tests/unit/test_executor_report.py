@@ -105,7 +105,7 @@ BROKEN: list[tuple[str, Twist, str]] = [
     ("sidecar", lambda told: told["Config"].update(Volumes={"/tmp/": {}, "/x/": {}}), "volumes on the disk"),
     ("network", lambda told: told.update(Internal=False), "internal"),
     ("network", lambda told: told["Options"].pop("com.docker.network.bridge.inhibit_ipv4"), "address of the host"),
-    ("network", lambda told: told["Containers"].update(x={"Name": "somebody"}), "strangers"),
+    ("network", lambda told: told["Containers"].update(x={"Name": "somebody"}), "other containers"),
 ]
 
 
