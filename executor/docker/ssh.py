@@ -77,12 +77,12 @@ class Tunnel:
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._failed_at, self._failure = -AGAIN_SECONDS, ""
-        self._closed = False
+        self._is_closed = False
 
     def ensure_open(self, seconds: float = START_SECONDS) -> str:
         """Open the tunnel, also again after it broke, and return the local socket's URL. TunnelDown after `seconds`."""
         with self._lock:
-            if self._closed:
+            if self._is_closed:
                 raise TunnelDown(f"The SSH connection to {self._url} was closed.")
             if self._process is None or self._process.poll() is not None:
                 if time.monotonic() - self._failed_at < AGAIN_SECONDS:
@@ -140,7 +140,7 @@ class Tunnel:
     def close(self) -> None:
         """End the tunnel and remove its folder. Idempotent."""
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             self._stop_process()
             if self._folder:
                 shutil.rmtree(self._folder, ignore_errors=True)

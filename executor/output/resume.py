@@ -50,10 +50,10 @@ class ResumedLog:
         self._connection: Attachment | None = None
         self._chunks, self._messages = ChunkDecoder(), MessageParser({})
         self._driver = ""
-        self._following = True
+        self._is_following = True
         self._passes = 0
-        self._finished = False
-        self._closed = False
+        self._is_finished = False
+        self._is_closed = False
         self._lock = threading.Lock()
         self.has_gap = False  # the engine has lost output; a piece marks the place
         self.has_replaced_bytes = False  # the log driver may have replaced bytes that are not UTF-8
@@ -62,7 +62,7 @@ class ResumedLog:
 
     def read(self, timeout: float | None) -> list[Piece] | None:
         """See `source.Source`. NotFound when the container does not exist."""
-        if self._finished:
+        if self._is_finished:
             raise EOFError
         connection = self._connection or self._open_pass()
         block = connection.recv(BLOCK_BYTES, timeout)
@@ -86,7 +86,7 @@ class ResumedLog:
 
     def close(self) -> None:
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             if self._connection:
                 self._connection.close()
 
@@ -94,8 +94,8 @@ class ResumedLog:
         if not self._driver:
             answer = self._engine.describe_container(self._name)
             self._driver = str(answer["HostConfig"]["LogConfig"]["Type"])
-            self._following = self._engine.inspect(self._name).is_running
-        opened = self._engine.open_log(self._name, follow=self._following, new_only=self._stored.full)
+            self._is_following = self._engine.inspect(self._name).is_running
+        opened = self._engine.open_log(self._name, follow=self._is_following, new_only=self._stored.full)
         by_lines = self._driver != "local"
         stored = {stream: Cursor() for stream in self._cursors} if self._stored.full else self._cursors
         self._places = {stream: StreamPosition(cursor, by_lines) for stream, cursor in stored.items()}
@@ -103,7 +103,7 @@ class ResumedLog:
         self._passes += 1
         with self._lock:
             self._connection = opened
-        if self._closed:
+        if self._is_closed:
             opened.close()
         return opened
 
@@ -122,14 +122,14 @@ class ResumedLog:
         """End a pass. A followed log may lack its last output, so a second pass reads it after the exit."""
         assert self._connection is not None
         self._connection.close()
-        whole = self._confirm_exit() if self._following else self._chunks.has_ended
-        if self._closed or not whole:
+        whole = self._confirm_exit() if self._is_following else self._chunks.has_ended
+        if self._is_closed or not whole:
             raise LogCut("The connection to the container's log was lost while it was read.")
-        if self._following and not self._stored.full:
+        if self._is_following and not self._stored.full:
             self._cursors = {stream: place.cursor for stream, place in self._places.items()}
-            self._following, self._connection = False, None
+            self._is_following, self._connection = False, None
             return self._make_gap(self._messages.end_stored_part())
-        self._finished = True
+        self._is_finished = True
         if not self._messages.has_gap and any(place.is_short() for place in self._places.values()):
             return self._make_gap(self._messages.end_stored_part() or ENGINE_LOST)
         return self._make_gap(self._messages.end_stored_part())
@@ -140,7 +140,7 @@ class ResumedLog:
 
     def _confirm_exit(self) -> bool:
         for _ in range(EXIT_SECONDS):
-            if self._closed or not self._engine.inspect(self._name).is_running:
+            if self._is_closed or not self._engine.inspect(self._name).is_running:
                 break
             self._engine.wait(self._name, 1)
-        return not self._closed and not self._engine.inspect(self._name).is_running
+        return not self._is_closed and not self._engine.inspect(self._name).is_running

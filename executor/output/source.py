@@ -50,7 +50,7 @@ class AttachedSource:
         self._attachment = attachment
         self._exited = exited
         self._frames = FrameParser()
-        self._closed = False
+        self._is_closed = False
         self.surplus: dict[int, Cursor] = {}
         self.received = 0
 
@@ -60,7 +60,7 @@ class AttachedSource:
             return None
         self.received += len(block)
         if block == b"":
-            if self._closed or not self._exited():
+            if self._is_closed or not self._exited():
                 raise LogCut("The connection to the script's output was lost while the script ran.")
             raise EOFError
         now = time.time_ns()
@@ -70,5 +70,5 @@ class AttachedSource:
         return b""
 
     def close(self) -> None:
-        self._closed = True
+        self._is_closed = True
         self._attachment.close()

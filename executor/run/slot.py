@@ -64,8 +64,8 @@ class Slot:
         masker = Masker((*spec.secrets.values(), *spec.masked, *_list_delivered_tokens(spec)))
         self._masked = MaskedHandler(handler, masker)
         self._vitals = Vitals(engine, handler, spec.run_id)
-        self._began = resumption is not None
-        self._log_failed: Exception | None = None
+        self._has_begun = resumption is not None
+        self._log_error: Exception | None = None
         sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
         self._sandbox = Sandbox(engine, spec, subnets, self._masked.answer_request, self._masked.record_event, sha256)
         self._follower = Follower(
@@ -85,7 +85,7 @@ class Slot:
         if not self._stop.add_request(reason):
             return
         self._signals.put(reason)
-        if not self._began:
+        if not self._has_begun:
             self._sandbox.abort()
 
     def release(self) -> None:
@@ -93,12 +93,12 @@ class Slot:
         self._released.set()
         self._signals.put(RELEASE)
         self._follower.release()
-        if not self._began:
+        if not self._has_begun:
             self._sandbox.abort()
 
     def measure(self) -> None:
         """Record the peak memory and whether the container is paused. Called periodically while the script runs."""
-        if self._began and self._stop.request is None:
+        if self._has_begun and self._stop.request is None:
             self._vitals.measure(self._sandbox.find_id(self._sandbox.main))
 
     def run(self) -> None:
@@ -121,7 +121,7 @@ class Slot:
             return outcome.build_gone_result(self.spec, is_watched=self._sandbox.has_seen_main)
         if isinstance(error, SandboxTampered):
             return outcome.build_tampered_result(self.spec)
-        if not self._began and self._sandbox.is_engine_restarted():
+        if not self._has_begun and self._sandbox.is_engine_restarted():
             cause = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was being built."
             error = EngineUnreachable(f"{cause} Run it again.")
         return outcome.build_error_result(error)
@@ -129,7 +129,7 @@ class Slot:
     def _end_failed(self, result: RunResult) -> None:
         """End a failed run. Removes the sandbox first: a status must not claim a stop that did not happen."""
         try:
-            if self._released.is_set() and self._began:
+            if self._released.is_set() and self._has_begun:
                 raise LeaseLost
             if not self._handler.holds_lease():
                 raise LeaseLost
@@ -139,7 +139,7 @@ class Slot:
                 return
             if self._reader.ident is not None:
                 self._reader.join(READER_SECONDS)
-            if not is_removed and self._began and self._sandbox.can_main_run():
+            if not is_removed and self._has_begun and self._sandbox.can_main_run():
                 result = outcome.build_unstoppable_result(result, self._stop.request)
             elif self._stop.request:
                 result = outcome.build_stop_result(self.spec, self._stop.request, None)
@@ -182,7 +182,7 @@ class Slot:
         self._refuse_drift()
         if self._stop.request or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
             return self._end_unbegun()
-        self._began = True
+        self._has_begun = True
         failpoints.hit("begun")
         assert self._sandbox.output is not None
         self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
@@ -241,7 +241,7 @@ class Slot:
         except Exception as error:
             if not isinstance(error, EngineError):
                 log.exception("run %s: stopped, because its log cannot be stored", self.spec.run_id)
-            self._log_failed = error
+            self._log_error = error
             self._follower.release()  # with an unread attachment the engine cannot stop the container
         finally:
             self._signals.put(DRAINED)
@@ -260,8 +260,8 @@ class Slot:
             self._drain_output()
         self._refuse_released()
         failpoints.hit("drained")
-        if self._log_failed:
-            raise self._log_failed
+        if self._log_error:
+            raise self._log_error
         if signal == DRAINED:
             self._stop.note_own_exit()
 

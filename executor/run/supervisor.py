@@ -30,7 +30,7 @@ class Supervisor:
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()  # no new runs
-        self._releasing = False  # runs that still arrive are released instead of stopped
+        self._is_releasing = False  # runs that still arrive are released instead of stopped
         threading.Thread(target=self._measure_memory, name="measure", daemon=True).start()
 
     def count_free(self) -> int:
@@ -49,7 +49,7 @@ class Supervisor:
         slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption)
         with self._lock:
             self._slots[spec.run_id] = slot
-            if self._releasing:
+            if self._is_releasing:
                 slot.release()
             elif self._closing.is_set():
                 slot.stop(SHUTDOWN)
@@ -92,7 +92,7 @@ class Supervisor:
         """Accept no new runs and release all, whose scripts continue; False if some are left after `seconds`."""
         with self._lock:
             self._closing.set()
-            self._releasing = True
+            self._is_releasing = True
         return self.release_all(seconds)
 
     def release_all(self, seconds: float) -> bool:
@@ -103,8 +103,8 @@ class Supervisor:
         return self._wait_until_empty(seconds)
 
     def _wait_until_empty(self, seconds: float) -> bool:
-        give_up = time.monotonic() + seconds
-        while self.list_active() and time.monotonic() < give_up:
+        deadline = time.monotonic() + seconds
+        while self.list_active() and time.monotonic() < deadline:
             time.sleep(0.05)
         return not self.list_active()
 

@@ -24,7 +24,7 @@ class EventForwarder:
         self._queue: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._forwarded = 0
         self._unlisted: Counter[str] = Counter()
-        self._closed = False
+        self._is_closed = False
         self._lock = threading.Lock()
         self._thread = log_context.make_thread(run_id, "events", self._forward_events)
 
@@ -32,7 +32,7 @@ class EventForwarder:
         if kind not in KINDS or not isinstance(message, str):
             return
         with self._lock:
-            if self._closed:
+            if self._is_closed:
                 return
             if self._forwarded == MAX_EVENTS:
                 self._unlisted[kind] += 1
@@ -47,7 +47,7 @@ class EventForwarder:
     def close(self, seconds: float) -> None:
         """Add a summary of the events that were only counted, and wait until all are forwarded. Idempotent."""
         with self._lock:
-            began, first, self._closed = bool(self._forwarded), not self._closed, True
+            began, first, self._is_closed = bool(self._forwarded), not self._is_closed, True
         if first and began:
             if self._unlisted:
                 self._queue.put(self._build_summary())

@@ -159,7 +159,7 @@ class TestSignals:
         time.sleep(0.2)
         given.put(signal.SIGTERM)
         time.sleep(0.2)
-        assert runner.supervisor._releasing
+        assert runner.supervisor._is_releasing
         thread.join(15)
         assert told.result is None
 
