@@ -39,7 +39,7 @@ class Sender:
                 if name in self._pending or len(self._pending) < MAX_PENDING:
                     self._pending[name] = None
                 else:
-                    metrics.increment_counter("cronium_nudges_dropped_total")
+                    metrics.DROPPED_CHANGES.inc()
             if self._is_sending:
                 return
             self._is_sending = True
@@ -76,7 +76,7 @@ class Sender:
             with self._lock:
                 dropped = 1 + len(self._pending)
                 self._pending.clear()
-            metrics.increment_counter("cronium_nudges_dropped_total", dropped)
+            metrics.DROPPED_CHANGES.inc(dropped)
             about = {"run_id": name.removeprefix(make_group_name(""))}
             log.warning("a change was not published (%s); the readers poll", type(error).__name__, extra=about)
             await asyncio.sleep(PAUSE_SECONDS)

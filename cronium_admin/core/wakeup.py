@@ -38,7 +38,7 @@ class Publisher:
                 raise queue.Full
             self._waiting.put_nowait((run_id, queue_name))
         except queue.Full:
-            metrics.increment_counter("cronium_wakeups_dropped_total")
+            metrics.DROPPED_WAKEUPS.inc()
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # a forked process has no threads of its parent
@@ -56,7 +56,7 @@ class Publisher:
                 message = "the broker did not accept the wake-up for run %s (%s); the workers' sweep finds the run"
                 reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
                 log.warning(message, run_id, reason, extra={"run_id": run_id})
-                metrics.increment_counter("cronium_wakeups_dropped_total", dropped)
+                metrics.DROPPED_WAKEUPS.inc(dropped)
 
     def _drop_waiting(self) -> int:
         dropped = 0

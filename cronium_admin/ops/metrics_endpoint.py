@@ -4,16 +4,14 @@ this process."""
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Min, Q
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -92,16 +90,16 @@ state_cache = DatabaseStateCache()
 
 class _CroniumCollector(Collector):
     def __init__(self, state: DatabaseState) -> None:
-        self._found = state
+        self._state = state
 
     def collect(self) -> Iterator[Family]:
         build = GaugeMetricFamily("cronium_build_info", "The version that answers.", labels=["version"])
         build.add_metric([settings.VERSION], 1)
         yield build
-        yield from _build_run_families(self._found)
-        yield from _build_host_families(self._found.hosts)
-        yield from _build_process_families("web", [((), metrics.take_snapshot("web"))])
-        yield from _build_process_families("worker", _list_worker_snapshots(self._found.hosts))
+        yield from _build_run_families(self._state)
+        yield from _build_host_families(self._state.hosts)
+        yield from metrics.WEB.collect()
+        yield from _build_worker_families(self._state.hosts)
 
 
 def _build_run_families(state: DatabaseState) -> Iterator[Family]:
@@ -137,37 +135,17 @@ def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
         yield gauge
 
 
-def _list_worker_snapshots(hosts: list[HostView]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _build_worker_families(hosts: list[HostView]) -> Iterator[Family]:
     """The metrics of each live worker with its host; and those of this process, if it is not a worker."""
-    yield from (((host.row.name,), host.row.counters) for host in hosts if host.alive)
+    snapshots = [(host.row.name, host.row.counters) for host in hosts if host.alive]
     if not process.get_current_worker():
-        yield ("",), metrics.take_snapshot()
-
-
-def _build_process_families(of: str, sources: Iterable[tuple[tuple[str, ...], Any]]) -> Iterator[Family]:
-    """The metrics of `core.metrics`. Skips values that a worker of another version stored in another form."""
-    taken = list(sources)
-    for name, metric in metrics.METRICS.items():
-        if metric.of != of:
-            continue
-        labels = [*(["host"] if of == "worker" else []), *metric.labels]
-        kind = HistogramMetricFamily if metric.buckets else CounterMetricFamily
-        family: Any = kind(name, metric.help, labels=labels)
-        for before, source in taken:
-            for row in source.get(name, ()):
-                values = [*before, *row["labels"]]
-                if len(values) != len(labels):
-                    continue
-                if metric.buckets and len(row.get("buckets", ())) == len(metric.buckets) + 1:
-                    family.add_metric(values, _accumulate_buckets(metric.buckets, row["buckets"]), row["sum"])
-                elif not metric.buckets and "value" in row:
-                    family.add_metric(values, row["value"])
+        snapshots.append(("", metrics.take_snapshot(metrics.WORKER)))
+    for declared in metrics.WORKER.collect():
+        family = Family(declared.name, declared.documentation, declared.type)
+        for host_name, snapshot in snapshots:
+            for name, labels, value in snapshot.get("families", {}).get(declared.name, ()):
+                family.add_sample(name, {"host": host_name, **labels}, value)
         yield family
-
-
-def _accumulate_buckets(bounds: tuple[float, ...], buckets: list[int]) -> list[tuple[str, float]]:
-    """Prometheus' buckets are cumulative."""
-    return list(zip([*(str(bound) for bound in bounds), "+Inf"], accumulate(buckets), strict=True))
 
 
 def render_metrics() -> bytes:

@@ -55,13 +55,7 @@ def _record_request(request: HttpRequest, response: HttpResponse, began: float, 
     seconds = time.perf_counter() - began
     route = _get_route(request)
     method = request.method if request.method in _METHODS else "OTHER"
-    metrics.observe_duration(
-        "cronium_http_request_seconds",
-        seconds,
-        route=route,
-        method=str(method),
-        status=f"{response.status_code // 100}xx",
-    )
+    metrics.HTTP_REQUESTS.labels(route, str(method), f"{response.status_code // 100}xx").observe(seconds)
     level = logging.DEBUG if route[1:] in _POLLED and response.status_code < 400 else logging.INFO
     milliseconds, user = round(seconds * 1000, 1), _get_user_name(request)
     facts = {"method": method, "route": route, "status": response.status_code, "ms": milliseconds, "user": user}

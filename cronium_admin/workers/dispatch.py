@@ -231,7 +231,7 @@ class Runner:
     def _start_run(self, run: Run) -> None:
         if run.claimed_at:
             waited = max(0.0, (run.claimed_at - run.created_at).total_seconds())  # a clock may be set back
-            metrics.observe_duration("cronium_run_phase_seconds", waited, phase="queued")
+            metrics.RUN_PHASES.labels("queued").observe(waited)
         try:
             spec = self.database.call(build_spec, run, self.instance, self.host)
         except SecretUnavailable as error:
@@ -249,7 +249,7 @@ class Runner:
             overcommit = settings.CONFIG.cpu_overcommit
             self._capacity = Capacity(self.queues, facts["cpus"], facts["memory_bytes"], overcommit)
         facts |= {"capacity": self.supervisor.capacity, "running": len(self.supervisor.list_active())}
-        return facts | {"queues": list(self.queues), "counters": metrics.take_snapshot()}
+        return facts | {"queues": list(self.queues), "counters": metrics.take_snapshot(metrics.WORKER)}
 
     def _sweep_abandoned(self) -> None:
         """Now and then: runs that nobody sees to, of this host or of one that is away."""
@@ -271,7 +271,7 @@ class Runner:
         )
         failpoints.hit("adopting")
         if resumed := sum(self._try_resume(run) for run in adopted):
-            metrics.increment_counter("cronium_adoptions_total", resumed)
+            metrics.ADOPTIONS.inc(resumed)
             log.warning("took over %d runs that an earlier process left behind", resumed)
 
     def _try_resume(self, run: AdoptedRun) -> bool:
@@ -313,7 +313,7 @@ class Runner:
         self._stop_cancelled()
         if not self.database.call(self._leadership.renew, self._collect_status()):
             self.is_leader = False
-            metrics.increment_counter("cronium_lease_losses_total", kind="host")
+            metrics.LEASE_LOSSES.labels("host").inc()
             self.supervisor.release_all(DROP_SECONDS)
             return
         row = self.database.call(Host.objects.get, name=self.host)

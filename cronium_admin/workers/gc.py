@@ -76,7 +76,7 @@ class GarbageCollector(PeriodicTask):
             log.error("%s", error)
             return None
         for item in removed:
-            metrics.increment_counter("cronium_reaped_total", kind=item.kind)
+            metrics.REMOVED_OBJECTS.labels(item.kind).inc()
         if removed:
             self._database.call(gc_history.record_removed, self._host, removed, database_now())
         return removed

@@ -64,7 +64,7 @@ class DatabaseRunHandler:
     def _observe_phase(self, phase: str) -> None:
         if self._phase_started_at is not None:
             started_at, self._phase_started_at = self._phase_started_at, time.monotonic()
-            metrics.observe_duration("cronium_run_phase_seconds", self._phase_started_at - started_at, phase=phase)
+            metrics.RUN_PHASES.labels(phase).observe(self._phase_started_at - started_at)
 
     def _mark_running(self, image_id: str) -> bool:
         if state_machine.mark_running(self._run_id, self._epoch, image_id):
@@ -78,14 +78,14 @@ class DatabaseRunHandler:
         self._write_log(self._log.prepare_write(batch))
         if not lines:
             self._observe_phase("first_log")
-        metrics.increment_counter("cronium_log_lines_total", self._log.lines - lines)
-        metrics.increment_counter("cronium_log_bytes_total", self._log.bytes - size)
+        metrics.LOG_LINES.inc(self._log.lines - lines)
+        metrics.LOG_BYTES.inc(self._log.bytes - size)
 
     def _write_log(self, write: PendingWrite) -> None:
         try:
             self._writer.write(write)
         except LogLeaseLost as error:
-            metrics.increment_counter("cronium_lease_losses_total", kind="run")
+            metrics.LEASE_LOSSES.labels("run").inc()
             raise LeaseLost from error
         except Exception:  # the prepared write is not stored: read the log again from its rows
             self._log, self._seal_gap = self._database.call(RunLog.resume, self._run_id, self._epoch), gaps.NOT_STORED

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from prometheus_client import Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from cronium_admin.core import metrics
 from cronium_admin.ops import metrics_endpoint
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers.hosts.models import Host
+from tests.fresh_metrics import reset_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "cronium.json").read_text())
@@ -48,10 +50,11 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     ended.save()
     facts = {"cpus": 2.0, "load": 0.5, "memory_bytes": 10, "memory_used_bytes": 5}
     Host.objects.create(name="east", heartbeat_at=timezone.now(), **facts)
-    metrics.reset_metrics()
-    for name, metric in metrics.METRICS.items():
-        labels = dict.fromkeys(metric.labels, "x")
-        metrics.observe_duration(name, 0.1, **labels) if metric.buckets else metrics.increment_counter(name, **labels)
+    reset_metrics()
+    for metric in vars(metrics).values():
+        if isinstance(metric, Histogram | Counter):
+            child: Any = metric.labels(*("x" for _ in metric._labelnames)) if metric._labelnames else metric
+            child.observe(0.1) if isinstance(child, Histogram) else child.inc()
     monkeypatch.setattr(metrics_endpoint, "state_cache", metrics_endpoint.DatabaseStateCache())
     monkeypatch.setattr(metrics_endpoint.process, "get_current_worker", lambda: None)
     families = text_string_to_metric_families(metrics_endpoint.render_metrics().decode())
@@ -59,7 +62,7 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, set()).update(sample.labels)
     yield found
-    metrics.reset_metrics()
+    reset_metrics()
 
 
 def names(expression: str) -> list[tuple[str, str]]:

@@ -24,19 +24,20 @@ from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, pa
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
+from tests.fresh_metrics import reset_metrics
 from tests.unit.silent_redis import address  # noqa: F401 - a fixture
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    metrics.reset_metrics()
+    reset_metrics()
     monkeypatch.setattr(sign_in_throttle, "_cache_retry_at", 0.0)
     yield
-    metrics.reset_metrics()
+    reset_metrics()
 
 
 def _dropped(kind: str) -> float:
-    return float(metrics.take_snapshot()[f"cronium_{kind}_dropped_total"][0]["value"])
+    return metrics.WORKER.get_sample_value(f"cronium_{kind}_dropped_total") or 0.0
 
 
 def _until(reached: Callable[[], object], seconds: float = 30) -> None:

@@ -1,0 +1,14 @@
+"""Sets the metrics of this process to zero, as in a new process."""
+
+from prometheus_client import Counter, Histogram
+
+from cronium_admin.core import metrics
+
+
+def reset_metrics() -> None:
+    for metric in vars(metrics).values():
+        if isinstance(metric, Histogram):
+            metric.clear()
+        elif isinstance(metric, Counter):
+            for counter in metric._metrics.values() if metric._labelnames else [metric]:
+                counter.reset()
