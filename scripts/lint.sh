@@ -38,6 +38,7 @@ start_check "pythons compile" scripts/pythons.sh compile
 start_check "ruff check" "$bin/ruff" check .
 start_check "ruff format" "$bin/ruff" format --check .
 start_check "shell syntax" check_shell_syntax
+start_check "names and words" "$bin/python" scripts/check_words.py
 wait_tasks "${checks[@]}"
 
 if [ "${#failed_tasks[@]}" -gt 0 ]; then

@@ -33,7 +33,7 @@ def make_token(request: HttpRequest, body: TokenIn) -> Status[TokenMade]:
     """The value is shown only once. A token created with another token is revoked with it, and expires no later."""
     parent = get_api_token(request)
     has_expiry = "expires_at" in body.model_fields_set
-    expires_at = parse_expiry(body.expires_at or "") if has_expiry else _default_expiry(parent)
+    expires_at = parse_expiry(body.expires_at or "") if has_expiry else _get_default_expiry(parent)
     row, value = make_named_token(get_caller(request), body.name, expires_at, parent)
     return Status(201, TokenMade.from_token_and_value(row, value))
 
@@ -45,6 +45,6 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def _default_expiry(parent: ApiToken | None) -> datetime:
+def _get_default_expiry(parent: ApiToken | None) -> datetime:
     default = database_now() + DEFAULT_LIFETIME
     return min(default, parent.expires_at) if parent and parent.expires_at else default

@@ -108,13 +108,13 @@ def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine
 def _import_base(client: docker.APIClient, first_byte: bytes, stream: IO[bytes], digest: str) -> None:
     name, _, tag = DEBIAN_BASE.partition(":")
 
-    def blocks() -> Iterator[bytes]:
+    def iterate_blocks() -> Iterator[bytes]:
         yield first_byte
         while block := stream.read(1 << 20):
             yield block
 
     response = client.import_image_from_stream(
-        blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
+        iterate_blocks(), repository=name, tag=tag, changes=[f"LABEL {LABEL_SOURCES}={digest}", 'CMD ["/bin/sh"]']
     )
     if '"error"' in response:
         raise ImageBuildError(f"The Docker Engine refused the Debian base: {response.strip()[-300:]}")

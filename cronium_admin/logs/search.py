@@ -27,7 +27,7 @@ LEAST_PART = 1024  # bytes
 IsCancelled = Callable[[], bool]  # whether the client has disconnected
 
 
-def _never_cancelled() -> bool:
+def _is_never_cancelled() -> bool:
     return False
 
 
@@ -108,7 +108,7 @@ def find_ranges(
     after: int,
     max_ranges: int,
     seconds: float = SECONDS,
-    is_cancelled: IsCancelled = _never_cancelled,
+    is_cancelled: IsCancelled = _is_never_cancelled,
 ) -> SearchResult:
     ranges: list[tuple[int, int]] = []
     searched_to = after
@@ -132,7 +132,7 @@ def find_lines(
     limit: int,
     max_bytes: int,
     seconds: float = SECONDS,
-    is_cancelled: IsCancelled = _never_cancelled,
+    is_cancelled: IsCancelled = _is_never_cancelled,
 ) -> tuple[list[Line], int]:
     matches: list[Line] = []
     size, searched_to = 0, after

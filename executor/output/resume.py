@@ -81,7 +81,7 @@ class ResumedLog:
         self.has_gap = self.has_gap or any(stream == GAP for stream, _, _ in pieces)
         return pieces
 
-    def text_before(self, stream: int) -> bytes:
+    def get_text_before(self, stream: int) -> bytes:
         return self._places[stream].before
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class Source(Protocol):
         """
         ...
 
-    def text_before(self, stream: int) -> bytes:
+    def get_text_before(self, stream: int) -> bytes:
         """The end of the text before the first byte read, in the same line; empty at a line's start."""
         ...
 
@@ -66,7 +66,7 @@ class AttachedSource:
         now = time.time_ns()
         return [(stream, data, now) for stream, data in self._frames.feed(block)]
 
-    def text_before(self, stream: int) -> bytes:
+    def get_text_before(self, stream: int) -> bytes:
         return b""
 
     def close(self) -> None:

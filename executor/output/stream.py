@@ -84,7 +84,7 @@ class LineAssembler:
                 continue
             if stream in self._lacks_context:
                 # A secret may lie across the boundary between stored and new text.
-                self._line_starts[stream] = self._keep_context(source.text_before(stream))
+                self._line_starts[stream] = self._keep_context(source.get_text_before(stream))
                 self._lacks_context.discard(stream)
             self.feed(stream, data, unix_ns)
 

@@ -252,7 +252,7 @@ class Slot:
         The reader keeps reading during the stop: with an unread attachment the engine cannot stop the container.
         `deadline` is None when main has already exited.
         """
-        signal = "" if deadline is None else self._next_signal(deadline)
+        signal = "" if deadline is None else self._wait_for_signal(deadline)
         self._refuse_released()
         if signal != DRAINED:
             if signal and (signal == LIMIT or not self._has_exited_by_itself()):
@@ -300,7 +300,7 @@ class Slot:
                 check_at = time.monotonic() + STALL_SECONDS
             self._refuse_released()
 
-    def _next_signal(self, deadline: float | None) -> str:
+    def _wait_for_signal(self, deadline: float | None) -> str:
         try:
             return self._signals.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
         except queue.Empty:

@@ -9,7 +9,7 @@ from executor.docker.models import NO_IMAGE, ImageFacts
 from executor.naming import build_labels, name_bridge, name_egress_network, name_network
 from executor.sandbox import seccomp
 from executor.sandbox.bootstrap import BOOTSTRAP
-from executor.sandbox.volumes import paths_to_cover
+from executor.sandbox.volumes import find_paths_to_cover
 from executor.spec import MB, Limits, RunSpec
 
 USER = "1000:1000"
@@ -80,7 +80,7 @@ def _build_bridge_network(
 
 def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
     size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
-    paths = paths_to_cover(reference or spec.image, image.volumes)
+    paths = find_paths_to_cover(reference or spec.image, image.volumes)
     return {path: _format_tmpfs(size, "0755", owned=True) for path in paths}
 
 

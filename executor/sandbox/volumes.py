@@ -34,7 +34,7 @@ _KERNEL = ("/dev/", "/proc/", "/sys/")
 _IN_MEMORY = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - inside the container
 
 
-def paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
+def find_paths_to_cover(image: str, declared: Iterable[str]) -> list[str]:
     """The paths of the declared volumes, normalized and sorted; ImageUnusable when a tmpfs cannot cover one."""
     paths = sorted({normalize_path(path) for path in declared})
     for path in paths:

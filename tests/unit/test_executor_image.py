@@ -13,7 +13,7 @@ from executor.run.slot import Slot
 from executor.sandbox import options
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
-from executor.sandbox.volumes import MAX_VOLUMES, paths_to_cover
+from executor.sandbox.volumes import MAX_VOLUMES, find_paths_to_cover
 from executor.spec import RunSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
@@ -60,14 +60,14 @@ def test_message_queues_are_closed_and_shared_memory_is_bounded() -> None:
 )
 def test_a_volume_that_can_not_be_covered_is_refused_by_name(path: str) -> None:
     with pytest.raises(ImageUnusable, match=r"corp/tool:1.*declares a volume"):
-        paths_to_cover("corp/tool:1", ["/data", path])
+        find_paths_to_cover("corp/tool:1", ["/data", path])
 
 
 def test_volumes_without_end_are_refused() -> None:
     paths = [f"/data{number}" for number in range(MAX_VOLUMES + 1)]
-    assert len(paths_to_cover("x", paths[1:])) == MAX_VOLUMES
+    assert len(find_paths_to_cover("x", paths[1:])) == MAX_VOLUMES
     with pytest.raises(ImageUnusable, match="at most"):
-        paths_to_cover("x", paths)
+        find_paths_to_cover("x", paths)
 
 
 def test_names_of_ours_are_taken_out_of_an_images_environment() -> None:

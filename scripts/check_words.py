@@ -1,0 +1,97 @@
+#!/usr/bin/env python
+"""Checks names and words: functions begin with a verb, and prose uses standard terms. `make lint` runs it.
+
+A new verb is added to VERBS. A function whose name a library or a protocol gives is added to GIVEN.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VERBS = frozenset(
+    """
+    abandon abort accept accumulate acquire add admit adopt advance allow anonymize answer append apply archive
+    ask assign attach authenticate await bind borrow bracket build call cancel canonicalize cast change charge
+    check choose claim clean clear close collect commit compare compile compress compute conclude configure
+    confirm connect consume convert count cover create cut declare decorate decrypt delete derive describe
+    detach detect digest disconnect download drain drop dump edit enable encode encrypt end enqueue ensure
+    escape estimate exclude exec execute exit expire explain extend extract feed fetch filter find finish fold
+    follow forbid forget format forward generate get give guess hand handle hash hide hit hold identify import
+    increment insert inspect intersect iterate join keep launch leave limit list load lock log look make mark
+    mask match measure merge mint mount move name normalize note observe offer open pack pad parse pass peek
+    ping place point pop prepare present print process provide prune publish put query quote raise read receive
+    reconnect record redirect reencrypt refresh refuse register reject relay release remember remove render
+    renew reopen replace replay report request requeue require rerun reserve reset resolve restart restore
+    restrict resume retire retry revoke rotate run save schedule seal search select send serve set settle
+    shorten show sign skip split start stop store stream strip submit suggest sum summarize sweep switch sync
+    take tolerate track translate treat try unpack update upload use validate verify wait wake watch work wrap write
+    are can changed has holds is may overlaps runs same always from on to
+    """.split()  # noqa: SIM905
+)
+# Names that Django, ASGI, asyncio, logging, argparse or a protocol of ours gives, and names of pure conversions.
+GIVEN = frozenset(
+    """
+    aclear_expired acreate_model_instance address adelete aexists aget aget_expiry_age aget_session_from_db
+    application as_sqlite asave changelist_view connection_lost connection_made counter data_received
+    database_now database_work deconstruct default default_log_limit_mb exists first_version following
+    form_valid formatMessage health hurry later living login main now output output_hash output_unified
+    password_change patch_job post post_job readable ready recv recv_into shutdown startup text
+    translated_errors variable_history who_am_i why_it_waits wrapper
+    """.split()  # noqa: SIM905
+)
+RIDDLES = {
+    r"\bwhoever\b": "name the actor: the user, the process, an attacker",
+    r"\bnobody sees to\b": "orphaned",
+    r"\blet(s|ting)? go of\b": "releases, or has lost its lease",
+    r"\bg[eo]t(s|ting)? through\b": "escapes, reaches or bypasses",
+    r"\bbehind (its|the|their) backs?\b": "in the background",
+    r"\bhung up on\b": "disconnected",
+    r"\bputs? back into the queue\b": "requeues",
+    r"\bdisguises?\b": "encoding",
+    r"\bnudged?s?\b": "notification, notifies",
+    r"\bmade anew\b": "recreated",
+    r"\bwhat (is|was|are) told\b": "the report, the message",
+    r"\bback office\b": "Django's admin site",
+}
+
+
+def find_functions_without_verb(path: Path) -> Iterator[str]:
+    """Yields `file:line name` of functions without a verb. Properties and template tags may be nouns."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("__"):
+            continue
+        decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+        name = node.name.strip("_")
+        is_exempt = re.search(r"property|setter|register|contextmanager|receiver", decorators) or name in GIVEN
+        if not is_exempt and name.split("_")[0] not in VERBS:
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+
+
+def find_riddles(path: Path) -> Iterator[str]:
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        for pattern, instead in RIDDLES.items():
+            if found := re.search(pattern, line, re.IGNORECASE):
+                yield f"{path.relative_to(ROOT)}:{number} {found[0]!r}: write {instead}"
+
+
+def main() -> int:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = [ROOT / name for name in listed if (ROOT / name).is_file()]
+    ours = [path for path in files if path.parts[len(ROOT.parts)] in ("cronium_admin", "executor")]
+    code = [path for path in ours if path.suffix == ".py" and "migrations" not in path.parts]
+    prose = [path for path in files if path.suffix == ".md" and path.name != "CHANGELOG.md"]
+    verbless = [found for path in code for found in find_functions_without_verb(path)]
+    riddles = [found for path in (*prose, *code) for found in find_riddles(path)]
+    for found in verbless:
+        print(f"no verb: {found}")  # noqa: T201
+    for found in riddles:
+        print(f"riddle: {found}")  # noqa: T201
+    return 1 if verbless or riddles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
