@@ -26,7 +26,7 @@ SETTLED_AFTER = timedelta(minutes=10)  # a margin for differing clocks, and for 
 # Metric, help, column of a host's row. A column without a value has no sample.
 _HOST_GAUGES = [
     ("cronium_host_draining", "1 while the host takes nothing new.", "draining"),
-    ("cronium_host_unsafe", "1 when the host's isolation check got through somewhere.", "unsafe"),
+    ("cronium_host_unsafe", "1 when a probe of the host's isolation check escaped.", "unsafe"),
     ("cronium_host_capacity", "How many runs the host carries out at once.", "capacity"),
     ("cronium_host_running", "How many runs hold one of the host's slots.", "running"),
     ("cronium_host_cpus", "CPUs of the host's engine.", "cpus"),
