@@ -183,7 +183,7 @@ def test_a_frozen_server_that_wakes_writes_nothing(new_server: Callable[..., Ser
             other.until(lambda: "adopted" in other.kinds(run_id), 90)
             begun_lines = lines_of(other, run_id)
             frozen.process.send_signal(signal.SIGCONT)
-            other.until(lambda: "stands by" in frozen.log.read_text(), 60)
+            other.until(lambda: "is a standby" in frozen.log.read_text(), 60)
             other.until(lambda: lines_of(other, run_id) > begun_lines + 20, 60)
             other.open_gate(run_id)
             other.ended(run_id)

@@ -70,7 +70,7 @@ def pair(cluster: Scaled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder, others = str(tmp_path_factory.mktemp("another")), ("second", "third")
     for key in others:
         cluster.start_worker("pair", "--queues", "pair", key=key, CRONIUM_DATA_DIR=folder)
-    cluster.until(lambda: all("stands by" in cluster.log_of(key).read_text() for key in others), 30)
+    cluster.until(lambda: all("is a standby" in cluster.log_of(key).read_text() for key in others), 30)
     run_id = cluster.held(queue="pair")
     made = Pair(cluster, run_id, cluster.now())
     assert made.acting() == "first"
