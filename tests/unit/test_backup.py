@@ -214,7 +214,10 @@ def test_what_is_no_whole_backup_of_this_version_is_refused_and_changes_nothing(
             bad.write_bytes(data)
         assert words in manage(folder, "restore", str(bad), fails=True), words
     manifests = {
-        "made by a newer Cronium (9.0; it has jobs.9999_later)": {"version": "9.0", "migrations": ["jobs.9999_later"]},
+        "created by a newer Cronium (9.0; it has jobs.9999_later)": {
+            "version": "9.0",
+            "migrations": ["jobs.9999_later"],
+        },
         "The backup is of PostgreSQL": {"vendor": "postgresql"},
         "has the format 2": {"format": 2},
         "which its manifest does not list": {"members": {}},
