@@ -26,6 +26,7 @@ class Leadership:
         self.owner = f"{self._place}{os.getpid()}:{secrets.token_hex(4)}"
         self._locked = False
         self._is_standby = False
+        self.is_leader = False  # set by the heartbeat, once the host's status is stored
 
     def acquire(self) -> bool:
         """Become leader: at once if the previous leader is known to be dead, else after its lease has expired."""

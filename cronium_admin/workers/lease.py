@@ -39,3 +39,8 @@ def renew_lease(host: str, owner: str, facts: dict[str, Any]) -> bool:
 
 def release_lease(host: str, owner: str) -> None:
     release_rows(Host.objects.filter(name=host), owner)
+
+
+def list_led_hosts() -> set[str]:
+    """The names of the hosts that have a leader."""
+    return set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))

@@ -9,7 +9,7 @@ from celery.worker import WorkController
 from celery.worker import state as celery_state
 
 from cronium_admin.celery import app, make_broadcast_queue
-from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.runner import Runner
 from executor import log_context
 
 log = logging.getLogger("cronium.worker")

@@ -18,7 +18,7 @@ from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.takeover import mark_cleaned
+from cronium_admin.workers.gc.runs import mark_cleaned
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, LeaseLost, Reply, RunResult

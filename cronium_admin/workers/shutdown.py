@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from cronium_admin.runs import state_machine
+from cronium_admin.runs.models import Run, Status
+
 log = logging.getLogger("cronium.host")
 HAND_OVER_SECONDS = 3.5  # to hand over the runs and release the leases
 STOP_SECONDS, LEAVE_SECONDS = 25.0, 3.5  # to stop all runs; then to release the leases
@@ -54,3 +57,10 @@ def schedule_forced_exit(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def release_runs(owner: str) -> None:
+    """Release the leases of this owner's running runs: their scripts continue, and the next process adopts them."""
+    running = Run.objects.filter(status=Status.RUNNING, lease_owner=owner).values_list("pk", "lease_epoch")
+    if released := sum(state_machine.release_lease(run_id, epoch) for run_id, epoch in running):
+        log.info("handed over %d active runs", released)

@@ -35,7 +35,8 @@ from cronium_admin.runs.filters import filter_runs  # noqa: E402
 from cronium_admin.runs.launch import launch  # noqa: E402
 from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
 from cronium_admin.runs.views import _filter_runs  # noqa: E402
-from cronium_admin.workers import takeover  # noqa: E402
+from cronium_admin.workers import abandoned  # noqa: E402
+from cronium_admin.workers.gc import runs as gc_runs  # noqa: E402
 
 JOBS, STEP = 4, 1000
 SQLITE = connection.vendor == "sqlite"
@@ -192,11 +193,11 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
         "timed: unsealed logs": seal_orphans.seal_orphaned_logs,
-        "timed: runs to clean": lambda: takeover.mark_cleaned_runs("local", {str(job.pk)}, set(), None),
-        "timed: runs to clean, the last hour": lambda: takeover.mark_cleaned_runs(
+        "timed: runs to clean": lambda: gc_runs.mark_cleaned_runs("local", {str(job.pk)}, set(), None),
+        "timed: runs to clean, the last hour": lambda: gc_runs.mark_cleaned_runs(
             "local", set(), set(), timedelta(hours=1)
         ),
-        "timed: abandoned runs": takeover.settle_abandoned_runs,
+        "timed: abandoned runs": abandoned.settle_abandoned_runs,
         "retention: runs": lambda: ends.apply_rules(Throttle()),
         "retention: logs": lambda: list(due.find_due_logs()),
         "retention: logs by number": lambda: _with(_first_log, log_keep_days=0, log_keep_runs=100),

@@ -14,8 +14,8 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.workers.dispatch import Runner
 from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling import capacity
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources
 from tests.fakes.engine import FakeEngine
@@ -179,9 +179,9 @@ def test_the_heartbeat_tells_of_the_host() -> None:
     runner = Runner("east", FakeEngine(), ("default", "night"))
     try:
         metrics.ADOPTIONS.inc()
-        runner._status.run_once()
-        runner._send_heartbeat()  # begins to act, and knows what it has to offer before it takes anything
-        assert runner._capacity.memory_bytes
+        runner.status.run_once()
+        runner.heartbeat.beat()  # begins to act, and knows what it has to offer before it takes anything
+        assert runner.context.capacity.memory_bytes
         row = Host.objects.get(name="east")
         assert row.queues == ["default", "night"]
         assert (row.cpus, row.memory_bytes) == (8.0, int(32 * 1024**3 * 0.9))

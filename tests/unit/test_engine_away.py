@@ -11,9 +11,9 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.workers import engine_health
-from cronium_admin.workers.dispatch import Runner
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.run_handler import DatabaseRunHandler
+from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling.diagnosis import explain_wait
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
@@ -43,7 +43,7 @@ def engine() -> Iterator[Absent]:
 @pytest.fixture
 def runner(engine: Absent, transactional_db: None) -> Iterator[Runner]:
     made = Runner("east", engine)
-    made.is_leader = made._leadership.acquire()
+    made.context.leadership.is_leader = made.context.leadership.acquire()
     yield made
     made.close()
 
@@ -57,17 +57,17 @@ def waits(transactional_db: None, make_job: Callable[..., Job]) -> Run:
 def claimed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that were started."""
     ids: list[str] = []
-    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: ids.append(spec.run_id))
+    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler: ids.append(spec.run_id))
     return ids
 
 
 def test_it_claims_nothing_until_its_engine_answers(
     runner: Runner, engine: Absent, waits: Run, claimed: list[str]
 ) -> None:
-    runner._claim_waiting()
+    runner.dispatch()
     assert claimed == []
     engine.up = True
-    runner._claim_waiting()
+    runner.dispatch()
     assert claimed == [str(waits.pk)]
 
 
@@ -79,7 +79,7 @@ def test_after_a_while_it_claims_what_no_other_host_would_take(
 ) -> None:
     monkeypatch.setattr(engine_health, "LONG_OUTAGE_SECONDS", -1)
     Host.objects.create(**({"name": "west", "heartbeat_at": timezone.now()} | other))
-    runner._claim_waiting()
+    runner.dispatch()
     assert claimed == ([str(waits.pk)] if taken else [])
 
 
@@ -92,9 +92,11 @@ def test_the_run_says_why_it_waits(waits: Run) -> None:
 
 
 def handler(runner: Runner, *, may_wait: bool) -> DatabaseRunHandler:
-    run = state_machine.claim_next("east", runner.owner)
+    run = state_machine.claim_next("east", runner.context.owner)
     assert run is not None
-    return DatabaseRunHandler(run.pk, run.lease_epoch, runner.database, runner.writer, may_wait=may_wait)
+    return DatabaseRunHandler(
+        run.pk, run.lease_epoch, runner.context.database, runner.context.writer, may_wait=may_wait
+    )
 
 
 def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(runner: Runner, waits: Run) -> None:
@@ -111,7 +113,7 @@ def test_a_run_whose_engine_went_away_before_its_script_waits_again_a_few_times(
 
 def test_workers_that_died_with_it_cost_a_run_none_of_its_tries(runner: Runner, waits: Run) -> None:
     for _ in range(3):
-        run = state_machine.claim_next("east", runner.owner)
+        run = state_machine.claim_next("east", runner.context.owner)
         assert run is not None
         assert state_machine.requeue(run.pk, run.lease_epoch, "Its worker stopped before the script began")
     handler(runner, may_wait=True).finish(AWAY)

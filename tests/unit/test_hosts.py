@@ -15,11 +15,11 @@ from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.workers import gc
-from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.gc import collector
 from cronium_admin.workers.health import canary, runner
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.names import parse_host_name
+from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.status import get_own_host_name
 from executor.checks.isolation import CanaryFailed, Probe, make_host_label
 from executor.docker.errors import EngineUnreachable
@@ -220,10 +220,10 @@ class TestRunner:
     @pytest.fixture
     def runner(self, engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
         made = Runner("east", engine)
-        made.supervisor.start = lambda spec, handler: started.append(spec.run_id)  # type: ignore[method-assign]
+        made.context.supervisor.start = lambda spec, handler: started.append(spec.run_id)  # type: ignore[method-assign]
         started: list[str] = []
         made.started = started  # type: ignore[attr-defined]
-        made.is_leader = made._leadership.acquire()
+        made.context.leadership.is_leader = made.context.leadership.acquire()
         yield made
         made.close()
 
@@ -232,86 +232,86 @@ class TestRunner:
         return launch(make_job(), None)
 
     def test_an_unsafe_host_takes_no_runs(self, runner: Runner, waits: Run) -> None:
-        runner.is_unsafe = True
-        runner._claim_waiting()
+        runner.context.is_unsafe = True
+        runner.dispatch()
         waits.refresh_from_db()
         assert waits.status == "queued"
 
     def test_unless_it_is_told_to(self, runner: Runner, waits: Run, settings: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update={"allow_unsafe_host": True, "max_concurrent": 1})
-        runner.is_unsafe = True
-        runner.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
-        runner._claim_waiting()
+        runner.context.is_unsafe = True
+        runner.context.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner.dispatch()
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
     def test_a_run_that_waits_again_is_taken_once_its_slot_is_free(self, runner: Runner, waits: Run) -> None:
         """Its old slot may still clear up after it."""
-        runner.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
-        runner.supervisor.list_active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
-        runner._claim_waiting()
+        runner.context.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
+        runner.context.supervisor.list_active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
+        runner.dispatch()
         waits.refresh_from_db()
         assert waits.status == "queued"
-        runner.supervisor.list_active = frozenset  # type: ignore[method-assign]
-        runner._claim_waiting()
+        runner.context.supervisor.list_active = frozenset  # type: ignore[method-assign]
+        runner.dispatch()
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
     def test_the_heartbeat_brings_the_doctors_verdict_and_the_runtimes(
         self, runner: Runner, engine: FakeEngine
     ) -> None:
         engine.offered = ("runc", "runsc")
-        runner._status.run_once()
-        runner._send_heartbeat()
-        assert (Host.objects.get().runtimes, runner.is_unsafe) == (["runc", "runsc"], False)
+        runner.status.run_once()
+        runner.heartbeat.beat()
+        assert (Host.objects.get().runtimes, runner.context.is_unsafe) == (["runc", "runsc"], False)
         canary.store_verdict("east", [THROUGH])
-        runner._send_heartbeat()
-        assert runner.is_unsafe is True
+        runner.heartbeat.beat()
+        assert runner.context.is_unsafe is True
         canary.store_verdict("east", [HELD])
-        runner._send_heartbeat()
-        assert runner.is_unsafe is False
+        runner.heartbeat.beat()
+        assert runner.context.is_unsafe is False
 
     def test_one_that_stands_by_tries_nothing_and_writes_no_verdict(
         self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         canary.store_verdict("east", [THROUGH])
         before = Host.objects.get()
-        runner.is_leader = False
+        runner.context.leadership.is_leader = False
         engine.calls.clear()
-        assert not runner._canary.check_isolation()
-        assert runner._gc.run_once() == gc.SOON_SECONDS
-        assert runner._canary.run_once() == canary.STANDBY_SECONDS
+        assert not runner.canary.check_isolation()
+        assert runner.gc.run_once() == collector.SOON_SECONDS
+        assert runner.canary.run_once() == canary.STANDBY_SECONDS
         assert not engine.calls
 
         def loses_the_lease(_: object) -> list[Probe]:
-            runner.is_leader = False
+            runner.context.leadership.is_leader = False
             return [HELD]
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", loses_the_lease)
-        runner.is_leader = True
-        assert not runner._canary.check_isolation()
+        runner.context.leadership.is_leader = True
+        assert not runner.canary.check_isolation()
         after = Host.objects.get()
         assert (after.unsafe, after.canary, after.canary_at) == (True, before.canary, before.canary_at)
 
     def test_one_that_begins_to_act_removes_what_a_trial_left_before_it_makes_its_own(
         self, runner: Runner, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        spec = make_spec(host=make_host_label("east"), instance=runner.instance)
+        spec = make_spec(host=make_host_label("east"), instance=runner.context.instance)
         engine.create_container(name_main(spec.run_id), build_main_container(spec, None, "local"))
         tried: list[list[str]] = []
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda _: tried.append(engine.left) or [HELD])
         engine.fail("list_own_objects", EngineUnreachable("no answer"))
-        runner._gc.run_once()
-        assert runner._canary.run_once() == canary.STANDBY_SECONDS
+        runner.gc.run_once()
+        assert runner.canary.run_once() == canary.STANDBY_SECONDS
         assert (tried, len(engine.left)) == ([], 1)
-        runner._gc.run_once()
-        assert runner._canary.run_once() == canary.SECONDS
+        runner.gc.run_once()
+        assert runner.canary.run_once() == canary.SECONDS
         assert tried == [[]]
-        runner.is_leader = False
-        runner._gc.run_once()
-        assert not runner._gc.cleared.is_set(), "another process may leave something meanwhile"
+        runner.context.leadership.is_leader = False
+        runner.gc.run_once()
+        assert not runner.gc.cleared.is_set(), "another process may leave something meanwhile"
 
     def test_its_canary_is_kept(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("executor.checks.isolation.Canary.run", lambda self: [HELD, THROUGH])
-        assert runner._canary.check_isolation()
+        assert runner.canary.check_isolation()
         assert Host.objects.get().unsafe is True
 
     def test_a_canary_that_does_not_run_changes_no_verdict(
@@ -322,7 +322,7 @@ class TestRunner:
 
         monkeypatch.setattr("executor.checks.isolation.Canary.run", fails)
         canary.store_verdict("east", [HELD])
-        assert not runner._canary.check_isolation()
+        assert not runner.canary.check_isolation()
         assert Host.objects.get().unsafe is False
 
 

@@ -21,8 +21,8 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.web.management.commands import serve
 from cronium_admin.web.management.commands import worker as command
 from cronium_admin.workers import status
-from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
 from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.runner import Runner
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 
@@ -54,7 +54,7 @@ def engine() -> Iterator[Hanging]:
 @pytest.fixture
 def runner(engine: Hanging, transactional_db: None) -> Iterator[Runner]:
     made = Runner("east", engine)
-    made.is_leader = made._leadership.acquire()
+    made.context.leadership.is_leader = made.context.leadership.acquire()
     yield made
     engine.answers.set()
     made.close(1)
@@ -80,8 +80,8 @@ class TestDatabaseAway:
                     over.wait(60)
                 raise OperationalError("no route to host")
 
-            monkeypatch.setattr(runner, "_release_runs", call)
-            monkeypatch.setattr(runner._leadership, "release", call)
+            monkeypatch.setattr("cronium_admin.workers.runner.release_runs", call)
+            monkeypatch.setattr(runner.context.leadership, "release", call)
 
         yield make
         over.set()
@@ -91,21 +91,21 @@ class TestDatabaseAway:
         self, runner: Runner, engine: Hanging, away: Callable[[str], None], how: str
     ) -> None:
         told = Remembering()
-        runner.supervisor.start(make_spec(script=FOREVER), told)
+        runner.context.supervisor.start(make_spec(script=FOREVER), told)
         told.wait_for_text(b"up")
         away(how)
         done: list[bool] = []
         assert seconds_of(lambda: done.append(runner.hand_over(1.5))) < 3
         assert done == [False]
         assert (told.result, len(engine.containers)) == (None, 2)
-        assert runner.database._closed.is_set()
+        assert runner.context.database._closed.is_set()
 
     @pytest.mark.parametrize("how", ["refuses", "hangs"])
     def test_a_stop_does_too(
         self, runner: Runner, away: Callable[[str], None], how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         away(how)
-        monkeypatch.setattr("cronium_admin.workers.dispatch.LEAVE_SECONDS", 1.0)
+        monkeypatch.setattr("cronium_admin.workers.runner.LEAVE_SECONDS", 1.0)
         assert seconds_of(lambda: runner.close(0.5)) < 3
 
 
@@ -121,13 +121,13 @@ def test_a_run_whose_thread_cannot_be_started_waits_again(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    free = runner.supervisor.count_free()
+    free = runner.context.supervisor.count_free()
     with pytest.raises(RuntimeError, match="new thread"):
-        runner._claim_waiting()
-    assert (runner.supervisor.count_free(), runner.supervisor.list_active()) == (free, frozenset())
+        runner.dispatch()
+    assert (runner.context.supervisor.count_free(), runner.context.supervisor.list_active()) == (free, frozenset())
     monkeypatch.undo()
-    runner._swept_at = -SETTLE_SECONDS
-    runner._sweep_abandoned()
+    runner.takeover.schedule_sweep()
+    runner.takeover.sweep()
     run.refresh_from_db()
     assert run.status == "queued"
 
@@ -137,9 +137,11 @@ class TestSignals:
         self, runner: Runner, engine: Hanging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         spec, told = make_spec(script=FOREVER), Remembering()
-        runner.supervisor.start(spec, told)
+        runner.context.supervisor.start(spec, told)
         told.wait_for_text(b"up")
-        monkeypatch.setattr(told, "record_stopping", lambda why: bool(runner.database._closed.wait(60)))  # hangs
+        monkeypatch.setattr(
+            told, "record_stopping", lambda why: bool(runner.context.database._closed.wait(60))
+        )  # hangs
         given = queue.SimpleQueue[int]()
         given.put(signal.SIGINT)
         stopping = threading.Event()
@@ -159,7 +161,7 @@ class TestSignals:
         time.sleep(0.2)
         given.put(signal.SIGTERM)
         time.sleep(0.2)
-        assert runner.supervisor._is_releasing
+        assert runner.context.supervisor._is_releasing
         thread.join(15)
         assert told.result is None
 
@@ -187,14 +189,14 @@ class TestSignals:
 
 class TestEngineHangs:
     def test_the_heartbeat_does_not_wait_for_it(self, runner: Runner, engine: Hanging) -> None:
-        runner._status.run_once()
-        assert seconds_of(runner._send_heartbeat) < 2
+        runner.status.run_once()
+        assert seconds_of(runner.heartbeat.beat) < 2
         known = Host.objects.get()
         assert (known.cpus, known.engine_error) == (8.0, "")
         engine.answers.clear()
         Host.objects.update(lease_expires_at=timezone.now() + timedelta(seconds=1))
-        runner._status.start()
-        assert seconds_of(runner._send_heartbeat) < 2
+        runner.status.start()
+        assert seconds_of(runner.heartbeat.beat) < 2
         row = Host.objects.get()
         assert row.lease_expires_at is not None
         assert row.lease_expires_at > timezone.now() + timedelta(seconds=10)
@@ -205,13 +207,13 @@ class TestEngineHangs:
     ) -> None:
         engine.answers.clear()
         monkeypatch.setattr(status, "SILENT_SECONDS", 0.2)
-        runner._status.start()
+        runner.status.start()
         time.sleep(0.4)
-        runner._send_heartbeat()
+        runner.heartbeat.beat()
         assert "has not answered" in Host.objects.get().engine_error
         engine.answers.set()
-        assert runner._status.is_known.wait(5)
-        runner._send_heartbeat()
+        assert runner.status.is_known.wait(5)
+        runner.heartbeat.beat()
         assert Host.objects.get().engine_error == ""
 
     def test_a_start_keeps_its_lease_while_it_clears_up(self, engine: Hanging, transactional_db: None) -> None:
@@ -221,7 +223,7 @@ class TestEngineHangs:
             thread = threading.Thread(target=runner.start, daemon=True)
             thread.start()
             end = time.monotonic() + 10
-            while time.monotonic() < end and not runner._heartbeat.is_alive():
+            while time.monotonic() < end and not runner.heartbeat_thread.is_alive():
                 time.sleep(0.05)
             assert thread.is_alive()
             Host.objects.update(heartbeat_at=None)

@@ -12,9 +12,9 @@ from django.utils import timezone
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
-from cronium_admin.workers import takeover
 from cronium_admin.workers.database_threads import DatabaseThreads
-from cronium_admin.workers.gc import GarbageCollector
+from cronium_admin.workers.gc import runs as gc_runs
+from cronium_admin.workers.gc.collector import GarbageCollector
 from cronium_admin.workers.hosts.models import Host
 from executor.docker.errors import EngineUnreachable
 from executor.naming import name_main
@@ -109,7 +109,7 @@ class TestCleaned:
     ) -> None:
         ended(run)
         left_over(engine, run)
-        monkeypatch.setattr("cronium_admin.workers.gc.collect_leftovers", lambda *_: [])
+        monkeypatch.setattr("cronium_admin.workers.gc.collector.collect_leftovers", lambda *_: [])
         reaper.collect()
         assert not cleaned(run)
         monkeypatch.undo()
@@ -147,5 +147,5 @@ class TestCleaned:
 
 
 def test_a_live_run_is_not_noted_as_clean(run: Run) -> None:
-    takeover.mark_cleaned(run.pk)
+    gc_runs.mark_cleaned(run.pk)
     assert not cleaned(run)

@@ -12,8 +12,8 @@ from cronium_admin.logs.models import LogChunk
 from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.workers.dispatch import SETTLE_SECONDS, Runner
 from cronium_admin.workers.instance import get_instance_id
+from cronium_admin.workers.runner import Runner
 from executor import naming
 from executor.docker.errors import EngineUnreachable
 from tests.fakes.engine import FakeEngine
@@ -41,8 +41,8 @@ def runner(engine: FakeEngine, transactional_db: None) -> Iterator[Runner]:
 def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that got a slot."""
     ids: list[str] = []
-    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler, resumption: ids.append(spec.run_id))
-    monkeypatch.setattr(runner.supervisor, "list_active", lambda: frozenset(ids))
+    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, resumption: ids.append(spec.run_id))
+    monkeypatch.setattr(runner.context.supervisor, "list_active", lambda: frozenset(ids))
     return ids
 
 
@@ -75,12 +75,12 @@ def test_its_script_is_stopped_before_the_run_ends(
     runner: Runner, engine: FakeEngine, resumed: list[str], left: list[Run]
 ) -> None:
     """The row must not say that a run has ended while its script goes on."""
-    runner.is_leader = runner._leadership.acquire()
+    runner.context.leadership.is_leader = runner.context.leadership.acquire()
     engine.fail("inspect", EngineUnreachable("no answer"))
-    runner._take_over_runs()
+    runner.takeover.adopt_runs()
     left[0].refresh_from_db()
     assert (left[0].status, len(resumed)) == (Status.RUNNING, 2)
-    runner._take_over_runs()
+    runner.takeover.adopt_runs()
     left[0].refresh_from_db()
     assert (left[0].status, len(resumed)) == (Status.ERRORED, 2)
 
@@ -99,26 +99,26 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
     monkeypatch.setattr(seal_orphans, "SECONDS", 0.01)
     sealer = seal_orphans.OrphanSealer()
     monkeypatch.setattr(seal_orphans, "_seal_log", seal)
-    monkeypatch.setattr(runner.supervisor, "start", lambda spec, handler: claimed.set())
+    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler: claimed.set())
     try:
         sealer.start()
         assert sealing.wait(10)
-        runner.is_leader = runner._leadership.acquire()
-        runner._swept_at = -SETTLE_SECONDS
-        runner._claim_waiting()
+        runner.context.leadership.is_leader = runner.context.leadership.acquire()
+        runner.takeover.schedule_sweep()
+        runner.dispatch()
         assert claimed.is_set()
         waits.refresh_from_db()
         assert waits.status == Status.STARTING
     finally:
         over.set()
         sealer.stop(10)
-    assert any(isinstance(one, seal_orphans.OrphanSealer) for one in runner._tasks)
+    assert any(isinstance(one, seal_orphans.OrphanSealer) for one in runner.tasks)
 
 
 def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(
     runner: Runner, resumed: list[str], left: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner.is_leader = runner._leadership.acquire()
+    runner.context.leadership.is_leader = runner.context.leadership.acquire()
     resume = RunLog.resume
 
     def fail(run_id: object, epoch: int) -> RunLog:
@@ -128,9 +128,9 @@ def test_an_unforeseen_error_holds_up_no_other_run_and_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, "resume", fail)
-        runner._take_over_runs()
+        runner.takeover.adopt_runs()
     assert resumed == [str(left[2].pk)]
-    runner._take_over_runs()
+    runner.takeover.adopt_runs()
     assert resumed == [str(left[2].pk), str(left[1].pk)]
     left[1].refresh_from_db()
     assert left[1].status == Status.RUNNING

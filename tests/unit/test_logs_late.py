@@ -13,7 +13,7 @@ from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.logs.verify import verify_log
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
-from cronium_admin.workers import takeover
+from cronium_admin.workers import abandoned
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import PAST, put
 
@@ -30,7 +30,7 @@ def test_a_lost_run_says_where_its_log_breaks_off(run: Run, text: bytes) -> None
     put(run, Status.RUNNING, started_at=timezone.now(), lease_expires_at=timezone.now() + PAST)
     if text:
         write(run, text)
-    assert takeover.settle_abandoned_runs() == 1
+    assert abandoned.settle_abandoned_runs() == 1
     assert seal_orphans.seal_orphaned_logs() == 1
     run.refresh_from_db()
     lines = text.count(b"\n")

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from cronium_admin.accounts.models import User
 from cronium_admin.runs.models import Run
-from cronium_admin.workers import gc_history
-from cronium_admin.workers.dispatch import Runner
+from cronium_admin.workers.gc import history
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.management.commands import reap as command
+from cronium_admin.workers.runner import Runner
 from executor.checks.isolation import make_host_label
 from executor.docker.models import EngineObject
 from tests.conftest import Api
@@ -39,30 +39,30 @@ def kept() -> list[str]:
 class TestKeep:
     def test_the_newest_come_first_and_there_is_an_end(self, db: None) -> None:
         seen_now()
-        for number in range(gc_history.MAX_ENTRIES):
-            gc_history.record_removed("east", [thing(f"old-{number}")], AT)
-        gc_history.record_removed("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
-        assert kept()[:3] == ["new-1", "new-2", f"old-{gc_history.MAX_ENTRIES - 1}"]
-        assert len(kept()) == gc_history.MAX_ENTRIES
+        for number in range(history.MAX_ENTRIES):
+            history.record_removed("east", [thing(f"old-{number}")], AT)
+        history.record_removed("east", [thing("new-1"), thing("new-2")], AT + timedelta(seconds=1))
+        assert kept()[:3] == ["new-1", "new-2", f"old-{history.MAX_ENTRIES - 1}"]
+        assert len(kept()) == history.MAX_ENTRIES
 
     def test_the_same_once_more_changes_nothing(self, db: None) -> None:
         seen_now()
         gone = [thing("a"), thing("b")]
-        gc_history.record_removed("east", gone, AT)
-        gc_history.record_removed("east", gone, AT)
+        history.record_removed("east", gone, AT)
+        history.record_removed("east", gone, AT)
         assert kept() == ["a", "b"]
 
     def test_nothing_removed_asks_no_database(self, django_assert_num_queries: Any, db: None) -> None:
         with django_assert_num_queries(0):
-            gc_history.record_removed("east", [], AT)
+            history.record_removed("east", [], AT)
 
     def test_a_host_without_a_row_gets_none(self, db: None) -> None:
-        gc_history.record_removed("east", [thing("a")], AT)
+        history.record_removed("east", [thing("a")], AT)
         assert not Host.objects.exists()
 
     def test_what_was_no_runs_names_none(self, db: None) -> None:
         seen_now()
-        gc_history.record_removed("east", [thing("a", host=make_host_label("east")), thing("b", "not a run's id")], AT)
+        history.record_removed("east", [thing("a", host=make_host_label("east")), thing("b", "not a run's id")], AT)
         assert [one["run_id"] for one in Host.objects.get().reaped] == ["", ""]
 
 
@@ -75,7 +75,7 @@ class TestShown:
             thing("gone"),
             thing("canary's", host=make_host_label("east"), kind="network"),
         ]
-        gc_history.record_removed("east", gone, AT)
+        history.record_removed("east", gone, AT)
         client = Client()
         client.force_login(people["viewer"])
         return client.get("/hosts/").content.decode().split("Objects removed by garbage collection")[1]
@@ -110,10 +110,10 @@ def test_the_workers_reaper_keeps_what_it_removed(monkeypatch: pytest.MonkeyPatc
     runner = Runner("east", engine)
     seen_now()
     monkeypatch.setattr(
-        "cronium_admin.workers.gc.collect_leftovers", lambda *_: [thing("a"), thing("b", kind="network")]
+        "cronium_admin.workers.gc.collector.collect_leftovers", lambda *_: [thing("a"), thing("b", kind="network")]
     )
     try:
-        runner._gc.collect()
+        runner.gc.collect()
     finally:
         runner.close()
         engine.close()

@@ -15,7 +15,8 @@ from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import LEASE_DURATION
 from cronium_admin.secrets.models import RetiredSecret, Secret
 from cronium_admin.secrets.service import delete_secret, rotate_secrets, save_secret
-from cronium_admin.workers import lease, run_spec, takeover
+from cronium_admin.workers import abandoned, lease, run_spec, takeover
+from cronium_admin.workers.gc import runs as gc_runs
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.leadership import Leadership
 from executor.docker.errors import EngineUnreachable
@@ -218,14 +219,14 @@ class TestTakeOver:
         put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE_DURATION)
         for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
             RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
-        takeover.settle_abandoned_runs()
+        abandoned.settle_abandoned_runs()
         kept = RetiredSecret.objects.order_by("pk").values_list("name", "retired_at")
         assert [(name, round((timezone.now() - at) / timedelta(hours=1))) for name, at in kept] == [
             ("KEY", 1),
             ("OTHER", 0),  # a run may be starting with it at this moment
         ]
         Run.objects.update(status=Status.SUCCEEDED)
-        takeover.settle_abandoned_runs()
+        abandoned.settle_abandoned_runs()
         assert [name for name, _ in RetiredSecret.objects.values_list("name", "retired_at")] == ["OTHER"]
 
     def test_a_clock_that_is_set_back_gives_no_run_more_than_its_time(
@@ -272,19 +273,19 @@ def hour_later(self: Any, compiler: Any, connection: Any, seconds: int = 3600, *
 class TestAbandoned:
     def test_a_host_that_stays_away_loses_its_runs(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
-        assert takeover.settle_abandoned_runs() == 1
+        assert abandoned.settle_abandoned_runs() == 1
         run.refresh_from_db()
         assert (run.status, run.reason) == (Status.LOST, "host_gone")
-        assert takeover.settle_abandoned_runs() == 0
+        assert abandoned.settle_abandoned_runs() == 0
 
     @pytest.mark.parametrize("seconds", [5, -60, -590])
     def test_not_before_its_time(self, run: Run, seconds: int) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + timedelta(seconds=seconds))
-        assert takeover.settle_abandoned_runs() == 0
+        assert abandoned.settle_abandoned_runs() == 0
 
     def test_what_had_not_begun_is_free_for_others_at_once(self, run: Run) -> None:
         put(run, Status.STARTING, lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert takeover.settle_abandoned_runs() == 1
+        assert abandoned.settle_abandoned_runs() == 1
         run.refresh_from_db()
         assert run.status == Status.QUEUED
 
@@ -292,12 +293,12 @@ class TestAbandoned:
         self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """An hour forward all leases are over at once, for the seconds until the workers renew them."""
-        monkeypatch.setattr(takeover, "clock_steps", takeover.ClockStepDetector())
+        monkeypatch.setattr(abandoned, "clock_steps", abandoned.ClockStepDetector())
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE_DURATION)
         lease.acquire_lease("a", "living")
-        assert takeover.settle_abandoned_runs() == 0
+        assert abandoned.settle_abandoned_runs() == 0
         monkeypatch.setattr(takeover.Now, "as_sqlite", hour_later)
-        assert takeover.settle_abandoned_runs() == 0
+        assert abandoned.settle_abandoned_runs() == 0
         assert "set forward by 3600 s" in caplog.text
         run.refresh_from_db()
         assert run.status == Status.RUNNING
@@ -306,22 +307,22 @@ class TestAbandoned:
         monkeypatch.setattr(
             takeover.Now, "as_sqlite", lambda self, *args, **more: hour_later(self, *args, seconds=3621)
         )
-        assert takeover.settle_abandoned_runs() == 1, "nobody has renewed its lease"
+        assert abandoned.settle_abandoned_runs() == 1, "nobody has renewed its lease"
 
     def test_its_own_process_sees_to_it_while_there_is_one(self, run: Run) -> None:
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + PAST)
         lease.acquire_lease("a", "new")
-        assert takeover.settle_abandoned_runs() == 0
+        assert abandoned.settle_abandoned_runs() == 0
 
 
 def test_the_reaper_leaves_what_lives_and_what_has_just_ended(run: Run) -> None:
     ids = {str(run.pk), "canary", "00000000-0000-4000-8000-000000000000"}
     put(run, Status.RUNNING)
-    assert takeover.find_still_active("a", ids) == {str(run.pk)}
-    assert takeover.find_still_active("b", ids) == set()  # it was started anew elsewhere
+    assert gc_runs.find_still_active("a", ids) == {str(run.pk)}
+    assert gc_runs.find_still_active("b", ids) == set()  # it was started anew elsewhere
     put(run, Status.QUEUED, host="")
-    assert takeover.find_still_active("a", ids) == set()
+    assert gc_runs.find_still_active("a", ids) == set()
     put(run, Status.FAILED, finished_at=timezone.now())
-    assert takeover.find_still_active("a", ids) == {str(run.pk)}
+    assert gc_runs.find_still_active("a", ids) == {str(run.pk)}
     put(run, Status.FAILED, finished_at=timezone.now() - timedelta(seconds=30))
-    assert takeover.find_still_active("a", ids) == set()
+    assert gc_runs.find_still_active("a", ids) == set()

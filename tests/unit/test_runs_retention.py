@@ -26,7 +26,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent
 from cronium_admin.variables import service
-from cronium_admin.workers import takeover
+from cronium_admin.workers.gc import runs as gc_runs
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of
 
@@ -264,7 +264,7 @@ def test_what_a_deleted_run_left_on_an_engine_is_removed(keep: Any, ended: Any, 
     run, live = ended(job, 1), launch(job, None)
     deletion.delete_runs([run.pk], Throttle())
     things = {("gone", str(run.pk)), ("gone", str(live.pk)), ("canary@gone", str(run.pk)), ("gone", "no uuid")}
-    assert takeover.find_orphaned_elsewhere(things) == {("gone", str(run.pk))}
+    assert gc_runs.find_orphaned_elsewhere(things) == {("gone", str(run.pk))}
 
 
 @committed

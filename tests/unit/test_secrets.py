@@ -5,9 +5,9 @@ import os
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from cronium_admin.secrets.models import Secret
 from cronium_admin.secrets.service import SecretUnavailable, decrypt_for_run, delete_secret, rotate_secrets, save_secret
 from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
+from tests.fakes.engine import FakeEngine
 
 VALUE = "hunter2-correct-horse"
 
@@ -357,6 +358,7 @@ class TestRun:
         self, run: Run, case: str, keys: Callable[..., list[str]], admin: Api
     ) -> None:
         from cronium_admin.workers import dispatch, lease
+        from cronium_admin.workers.context import HostContext
         from cronium_admin.workers.scheduling.capacity import Capacity
 
         assert lease.acquire_lease("host", "owner")
@@ -383,14 +385,13 @@ class TestRun:
             def call(self, what: Callable[..., Any], *arguments: Any) -> Any:
                 return what(*arguments)
 
-        host = object.__new__(dispatch.Runner)
-        host.host, host.owner, host.instance = "host", "owner", "instance"
-        host.is_unsafe = host.is_draining = False
-        host._capacity, host._list_claimable_queues = Capacity(), lambda: ("default",)  # type: ignore[method-assign]
-        host.is_leader, host._swept_at, host._closing = True, time.monotonic(), threading.Event()
-        host.supervisor, host.database = Supervisor(), Database()  # type: ignore[assignment]
+        leadership = SimpleNamespace(owner="owner", is_leader=True)
+        wake, closing = threading.Event(), threading.Event()
+        context = HostContext(
+            *("host", "instance", FakeEngine(), Database(), None, leadership, Supervisor(), Capacity(), wake, closing)  # type: ignore[arg-type]
+        )
         Run.objects.update(status="queued")
-        host._claim_waiting()
+        dispatch.Dispatcher(context).claim_waiting()
         told = admin.get(f"/runs/{run.pk}").json()
         assert (told["status"], told["reason"]) == ("errored", "secret_unavailable")
         assert "API_KEY" in told["message"]

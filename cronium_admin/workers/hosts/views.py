@@ -12,7 +12,7 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
-from cronium_admin.workers.gc_history import find_existing_runs
+from cronium_admin.workers.gc.history import find_existing_runs
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import (
     count_jobs_by_queue,

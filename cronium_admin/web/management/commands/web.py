@@ -9,7 +9,7 @@ from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.retention.ends import apply_rules
 from cronium_admin.web import lifespan
 from cronium_admin.web.management.commands.serve import run_server
-from cronium_admin.workers import preflight, takeover
+from cronium_admin.workers import abandoned, preflight
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         preflight.refuse_single_process_parts()
         preflight.refuse_unusable_database()
-        for task in (takeover.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
+        for task in (abandoned.AbandonedRunSweeper(), OrphanSealer(), LogMaintenance(apply_rules)):
             lifespan.on_start.append(task.start)
             lifespan.on_stop.append(task.stop)
         run_server()

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cronium_admin.core.database.clock import database_now
-from cronium_admin.workers import gc_history, takeover
+from cronium_admin.workers.gc import history, runs
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.own_engine import make_own_engine
 from cronium_admin.workers.status import get_own_host_name
@@ -31,16 +31,16 @@ class Command(BaseCommand):
         host, dry = options["host"], options["dry_run"]
 
         def living(run_ids: Set[str]) -> Set[str]:
-            return takeover.find_still_active(host, run_ids)
+            return runs.find_still_active(host, run_ids)
 
         try:
             objects = (list_leftovers if dry else collect_leftovers)(
-                make_own_engine(), get_instance_id(), host, living, takeover.find_orphaned_elsewhere
+                make_own_engine(), get_instance_id(), host, living, runs.find_orphaned_elsewhere
             )
         except EngineError as error:
             raise CommandError(str(error)) from error
         if not dry:
-            gc_history.record_removed(host, objects, database_now())
+            history.record_removed(host, objects, database_now())
         for item in objects:
             self.stdout.write(f"{'would remove' if dry else 'removed'} {item.kind} {item.name} of run {item.run_id}")
         if not objects:

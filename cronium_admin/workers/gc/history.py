@@ -6,8 +6,8 @@ from datetime import datetime
 from django.db import transaction
 
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.gc.runs import is_uuid
 from cronium_admin.workers.hosts.models import Host
-from cronium_admin.workers.takeover import is_uuid
 from executor.checks.isolation import make_host_label
 from executor.docker.models import EngineObject
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from cronium_admin.core import metrics
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.periodic import PeriodicTask
-from cronium_admin.workers import gc_history, takeover
 from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.gc import history, runs
 from executor.checks.gc import collect_leftovers
 from executor.checks.isolation import make_host_label
 from executor.docker.errors import EngineError
@@ -66,7 +66,7 @@ class GarbageCollector(PeriodicTask):
             log.error("%s", error)
             return
         ids = {item.run_id for item in removed}
-        self._database.call(takeover.mark_cleaned_runs, self._host, ids - remaining, remaining, self._lookback)
+        self._database.call(runs.mark_cleaned_runs, self._host, ids - remaining, remaining, self._lookback)
         self._lookback = LOOKBACK
 
     def _remove_leftovers(self, host: str) -> list[EngineObject] | None:
@@ -78,11 +78,11 @@ class GarbageCollector(PeriodicTask):
         for item in removed:
             metrics.REMOVED_OBJECTS.labels(item.kind).inc()
         if removed:
-            self._database.call(gc_history.record_removed, self._host, removed, database_now())
+            self._database.call(history.record_removed, self._host, removed, database_now())
         return removed
 
     def _find_active(self, run_ids: Set[str]) -> Set[str]:
-        return self._active() | self._database.call(takeover.find_still_active, self._host, run_ids)
+        return self._active() | self._database.call(runs.find_still_active, self._host, run_ids)
 
     def _find_orphaned(self, labels: Set[tuple[str, str]]) -> Set[tuple[str, str]]:
-        return self._database.call(takeover.find_orphaned_elsewhere, labels)
+        return self._database.call(runs.find_orphaned_elsewhere, labels)

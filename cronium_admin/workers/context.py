@@ -1,0 +1,37 @@
+"""The state that the parts of one host's worker share."""
+
+import threading
+from dataclasses import dataclass
+
+from cronium_admin.logs.store import LogWriter
+from cronium_admin.workers.database_threads import DatabaseThreads
+from cronium_admin.workers.leadership import Leadership
+from cronium_admin.workers.scheduling.capacity import Capacity
+from executor.docker.protocol import EngineLike
+from executor.run.supervisor import Supervisor
+
+
+@dataclass
+class HostContext:
+    """`wake` is set when runs may wait for a claim, `closing` when the worker stops."""
+
+    host: str
+    instance: str
+    engine: EngineLike
+    database: DatabaseThreads
+    writer: LogWriter
+    leadership: Leadership
+    supervisor: Supervisor
+    capacity: Capacity
+    wake: threading.Event
+    closing: threading.Event
+    is_unsafe: bool = False  # the stored verdict of the isolation check
+    is_draining: bool = False
+
+    @property
+    def owner(self) -> str:
+        return self.leadership.owner
+
+    @property
+    def is_leader(self) -> bool:
+        return self.leadership.is_leader

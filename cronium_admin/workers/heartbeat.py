@@ -1,0 +1,61 @@
+"""The heartbeat of a host's worker: renews leases, reports the status, applies cancel flags and the drain switch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+
+from cronium_admin.core import metrics
+from cronium_admin.runs import state_machine
+from cronium_admin.workers.cancellation import stop_cancelled_runs
+from cronium_admin.workers.context import HostContext
+from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.scheduling.capacity import Capacity
+from cronium_admin.workers.status import HostStatus
+
+DROP_SECONDS = 10.0
+
+
+class Heartbeat:
+    """`on_leader` is called when this process becomes leader after its start. Used by one thread."""
+
+    def __init__(self, context: HostContext, status: HostStatus, on_leader: Callable[[], None]) -> None:
+        self._context, self._status, self._on_leader = context, status, on_leader
+
+    def acquire_leadership(self) -> None:
+        """At the start: become leader if possible, and report the capacity before any run is claimed."""
+        context = self._context
+        context.leadership.is_leader = context.database.call(context.leadership.acquire)
+        if context.is_leader:
+            context.database.call(context.leadership.renew, self._collect_status())
+
+    def beat(self) -> None:
+        """One heartbeat. A standby tries to become leader; a lost lease releases all runs."""
+        context = self._context
+        if not (context.is_leader or context.database.call(context.leadership.acquire)):
+            return
+        context.database.call(state_machine.renew_leases, context.owner)
+        stop_cancelled_runs(context)
+        if not context.database.call(context.leadership.renew, self._collect_status()):
+            context.leadership.is_leader = False
+            metrics.LEASE_LOSSES.labels("host").inc()
+            context.supervisor.release_all(DROP_SECONDS)
+            return
+        row = context.database.call(Host.objects.get, name=context.host)
+        is_changed = (row.unsafe, row.draining) != (context.is_unsafe, context.is_draining)
+        context.is_unsafe, context.is_draining = row.unsafe, row.draining
+        if not context.is_leader:  # a new leader has reported its capacity by now
+            self._on_leader()
+            context.leadership.is_leader = is_changed = True
+        if is_changed:  # by the isolation check, `manage.py doctor` or an administrator
+            context.wake.set()
+
+    def _collect_status(self) -> dict[str, Any]:
+        """The columns of the host's row; also updates the capacity."""
+        context, columns = self._context, self._status.read_columns()
+        queues = context.capacity.queues
+        if "cpus" in columns:
+            overcommit = settings.CONFIG.cpu_overcommit
+            context.capacity = Capacity(queues, columns["cpus"], columns["memory_bytes"], overcommit)
+        columns |= {"capacity": context.supervisor.capacity, "running": len(context.supervisor.list_active())}
+        return columns | {"queues": list(queues), "counters": metrics.take_snapshot(metrics.WORKER)}
