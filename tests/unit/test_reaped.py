@@ -101,7 +101,7 @@ class TestShown:
         seen_now()
         client = Client()
         client.force_login(people["viewer"])
-        assert "reaper removed" not in client.get("/hosts/").content.decode()
+        assert "removed by garbage collection" not in client.get("/hosts/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
