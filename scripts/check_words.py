@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 VERBS = frozenset(
     """
     abandon abort accept accumulate acquire add admit adopt advance allow anonymize answer append apply archive
-    ask assign attach authenticate await bind borrow bracket build call cancel canonicalize cast change charge
+    ask assign attach authenticate await beat bind borrow bracket build call cancel canonicalize cast change charge
     check choose claim clean clear close collect commit compare compile compress compute conclude configure
     confirm connect consume convert count cover create cut declare decorate decrypt delete derive describe
-    detach detect digest disconnect download drain drop dump edit enable encode encrypt end enqueue ensure
+    detach detect digest disconnect dispatch download drain drop dump edit enable encode encrypt end enqueue ensure
     escape estimate exclude exec execute exit expire explain extend extract feed fetch filter find finish fold
     follow forbid forget format forward generate get give guess hand handle hash hide hit hold identify import
     increment insert inspect intersect iterate join keep launch leave limit list load lock log look make mark

@@ -142,8 +142,8 @@ def take_over_runs(
 def _describe_takeover(run: Run, owner: str) -> str:
     if run.lease_owner == owner:
         return f"Taken up again by the worker of host {run.host}, which had lost its lease"
-    before = "went away without a word" if run.lease_owner else "was stopped and had let go of it"
-    return f"Taken over by the new worker of host {run.host}: the one before {before}"
+    before = "died" if run.lease_owner else "was stopped and had released the run"
+    return f"Taken over by the new worker of host {run.host}: the worker before {before}"
 
 
 def _build_spec_or_end(

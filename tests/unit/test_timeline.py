@@ -58,14 +58,14 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
     epoch = take_over("third")
     state_machine.request_cancel(run.pk, None, "olga")
     state_machine.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
-    new = "Taken over by the new worker of host east: the one before"
+    new = "Taken over by the new worker of host east: the worker before"
     assert timeline(client, run) == [
         "Queued by the system",
         "Claimed by host east",
         "The script began",
         "The worker was stopped; the script continues until another worker adopts the run",
-        f"{new} was stopped and had let go of it",
-        f"{new} went away without a word",
+        f"{new} was stopped and had released the run",
+        f"{new} died",
         "Cancel requested by olga",
         "The script was stopped.",
     ]
