@@ -41,7 +41,7 @@ class Command(BaseCommand):
                 "CRONIUM_ADMIN_USER to a free name, or run `manage.py createsuperuser`."
             ) from error
         if generated:
-            lines = ("The first administrator was created. These credentials are shown only once:", f"  user      {name}")
-            self.stdout.write("\n".join(["", *lines, f"  password  {generated}", ""]))
+            title = "The first administrator was created. These credentials are shown only once:"
+            self.stdout.write("\n".join(["", title, f"  user      {name}", f"  password  {generated}", ""]))
         else:
             self.stdout.write(f"The first administrator {name} was created with CRONIUM_ADMIN_PASSWORD.")
