@@ -98,7 +98,7 @@ def test_redis_with_a_certificate_of_a_stranger_is_refused(
     url = f"rediss://127.0.0.1:{redis_port}/0{query.format(theirs=theirs)}"
     for part in (
         "cache.set('a', 1)",
-        "asyncio.run(layer_round_trip(5))",
+        "asyncio.run(send_through_layer(5))",
         "connection.ensure_connection(max_retries=1)",
     ):
         start, rest = TALK.split("cache.set", 1)[0], part
