@@ -50,7 +50,6 @@ def parse_range(header: str, size: int) -> ByteRange | None:
 
 
 def make_response(request: HttpRequest, run_id: UUID, state: read.LogState) -> HttpResponseBase:
-    """The log as stored now. If the run has ended, the digest is the ETag; a growing log has no ETag."""
     tag = f'"{state.digest}"' if state.has_ended and state.digest else ""
     # The gzip form has the same tag as a weak one. For If-None-Match both are equal.
     client_tags = [etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))]
@@ -78,7 +77,7 @@ def make_response(request: HttpRequest, run_id: UUID, state: read.LogState) -> H
 
 
 def _stream_blocks(blocks: Iterator[bytes], status: int = 200) -> StreamingHttpResponse:
-    """Reads the first block at once: if the archive is not available, the client gets an error, not truncated text."""
+    # The first block is read at once: if the archive is not available, the client gets an error, not truncated text.
     blocks = chain([next(blocks, b"")], blocks)
     return StreamingHttpResponse(_iterate_in_threads(blocks), content_type="text/plain; charset=utf-8", status=status)
 

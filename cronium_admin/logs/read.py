@@ -71,7 +71,6 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 
 
 def read_state(run_id: UUID) -> LogState | None:
-    """None if the run does not exist. One query, and another if there are gaps."""
     columns = ("job_slug", "number", "status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
     outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
     counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")

@@ -193,7 +193,7 @@ def commit_writes(writes: list[PendingWrite]) -> set[PendingWrite]:
 
 
 def _find_lost_leases(writes: list[PendingWrite]) -> set[PendingWrite]:
-    """Locks the runs until the commit: a process that takes a run over waits for the lock, or is seen here."""
+    # The runs stay locked until the commit: a process that takes a run over waits for the lock, or is seen here.
     runs = Run.objects.filter(pk__in={write.run_id for write in writes}).order_by("pk")
     rows = runs.select_for_update(no_key=True).values_list("pk", "lease_epoch", "status")
     epochs = {run_id: epoch for run_id, epoch, status in rows if status not in TERMINAL}
@@ -230,7 +230,7 @@ class LogWriter:
         close_connections()
 
     def _commit_group(self, group: list[PendingWrite]) -> None:
-        """Commit the writes together. If that fails, one by one, so that one bad write does not fail the others."""
+        # If the common commit fails, each write is committed alone, so that one bad write does not fail the others.
         try:
             refused = self._commit_with_retry(group)
         except Exception as error:  # noqa: BLE001 - passed on to the run of the write; the others continue

@@ -15,7 +15,6 @@ from cronium_admin.logs.preview import MAX_RUNS, fetch_last_lines
 @require_safe
 @require_permission(Permission.VIEW)
 def show_last_lines(request: HttpRequest) -> HttpResponse:
-    """The last line of each `run`, and the next poll for the active ones. 204 if version `v` has the same lines."""
     lines = fetch_last_lines(_parse_ids(request.GET.getlist("run")))
     version = sha256(repr(sorted(lines.items())).encode()).hexdigest()[:16]
     if version == request.GET.get("v"):

@@ -52,7 +52,7 @@ View = Callable[..., Any]
 
 class _Api(NinjaAPI):
     def get_openapi_operation_id(self, operation: Operation) -> str:
-        """The function's name without its module: clients are generated from it, and functions may move."""
+        # The name without its module: clients are generated from it, and functions may move.
         return operation.view_func.__name__
 
 
@@ -103,7 +103,7 @@ def _convert_unreadable(error: Exception) -> ApiError:
 
 
 def _convert_http_error(error: HttpError) -> ApiError:
-    """django-ninja wraps exceptions of its parser; the cause may be ours."""
+    # django-ninja wraps exceptions of its parser, also an ApiError.
     if isinstance(error.__cause__, ApiError):
         return error.__cause__
     return ApiError(error.status_code, "refused", str(error))
@@ -144,8 +144,7 @@ for _kind, _to_refused in _HANDLERS:
 
 
 def _wrap_view(view: View) -> View:
-    """Exempts the view from LoginRequiredMiddleware, because the API authenticates; answers HEAD, and 405 as JSON."""
-
+    # The API authenticates itself, so the view is exempt from LoginRequiredMiddleware.
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         is_head = _treat_head_as_get(request)
@@ -160,7 +159,7 @@ def _wrap_view(view: View) -> View:
 
 
 def _treat_head_as_get(request: HttpRequest) -> bool:
-    """Every route with GET accepts HEAD; django-ninja accepts only the methods that a route names."""
+    # Every route with GET accepts HEAD; django-ninja accepts only the methods that a route names.
     is_head = request.method == "HEAD"
     if is_head:
         request.method = "GET"
@@ -168,7 +167,7 @@ def _treat_head_as_get(request: HttpRequest) -> bool:
 
 
 def _drop_body(request: HttpRequest, response: Any, is_head: bool) -> Any:
-    """The response to HEAD: a stream is not started; for others the server drops the body."""
+    # The stream of a response to HEAD is not started. The server drops the body of other responses.
     if not is_head:
         return response
     request.method = "HEAD"
@@ -198,7 +197,6 @@ _answer_not_found.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def _build_urls() -> tuple[list[URLPattern], str, str]:
-    """django-ninja's URL patterns with wrapped views, and a catch-all that answers 404 as JSON."""
     patterns, app, namespace = api.urls
     routes = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name != "api-root"]
     root = [pattern for pattern in patterns if isinstance(pattern, URLPattern) and pattern.name == "api-root"]

@@ -44,7 +44,7 @@ def _set_no_store(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 def forbid_fragment_caching(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """Middleware that forbids browsers to store responses to htmx, which they could show as a page."""
+    # A browser could show a cached response to htmx as a page.
     if iscoroutinefunction(get_response):
 
         async def answer_later(request: HttpRequest) -> HttpResponse:
@@ -59,7 +59,6 @@ def forbid_fragment_caching(
 
 
 def answer_server_error(request: HttpRequest) -> HttpResponse:
-    """The response to an uncaught exception: 503 during a database outage, otherwise 500."""
     refused = convert_outage(sys.exc_info()[1], "a request")
     is_api = request.path_info.startswith("/api/")
     if refused is None and not is_api:

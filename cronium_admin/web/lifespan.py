@@ -18,7 +18,7 @@ on_stop: list[Callable[[], object]] = []
 
 
 def _call_hook(hook: Callable[[], object]) -> None:
-    """Runs in a thread of the event loop's pool, which outlives the call: its connections are closed."""
+    # The thread belongs to the event loop's pool and outlives the call, so its connections are closed.
     try:
         hook()
     finally:
@@ -26,7 +26,6 @@ def _call_hook(hook: Callable[[], object]) -> None:
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:
-    """A hook that fails at the start ends the server."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -12,7 +12,6 @@ STAMP = "collected"
 
 
 def _compute_fingerprint() -> str:
-    """The hash of the version and of the names, sizes and times of all source files."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for finder in get_finders():
         for path, storage in sorted(finder.list([]), key=lambda item: item[0]):
@@ -22,7 +21,7 @@ def _compute_fingerprint() -> str:
 
 
 def collect_static_files() -> None:
-    """Copies, hashes and compresses into STATIC_ROOT. Takes seconds at first and no time if nothing has changed."""
+    """Writes to STATIC_ROOT. Returns at once if no source file has changed since the last call."""
     if settings.CONFIG.static_dir:  # these are collected already
         return
     stamp = settings.STATIC_ROOT / STAMP

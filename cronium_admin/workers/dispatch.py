@@ -27,7 +27,6 @@ class Dispatcher:
         self._engine_health = EngineHealth(context.host, context.engine, context.capacity.queues)
 
     def claim_waiting(self) -> None:
-        """Claims the run that has waited longest, while a slot is free. An unsafe or draining host claims nothing."""
         context = self._context
         if (
             not context.is_leader
@@ -49,8 +48,7 @@ class Dispatcher:
             self._start_run(run)
 
     def _list_claimable_queues(self) -> tuple[str, ...]:
-        """While the engine does not answer: no queues at first, and after a long outage those that only this host
-        serves."""
+        # While the engine does not answer: no queues at first, later the queues that only this host serves.
         if self._engine_health.is_reachable():
             return self._context.capacity.queues
         if not self._engine_health.is_away_for_long():

@@ -23,14 +23,13 @@ class Heartbeat:
         self._context, self._status, self._on_leader = context, status, on_leader
 
     def acquire_leadership(self) -> None:
-        """At the start: become leader if possible, and report the capacity before any run is claimed."""
+        # The capacity is reported before any run is claimed.
         context = self._context
         context.leadership.is_leader = context.database.call(context.leadership.acquire)
         if context.is_leader:
             context.database.call(context.leadership.renew, self._collect_status())
 
     def beat(self) -> None:
-        """One heartbeat. A standby tries to become leader; a lost lease releases all runs."""
         context = self._context
         if not (context.is_leader or context.database.call(context.leadership.acquire)):
             return
@@ -51,7 +50,6 @@ class Heartbeat:
             context.wake.set()
 
     def _collect_status(self) -> dict[str, Any]:
-        """The columns of the host's row; also updates the capacity."""
         context, columns = self._context, self._status.read_columns()
         queues = context.capacity.queues
         if "cpus" in columns:

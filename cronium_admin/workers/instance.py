@@ -62,8 +62,7 @@ def find_move(folder: Path) -> str | None:
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
-    """The place where the identity was last used. None in a new folder, in a folder of an older version, and if a power
-    failure left the file without content."""
+    # None in a new folder, in a folder of an older version, and if a power failure left the file without content.
     recorded: Any = None
     with suppress(FileNotFoundError, ValueError):
         recorded = json.loads((folder / PLACE).read_text())

@@ -56,7 +56,7 @@ class Leadership:
         return (settings.DATA_DIR / f"worker-{name}.lock").open("wb")
 
     def _try_lock(self) -> bool:
-        """True if this process holds the lock: every earlier holder is then dead or has released the host's lease."""
+        # While this process holds the lock, every earlier holder is dead or has released the host's lease.
         if not self._locked:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -42,5 +42,4 @@ def release_lease(host: str, owner: str) -> None:
 
 
 def list_led_hosts() -> set[str]:
-    """The names of the hosts that have a leader."""
     return set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))

@@ -83,7 +83,6 @@ def _refuse_read_only() -> None:
 
 
 def refuse_single_process_parts() -> None:
-    """Raises CommandError without a broker: separate processes cannot share an in-memory broker."""
     if not settings.CONFIG.redis_url:
         raise CommandError(
             "CRONIUM_REDIS_URL is not set. Separate processes need Redis or Valkey, such as "

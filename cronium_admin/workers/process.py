@@ -46,7 +46,7 @@ class Worker:
         self._thread.start()
 
     def _on_consumer_ready(self, **_: Any) -> None:
-        """Finds runs whose message was sent before the consumer was ready, without waiting for the sweep."""
+        # Finds runs whose message was sent before the consumer was ready, without waiting for the sweep.
         self.runner.on_wakeup("")
 
     def _run_consumer(self) -> None:

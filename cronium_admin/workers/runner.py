@@ -84,7 +84,6 @@ class Runner:
         )
 
     def start(self) -> None:
-        """Take over the runs of an earlier process and remove its leftovers, then claim runs."""
         self.status.start()
         self.status.is_known.wait(STATUS_SECONDS)  # the capacity must be known before runs are claimed
         self.heartbeat.acquire_leadership()
@@ -97,7 +96,6 @@ class Runner:
             thread.start()
 
     def on_wakeup(self, run_id: str) -> None:
-        """The run may have changed: apply its cancel flag, or claim waiting runs."""
         if run_id in self.context.supervisor.list_active():
             stop_cancelled_runs(self.context)
         else:
@@ -120,7 +118,6 @@ class Runner:
         return self._release_leases(now + LEAVE_SECONDS) and is_done
 
     def hand_over_now(self) -> None:
-        """Hand over the runs that a `close` in progress has not stopped yet."""
         self.context.supervisor.release(0)
 
     def hand_over(self, seconds: float = HAND_OVER_SECONDS) -> bool:
@@ -150,7 +147,6 @@ class Runner:
                 thread.join(compute_seconds_left(end))
 
     def _release_leases(self, end: float) -> bool:
-        """Release the leases and end the database threads; False if that was not done before `end`."""
         context = self.context
         steps: list[Callable[[], object]] = [partial(context.database.call, release_runs, context.owner)]
         steps += [partial(context.database.call, context.leadership.release)] if context.is_leader else []

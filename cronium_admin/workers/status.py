@@ -50,7 +50,6 @@ class HostStatus(PeriodicTask):
         return SECONDS
 
     def read_columns(self) -> dict[str, Any]:
-        """Columns of the host's row. `engine_error` is set if the engine does not answer."""
         columns = {"load": os.getloadavg()[0], "memory_used_bytes": read_used_memory()} | self._columns
         asked_at = self._asked_at
         if asked_at is not None and time.monotonic() - asked_at > SILENT_SECONDS:
@@ -69,7 +68,6 @@ class HostStatus(PeriodicTask):
 
 
 def get_own_host_name() -> str:
-    """The default name of this machine's host in `manage.py serve` and `manage.py worker`."""
     return EMBEDDED if connection.vendor == "sqlite" else socket.gethostname()
 
 

@@ -51,7 +51,7 @@ class Takeover:
         self._swept_at = -SETTLE_SECONDS
 
     def schedule_sweep(self) -> None:
-        """The next `sweep` runs without waiting for SETTLE_SECONDS."""
+        # The next `sweep` does not wait for SETTLE_SECONDS.
         self._swept_at = -SETTLE_SECONDS
 
     def sweep(self) -> None:
@@ -75,7 +75,7 @@ class Takeover:
             log.warning("took over %d runs of an earlier process", resumed)
 
     def _try_resume(self, run: AdoptedRun) -> bool:
-        """An error must not delay the other runs: the next sweep retries."""
+        # An error must not delay the other runs: the next sweep retries.
         try:
             return self._resume_run(run)
         except Exception:
@@ -83,7 +83,6 @@ class Takeover:
             return False
 
     def _resume_run(self, run: AdoptedRun) -> bool:
-        """Continue the run at the end of its stored log. If that log is damaged, end the run and return False."""
         context, run_id = self._context, UUID(run.spec.run_id)
         try:
             run_log = context.database.call(RunLog.resume, run_id, run.epoch)
@@ -108,7 +107,7 @@ class Takeover:
         return True
 
     def _remove_main(self, spec: RunSpec) -> None:
-        """Stops the script at once; garbage collection removes the run's other objects."""
+        # Garbage collection removes the run's other objects.
         engine = self._context.engine
         with suppress(NotFound):
             state = engine.inspect(naming.name_main(spec.run_id))
@@ -149,7 +148,6 @@ def _describe_takeover(run: Run, owner: str) -> str:
 def _build_spec_or_end(
     run: Run, instance: str, host: str, remove: Callable[[RunSpec], None], condition: Q
 ) -> RunSpec | None:
-    """None if the log cannot be masked: the run is then stopped and ended."""
     try:
         return build_spec_to_adopt(run, instance, host)
     except SecretUnavailable as error:

@@ -8,5 +8,5 @@ from cronium_admin.workers import process
 
 @shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
 def receive_wakeup(run_id: str) -> None:
-    """Wake this process's runner. The message is only a hint: the run's row is the single source of truth."""
+    # The message is only a hint: the run's row is the single source of truth.
     process.on_wakeup(run_id)

@@ -111,8 +111,7 @@ def _upload_log(run_id: UUID, url: str, pace: Throttle) -> LogObject | None:
 
 
 def _point_chunks_to_object(stored: LogObject, pace: Throttle) -> None:
-    """Replace the text of all chunks by its offset in the object. Two processes that do this at once write the same
-    values."""
+    # Two processes that do this at once write the same values.
     assert stored.run_id is not None
     chunks = LogChunk.objects.filter(run_id=stored.run_id).order_by("first_seq")
     first = chunks.filter(object_offset=None).values_list("first_seq", flat=True).first()

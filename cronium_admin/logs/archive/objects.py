@@ -54,8 +54,7 @@ def abandon_claim(log_object: LogObject) -> None:
 
 
 def mark_unwanted(run_ids: Collection[UUID]) -> None:
-    """stored -> unwanted, because the runs' logs are removed. A process that is still writing an object notices that in
-    `extend_claim`."""
+    # stored -> unwanted. A process that is still writing an object notices the removal in `extend_claim`.
     LogObject.objects.filter(run_id__in=run_ids, state=State.STORED).update(state=State.UNWANTED)
 
 
@@ -93,5 +92,5 @@ def delete_unwanted(pace: Throttle) -> tuple[int, set[str]]:
 
 
 def has_deletion_backlog(store: str) -> bool:
-    """Whether so many objects wait for deletion that uploads must pause: each failed upload adds another."""
+    # Each failed upload adds an unwanted object, so uploads pause.
     return LogObject.objects.filter(state=State.UNWANTED, store=store).count() >= MAX_CONSECUTIVE_FAILURES

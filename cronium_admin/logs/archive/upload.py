@@ -45,7 +45,7 @@ class PackedLog(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Returns exactly `size` bytes except at the end: multipart uploads need parts of equal size."""
+        # Multipart uploads need parts of equal size: exactly `size` bytes except at the end.
         parts: list[memoryview] = []
         missing = size
         while size < 0 or missing > 0:
@@ -67,7 +67,7 @@ class PackedLog(io.RawIOBase):
             raise IncompleteLog(f"the chunks contain {self._lines} lines, the head counts {head}")
 
     def extend_claim(self) -> None:
-        """Call often while the object is written and read back."""
+        """Call often while the object is written and read back. Raises Stopped and ClaimLost."""
         self._pace.raise_if_stopped()
         if time.monotonic() - self._extended_at > EXTEND_SECONDS:
             if not objects.extend_claim(self._object):

@@ -71,7 +71,6 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(text_data=json.dumps(message, separators=(",", ":")))
 
     async def _stream_log(self) -> None:
-        """An error closes the connection; the browser reconnects and continues after its last line."""
         try:
             await self._send_updates()
         except Exception as error:  # noqa: BLE001 - logged; the browser reconnects

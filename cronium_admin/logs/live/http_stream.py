@@ -23,8 +23,6 @@ KEEP_ALIVE_POLLS = 7  # polls without new lines; proxies close connections that 
 
 
 def make_response(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
-    """Streams each line with seq > `after`, then one closing object. A client that reconnects with its last seq (or
-    Last-Event-ID) misses no line."""
     is_sse = SSE in request.headers.get("Accept", "")
     last = request.headers.get("Last-Event-ID", "")
     if is_sse and last.isdecimal() and len(last) < 19:

@@ -63,7 +63,7 @@ def _find_by_age() -> Iterator[DueLog]:
 
 
 def _find_by_count() -> Iterator[DueLog]:
-    """The last runs are those that ended last: a long run must not lose its log when it ends."""
+    # The last runs are those that ended last: a long run must not lose its log when it ends.
     limit = Coalesce("log_keep_runs", Value(settings.CONFIG.log_keep_runs))
     jobs = Job.objects.alias(keep=limit).filter(keep__gt=0)
     for job_id, number, own_limit in list(jobs.values_list("pk", limit, "log_keep_runs")):

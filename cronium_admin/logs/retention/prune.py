@@ -56,7 +56,7 @@ def hide_logs(run_ids: Collection[UUID], reason: str) -> None:
 
 
 def delete_hidden_logs(run_ids: Collection[UUID], pace: Throttle) -> None:
-    """Delete hidden logs from the first line on: a reader gets an error, never a shorter log."""
+    # From the first line on: a reader gets an error, never a shorter log.
     objects.mark_unwanted(run_ids)
     chunks = LogChunk.objects.filter(run_id__in=run_ids).order_by("run_id", "first_seq").values_list("pk", flat=True)
     while batch := list(chunks[:BATCH_SIZE]):

@@ -82,7 +82,7 @@ class S3Backend:
             self._client.delete_object(Bucket=self._bucket, Key=self._build_key(name))
 
     def _abort_uploads(self, key: str) -> None:
-        """An unfinished multipart upload of a killed process costs money until it is aborted."""
+        # An unfinished multipart upload of a killed process costs money until it is aborted.
         try:
             uploads = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key).get("Uploads", [])
             for upload in uploads:

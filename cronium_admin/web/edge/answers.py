@@ -26,7 +26,6 @@ def _build_response(status: int, code: str, message: str) -> tuple[bytes, list[t
 
 
 def build_raw_response(status: int, code: str, message: str) -> bytes:
-    """The bytes of a whole HTTP response, for connections without a parsed request."""
     content, headers = _build_response(status, code, message)
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, HTTPStatus(status).phrase.encode(), head, content)

@@ -86,7 +86,7 @@ class Edge:
             await self._serve_request(scope, receive, send, client, is_member=bool(member))
 
     async def _answer_health(self, send: Send) -> None:
-        """Uses no thread, so that it answers also while all threads are busy."""
+        # Uses no thread, so that the endpoint also answers while all threads are busy.
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(self._health)).encode())]
         headers.append((b"cache-control", b"no-store"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -191,7 +191,7 @@ def _get_connection(scope: Scope) -> Connection | None:
 
 @contextmanager
 def _mark_busy(scope: Scope) -> Iterator[None]:
-    """Inside, the connection is not closed to make room for another; while its body is received, it may be."""
+    # A busy connection is not closed to make room for another one; while its body is received, it may be.
     connection = _get_connection(scope)
     if connection:
         connection.mark_busy()
@@ -212,7 +212,6 @@ async def _cancel_future(future: "asyncio.Future[Any]") -> None:
 
 
 def _replay_body(body: bytes, leaving: "asyncio.Future[Any]") -> Receive:
-    """A `receive` that returns the body as one message, then the client's disconnect."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Any:

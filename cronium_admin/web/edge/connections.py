@@ -9,7 +9,7 @@ RESERVED_SHARE = 2  # connections get one of this many descriptors; the others a
 
 
 def raise_descriptor_limit() -> int:
-    """Raises the soft limit of descriptors as far as allowed; returns the limit."""
+    """Returns the new soft limit, at most MAX_DESCRIPTORS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < target:
@@ -38,7 +38,7 @@ class Connection:
             self._connections.get_idle_set(self).add(self)
 
     def authenticate(self, member: str) -> None:
-        """Counts the connection to the credential `credential_id` instead of to its address."""
+        """`member`: the id of the credential, to which the connection counts from now on instead of to its address."""
         if not self.is_authenticated:
             self.mark_busy()
             self.client, self.is_authenticated = member, True
@@ -81,7 +81,7 @@ class ConnectionTable:
         return self.idle_authenticated if connection.is_authenticated else self.idle_anonymous
 
     def admit(self, transport: asyncio.Transport, client: str) -> Connection | None:
-        """None if there is no room."""
+        """Aborts the least needed connection if the table is full. None if every connection is needed."""
         if len(self.all) >= self.most:
             oldest = self._find_least_needed(client)
             if oldest is None:

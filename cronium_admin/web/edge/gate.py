@@ -22,7 +22,6 @@ class FairSemaphore:
         self._waiting = 0
 
     def has_room(self, client: str) -> bool:
-        """Whether a request of this client would be served or queued."""
         if self._free > 0:
             return True
         queued = len(self._queues.get(client, ()))
@@ -59,7 +58,7 @@ class FairSemaphore:
             raise
 
     def _make_room(self) -> None:
-        """Removes the last request of the client with most requests in the queue."""
+        # The last request of the client with most requests in the queue leaves.
         queue = max(self._queues.values(), key=len)
         queue[-1].set_exception(QueueFull())
         client = next(client for client, other in self._queues.items() if other is queue)
@@ -73,7 +72,6 @@ class FairSemaphore:
             del self._queues[client]
 
     def release(self) -> None:
-        """Passes the slot to the next client in the queue, if any."""
         if not self._queues:
             self._free += 1
             return

@@ -20,7 +20,7 @@ MAX_CLIENTS = 4096
 
 @lru_cache(MAX_CLIENTS)
 def get_client_key(address: str) -> str:
-    """The key of a client: its IPv4 address, or its IPv6 /64 network, from which a subscriber can choose addresses."""
+    # A subscriber can choose addresses in its IPv6 /64 network, so the network is the key.
     try:
         parsed = IPv6Address(address)
     except ValueError:

@@ -21,14 +21,13 @@ CLOSE_REFUSED, CLOSE_TRY_LATER = 4403, 1013
 
 
 def is_allowed_host(host: str) -> bool:
-    """The same rule as for Django's requests, which Django does not apply to WebSockets."""
+    # Django does not apply its rule for hosts to WebSockets.
     domain, _ = split_domain_port(host)
     allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
     return bool(domain) and validate_host(domain, allowed)
 
 
 def list_allowed_origins(host: str) -> list[str]:
-    """The origins of which Django accepts forms: those of this host, and the trusted origins."""
     schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
     # Django's wildcard is https://*.example.org; that of channels has no star.
     trusted = [origin.replace("://*.", "://.") for origin in settings.CSRF_TRUSTED_ORIGINS]
@@ -61,7 +60,7 @@ class SocketGuard:
             await _accept_and_close(receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Closes with 1013 if the database is unavailable while the session is looked up."""
+        # A database outage during the look-up of the session closes the connection with 1013.
         is_answered = False
 
         async def send_and_note(message: Any) -> None:
@@ -85,7 +84,7 @@ def _is_valid_origin(validator: OriginValidator, origin: str) -> bool:
 
 
 async def _accept_and_close(receive: Receive, send: Send, code: int = CLOSE_REFUSED) -> None:
-    """Accepts before it closes, so that the page receives the close code."""
+    # A page receives the close code only of an accepted connection.
     await receive()
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": code})

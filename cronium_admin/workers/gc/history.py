@@ -16,7 +16,7 @@ MAX_NAME_CHARS = 200
 
 
 def record_removed(host: str, removed: Sequence[EngineObject], removed_at: datetime) -> None:
-    """Add the objects removed at `at`. Safe to repeat. Does nothing if the host has no row."""
+    """Safe to repeat. Does nothing if the host has no row."""
     if not removed:
         return
     new_entries = [_make_entry(host, item, removed_at) for item in removed]
@@ -28,7 +28,7 @@ def record_removed(host: str, removed: Sequence[EngineObject], removed_at: datet
 
 
 def _make_entry(host: str, item: EngineObject, removed_at: datetime) -> dict[str, str]:
-    """A canary's objects have another host label, and their id is not the id of a run."""
+    # A canary's objects have another host label, and their id is not the id of a run.
     run_id = item.run_id if item.host != make_host_label(host) and is_uuid(item.run_id) else ""
     return {"kind": item.kind, "name": item.name[:MAX_NAME_CHARS], "run_id": run_id, "at": removed_at.isoformat()}
 

@@ -25,7 +25,6 @@ class Command(BaseCommand):
             self.stdout.write(f"Loaded {len(jobs)} example jobs.")
 
     def make_administrator(self) -> None:
-        """The password is CRONIUM_ADMIN_PASSWORD, or a random one that is printed once and not stored elsewhere."""
         if User.objects.filter(is_superuser=True).exists():
             return
         name, password = settings.CONFIG.admin_user, settings.CONFIG.admin_password

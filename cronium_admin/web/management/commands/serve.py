@@ -71,7 +71,6 @@ class _Server(uvicorn.Server):
 
 
 def print_or_log(command: BaseCommand, text: str) -> None:
-    """Prints to standard output; with the JSON log format, writes a log line."""
     if settings.CONFIG.log_format == "json":
         log.info("%s", text)
     else:
@@ -79,7 +78,7 @@ def print_or_log(command: BaseCommand, text: str) -> None:
 
 
 def run_server(application: Any = "cronium_admin.web.asgi:application") -> None:
-    """Runs uvicorn in the foreground on the configured address, until SIGINT or SIGTERM."""
+    """Blocks until SIGINT or SIGTERM. Raises CommandError if the address cannot be used."""
     host, port = settings.CONFIG.host, settings.CONFIG.port
     preflight.refuse_unusable_address(host, port)
     collect_static_files()

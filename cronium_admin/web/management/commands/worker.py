@@ -32,8 +32,7 @@ def _parse_queues(text: str) -> tuple[str, ...]:
 
 
 def _wait_and_stop(worker: Worker, signals: "queue.SimpleQueue[int]") -> None:
-    """Waits for a signal, then stops the worker: SIGTERM hands its runs over, SIGINT stops them. A second signal skips
-    the waits."""
+    # SIGTERM hands the runs over, SIGINT stops them. A second signal skips the waits.
     hand_over = signals.get() == signal.SIGTERM
     schedule_forced_exit(compute_shutdown_seconds(hand_over=hand_over))
 
