@@ -44,7 +44,6 @@ def write_bundle(path: Path, facts: Mapping[str, Any], members: Mapping[str, Pat
 
 
 def _anonymize_member(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Removes the owner and permissions of this machine."""
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     info.mode = 0o600
@@ -80,7 +79,7 @@ def _check_format(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _unpack_members(path: Path, tar: tarfile.TarFile, members: dict[str, Any], folder: Path) -> None:
-    """Accepts only regular files without a folder that the manifest lists."""
+    # Only regular files without a folder, which the manifest lists.
     for info in tar:
         if info.offset == 0:  # the manifest itself
             continue

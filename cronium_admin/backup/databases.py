@@ -79,8 +79,7 @@ def check_postgres(dumped: Path) -> None:
 
 
 def _try_to_drop(tables: Sequence[str]) -> None:
-    """Drops in a transaction that is rolled back. Raises BackupError, for example if another program's view uses a
-    table."""
+    # The transaction is rolled back. The statement fails if, for example, another program's view uses a table.
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '10s'")
@@ -96,14 +95,12 @@ def _try_to_drop(tables: Sequence[str]) -> None:
 
 
 def _list_relations() -> set[str]:
-    """All names of tables, views, sequences and indexes in the connection's schema."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [_fetch_schema()])
         return {name for (name,) in cursor.fetchall()}
 
 
 def _list_own_tables() -> list[str]:
-    """Cronium's tables in the connection's schema; other tables are never changed."""
     relations = _list_relations()
     return sorted(list_created_tables(list_applied_migrations()) & relations) if MIGRATIONS_TABLE in relations else []
 
@@ -114,7 +111,7 @@ def _quote_tables(tables: Sequence[str]) -> list[str]:
 
 
 def _build_drop_statement(tables: Sequence[str]) -> str:
-    """Without CASCADE, so that it fails if another program's view or key depends on a table."""
+    # Without CASCADE, so that it fails if another program's view or key depends on a table.
     return f"DROP TABLE {', '.join(_quote_tables(tables))};\n" if tables else ""
 
 
@@ -183,7 +180,7 @@ def list_applied_migrations(path: Path | None = None) -> list[str]:
 
 
 def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
-    """The program's standard output. Passwords are in the environment, because arguments are public."""
+    # Passwords are in the environment, because arguments are public.
     if shutil.which(program) is None:
         raise BackupError(
             f"The program {program} is not installed. It is part of PostgreSQL's client programs, such as the package "
@@ -198,7 +195,6 @@ def _run_program(program: str, *arguments: str, connects: bool = True) -> str:
 
 
 def _build_libpq_arguments() -> tuple[str, dict[str, str]]:
-    """The configured connection for libpq's programs: a `--dbname` without passwords, and environment variables."""
     params: dict[str, Any] = connection.get_connection_params()
     libpq_names = {option.keyword.decode() for option in Conninfo.get_defaults()} - {"client_encoding"}
     libpq_options = {name: value for name, value in params.items() if name in libpq_names}

@@ -126,6 +126,6 @@ def refuse_live_hosts(advice: str = "") -> None:
 
 
 def _write_identity(identity: str) -> None:
-    """Writes atomically. Between the two steps the folder counts as a copy, and the command can be repeated."""
+    # Between the two steps the folder counts as a copy, and the command can be repeated.
     replace_text(settings.DATA_DIR / IDENTITY, identity)
     record_place(settings.DATA_DIR)

@@ -24,7 +24,6 @@ def list_created_tables(applied: Iterable[str]) -> set[str]:
 
 
 def refuse_newer_database() -> None:
-    """Raises BackupError for a database of a newer Cronium, which may have tables that this version does not know."""
     if newer := find_newer_migrations(MigrationExecutor(connection)):
         raise BackupError(
             f"The database is of a newer Cronium (it has {newer[-1]}): this version does not know all of its tables. "

@@ -69,7 +69,7 @@ def _refuse_pending() -> None:
 
 
 def _refuse_workers() -> None:
-    """The data folder's locks do not show workers on other machines that use the same PostgreSQL database."""
+    # The data folder's locks do not show workers on other machines that use the same PostgreSQL database.
     if connection.vendor == "postgresql" and Host._meta.db_table in connection.introspection.table_names():
         refuse_live_hosts()
 
@@ -96,7 +96,6 @@ def _check_manifest(manifest: dict[str, Any], staged: Path) -> None:
 
 
 def _prepare_staged(staged: Path, take_over: bool, migrations: list[str]) -> None:
-    """Makes the staged files a copy with a new identity, or the original."""
     identity = make_identity()
     if not take_over:
         (staged / IDENTITY).write_text(identity)
@@ -112,13 +111,13 @@ def _prepare_staged(staged: Path, take_over: bool, migrations: list[str]) -> Non
 
 
 def _write_pending(staged: Path) -> None:
-    """After this the restore can always be completed."""
+    # After this the restore can always be completed.
     previous = f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     replace_text(settings.DATA_DIR / PENDING_FILE, json.dumps({"staged": staged.name, "before": previous}))
 
 
 def _move_file(source: Path, target: Path) -> None:
-    """Moves atomically, also to another file system."""
+    # Atomic, also to another file system.
     try:
         os.replace(source, target)
     except OSError as error:

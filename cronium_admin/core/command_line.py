@@ -75,7 +75,7 @@ def list_own_paths() -> list[Path]:
 
 
 def restrict_data_folder() -> None:
-    """Older versions, copies and unpacked archives may leave files that other users can read."""
+    # Older versions, copies and unpacked archives may leave files that other users can read.
     closed, failed = restrict_to_owner(*list_own_paths())
     if closed:
         log.warning(

@@ -41,7 +41,6 @@ _FILE = re.compile(r"file:///[^/?#%\x00-\x1f][^?#%\x00-\x1f]*")
 
 
 def _check_log_storage(value: str) -> str:
-    """A bucket, or a folder that all web processes can read; returned without a trailing slash."""
     dots = any(set(part) == {"."} for part in value.split("/"))
     if value and (dots or not (_S3.fullmatch(value) or _FILE.fullmatch(value))):
         raise ValueError(
@@ -69,19 +68,18 @@ def _check_endpoint(value: str) -> str:
 
 
 def _compute_default_concurrency() -> int:
-    """4 runs per core, and at most as many small runs as fit into half of the machine's memory."""
     pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     by_memory = int(pages * page_size / 2 / (512 * 1024 * 1024))
     return max(2, min(4 * (os.cpu_count() or 1), by_memory))
 
 
 def _strip_zeros(value: Decimal) -> Decimal:
-    """2.0 becomes 2."""
+    # 2.0 becomes 2.
     return Decimal(format(value.normalize(), "f"))
 
 
 def _check_ssh_address(value: str) -> str:
-    """Reports mistakes in an SSH address at start, before the engine is used."""
+    # Mistakes in an SSH address are reported at start, before the engine is used.
     parts = urlsplit(value)
     if parts.scheme == "ssh" and (not parts.hostname or parts.port == 0 or parts.password is not None):
         raise ValueError("must be like ssh://user@host or ssh://user@host:22/var/run/docker.sock; keys, no password")
@@ -169,13 +167,12 @@ class Config(BaseSettings):
 
     @property
     def known_hosts(self) -> list[str]:
-        """All host names of this dashboard, without a port, for Django's ALLOWED_HOSTS."""
         own = [self.host, *([str(urlsplit(self.backend_url).hostname)] if self.backend_url else ())]
         return ["localhost", "127.0.0.1", "[::1]", *map(bracket_host, own), *self.allowed_hosts]
 
     @property
     def redis(self) -> RedisAddress | None:
-        """None for a single process, which needs no Redis."""
+        # A single process needs no Redis.
         return parse_redis_url(self.redis_url) if self.redis_url else None
 
     @field_validator("data_dir")
@@ -283,7 +280,6 @@ class Config(BaseSettings):
 
 
 def bracket_host(host: str) -> str:
-    """A host for use in a URL: an IPv6 address in its shortest form and in brackets."""
     try:
         return f"[{IPv6Address(host)}]"
     except ValueError:
@@ -291,7 +287,7 @@ def bracket_host(host: str) -> str:
 
 
 def _exit_with_errors(error: ValidationError) -> NoReturn:
-    """Prints each variable with its value (never that of a secret) and the allowed values."""
+    # The value of a secret is never printed.
     for problem in error.errors():
         name = "CRONIUM_" + str(problem["loc"][0]).upper()
         hidden = any(

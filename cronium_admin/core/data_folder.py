@@ -98,7 +98,7 @@ def restrict_to_owner(*places: Path) -> tuple[list[Path], list[Path]]:
 
 
 def pad_fernet_key(text: str) -> bytes:
-    """Restores the base64 padding, which the cryptography library needs and some tools omit."""
+    # The cryptography library needs the base64 padding, which some tools omit.
     bare = text.strip().rstrip("=")
     return (bare + "=" * (-len(bare) % 4)).encode()
 
@@ -203,7 +203,6 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def _write_temporary(path: Path, text: str) -> str:
-    """The name of a new file in the same folder, with the text synced to disk."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -26,7 +26,6 @@ RESERVED_PREFIXES = ("CRONIUM_", "LD_", "BASH_FUNC_", "GCONV_")
 
 
 def find_env_name_problem(name: str) -> str | None:
-    """The error message for a name that is not allowed; None for an allowed name."""
     if not _ENV_NAME.fullmatch(name):
         return f"{name[:40]!r} is not a variable name: letters, digits and _, not beginning with a digit, at most 128."
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
@@ -37,7 +36,6 @@ def find_env_name_problem(name: str) -> str | None:
 
 
 def find_env_size_problem(name: str, value: str) -> str | None:
-    """The error message for a variable that is too large for Linux; None if it fits."""
     size = len(name.encode()) + 1 + len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_ENTRY_BYTES:
         return (

@@ -67,7 +67,7 @@ def _format_sentence(error: Mapping[str, Any]) -> str:
 
 
 def summarize_fields(fields: Mapping[str, list[str]]) -> str:
-    """One sentence that names the fields, for clients that show only `detail`."""
+    # Some clients show only `detail`.
     parts = [f"{name}: {texts[0]}" for name, texts in list(fields.items())[:3] if texts]
     omitted = len(fields) - len(parts)
     return " ".join(parts) + (f" And {omitted} more." if omitted > 0 else "")

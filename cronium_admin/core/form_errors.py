@@ -27,7 +27,6 @@ _FIELD_MESSAGES |= {("username", "invalid"): "Letters, digits and @ . + - _ are 
 
 
 def translate_error(field: str, error: ValidationError) -> ValidationError:
-    """An error of a built-in validator with our message; other errors are returned unchanged."""
     message = _FIELD_MESSAGES.get((field, error.code or "")) or _MESSAGES.get(error.code or "")
     if message is None or not _is_django_message(error):
         return error
@@ -35,7 +34,6 @@ def translate_error(field: str, error: ValidationError) -> ValidationError:
 
 
 def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> ValidationError:
-    """The same for every error in `error`; `field` is the field of errors that name none."""
     if hasattr(error, "error_dict"):
         errors_by_field = {
             name: [translate_error(name, item) for item in errors] for name, errors in error.error_dict.items()
@@ -46,7 +44,6 @@ def translate_errors(error: ValidationError, field: str = NON_FIELD_ERRORS) -> V
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Around the validation of a model."""
     try:
         yield
     except ValidationError as error:
@@ -63,10 +60,9 @@ class PlainForm(forms.Form):
 
 
 def _shorten_values(params: dict[str, Any]) -> dict[str, Any]:
-    """Input is quoted up to 40 characters."""
     return {name: value[:40] if isinstance(value, str) else value for name, value in params.items()}
 
 
 def _is_django_message(error: ValidationError) -> bool:
-    """Django's messages are lazy translations; ours are strings."""
+    # Django's messages are lazy translations; ours are strings.
     return not isinstance(error.message, str)

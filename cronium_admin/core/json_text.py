@@ -26,7 +26,6 @@ def format_compact(value: Any) -> str:
 
 
 def parse_stored(text: str) -> Any:
-    """The value of a stored text; the text itself if it is not valid JSON."""
     try:
         return json.loads(text)
     except ValueError:

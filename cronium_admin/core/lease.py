@@ -30,7 +30,7 @@ class LeaseLost(Exception):
 
 
 def make_owner() -> str:
-    """A new owner: this machine and process, for people who read the row, and a random part."""
+    # The machine and the process are for people who read the row.
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -51,7 +51,6 @@ def renew_rows(rows: "QuerySet[L]", owner: str, duration: timedelta, **columns: 
 
 
 def release_rows(rows: "QuerySet[L]", owner: str) -> bool:
-    """Make the row free at once; False when another owner has it."""
     return bool(rows.filter(owner=owner).update(owner="", lease_expires_at=None))
 
 
@@ -103,7 +102,6 @@ class HeldLease:
     _renewed_at: float = field(default_factory=monotonic)
 
     def holds(self) -> Q:
-        """See `holds_lease`."""
         return holds_lease(self.name, self.owner, self.epoch)
 
     def keep(self) -> None:

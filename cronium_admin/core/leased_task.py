@@ -37,7 +37,7 @@ class LeasedTask(PeriodicTask):
         self._due_at = 0.0
 
     def _take_turn(self) -> float:
-        """Acquire or renew the lease; call `work` if it is due."""
+        """Returns the seconds until the next turn."""
         before, self._epoch = self._epoch, acquire_lease(self._name, self._owner, self._seconds)
         if self._epoch is None:
             if before is not None:
@@ -62,7 +62,7 @@ class LeasedTask(PeriodicTask):
             self._release()
 
     def _release(self) -> None:
-        """The next process need not wait until the lease expires."""
+        # The next process need not wait until the lease expires.
         if self._epoch is None:
             return
         try:

@@ -29,7 +29,6 @@ def is_forbidden_character(character: str) -> bool:
 
 
 def find_line_problem(text: str) -> str | None:
-    """The error message for a text that can't be a name or description of one line; None if it can."""
     positions = _find_forbidden_positions(
         text[:MAX_CHECKED_CHARACTERS]
     )  # a longer text is too long for any name or description
@@ -60,7 +59,7 @@ def fold_case(text: str) -> str:
 
 
 def make_sort_key(text: str) -> bytes:
-    """The sort key of lists: without case and marks (Ä beside a). All databases sort bytes in the same order."""
+    # Without case and marks (Ä beside a). All databases sort bytes in the same order.
     letters = unicodedata.normalize("NFKD", fold_case(text))
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).encode("utf-8", "replace")
 

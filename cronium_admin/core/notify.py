@@ -19,7 +19,6 @@ SEND_SECONDS, PAUSE_SECONDS = 2.0, 1.0
 
 
 def make_group_name(run_id: UUID | str) -> str:
-    """The channel-layer group of one run."""
     return f"run.{run_id}"
 
 
@@ -68,7 +67,6 @@ class Sender:
             return name
 
     async def _send_one(self, name: str) -> None:
-        """If the layer fails or does not answer, drops all pending messages and pauses."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await get_channel_layer().group_send(name, {"type": "run.news"})
@@ -87,14 +85,14 @@ _lock = threading.Lock()
 
 
 def bind_loop(loop: asyncio.AbstractEventLoop | None) -> None:
-    """Sends from this event loop: the in-memory layer belongs to the server's loop."""
+    # The in-memory layer belongs to the server's event loop.
     global _sender
     with _lock:
         _sender = Sender(loop) if loop else None
 
 
 def _get_sender() -> Sender:
-    """The sender of the bound loop; in a process without a server, of a loop in a thread that is started once."""
+    # A process without a server gets a loop in a thread, which is started once.
     global _sender
     with _lock:
         if _sender is None:

@@ -15,7 +15,6 @@ from cronium_admin.core.errors import ApiError
 
 
 def make_cursor(*key: str | int) -> str:
-    """Encodes the sort key of a row."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
@@ -32,7 +31,7 @@ def parse_cursor(word: str, *kinds: type[str] | type[int]) -> list[str | int]:
 
 
 def _is_storable(part: object, kind: type[str] | type[int]) -> bool:
-    """Whether a row can contain `part`: PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits."""
+    # PostgreSQL stores no NUL, no database a lone surrogate or more than 64 bits.
     if type(part) is not kind:
         return False
     if isinstance(part, str):
@@ -65,7 +64,6 @@ class Page:
 
 
 def _parse_position(word: str) -> tuple[datetime, UUID]:
-    """The (created_at, id) in a cursor; raises ApiError (422) for any other text."""
     at, key = parse_cursor(word, str, str)
     try:
         moment, uuid = datetime.fromisoformat(str(at)), UUID(str(key))
@@ -88,7 +86,7 @@ def fetch_newest_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
 
 
 def fetch_newest_or_first_page(rows: "QuerySet[Any]", after: str, size: int) -> Page:
-    """For pages: the first page instead of an error for a bad cursor."""
+    # A page of the dashboard shows its first part instead of an error for a bad cursor.
     try:
         return fetch_newest_page(rows, after, size)
     except ApiError:

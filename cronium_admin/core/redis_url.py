@@ -127,7 +127,7 @@ def _check_options(scheme: str, options: dict[str, str]) -> dict[str, str]:
 
 
 def _check_seconds(name: str, value: str) -> None:
-    """An empty value counts as not given."""
+    # An empty value counts as not given.
     minimum = 0 if name == "health_check_interval" else 0.01
     try:
         is_valid = not value or minimum <= float(value) <= MAX_SECONDS

@@ -65,7 +65,7 @@ def _refuse_depth(value: Any) -> None:
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
-    """Half a surrogate pair is valid JSON, but not text: no database stores it."""
+    # Half a surrogate pair is valid JSON, but not text: no database stores it.
     parts = value.items() if isinstance(value, dict) else [("body", value)]
     for name, part in parts:
         try:

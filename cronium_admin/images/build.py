@@ -66,7 +66,7 @@ class Recipe:
         return self.alpine_base if family == "alpine" else DEBIAN_BASE
 
     def get_reference(self, family: Family) -> str:
-        """Contains the family, except for the sidecar: no script depends on its contents."""
+        # The sidecar's name has no family: no script depends on its contents.
         return "cronium/runtime-api:latest" if self.name == "runtime-api" else f"cronium/runner:{self.name}-{family}"
 
 
@@ -134,7 +134,6 @@ class _Builder:
         return [self.build_if_outdated(recipe, family) for recipe in RECIPES]
 
     def find_current(self, recipe: Recipe, family: Family) -> BuiltImage | None:
-        """The image if it exists and was built from the current sources and base."""
         image = inspect_image(self.client, recipe.get_reference(family))
         if image is None:
             return None
@@ -152,7 +151,6 @@ class _Builder:
         return image
 
     def choose_family(self) -> Family:
-        """Alpine if the registry answers in time or the bases exist, else Debian; reports the reason."""
         self.report_step("registry", f"requesting {RECIPES[0].alpine_base}")
         with read_timeout(self.client, REGISTRY_SECONDS):
             try:
@@ -212,7 +210,6 @@ class _Builder:
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
 
     def remove_replaced(self, image_id: str) -> None:
-        """Removes an image whose name now belongs to a newer image; shared layers stay."""
         # It stays if a container or another name uses it.
         with suppress(docker.errors.APIError):
             self.client.remove_image(image_id)
@@ -235,7 +232,6 @@ class _Builder:
         return stream
 
     def follow_build(self, recipe: Recipe, events: Iterator[dict[str, Any]]) -> None:
-        """Reports each step of the Dockerfile. Raises ImageBuildError with the end of the output if a step fails."""
         tail: list[str] = []
         for event in events:
             text = str(event.get("stream", "")).rstrip()
@@ -249,7 +245,7 @@ class _Builder:
 
 
 def explain_error(error: docker.errors.DockerException) -> str:
-    """The engine's message, without the address and status that docker-py adds."""
+    # docker-py adds the address and the status to the engine's message.
     text = getattr(error, "explanation", None) or str(error)
     return str(text).strip().rstrip(".")
 

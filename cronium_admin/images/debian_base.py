@@ -26,7 +26,6 @@ LogLine = Callable[[str], None]
 
 
 def inspect_image(client: docker.APIClient, reference: str) -> dict[str, Any] | None:
-    """The engine's description of an image; None if it does not exist."""
     try:
         description: dict[str, Any] = client.inspect_image(reference)  # type: ignore[no-untyped-call]
         return description
@@ -83,7 +82,6 @@ def _require_debootstrap(say: LogLine) -> None:
 
 
 def _make_base(client: docker.APIClient, script: Path, digest: str, say: LogLine) -> None:
-    """Streams the script's tar to the engine."""
     # /var/tmp is on a disk and allows device files; /tmp is often a small tmpfs.
     with tempfile.TemporaryDirectory(prefix="cronium-base-", dir="/var/tmp") as work, tempfile.TemporaryFile() as log:
         with subprocess.Popen(

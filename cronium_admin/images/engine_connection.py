@@ -10,7 +10,7 @@ from executor.docker.ssh import TunnelDown
 
 
 def make_client(seconds: int) -> docker.APIClient:
-    """A client with `seconds` as timeout. Raises DockerException if no engine answers."""
+    """Raises DockerException if no engine answers. `seconds`: the timeout of each request."""
     return _get_engine_address().open_client(timeout=seconds)
 
 

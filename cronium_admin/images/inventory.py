@@ -67,7 +67,6 @@ class Presence:
 
     @property
     def warning(self) -> str:
-        """A sentence about hosts without the image; empty if no host is known to lack it."""
         if not self.missing:
             return ""
         if self.is_nowhere:
@@ -77,7 +76,7 @@ class Presence:
 
 
 def store_report(host: str, images: Iterable[ReportedImage]) -> None:
-    """Stores the images of `host`. An unchanged report costs one statement."""
+    # An unchanged report costs one statement.
     rows = sorted(
         (canonicalize_reference(name), image.id[:80], image.size) for image in images for name in image.references
     )
@@ -97,7 +96,6 @@ def store_report(host: str, images: Iterable[ReportedImage]) -> None:
 
 
 def delete_inventory(host: str) -> None:
-    """For a deleted host."""
     HostInventory.objects.filter(host=host).delete()
 
 

@@ -24,7 +24,7 @@ class ImageChoice:
 
 
 def find_default_reference(language: str) -> str:
-    """The image of the last `images build`, or the name that a build with a registry gives."""
+    # Without a build here: the name that a build with a registry gives.
     built = BuiltImage.objects.filter(language=language).values_list("reference", flat=True).first()
     return built or f"cronium/runner:{language}-alpine"
 

@@ -25,8 +25,8 @@ class ImageFacts:
     reference: str
     rule: str
     why: str
-    override: str
-    environment: str
+    override: str  # empty if not set
+    environment: str  # empty if not set
     default: str
     version: int  # of the override; 0 if there never was one
 
@@ -40,7 +40,6 @@ def parse_language(name: str) -> Language:
 
 
 def describe_image(language: Language) -> ImageFacts:
-    """`override` and `environment` are empty if not set."""
     choice = resolve_image(language)
     override = (
         choice.reference
@@ -84,7 +83,6 @@ def clear_override(language: Language, by: User | None, version: int | None = No
 
 
 def _write_override(language: Language, reference: str, by: User | None, version: int | None) -> bool:
-    """Whether the override changed."""
     with transaction.atomic():
         rows = ImageOverride.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(language=language.value).first()
@@ -110,13 +108,11 @@ def count_jobs(language: Language) -> int:
 
 
 def format_pull_command(reference: str) -> str:
-    """The command for a host that lacks the image."""
     is_local = reference.startswith("cronium/runner:")  # built on the host, and in no registry
     return "python manage.py images build" if is_local else f"docker pull {reference}"
 
 
 def find_warnings(language: Language, presence: Presence) -> list[str]:
-    """Warnings before all runs of `language` get this image."""
     family = find_other_family(presence.reference, language.value)
     mismatch = f"{presence.reference} looks like an image for {family.capitalize()}; these runs need {language.label}."
     return [text for text in (presence.warning, mismatch if family else "") if text]

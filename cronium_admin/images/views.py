@@ -36,7 +36,6 @@ def show_images(request: HttpRequest) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
-    """Sets the override of a language after a confirmation that shows the number of jobs and the warnings."""
     choice = _find_language(language)
     typed = request.POST.get("reference", "").strip()
     sent = parse_version(request.POST.get("version", ""))
@@ -85,7 +84,6 @@ def _find_language(name: str) -> Language:
 
 
 def _render_conflict(request: HttpRequest, form_state: dict[str, Any], error: EditConflict) -> HttpResponse:
-    """The form with the user's input and the version that is stored now."""
     error.theirs = [("Image", error.stored.reference or "no override")]
     return _render_page(request, form_state | {"version": error.stored.version, "conflict": error}, 409)
 
@@ -108,7 +106,6 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
 
 
 def _list_rules(fact: ImageFacts) -> list[dict[str, Any]]:
-    """The three possible sources of a language's image, the strongest first."""
     sources = [
         ("override", "Override here", fact.override),
         ("environment", f"CRONIUM_CONTAINER_IMAGES_{fact.language.upper()}", fact.environment),

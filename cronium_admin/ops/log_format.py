@@ -63,7 +63,7 @@ class JsonLogFormatter(JsonFormatter):
 
 
 def configure_logging(settings: dict[str, Any]) -> None:
-    """Django's LOGGING_CONFIG. In JSON format, warnings and uncaught exceptions of Python become log lines too."""
+    # In JSON format, warnings and uncaught exceptions of Python become log lines too.
     logging.config.dictConfig(settings)
     if settings["handlers"]["console"]["formatter"] == "json":
         logging.captureWarnings(True)

@@ -136,7 +136,6 @@ def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
 
 
 def _build_worker_families(hosts: list[HostView]) -> Iterator[Family]:
-    """The metrics of each live worker with its host; and those of this process, if it is not a worker."""
     snapshots = [(host.row.name, host.row.counters) for host in hosts if host.alive]
     if not process.get_current_worker():
         snapshots.append(("", metrics.take_snapshot(metrics.WORKER)))

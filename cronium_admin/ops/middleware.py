@@ -23,26 +23,25 @@ _POLLED = frozenset(f"{place}{name}" for place in ("", "api/v1/") for name in ("
 
 
 def _get_request_id(request: HttpRequest) -> str:
-    """The caller's X-Request-ID if it is well-formed, so that a proxy's log and this log can be compared."""
+    # With the caller's id, a proxy's log and this log can be compared.
     request_id_header = request.headers.get("X-Request-ID", "")
     return request_id_header if _REQUEST_ID.fullmatch(request_id_header) else secrets.token_hex(8)
 
 
 def _get_route(request: HttpRequest) -> str:
-    """The route's pattern; the path itself would make a time series for every run."""
+    # The path itself would make a time series for every run.
     match = request.resolver_match
     return "/" + match.route.removeprefix("^") if match else "(none)"
 
 
 def _get_user_name(request: HttpRequest) -> str:
-    """The authenticated user or token, or `-`. Makes no database query."""
+    # The attributes are already loaded: no database query.
     client: Any = getattr(request, "auth", None) or getattr(request, "_cached_user", None)
     name = client.get_username() if hasattr(client, "get_username") else str(client or "")
     return "".join(letter if letter.isprintable() and not letter.isspace() else "?" for letter in name)[:150] or "-"
 
 
 def _get_run_id(request: HttpRequest) -> str:
-    """The id of the run in the path, or empty."""
     match = request.resolver_match
     parameter = "pk" if match and "runs" in match.namespaces else "run_id"
     return str(match.kwargs.get(parameter, "")) if match else ""

@@ -32,7 +32,7 @@ def find_untrusted_proxy(request: HttpRequest) -> str:
 
 
 def _get_peer_address(request: HttpRequest) -> str:
-    """The address of the connection itself; REMOTE_ADDR may come from a trusted proxy's header."""
+    # REMOTE_ADDR may come from a trusted proxy's header.
     scope: dict[str, Any] = getattr(request, "scope", {})
     if connection := scope.get("state", {}).get("connection"):
         name = connection.transport.get_extra_info("peername")

@@ -36,7 +36,6 @@ _migrated: frozenset[tuple[str, str]] | None = None
 
 
 def _check_database() -> bool:
-    """The database answers and is writable."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SHOW transaction_read_only")
@@ -48,7 +47,7 @@ def _check_database() -> bool:
 
 
 def _check_migrations() -> bool:
-    """All migrations are applied. Making the plan reads files, so after the first success only rows are compared."""
+    # The plan of migrations reads files, so after the first success only rows are compared.
     global _migrated
     if _migrated is None:
         executor = MigrationExecutor(connection)
@@ -71,7 +70,6 @@ def _check_channel_layer() -> bool:
 
 
 def _check_runner() -> bool:
-    """The worker in this process, if there is one, has sent a recent heartbeat."""
     worker = process.get_current_worker()
     return (
         worker is None
@@ -80,7 +78,6 @@ def _check_runner() -> bool:
 
 
 def _check_disk() -> bool:
-    """The disks of the data folder and of a SQLite database have free space."""
     folders = [path if path.is_dir() else path.parent for path in list_own_paths()]
     return all(_has_room(path) for path in folders)
 

@@ -23,7 +23,7 @@ class DueRuns:
 
 
 def find_due_runs() -> Iterator[DueRuns]:
-    """For each job and rule. Every query uses an index of the job's runs, so it does not slow down with the history."""
+    # Every query uses an index of the job's runs, so it does not slow down with the history.
     config = settings.CONFIG
     yield from _find_due_of_deleted_jobs(config.run_keep_days)
     for pk, slug, days, number in Job.objects.values_list("pk", "slug", "run_keep_days", "run_keep_runs"):
@@ -36,7 +36,7 @@ def find_due_runs() -> Iterator[DueRuns]:
 
 
 def _find_due_of_deleted_jobs(default: int) -> Iterator[DueRuns]:
-    """The runs of a deleted job keep the job's own retention."""
+    # The runs of a deleted job keep the job's own retention.
     own_retention = Run.objects.filter(job__isnull=True, run_keep_days__isnull=False).order_by()
     for days in (None, *own_retention.values_list("run_keep_days", flat=True).distinct()):
         if keep := default if days is None else days:
@@ -51,22 +51,21 @@ def _filter_ended(job_id: int | None) -> QuerySet[Run]:
 
 
 def _exclude_young_keys(runs: QuerySet[Run]) -> QuerySet[Run]:
-    """A run is kept as long as its idempotency key, because a repeated request returns it. Keys that never expire keep
-    no run."""
+    # A repeated request returns the run of its idempotency key. Keys that never expire keep no run.
     if not (days := settings.CONFIG.idempotency_keep_days):
         return runs
     return runs.exclude(idempotency_key__isnull=False, created_at__gte=Now() - timedelta(days=days))
 
 
 def _select_by_age(job_id: int | None, job: str, days: int, source: str) -> DueRuns:
-    """Filters by `created_at` too, which is never later than the end and has the index."""
+    # `created_at` is never later than the end, and has the index.
     before = Now() - timedelta(days=days)
     runs = _filter_ended(job_id).filter(created_at__lt=before, finished_at__lt=before).order_by("created_at", "id")
     return DueRuns(job, f"ended more than {days} days ago ({source})", _exclude_young_keys(runs))
 
 
 def _select_by_number(job_id: int, job: str, keep: int, source: str) -> DueRuns | None:
-    """Keeps a long run that ended after the oldest kept run, so that it is not deleted the moment it ends."""
+    # A long run that ended after the oldest kept run stays, so that it is not deleted the moment it ends.
     newest = _filter_ended(job_id).order_by("-number").values_list("number", "finished_at")
     oldest_kept = newest[keep - 1 : keep].first()
     if oldest_kept is None:

@@ -43,7 +43,7 @@ def _remove_runs(pace: Throttle) -> Iterator[str]:
 
 
 def _delete_batch(ids: list[UUID], pace: Throttle) -> tuple[int, list[UUID]]:
-    """The number of deleted runs, and the runs that failed. If a batch fails, its runs are deleted one at a time."""
+    # If a batch fails, its runs are deleted one at a time.
     try:
         return deletion.delete_runs(ids, pace), []
     except Stopped:
@@ -59,7 +59,7 @@ def _delete_batch(ids: list[UUID], pace: Throttle) -> tuple[int, list[UUID]]:
 
 
 def _remove_nothing(_: Throttle) -> Iterator[str]:
-    """For data that another part of Cronium removes."""
+    # Another part of Cronium removes this data.
     return iter(())
 
 
@@ -88,7 +88,6 @@ RULES = (
 
 
 def apply_rules(pace: Throttle) -> None:
-    """A rule that fails is logged and does not stop the others."""
     for rule in RULES:
         try:
             for removed in rule.remove(pace):

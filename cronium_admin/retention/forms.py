@@ -28,7 +28,6 @@ class SelectionForm(PlainForm):
             raise forms.ValidationError("Nothing was deleted: count the runs again.") from None
 
     def build_selection(self, counted_at: datetime) -> Selection:
-        """`before` is the start of that day in UTC."""
         data = self.cleaned_data
         day = data["before"]
         before = datetime.combine(day, time.min, UTC) if day else None

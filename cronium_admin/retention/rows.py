@@ -28,7 +28,7 @@ ADMIN_LOG_KEPT = timedelta(days=365)
 
 
 def _delete_rows(rows: "QuerySet[Any]", label: str, pace: Throttle) -> Iterator[str]:
-    """Yields how many rows were deleted. A row that no longer matches when it is locked stays."""
+    # A row that no longer matches when it is locked stays.
     model: type[Model] = rows.model
     deleted = 0
     try:
@@ -43,12 +43,12 @@ def _delete_rows(rows: "QuerySet[Any]", label: str, pace: Throttle) -> Iterator[
 
 
 def _make_timedelta(number: int) -> timedelta | None:
-    """None for 0, which keeps rows for ever."""
+    # 0 keeps rows for ever.
     return timedelta(days=number) if number else None
 
 
 def remove_events(pace: Throttle) -> Iterator[str]:
-    """From the oldest on. Keys grow with time, so each pass reads at most one batch of events that stay."""
+    # Keys grow with time, so each pass reads at most one batch of events that stay.
     max_age, deleted = _make_timedelta(settings.CONFIG.event_keep_days), 0
     try:
         while max_age:
@@ -64,7 +64,7 @@ def remove_events(pace: Throttle) -> Iterator[str]:
 
 
 def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:
-    """The run stays; its key can be used again."""
+    # The run stays; its key can be used again.
     if max_age := _make_timedelta(settings.CONFIG.idempotency_keep_days):
         used = Run.objects.filter(idempotency_key__isnull=False, created_at__lt=Now() - max_age)
         freed = 0
@@ -78,7 +78,7 @@ def remove_idempotency_keys(pace: Throttle) -> Iterator[str]:
 
 
 def remove_receipts(pace: Throttle) -> Iterator[str]:
-    """Receipts are deleted with the sandbox of their run; these are of runs whose host never reported that."""
+    # Receipts are deleted with the sandbox of their run; these are of runs whose host never reported that.
     ended = Receipt.objects.filter(run__finished_at__lt=Now() - RECEIPTS_KEPT)
     yield from _delete_rows(ended, "idempotency keys of scripts", pace)
 
@@ -90,7 +90,6 @@ def remove_variables(pace: Throttle) -> Iterator[str]:
 
 
 def remove_sessions(pace: Throttle) -> Iterator[str]:
-    """Works with every session engine."""
     pace.raise_if_stopped()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     max_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
@@ -124,7 +123,6 @@ def remove_outbox_events(pace: Throttle) -> Iterator[str]:
 
 
 def remove_unused(pace: Throttle) -> Iterator[str]:
-    """Scripts and sandbox reports that no run refers to."""
     pace.raise_if_stopped()
     for label, number in delete_unused():
         if number:

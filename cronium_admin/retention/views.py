@@ -32,7 +32,6 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_permission(Permission.ADMIN)
 def delete_many(request: HttpRequest) -> HttpResponse:
-    """GET shows the form and, with a selection, the number of matching runs; POST deletes the counted runs."""
     data = request.POST if request.method == "POST" else request.GET
     has_selection = bool({"job", "status", "before"} & set(data))
     form = SelectionForm(data if has_selection else None)

@@ -59,7 +59,7 @@ _clock = _Clock()
 
 
 def _read_uptime() -> float:
-    """Includes the time while the machine sleeps; corrections of the time of day do not change it."""
+    # Includes the time while the machine sleeps; corrections of the time of day do not change it.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -35,7 +35,6 @@ _CAUSES = (
 
 
 def find_outage(error: BaseException | None) -> OutageKind | None:
-    """The kind of outage; None for any other error, such as a faulty statement."""
     if not isinstance(error, OperationalError | InterfaceError | InternalError):
         return None
     cause = error.__cause__
@@ -115,7 +114,6 @@ outage_log = OutageLog()
 
 
 def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:
-    """Logs a background task's error: an outage through `outage_log`, any other error with its traceback."""
     if is_outage(error):
         outage_log.record_failure(error, subject)
     else:

@@ -53,7 +53,6 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _take_options(options: dict[str, str], readers: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """Removes the options that have a reader from `options`, and returns their values."""
     values = {}
     for name in [name for name in options if name in readers]:
         try:
@@ -128,7 +127,7 @@ _NO_SOCKET = "/dev/null/none"
 
 
 def _check_with_libpq(options: dict[str, Any]) -> None:
-    """Lets libpq check the options: it does so before it opens the socket, which does not exist."""
+    # libpq checks the options before it opens the socket, which does not exist.
     for name in _INTEGER_OPTIONS:
         if not str(options.get(name, 0)).strip().lstrip("-").isdigit():
             raise ValueError(f"has an option {name} that is not a whole number")

@@ -35,13 +35,12 @@ MAX_JSON_CHARACTERS = 4000  # characters of a value on a page; the API returns t
 
 @register.filter(name="line")
 def render_text_line(text: Any) -> str:
-    """For names and descriptions: invisible characters are shown as their code point."""
     return escape_line(str(text if text is not None else ""))
 
 
 @register.simple_tag(name="icon")
 def render_icon(name: str, extra: str = "") -> SafeString:
-    """One symbol of the sprite. It is hidden from screen readers: the text beside it has the same meaning."""
+    # Hidden from screen readers: the text beside the icon has the same meaning.
     return format_html(
         '<svg class="i {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
         extra,
@@ -52,7 +51,6 @@ def render_icon(name: str, extra: str = "") -> SafeString:
 
 @register.simple_tag(name="state")
 def render_status_badge(status: str, bare: bool = False) -> SafeString:
-    """The badge of a status; an empty status is that of a job that never ran."""
     if not status:
         return format_html('<span class="state bare s-none">{}</span>', "Never run")
     name, word = STATES.get(status, ("info-circle", status))
@@ -107,7 +105,6 @@ def format_duration(value: timedelta | None) -> str:
 
 @register.filter(name="taken")
 def format_run_duration(run: Any) -> str:
-    """The duration of an ended run, from the start of its script, or from its launch if the script never started."""
     return format_duration(run.finished_at - (run.started_at or run.created_at))
 
 
@@ -128,7 +125,6 @@ def format_memory(value: int) -> str:
 
 @register.filter(name="plain")
 def format_decimal(value: Any) -> str:
-    """A decimal without trailing zeros: 0.5, 2."""
     return f"{float(value):g}"
 
 
@@ -157,7 +153,7 @@ def describe_streams(value: Any) -> str:
 
 @register.simple_tag(name="when")
 def render_time(at: datetime | None, exact: bool = False) -> SafeString | str:
-    """The time in UTC, which the page's script replaces by "5 min ago"; only the time of day if `exact`."""
+    # The page's script replaces the text by "5 min ago".
     if at is None:
         return ""
     form = "%H:%M:%S" if exact else "%Y-%m-%d %H:%M:%S UTC"

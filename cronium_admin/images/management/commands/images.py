@@ -48,7 +48,6 @@ class Command(BaseCommand):
 
     @contextmanager
     def open_reporter(self) -> Iterator[build.Report]:
-        """A progress bar on a terminal, lines otherwise."""
         console = Console(file=getattr(self.stdout, "_out", None))
         if not console.is_terminal:
             yield lambda event: self.stdout.write(f"[{event.done}/{event.total}] {event.step}: {event.detail}")
@@ -65,7 +64,7 @@ class Command(BaseCommand):
 
 
 def record_built_images(images: list[build.BuiltImage]) -> None:
-    """Stores the runner images as the defaults of their languages; migrates an empty database first."""
+    # The first `images build` may run before the first `migrate`.
     if BuiltImage._meta.db_table not in connection.introspection.table_names():
         call_command("migrate", interactive=False, verbosity=0)
     for image in images:
