@@ -19,9 +19,9 @@ def list_leftovers(
 ) -> list[EngineObject]:
     """This instance's containers and networks of runs that are over; containers first.
 
-    `living` returns which of this host's run ids are still active. `deserted` gets the objects of other hosts as (host,
-    run id) and returns those that no host manages any more. Both are called after the listing: a run that starts later
-    has objects with other ids. Raises EngineError if the listing fails.
+    `still_active` gets this host's run ids and returns the active ones. `orphaned_elsewhere` gets the objects of other
+    hosts as (host, run id) and returns the pairs whose host manages them no more. Both are called after the listing: a
+    run that starts later has objects with other ids. Raises EngineError if the listing fails.
     """
     listed = engine.list_own_objects(instance)
     own_ids = {item.run_id for item in listed if item.host == host}

@@ -80,8 +80,7 @@ class Attachment:
 
     @contextmanager
     def _hold_open(self) -> Iterator[None]:
-        """Keep the file descriptor open meanwhile. A new connection could reuse its number, and this reader would then
-        read that connection's bytes."""
+        # A new connection could reuse the number of a closed descriptor, and this reader would then read its bytes.
         with self._count:
             if self._is_closed:
                 raise ValueError("it is closed")
@@ -122,7 +121,6 @@ class TlsAttachment(Attachment):
             left = left[self._retry_until_ready(lambda: self._socket.send(part), SEND_SECONDS) :]  # noqa: B023 - called at once
 
     def _retry_until_ready(self, operation: Callable[[], T], seconds: float | None) -> T:
-        """Call `operation` once the socket is ready for it; TimeoutError after `seconds`."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             with self._turn:
@@ -162,7 +160,7 @@ class SplitAttachment:
 
 
 def take_over_connection(response: Any, raw: Any) -> Attachment:
-    """Take the connection of an HTTP response over, including the bytes that the parser has read past the headers."""
+    # The parser may have read past the headers.
     buffer = response.raw._fp.fp
     connection = getattr(raw, "_sock", raw)
     connection.settimeout(0)

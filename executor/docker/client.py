@@ -68,7 +68,7 @@ class Engine:
         return str(self._engine_info.get("DefaultRuntime") or "")
 
     def list_runtimes(self) -> tuple[str, ...]:
-        """The names of the engine's container runtimes. Not cached: a runtime may be added."""
+        # Not cached: a runtime may be added.
         with translate_errors("say which runtimes it has"):
             return tuple(sorted(self._control_client.info().get("Runtimes") or ()))
 
@@ -80,7 +80,7 @@ class Engine:
 
     @property
     def log_driver(self) -> str:
-        """`local` if the engine has it, because it keeps every byte; else `json-file`."""
+        # `local` keeps every byte.
         drivers = (self._engine_info.get("Plugins") or {}).get("Log") or []
         return "local" if "local" in drivers else "json-file"
 

@@ -53,7 +53,7 @@ def _list_expected_names(kind: str, role: str, run_id: str) -> tuple[str, ...]:
 
 
 def _find_run_of_image(images: ImageSource, image_id: str) -> str:
-    """The run id in the image's own labels, which its containers inherit; empty for none."""
+    # A container inherits the labels of its image.
     if not image_id:
         return ""
     try:

@@ -7,10 +7,10 @@ REVERSE_PATH = Path("/proc/sys/net/ipv4/conf")
 
 
 def enable_reverse_path_filter(bridge: str) -> None:
-    """Let the host's kernel drop packets from this bridge whose sender it has no route to: all of them.
+    """Make the host's kernel drop packets from this bridge whose sender it has no route to: that is every packet.
 
     Without the filter a datagram that needs no answer, such as a broadcast, reaches sockets that listen on all
-    addresses of the host. If it cannot be set here, because the engine is elsewhere, `doctor` checks it.
+    addresses of the host. If the filter cannot be set here, because the engine is elsewhere, `doctor` checks it.
     """
     with suppress(OSError):
         (REVERSE_PATH / bridge / "rp_filter").write_text("1")

@@ -21,7 +21,10 @@ CONTROL_SECONDS = 30  # timeout of a control call; `stop` adds its grace period
 
 @contextmanager
 def translate_errors(operation: str) -> Iterator[None]:
-    """Raise the errors of docker-py and requests as types of `executor.docker.errors`."""
+    """Raise the errors of docker-py and requests as types of `executor.docker.errors`.
+
+    `operation` completes the sentence "The engine could not ...".
+    """
     try:
         yield
     except APIError as error:
@@ -57,8 +60,7 @@ class SessionCache:
         self._booted_at = 0.0
 
     def open_session(self) -> Session:
-        """Read the engine's version and facts on first use and after it was replaced. The engine may start later than
-        this process, and may be upgraded while this process runs."""
+        # The engine may start later than this process, and may be upgraded while this process runs.
         with self._lock, translate_errors("say its version"):
             self._address.ensure_reachable()
             if self._session is None:
@@ -72,8 +74,7 @@ class SessionCache:
 
     @contextmanager
     def open_fresh_client(self) -> Iterator[docker.APIClient]:
-        """Open a new connection. An engine that shuts down accepts none, but answers on existing connections until
-        its containers have ended."""
+        # An engine that shuts down accepts no connection, but answers on existing ones until its containers have ended.
         client = self._address.open_client(timeout=CONTROL_SECONDS, version=self.open_session().api_version)
         try:
             yield client

@@ -90,8 +90,8 @@ class StreamPosition:
         return text
 
     def _restore_newline(self, text: bytes) -> bytes:
-        """The last message of a long line lacks its newline. It is added when the next message arrives: the last output
-        of a container may be a long line without a newline."""
+        # The last message of a long line lacks its newline. It is added when the next message arrives: the last output
+        # of a container may be a long line without a newline.
         restored = b"\n" + text if self._owes_newline else text
         self._owes_newline = False
         if text.endswith(b"\n"):

@@ -72,7 +72,7 @@ def _encode_hex(plain: bytes) -> Iterator[bytes]:
 
 
 def _encode_base64(plain: bytes) -> Iterator[bytes]:
-    """The characters that depend only on `plain`, after 0, 1 or 2 other bytes, in both alphabets."""
+    # Only the characters that depend on `plain` alone, after 0, 1 or 2 other bytes, in both alphabets.
     for offset in range(3):
         whole = base64.b64encode(b"\0" * offset + plain)
         stable = whole[(offset * 8 + 5) // 6 : (offset + len(plain)) * 8 // 6]

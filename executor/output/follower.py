@@ -106,8 +106,7 @@ class Follower:
                 raise LeaseLost
 
     def _note_failure(self, error: EngineError) -> None:
-        """Raise the error after too many failures. A lost connection counts only once main has ended: before that, a
-        proxy may close connections of a silent script."""
+        # A lost connection counts only once main has ended: before that, a proxy may close that of a silent script.
         reached = self.total_bytes + self.dropped.bytes
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         if reached > self._reached:

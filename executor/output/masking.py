@@ -31,16 +31,14 @@ def _find_core(value: str) -> bytes:
 
 
 def _find_gate(pattern: bytes, cores: list[bytes]) -> bytes:
-    """A rare part of a pattern. A text without it does not contain the pattern, so the search ends early."""
+    # A text without the gate, a rare part of the pattern, does not contain the pattern: the search ends early.
     core = next((core for core in cores if len(core) >= MIN_CHARACTERS and core in pattern), b"")
     return core or (b"" if _ENCODED.fullmatch(pattern) else next((mark for mark in GATES if mark in pattern), b""))
 
 
 def _find_own_gate(pattern: bytes, gates: Iterable[bytes]) -> bytes:
-    """The gate of a base64 or hexadecimal pattern, if possible shared with other patterns of its value.
-
-    Tries only SHARED_GATES gates: a large value has a thousand, and a job may have fifty such values.
-    """
+    # Patterns of one value share a gate if possible. Only SHARED_GATES gates are tried: a large value has a thousand,
+    # and a job may have fifty such values.
     for gate in itertools.islice(gates, SHARED_GATES):
         if len(gate) >= SHORTEST_GATE and gate in pattern:
             return gate
@@ -124,7 +122,7 @@ class Masker:
         return box[0]
 
     def _may_contain_secret(self, value: Any) -> bool:
-        """A fast check of the whole value: masking millions of scalars takes seconds."""
+        # A fast check of the whole value: masking millions of scalars takes seconds.
         try:
             text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
         except RecursionError:

@@ -119,7 +119,7 @@ class ResumedLog:
         return stored.cut_ns and stored.cut_ns + ahead, stored.first_ns and stored.first_ns + ahead + TOLERANCE_NS
 
     def _end_pass(self) -> list[Piece]:
-        """End a pass. A followed log may lack its last output, so a second pass reads it after the exit."""
+        # A followed log may lack its last output, so a second pass reads it after the exit.
         assert self._connection is not None
         self._connection.close()
         whole = self._confirm_exit() if self._is_following else self._chunks.has_ended

@@ -89,7 +89,7 @@ class LineAssembler:
             self.feed(stream, data, unix_ns)
 
     def _record_gap(self, cause: str, source: Source) -> None:
-        """Add a gap, and move the cursors back to what the engine's log contains: the next reader skips just that."""
+        # The cursors move back to the output that the engine's log contains: the next reader skips just that part.
         for stream, surplus in source.surplus.items():
             cursor = self._cursors[stream]
             self._cursors[stream] = Cursor(max(0, cursor.lines - surplus.lines), max(0, cursor.bytes - surplus.bytes))
