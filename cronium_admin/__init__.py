@@ -1,4 +1,4 @@
-"""The Django project Cronium is: rooms by noun, wiring in this folder."""
+"""The Django project of Cronium: a package per room, and their assembly in this folder."""
 
 from cronium_admin.celery import app as celery_app
 

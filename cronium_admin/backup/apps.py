@@ -1,4 +1,4 @@
-"""Django's handle on the room of backups."""
+"""The Django app config of the package `backup`: its management commands."""
 
 from django.apps import AppConfig
 

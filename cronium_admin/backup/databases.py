@@ -71,7 +71,7 @@ def check_postgres(dumped: Path) -> None:
     own_tables = _list_own_tables()
     if conflicting := sorted(set(dumped_tables) & _list_relations() - set(own_tables)):
         raise BackupError(
-            f"The schema {schema} has tables that are not Cronium's under names that the backup holds: "
+            f"The schema {schema} has tables of another program with names of the backup's tables: "
             f"{', '.join(conflicting[:5])}. Restore into an empty database or schema. Nothing was changed."
         )
     if own_tables:

@@ -39,7 +39,7 @@ def make_identity() -> str:
 # Statements about tables that older backups lack, with the migration that creates each table.
 _OF_LATER_TABLES = {
     "core.0001_leases": "UPDATE core_lease SET owner = '', lease_expires_at = NULL",
-    # The original delivers what its consumers have not read; a restored copy does nothing of the past.
+    # The original delivers the events that its consumers have not read; a copy begins without events.
     "runs.0022_outbox": "DELETE FROM runs_outboxevent",
 }
 

@@ -135,7 +135,7 @@ class Config(BaseSettings):
     # Retention of logs, unless the job sets its own: maximum age, and the number of a job's last runs; 0 keeps all.
     log_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 90
     log_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
-    # The same for whole runs.
+    # Retention of whole runs, with the same meaning of the values.
     run_keep_days: Annotated[int, Field(ge=0, le=MAX_KEEP_DAYS)] = 365
     run_keep_runs: Annotated[int, Field(ge=0, le=MAX_KEEP_RUNS)] = 0
     # Retention of other rows in days; 0 keeps them for ever.

@@ -1,6 +1,6 @@
-"""Leases: one owner at a time holds a row until a time on the database's clock. No clock of a process counts.
+"""Leases: one owner at a time holds a row until a time on the database's clock. The clocks of processes are not used.
 
-An owner is a text that only one process uses, see `make_owner`. A process can lose its lease without knowing it: it was
+An owner is a text that only one process uses, see `make_owner`. A process can lose its lease without noticing: it was
 frozen, or its machine slept. So a check before a change proves nothing. A change that needs the lease has `holds_lease`
 in the WHERE clause of its own UPDATE. The condition is true when the statement begins. A transaction may commit after
 the lease was lost; therefore each row's change is conditional on the row's own state, too.

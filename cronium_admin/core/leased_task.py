@@ -17,10 +17,10 @@ class LeasedTask(PeriodicTask):
     """A thread that calls `work` while this process holds the lease `name`.
 
     `work` returns the seconds until the next call. It is called at once when the process acquires the lease. The lease
-    is renewed three times in its time, also between the calls. Work that takes longer calls `keep` of the lease that it
-    is given, and may pass LeaseLost on. Two processes can be at work for a moment, after one of them was frozen: the
-    lease saves work. A change that must not be made twice has `lease.holds()` as a condition. `stop` releases the
-    lease.
+    is renewed every third of its duration, also between the calls. `work` gets the lease; if it takes longer, it calls
+    `lease.keep()`, and may let LeaseLost pass. Two processes can call `work` at the same time, after one of them was
+    frozen: the lease only saves work. A change that must not be made twice has `lease.holds()` as a condition. `stop`
+    releases the lease.
     """
 
     def __init__(

@@ -40,7 +40,8 @@ def find_line_problem(text: str) -> str | None:
         return f"Must be one line of text: character {position + 1} breaks it (U+{ord(character):04X}). Remove it."
     remedy = "Use a plain space." if unicodedata.category(character) == "Zs" else "Remove it."
     described = _describe_character(character)
-    return f"Holds {described} at character {position + 1}, which can't be seen or changes what is seen. {remedy}"
+    where = f"at character {position + 1}"
+    return f"Contains {described} {where}, which is invisible or changes the display of other characters. {remedy}"
 
 
 def escape_line(text: str) -> str:

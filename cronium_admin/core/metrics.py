@@ -16,7 +16,7 @@ WORKER, WEB = CollectorRegistry(), CollectorRegistry()
 
 RUN_PHASES = Histogram(
     "cronium_run_phase_seconds",
-    "How long runs were queued, how long their sandbox took, and how long after their start the first log came.",
+    "Duration of a run's phases: in the queue, building the sandbox, and from the start to the first stored log.",
     ["phase"],
     buckets=LONG,
     registry=WORKER,
@@ -37,17 +37,17 @@ LOG_LINES = Counter("cronium_log_lines_total", "Lines of the runs' logs that wer
 LOG_BYTES = Counter("cronium_log_bytes_total", "Bytes of the runs' logs that were stored.", registry=WORKER)
 DROPPED_CHANGES = Counter(
     "cronium_nudges_dropped_total",
-    "Messages to watching browsers that the channel layer did not take.",
+    "Notifications of browsers that the channel layer did not accept.",
     registry=WORKER,
 )
 DROPPED_WAKEUPS = Counter(
     "cronium_wakeups_dropped_total",
-    "Messages to the workers that the broker did not take; their sweep finds the runs.",
+    "Wake-up messages that the broker did not accept; the workers' sweep finds the runs.",
     registry=WORKER,
 )
 HTTP_REQUESTS = Histogram(
     "cronium_http_request_seconds",
-    "How long requests took, by route, method and class of status.",
+    "Duration of requests, by route, method and class of status.",
     ["route", "method", "status"],
     buckets=SHORT,
     registry=WEB,

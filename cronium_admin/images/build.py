@@ -210,7 +210,7 @@ class _Builder:
         return BuiltImage(recipe.name, reference, built["Id"], family, built["Size"], skipped=False)
 
     def remove_replaced(self, image_id: str) -> None:
-        # It stays if a container or another name uses it.
+        # The engine keeps an image that a container or another name uses.
         with suppress(docker.errors.APIError):
             self.client.remove_image(image_id)
 

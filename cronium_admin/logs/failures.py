@@ -17,7 +17,7 @@ class LogsSkipped(Exception):
 
 
 class Failures:
-    """The failures of one round. `done` is a participle for log lines, such as "removed"."""
+    """The failures of one round. `action` is a participle for log lines, such as "removed"."""
 
     def __init__(self, action: str) -> None:
         self._action = action

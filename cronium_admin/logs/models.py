@@ -85,7 +85,7 @@ class LogGap(models.Model):
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+", db_index=False)
     after_seq = models.BigIntegerField()
-    cause = models.CharField(max_length=24)  # a key of gaps.WORDS
+    cause = models.CharField(max_length=24)  # a key of gaps.MESSAGES
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "after_seq", "cause"], name="log_gap_once")]

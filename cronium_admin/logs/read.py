@@ -30,7 +30,7 @@ READ_AHEAD, DOWNLOAD_READ_AHEAD = (
 
 
 class LogPruned(ApiError):
-    """The run's log was removed by retention; `words` says when and why."""
+    """The run's log was removed by retention; `message` says when and why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(410, "log_pruned", message)

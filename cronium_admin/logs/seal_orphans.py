@@ -66,7 +66,7 @@ def _claim_and_seal(run_id: UUID, epoch: int, tries: int) -> bool:
     except ApiError as error:
         reason = error.message
     except Exception as error:
-        log.exception("run %s", run_id, extra={"run_id": str(run_id)})
+        log.exception("the log of run %s cannot be sealed", run_id, extra={"run_id": str(run_id)})
         reason = f"{type(error).__name__}: {error}"
     pause = min(FIRST_PAUSE * 2 ** min(tries, 20), LONGEST_PAUSE)
     Run.objects.filter(pk=run_id, log_seal_tries=tries + 1).update(log_seal_after=Now() + pause)

@@ -25,13 +25,13 @@ CACHE_SECONDS = 10.0
 SETTLED_AFTER = timedelta(minutes=10)  # a margin for differing clocks, and for rows that are committed late
 # Metric, help, column of a host's row. A column without a value has no sample.
 _HOST_GAUGES = [
-    ("cronium_host_draining", "1 while the host takes nothing new.", "draining"),
+    ("cronium_host_draining", "1 while the host is draining: it takes no new runs.", "draining"),
     ("cronium_host_unsafe", "1 when a probe of the host's isolation check escaped.", "unsafe"),
-    ("cronium_host_capacity", "How many runs the host carries out at once.", "capacity"),
-    ("cronium_host_running", "How many runs hold one of the host's slots.", "running"),
+    ("cronium_host_capacity", "Number of the host's slots: the most runs that it executes at once.", "capacity"),
+    ("cronium_host_running", "Number of the host's slots that hold a run.", "running"),
     ("cronium_host_cpus", "CPUs of the host's engine.", "cpus"),
-    ("cronium_host_load1", "The last minute's load of the worker's machine.", "load"),
-    ("cronium_host_memory_bytes", "What the host's engine has for containers.", "memory_bytes"),
+    ("cronium_host_load1", "One-minute load average of the worker's machine.", "load"),
+    ("cronium_host_memory_bytes", "Memory of the host's engine for containers.", "memory_bytes"),
     ("cronium_host_memory_used_bytes", "Memory in use on the worker's machine.", "memory_used_bytes"),
 ]
 
@@ -114,7 +114,7 @@ def _build_run_families(state: DatabaseState) -> Iterator[Family]:
     live = GaugeMetricFamily(
         "cronium_runs_live", "Runs that wait (queued) or are on a host.", labels=["status", "queue", "host"]
     )
-    # A queue that is served and empty is exported as 0: a series that falls to zero tells more than one that ends.
+    # A served queue without runs is exported as 0: a series that ends looks like a missing measurement.
     numbers = {(Status.QUEUED.value, queue, ""): 0 for host in state.hosts for queue in host.queues}
     numbers |= {row[:3]: row[3] for row in state.live}
     for labels, number in numbers.items():
@@ -123,7 +123,7 @@ def _build_run_families(state: DatabaseState) -> Iterator[Family]:
 
 
 def _build_host_families(hosts: list[HostView]) -> Iterator[Family]:
-    up = GaugeMetricFamily("cronium_host_up", "1 while the host's worker reports.", labels=["host"])
+    up = GaugeMetricFamily("cronium_host_up", "1 while the host's worker sends heartbeats.", labels=["host"])
     for host in hosts:
         up.add_metric([host.row.name], host.alive)
     yield up

@@ -1,4 +1,4 @@
-"""Django's handle on the web room: the commands that start a process."""
+"""The Django app config of the package `web`: the commands that start a process."""
 
 from django.apps import AppConfig
 

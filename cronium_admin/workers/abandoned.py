@@ -73,8 +73,8 @@ def _settle(run: Run) -> bool:
     if run.status == Status.RUNNING:
         after = timedelta(seconds=settings.CONFIG.lost_after)
         message = (
-            f"Host {run.host} has been away for {after}, with the script running when it was last seen. Nobody "
-            "knows how it ended. Run it again if that is safe."
+            f"Host {run.host} has been away for {after}, with the script running when it was last seen. Its "
+            "result is unknown. Run it again if that is safe."
         )
         return state_machine.end_abandoned(run.pk, run.lease_epoch, after, Ending(Status.LOST, "host_gone", message))
     if run.cancel_requested_at:

@@ -140,9 +140,9 @@ def take_over_runs(
 
 def _describe_takeover(run: Run, owner: str) -> str:
     if run.lease_owner == owner:
-        return f"Taken up again by the worker of host {run.host}, which had lost its lease"
-    before = "died" if run.lease_owner else "was stopped and had released the run"
-    return f"Taken over by the new worker of host {run.host}: the worker before {before}"
+        return f"Adopted again by the worker of host {run.host}, which had lost its lease"
+    cause = "died" if run.lease_owner else "was stopped and had released the run"
+    return f"Adopted by the new worker of host {run.host}: the previous worker {cause}"
 
 
 def _build_spec_or_end(

@@ -69,11 +69,11 @@ class Engine:
 
     def list_runtimes(self) -> tuple[str, ...]:
         # Not cached: a runtime may be added.
-        with translate_errors("say which runtimes it has"):
+        with translate_errors("list its runtimes"):
             return tuple(sorted(self._control_client.info().get("Runtimes") or ()))
 
     def read_resources(self) -> tuple[float, int]:
-        with translate_errors("say what it has"):
+        with translate_errors("report its resources"):
             info = self._control_client.info()
         self._sessions.update_info(info)
         return float(info.get("NCPU") or 0), int(info.get("MemTotal") or 0)
@@ -86,7 +86,7 @@ class Engine:
 
     def ping(self) -> None:
         """Raise EngineUnreachable unless the engine answers on a new connection."""
-        with translate_errors("answer"), self._sessions.open_fresh_client() as fresh:
+        with translate_errors("answer a ping"), self._sessions.open_fresh_client() as fresh:
             client: Any = fresh  # docker-py's `ping` sends an API version, which a newer engine may refuse
             answer = client._get(client._url("/_ping", versioned_api=False))
             client._raise_for_status(answer)
@@ -148,7 +148,7 @@ class Engine:
                     self._control_client.remove_network(name)
 
     def _disconnect_all(self, name: str) -> None:
-        with translate_errors(f"look at the network {name}"):
+        with translate_errors(f"inspect the network {name}"):
             members = self._control_client.inspect_network(name).get("Containers") or {}
         for member in members.values():
             with suppress(errors.NotFound, errors.EngineError), translate_errors("disconnect a container"):
@@ -261,7 +261,7 @@ class Engine:
         """The engine's clock in unix seconds. For a local socket this is this machine's clock."""
         if self._address.url.startswith(("unix:", "/")) or not self._address.url:
             return time.time()
-        with translate_errors("say the time"):
+        with translate_errors("report its clock"):
             return parse_time(self._control_client.info().get("SystemTime"))
 
     def read_boot_time(self) -> float:
@@ -273,7 +273,7 @@ class Engine:
         booted_at = 0.0
         with (
             suppress(errors.NotFound),
-            translate_errors("say when it was started"),
+            translate_errors("report its start time"),
             self._sessions.open_fresh_client() as client,
         ):
             booted_at = parse_time(client.inspect_network("bridge").get("Created"))

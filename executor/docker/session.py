@@ -23,7 +23,7 @@ CONTROL_SECONDS = 30  # timeout of a control call; `stop` adds its grace period
 def translate_errors(operation: str) -> Iterator[None]:
     """Raise the errors of docker-py and requests as types of `executor.docker.errors`.
 
-    `operation` completes the sentence "The engine could not ...".
+    `operation` is an infinitive, such as "list its images", for the message.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def translate_errors(operation: str) -> Iterator[None]:
     except (requests.exceptions.RequestException, DockerException, OSError) as error:
         tls = f" (TLS: {tls_error})" if (tls_error := connection.explain_tls_error(error)) else ""
         raise errors.EngineUnreachable(
-            f"The Docker Engine gave no answer when asked to {operation}{tls}. Is it running? See `manage.py doctor`."
+            f"The Docker Engine did not answer (request: {operation}){tls}. Is it running? See `manage.py doctor`."
         ) from error
 
 
@@ -61,7 +61,7 @@ class SessionCache:
 
     def open_session(self) -> Session:
         # The engine may start later than this process, and may be upgraded while this process runs.
-        with self._lock, translate_errors("say its version"):
+        with self._lock, translate_errors("report its version"):
             self._address.ensure_reachable()
             if self._session is None:
                 control = self._address.open_client(timeout=CONTROL_SECONDS, max_pool_size=self._pool)

@@ -30,7 +30,7 @@ def format_rfc3339(unix_ns: int) -> bytes:
 
 
 class ChunkDecoder:
-    """Decodes a chunked HTTP body. `ended`: the last chunk was received, which a lost connection never sends."""
+    """Decodes a chunked HTTP body. `has_ended`: the last chunk was received, which a lost connection never sends."""
 
     def __init__(self) -> None:
         self._buffer = b""

@@ -37,7 +37,7 @@ def _explain_module(match: re.Match[str], environment: ScriptEnvironment) -> str
 
 def _guess_port(match: re.Match[str]) -> str:
     if "could not translate host name" in match[0]:
-        return "5432"  # psql and what else uses libpq
+        return "5432"  # psql and other clients with libpq
     return "22" if "hostname" in match[0] else "80" if "http://" in match.string else "443"
 
 

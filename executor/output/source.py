@@ -43,7 +43,8 @@ class Source(Protocol):
 class AttachedSource:
     """The attached streams of a container, opened before its start: exact, and the fastest source.
 
-    The end of the connection does not tell an exit from an engine failure: `exited` is called then, and may block.
+    The end of the connection does not show whether the container exited or the engine failed: then `exited` is called,
+    which may block.
     """
 
     def __init__(self, attachment: Attachment, exited: Callable[[], bool] = lambda: True) -> None:

@@ -144,7 +144,7 @@ def test_tables_of_others_in_the_schema_are_neither_saved_nor_dropped(tmp_path: 
             database.execute("DROP VIEW of_people")
         assert not (tmp_path / "b" / "restore.pending").exists()
         _write_whole_dump(url_of(first), saved)
-        assert "not Cronium's under names that the backup holds: jobs_archive, of_others" in _refused(
+        assert "another program with names of the backup's tables: jobs_archive, of_others" in _refused(
             copy, "--replace", str(saved)
         )
         manage(copy, "shell", "-v0", "-c", _NEWER)

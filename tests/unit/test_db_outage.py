@@ -187,7 +187,7 @@ def test_the_worker_tries_again_and_tells_when_it_is_over(
     assert len(tried) == 6
     told = lines(caplog)
     assert len(told) == 2
-    assert "can be used again" in told[1]
+    assert "the database outage ended" in told[1]
     assert "4 more errors" in told[1]
 
 

@@ -58,7 +58,7 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
     epoch = take_over("third")
     state_machine.request_cancel(run.pk, None, "olga")
     state_machine.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
-    new = "Taken over by the new worker of host east: the worker before"
+    new = "Adopted by the new worker of host east: the previous worker"
     assert timeline(client, run) == [
         "Queued by the system",
         "Claimed by host east",
@@ -75,7 +75,7 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
 def test_a_worker_that_wins_its_lease_back_is_not_called_new(client: Client, run: Run) -> None:
     claim()
     take_over("first")
-    assert "Taken up again by the worker of host east, which had lost its lease" in timeline(client, run)
+    assert "Adopted again by the worker of host east, which had lost its lease" in timeline(client, run)
 
 
 def test_a_host_whose_clock_is_wrong_does_not_change_the_order(

@@ -106,7 +106,7 @@ class OutageLog:
             began_at, self._began_at = self._began_at, None
             suppressed, self._suppressed = self._suppressed, 0
         if began_at is not None:
-            message = "the database can be used again, after %.0f s and %d more errors"
+            message = "the database outage ended after %.0f s and %d more errors"
             log.warning(message, time.monotonic() - began_at, suppressed)
 
 

@@ -57,7 +57,7 @@ class LogUpdate:
 
 def _read_update(run_id: UUID, after: int, may_be_slow: bool) -> LogUpdate | None:
     """Reads the state before the lines: if the state says "ended", the lines read after it are complete. None if the
-    lines may come from a slow archive and `slow` is False."""
+    lines may come from a slow archive and `may_be_slow` is False."""
     state = read.read_state(run_id)
     if state is None or state.pruned or state.lines <= after:
         return LogUpdate(state, [])

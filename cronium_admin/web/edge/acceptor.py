@@ -105,7 +105,7 @@ class Acceptor:
             )
 
     def _enqueue(self, accepted: Accepted, queue: deque[Accepted]) -> None:
-        # Beyond MAX_QUEUED, the longest waiting connection leaves, first of those without a complete head.
+        # Beyond MAX_QUEUED, the first connection of a queue is admitted or refused, at first of those without a head.
         queue.append(accepted)
         if len(self._whole) + len(self._partial) > MAX_QUEUED:
             self._admit_or_refuse(*(self._partial or self._whole).popleft())

@@ -48,7 +48,8 @@ class Host(Edited, Leased):
     memory_used_bytes = models.BigIntegerField(null=True)  # on the worker's machine
     counters = models.JSONField(default=dict)  # its worker's counters for /metrics, since the process started
     # `owner` (of Leased) is the leader: the one process that claims, adopts and removes for this host.
-    owner_locked = models.BooleanField(default=False)  # it held its lock file, which is released when it dies
+    # The leader holds its lock file, which the kernel releases when the process dies.
+    owner_locked = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.name

@@ -131,4 +131,4 @@ def test_a_stopped_worker_lets_its_script_go_on_and_the_next_takes_it_over(
     assert all(earlier < later for earlier, later in pairwise(places))
 
 
-TAKEN_OVER = "Taken over by the new worker of host two: the worker before was stopped and had released the run"
+TAKEN_OVER = "Adopted by the new worker of host two: the previous worker was stopped and had released the run"
