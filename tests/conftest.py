@@ -17,6 +17,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.prepared import DATABASE, copy_database, migrated_folder
+from tests.users import get_admin
 
 ROLES = ("viewer", "operator", "editor", "admin")
 
@@ -108,7 +109,7 @@ class Api:
 @pytest.fixture
 def people(db: None) -> dict[str, User]:
     """One person of each role, named after it."""
-    return {role: User.objects.create(username=role, role=role) for role in ROLES}
+    return {role: User.objects.get_or_create(username=role, defaults={"role": role})[0] for role in ROLES}
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def job(make_job: Callable[..., Job]) -> Job:
 
 @pytest.fixture
 def run(job: Job) -> Run:
-    return launch(job, None)
+    return launch(job, get_admin())
 
 
 @pytest.fixture

@@ -59,6 +59,23 @@ def find_person(username: str) -> User:
     return person
 
 
+def find_administrator(username: str = "") -> User:
+    """The active administrator `username`, by default the oldest one: the user that a command acts as.
+
+    Raises ApiError 404 that names the active administrators.
+    """
+    administrators = User.objects.filter(_IS_ADMINISTRATOR).order_by("pk")
+    user = (administrators.filter(username=username) if username else administrators).first()
+    if user is not None:
+        return user
+    names = ", ".join(administrators.values_list("username", flat=True)[:10])
+    if not names:
+        text = "There is no active administrator. Create one with `manage.py bootstrap` or `manage.py createsuperuser`."
+    else:
+        text = f"{username[:40]!r} is not an active administrator. There are: {names}."
+    raise ApiError(404, "not_found", text)
+
+
 def add_person(by: User, username: str, role: str, password: str = "") -> tuple[User, str]:
     """Returns the new user and the generated password; the password is empty if one was given.
 

@@ -63,7 +63,7 @@ def fetch_override_version(language: Language) -> int:
     return rows.values_list("version", flat=True).first() or 0
 
 
-def set_override(language: Language, reference: str, by: User | None, version: int | None = None) -> None:
+def set_override(language: Language, reference: str, by: User, version: int | None = None) -> None:
     """New runs of `language` get `reference`, unless the run or job has an image of its own.
 
     Raises EditConflict if `version` is not the override's current version (0: there never was an override).
@@ -76,13 +76,13 @@ def set_override(language: Language, reference: str, by: User | None, version: i
     _write_override(language, reference, by, version)
 
 
-def clear_override(language: Language, by: User | None, version: int | None = None) -> bool:
+def clear_override(language: Language, by: User, version: int | None = None) -> bool:
     """Returns to the environment's image or the default; False if there was no override. `version` as in
     `set_override`."""
     return _write_override(language, "", by, version)
 
 
-def _write_override(language: Language, reference: str, by: User | None, version: int | None) -> bool:
+def _write_override(language: Language, reference: str, by: User, version: int | None) -> bool:
     with transaction.atomic():
         rows = ImageOverride.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(language=language.value).first()

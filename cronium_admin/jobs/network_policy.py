@@ -38,12 +38,11 @@ def list_choices(chosen: str, stored: str, by: User) -> list[NetworkChoice]:
     ]
 
 
-def can_use_open_network(by: User | None) -> bool:
-    # True for the system (`by` is None)
-    return by is None or by.has_permission(Permission.OPEN_NETWORK)
+def can_use_open_network(by: User) -> bool:
+    return by.has_permission(Permission.OPEN_NETWORK)
 
 
-def check_open_network(job: Job, changed: Collection[str], by: User | None) -> None:
+def check_open_network(job: Job, changed: Collection[str], by: User) -> None:
     """Raises ApiError 403 if `by` lacks the permission and opens `job`, or changes what runs with its open network.
 
     `job` has its new values; `changed` holds the changed fields of RUN_FIELDS.

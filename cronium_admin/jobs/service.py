@@ -41,7 +41,7 @@ RESERVED_SLUGS = frozenset({"new", "shared"})
 _SLUG_ATTEMPTS = 5  # to find a free slug, if other jobs take slugs at the same time
 
 
-def create_job(data: Mapping[str, Any], by: User | None) -> Job:
+def create_job(data: Mapping[str, Any], by: User) -> Job:
     """Creates a job from `data` (a subset of JOB_FIELDS; `profile` a name or a Profile).
 
     Raises ValidationError by field, and ApiError 403 for an open network without the permission. Without a slug,
@@ -84,7 +84,7 @@ def _refuse_deleted_references() -> Iterator[None]:
         raise ApiError(409, "deleted_meanwhile", text, {"profile": [text]}) from None
 
 
-def save_job(job: Job, data: Mapping[str, Any], by: User | None, revision: int | None = None) -> Job:
+def save_job(job: Job, data: Mapping[str, Any], by: User, revision: int | None = None) -> Job:
     """Writes `data` over the stored job; other fields keep their values. Returns the stored job, to use instead.
 
     Reads the current row and writes only the changed fields, so that users who change different fields both succeed,
@@ -114,7 +114,7 @@ def _has_changed(name: str, before: Any, after: Any) -> bool:
     return format_compact(before) != format_compact(after) if name == "input" else before != after
 
 
-def _update_job(stored: Job, changed: Collection[str], by: User | None, old_slug: str | None) -> None:
+def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str | None) -> None:
     # Writes the next revision, only if the row still has the revision that was read
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()

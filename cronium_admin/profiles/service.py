@@ -41,7 +41,7 @@ def find_profile(name: str) -> Profile:
     return profile
 
 
-def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
+def add_profile(data: Mapping[str, Any], by: User) -> Profile:
     """Raises ValidationError by field, and ApiError 409 if the name is taken."""
     profile = Profile(updated_by=by)
     _apply_fields(profile, data)
@@ -51,7 +51,7 @@ def add_profile(data: Mapping[str, Any], by: User | None) -> Profile:
     return profile
 
 
-def save_profile(profile: Profile, data: Mapping[str, Any], by: User | None, version: int | None = None) -> Profile:
+def save_profile(profile: Profile, data: Mapping[str, Any], by: User, version: int | None = None) -> Profile:
     """Writes `data` over the stored profile; other fields keep their values. Returns the stored profile: use it.
 
     With `version`, only if that is still the profile's version; else raises ChangedMeanwhile. Raises the errors of

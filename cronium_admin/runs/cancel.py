@@ -8,7 +8,7 @@ from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.models import Run
 
 
-def cancel(run: Run, by: User | None) -> None:
+def cancel(run: Run, by: User) -> None:
     """Ends a queued run at once; asks the host of a running one to stop its container. May be repeated.
 
     Raises ApiError 409 for a run that has already ended, and 404 for a run deleted in the meantime.
@@ -19,12 +19,12 @@ def cancel(run: Run, by: User | None) -> None:
         raise make_deleted_error(run) from None
 
 
-def _request_cancel(run: Run, by: User | None) -> None:
-    name = by.get_username() if by else "the system"
+def _request_cancel(run: Run, by: User) -> None:
+    name = by.get_username()
     while True:  # repeat: between the two updates the run may be claimed or requeued
         if state_machine.cancel_queued(run.pk, name):
             return
-        if state_machine.request_cancel(run.pk, by.pk if by else None, name):
+        if state_machine.request_cancel(run.pk, by.pk, name):
             host = Run.objects.values_list("host", flat=True).get(pk=run.pk)
             return wake_workers(str(run.pk), f"host.{host}")
         run.refresh_from_db()

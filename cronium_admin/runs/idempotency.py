@@ -14,12 +14,12 @@ class IdempotencyRecord:
     """An idempotency key of a user, and the digest of the request sent with it."""
 
     key: str
-    by: User | None
+    by: User
     digest: str
 
     @property
     def columns(self) -> dict[str, Any]:
-        return {"idempotency_key": self.key, "idempotency_by": self.by.pk if self.by else 0}
+        return {"idempotency_key": self.key, "idempotency_by": self.by.pk}
 
     def find_run(self, job: Job | None) -> Run | None:
         """The run of `job` created with this key. Raises ApiError 409 if another request created it.

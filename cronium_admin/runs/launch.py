@@ -23,7 +23,7 @@ from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
 
 def launch(
     job: Job,
-    by: User | None,
+    by: User,
     overrides: Overrides = NO_OVERRIDES,
     *,
     trigger: str = "api",
@@ -51,7 +51,7 @@ def launch(
         raise
 
 
-def rerun(run: Run, by: User | None, *, idempotency_key: str = "") -> Run:
+def rerun(run: Run, by: User, *, idempotency_key: str = "") -> Run:
     """Creates a run with the snapshot of `run`, its parent; works also if the job is disabled or deleted.
 
     Returns the existing run if the same user reran `run` with this key before. Raises the errors of `build_rerun`,
@@ -79,7 +79,7 @@ def _refuse_disabled(job: Job) -> None:
 
 def _create_queued_run(
     job: Job | None,
-    by: User | None,
+    by: User,
     snapshot: dict[str, Any],
     trigger: str,
     receipt: IdempotencyRecord | None = None,
@@ -113,9 +113,8 @@ def _create_queued_run(
         )
         if has_consumer:
             outbox.insert_event(run.pk, "queued", {"status": run.status})
-        name = by.get_username() if by else ""
-        text = " ".join([f"Queued by {name or 'the system'}{'.' if notes else ''}", *notes])
-        events.record_event(run.pk, "queued", text, name)
+        text = " ".join([f"Queued by {by.get_username()}{'.' if notes else ''}", *notes])
+        events.record_event(run.pk, "queued", text, by.get_username())
         transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
     return run
 

@@ -74,7 +74,7 @@ class Run(models.Model):
     trigger = models.CharField(max_length=16, default="api")  # ui, api, rerun
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)
-    idempotency_by = models.BigIntegerField(null=True)  # the user's id, 0 for the system
+    idempotency_by = models.BigIntegerField(null=True)  # the user's id
     request_digest = models.CharField(max_length=64, blank=True, default="")  # of the request sent with the key
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)

@@ -69,7 +69,7 @@ class Overrides:
 NO_OVERRIDES = Overrides()
 
 
-def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
+def check_overrides(job: Job, changed: Iterable[str], by: User) -> None:
     """Raises ApiError 403 if `by` may not set `changed` (names of `changed_fields`).
 
     Image and environment decide which code runs with the job's secrets, and the runtime isolates it: all need the
@@ -81,7 +81,7 @@ def check_overrides(job: Job, changed: Iterable[str], by: User | None) -> None:
     # The profile chooses the runtime.
     fields = sorted({name.split(".")[0] if name != RUNTIME else "profile" for name in restricted})
     check_open_network(job, fields, by)
-    if restricted and by is not None and not by.has_permission(Permission.EDIT):
+    if restricted and not by.has_permission(Permission.EDIT):
         names = _name_fields(restricted)
         text = (
             f"A launch that changes {names} of a job needs the role Editor or higher, because it decides "

@@ -36,7 +36,7 @@ class RerunSnapshot:
     notes: list[str] = field(default_factory=list)
 
 
-def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
+def build_rerun(run: Run, by: User) -> RerunSnapshot:
     """The snapshot of `run` as `by` may run it today.
 
     The image is the same, by digest. Secrets and network are reduced to those that the job still has. If the job was
@@ -48,7 +48,7 @@ def build_rerun(run: Run, by: User | None) -> RerunSnapshot:
     overridden = _list_overridden(run, job)
     if job is not None:
         check_overrides(job, overridden, by)
-    elif by is not None and not by.has_permission(Permission.EDIT):
+    elif not by.has_permission(Permission.EDIT):
         text = f"The job {run.job_slug} was deleted. A rerun of its runs needs the role Editor or higher."
         raise ApiError(403, "forbidden", text)
     try:
@@ -86,7 +86,7 @@ def _cut_secrets(repeat: RerunSnapshot, job: Job | None) -> None:
         repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
 
 
-def _cut_network(repeat: RerunSnapshot, job: Job | None, by: User | None) -> None:
+def _cut_network(repeat: RerunSnapshot, job: Job | None, by: User) -> None:
     before, hosts = repeat.values["network"], repeat.values["egress"]
     if job is not None:
         network, egress = _intersect_networks(before, hosts, job.network, job.egress)

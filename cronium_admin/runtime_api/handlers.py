@@ -21,7 +21,6 @@ from cronium_admin.runtime_api.condition import set_condition
 from cronium_admin.runtime_api.output import set_output
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Receipt
-from cronium_admin.variables.service import Author
 from executor.spec import LeaseLost, Reply
 
 RECEIPT_TTL = timedelta(minutes=15)  # helpers stop retrying long before
@@ -59,11 +58,11 @@ def _get_variable(run_id: UUID, body: Body, epoch: int | None) -> dict[str, Any]
 
 
 def _set_variable(run: Run, body: Body) -> None:
-    service.set_variable(service.resolve_key(run, _read_key(body)), body["value"], Author(run=run))
+    service.set_variable(service.resolve_key(run, _read_key(body)), body["value"], run)
 
 
 def _increment_variable(run: Run, body: Body) -> Any:
-    return service.increment_variable(service.resolve_key(run, _read_key(body)), body["amount"], Author(run=run))
+    return service.increment_variable(service.resolve_key(run, _read_key(body)), body["amount"], run)
 
 
 def _set_output(run: Run, body: Body) -> None:

@@ -59,7 +59,7 @@ def find_secret(name: str) -> Secret:
 
 
 def save_secret(
-    name: str, value: str | None, description: str | None, by: User | None, version: int | None = None
+    name: str, value: str | None, description: str | None, by: User, version: int | None = None
 ) -> SavedSecret:
     """Stores a new secret, or replaces the given fields of a stored one. Raises ValidationError by field.
 

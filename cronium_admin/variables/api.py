@@ -13,7 +13,7 @@ from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Variable
 from cronium_admin.variables.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
-from cronium_admin.variables.service import Author, resolve_scope
+from cronium_admin.variables.service import resolve_scope
 
 router = Router(tags=["variables"], auth=require_permission(Permission.VIEW))
 PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
@@ -52,7 +52,7 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
 )
 def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
     return VariableOut.from_variable(
-        service.set_variable(resolve_scope(scope, name), body.value, Author(user=get_caller(request)), body.version)
+        service.set_variable(resolve_scope(scope, name), body.value, get_caller(request), body.version)
     )
 
 
@@ -69,7 +69,7 @@ def delete_variable(
     version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None,
 ) -> HttpResponse:
     """The history is kept."""
-    if not service.delete_variable(resolve_scope(scope, name), Author(user=get_caller(request)), version):
+    if not service.delete_variable(resolve_scope(scope, name), get_caller(request), version):
         raise _make_missing_error(scope, name)
     return HttpResponse(status=204)
 

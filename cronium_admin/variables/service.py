@@ -51,18 +51,7 @@ class VariableRef:
         return self.name if self.job else f"{SHARED}/{self.name}"
 
 
-@dataclass(frozen=True)
-class Author:
-    """The author of a change: a run's script or a user."""
-
-    run: Run | None = None
-    user: User | None = None
-
-    @property
-    def label(self) -> str:
-        if self.run:
-            return f"{self.run.job_slug} #{self.run.number}"
-        return self.user.get_username() if self.user else "Cronium"
+Author = Run | User  # of a change: a run's script or a user
 
 
 def check_name(name: str) -> None:
@@ -203,10 +192,15 @@ def _change_variable(
             raise _make_conflict_error(row, kind)
         row.text = to_text(row.text)
         row.version += 1
-        row.changed_at, row.changed_by, row.changed_run = database_now(), author.label, author.run
+        row.changed_at, row.changed_by = database_now(), _describe_author(author)
+        row.changed_run = author if isinstance(author, Run) else None
         row.save()
         _record_change(row, kind, author)
     return row
+
+
+def _describe_author(author: Author) -> str:
+    return f"{author.job_slug} #{author.number}" if isinstance(author, Run) else author.get_username()
 
 
 @contextmanager
@@ -256,7 +250,7 @@ def _record_change(row: Variable, kind: Kind, author: Author) -> None:
         is_cut=len(text) > MAX_HISTORY_TEXT,
         at=row.changed_at,
         by=row.changed_by,
-        user=author.user,
-        run=author.run,
+        user=author if isinstance(author, User) else None,
+        run=row.changed_run,
     )
     Change.objects.filter(variable=row, version__lte=row.version - MAX_HISTORY).delete()

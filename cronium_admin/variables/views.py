@@ -23,7 +23,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.variables import listing, service
 from cronium_admin.variables.forms import VariableForm
 from cronium_admin.variables.models import Variable
-from cronium_admin.variables.service import SHARED, Author, VariableRef
+from cronium_admin.variables.service import SHARED, VariableRef
 
 PAGE_SIZE = 50
 STEPS_PAGE_SIZE = 20
@@ -127,7 +127,7 @@ def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse
     if request.method == "POST":
         sent = request.POST.get("version", "")
         try:
-            service.delete_variable(place, Author(user=get_current_user(request)), parse_version(sent) or -1)
+            service.delete_variable(place, get_current_user(request), parse_version(sent) or -1)
         except ApiError:
             status = 409
         else:
@@ -154,9 +154,7 @@ def _save_form(
         return _render_editor(request, form, shown, 422)
     sent = form.cleaned_data["version"]
     try:
-        row = service.set_variable(
-            place, form.cleaned_data["text"], Author(user=get_current_user(request)), sent if sent else 0
-        )
+        row = service.set_variable(place, form.cleaned_data["text"], get_current_user(request), sent if sent else 0)
     except ApiError as error:
         if error.code == "changed_meanwhile":
             return _render_conflict(request, form, place, shown)

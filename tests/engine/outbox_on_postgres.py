@@ -14,6 +14,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import OutboxEvent, Run
 from cronium_admin.runs.outbox import advance_cursor, read_events, register_consumer
 from tests.unit.other_process import OtherProcess
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -77,7 +78,7 @@ def read() -> list[tuple[object, str]]:
 
 @pytest.fixture
 def runs(job: Job) -> list[Run]:
-    return [launch(job, None) for _ in range(3)]
+    return [launch(job, get_admin()) for _ in range(3)]
 
 
 def cancel(run: Run) -> None:
@@ -146,7 +147,7 @@ def test_a_consumer_is_registered_once_no_change_is_open_that_did_not_know_of_it
 
 
 def test_a_launch_that_has_looked_for_consumers_is_waited_for(runs: list[Run], job: Job) -> None:
-    with OpenTransaction(lambda: launch(job, None)) as before:
+    with OpenTransaction(lambda: launch(job, get_admin())) as before:
         assert not register_consumer("a", 0.2)
         before.commit()
         assert register_consumer("a", 10)
@@ -179,7 +180,7 @@ def test_the_events_of_one_run_have_the_order_of_its_changes(runs: list[Run], jo
         assert state_machine.mark_running(runs[0].pk, 1, "sha256:1")
 
     def request_cancel() -> None:
-        assert state_machine.request_cancel(runs[0].pk, None, "me")
+        assert state_machine.request_cancel(runs[0].pk, get_admin().pk, "me")
 
     with OpenTransaction(begin) as first, OpenTransaction(request_cancel, waits_for_lock=True) as second:
         first.commit()

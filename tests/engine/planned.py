@@ -37,6 +37,7 @@ from cronium_admin.runs.models import LIVE, Run, Status  # noqa: E402
 from cronium_admin.runs.views import _filter_runs  # noqa: E402
 from cronium_admin.workers import abandoned  # noqa: E402
 from cronium_admin.workers.gc import runs as gc_runs  # noqa: E402
+from tests.users import get_admin  # noqa: E402
 
 JOBS, STEP = 4, 1000
 SQLITE = connection.vendor == "sqlite"
@@ -55,8 +56,8 @@ WHEN = (
 
 def fill(count: int) -> None:
     """Copies of one run: of all, two in a hundred failed, all are cleaned up, and their logs are sealed."""
-    jobs = [create_job({"name": f"j{n}", "language": "bash", "script": "true"}, None) for n in range(JOBS)]
-    model = launch(jobs[0], None)
+    jobs = [create_job({"name": f"j{n}", "language": "bash", "script": "true"}, get_admin()) for n in range(JOBS)]
+    model = launch(jobs[0], get_admin())
     columns = {field.column: f'm."{field.column}"' for field in Run._meta.concrete_fields}
     columns |= dict.fromkeys(("created_at", "claimed_at", "started_at", "finished_at", "cleaned_at"), WHEN)
     columns |= {"id": ID, "number": f"{count} + 3 - n", "job_id": f"{jobs[0].pk} + n % {JOBS}", "log_digest": "'x'"}

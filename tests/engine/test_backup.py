@@ -204,7 +204,8 @@ from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
-launch(Job.objects.first(), None)
+from tests.users import get_admin
+launch(Job.objects.first(), get_admin())
 Run.objects.update(status="running", host="x")
 get_instance_id()
 """

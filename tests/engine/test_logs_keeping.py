@@ -31,9 +31,10 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.launch import launch
 from tests.unit.log_storage import give_log, text_of
+from tests.users import get_admin
 job = Job.objects.create(name="Many", slug="many", language="bash", script="true", profile=Profile.objects.first())
 for seed in range({RUNS}):
-    give_log(launch(job, None), text_of(1500, seed), 3, datetime.timedelta(days=9))
+    give_log(launch(job, get_admin()), text_of(1500, seed), 3, datetime.timedelta(days=9))
 """
 )
 # A management command that is killed at a given statement to the database, before or after it.

@@ -31,12 +31,13 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.models import Profile
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.launch import launch
+from tests.users import get_admin
 profile = Profile.objects.get(name="small")
 job = Job.objects.create(name="x", slug="x", language="bash", script="true", profile=profile)
 # Later than now: a busy machine takes longer to look than the reaper waits for a run that has just ended.
 later = timezone.now() + timedelta(hours=1)
 for status in ("running", "succeeded"):
-    run = launch(job, None)
+    run = launch(job, get_admin())
     Run.objects.filter(pk=run.pk).update(status=status, host="local", finished_at=later)
     print(run.pk)
 """

@@ -19,6 +19,7 @@ from cronium_admin.workers.runner import Runner
 from cronium_admin.workers.scheduling import capacity
 from cronium_admin.workers.scheduling.capacity import MB, Capacity, Resources
 from tests.fakes.engine import FakeEngine
+from tests.users import get_admin
 
 SIDECAR = 256 * MB
 Queue = Callable[..., Run]
@@ -30,7 +31,7 @@ def waiting(db: None, job: Job) -> Queue:
     made: list[Run] = []
 
     def make(memory_mb: int = 100, cpu: str = "1", network: str = "none", ago: int = 30, **more: Any) -> Run:
-        run = launch(job, by=None, trigger="api")
+        run = launch(job, by=get_admin(), trigger="api")
         at = timezone.now() - timedelta(seconds=ago - len(made))
         facts = {"memory_mb": memory_mb, "cpu": Decimal(cpu), "network": network, "created_at": at} | more
         Run.objects.filter(pk=run.pk).update(**facts)

@@ -21,6 +21,7 @@ from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
 from executor.run import tokens
 from tests.conftest import ROLES, Api
+from tests.users import get_admin
 
 JOB = {"name": "New", "language": "bash", "script": "true"}
 PROFILE = {"name": "tiny", "cpu": 0.1, "memory_mb": 64, "pids": 20}
@@ -87,10 +88,10 @@ LABELS = {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin
 def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
     """Rows for every address of the table; the run of `{run}`."""
     make_job(slug="idle", name="Idle")
-    service.set_variable(service.VariableRef(None, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(None, "day"), 1, get_admin())
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     Host.objects.create(name="east")
-    ended = launch(run.job, None)
+    ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     User.objects.create(username="pat")
     Run.objects.update(output=1, output_at=timezone.now())

@@ -11,6 +11,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from tests.conftest import Api
+from tests.users import get_admin
 
 GOOD: dict[str, Any] = {"name": "Nightly report", "language": "python", "script": "print(1)"}
 WHOLE: dict[str, Any] = {
@@ -208,9 +209,9 @@ def test_a_change_of_a_job_does_not_touch_its_run_counter(editor: Api, job: Job)
     from cronium_admin.jobs.service import save_job
 
     stale = Job.objects.get(pk=job.pk)
-    launch(job, None)
-    save_job(stale, {"name": "Renamed"}, None)
-    assert launch(Job.objects.get(pk=job.pk), None).number == 2
+    launch(job, get_admin())
+    save_job(stale, {"name": "Renamed"}, get_admin())
+    assert launch(Job.objects.get(pk=job.pk), get_admin()).number == 2
 
 
 def test_values_of_variables_are_for_those_who_edit(editor: Api, viewer: Api, job: Job) -> None:

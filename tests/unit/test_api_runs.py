@@ -17,6 +17,7 @@ from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
 from tests.conftest import Api
 from tests.unit.odd_requests import as_strict_as_postgresql
+from tests.users import get_admin
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown profile", {"profile": "huge"}, "profile"),
@@ -163,7 +164,7 @@ class TestList:
     @pytest.fixture
     def runs(self, job: Job) -> list[Run]:
         """Oldest first."""
-        return [launch(job, None) for _ in range(5)]
+        return [launch(job, get_admin()) for _ in range(5)]
 
     def test_pages_are_newest_first_and_inserts_do_not_shift_them(self, viewer: Api, job: Job, runs: list[Run]) -> None:
         seen, after = [], ""
@@ -171,7 +172,7 @@ class TestList:
             page = viewer.get(f"/runs?limit=2{after}").json()
             seen += [item["number"] for item in page["items"]]
             after = f"&after={page['next']}"
-            launch(job, None)
+            launch(job, get_admin())
         assert seen == [5, 4, 3, 2, 1]
         assert page["next"] is None
 
@@ -185,7 +186,7 @@ class TestList:
         assert sorted(seen) == sorted(str(run.pk) for run in runs)
 
     def test_filters_by_job_and_status(self, viewer: Api, runs: list[Run], make_job: Callable[..., Job]) -> None:
-        other = launch(make_job(slug="other"), None)
+        other = launch(make_job(slug="other"), get_admin())
         state_machine.cancel_queued(runs[0].pk, "test")
         assert [item["id"] for item in viewer.get("/runs?job=other").json()["items"]] == [str(other.pk)]
         cancelled = viewer.get("/runs?job=report&status=cancelled").json()["items"]
@@ -201,7 +202,7 @@ class TestList:
 
     def test_filters_by_a_whole_tag(self, viewer: Api, runs: list[Run], make_job: Callable[..., Job]) -> None:
         for slug, tags in (("one", ["night", "a_b"]), ("two", ["nightly", "axb"]), ("three", [])):
-            launch(make_job(slug=slug, tags=tags), None)
+            launch(make_job(slug=slug, tags=tags), get_admin())
         found = {tag: viewer.get(f"/runs?tag={tag}").json()["items"] for tag in ("night", "a_b", "nightly", "nobody")}
         slugs = {tag: [item["job"]["slug"] for item in items] for tag, items in found.items()}
         assert slugs == {"night": ["one"], "a_b": ["one"], "nightly": ["two"], "nobody": []}
@@ -216,7 +217,7 @@ class TestList:
     ) -> None:
         client = Client()
         client.force_login(people["viewer"])
-        tagged = launch(make_job(slug="one", tags=["night"]), None)
+        tagged = launch(make_job(slug="one", tags=["night"]), get_admin())
         since = quote(runs[4].created_at.isoformat())
         for url in ("/runs/", "/runs/rows/"):
             assert _shown(client, f"{url}?tag=night", [*runs, tagged]) == [tagged]

@@ -31,10 +31,11 @@ from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.workers.instance import get_instance_id
 from cronium_admin.workers.hosts.models import Host
-job = create_job({"name": "A", "slug": "a", "language": "bash", "script": "true"}, None)
+from tests.users import get_admin
+job = create_job({"name": "A", "slug": "a", "language": "bash", "script": "true"}, get_admin())
 register_consumer("mail")
 for status in ("succeeded", "running", "starting", "queued"):
-    run = launch(job, None)
+    run = launch(job, get_admin())
     Run.objects.filter(pk=run.pk).update(status=status, host="local", lease_owner="x")
 Secret.objects.create(name="KEY", encrypted=encrypt("KEY", "value"))
 Host.objects.create(name="local", owner="x")

@@ -24,6 +24,7 @@ from cronium_admin.workers.health.checks import docker_engine as engine_checks
 from cronium_admin.workers.health.checks import machine
 from cronium_admin.workers.health.probe import HealthProbe
 from tests.conftest import Api
+from tests.users import get_admin
 
 
 def run(*words: str, **more: Any) -> str:
@@ -75,13 +76,23 @@ class TestBootstrap:
         assert sorted(Job.objects.values_list("language", flat=True)) == ["bash", "node", "python"]
         for job in Job.objects.all():
             job.full_clean()
-            assert launch(job, None).status == "queued"
+            assert launch(job, get_admin()).status == "queued"
 
     def test_does_not_bring_deleted_examples_back(self, db: None) -> None:
         run("bootstrap")
         Job.objects.all().delete()
         run("bootstrap")
         assert not Job.objects.exists()
+
+    def test_needs_an_active_administrator_only_to_load_examples(self, db: None) -> None:
+        User.objects.create(username="ada", role="admin", is_active=False)
+        with pytest.raises(CommandError, match="There is no active administrator"):
+            run("bootstrap")
+        second = User.objects.create(username="bob", role="admin")
+        run("bootstrap")
+        assert {job.created_by for job in Job.objects.all()} == {second}
+        User.objects.update(is_active=False)
+        assert run("bootstrap") == ""
 
     def test_leaves_a_dashboard_with_jobs_alone(self, job: Job) -> None:
         run("bootstrap")

@@ -39,6 +39,7 @@ from cronium_admin.workers.scheduling import capacity
 from cronium_admin.workers.scheduling.capacity import Capacity
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, give_log, text_of
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 Wrong = Callable[..., AbstractContextManager[None]]
@@ -78,13 +79,13 @@ def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operato
 
 def test_the_row_in_hand_has_the_stored_time(job: Job) -> None:
     """It comes back with the INSERT, and equals the stored one in a query."""
-    run = launch(job, None)
+    run = launch(job, get_admin())
     assert Run.objects.filter(pk=run.pk, created_at=run.created_at).exists()
     assert run.created_at == Run.objects.get(pk=run.pk).created_at
 
 
 def test_a_page_of_one_run_each_shows_all_of_them_once(operator: Api, job: Job) -> None:
-    ids = [str(launch(job, None).pk) for _ in range(5)]
+    ids = [str(launch(job, get_admin()).pk) for _ in range(5)]
     seen, after = [], ""
     for _ in range(9):
         page = operator.get(f"/runs?limit=1&after={after}").json()
@@ -98,7 +99,7 @@ def test_exactly_as_many_logs_stay_as_are_asked_for(settings: Any, job: Job) -> 
     """The time at which the last kept one ended is read and passed back."""
     settings.CONFIG = settings.CONFIG.model_copy(update={**FOREVER, "log_keep_runs": 2})
     for _ in range(3):
-        run = give_log(launch(job, None), text_of(10))
+        run = give_log(launch(job, get_admin()), text_of(10))
         Run.objects.filter(pk=run.pk).update(finished_at=Now())
     assert [one.name for one in due.find_due_logs()] == ["report #1"]
 
@@ -115,7 +116,7 @@ def test_ages_on_pages_are_right(wrong: Wrong, client: Client, people: dict[str,
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_host_passes_a_large_run_over_for_a_minute_of_the_database(wrong: Wrong, job: Job, hours: int) -> None:
-    on_host, large, small = (launch(job, None) for _ in range(3))
+    on_host, large, small = (launch(job, get_admin()) for _ in range(3))
     Run.objects.update(network="none", cpu=Decimal(1), memory_mb=100)
     Run.objects.filter(pk=on_host.pk).update(status=Status.RUNNING, host="east", memory_mb=600)
     Run.objects.filter(pk=large.pk).update(memory_mb=900)
@@ -134,7 +135,7 @@ def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api,
     place = service.VariableRef(None, "seen")
     with wrong(days=-1000):
         made = operator.post(f"/jobs/{job.slug}/runs", None, Idempotency_Key="one").json()
-        author = service.Author()
+        author = get_admin()
         service.set_variable(place, "1", author)
         service.delete_variable(place, author)
         token, _ = make_token(operator.user or User(), "old", real_now() + timedelta(days=3))
@@ -207,7 +208,7 @@ def test_the_metrics_count_runs_that_end_later(wrong: Wrong, job: Job) -> None:
     known = metrics_endpoint.DatabaseStateCache()
     with wrong(hours=1):
         known._query_state()
-        Run.objects.filter(pk=launch(job, None).pk).update(status=Status.SUCCEEDED, finished_at=Now())
+        Run.objects.filter(pk=launch(job, get_admin()).pk).update(status=Status.SUCCEEDED, finished_at=Now())
         assert sum(number for _, _, number in known._query_state().ended) == 1
 
 

@@ -17,6 +17,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
 from cronium_admin.variables import service
 from tests.conftest import Api
+from tests.users import get_admin
 
 
 class TestCancel:
@@ -91,8 +92,8 @@ class TestAtTheCommit:
     def test_a_profile_that_is_gone(self, stored: Job, meanwhile: Any) -> None:
         meanwhile(lambda: Profile.objects.filter(name="gone")._raw_delete("default"))
         saves: list[Callable[[], Any]] = [
-            lambda: jobs.create_job({**TestTakenSlug.BODY, "profile": "gone"}, None),
-            lambda: jobs.save_job(stored, {"profile": "gone"}, None),
+            lambda: jobs.create_job({**TestTakenSlug.BODY, "profile": "gone"}, get_admin()),
+            lambda: jobs.save_job(stored, {"profile": "gone"}, get_admin()),
         ]
         for save in saves:
             with pytest.raises(ApiError) as refused:
@@ -106,7 +107,7 @@ class TestAtTheCommit:
         place = service.resolve_scope("report", "day")
         Job.objects.get().delete()
         with pytest.raises(ApiError) as refused:
-            service.set_variable(place, 1, service.Author())
+            service.set_variable(place, 1, get_admin())
         assert refused.value.status == 404
 
 

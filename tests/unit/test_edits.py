@@ -23,6 +23,7 @@ from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
 from tests.unit.test_api_access import ROUTES, furnished  # noqa: F401 - a fixture
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
+from tests.users import get_admin
 
 JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
 PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
@@ -234,7 +235,7 @@ def test_an_override_that_was_removed_and_set_again_is_a_newer_one(admin: Api) -
 
 
 def test_a_save_that_changes_nothing_is_no_new_version(admin: Api, run: Run) -> None:
-    service.set_variable(service.VariableRef(None, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(None, "day"), 1, get_admin())
     for body in ({"pids": 50}, {"pids": 50}):
         assert admin.patch("/profiles/small", body).json()["version"] == 2
 

@@ -29,6 +29,7 @@ from cronium_admin.variables import service
 from cronium_admin.variables.models import Change, Receipt, Variable
 from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 DOCS = Path(__file__).parents[2] / "docs" / "growth.md"
@@ -92,8 +93,8 @@ def _tokens(run: Run, old: bool) -> None:
 def _variables(run: Run, old: bool) -> None:
     for name in ("a", "b", "c"):
         place = service.VariableRef(run.job, name)
-        service.set_variable(place, 1, service.Author())
-        service.delete_variable(place, service.Author())
+        service.set_variable(place, 1, get_admin())
+        service.delete_variable(place, get_admin())
     Variable.objects.update(changed_at=ago(91 if old else 89))
 
 
@@ -131,7 +132,7 @@ def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkey
 
     def put() -> None:
         try:
-            service.set_variable(place, 2, service.Author())
+            service.set_variable(place, 2, get_admin())
             is_set.set()
         finally:
             connection.close()
@@ -154,7 +155,7 @@ def test_a_variable_that_is_set_while_it_is_swept_has_its_value(run: Run, monkey
 def test_a_sweep_that_is_stopped_says_what_it_removed(run: Run) -> None:
     for number in range(3):
         RunEvent.objects.create(run=run, kind="x")
-        again = launch(run.job, None, idempotency_key=str(number))  # type: ignore[arg-type]
+        again = launch(run.job, get_admin(), idempotency_key=str(number))  # type: ignore[arg-type]
         Run.objects.filter(pk=again.pk).update(created_at=ago(8))
     _events(run, old=True)
     _variables(run, old=True)
@@ -179,7 +180,7 @@ def test_zero_keeps_it_for_ever(run: Run, make: Callable[[Run, bool], None], nev
 
 
 def test_a_variable_with_a_value_and_a_token_in_use_stay_however_old(run: Run) -> None:
-    service.set_variable(service.VariableRef(run.job, "a"), 1, service.Author())
+    service.set_variable(service.VariableRef(run.job, "a"), 1, get_admin())
     Variable.objects.update(changed_at=ago(1000))
     ApiToken.mint(User.objects.create(username="x"), "t")
     ApiToken.objects.update(created_at=ago(1000))
@@ -188,12 +189,12 @@ def test_a_variable_with_a_value_and_a_token_in_use_stay_however_old(run: Run) -
 
 
 def test_a_used_idempotency_key_is_free_again_after_a_week_and_its_run_stays(job: Job) -> None:
-    runs = [launch(job, None, idempotency_key=f"k{number}") for number in range(4)]
+    runs = [launch(job, get_admin(), idempotency_key=f"k{number}") for number in range(4)]
     Run.objects.filter(pk__in=[run.pk for run in runs[:3]]).update(created_at=ago(8))
     apply_rules(Throttle())
     assert Run.objects.count() == 4
-    assert launch(job, None, idempotency_key="k3") == runs[3]
-    assert launch(job, None, idempotency_key="k0") != runs[0]
+    assert launch(job, get_admin(), idempotency_key="k3") == runs[3]
+    assert launch(job, get_admin(), idempotency_key="k0") != runs[0]
 
 
 def test_expired_sessions_go(people: dict[str, User]) -> None:

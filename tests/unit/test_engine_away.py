@@ -18,6 +18,7 @@ from cronium_admin.workers.scheduling.diagnosis import explain_wait
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
+from tests.users import get_admin
 
 AWAY = RunResult("errored", "engine_unreachable", "The engine gave no answer.")
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -50,7 +51,7 @@ def runner(engine: Absent, transactional_db: None) -> Iterator[Runner]:
 
 @pytest.fixture
 def waits(transactional_db: None, make_job: Callable[..., Job]) -> Run:
-    return launch(make_job(), None)
+    return launch(make_job(), get_admin())
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_it_ends_where_the_engine_has_been_away_for_long_or_its_script_had_begun
     waits.refresh_from_db()
     assert (waits.status, waits.reason) == ("errored", "engine_unreachable")
     assert waits.job is not None
-    other = launch(waits.job, None)
+    other = launch(waits.job, get_admin())
     handler(runner, may_wait=False).finish(AWAY)
     other.refresh_from_db()
     assert other.status == "errored"

@@ -28,6 +28,7 @@ from executor.sandbox.options import build_main_container
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
+from tests.users import get_admin
 
 HELD = Probe("host", True, "")
 THROUGH = Probe("vsock", False, "a <socket> was opened")
@@ -121,7 +122,7 @@ class TestPages:
 
     def test_who_waits_for_room_is_told_so(self, client: Client, run: Run, make_job: Callable[..., Job]) -> None:
         seen_now(capacity=4, running=1, memory_bytes=600 * 2**20)
-        other = launch(make_job(), None)
+        other = launch(make_job(), get_admin())
         Run.objects.filter(pk=run.pk).update(memory_mb=256)
         Run.objects.filter(pk=other.pk).update(status="running", host="east", memory_mb=256)
         assert "It waits for free resources" in get(client, f"/hosts/waiting/{run.pk}/")
@@ -229,7 +230,7 @@ class TestRunner:
 
     @pytest.fixture
     def waits(self, transactional_db: None, make_job: Callable[..., Job]) -> Run:
-        return launch(make_job(), None)
+        return launch(make_job(), get_admin())
 
     def test_an_unsafe_host_takes_no_runs(self, runner: Runner, waits: Run) -> None:
         runner.context.is_unsafe = True

@@ -25,6 +25,7 @@ from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.runner import Runner
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 FOREVER = "echo up; while :; do sleep 0.05; done"
@@ -113,7 +114,7 @@ def test_a_run_whose_thread_cannot_be_started_waits_again(
     runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the system allows no more threads."""
-    run, start = launch(job, None), threading.Thread.start
+    run, start = launch(job, get_admin()), threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name.startswith("slot-"):

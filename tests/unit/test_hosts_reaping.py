@@ -21,6 +21,7 @@ from executor.naming import name_main
 from executor.sandbox.options import build_main_container
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -130,7 +131,7 @@ class TestCleaned:
         ended(run, ago=7200)
         reaper.collect()
         assert cleaned(run), "the first time it looks at all"
-        other = launch(make_job(), None)
+        other = launch(make_job(), get_admin())
         ended(other, ago=7200)
         reaper.collect()
         assert not cleaned(other)

@@ -19,6 +19,7 @@ from executor.docker.errors import EngineUnreachable
 from tests.fakes.engine import FakeEngine
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import put
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -49,7 +50,7 @@ def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def left(engine: FakeEngine, transactional_db: None, make_job: Callable[..., Job]) -> list[Run]:
     """Three runs of a process that is gone, each with a stored line and a container; the first log is damaged."""
-    runs = [launch(make_job(), None) for _ in range(3)]
+    runs = [launch(make_job(), get_admin()) for _ in range(3)]
     for run in runs:
         put(run, Status.RUNNING, host="east", started_at=timezone.now())
         commit_writes([RunLog(run.pk, 2).prepare_write(text_batch(b"one\n"))])
@@ -88,7 +89,7 @@ def test_its_script_is_stopped_before_the_run_ends(
 def test_a_log_that_takes_long_to_seal_delays_no_claim(
     runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unread, waits = launch(job, None), launch(job, None)
+    unread, waits = launch(job, get_admin()), launch(job, get_admin())
     put(unread, Status.LOST, started_at=timezone.now(), finished_at=timezone.now())
     sealing, over, claimed = threading.Event(), threading.Event(), threading.Event()
 

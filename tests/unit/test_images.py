@@ -10,6 +10,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.overrides import Overrides
 from tests.conftest import Api
+from tests.users import get_admin
 
 BUILT, NAMED = "cronium/runner:python-debian", "cronium/runner:python-alpine"
 # run, job, override, environment, built -> reference, rule
@@ -52,12 +53,12 @@ def test_a_languages_rules_are_its_own(db: None) -> None:
 
 
 def test_a_run_notes_the_rule_that_won(job: Job) -> None:
-    assert launch(job, None).image_rule == "default"
+    assert launch(job, get_admin()).image_rule == "default"
     ImageOverride.objects.create(language="bash", reference="o")
-    assert launch(job, None).image_rule == "override"
+    assert launch(job, get_admin()).image_rule == "override"
     job.image = "j"
-    assert launch(job, None).image_rule == "job"
-    assert launch(job, None, Overrides(image="r")).image_rule == "run"
+    assert launch(job, get_admin()).image_rule == "job"
+    assert launch(job, get_admin(), Overrides(image="r")).image_rule == "run"
 
 
 class TestRoutes:

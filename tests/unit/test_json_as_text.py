@@ -18,6 +18,7 @@ from cronium_admin.runtime_api import handlers
 from cronium_admin.runtime_api import output as outputs
 from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
+from tests.users import get_admin
 
 TEXTS = [
     '{"z":1.0,"a":{"b":1,"":2,"aa":3},"10":0,"9":0}',
@@ -47,8 +48,8 @@ def test_a_jobs_input_reaches_the_script_as_it_was_sent(editor: Api, text: str) 
     assert (made.status_code, part(made.content, "input")) == (201, text)
     assert columns(Job, "input") == (text,)
     assert part(editor.get("/jobs/a").content, "input") == text
-    run = launch(Job.objects.get(), None)
-    again = rerun(Run.objects.get(), None)
+    run = launch(Job.objects.get(), get_admin())
+    again = rerun(Run.objects.get(), get_admin())
     for each in (run, again):
         stored = Run.objects.get(pk=each.pk)
         assert format_compact(build_spec(stored, "instance", "here").input) == text
@@ -102,7 +103,7 @@ def test_another_number_or_order_is_a_change(editor: Api, job: Job, before: str,
 
 @pytest.mark.django_db
 def test_no_input_is_null_in_the_database(make_job: Callable[..., Job]) -> None:
-    launch(make_job(input=None), None)
+    launch(make_job(input=None), get_admin())
     assert columns(Job, "input") == (None,)
     assert columns(Run, "input", "output") == (None, None)
 

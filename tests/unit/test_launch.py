@@ -14,6 +14,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, RunEvent
+from tests.users import get_admin
 
 
 def _at_once(count: int, call: Callable[[], Any]) -> list[Any]:
@@ -47,17 +48,17 @@ def stored_job(transactional_db: None) -> Job:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 class TestAtOnce:
     def test_one_key_makes_one_run(self, stored_job: Job) -> None:
-        runs = _at_once(4, lambda: launch(Job.objects.get(), None, idempotency_key="k").pk)
+        runs = _at_once(4, lambda: launch(Job.objects.get(), get_admin(), idempotency_key="k").pk)
         assert len(set(runs)) == 1, runs
         assert Run.objects.count() == 1
         assert RunEvent.objects.filter(kind="queued").count() == 1
 
     def test_runs_are_numbered_without_a_gap(self, stored_job: Job) -> None:
-        numbers = _at_once(6, lambda: launch(Job.objects.get(), None).number)
+        numbers = _at_once(6, lambda: launch(Job.objects.get(), get_admin()).number)
         assert sorted(numbers) == [1, 2, 3, 4, 5, 6], numbers
 
     def test_a_waiting_run_is_claimed_once(self, stored_job: Job) -> None:
-        launch(stored_job, None)
+        launch(stored_job, get_admin())
         claimed = _at_once(4, lambda: state_machine.claim_next("host", threading.current_thread().name))
         assert len([run for run in claimed if isinstance(run, Run)]) == 1, claimed
         assert claimed.count(None) == 3, claimed
@@ -69,7 +70,7 @@ def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
     sent: list[Any] = []
     monkeypatch.setattr(launch_module, "wake_workers", lambda *args: sent.append(args))
     with django_capture_on_commit_callbacks() as callbacks:
-        run = launch(job, None)
+        run = launch(job, get_admin())
         assert sent == []
     for callback in callbacks:
         callback()
@@ -78,7 +79,7 @@ def test_the_message_goes_out_after_the_commit_and_says_only_which_run(
 
 def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_callbacks: Any) -> None:
     with django_capture_on_commit_callbacks(execute=True) as callbacks:
-        launch(job, None)
+        launch(job, get_admin())
     assert callbacks
 
 
@@ -92,7 +93,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, mon
 
     assert state_machine.claim_next("east", "me")
     monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
-    cancel(run, None)
+    cancel(run, get_admin())
     run.refresh_from_db()
     assert run.status == "cancelled"
 
@@ -112,6 +113,6 @@ def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monke
 
     monkeypatch.setattr(state_machine, "cancel_queued", claimed_before)
     monkeypatch.setattr(state_machine, "request_cancel", requeued_before)
-    cancel(run, None)
+    cancel(run, get_admin())
     run.refresh_from_db()
     assert (run.status, run.cancel_requested_at is not None) == ("starting", True)

@@ -14,6 +14,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
 from tests.conftest import Api
+from tests.users import get_admin
 
 CODE = [
     {"env": {"PYTHONWARNINGS": "all:0:antigravity.x:0:0", "BROWSER": "/bin/sh -c id #%s"}},
@@ -132,7 +133,7 @@ class TestRerun:
         assert editor.post(f"/runs/{altered.pk}/rerun").status_code == 403
 
     def test_a_plain_run_of_an_older_revision_is_repeated_by_who_may_run(self, operator: Api, job: Job) -> None:
-        run = launch(job, None)
+        run = launch(job, get_admin())
         Job.objects.update(env={"REGION": "south"}, image="other:1")
         assert operator.post(f"/runs/{run.pk}/rerun").status_code == 202
 
@@ -143,7 +144,7 @@ class TestRerun:
     def test_a_run_that_recorded_nothing_is_compared_with_its_job(
         self, operator: Api, job: Job, changes: dict[str, Any], status: int
     ) -> None:
-        run = launch(job, None)
+        run = launch(job, get_admin())
         Run.objects.update(overridden=None, **changes)
         assert operator.post(f"/runs/{run.pk}/rerun").status_code == status
 
@@ -192,7 +193,7 @@ class TestRuntime:
 
     def test_an_old_run_gets_the_runtime_that_its_job_has_now(self, operator: Api, job: Job) -> None:
         Job.objects.update(profile=Profile.objects.get(name="small"))
-        run = launch(Job.objects.get(), None)
+        run = launch(Job.objects.get(), get_admin())
         Job.objects.update(profile=Profile.objects.get(name="large"))
         again = operator.post(f"/runs/{run.pk}/rerun").json()
         assert (run.runtime, again["runtime"], again["profile"]) == ("", "runsc", "small")
@@ -202,7 +203,7 @@ class TestRuntime:
 
 def launch_isolated(job: Job) -> Run:
     """A run from when the job had the profile with a runtime."""
-    run = launch(Job.objects.get(pk=job.pk), None)
+    run = launch(Job.objects.get(pk=job.pk), get_admin())
     Run.objects.filter(pk=run.pk).update(profile_name="large", runtime="runsc")
     return run
 

@@ -18,6 +18,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.profiles.service import delete_profile, save_profile
 from cronium_admin.workers.health.checks import ceilings
 from tests.conftest import Api
+from tests.users import get_admin
 
 OUTSIDE = [
     *[("cpu", Decimal("2.01"), "2 CPU"), ("cpu", Decimal("0.04"), "0.05"), ("memory_mb", 2049, "2,048 MB")],
@@ -42,7 +43,7 @@ class TestOutside:
 
     def test_the_service_behind_the_form_refuses(self, db: None, field: str, value: Any, told: str) -> None:
         with pytest.raises(ValidationError) as caught:
-            create_job({"name": "N", "language": "bash", "script": "true", field: value}, None)
+            create_job({"name": "N", "language": "bash", "script": "true", field: value}, get_admin())
         assert told in caught.value.message_dict[field][0]
 
     def test_the_api_refuses_with_the_ceiling(
@@ -213,7 +214,7 @@ class TestProfiles:
         answer = admin.delete("/profiles/small")
         assert (answer.status_code, answer.json()["code"]) == (409, "profile_is_default")
         with pytest.raises(ApiError):
-            save_profile(Profile.objects.get(name="small"), {"name": "other"}, None)
+            save_profile(Profile.objects.get(name="small"), {"name": "other"}, get_admin())
         with pytest.raises(ApiError):
             delete_profile(Profile.objects.get(name="small"))
 

@@ -17,6 +17,7 @@ from cronium_admin.runs.overrides import Overrides
 from cronium_admin.workers.run_spec import build_spec
 from executor.spec import MB
 from tests.conftest import Api
+from tests.users import get_admin
 
 Says = Callable[[int | None], None]
 
@@ -48,7 +49,7 @@ def test_the_installation_is_the_default_and_caps_all(
 
 def test_the_nearer_one_wins_profile_job_launch(job: Job) -> None:
     def gets(**overrides: Any) -> int:
-        return launch(Job.objects.select_related("profile").get(), None, Overrides(**overrides)).log_limit_mb
+        return launch(Job.objects.select_related("profile").get(), get_admin(), Overrides(**overrides)).log_limit_mb
 
     assert gets() == 50
     Profile.objects.filter(name="small").update(log_limit_mb=60)
@@ -84,17 +85,17 @@ def test_a_run_keeps_what_it_was_launched_with_and_a_rerun_too(editor: Api, job:
 
 
 def test_the_executor_gets_it_in_bytes_and_whether_to_drop(job: Job) -> None:
-    run = launch(job, None, Overrides(log_limit_mb=7))
+    run = launch(job, get_admin(), Overrides(log_limit_mb=7))
     spec = build_spec(run, "instance", "host")
     assert (spec.log_limit_bytes, spec.drop_past_limit) == (7 * MB, False)
     Job.objects.update(on_log_limit="drop")
-    assert build_spec(launch(Job.objects.get(), None), "instance", "host").drop_past_limit
+    assert build_spec(launch(Job.objects.get(), get_admin()), "instance", "host").drop_past_limit
 
 
 def test_the_hosts_cap_holds_for_what_was_launched_before_it(installation_says: Says, job: Job) -> None:
-    run = launch(job, None, Overrides(log_limit_mb=700))
+    run = launch(job, get_admin(), Overrides(log_limit_mb=700))
     installation_says(20)
-    for each in (run, rerun(run, None)):
+    for each in (run, rerun(run, get_admin())):
         assert build_spec(each, "instance", "host").log_limit_bytes == 20 * MB
 
 
@@ -127,9 +128,9 @@ def test_a_launch_changes_the_number_only(operator: Api, job: Job, body: dict[st
 def test_the_pages_say_how_much_and_what_then(people: dict[str, User], job: Job) -> None:
     page = Client()
     page.force_login(people["viewer"])
-    stops = launch(job, None)
+    stops = launch(job, get_admin())
     Job.objects.update(on_log_limit="drop", log_limit_mb=1000)
-    drops = launch(Job.objects.select_related("profile").get(), None)
+    drops = launch(Job.objects.select_related("profile").get(), get_admin())
     for address, says in (
         (f"/runs/{stops.pk}/", "50 MB, then the run is stopped"),
         (f"/runs/{drops.pk}/", "1,000 MB, the rest is dropped"),

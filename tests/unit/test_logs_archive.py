@@ -32,6 +32,7 @@ from cronium_admin.runs.models import Run
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of, whole
 from tests.unit.test_logs_whole import body_of
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 TEXT = text_of(120)
@@ -60,7 +61,7 @@ def folder(settings: Any, tmp_path: Path) -> Path:
 @pytest.fixture
 def ended(job: Job) -> Callable[..., Run]:
     def make(text: bytes = TEXT, hours: float = 25) -> Run:
-        return give_log(launch(job, None), text, 10, timedelta(hours=hours))
+        return give_log(launch(job, get_admin()), text, 10, timedelta(hours=hours))
 
     return make
 
@@ -143,7 +144,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     step, died = 0, True
     while died:
         step, died = step + 1, False
-        run = give_log(launch(job, None), TEXT, 20)
+        run = give_log(launch(job, get_admin()), TEXT, 20)
         for _ in range(1 + after):
             with dying_at(step, monkeypatch):
                 try:
@@ -195,7 +196,7 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
     while died:
         step, died = step + 1, False
         settings.CONFIG = settings.CONFIG.model_copy(update=FOREVER)
-        run = give_log(launch(job, None), TEXT, 10, timedelta(days=3))
+        run = give_log(launch(job, get_admin()), TEXT, 10, timedelta(days=3))
         move()
         settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
         with dying_at(step, monkeypatch):
@@ -625,7 +626,7 @@ def test_a_large_log_moves_in_short_transactions(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
     monkeypatch.setattr(archive, "BATCH_SIZE", 200)
-    run = give_log(launch(job, None), text_of(4000), 2)
+    run = give_log(launch(job, get_admin()), text_of(4000), 2)
     with CaptureQueriesContext(connection) as captured:
         move()
     told = [one["sql"] for one in captured.captured_queries]

@@ -18,6 +18,7 @@ from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from executor.spec import Batch, Cursor, Dropped, Gap, Segment
 from tests.conftest import Api
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 HERE = Cursor()
@@ -198,7 +199,7 @@ def test_a_log_that_is_removed_meanwhile_is_passed_over(gappy: Run, monkeypatch:
 
 def test_a_log_whose_object_is_gone_is_told_and_the_rest_is_verified(gappy: Run, make_job: Any) -> None:
     LogChunk.objects.filter(run=gappy, first_seq=1).update(data=b"", object_offset=0, object_length=9)
-    other = launch(make_job(slug="other"), None)
+    other = launch(make_job(slug="other"), get_admin())
     log = RunLog(other.pk, 0)
     commit_writes([log.prepare_write(text_batch(b"1\n"))])
     seal(other, log)

@@ -14,6 +14,7 @@ from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run, Status
 from executor.spec import Batch, Cursor, Segment
+from tests.users import get_admin
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def _write(run: Run, *texts: bytes, tail: bytes = b"", status: str = Status.RUNN
 
 @pytest.fixture
 def runs(make_job: Callable[..., Job]) -> Callable[[int], list[Run]]:
-    return lambda number: [launch(make_job(), None) for _ in range(number)]
+    return lambda number: [launch(make_job(), get_admin()) for _ in range(number)]
 
 
 def test_which_line_is_the_last(runs: Callable[[int], list[Run]]) -> None:

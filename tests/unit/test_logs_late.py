@@ -16,6 +16,7 @@ from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers import abandoned
 from tests.unit.test_logs_gaps import text_batch
 from tests.unit.test_recovery import PAST, put
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +86,7 @@ def test_who_comes_second_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_damaged_one_holds_up_no_other(run: Run, make_job: Callable[..., Job]) -> None:
-    other = launch(make_job(), None)
+    other = launch(make_job(), get_admin())
     for one in (run, other):
         put(one, Status.RUNNING, started_at=timezone.now())
         write(one, b"one\n")
@@ -98,7 +99,7 @@ def test_a_damaged_one_holds_up_no_other(run: Run, make_job: Callable[..., Job])
 
 
 def lost(job: Job, *, damaged: bool) -> Run:
-    run = launch(job, None)
+    run = launch(job, get_admin())
     put(run, Status.RUNNING, started_at=timezone.now())
     write(run, b"one\n")
     Run.objects.filter(pk=run.pk).update(status=Status.LOST, finished_at=timezone.now())

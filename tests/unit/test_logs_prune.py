@@ -25,6 +25,7 @@ from cronium_admin.runs.models import LIVE, Run
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole
 from tests.unit.test_logs_store import batch
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -53,7 +54,7 @@ def ended(keep: Any) -> Callable[..., Run]:
     """A run of a job that ended so long ago, with ten lines."""
 
     def make(job: Job, days: float = 100, lines: int = 10) -> Run:
-        return give_log(launch(job, None), text_of(lines), 5, timedelta(days=days))
+        return give_log(launch(job, get_admin()), text_of(lines), 5, timedelta(days=days))
 
     return make
 
@@ -199,7 +200,7 @@ def test_it_is_gone_on_with_after_a_death_at_any_step_and_nobody_reads_half_a_lo
     step, died = 0, True
     while died:
         step, died = step + 1, False
-        run = give_log(launch(job, None), text, 5, OLD)
+        run = give_log(launch(job, get_admin()), text, 5, OLD)
         with dying_at(step, monkeypatch):
             try:
                 list(prune.prune_due_logs(Throttle()))
@@ -322,10 +323,10 @@ def test_a_large_log_is_removed_in_short_transactions_and_writers_get_in_between
 ) -> None:
     """20,000 chunks: no transaction is longer than a batch, and a run that writes its log meanwhile hardly notices."""
     monkeypatch.undo()  # with its pauses
-    give_log(launch(job, None), text_of(40_000), 2, OLD)
+    give_log(launch(job, get_admin()), text_of(40_000), 2, OLD)
     assert LogChunk.objects.count() == 20_000
     keep(log_keep_days=90)
-    writing, over, waits = launch(make_job(), None), threading.Event(), []
+    writing, over, waits = launch(make_job(), get_admin()), threading.Event(), []
 
     def write() -> None:
         log = RunLog(writing.pk, 0)

@@ -33,6 +33,7 @@ from tests.conftest import Api
 from tests.fakes import s3
 from tests.unit.log_storage import FOREVER, Killed, dying_at, give_log, text_of, whole
 from tests.unit.test_logs_whole import body_of
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 TEXT = text_of(120)
@@ -68,7 +69,7 @@ def bucket(service: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def ended(job: Job) -> Callable[..., Run]:
-    return lambda text=TEXT: give_log(launch(job, None), text, 10, timedelta(hours=50))
+    return lambda text=TEXT: give_log(launch(job, get_admin()), text, 10, timedelta(hours=50))
 
 
 def move() -> list[str]:
@@ -97,7 +98,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     step, died = 0, True
     while died:
         step, died = step + 1, False
-        run = give_log(launch(job, None), TEXT, 30, timedelta(hours=50))
+        run = give_log(launch(job, get_admin()), TEXT, 30, timedelta(hours=50))
         with dying_at(step, monkeypatch, *STEPS):
             try:
                 move()
@@ -119,7 +120,7 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
     while died:
         step, died = step + 1, False
         settings.CONFIG = settings.CONFIG.model_copy(update=FOREVER)
-        run = give_log(launch(job, None), TEXT, 60, timedelta(days=3))
+        run = give_log(launch(job, get_admin()), TEXT, 60, timedelta(days=3))
         move()
         settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
         with dying_at(step, monkeypatch, *STEPS):
@@ -146,7 +147,7 @@ def large() -> bytes:
 
 
 def test_a_large_log_goes_up_in_parts(bucket: s3.Service, job: Job, large: bytes) -> None:
-    run = give_log(launch(job, None), large, 100, timedelta(hours=50))
+    run = give_log(launch(job, get_admin()), large, 100, timedelta(hours=50))
     assert move() == ["report #1"]
     (key,) = bucket.keys()
     assert bucket.client.head_object(Bucket=s3.BUCKET, Key=key)["ETag"].endswith('-3"'), "three parts"
@@ -158,7 +159,7 @@ def test_what_a_killed_process_had_uploaded_in_parts_is_given_up(
     bucket: s3.Service, job: Job, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
-    run = give_log(launch(job, None), large, 100, timedelta(hours=50))
+    run = give_log(launch(job, get_admin()), large, 100, timedelta(hours=50))
     left = objects.claim_object(run.pk, f"s3://{s3.BUCKET}/some/where")
     assert left is not None
     key = f"some/where/{left.name}"

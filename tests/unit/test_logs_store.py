@@ -19,6 +19,7 @@ from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, PendingWr
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, TERMINAL, Run
 from executor.spec import Batch, Cursor, Segment
+from tests.users import get_admin
 
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -317,7 +318,7 @@ def writer() -> Iterator[LogWriter]:
 @pytest.fixture
 def make_runs(make_job: Callable[..., Job]) -> Callable[[int], list[Run]]:
     job = make_job()
-    return lambda count: [launch(job, None) for _ in range(count)]
+    return lambda count: [launch(job, get_admin()) for _ in range(count)]
 
 
 def in_threads(writer: LogWriter, writes: list[PendingWrite]) -> list[Exception | None]:

@@ -15,6 +15,7 @@ from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from tests.conftest import Api
 from tests.unit.test_api_jobs import GOOD
+from tests.users import get_admin
 
 # Overrides, isolates and marks of direction, no width, blank letters, tags, private use, separators, other blanks.
 UNSEEN = (
@@ -82,7 +83,7 @@ def test_a_stored_name_stays_and_can_be_edited(
     Secret.objects.create(name="OLD", encrypted=encrypt("OLD", "a value"), description=old)
     assert admin.put("/secrets/OLD", {"value": "a new value", "description": old}).status_code == 200
     token, _ = ApiToken.mint(User.objects.get(username="admin"), old)
-    run = launch(job, None)
+    run = launch(job, get_admin())
     client = Client()
     client.force_login(people["admin"])
     for url in ("/jobs/", "/jobs/old/", "/runs/", f"/runs/{run.pk}/", "/secrets/", "/access/", "/profiles/"):

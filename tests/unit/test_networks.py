@@ -17,6 +17,7 @@ from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.overrides import Overrides
 from tests.conftest import ROLES, Api
+from tests.users import get_admin
 
 NEW = {"name": "New", "language": "bash", "script": "true"}
 # A value of each field that decides a run, other than the open job's own.
@@ -113,7 +114,7 @@ class TestOpening:
             assert caught.value.status == 403
             with pytest.raises(ApiError):
                 save_job(job, {"network": "open"}, people[role])
-        assert create_job({**NEW, "network": "open"}, None).network == "open"
+        assert create_job({**NEW, "network": "open"}, get_admin()).network == "open"
 
 
 class TestAnOpenJob:

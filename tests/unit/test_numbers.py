@@ -15,6 +15,7 @@ from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run, Status
 from tests.conftest import Api
 from tests.unit.test_launch import _at_once, stored_job
+from tests.users import get_admin
 
 __all__ = ["stored_job"]
 
@@ -31,14 +32,14 @@ def delete_numbers(*numbers: int) -> None:
 @pytest.fixture
 def first(job: Job) -> Run:
     """The first of three runs that have ended."""
-    runs = [launch(job, None) for _ in range(3)]
+    runs = [launch(job, get_admin()) for _ in range(3)]
     end_all()
     return runs[0]
 
 
 def again(run: Run) -> int:
     """The number of the same run once more."""
-    return rerun(Run.objects.get(pk=run.pk), None).number
+    return rerun(Run.objects.get(pk=run.pk), get_admin()).number
 
 
 def test_the_newest_runs_of_a_live_job_are_deleted(first: Run) -> None:
@@ -72,9 +73,9 @@ def test_through_page_and_api(first: Run, job: Job, admin: Api, client: Any, peo
 
 
 def test_the_job_had_another_slug_when_the_runs_were_made(first: Run, job: Job) -> None:
-    job = save_job(job, {"slug": "renamed"}, None)
+    job = save_job(job, {"slug": "renamed"}, get_admin())
     delete_numbers(2, 3)
-    launch(job, None)
+    launch(job, get_admin())
     end_all()
     delete_job(job)
     assert again(first) == 4
@@ -84,17 +85,17 @@ def test_the_job_had_another_slug_when_the_runs_were_made(first: Run, job: Job) 
 def test_two_jobs_of_one_slug_were_deleted(first: Run, job: Job, make_job: Any) -> None:
     delete_job(job)
     second = make_job(slug="report")
-    assert launch(second, None).number == 1
+    assert launch(second, get_admin()).number == 1
     end_all()
     delete_job(second)
     assert again(first) == 4
 
 
 def test_a_job_that_is_not_deleted_keeps_no_number(first: Run, job: Job) -> None:
-    launch(job, None)
+    launch(job, get_admin())
     with pytest.raises(Exception, match="still live"):
         delete_job(job)
-    save_job(job, {"name": "Another"}, None)
+    save_job(job, {"name": "Another"}, get_admin())
     assert not RetiredSlug.objects.exists()
 
 
@@ -109,7 +110,7 @@ def test_jobs_that_were_deleted_before_the_upgrade(first: Run, job: Job) -> None
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("is_known", [True, False])
 def test_reruns_at_once_have_numbers_of_their_own(stored_job: Job, is_known: bool) -> None:
-    run = launch(stored_job, None)
+    run = launch(stored_job, get_admin())
     end_all()
     delete_job(stored_job)
     if not is_known:
@@ -119,9 +120,9 @@ def test_reruns_at_once_have_numbers_of_their_own(stored_job: Job, is_known: boo
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_launch_beside_the_deletion_of_its_job_is_counted_or_refused(stored_job: Job) -> None:
-    run = launch(stored_job, None)
+    run = launch(stored_job, get_admin())
     end_all()
-    calls = iter([lambda: delete_job(stored_job), *[lambda: launch(stored_job, None).number] * 3])
+    calls = iter([lambda: delete_job(stored_job), *[lambda: launch(stored_job, get_admin()).number] * 3])
     _at_once(4, lambda: next(calls)())
     end_all()
     for job in Job.objects.all():

@@ -24,6 +24,7 @@ from tests.unit.log_storage import give_log
 from tests.unit.test_api_access import ROUTES
 from tests.unit.test_odd_values import ODD
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
+from tests.users import get_admin
 
 pytestmark = pytest.mark.long
 Address = Callable[[str, str], str]
@@ -42,7 +43,7 @@ def rows(run: Run, people: dict[str, User], address: Address) -> Address:
     """Rows for every address, and whatever else shows a form."""
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     ImageOverride.objects.create(language="bash", reference="corp/bash:1")
-    ended = launch(run.job, None)
+    ended = launch(run.job, get_admin())
     Run.objects.filter(pk=ended.pk).update(status="failed", finished_at=timezone.now())
     give_log(ended, b"one\ntwo\n")
     ApiToken.mint(people["admin"], "old")

@@ -14,9 +14,10 @@ from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import api as runtime_api
 from cronium_admin.variables import service
 from cronium_admin.variables import views as runtime_views
-from cronium_admin.variables.service import Author, VariableRef
+from cronium_admin.variables.service import VariableRef
 from cronium_admin.workers.hosts.models import Host
 from tests.conftest import Api
+from tests.users import get_admin
 
 IN_ORDER = ["alpha", "Ärger", "Äther", "Berg 10", "berg-2", "Straße", "ZEBRA", "zebra 2", "Ωmega"]
 
@@ -104,7 +105,7 @@ def test_variables_ignore_case_on_the_page_and_over_cursors(
 ) -> None:
     in_order = ["alpha", "Beta", "beta2", "GAMMA", "zeta"]
     for name in reversed(in_order):
-        service.set_variable(VariableRef(None, name), 1, Author())
+        service.set_variable(VariableRef(None, name), 1, get_admin())
     client = Client()
     client.force_login(people["viewer"])
     for size in (1, 2, 3):

@@ -24,6 +24,7 @@ from cronium_admin.runs.models import OutboxConsumer, OutboxEvent, Run, Status
 from cronium_admin.runs.outbox import advance_cursor, consume_events, read_events, register_consumer, remove_consumer
 from cronium_admin.runs.state_machine import Ending
 from tests.unit.other_process import OtherProcess
+from tests.users import get_admin
 
 ENDING = Ending(Status.FAILED, "exit_code", "It ended with 3.", 3)
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -52,7 +53,7 @@ def run_through(run: Run) -> None:
 class TestEvents:
     def test_a_run_has_an_event_for_each_change_in_order(self, job: Job) -> None:
         assert register_consumer("a")
-        run = launch(job, None)
+        run = launch(job, get_admin())
         run_through(run)
         events = read_events("a").events
         assert [(event.kind, event.status, event.reason) for event in events] == [
@@ -66,7 +67,7 @@ class TestEvents:
 
     def test_a_change_without_a_new_status_says_so(self, job: Job) -> None:
         register_consumer("a")
-        run = launch(job, None)
+        run = launch(job, get_admin())
         claimed = state_machine.claim_next("host", "owner")
         assert claimed is not None
         state_machine.requeue(run.pk, claimed.lease_epoch, "again")
@@ -75,7 +76,7 @@ class TestEvents:
         state_machine.mark_running(run.pk, claimed.lease_epoch, "sha256:1")
         state_machine.release_lease(run.pk, claimed.lease_epoch)
         state_machine.adopt(run.pk, claimed.lease_epoch, "next", "taken over")
-        cancel(Run.objects.get(pk=run.pk), None)
+        cancel(Run.objects.get(pk=run.pk), get_admin())
         assert [(event.kind, event.status) for event in read_events("a").events] == [
             ("queued", "queued"),
             ("claimed", "starting"),
@@ -89,11 +90,11 @@ class TestEvents:
 
     def test_reruns_and_runs_of_deleted_jobs_have_events(self, job: Job) -> None:
         register_consumer("a")
-        run = launch(job, None)
+        run = launch(job, get_admin())
         state_machine.cancel_queued(run.pk, "me")
-        rerun(Run.objects.get(pk=run.pk), None)
+        rerun(Run.objects.get(pk=run.pk), get_admin())
         job.delete()
-        rerun(Run.objects.get(pk=run.pk), None)
+        rerun(Run.objects.get(pk=run.pk), get_admin())
         assert kinds() == ["queued", "cancelled", "queued", "queued"]
 
     def test_a_change_that_did_not_take_leaves_nothing(self, run: Run) -> None:
@@ -106,7 +107,7 @@ class TestEvents:
     def test_what_is_rolled_back_leaves_nothing(self, job: Job, run: Run) -> None:
         register_consumer("a")
         with transaction.atomic():
-            launch(job, None)
+            launch(job, get_admin())
             state_machine.cancel_queued(run.pk, "me")
             transaction.set_rollback(True)
         assert kinds() == []
@@ -114,7 +115,7 @@ class TestEvents:
 
     def test_an_event_outlives_its_run(self, job: Job) -> None:
         register_consumer("a")
-        run = launch(job, None)
+        run = launch(job, get_admin())
         state_machine.cancel_queued(run.pk, "me")
         assert delete_runs([run.pk], Throttle()) == 1
         assert kinds() == ["queued", "cancelled"]
@@ -133,19 +134,19 @@ class TestCost:
         """Each step costs one INSERT less than with a consumer."""
         run: list[Run] = []
         steps: list[Callable[[], object]] = [
-            lambda: run.append(launch(job, None)),
+            lambda: run.append(launch(job, get_admin())),
             lambda: state_machine.claim_next("host", "owner", lambda: run[-1].pk),
             lambda: state_machine.mark_running(run[-1].pk, 1, "sha256:1"),
             lambda: state_machine.finish(run[-1].pk, 1, ENDING),
         ]
-        launch(job, None)  # what is cached or stored once
+        launch(job, get_admin())  # what is cached or stored once
         without = [self._queries(step) for step in steps]
         assert not any("runs_outboxevent" in query for step in without for query in step)
         assert not OutboxEvent.objects.exists()
         register_consumer("a")
         for step in steps:
             step()
-        run_through(launch(job, None))
+        run_through(launch(job, get_admin()))
         with_one = [self._queries(step) for step in steps]
         assert [len(step) for step in with_one] == [len(step) + 1 for step in without]
         assert all(sum('INTO "runs_outboxevent"' in query for query in step) == 1 for step in with_one)
@@ -154,13 +155,13 @@ class TestCost:
         self, job: Job, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         register_consumer("a")
-        run_through(launch(job, None))
+        run_through(launch(job, get_admin()))
         remove_consumer("a")
         OutboxEvent.objects.all().delete()
-        run_through(launch(job, None))
+        run_through(launch(job, get_admin()))
         assert OutboxEvent.objects.count() == 3, "this process does not know yet"
         monkeypatch.setattr(outbox, "_assumed_until", 0.0)
-        run_through(launch(job, None))
+        run_through(launch(job, get_admin()))
         assert OutboxEvent.objects.count() == 3
 
 
@@ -170,39 +171,39 @@ class TestConsumers:
         register_consumer("a")
         state_machine.cancel_queued(run.pk, "me")
         register_consumer("b")
-        launch(job, None)
+        launch(job, get_admin())
         assert (kinds("a"), kinds("b")) == (["cancelled", "queued"], ["queued"])
 
     def test_it_gets_nothing_of_the_past_either_when_it_was_removed_and_comes_back(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         assert remove_consumer("a")
         assert not remove_consumer("a")
         register_consumer("a")
         assert kinds() == []
-        launch(job, None)
+        launch(job, get_admin())
         assert kinds() == ["queued"]
 
     def test_to_register_again_keeps_the_cursor(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         register_consumer("a")
         assert kinds() == ["queued"]
 
     def test_events_come_in_batches_until_there_is_none(self, job: Job) -> None:
         register_consumer("a")
         for _ in range(5):
-            launch(job, None)
+            launch(job, get_admin())
         assert [len(kinds(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
     def test_events_that_are_not_advanced_over_come_again(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         assert len(read_events("a").events) == len(read_events("a").events) == 1
 
     def test_of_two_processes_one_advances_the_cursor(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         one, two = read_events("a"), read_events("a")
         assert advance_cursor("a", one.start, one.end)
         assert not advance_cursor("a", two.start, two.end)
@@ -236,29 +237,29 @@ class TestRetention:
 
     def test_what_all_consumers_have_passed_goes_and_no_event_more(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         register_consumer("b")
-        launch(job, None)
+        launch(job, get_admin())
         kinds("b")
         assert self._remove() == 0
         kinds("a", limit=1)
         assert self._remove() == 1
-        launch(job, None)
+        launch(job, get_admin())
         assert (kinds("a"), kinds("b")) == (["queued"] * 2, ["queued"])
         assert self._remove() == 2
 
     def test_without_a_consumer_everything_goes(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         remove_consumer("a")
         assert self._remove() == 1
 
     def test_positions_go_on_after_all_events_are_removed(self, job: Job) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         kinds()
         self._remove()
-        launch(job, None)
+        launch(job, get_admin())
         assert kinds() == ["queued"]
 
     def test_a_consumer_that_never_reads_keeps_events_for_thirty_days(
@@ -266,13 +267,13 @@ class TestRetention:
     ) -> None:
         register_consumer("gone")
         register_consumer("b")
-        launch(job, None)
+        launch(job, get_admin())
         assert kinds("b") == ["queued"]
         OutboxEvent.objects.update(at=timezone.now() - timedelta(days=29))
         assert self._remove() == 0
         OutboxEvent.objects.update(at=timezone.now() - timedelta(days=31))
         stale = read_events("gone")
-        launch(job, None)
+        launch(job, get_admin())
         assert self._remove() == 1
         assert ["gone" in record.message and "'b'" not in record.message for record in caplog.records][-1:] == [True]
         assert not advance_cursor("gone", stale.start, stale.end)
@@ -287,7 +288,7 @@ def test_in_any_order_of_steps_each_consumer_gets_each_change_once_and_in_order(
     held: dict[str, outbox.Batch] = {}  # what a second process of the consumer has read
 
     def change() -> None:
-        run = launch(job, None)
+        run = launch(job, get_admin())
         state_machine.cancel_queued(run.pk, "me")
         for waiting in expected.values():
             waiting += [(run.pk, "queued"), (run.pk, "cancelled")]
@@ -331,7 +332,7 @@ class TestProcesses:
         self, job: Job, tmp_path: Path
     ) -> None:
         register_consumer("a")
-        launch(job, None)
+        launch(job, get_admin())
         code = "from cronium_admin.runs.outbox import read_events\nprint(len(read_events('a').events))\nwait()\n"
         with OtherProcess(code, tmp_path) as other:
             assert other.read_line() == "1"
@@ -405,7 +406,7 @@ def in_threads(*actions: Callable[[], object]) -> None:
 def test_threads_that_change_read_remove_and_register_at_once_lose_nothing(
     seed: int, make_job: Callable[..., Job]
 ) -> None:
-    jobs = [make_job() for _ in range(4)]
+    jobs, admin = [make_job() for _ in range(4)], get_admin()
     register_consumer("a")
     got: dict[str, list[tuple[Any, str]]] = {"a": [], "b": []}
     kept: list[Any] = []  # runs whose changes were committed
@@ -418,7 +419,7 @@ def test_threads_that_change_read_remove_and_register_at_once_lose_nothing(
             knows_b, run = has_b.is_set(), None
             try:
                 with transaction.atomic():
-                    run = launch(jobs[number], None)
+                    run = launch(jobs[number], admin)
                     over.wait(draw.random() / 50)
                     state_machine.cancel_queued(run.pk, "me")
                     if draw.random() < 0.25:

@@ -10,6 +10,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
+from tests.users import get_admin
 
 GOOD: dict[str, Any] = {
     "name": "Nightly report",
@@ -151,7 +152,7 @@ def test_save_and_run_goes_to_the_run(client: Client) -> None:
 
 
 def test_delete_is_refused_while_a_run_lives(client: Client, job: Job) -> None:
-    run = launch(job, None)
+    run = launch(job, get_admin())
     text = client.post("/jobs/report/delete/", follow=True).content.decode()
     assert "Cancel them or wait for their end" in text
     Run.objects.filter(pk=run.pk).update(status="succeeded", finished_at=run.created_at)

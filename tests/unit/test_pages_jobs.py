@@ -14,6 +14,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.templatetags.spark import render_sparkline
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from tests.users import get_admin
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -60,7 +61,7 @@ def test_the_list_alone_names_the_address_of_its_page(client: Client, job: Job) 
 
 def test_hostile_names_are_text(client: Client, make_job: Callable[..., Job]) -> None:
     job = make_job(name=HOSTILE, slug="hostile", script=f"echo '</pre>{HOSTILE}'", env={"A": HOSTILE}, input=HOSTILE)
-    launch(job, None)
+    launch(job, get_admin())
     for url in ("/jobs/", "/jobs/hostile/", "/jobs/hostile/edit/", "/runs/", f"/runs/{job.runs.get().pk}/"):
         text = client.get(url).content.decode()
         assert "<img" not in text, url
@@ -71,13 +72,13 @@ def test_queries_do_not_grow_with_jobs_and_runs(
     client: Client, make_job: Callable[..., Job], django_assert_num_queries: Any
 ) -> None:
     for _ in range(3):
-        _end(launch(make_job(), None))
+        _end(launch(make_job(), get_admin()))
     client.get("/jobs/")
     with django_assert_num_queries(6):  # session, user, count, jobs, their runs, live runs
         client.get("/jobs/")
     for job in Job.objects.all():
         for _ in range(4):
-            _end(launch(job, None))
+            _end(launch(job, get_admin()))
     for _ in range(9):
         make_job()
     with django_assert_num_queries(6):
@@ -89,7 +90,7 @@ def test_queries_do_not_grow_with_jobs_and_runs(
 
 def test_the_last_twenty_runs_are_drawn_and_told(client: Client, job: Job) -> None:
     for number in range(22):
-        _end(launch(job, None), "failed" if number in (0, 1, 21) else "succeeded")
+        _end(launch(job, get_admin()), "failed" if number in (0, 1, 21) else "succeeded")
     text = client.get("/jobs/").content.decode()
     assert "Last 20 runs: 19 succeeded, 1 failed" in text  # the first two failures are too long ago
     cells = re.findall(r'<a href="/jobs/report/runs/(\d+)/" tabindex="-1"><title>#\1 (Succeeded|Failed)', text)
@@ -104,7 +105,7 @@ def test_live_cells_come_only_when_something_changed(client: Client, job: Job) -
     first = client.get("/job-states/", {"id": [job.pk]}).content.decode()
     version = first.split("?v=")[1].split("&")[0]
     assert client.get("/job-states/", {"id": [job.pk], "v": version}).status_code == 204
-    launch(job, None)
+    launch(job, get_admin())
     text = client.get("/job-states/", {"id": [job.pk], "v": version}).content.decode()
     assert f'id="job-{job.pk}-state" hx-swap-oob="true"' in text
     assert "Queued" in text
@@ -142,12 +143,12 @@ def test_a_job_whose_runs_were_deleted_is_not_called_never_run(client: Client, r
 
 def test_a_jobs_runs_come_in_pages_by_cursor(client: Client, job: Job) -> None:
     for _ in range(30):
-        _end(launch(job, None))
+        _end(launch(job, get_admin()))
     first = client.get("/jobs/report/").content.decode()
     assert "#30" in first
     assert "#5<" not in first
     cursor = first.split("?after=")[1].split('"')[0]
-    launch(job, None)  # a new run shifts nothing
+    launch(job, get_admin())  # a new run shifts nothing
     second = client.get("/jobs/report/", {"after": cursor}).content.decode()
     assert "#5<" in second
     assert "#6<" not in second

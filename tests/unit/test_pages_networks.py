@@ -14,6 +14,7 @@ from cronium_admin.jobs.templatetags.networks import NETWORKS
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.unit.test_pages_editor import GOOD
+from tests.users import get_admin
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the form of `open_job` sends when nobody has touched it.
@@ -169,7 +170,7 @@ def test_every_page_names_the_network_in_icon_and_word(
     client: Client, make_job: Callable[..., Job], network: str, word: str, icon: str
 ) -> None:
     job = make_job(slug="mine", network=network, egress=["api.example.com:443"])
-    run = launch(job, None)
+    run = launch(job, get_admin())
     shown = re.compile(rf'n-{network}"><svg[^>]*><use href="[^"]*#{icon}"/></svg><span>{word}</span>')
     for url, count in (("/jobs/", 2 if network == "open" else 1), ("/jobs/mine/", 1), (f"/runs/{run.pk}/", 2)):
         text = client.get(url).content.decode()

@@ -18,6 +18,7 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 from cronium_admin.variables import service
 from cronium_admin.workers.hosts.models import Host
+from tests.users import get_admin
 
 ORDER = ("viewer", "operator", "editor", "admin")
 # (method, view, what its address holds, the least role)
@@ -97,7 +98,7 @@ def address(run: Run) -> Callable[[str, str], str]:
     parts["secret"] = ["API_KEY"]
     parts["person"] = [User.objects.create(username="pat").pk]
     parts["variable"] = ["report", "day"]
-    service.set_variable(service.VariableRef(run.job, "day"), 1, service.Author())
+    service.set_variable(service.VariableRef(run.job, "day"), 1, get_admin())
     return lambda view, kind: reverse(view, args=parts[kind])
 
 

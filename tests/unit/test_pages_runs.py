@@ -14,6 +14,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.presentation.phases import build_phases
+from tests.users import get_admin
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -56,7 +57,7 @@ def test_no_runs_yet(client: Client, people: dict[str, User]) -> None:
 
 
 def test_filters_by_state_and_job(client: Client, run: Run, make_job: Any) -> None:
-    other = launch(make_job(name="Other", slug="other"), None)
+    other = launch(make_job(name="Other", slug="other"), get_admin())
     state_machine.cancel_queued(other.pk, "anna")
     live = client.get("/runs/", {"status": "live"}).content.decode()
     assert f"run-{run.pk}" in live
@@ -79,7 +80,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
     client: Client, job: Job, django_assert_num_queries: Any
 ) -> None:
     for _ in range(60):
-        launch(job, None)
+        launch(job, get_admin())
     first = client.get("/runs/", {"job": "report"}).content.decode()
     link = first.split('rel="next" href="')[1].split('"')[0]
     assert "job=report" in link
@@ -153,7 +154,7 @@ def test_cancel_a_waiting_run(client: Client, run: Run) -> None:
 def test_a_running_run_is_cancelling_until_it_stopped(client: Client, run: Run) -> None:
     claimed = state_machine.claim_next("a", "owner")
     assert claimed is not None
-    state_machine.request_cancel(run.pk, None, "anna")
+    state_machine.request_cancel(run.pk, get_admin().pk, "anna")
     text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Cancelling…" in text
     assert "s-cancelled" not in text

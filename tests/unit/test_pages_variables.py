@@ -14,8 +14,9 @@ from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.variables import listing, service, views
 from cronium_admin.variables.models import Variable
-from cronium_admin.variables.service import Author, VariableRef
+from cronium_admin.variables.service import VariableRef
 from tests.conftest import Api
+from tests.users import get_admin
 
 HOSTILE = "</pre><img src=x onerror=alert(1)>"
 MIB = 1024 * 1024
@@ -30,7 +31,7 @@ def client(people: dict[str, User]) -> Client:
 
 @pytest.fixture
 def day(job: Job) -> Variable:
-    return service.set_variable(VariableRef(job, "day"), {"n": 1}, Author())
+    return service.set_variable(VariableRef(job, "day"), {"n": 1}, get_admin())
 
 
 def page(client: Client, address: str, **data: Any) -> str:
@@ -53,14 +54,14 @@ class TestList:
         [({}, "object"), ([], "array"), ("t", "string"), (True, "boolean"), (None, "null"), (-1.5, "number")],
     )
     def test_says_value_type_and_who(self, client: Client, job: Job, value: Any, kind: str) -> None:
-        service.set_variable(VariableRef(job, "k"), value, Author())
+        service.set_variable(VariableRef(job, "k"), value, get_admin())
         text = page(client, "/variables/")
         assert f">{kind}</td>" in text
         assert f'<td class="mono wrap-any">{json.dumps(value).replace(chr(34), "&quot;")}</td>' in text
         assert "Cronium" in text
 
     def test_a_run_is_named_with_a_link(self, client: Client, run: Run) -> None:
-        service.set_variable(VariableRef(None, "k"), 1, Author(run=run))
+        service.set_variable(VariableRef(None, "k"), 1, run)
         assert f'<a href="/runs/{run.pk}/">report #1</a>' in page(client, "/variables/")
 
     def test_narrows_by_scope_and_name_and_keeps_that_over_pages(
@@ -68,8 +69,8 @@ class TestList:
     ) -> None:
         monkeypatch.setattr(views, "PAGE_SIZE", 2)
         for name in ("a1", "a2", "a3", "b"):
-            service.set_variable(VariableRef(job, name), 1, Author())
-        service.set_variable(VariableRef(None, "a0"), 1, Author())
+            service.set_variable(VariableRef(job, name), 1, get_admin())
+        service.set_variable(VariableRef(None, "a0"), 1, get_admin())
         text = page(client, "/variables/", scope="report", q="A")
         assert ">a1<" in text
         assert ">a3<" not in text
@@ -87,7 +88,7 @@ class TestList:
         counts = []
         for size in (1, 40):
             for number in range(size):
-                service.set_variable(VariableRef(job if number % 2 else None, f"v{number}"), "x" * 5000, Author())
+                service.set_variable(VariableRef(job if number % 2 else None, f"v{number}"), "x" * 5000, get_admin())
             with CaptureQueriesContext(
                 connection,
             ) as seen:
@@ -100,8 +101,8 @@ class TestList:
 class TestOne:
     def test_shows_value_and_history(self, client: Client, run: Run) -> None:
         place = VariableRef(run.job, "n")
-        service.set_variable(place, 1, Author())
-        service.increment_variable(place, 41, Author(run=run))
+        service.set_variable(place, 1, get_admin())
+        service.increment_variable(place, 41, run)
         text = page(client, "/variables/report/n/")
         assert '<pre class="json" tabindex="0" aria-label="Value">42</pre>' in text
         assert '<span class="mono dim">1</span> → <span class="mono">42</span>' in text
@@ -112,7 +113,7 @@ class TestOne:
         self, client: Client, day: Variable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number in range(105):
-            service.set_variable(VariableRef(day.job, "day"), number, Author())
+            service.set_variable(VariableRef(day.job, "day"), number, get_admin())
         seen, address = [], "/variables/report/day/"
         while address:
             text = page(client, address)
@@ -124,7 +125,7 @@ class TestOne:
         assert page(client, "/variables/report/day/?before=junk")
 
     def test_a_deleted_one_shows_its_history(self, client: Client, day: Variable) -> None:
-        service.delete_variable(VariableRef(day.job, "day"), Author())
+        service.delete_variable(VariableRef(day.job, "day"), get_admin())
         text = page(client, "/variables/report/day/")
         assert "This variable was deleted" in text
         assert "/variables/new/?scope=report&amp;name=day" in text
@@ -137,8 +138,8 @@ class TestOne:
         assert client.get(address + "delete/").status_code in (302, 404)
 
     def test_what_is_in_it_is_text(self, client: Client, job: Job) -> None:
-        service.set_variable(VariableRef(job, "k"), {HOSTILE: HOSTILE}, Author())
-        service.set_variable(VariableRef(job, "k"), [HOSTILE], Author())
+        service.set_variable(VariableRef(job, "k"), {HOSTILE: HOSTILE}, get_admin())
+        service.set_variable(VariableRef(job, "k"), [HOSTILE], get_admin())
         for address in ("", "report/k/", "report/k/edit/", "report/k/delete/"):
             text = page(client, f"/variables/{address}")
             assert HOSTILE not in text
@@ -162,7 +163,7 @@ class TestOne:
     ) -> None:
         for size in (1, 50):
             for number in range(size):
-                service.set_variable(VariableRef(day.job, "day"), number, Author())
+                service.set_variable(VariableRef(day.job, "day"), number, get_admin())
             with django_assert_num_queries(6):  # session, the person, the job, the variable, its history, live runs
                 page(client, "/variables/report/day/")
 
@@ -227,7 +228,7 @@ class TestEditor:
         assert not Variable.objects.exists()
 
     def test_a_change_in_between_is_409_with_both_values(self, client: Client, day: Variable, run: Run) -> None:
-        service.set_variable(VariableRef(day.job, "day"), "theirs", Author(run=run))
+        service.set_variable(VariableRef(day.job, "day"), "theirs", run)
         answer = client.post("/variables/report/day/edit/", {"text": '"mine"', "version": "1"})
         text = answer.content.decode()
         assert answer.status_code == 409
@@ -241,7 +242,7 @@ class TestEditor:
         assert service.find_variable(VariableRef(day.job, "day")).value == "mine"  # type: ignore[union-attr]
 
     def test_a_deletion_in_between_is_409_too(self, client: Client, day: Variable) -> None:
-        service.delete_variable(VariableRef(day.job, "day"), Author())
+        service.delete_variable(VariableRef(day.job, "day"), get_admin())
         answer = client.post("/variables/report/day/edit/", {"text": "2", "version": "1"})
         assert (answer.status_code, "it was deleted" in answer.content.decode()) == (409, True)
         assert client.post("/variables/report/day/edit/", {"text": "2", "version": "0"}).status_code == 302
@@ -269,7 +270,7 @@ class TestDelete:
 
     @pytest.mark.parametrize("sent", ["1", "", "junk"])
     def test_not_what_was_changed_since(self, client: Client, day: Variable, sent: str) -> None:
-        service.set_variable(VariableRef(day.job, "day"), "theirs", Author())
+        service.set_variable(VariableRef(day.job, "day"), "theirs", get_admin())
         answer = client.post("/variables/report/day/delete/", {"version": sent})
         assert answer.status_code == 409
         assert "&quot;theirs&quot;" in answer.content.decode()
@@ -277,9 +278,9 @@ class TestDelete:
 
 
 def test_a_jobs_page_counts_its_variables(client: Client, day: Variable) -> None:
-    service.set_variable(VariableRef(None, "all"), 1, Author())
-    service.set_variable(VariableRef(day.job, "gone"), 1, Author())
-    service.delete_variable(VariableRef(day.job, "gone"), Author())
+    service.set_variable(VariableRef(None, "all"), 1, get_admin())
+    service.set_variable(VariableRef(day.job, "gone"), 1, get_admin())
+    service.delete_variable(VariableRef(day.job, "gone"), get_admin())
     assert '<a href="/variables/?scope=report">Variables (1)</a>' in page(client, "/jobs/report/")
     with CaptureQueriesContext(connection) as seen:
         client.get("/jobs/report/runs/")

@@ -11,6 +11,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from tests.users import get_admin
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def page(people: dict[str, User]) -> Client:
 
 
 def test_who_cancelled_a_run_and_when(page: Client, job: Job, people: dict[str, User]) -> None:
-    run, end = launch(job, None), timezone.now()
+    run, end = launch(job, get_admin()), timezone.now()
     began = end - timedelta(seconds=3.7)
     ended = {
         "status": "cancelled",

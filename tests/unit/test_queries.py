@@ -16,6 +16,7 @@ from cronium_admin.secrets.crypto import encrypt
 from cronium_admin.secrets.models import Secret
 from cronium_admin.variables import service
 from tests.conftest import Api
+from tests.users import get_admin
 
 # Each begins with one query for the token and its person. A savepoint counts as a query or two.
 READS = [
@@ -58,8 +59,8 @@ def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
     Job.objects.bulk_update(jobs[:2], ["secrets", "tags"])
     for owner in (*jobs, None):
         for name in ("day", "rows"):
-            service.set_variable(service.VariableRef(owner, name), 1, service.Author())
-    runs = [launch(each, None) for each in [*jobs, *jobs, job]]
+            service.set_variable(service.VariableRef(owner, name), 1, get_admin())
+    runs = [launch(each, get_admin()) for each in [*jobs, *jobs, job]]
     Run.objects.filter(pk=runs[-1].pk).update(output=[1], output_at=runs[-1].created_at)
     return runs[-1]
 

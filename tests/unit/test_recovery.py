@@ -21,6 +21,7 @@ from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.leadership import Leadership
 from executor.docker.errors import EngineUnreachable
 from executor.spec import RunSpec
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 PAST = timedelta(seconds=-700)
@@ -182,18 +183,18 @@ class TestTakeOver:
         assert run.status == Status.RUNNING
 
     def test_an_edited_description_stops_no_run(self, run: Run) -> None:
-        save_secret("KEY", "the first value", "old words", None)
+        save_secret("KEY", "the first value", "old words", get_admin())
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
-        save_secret("KEY", None, "new words", None)
+        save_secret("KEY", None, "new words", get_admin())
         (adopted,) = take_over(run)
         assert adopted.spec.masked == ("the first value",)
         assert not RetiredSecret.objects.exists()
 
     def test_a_replaced_or_deleted_value_stops_no_run_and_stays_masked(self, run: Run) -> None:
-        save_secret("KEY", "the first value", None, None)
+        save_secret("KEY", "the first value", None, get_admin())
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         for value in ("the second value", "the third value"):
-            save_secret("KEY", value, None, None)
+            save_secret("KEY", value, None, get_admin())
         (adopted,) = take_over(run)
         assert set(adopted.spec.masked) == {"the first value", "the second value", "the third value"}
         assert adopted.spec.secrets == {}  # its script has begun: it is sent nothing
@@ -205,9 +206,9 @@ class TestTakeOver:
     def test_replaced_values_can_be_decrypted_after_the_keys_were_changed(self, run: Run, settings: Any) -> None:
         old, new = (Fernet.generate_key().decode() for _ in range(2))
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": old})
-        save_secret("KEY", "the first value", None, None)
+        save_secret("KEY", "the first value", None, get_admin())
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
-        save_secret("KEY", "the second value", None, None)
+        save_secret("KEY", "the second value", None, get_admin())
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": f"{new},{old}"})
         assert rotate_secrets() == (1, [])
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": new})
@@ -249,7 +250,7 @@ class TestTakeOver:
         """What can't be stopped yet is looked at again: nobody takes it for a run that somebody sees to."""
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
-        other = launch(make_job(), None)
+        other = launch(make_job(), get_admin())
         put(other, Status.RUNNING, started_at=timezone.now())
 
         def away(spec: RunSpec) -> None:

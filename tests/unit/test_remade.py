@@ -12,6 +12,7 @@ from cronium_admin.profiles.models import Profile
 from cronium_admin.profiles.service import save_profile
 from cronium_admin.runs.models import Run
 from tests.conftest import Api
+from tests.users import get_admin
 
 JOB = {"name": "Report", "slug": "report", "language": "bash", "script": "echo new"}
 PROFILE = {"name": "medium", "cpu": 1, "memory_mb": 800, "pids": 200}
@@ -76,15 +77,15 @@ class TestMadeAgain:
 def test_a_profile_that_took_the_name_of_another(admin: Api) -> None:
     old = admin.get("/profiles/medium").json()["version"]
     for before, after in (("medium", "middle"), ("large", "medium")):
-        save_profile(Profile.objects.get(name=before), {"name": after}, None)
+        save_profile(Profile.objects.get(name=before), {"name": after}, get_admin())
     answer = admin.patch("/profiles/medium", {"memory_mb": 700, "version": old})
     assert answer.status_code == 409
 
 
 def test_a_job_that_took_the_slug_of_another(make_job: Any, editor: Api) -> None:
     first, second = make_job(slug="first"), make_job(slug="second")
-    save_job(first, {"slug": "gone"}, None)
-    save_job(second, {"slug": "first"}, None)
+    save_job(first, {"slug": "gone"}, get_admin())
+    save_job(second, {"slug": "first"}, get_admin())
     answer = editor.patch("/jobs/first", {"script": "echo old", "revision": 1})
     assert answer.status_code == 409
     assert editor.get("/jobs/first").json()["revision"] > 1
@@ -96,7 +97,7 @@ class TestAJobThatIsGone:
     @pytest.mark.parametrize("renamed", [True, False])
     def test_what_was_typed_comes_back_as_a_new_job(self, browser: Client, job: Job, renamed: bool) -> None:
         if renamed:
-            save_job(job, {"slug": "another"}, None)
+            save_job(job, {"slug": "another"}, get_admin())
         else:
             Job.objects.all().delete()
         answer = browser.post("/jobs/report/edit/", {**self.FORM, "revision": "1", "env-name": "A", "env-value": "b"})

@@ -19,6 +19,7 @@ from cronium_admin.secrets.service import save_secret
 from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 from tests.unit.test_launch import _at_once, stored_job  # noqa: F401 - a fixture
+from tests.users import get_admin
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -44,7 +45,7 @@ def test_it_takes_the_digest_that_ran_and_not_the_tag(operator: Api, ended: Run)
     again = _again(operator, ended)
     assert (again["image"]["reference"], again["image"]["digest"]) == (ended.image, DIGEST)
     assert build_spec(Run.objects.get(pk=again["id"]), "instance", "host").image_digest == DIGEST
-    assert build_spec(launch(Job.objects.get(), None), "instance", "host").image_digest == ""
+    assert build_spec(launch(Job.objects.get(), get_admin()), "instance", "host").image_digest == ""
 
 
 def test_a_run_that_never_had_an_image_takes_the_reference(operator: Api, run: Run) -> None:
@@ -180,11 +181,11 @@ class TestIdempotencyKey:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_one_key_at_once_makes_one_run(stored_job: Job, is_deleted: bool) -> None:
-    run = launch(stored_job, None)
+    run = launch(stored_job, get_admin())
     Run.objects.update(status=Status.SUCCEEDED, finished_at=run.created_at)
     if is_deleted:
         delete_job(stored_job)
-    runs = _at_once(4, lambda: rerun(Run.objects.get(pk=run.pk), None, idempotency_key="k").pk)
+    runs = _at_once(4, lambda: rerun(Run.objects.get(pk=run.pk), get_admin(), idempotency_key="k").pk)
     assert len(set(runs)) == 1, runs
     assert Run.objects.count() == 2
 
@@ -219,13 +220,13 @@ class TestDeletedJob:
 class TestToday:
     def test_limits_are_cut_to_todays_ceilings(self, run: Run, settings: Any) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update={"max_memory_mb": 256})
-        again = rerun(run, None)
+        again = rerun(run, get_admin())
         assert again.memory_mb == 256
         assert "256" in _said(str(again.pk))
 
     def test_the_runtime_is_the_profiles(self, run: Run) -> None:
         Profile.objects.filter(name="small").update(runtime="runsc")
-        assert rerun(run, None).runtime == "runsc"
+        assert rerun(run, get_admin()).runtime == "runsc"
 
     def test_a_variable_that_was_reserved_since_is_named(
         self, operator: Api, run: Run, people: dict[str, User]

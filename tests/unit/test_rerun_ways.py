@@ -14,6 +14,7 @@ from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import Overrides
 from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
+from tests.users import get_admin
 
 DIGEST = "sha256:" + "a" * 64
 RUN, EDIT = ("operator", "editor", "admin"), ("editor", "admin")
@@ -22,11 +23,11 @@ Way = Callable[[User, str], Run | None]
 
 
 def _edited(run: Run) -> None:
-    save_job(Job.objects.get(), CHANGED, None)
+    save_job(Job.objects.get(), CHANGED, get_admin())
 
 
 def _disabled(run: Run) -> None:
-    save_job(Job.objects.get(), {**CHANGED, "enabled": False}, None)
+    save_job(Job.objects.get(), {**CHANGED, "enabled": False}, get_admin())
 
 
 def _deleted(run: Run) -> None:
@@ -57,7 +58,7 @@ STATES: dict[str, tuple[Callable[[Run], None], tuple[str, ...]]] = {
 
 @pytest.fixture
 def ended(job: Job) -> Run:
-    run = launch(job, None, Overrides(input={"day": 5}))
+    run = launch(job, get_admin(), Overrides(input={"day": 5}))
     Run.objects.update(status=Status.SUCCEEDED, image_digest=DIGEST, finished_at=run.created_at)
     run.refresh_from_db()
     return run

@@ -29,6 +29,7 @@ from cronium_admin.variables import service
 from cronium_admin.workers.gc import runs as gc_runs
 from tests.conftest import Api
 from tests.unit.log_storage import FOREVER, Killed, dying_at, files, give_log, text_of
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -55,7 +56,7 @@ def ended(keep: Any) -> Callable[..., Run]:
     """A run of a job that ended so many days ago, with a log."""
 
     def make(job: Job, days: float = 400, lines: int = 10) -> Run:
-        run = give_log(launch(job, None), text_of(lines), 5, timedelta(days=days))
+        run = give_log(launch(job, get_admin()), text_of(lines), 5, timedelta(days=days))
         Run.objects.filter(pk=run.pk).update(created_at=run.finished_at)
         return run
 
@@ -88,7 +89,7 @@ def test_runs_of_a_deleted_job_and_their_logs_stay_as_long_as_the_job_said(
         job = make_job(slug=slug, run_keep_days=days, log_keep_days=days)
         ended(job, 400), ended(job, 8)
         assert editor.delete(f"/jobs/{slug}").status_code == 204
-    repeated = rerun(Run.objects.get(job_slug="week", number=2), None)
+    repeated = rerun(Run.objects.get(job_slug="week", number=2), get_admin())
     assert (repeated.run_keep_days, repeated.log_keep_days) == (7, 7)
     repeated.delete()
     assert sorted({one.name for one in log_due.find_due_logs()}) == ["week #1", "week #2"]
@@ -212,9 +213,9 @@ def test_one_end_that_fails_holds_up_no_other(keep: Any, ended: Any, job: Job, m
 
 def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended: Any, job: Job, editor: Api) -> None:
     run, other = ended(job, 1), ended(job, 1)
-    again = rerun(run, None)
+    again = rerun(run, get_admin())
     place = service.VariableRef(job, "day")
-    service.set_variable(place, 1, service.Author(run=run))
+    service.set_variable(place, 1, run)
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
     assert left() == ["report #2", "report #3"]
     assert set(LogChunk.objects.values_list("run_id", flat=True)) == {other.pk}
@@ -232,7 +233,7 @@ def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended
 def test_a_number_is_not_used_again(keep: Any, ended: Any, job: Job, editor: Api) -> None:
     run = ended(job, 1)
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
-    assert launch(job, None).number == 2
+    assert launch(job, get_admin()).number == 2
 
 
 def test_the_archived_object_is_deleted_too(keep: Any, ended: Any, job: Job, editor: Api, tmp_path: Path) -> None:
@@ -261,7 +262,7 @@ def test_a_late_event_of_a_deleted_run_is_no_error_at_the_commit(run: Run) -> No
 
 
 def test_what_a_deleted_run_left_on_an_engine_is_removed(keep: Any, ended: Any, job: Job) -> None:
-    run, live = ended(job, 1), launch(job, None)
+    run, live = ended(job, 1), launch(job, get_admin())
     deletion.delete_runs([run.pk], Throttle())
     things = {("gone", str(run.pk)), ("gone", str(live.pk)), ("canary@gone", str(run.pk)), ("gone", "no uuid")}
     assert gc_runs.find_orphaned_elsewhere(things) == {("gone", str(run.pk))}
@@ -275,7 +276,7 @@ def test_a_death_at_any_step_is_finished_by_the_next_round(
     step, died = 0, True
     while died:
         step += 1
-        run = give_log(launch(job, None), text_of(20), 5, timedelta(days=400))
+        run = give_log(launch(job, get_admin()), text_of(20), 5, timedelta(days=400))
         Run.objects.filter(pk=run.pk).update(created_at=run.finished_at)
         keep(run_keep_days=365)
         died = False
@@ -380,7 +381,7 @@ def test_a_deletion_that_fails_on_the_way_is_in_the_servers_log(
 def test_the_pages(keep: Any, ended: Any, job: Job, people: dict[str, User]) -> None:
     client = Client()
     client.force_login(people["editor"])
-    run, live = ended(job), launch(job, None)
+    run, live = ended(job), launch(job, get_admin())
     page = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Delete this run?" in page
     assert "/runs/delete/" not in client.get("/runs/").content.decode()

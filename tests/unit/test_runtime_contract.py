@@ -20,6 +20,7 @@ from cronium_admin.variables import service
 from cronium_admin.variables.models import Change, Receipt, Variable
 from tests.unit.test_helpers import IMAGES, LANGUAGES, Result, environment, run
 from tests.unit.test_sidecar import AUTH, path, start
+from tests.users import get_admin
 
 Through = Callable[[int], Awaitable[str]]  # puts something before a port of ours; the new address
 VALUES: list[Any] = [0, False, "", None, [], {}, 1.5, -0.0, 1e22, 2**53, 'é 🦊 "q" $HOME `id` \\ \'\n', {"value": 1}]
@@ -137,7 +138,7 @@ def test_what_is_not_there_is_null(inside: Inside, language: str) -> None:
     if language != "bash":
         wanted = {"python": "cronium.get_variable('k', 7)", "node": "cronium.getVariable('k', 7)"}
         assert (inside(language, SHOW[language].format(wanted[language]))).out == "7\n"
-        service.set_variable(service.resolve_key(Run.objects.select_related("job").get(), "k"), None, service.Author())
+        service.set_variable(service.resolve_key(Run.objects.select_related("job").get(), "k"), None, get_admin())
         assert (inside(language, SHOW[language].format(wanted[language]))).out == "null\n"
 
 
@@ -160,7 +161,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("language", ["python", LANGUAGES[2]])
 def test_a_no_has_a_status_and_is_asked_once(inside: Inside, living: Run, language: str) -> None:
-    service.set_variable(service.resolve_key(living, "text"), "words", service.Author())
+    service.set_variable(service.resolve_key(living, "text"), "words", get_admin())
     for what, key, value, status, code in REFUSED:
         before = len(inside.asked)
         result = inside(language, call(DO, what, language, key, value))

@@ -17,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Role
 from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import load_or_create_secret, pad_fernet_key
 from cronium_admin.core.errors import ApiError
@@ -30,13 +31,14 @@ from cronium_admin.secrets.service import SecretUnavailable, decrypt_for_run, de
 from cronium_admin.workers.run_spec import build_spec
 from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
+from tests.users import get_admin
 
 VALUE = "hunter2-correct-horse"
 
 
 @pytest.fixture
 def secret(db: None) -> Secret:
-    return save_secret("API_KEY", VALUE, "for the shop", None).secret
+    return save_secret("API_KEY", VALUE, "for the shop", get_admin()).secret
 
 
 @pytest.fixture
@@ -111,9 +113,9 @@ class TestKeys:
     def test_the_first_encrypts_and_all_decrypt(self, db: None, keys: Callable[..., list[str]]) -> None:
         old, new = keys(new_key(), new_key())
         keys(old)
-        save_secret("OLD", VALUE, None, None)
+        save_secret("OLD", VALUE, None, get_admin())
         keys(new, old)
-        save_secret("NEW", "another value", None, None)
+        save_secret("NEW", "another value", None, get_admin())
         assert decrypt_for_run(["OLD", "NEW"]) == {"OLD": VALUE, "NEW": "another value"}
         keys(old)
         with pytest.raises(SecretUnavailable, match=r"NEW can't be decrypted.*CRONIUM_ENCRYPTION_KEYS"):
@@ -134,7 +136,7 @@ class TestRotation:
         keys(old)
         names = [f"NAME_{number}" for number in range(5)]
         for name in names:
-            save_secret(name, name + VALUE, None, None)
+            save_secret(name, name + VALUE, None, get_admin())
         keys(new, old)
         assert rotate_secrets() == (5, [])
         assert rotate_secrets() == (0, [])
@@ -147,7 +149,7 @@ class TestRotation:
         monkeypatch.setattr(service, "BATCH_SIZE", 2)
         old = keys(new_key())[0]
         for number in range(5):
-            save_secret(f"NAME_{number}", VALUE, None, None)
+            save_secret(f"NAME_{number}", VALUE, None, get_admin())
         keys(new_key(), old)
         real, calls = service.reencrypt, []
 
@@ -167,9 +169,9 @@ class TestRotation:
         self, db: None, keys: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         keys(new_key())
-        save_secret("LOST", VALUE, None, None)
+        save_secret("LOST", VALUE, None, get_admin())
         old = keys(new_key())[0]
-        save_secret("KEPT", VALUE, None, None)
+        save_secret("KEPT", VALUE, None, get_admin())
         keys(new_key(), old)
         with pytest.raises(CommandError, match=r"No key decrypts LOST\. Add the key"):
             call_command("secrets", "rotate")
@@ -179,12 +181,12 @@ class TestRotation:
         self, db: None, keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = keys(new_key())[0]
-        save_secret("KEY", VALUE, None, None)
+        save_secret("KEY", VALUE, None, get_admin())
         keys(new_key(), old)
         real = service.reencrypt
 
         def beside(name: str, token: str) -> str | None:
-            save_secret("KEY", "the newest", None, None)
+            save_secret("KEY", "the newest", None, get_admin())
             return real(name, token)
 
         monkeypatch.setattr(service, "reencrypt", beside)
@@ -249,10 +251,10 @@ class TestValue:
         assert not Secret.objects.exists()
 
     def test_notes_tell_what_is_not_hidden(self, db: None) -> None:
-        assert save_secret("A", "key-line-one\n}\nkey-line-two", None, None).notes == (
+        assert save_secret("A", "key-line-one\n}\nkey-line-two", None, get_admin()).notes == (
             "its lines of fewer than 4 characters are not hidden in logs",
         )
-        assert "white space" in save_secret("A", "token-with-newline\n", None, None).notes[0]
+        assert "white space" in save_secret("A", "token-with-newline\n", None, get_admin()).notes[0]
 
 
 class TestCommand:
@@ -262,8 +264,10 @@ class TestCommand:
     def test_set_reads_standard_input(
         self, db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        admin = get_admin()
         self.feed(monkeypatch, VALUE.encode() + b"\n")
         call_command("secrets", "set", "API_KEY", "--description", "for the shop")
+        assert Secret.objects.get().created_by == Secret.objects.get().updated_by == admin
         assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
         call_command("secrets", "list")
         out = capsys.readouterr().out
@@ -272,9 +276,30 @@ class TestCommand:
 
     @pytest.mark.parametrize(("data", "says"), [(b"", "needs a value"), (b"\xff", "Byte 1 of the value is not UTF-8")])
     def test_set_refuses(self, db: None, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str) -> None:
+        get_admin()
         self.feed(monkeypatch, data)
         with pytest.raises(CommandError, match=says):
             call_command("secrets", "set", "API_KEY")
+
+    def test_set_acts_as_an_active_administrator(
+        self, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        second = User.objects.create(username="second", role=Role.ADMIN)
+        self.feed(monkeypatch, VALUE.encode())
+        call_command("secrets", "set", "API_KEY", "--as", "second")
+        assert Secret.objects.get().updated_by == second
+        for name in ("editor", "nobody"):
+            with pytest.raises(CommandError, match=f"'{name}' is not an active administrator. There are: admin, sec"):
+                call_command("secrets", "set", "API_KEY", "--as", name)
+        User.objects.filter(username="admin").update(is_active=False)
+        self.feed(monkeypatch, VALUE.encode() + b"2")
+        call_command("secrets", "set", "API_KEY")
+        assert Secret.objects.get().updated_by == second
+        User.objects.update(is_active=False)
+        for arguments in ([], ["--as", "admin"]):
+            with pytest.raises(CommandError, match=r"There is no active administrator. Create one with"):
+                call_command("secrets", "set", "API_KEY", *arguments)
+        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": f"{VALUE}2"}
 
 
 class TestJob:
@@ -331,7 +356,7 @@ class TestRun:
     @pytest.fixture
     def run(self, secret: Secret, job: Job) -> Run:
         Job.objects.update(secrets=["API_KEY"])
-        return launch(Job.objects.get(), None)
+        return launch(Job.objects.get(), get_admin())
 
     def test_holds_names_and_gets_the_value_when_it_is_claimed(self, run: Run, admin: Api) -> None:
         assert Secret.objects.get().last_used_at is None
@@ -340,7 +365,7 @@ class TestRun:
         assert VALUE not in repr(spec)
         assert Secret.objects.get().last_used_at is not None
         assert admin.get(f"/runs/{run.pk}").json()["secrets"] == ["API_KEY"]
-        assert rerun(run, None).secrets == ["API_KEY"]
+        assert rerun(run, get_admin()).secrets == ["API_KEY"]
         for row in (Run, Job):
             assert VALUE not in repr(list(row.objects.values()))
 
@@ -413,7 +438,7 @@ class TestPages:
         self, client: Client, secret: Secret, job: Job, django_assert_num_queries: Any
     ) -> None:
         Job.objects.update(secrets=["API_KEY"])
-        save_secret("OTHER", VALUE, None, None)
+        save_secret("OTHER", VALUE, None, get_admin())
         text = client.get("/secrets/").content.decode()
         for shown in ("API_KEY", "for the shop", '<a href="/jobs/report/">Report</a>', "no job", "never"):
             assert shown in text
@@ -488,7 +513,7 @@ class TestPages:
 
     def test_job_run_and_back_office_show_names_only(self, secret: Secret, job: Job, db: None) -> None:
         Job.objects.update(secrets=["API_KEY"])
-        run = launch(Job.objects.get(), None)
+        run = launch(Job.objects.get(), get_admin())
         boss = User.objects.create_superuser("boss", password="x")
         client = Client()
         client.force_login(boss)

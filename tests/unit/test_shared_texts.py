@@ -23,6 +23,7 @@ from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import make_spec
 from tests.unit.test_executor_report import found_for
+from tests.users import get_admin
 
 ROOT = Path(__file__).parents[2]
 RUN = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -65,21 +66,21 @@ def test_sandboxes_of_one_kind_share_their_table_whatever_run_and_subnet() -> No
 
 @pytest.mark.django_db
 def test_a_script_is_stored_once_and_each_run_keeps_its_own(job: Job, editor: Api) -> None:
-    old = launch(job, None)
-    launch(job, None)
+    old = launch(job, get_admin())
+    launch(job, get_admin())
     Job.objects.filter(pk=job.pk).update(script="echo new")
     job.refresh_from_db()
-    new = launch(job, None)
+    new = launch(job, get_admin())
     assert sorted(ScriptText.objects.values_list("text", flat=True)) == ["echo hello", "echo new"]
     assert editor.get(f"/runs/{old.pk}").json()["script"] == "echo hello"
     assert editor.get(f"/runs/{new.pk}").json()["script"] == "echo new"
-    assert rerun(old, None).script == "echo hello"
+    assert rerun(old, get_admin()).script == "echo hello"
     assert ScriptText.objects.count() == 2
 
 
 @pytest.mark.django_db
 def test_what_no_run_has_any_more_is_swept(make_job: Callable[..., Job]) -> None:
-    runs = [launch(make_job(script=text), None) for text in ("echo a", "echo a", "echo b")]
+    runs = [launch(make_job(script=text), get_admin()) for text in ("echo a", "echo a", "echo b")]
     for _ in runs:
         claimed = state_machine.claim_next("here", "here:1")
         assert claimed is not None

@@ -19,6 +19,7 @@ from executor.run import payload
 from executor.sandbox import bootstrap
 from tests.conftest import Api
 from tests.fakes.specs import make_spec
+from tests.users import get_admin
 
 
 @pytest.mark.parametrize("merge", [False, True])
@@ -103,7 +104,7 @@ def test_the_run_page_marks_an_order_that_is_not_exact(
     page: Client, job: Job, streams: str, head: dict[str, int], errors: int, is_marked: bool
 ) -> None:
     Job.objects.update(streams=streams)
-    run = launch(Job.objects.select_related("profile").get(), None)
+    run = launch(Job.objects.select_related("profile").get(), get_admin())
     LogHead.objects.create(run=run, **head)
     text = page.get(f"/runs/{run.pk}/").content.decode()
     assert f'data-stderr-lines="{errors}" data-streams="{streams}"' in text

@@ -17,6 +17,7 @@ from cronium_admin.runs.models import Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.workers import lease, takeover
 from cronium_admin.workers.hosts.models import Host
+from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)> "' {{ 7|add:7 }} \u202e\u2028 &lt;b&gt;"""
@@ -56,11 +57,11 @@ def test_who_took_it_over_and_why_is_told_in_order(client: Client, run: Run) -> 
     state_machine.release_lease(run.pk, claim())
     take_over("second")
     epoch = take_over("third")
-    state_machine.request_cancel(run.pk, None, "olga")
+    state_machine.request_cancel(run.pk, get_admin().pk, "olga")
     state_machine.finish(run.pk, epoch, Ending(Status.CANCELLED, "cancelled", "The script was stopped."))
     new = "Adopted by the new worker of host east: the previous worker"
     assert timeline(client, run) == [
-        "Queued by the system",
+        "Queued by admin",
         "Claimed by host east",
         "The script began",
         "The worker was stopped; the script continues until another worker adopts the run",
@@ -87,7 +88,7 @@ def test_a_host_whose_clock_is_wrong_does_not_change_the_order(
     monkeypatch.setattr(RunEvent._meta.get_field("at"), "default", lambda: wrong)
     claim()
     monkeypatch.undo()
-    assert timeline(client, run) == ["Queued by the system", "Claimed by host east", "The script began"]
+    assert timeline(client, run) == ["Queued by admin", "Claimed by host east", "The script began"]
     assert RunEvent.objects.order_by("at")[0].at > wrong + timedelta(minutes=59)
 
 
@@ -96,7 +97,7 @@ def test_claim_start_and_end_are_told_by_the_row_of_the_run_alone(client: Client
     state_machine.finish(run.pk, claim(), Ending(Status.SUCCEEDED, "", "The script ended with exit code 0."))
     assert [event.kind for event in RunEvent.objects.all()] == ["queued"]
     told = ["Claimed by host east", "The script began", "The script ended with exit code 0."]
-    assert timeline(client, run) == ["Queued by the system", *told]
+    assert timeline(client, run) == ["Queued by admin", *told]
     RunEvent.objects.all().delete()
     assert timeline(client, run) == told
 
@@ -109,7 +110,7 @@ def test_a_claim_that_was_given_back_stays_in_the_timeline(client: Client, run: 
         assert not state_machine.requeue(run.pk, claimed.lease_epoch, why)
     claim()
     assert timeline(client, run) == [
-        *("Queued by the system", "Claimed by host east", "Its engine was away", "Claimed by host west"),
+        *("Queued by admin", "Claimed by host east", "Its engine was away", "Claimed by host west"),
         *("Its worker went away", "Claimed by host east", "The script began"),
     ]
 
@@ -123,7 +124,7 @@ def test_events_that_an_older_version_stored_are_told_once(client: Client, run: 
         later = when + timedelta(milliseconds=1)
         RunEvent.objects.create(run=run, at=later, kind=kind, message=f"stored: {kind}")
     assert timeline(client, run) == [
-        "Queued by the system",
+        "Queued by admin",
         *(f"stored: {kind}" for kind in at),
     ]
 

@@ -12,6 +12,7 @@ from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import LIVE, TERMINAL, Run, RunEvent, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runs.timeline import TimelineEvent, build_timeline
+from tests.users import get_admin
 
 EPOCH = 3
 ENDING = Ending(Status.SUCCEEDED, "exit_code", "Done.", 0, {"log_lines": 5})
@@ -62,7 +63,7 @@ TRANSITIONS: list[tuple[str, Callable[[Run], bool], set[Status], Status | None]]
     ("cancel_queued", lambda run: state_machine.cancel_queued(run.pk, "me"), {Status.QUEUED}, Status.CANCELLED),
     (
         "ask_to_cancel",
-        lambda run: state_machine.request_cancel(run.pk, None, "me"),
+        lambda run: state_machine.request_cancel(run.pk, get_admin().pk, "me"),
         {Status.STARTING, Status.RUNNING},
         None,
     ),
@@ -173,8 +174,8 @@ def test_the_first_reason_to_stop_is_kept(run: Run) -> None:
 
 def test_a_cancel_is_asked_for_once(run: Run) -> None:
     _put(run, Status.RUNNING)
-    assert state_machine.request_cancel(run.pk, None, "first")
-    assert not state_machine.request_cancel(run.pk, None, "second")
+    assert state_machine.request_cancel(run.pk, get_admin().pk, "first")
+    assert not state_machine.request_cancel(run.pk, get_admin().pk, "second")
     assert [event.by for event in RunEvent.objects.filter(kind="cancel_requested")] == ["first"]
 
 
@@ -189,7 +190,7 @@ def test_an_ending_keeps_reason_message_and_facts(run: Run) -> None:
 def test_the_run_that_waited_longest_is_claimed_first(run: Run, job: Any) -> None:
     from cronium_admin.runs.launch import launch
 
-    launch(job, None)
+    launch(job, get_admin())
     first = state_machine.claim_next("host", "owner")
     assert first is not None
     assert first.pk == run.pk

@@ -24,6 +24,7 @@ from cronium_admin.logs.store import RunLog
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
 from tests.unit.test_consumer import Viewer, World, connect, whole_run, world  # noqa: F401 - fixtures
+from tests.users import get_admin
 
 pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
 
@@ -193,7 +194,7 @@ async def test_a_slow_archive_holds_no_live_log_up(
 
 def _another(run: Run) -> Run:
     assert run.job is not None
-    return launch(run.job, None)
+    return launch(run.job, get_admin())
 
 
 async def test_begun_lines_are_told_anew_on_every_connection(

@@ -21,7 +21,7 @@ EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def load_examples(by: User | None) -> list[Job]:
+def load_examples(by: User) -> list[Job]:
     """Creates the example jobs in a database that never had a job; otherwise does nothing.
 
     The first job of a database has the id 1, and ids are not reused. So the examples do not return after all jobs

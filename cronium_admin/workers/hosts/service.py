@@ -89,7 +89,7 @@ def get_queues(row: Host) -> tuple[str, ...]:
     return tuple(row.queues) or (DEFAULT_QUEUE,)
 
 
-def set_draining(name: str, is_draining: bool, user: User | None, version: int | None = None) -> HostView:
+def set_draining(name: str, is_draining: bool, user: User, version: int | None = None) -> HostView:
     """Raises ApiError (404) if the host does not exist, and ChangedMeanwhile if `version` is given and outdated."""
     with transaction.atomic():
         rows = Host.objects.select_for_update(of=("self",)).select_related("updated_by")

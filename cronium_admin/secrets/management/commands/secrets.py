@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from cronium_admin.accounts.people import find_administrator
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import escape_line
 from cronium_admin.secrets.crypto import make_key
@@ -24,6 +25,9 @@ class Command(BaseCommand):
         setting = actions.add_parser("set", help="store a secret, or replace its value, from standard input")
         setting.add_argument("name", help="such as API_KEY; the value is never an argument")
         setting.add_argument("--description", help="the purpose of the secret")
+        setting.add_argument(
+            "--as", dest="username", default="", help="the administrator to act as; default: the oldest active one"
+        )
         actions.add_parser("rotate", help="encrypt all secrets with the first key of CRONIUM_ENCRYPTION_KEYS")
         actions.add_parser("new-key", help="create a key in place of a lost one; all stored values are lost")
 
@@ -42,7 +46,8 @@ class Command(BaseCommand):
 
     def set_value(self, options: dict[str, Any]) -> None:
         try:
-            saved = save_secret(options["name"], _read_value(), options["description"], None)
+            administrator = find_administrator(options["username"])
+            saved = save_secret(options["name"], _read_value(), options["description"], administrator)
         except ValidationError as error:
             raise CommandError(" ".join(text for texts in error.message_dict.values() for text in texts)) from None
         except ApiError as error:
