@@ -26,7 +26,7 @@ app.autodiscover_tasks(["cronium_admin.workers"])
 def make_broadcast_queue(name: str) -> Broadcast:
     """A queue that delivers to all workers of the queue `name`: a single receiver could be full or drained.
 
-    Messages are not stored for workers that are not connected; these look for runs when they start.
+    A worker that is not connected gets no message; it searches for waiting runs at its start.
     """
     where = f"cronium.{name}"
     return Broadcast(where, queue=where, routing_key="look")  # type: ignore[no-untyped-call]

@@ -46,7 +46,7 @@ def acquire_rows(rows: "QuerySet[L]", owner: str, duration: timedelta, or_if: Q 
 
 
 def renew_rows(rows: "QuerySet[L]", owner: str, duration: timedelta, **columns: Any) -> bool:
-    """Extend the lease; False when another owner has acquired it. An expired lease that nobody else took is renewed."""
+    """Extend the lease; False when another owner has acquired it. An expired lease without a new owner is renewed."""
     return bool(rows.filter(owner=owner).update(lease_expires_at=Now() + duration, **columns))
 
 

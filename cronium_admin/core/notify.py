@@ -103,6 +103,6 @@ def _get_sender() -> Sender:
 
 
 def publish_changed(run_ids: Iterable[UUID | str]) -> None:
-    """Asks the readers of these runs to read again. Thread-safe, never blocks."""
+    """Notifies the readers of these runs, which then read again. Thread-safe, never blocks."""
     if names := [make_group_name(run_id) for run_id in run_ids]:
         _get_sender().enqueue(names)

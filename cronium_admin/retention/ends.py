@@ -19,7 +19,7 @@ log = logging.getLogger("cronium.retention")
 @dataclass(frozen=True)
 class RetentionRule:
     """The kind of data, the setting that limits it with its default, and the function that removes expired data and
-    yields what it removed, in words."""
+    yields descriptions of the removed data."""
 
     subject: str
     setting: str

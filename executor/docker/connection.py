@@ -75,7 +75,7 @@ class EngineAddress:
             self._tunnel.ensure_open(seconds)
 
     def open_client(self, *, timeout: int, version: str = "auto", **extra: Any) -> Client:
-        """A new client. With the version `auto` it asks the engine at once; DockerException without an answer."""
+        """A new client. With the version `auto` it queries the engine at once; DockerException without an answer."""
         options = dict(self._client_options)
         if self._tunnel:
             options["base_url"] = self._tunnel.ensure_open(min(timeout, START_SECONDS))

@@ -26,8 +26,8 @@ def retry_while_away(ask: Callable[[], T], released: threading.Event) -> T:
         except (NotFound, Conflict):
             raise
         except EngineError as error:
-            patience = AWAY_SECONDS if isinstance(error, EngineUnreachable) else FAILING_SECONDS
-            if time.monotonic() - began > patience:
+            limit = AWAY_SECONDS if isinstance(error, EngineUnreachable) else FAILING_SECONDS
+            if time.monotonic() - began > limit:
                 raise
         if released.wait(pause):
             raise LeaseLost
