@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from executor.spec import RunSpec
+from executor.spec import SandboxSpec
 
 LABEL_INSTANCE, LABEL_RUN, LABEL_ROLE, LABEL_HOST, LABEL_EPOCH = (
     "cronium.instance",
@@ -21,12 +21,12 @@ def name_egress_network(run_id: str) -> str:
     return f"cronium-egress-{run_id}"
 
 
-def list_network_names(spec: RunSpec) -> tuple[str, ...]:
+def list_network_names(spec: SandboxSpec) -> tuple[str, ...]:
     name = name_network(spec.run_id)
     return {"none": (), "egress": (name, name_egress_network(spec.run_id))}.get(spec.network, (name,))
 
 
-def name_bridge(spec: RunSpec, prefix: str = "cr") -> str:
+def name_bridge(spec: SandboxSpec, prefix: str = "cr") -> str:
     """The network's interface on the host, at most 15 characters. It differs for each attempt at a run: two engines may
     share a kernel, and one may still remove the old bridge while the other creates the new one."""
     return f"{prefix}{spec.run_id.replace('-', '')[:10]}{spec.epoch % 4096:03x}"
@@ -40,7 +40,7 @@ def name_sidecar(run_id: str) -> str:
     return f"cronium-sidecar-{run_id}"
 
 
-def build_labels(spec: RunSpec, role: str) -> dict[str, str]:
+def build_labels(spec: SandboxSpec, role: str) -> dict[str, str]:
     return {
         LABEL_INSTANCE: spec.instance,
         LABEL_RUN: spec.run_id,

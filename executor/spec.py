@@ -3,7 +3,7 @@ standard library.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 MB = 1024 * 1024
@@ -18,40 +18,65 @@ class Limits:
     pids: int
 
 
-@dataclass(frozen=True)
-class RunSpec:
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """All settings that decide the bodies of a sandbox's create calls. Many runs share one shape: it holds no secret,
+    and nothing that belongs to one job or run."""
+
+    instance: str
+    host: str
+    language: str  # bash, python or node
+    image: str
+    image_digest: str = ""  # the exact image, as an engine reported it; empty: any
+    sidecar_image: str
+    limits: Limits
+    log_limit_bytes: int
+    read_only_root: bool = True
+    network: str = "isolated"  # isolated, none, egress or open
+    egress_dns: tuple[str, ...] = ()  # DNS servers of the proxy; empty: the engine's own
+    runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
+
+    def make_sandbox_spec(self, run_id: str, epoch: int) -> "SandboxSpec":
+        settings = {item.name: getattr(self, item.name) for item in fields(Shape)}
+        return SandboxSpec(**settings, run_id=run_id, epoch=epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxSpec(Shape):
+    """One sandbox: its shape, and the identity from which its names and labels follow."""
+
+    run_id: str
+    epoch: int = 0  # of the lease under which the run executes; a later epoch takes over
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(**{item.name: getattr(self, item.name) for item in fields(Shape)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec(SandboxSpec):
     """Everything that the executor needs to run one script.
 
     `env` and `secrets` values, `token`, `script` and `input` reach the containers over standard input only.
     """
 
-    run_id: str
-    instance: str
-    host: str
-    epoch: int = field(default=0, kw_only=True)  # of the lease under which the run executes; a later epoch takes over
-    language: str  # bash, python or node
     script: str
-    image: str
-    image_digest: str = field(default="", kw_only=True)  # the exact image, as an engine reported it; empty: any
-    sidecar_image: str
-    limits: Limits
     timeout_seconds: float  # from the moment the payload is sent
-    log_limit_bytes: int
-    merge_streams: bool = field(default=False, kw_only=True)  # stderr goes to stdout's pipe: exact order
-    drop_past_limit: bool = field(default=False, kw_only=True)  # drop output past the log's limit; do not stop the run
+    merge_streams: bool = False  # stderr goes to stdout's pipe: exact order
+    drop_past_limit: bool = False  # drop output past the log's limit; do not stop the run
     token: str = field(repr=False)
     token_expires_at: int  # unix seconds
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # variables whose values are masked in the log
     masked: tuple[str, ...] = field(default=(), repr=False)  # more values to mask in the log
-    read_only_root: bool = True
-    network: str = "isolated"  # isolated, none, egress or open
     egress: tuple[str, ...] = ()  # patterns `host:port`, for the network `egress`
-    egress_dns: tuple[str, ...] = ()  # DNS servers of the proxy; empty: the engine's own
-    runtime: str = ""  # the container runtime (runc, runsc, ...); empty: the engine's default
     input: Any = field(default=None, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     helpers: Mapping[str, str] = field(default_factory=dict, repr=False)  # path below `payload.HELPERS` -> text
+
+    @property
+    def sandbox(self) -> SandboxSpec:
+        return self.shape.make_sandbox_spec(self.run_id, self.epoch)
 
 
 @dataclass(frozen=True)

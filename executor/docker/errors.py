@@ -65,6 +65,10 @@ class SandboxDrift(EngineError):
     reason = "sandbox_drift"
 
 
+class SandboxMismatch(Conflict):
+    """A prepared sandbox cannot be bound to this run. Nothing of the run was sent to it."""
+
+
 class SandboxGone(NotFound):
     """The run's container disappeared after its script had begun."""
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from executor import naming
 from executor.docker.errors import ImageMissing
 from executor.docker.models import ContainerState, EngineObject, ImageFacts
-from executor.spec import RunSpec
+from executor.spec import SandboxSpec
 
 
 class ImageSource(Protocol):
@@ -30,15 +30,15 @@ def filter_own(images: ImageSource, objects: Iterable[EngineObject]) -> list[Eng
     return own
 
 
-def is_container_of(images: ImageSource, spec: RunSpec, state: ContainerState) -> bool:
+def is_container_of(images: ImageSource, spec: SandboxSpec, state: ContainerState) -> bool:
     return _is_labelled(spec, state.labels) and _find_run_of_image(images, state.image_id) != spec.run_id
 
 
-def is_network_of(spec: RunSpec, answer: Mapping[str, Any]) -> bool:
+def is_network_of(spec: SandboxSpec, answer: Mapping[str, Any]) -> bool:
     return _is_labelled(spec, answer.get("Labels") or {})
 
 
-def _is_labelled(spec: RunSpec, labels: Mapping[str, str]) -> bool:
+def _is_labelled(spec: SandboxSpec, labels: Mapping[str, str]) -> bool:
     expected = {naming.LABEL_INSTANCE: spec.instance, naming.LABEL_RUN: spec.run_id}
     return all(labels.get(label) == value for label, value in expected.items())
 

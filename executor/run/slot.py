@@ -1,6 +1,5 @@
 """Executes one run, from its spec or from an earlier process's state, until nothing of it is left on the engine."""
 
-import hashlib
 import logging
 import queue
 import threading
@@ -21,6 +20,7 @@ from executor.run.payload import build_payload
 from executor.run.stop_state import StopState
 from executor.run.vitals import Vitals
 from executor.sandbox import inspection
+from executor.sandbox.binding import Binding
 from executor.sandbox.bootstrap import NOT_RECEIVED, NOT_RECEIVED_MESSAGE
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
@@ -66,8 +66,8 @@ class Slot:
         self._vitals = Vitals(engine, handler, spec.run_id)
         self._has_begun = resumption is not None
         self._log_error: Exception | None = None
-        sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-        self._sandbox = Sandbox(engine, spec, subnets, self._masked.answer_request, self._masked.record_event, sha256)
+        self._binding = Binding(spec, self._masked.answer_request, self._masked.record_event)
+        self._sandbox = Sandbox(engine, spec.sandbox, subnets)
         self._follower = Follower(
             *(engine, spec, masker, self._masked.append, self._on_log_full),
             *(self._sandbox.reconnect, lambda: self._sandbox.find_id(self._sandbox.main)),
@@ -177,7 +177,7 @@ class Slot:
                 return self._end_unbegun()
             if self._stop.request:
                 return outcome.build_stop_result(self.spec, self._stop.request, None)
-            self._sandbox.build()
+            self._sandbox.prepare(self._binding)
         failpoints.hit("built")
         self._refuse_drift()
         if self._stop.request or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
@@ -201,7 +201,7 @@ class Slot:
     def _resume_script(self, resumption: Resumption) -> RunResult:
         if self._released.is_set():
             raise LeaseLost
-        state = retry_while_away(lambda: self._sandbox.adopt(resumption.begun_at), self._released)
+        state = retry_while_away(lambda: self._sandbox.adopt(self._binding, resumption.begun_at), self._released)
         failpoints.hit("adopted")
         if resumption.stopped:
             self.stop(resumption.stopped)
@@ -224,10 +224,7 @@ class Slot:
 
     def _refuse_drift(self) -> None:
         """Record the inspection of the sandbox; SandboxDrift when it violates a requirement."""
-        sandbox = self._sandbox
-        rows = inspection.build_rows(
-            self.spec, sandbox.requested, sandbox.reported, self._engine.default_runtime, sandbox.image_id
-        )
+        rows = self._sandbox.build_report()
         self._handler.record_sandbox(inspection.to_json(rows))
         if broken := inspection.describe_violations(rows):
             raise SandboxDrift(broken)

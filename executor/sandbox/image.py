@@ -5,30 +5,30 @@ from contextlib import suppress
 from executor.docker.errors import ImageMissing, RuntimeMissing
 from executor.docker.models import ImageFacts
 from executor.docker.protocol import EngineLike
-from executor.spec import RunSpec
+from executor.spec import Shape
 
 
-def find_image(engine: EngineLike, spec: RunSpec) -> ImageFacts:
-    """The facts of the spec's image; ImageMissing when the engine does not have it.
+def find_image(engine: EngineLike, shape: Shape) -> ImageFacts:
+    """The facts of the shape's image; ImageMissing when the engine does not have it.
 
     An exact image is found by the digest that an engine reported earlier. With containerd's image store this is the
     manifest's digest, which an engine with the older store knows as `repository@digest`.
     """
-    if not spec.image_digest:
-        return engine.describe_image(spec.image)
-    for reference in (spec.image_digest, f"{_strip_tag(spec.image)}@{spec.image_digest}"):
+    if not shape.image_digest:
+        return engine.describe_image(shape.image)
+    for reference in (shape.image_digest, f"{_strip_tag(shape.image)}@{shape.image_digest}"):
         with suppress(ImageMissing):
             return engine.describe_image(reference)
     raise ImageMissing(
-        f"The image of the earlier run, {spec.image} with the digest {spec.image_digest}, is no longer on the host "
-        f"{spec.host}, so the run cannot be repeated exactly. Load that image there, or run the job as it is now."
+        f"The image of the earlier run, {shape.image} with the digest {shape.image_digest}, is no longer on the host "
+        f"{shape.host}, so the run cannot be repeated exactly. Load that image there, or run the job as it is now."
     )
 
 
-def refuse_unknown_runtime(engine: EngineLike, spec: RunSpec) -> None:
-    if spec.runtime and spec.runtime not in (offered := engine.list_runtimes()):
+def refuse_unknown_runtime(engine: EngineLike, shape: Shape) -> None:
+    if shape.runtime and shape.runtime not in (offered := engine.list_runtimes()):
         raise RuntimeMissing(
-            f"The engine of {spec.host} does not have the runtime {spec.runtime!r}; it has "
+            f"The engine of {shape.host} does not have the runtime {shape.runtime!r}; it has "
             f"{', '.join(offered) or 'none by name'}. Choose another in the profile, or add it to the engine's "
             "daemon.json and restart the engine."
         )

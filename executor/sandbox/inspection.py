@@ -12,7 +12,7 @@ from typing import Any
 from executor import naming
 from executor.sandbox import options, seccomp
 from executor.sandbox.volumes import normalize_path
-from executor.spec import MB, RunSpec
+from executor.spec import MB, SandboxSpec
 
 USER = "1000:1000"
 MISSING = "not reported"
@@ -33,7 +33,7 @@ class Row:
     promise: bool = False
 
 
-def build_rows(spec: RunSpec, requested: Json, reported: Json, default_runtime: str, image_id: str) -> list[Row]:
+def build_rows(spec: SandboxSpec, requested: Json, reported: Json, default_runtime: str, image_id: str) -> list[Row]:
     """All rows of one sandbox. `requested` and `reported` map names to the bodies sent and the answers to `inspect`."""
     rows: list[Row] = []
     names = {naming.name_main(spec.run_id): "main", naming.name_sidecar(spec.run_id): "sidecar"}
@@ -189,7 +189,7 @@ NAMED: dict[str, tuple[str, Callable[[Any], str]]] = {
 _APART = frozenset({"ReadonlyRootfs", "Runtime"} | {requirement.key for requirement in REQUIREMENTS})
 
 
-def _inspect_container(role: str, spec: RunSpec, body: Json, answer: Json, default_runtime: str) -> list[Row]:
+def _inspect_container(role: str, spec: SandboxSpec, body: Json, answer: Json, default_runtime: str) -> list[Row]:
     asked, host = body.get("HostConfig", {}), answer.get("HostConfig") or {}
     config = answer.get("Config") or {}
     rows = [_make_row(role, "user", USER, format_value(config.get("User", MISSING)), promise=True)]
@@ -230,7 +230,7 @@ def _inspect_container(role: str, spec: RunSpec, body: Json, answer: Json, defau
     return rows
 
 
-def _inspect_networks(role: str, spec: RunSpec, answer: Json) -> list[Row]:
+def _inspect_networks(role: str, spec: SandboxSpec, answer: Json) -> list[Row]:
     expected = [] if spec.network == "none" else [naming.name_network(spec.run_id)]
     if (role, spec.network) == ("sidecar", "egress"):
         expected.append(naming.name_egress_network(spec.run_id))
@@ -243,7 +243,7 @@ def _inspect_networks(role: str, spec: RunSpec, answer: Json) -> list[Row]:
     return [_make_row(role, "networks", format_value(expected), reported, promise=True)]
 
 
-def _inspect_network(name: str, spec: RunSpec, body: Json, answer: Json) -> list[Row]:
+def _inspect_network(name: str, spec: SandboxSpec, body: Json, answer: Json) -> list[Row]:
     of = "network" if name == naming.name_network(spec.run_id) else "way out"
     closed = of == "network" and spec.network in ("isolated", "egress")
     requested, reported = body.get("Options") or {}, answer.get("Options") or {}
@@ -286,7 +286,7 @@ def _format_subnets(value: Json) -> str:
     return format_value([config.get("Subnet") for config in (value.get("IPAM") or {}).get("Config") or []])
 
 
-def _format_other_containers(spec: RunSpec, answer: Json) -> str:
+def _format_other_containers(spec: SandboxSpec, answer: Json) -> str:
     if "Containers" not in answer:
         return MISSING
     own_names = {naming.name_main(spec.run_id), naming.name_sidecar(spec.run_id)}

@@ -14,7 +14,7 @@ from executor.docker.protocol import NetworkEngine
 from executor.sandbox import options
 from executor.sandbox.options import Addresses
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import RunSpec
+from executor.spec import SandboxSpec
 
 log = logging.getLogger("cronium.networks")
 SUBNET_TRIES = 20
@@ -29,14 +29,16 @@ class Networks:
     Their names follow from the run's id. `remove` is idempotent and may be called at any time, also without `create`.
     """
 
-    def __init__(self, engine: NetworkEngine, spec: RunSpec, subnets: SubnetPool) -> None:
+    def __init__(self, engine: NetworkEngine, spec: SandboxSpec, subnets: SubnetPool) -> None:
         self._engine = engine
         self._spec = spec
         self._subnets = subnets
         self._taken: list[IPv4Network] = []
         self.inside: Addresses | None = None
         self.outside: Addresses | None = None
-        self.requested: dict[str, dict[str, Any]] = {}  # by name, the bodies sent to the engine
+        # By name, for the inspection: the bodies sent to the engine, and its answers to `inspect`.
+        self.requested: dict[str, dict[str, Any]] = {}
+        self.reported: dict[str, dict[str, Any]] = {}
 
     @property
     def subnets(self) -> tuple[IPv4Network, ...]:
@@ -116,6 +118,10 @@ class Networks:
         # Between create and start: engines before 25 accept only one network at create.
         self._engine.connect_network(name, network, self.outside.sidecar)
         return {network: {"IPAMConfig": {"IPv4Address": str(self.outside.sidecar)}}}
+
+    def describe(self) -> None:
+        for name in self.requested:
+            self.reported[name] = self._engine.describe_network(name)
 
     def remove(self) -> bool:
         """Remove all networks; False, with an error in the log, if one is left."""

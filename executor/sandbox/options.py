@@ -1,4 +1,4 @@
-"""Pure: from a RunSpec to the bodies of the engine's create calls. Asks no engine and reads no clock."""
+"""Pure: from a SandboxSpec to the bodies of the engine's create calls. Asks no engine and reads no clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from executor.naming import build_labels, name_bridge, name_egress_network, name
 from executor.sandbox import seccomp
 from executor.sandbox.bootstrap import BOOTSTRAP
 from executor.sandbox.volumes import find_paths_to_cover
-from executor.spec import MB, Limits, RunSpec
+from executor.spec import MB, Limits, SandboxSpec, Shape
 
 USER = "1000:1000"
 SIDECAR_PORT = 8081
@@ -51,20 +51,20 @@ def _build_no_host_options(engine_version: str) -> dict[str, str]:
     return asked
 
 
-def build_network(spec: RunSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
+def build_network(spec: SandboxSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
     """The job's network: internal and without an address of the host (docs/security.md), unless it is `open`."""
     closed = spec.network != "open"
     body = _build_bridge_network(spec, name_network(spec.run_id), addresses, name_bridge(spec), internal=closed)
     return body | {"Options": {**_build_no_host_options(engine_version), **body["Options"]}} if closed else body
 
 
-def build_egress_network(spec: RunSpec, addresses: Addresses) -> dict[str, Any]:
+def build_egress_network(spec: SandboxSpec, addresses: Addresses) -> dict[str, Any]:
     name, bridge = name_egress_network(spec.run_id), name_bridge(spec, "ce")
     return _build_bridge_network(spec, name, addresses, bridge, internal=False)
 
 
 def _build_bridge_network(
-    spec: RunSpec, name: str, addresses: Addresses, bridge: str, *, internal: bool
+    spec: SandboxSpec, name: str, addresses: Addresses, bridge: str, *, internal: bool
 ) -> dict[str, Any]:
     return {
         "Name": name,
@@ -78,13 +78,13 @@ def _build_bridge_network(
     }
 
 
-def cover_volumes(spec: RunSpec, image: ImageFacts, reference: str = "") -> dict[str, str]:
+def cover_volumes(spec: Shape, image: ImageFacts, reference: str = "") -> dict[str, str]:
     size = min(TMP_BYTES, spec.limits.memory_bytes // 5)
     paths = find_paths_to_cover(reference or spec.image, image.volumes)
     return {path: _format_tmpfs(size, "0755", owned=True) for path in paths}
 
 
-def _build_memory_mounts(spec: RunSpec, image: ImageFacts, reference: str) -> dict[str, str]:
+def _build_memory_mounts(spec: Shape, image: ImageFacts, reference: str) -> dict[str, str]:
     return {
         **cover_volumes(spec, image, reference),
         "/dev/shm": f"rw,noexec,nosuid,nodev,mode=1777,size={SHM_BYTES},nr_inodes={INODES}",  # noqa: S108 - inside
@@ -98,7 +98,7 @@ def _format_tmpfs(size: int, mode: str, *, owned: bool = False) -> str:
     return f"rw,exec,nosuid,nodev,{owner}mode={mode},size={size},nr_inodes={INODES}"
 
 
-def _build_hardening(limits: Limits, spec: RunSpec) -> dict[str, Any]:
+def _build_hardening(limits: Limits, spec: Shape) -> dict[str, Any]:
     return {
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true", seccomp.build_security_option()],
@@ -123,7 +123,7 @@ NO_NAMES = {
 }
 
 
-def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
+def _build_dns(spec: Shape, role: str) -> dict[str, Any]:
     """DNS settings. Only a script on an open network and the proxy of an egress network resolve names."""
     if (role, spec.network) == ("main", "open"):
         return {}
@@ -132,19 +132,19 @@ def _build_dns(spec: RunSpec, role: str) -> dict[str, Any]:
     return NO_NAMES
 
 
-def _build_network_mode(spec: RunSpec, addresses: Addresses | None) -> dict[str, Any]:
+def _build_network_mode(spec: SandboxSpec, addresses: Addresses | None) -> dict[str, Any]:
     if addresses is None:
         return {"NetworkMode": "none"}
     names = [f"{name}:{addresses.sidecar}" for name in ("runtime-api", "runtime")]
     return {"NetworkMode": name_network(spec.run_id), "ExtraHosts": names}
 
 
-def _build_endpoint(spec: RunSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
+def _build_endpoint(spec: SandboxSpec, address: IPv4Address, aliases: list[str]) -> dict[str, Any]:
     config = {"IPAMConfig": {"IPv4Address": str(address)}, "Aliases": aliases}
     return {"EndpointsConfig": {name_network(spec.run_id): config}}
 
 
-def _build_environment(spec: RunSpec) -> dict[str, str]:
+def _build_environment(spec: SandboxSpec) -> dict[str, str]:
     alone = {"CRONIUM_NETWORK": "none"}  # read by the helpers, which then report that there is no runtime API
     return {
         "CRONIUM_JOB_ID": spec.run_id,
@@ -165,7 +165,7 @@ def _drop_reserved(variables: Mapping[str, str], image: ImageFacts) -> list[str]
 
 
 def build_main_container(
-    spec: RunSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
+    spec: SandboxSpec, addresses: Addresses | None, log_driver: str, image: ImageFacts = NO_IMAGE
 ) -> dict[str, Any]:
     """The job's container. It waits for the payload on standard input and runs nothing without it.
 
@@ -205,7 +205,7 @@ def build_main_container(
     }
 
 
-def build_sidecar_container(spec: RunSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
+def build_sidecar_container(spec: SandboxSpec, addresses: Addresses, image: ImageFacts = NO_IMAGE) -> dict[str, Any]:
     host_config = (
         _build_hardening(SIDECAR_LIMITS, spec) | _build_network_mode(spec, addresses) | _build_dns(spec, "sidecar")
     )

@@ -1,99 +1,125 @@
 """One run's sandbox: builds and removes its networks, sidecar container and main container.
 
-Names follow from the run's id, so `take_down` needs no state of `build`: the undo of each step is known before the
+Names follow from the run's id, so `take_down` needs no state of `prepare`: the undo of each step is known before the
 step, is idempotent, and may run at any time and in any order.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
 
 from executor import failpoints, naming
-from executor.docker.attachment import Attachment, SplitAttachment
-from executor.docker.errors import (
-    Conflict,
-    EngineError,
-    NotFound,
-    SandboxGone,
-    SandboxTampered,
-)
+from executor.docker.attachment import Attachment
+from executor.docker.errors import Conflict, EngineError, NotFound, SandboxGone, SandboxMismatch, SandboxTampered
 from executor.docker.models import NO_IMAGE, ContainerState, parse_time
 from executor.docker.ownership import is_container_of
 from executor.docker.protocol import EngineLike
-from executor.sandbox import options
+from executor.sandbox import inspection, options
+from executor.sandbox.binding import Binding
+from executor.sandbox.containers import Containers
 from executor.sandbox.image import find_image, refuse_unknown_runtime
 from executor.sandbox.networks import Networks
-from executor.sandbox.removal import remove_container
-from executor.sandbox.sidecar_channel import SidecarChannel
+from executor.sandbox.shape import compute_shape_digest, describe_difference, find_shape_digest
+from executor.sandbox.sidecar import Sidecar
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Reply, RunSpec
+from executor.spec import RunSpec, SandboxSpec
 
-log = logging.getLogger("cronium.sandbox")
 SAME_SECONDS = 0.001  # tolerance between two readings of the same time
 CLOCK_SECONDS = 5.0  # tolerance for a clock that is set back while a script runs
 MAIN_GRACE, SIDECAR_GRACE = 10, 5  # seconds between SIGTERM and SIGKILL
 
 
 class Sandbox:
-    """One run's sandbox: `build`, then `send_payload` and `output`, then `take_down`."""
+    """One run's sandbox: `prepare` and `bind`, then `send_payload` and `output`, then `take_down`.
 
-    def __init__(
-        self,
-        engine: EngineLike,
-        spec: RunSpec,
-        subnets: SubnetPool,
-        answer: Callable[[str, Any], Reply],
-        tell: Callable[[str, str], None],
-        sha256: str,
-    ) -> None:
+    `prepare` needs no run: it creates everything that follows from the shape and the run's id. `bind` gives the sandbox
+    to a run. `prepare(binding)` does both, and sends the sidecar's configuration while main starts.
+    """
+
+    def __init__(self, engine: EngineLike, spec: SandboxSpec, subnets: SubnetPool) -> None:
         self._engine = engine
         self._spec = spec
         self._networks = Networks(engine, spec, subnets)
-        self._answer = answer
-        self._tell = tell
-        self._token_sha256 = sha256
+        self._containers = Containers(engine, spec)
+        self._sidecar = Sidecar(engine, spec, self._networks, self._containers)
         self._stdin: Attachment | None = None
-        self._lock = threading.Lock()  # the next two
-        self._sidecar: SidecarChannel | None = None
-        self._is_detached = False
+        self._lock = threading.Lock()  # the next one
+        self._binding: Binding | None = None
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
         self.main = naming.name_main(spec.run_id)
-        self._ids: dict[str, str] = {}  # container ids by name: a container may be renamed from outside
         self.output: Attachment | None = None
+        self.shape_digest = ""  # of a sandbox that was prepared without a binding
         self.image_id = ""
         self._image = NO_IMAGE
         self._started_at = 0.0  # main's start, by the engine's clock
         self.booted_at = 0.0  # the engine's start, read before main's output was attached or main was seen running
-        # By name, for the inspection: the bodies sent to the engine, and its answers to `inspect`.
-        self.requested: dict[str, dict[str, Any]] = {}
-        self.reported: dict[str, dict[str, Any]] = {}
 
-    def build(self) -> None:
-        """Create the networks, then sidecar and main in parallel. Returns when the sidecar is ready and main waits.
+    def prepare(self, binding: Binding | None = None) -> None:
+        """Create the networks, then sidecar and main in parallel. Returns when both containers wait for their input.
 
-        Raises EngineError; `take_down` then removes the partial sandbox.
+        With a `binding`, the sandbox is also bound, as after `bind`. Raises EngineError; `take_down` then removes the
+        partial sandbox.
         """
+        if binding:
+            if binding.spec.sandbox != self._spec:
+                raise SandboxMismatch("The sandbox is not the one of this run.")
+            self._set_binding(binding)
         refuse_unknown_runtime(self._engine, self._spec)
         self.booted_at = self._engine.read_boot_time()
         self._image = find_image(self._engine, self._spec)
         self.image_id = self._image.id
-        if self._spec.image_digest:
-            self._spec = replace(self._spec, image_digest=self.image_id)  # as this engine calls it
         options.cover_volumes(self._spec, self._image)  # refuse an unusable image before creating anything
         self._networks.create(self._remove_all)
-        self.requested |= self._networks.requested
         failpoints.hit("network-created")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
             wait([pool.submit(self._run_step, step) for step in steps])
         if self._failure:
             raise self._failure
+        if not binding:
+            engine = self._engine
+            self.shape_digest = compute_shape_digest(
+                self._spec.shape, self._image, self._sidecar.image, engine.version, engine.log_driver
+            )
+
+    def bind(self, binding: Binding) -> None:
+        """Give a prepared sandbox to a run. Returns when the sidecar is ready for it.
+
+        SandboxMismatch, with nothing sent, unless a sandbox that is made for the run now would be the same one. Other
+        errors are those of the engine.
+        """
+        if self.shape_digest:
+            self._refuse_mismatch(binding.spec)
+        elif not self._binding:
+            raise SandboxMismatch("The sandbox is not prepared.")
+        self._set_binding(binding)
+        if self._networks.inside:
+            self._sidecar.bind(binding)
+
+    def _refuse_mismatch(self, spec: RunSpec) -> None:
+        if (spec.run_id, spec.epoch) != (self._spec.run_id, self._spec.epoch):
+            raise SandboxMismatch(
+                f"The sandbox was prepared for {self._spec.run_id}, epoch {self._spec.epoch}, and not for "
+                f"{spec.run_id}, epoch {spec.epoch}."
+            )
+        if find_shape_digest(self._engine, spec) != self.shape_digest:
+            names = describe_difference(self._spec, spec) or "an image or the engine, which changed meanwhile"
+            raise SandboxMismatch(f"The sandbox was prepared with other settings than the run's: {names}.")
+
+    def _set_binding(self, binding: Binding) -> None:
+        with self._lock:
+            if self._binding:
+                raise SandboxMismatch("The sandbox is bound to a run already.")
+            self._binding = binding
+
+    def build_report(self) -> list[inspection.Row]:
+        """The inspection of a prepared sandbox."""
+        requested = self._networks.requested | self._containers.requested
+        reported = self._networks.reported | self._containers.reported
+        return inspection.build_rows(self._spec, requested, reported, self._engine.default_runtime, self.image_id)
 
     def is_engine_restarted(self) -> bool:
         try:
@@ -102,7 +128,7 @@ class Sandbox:
             return self.booted_at != 0.0  # without a first answer a restart is unknown
 
     def find_id(self, name: str) -> str:
-        return self._ids.get(name, name)
+        return self._containers.find_id(name)
 
     @property
     def has_seen_main(self) -> bool:
@@ -122,14 +148,18 @@ class Sandbox:
         return state
 
     def reconnect(self) -> None:
+        """Connect to the sidecar of a bound sandbox again. Raises as `inspect_main` does."""
+        assert self._binding is not None
         self.inspect_main()
-        self.reopen_sidecar()
+        self._sidecar.reopen(self._binding)
 
-    def adopt(self, begun_at: float = 0.0) -> ContainerState:
-        """Adopt the sandbox that an earlier process built, and return main's state. Raises as `inspect_main` does.
+    def adopt(self, binding: Binding, begun_at: float = 0.0) -> ContainerState:
+        """Adopt the sandbox that an earlier process built and bound, and return main's state. May be repeated.
 
-        `begun_at`: when the script began, by `time.monotonic`, after main's only start; 0.0 if unknown.
+        Raises as `inspect_main` does. `begun_at`: when the script began, by `time.monotonic`, after main's only start;
+        0.0 if unknown.
         """
+        self._binding = binding
         booted_at = self._engine.read_boot_time()
         state = self.inspect_main()
         if begun_at and not state.is_running:  # for a running container, the engine reports a second start
@@ -137,34 +167,12 @@ class Sandbox:
             if age < least - CLOCK_SECONDS:
                 raise SandboxTampered(f"The container {self.main} was started again from outside Cronium.")
         self._started_at = state.started_at
-        self._ids[self.main] = state.id
+        self._containers.set_id(self.main, state.id)
         self._networks.adopt()
         if state.is_running:
             self.booted_at = booted_at
-            self.reopen_sidecar()
+            self._sidecar.reopen(binding)
         return state
-
-    def reopen_sidecar(self) -> None:
-        """Connect to the run's sidecar again. Without a sidecar the script continues, and its API calls fail."""
-        name = naming.name_sidecar(self._spec.run_id)
-        try:
-            if self._spec.network == "none":
-                return
-            state = self._engine.inspect(self.find_id(name))
-            if not state.is_running or not is_container_of(self._engine, self._spec, state):
-                return
-            channel = SidecarChannel(self._attach_sidecar(state.id), self._spec, self._answer, self._tell)
-            with self._lock:
-                previous, self._sidecar = self._sidecar, channel
-                is_detached = self._is_detached
-            if previous:
-                previous.close()
-            if is_detached:
-                channel.close()
-            else:
-                channel.reopen()
-        except EngineError as error:
-            log.warning("run %s: no connection to its sidecar: %s", self._spec.run_id, error)
 
     def _run_step(self, step: Callable[[], None]) -> None:
         try:
@@ -175,45 +183,12 @@ class Sandbox:
             self.abort()  # the other step need not wait for the sidecar
             raise
 
-    def _create_container(self, name: str, body: dict[str, Any]) -> None:
-        try:
-            container_id = self._engine.create_container(name, body)
-        except Conflict:
-            # Left by an earlier attempt at this run. A later attempt's container is not removed.
-            if not self._remove_container(name, 0):
-                raise
-            container_id = self._engine.create_container(name, body)
-        self._ids[name] = container_id
-        self.requested[name] = body
-
     def _start_sidecar(self) -> None:
-        assert self._networks.inside is not None
-        name = naming.name_sidecar(self._spec.run_id)
-        image = self._engine.describe_image(self._spec.sidecar_image)
-        body = options.build_sidecar_container(self._spec, self._networks.inside, image)
-        self._create_container(name, body)
-        failpoints.hit("sidecar-created")
-        body["NetworkingConfig"]["EndpointsConfig"] |= self._networks.connect_sidecar(name)
-        attachment = self._attach_sidecar(name)
-        self._sidecar = SidecarChannel(attachment, self._spec, self._answer, self._tell)
-        self._refuse_aborted()
-        self._engine.start(name)
-        failpoints.hit("sidecar-started")
-        self._sidecar.open(self._token_sha256, self._networks)
-        self.reported[name] = self._engine.describe_container(name)  # while it boots, so it costs no time
-        self._sidecar.wait_ready()
-
-    def _attach_sidecar(self, name: str) -> SplitAttachment:
-        output = self._engine.attach(name, stdin=False, output=True)
-        try:
-            return SplitAttachment(output, self._engine.attach(name, stdin=True, output=False))
-        except BaseException:
-            output.close()
-            raise
+        self._sidecar.start(self._binding, self._refuse_aborted)
 
     def _start_main(self) -> None:
         body = options.build_main_container(self._spec, self._networks.inside, self._engine.log_driver, self._image)
-        self._create_container(self.main, body)
+        self._containers.create(self.main, body)
         failpoints.hit("main-created")
         # Before the start: a later attach loses lines.
         self.output = self._engine.attach(self.main, stdin=False, output=True)
@@ -221,10 +196,9 @@ class Sandbox:
         self._refuse_aborted()
         self._engine.start(self.main)
         failpoints.hit("main-started")
-        self.reported[self.main] = self._engine.describe_container(self.main)
-        self._started_at = parse_time(self.reported[self.main]["State"]["StartedAt"])
-        for name in [name for name, body in list(self.requested.items()) if "Driver" in body]:
-            self.reported[name] = self._engine.describe_network(name)
+        reported = self._containers.describe(self.main)
+        self._started_at = parse_time(reported["State"]["StartedAt"])
+        self._networks.describe()
 
     def _refuse_aborted(self) -> None:
         if self._aborted.is_set():
@@ -232,8 +206,7 @@ class Sandbox:
 
     def abort(self) -> None:
         self._aborted.set()
-        if self._sidecar:
-            self._sidecar.close()
+        self._sidecar.close()
 
     def send_payload(self, payload: bytes) -> None:
         assert self._stdin is not None
@@ -251,8 +224,7 @@ class Sandbox:
         clean = self._remove_all()
         if self.output:
             self.output.close()
-        if self._sidecar:
-            self._sidecar.drain()
+        self._sidecar.drain()
         if clean:
             self._networks.release_subnets()
         return clean
@@ -279,21 +251,16 @@ class Sandbox:
 
     def detach(self) -> None:
         """Close all connections and change nothing: another process holds the run, or will."""
-        with self._lock:
-            self._is_detached = True  # seen by a reader that is about to connect again
-            attachments = self._stdin, self.output, self._sidecar
-        for attachment in attachments:
+        self._sidecar.detach()
+        for attachment in (self._stdin, self.output):
             if attachment:
                 attachment.close()
 
     def _remove_all(self) -> bool:
-        containers = (self.main, MAIN_GRACE), (naming.name_sidecar(self._spec.run_id), SIDECAR_GRACE)
+        containers = (self.main, MAIN_GRACE), (self._sidecar.name, SIDECAR_GRACE)
         with ThreadPoolExecutor(2, "take-down") as pool:
-            removed = list(pool.map(lambda pair: self._remove_container(*pair), containers))
+            removed = list(pool.map(lambda pair: self._containers.remove(*pair), containers))
         failpoints.hit("main-removed")
         without_networks = self._networks.remove()
         failpoints.hit("network-removed")
         return without_networks and all(removed)
-
-    def _remove_container(self, name: str, grace: int) -> bool:
-        return remove_container(self._engine, self._spec, self.find_id(name), name, grace)

@@ -1,4 +1,4 @@
-"""The worker's end of a sidecar's control channel: sends the configuration, receives ready, requests and events.
+"""The worker's end of a sidecar's control channel: sends the configuration, receives requests and events.
 
 JSON lines over the sidecar's standard input and output (docs/runtime-api.md). Input from the sidecar is untrusted: its
 size is limited, and its text is only shown.
@@ -7,8 +7,7 @@ size is limited, and its text is only shown.
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +15,10 @@ from executor import log_context
 from executor.docker.attachment import Attachment, SplitAttachment
 from executor.docker.errors import EngineUnreachable, SidecarUnhealthy
 from executor.docker.frames import STDOUT, FrameParser
+from executor.sandbox.binding import Binding
 from executor.sandbox.connection_events import EventForwarder
-from executor.sandbox.networks import Networks
 from executor.sandbox.request_rate import LARGE_BYTES, RequestThrottle, large_request_lock
-from executor.spec import MB, LeaseLost, Reply, RunSpec
+from executor.spec import MB, LeaseLost, Reply
 
 log = logging.getLogger("cronium.sidecar")
 HEALTH_SECONDS = 30.0
@@ -30,67 +29,71 @@ MAX_WORDS_BYTES = 4096
 
 
 class SidecarChannel:
-    """The channel to one attached sidecar. Its thread reads until the sidecar ends or `close` is called."""
+    """The channel to one attached sidecar. Its thread reads until the sidecar ends or `close` is called.
 
-    def __init__(
-        self,
-        attachment: Attachment | SplitAttachment,
-        spec: RunSpec,
-        answer: Callable[[str, Any], Reply],
-        tell: Callable[[str, str], None],
-    ) -> None:
+    Until `configure` or `reopen`, the channel serves no run: it ignores all messages but `loaded`.
+    """
+
+    def __init__(self, attachment: Attachment | SplitAttachment, run_id: str) -> None:
         self._attachment = attachment
-        self._spec = spec
-        self._answer = answer
+        self._run_id = run_id
+        self._binding: Binding | None = None
         self._rate = RequestThrottle()
-        self._events = EventForwarder(tell, spec.run_id)
+        self._events: EventForwarder | None = None
+        self._loaded = threading.Event()
         self._ready = threading.Event()
         self._ended = threading.Event()
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._last_output = b""
-        self._thread = log_context.make_thread(spec.run_id, "sidecar", self._read_messages)
+        self._thread = log_context.make_thread(run_id, "sidecar", self._read_messages)
 
-    def open(self, token_sha256: str, networks: Networks) -> None:
+    def listen(self) -> None:
         self._thread.start()
-        configuration: dict[str, Any] = {
-            "run_id": self._spec.run_id,
-            "token_sha256": token_sha256,
-            "token_expires_at": self._spec.token_expires_at,
-            "token_seconds": max(0.0, self._spec.token_expires_at - time.time()),
-            "context": dict(self._spec.context),
-            "input": self._spec.input,
-        }
-        if networks.inside and networks.outside:
-            configuration["egress"] = {
-                "address": str(networks.inside.sidecar),
-                "allow": self._spec.egress,
-                "networks": [str(subnet) for subnet in networks.subnets],
-            }
+
+    def configure(self, configuration: Mapping[str, Any], binding: Binding) -> None:
+        """Send the configuration, and serve the run from now on."""
+        self._serve(binding)
         with suppress(EngineUnreachable):  # it has ended already: `wait_ready` raises with its last output
             self._send_message(configuration)
 
-    def reopen(self, seconds: float = REOPEN_SECONDS) -> None:
+    def reopen(self, binding: Binding, seconds: float = REOPEN_SECONDS) -> None:
         """Start reading from a sidecar that another worker has configured. It repeats its unanswered requests.
 
         SidecarUnhealthy when it is not ready within `seconds`.
         """
+        self._serve(binding)
         self._thread.start()
         with suppress(EngineUnreachable):
             self._attachment.send(b"\n")  # ends a partial line of the other worker
             self._send_message({"type": "attached"})
         self.wait_ready(seconds, when="when its worker came back")
 
+    def _serve(self, binding: Binding) -> None:
+        self._events = EventForwarder(binding.tell, self._run_id)
+        self._binding = binding
+
+    def wait_loaded(self, seconds: float = HEALTH_SECONDS) -> None:
+        """Return when the sidecar waits for its configuration; SidecarUnhealthy when it ends or takes too long."""
+        if not self._wait_for(self._loaded, seconds):
+            hint = "" if self._ended.is_set() else " Its image may be an older one: run `manage.py images build`."
+            raise self._build_error(f"was not loaded within {seconds:.0f} s", "before its configuration", hint)
+
     def wait_ready(self, seconds: float = HEALTH_SECONDS, *, when: str = "before the script began") -> None:
         """Return when the sidecar is ready; SidecarUnhealthy with its last output when it ends or takes too long."""
+        if not self._wait_for(self._ready, seconds):
+            raise self._build_error(f"was not healthy within {seconds:.0f} s", when)
+
+    def _wait_for(self, event: threading.Event, seconds: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._ready.is_set() or self._ended.is_set(), seconds)
-        if self._ready.is_set():
-            return
-        failure = "ended" if self._ended.is_set() else f"was not healthy within {seconds:.0f} s"
+            self._changed.wait_for(lambda: event.is_set() or self._ended.is_set(), seconds)
+        return event.is_set()
+
+    def _build_error(self, late: str, when: str, hint: str = "") -> SidecarUnhealthy:
+        failure = "ended" if self._ended.is_set() else late
         output = self._last_output.decode(errors="replace").strip()
         quoted = f" Its last lines:\n{output}" if output else " It said nothing."
-        raise SidecarUnhealthy(f"The runtime API's sidecar {failure} {when}.{quoted}")
+        return SidecarUnhealthy(f"The runtime API's sidecar {failure} {when}.{hint}{quoted}")
 
     def close(self) -> None:
         self._closed.set()
@@ -101,9 +104,10 @@ class SidecarChannel:
         if self._thread.ident is not None:
             self._thread.join(seconds)  # it reads to the end, which `close` would cut off
         self.close()
-        self._events.close(seconds)
+        if self._events:
+            self._events.close(seconds)
 
-    def _send_message(self, message: dict[str, Any]) -> None:
+    def _send_message(self, message: Mapping[str, Any]) -> None:
         self._attachment.send(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def _read_messages(self) -> None:
@@ -143,20 +147,24 @@ class SidecarChannel:
             kind = message.get("type")
         except (ValueError, AttributeError, RecursionError):
             return
-        if kind == "ready":
+        if kind == "loaded":
+            self._set_event(self._loaded)
+        elif self._binding is None or self._events is None:
+            return  # a sidecar without a configuration has nothing to report
+        elif kind == "ready":
             self._set_event(self._ready)
         elif kind == "request":
-            self._serve_request(message)
+            self._serve_request(message, self._binding)
         elif kind == "event":
             self._events.put(message.get("kind"), message.get("message"))
 
-    def _serve_request(self, message: dict[str, Any]) -> None:
+    def _serve_request(self, message: dict[str, Any], binding: Binding) -> None:
         operation, body = str(message.get("op", "")), message.get("body")
         if isinstance(body, dict):
             # A write without a key gets its request number, so that a repeated request counts once.
             body.setdefault("idempotency_key", f"request:{message.get('id')}")
         try:
-            reply = self._answer(operation, body)
+            reply = binding.answer(operation, body)
         except LeaseLost:
             self.close()  # no answer: the sidecar repeats the request to the run's new worker
             return

@@ -19,9 +19,10 @@ from executor.sandbox import options
 from executor.sandbox.options import Addresses
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Reply, RunSpec
+from executor.spec import RunSpec
 from tests.engine.server import Template, environment, manage
 from tests.fakes.contract import World
+from tests.fakes.specs import make_binding
 
 HOST = "test-host"
 RUNS = """
@@ -174,9 +175,9 @@ def test_a_container_of_an_image_made_of_a_run_stays(world: World, copied: Calla
     other, name = world.main()
     copied(other, name)
     assert reaped(world) == names(spec) | {naming.name_network(other.run_id)}
-    sandbox = Sandbox(world.engine, other, world.pool, lambda *told: Reply(), lambda *told: None, "")
+    sandbox = Sandbox(world.engine, other.sandbox, world.pool)
     with pytest.raises(SandboxGone, match="not the one"):
-        sandbox.adopt()
+        sandbox.adopt(make_binding(other))
     sandbox.stop_main()
     assert sandbox.take_down()
     assert not sandbox.can_main_run()

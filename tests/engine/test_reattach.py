@@ -1,8 +1,7 @@
 """The real sidecar on the real engine: its worker goes away in the middle of a request, and another answers."""
 
-import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -13,8 +12,9 @@ from executor.docker.client import Engine
 from executor.run.payload import build_payload
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import LeaseLost, Reply, RunSpec
+from executor.spec import LeaseLost, Reply
 from tests.fakes.contract import World
+from tests.fakes.specs import make_binding
 
 # The last one without a key of its own.
 SCRIPT = """
@@ -46,11 +46,6 @@ class Counter:
         return self.by_key.setdefault(body["idempotency_key"], len(self.by_key) + 1)
 
 
-def sandbox_of(world: World, spec: RunSpec, answer: Callable[[str, Any], Reply]) -> Sandbox:
-    sha256 = hashlib.sha256(spec.token.encode()).hexdigest()
-    return Sandbox(world.engine, spec, world.pool, answer, lambda kind, message: None, sha256)
-
-
 @pytest.mark.parametrize("dies", [1, 2, 4])
 @pytest.mark.parametrize("way", ["before it is done", "after it is done", "frozen"])
 def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies: int, way: str) -> None:
@@ -70,12 +65,11 @@ def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies:
             return Reply(data="old")
         raise LeaseLost  # closes its end without a word, as the kernel does for one that is killed
 
-    old = sandbox_of(world, spec, first)
-    new = sandbox_of(world, spec, lambda _, body: Reply(data=counter.add(body)))
-    old.build()
+    old, new = (Sandbox(world.engine, spec.sandbox, world.pool) for _ in range(2))
+    old.prepare(make_binding(spec, first))
     old.send_payload(build_payload(spec))
     assert reached.wait(30)
-    assert new.adopt().is_running
+    assert new.adopt(make_binding(spec, lambda _, body: Reply(data=counter.add(body)))).is_running
     world.settled(naming.name_main(spec.run_id))
     woken.set()
     log = world.engine.open_log(naming.name_main(spec.run_id), follow=False)

@@ -80,11 +80,13 @@ class FakeEngine:
 
     def __init__(self, images: tuple[str, ...] = ("runner:bash", "sidecar:latest")) -> None:
         self.images = set(images)
+        self.tags: dict[str, str] = {}  # names that were moved to another image, by that image's own name
         self.brings: dict[str, ImageFacts] = {}  # by id
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
-        self.sidecar = "ready"  # ready, silent, or ends
+        self.sidecar = "ready"  # ready, silent, ends, or old: without the word that it is loaded
+        self.read_by_sidecar: dict[str, list[bytes]] = {}  # its first line, by its name
         self.clock_ahead = 0.0  # seconds
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
         self.is_mute = False  # main's connections are dead: they bring nothing any more, and no end
@@ -183,7 +185,10 @@ class FakeEngine:
 
     def _image(self, reference: str) -> str | None:
         """The id of an image by name or id."""
-        ids = {name: _digest(name) for name in self.images}
+        ids = {name: _digest(self.tags.get(name, name)) for name in self.images}
+        ids |= {
+            f"@{number}": _digest(name) for number, name in enumerate(self.tags)
+        }  # an image stays when its tag moves
         return ids.get(reference) or (reference if reference in ids.values() else None)
 
     def list_runtimes(self) -> tuple[str, ...]:
@@ -463,9 +468,13 @@ class FakeEngine:
             self._emit(container, 2, b"cannot listen\nthe port is taken\n")
             self._end(container, 1)
             return
-        config = json.loads(self._read_line(container.inputs[0]) or b"{}")
+        if self.sidecar != "old":
+            self._emit(container, 1, b'{"type": "loaded"}\n')
+        if line := self._read_line(container.inputs[0]):
+            self.read_by_sidecar.setdefault(container.name, []).append(line)
+        config = json.loads(line or b"{}")
         if set(config) >= {"run_id", "token_sha256", "token_expires_at", "context", "input"}:
-            if self.sidecar == "ready":
+            if self.sidecar != "silent":
                 self._emit(container, 1, b'{"type": "ready"}\n')
         else:
             self._emit(container, 2, b"no configuration came\n")

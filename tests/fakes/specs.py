@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from executor.run import tokens
+from executor.sandbox.binding import Binding
 from executor.spec import MB, Batch, Limits, Reply, RunResult, RunSpec
 
 SECRET = "a secret for tests that is long enough"
@@ -33,6 +34,11 @@ def make_spec(**changes: Any) -> RunSpec:
         "token_expires_at": token.expires_at,
     }
     return RunSpec(**(values | changes))
+
+
+def make_binding(spec: RunSpec, answer: Callable[[str, Any], Reply] = lambda operation, body: Reply()) -> Binding:
+    """A binding that records no event."""
+    return Binding(spec, answer, lambda kind, message: None)
 
 
 @dataclass

@@ -21,9 +21,9 @@ from executor.run.supervisor import Supervisor
 from executor.sandbox import options
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import MB, Dropped, Reply, RunSpec
+from executor.spec import MB, Dropped, RunSpec
 from tests.fakes.engine import FakeEngine
-from tests.fakes.specs import Remembering, make_spec
+from tests.fakes.specs import Remembering, make_binding, make_spec
 
 FOREVER = "echo up; while :; do sleep 0.05; done"
 LANGUAGE = {"python": "python3"}
@@ -164,7 +164,7 @@ def test_what_an_earlier_attempt_left_is_cleared(
 ) -> None:
     """A host that died before the payload was sent: the run waited again, and its old sandbox is still there."""
     spec = make_spec(script="echo again")
-    Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "").build()
+    Sandbox(engine, spec.sandbox, pool).prepare(make_binding(spec))
     assert engine.left
     assert ending(run(spec)) == ("succeeded", "exit_code", 0)
 

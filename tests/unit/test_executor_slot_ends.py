@@ -16,9 +16,9 @@ from executor.run.supervisor import Supervisor
 from executor.sandbox.bootstrap import NOT_RECEIVED_MESSAGE
 from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
-from executor.spec import Cursor, Reply, Resumption, RunSpec
+from executor.spec import Cursor, Resumption, RunSpec
 from tests.fakes.engine import FakeEngine
-from tests.fakes.specs import Remembering, make_spec
+from tests.fakes.specs import Remembering, make_binding, make_spec
 
 FOREVER = "echo up; while :; do sleep 0.05; done"
 AFRESH = Resumption(Cursor(), Cursor(), 30.0)
@@ -442,8 +442,8 @@ def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
     """The second one stored what its container says of that, and died before it told the end."""
     pool = SubnetPool(IPv4Network("10.215.0.0/24"))
     spec, told = make_spec(script="echo it ran"), Remembering()
-    first = Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "")
-    first.build()
+    first = Sandbox(engine, spec.sandbox, pool)
+    first.prepare(make_binding(spec))
     first.detach()  # as a death before the payload does
     Slot(engine, spec, told, pool, threading.Semaphore(1), Resumption(Cursor(), stored, 30.0)).run()
     assert told.result is not None
@@ -458,8 +458,8 @@ def test_a_container_that_is_younger_than_its_script_was_started_again(
     """It has ended again when the next worker comes."""
     pool = SubnetPool(IPv4Network("10.215.0.0/24"))
     spec, told = make_spec(script="echo it ran"), Remembering()
-    first = Sandbox(engine, spec, pool, lambda operation, body: Reply(), lambda kind, message: None, "")
-    first.build()
+    first = Sandbox(engine, spec.sandbox, pool)
+    first.prepare(make_binding(spec))
     first.detach()
     resumption = Resumption(Cursor(), Cursor(), 30.0, begun_at=time.monotonic() - begun_ago)
     assert engine.containers[name_main(spec.run_id)].gone.wait(10)

@@ -15,7 +15,7 @@ from executor.sandbox.sidecar_channel import SidecarChannel
 from executor.spec import Reply
 from tests.conftest import Api
 from tests.fakes.log import frame
-from tests.fakes.specs import make_spec
+from tests.fakes.specs import make_binding, make_spec
 
 
 class Channels:
@@ -42,7 +42,10 @@ class Channels:
             def send(self, data: bytes) -> None: ...
             def close(self) -> None: ...
 
-        return SidecarChannel(Attachment(), make_spec(), self._answer, lambda *_: None)  # type: ignore[arg-type]
+        spec = make_spec()
+        channel = SidecarChannel(Attachment(), spec.run_id)  # type: ignore[arg-type]
+        channel.configure({}, make_binding(spec, self._answer))
+        return channel
 
     def ask(self) -> int:
         threads = [threading.Thread(target=channel._receive_line, args=[self._line]) for channel in self._channels]
@@ -84,8 +87,10 @@ def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyP
         asked.append(operation)
         return Reply(data=None)
 
-    channel = SidecarChannel(attachment, make_spec(), answer, lambda *_: None)
-    channel._thread.start()
+    spec = make_spec()
+    channel = SidecarChannel(attachment, spec.run_id)
+    channel.configure({}, make_binding(spec, answer))
+    channel.listen()
     request = {"type": "request", "id": 1, "op": "output", "body": {"output": "x" * request_rate.LARGE_BYTES}}
     sender = threading.Thread(target=theirs.sendall, args=[frame(STDOUT, json.dumps(request).encode() + b"\n")])
     sender.start()

@@ -22,6 +22,7 @@ from sidecar.api import MAX_DEPTH, Api  # noqa: E402
 from sidecar.config import ConfigError, parse_config  # noqa: E402
 from sidecar.control import Channel  # noqa: E402
 from sidecar.http import Bounds, Server  # noqa: E402
+from sidecar.main import StartError, read_config  # noqa: E402
 
 RUN, TOKEN = "11111111-2222-3333-4444-555555555555", "the.run.token"
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
@@ -417,9 +418,28 @@ WAY_OUT = {"address": "127.0.0.9", "allow": [], "networks": []}
 def test_the_program_says_why_it_does_not_start(line: bytes) -> None:
     done = subprocess.run([sys.executable, str(SOURCES / "boot.py")], input=line, capture_output=True, timeout=20)
     assert done.returncode == 1
-    assert done.stdout == b""
+    assert done.stdout == b'{"type": "loaded"}\n'
     assert done.stderr.startswith(b"runtime-api: ")
     assert b"Traceback" not in done.stderr
+
+
+def test_the_program_says_that_it_is_loaded_before_it_gets_a_configuration() -> None:
+    with subprocess.Popen(
+        [sys.executable, str(SOURCES / "boot.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b'{"type": "loaded"}\n'
+        _, errors = process.communicate(b"", 20)  # the end of its input instead of a configuration
+        assert process.returncode == 1
+        assert b"standard input ended before the configuration" in errors
+
+
+async def test_it_does_not_wait_for_ever_for_its_configuration() -> None:
+    with pytest.raises(StartError, match="no configuration came within"):
+        await read_config(asyncio.StreamReader(), 0.01)
 
 
 def catches_term(pid: int) -> bool:

@@ -1,4 +1,5 @@
-"""Starts the sidecar: reads the configuration from standard input, starts the servers and reports "ready"."""
+"""Starts the sidecar: reports "loaded", reads the configuration from standard input, starts the servers and reports
+"ready"."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ NAME = "runtime-api"
 PORT = 8081
 # The first line holds the run's input; an answer of the worker may hold a variable.
 MAX_LINE_BYTES = 64 * MIB
+# Standard input stays open when a worker dies. Without a limit, a sidecar that was started ahead would wait forever.
+WAIT_SECONDS = 2 * 3600
 
 
 class StartError(Exception):
@@ -29,13 +32,15 @@ async def open_pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-async def read_config(reader: asyncio.StreamReader) -> Config:
-    """Parses the first line; raises StartError if it is missing or invalid."""
+async def read_config(reader: asyncio.StreamReader, seconds: float = WAIT_SECONDS) -> Config:
+    """Parses the first line; raises StartError if it is missing or invalid, or not there within `seconds`."""
     try:
-        line = await reader.readline()
+        line = await asyncio.wait_for(reader.readline(), seconds)
         if not line.endswith(b"\n"):
             raise StartError("standard input ended before the configuration was complete")
         return parse_config(line)
+    except TimeoutError:
+        raise StartError(f"no configuration came within {seconds:g} s") from None
     except (ValueError, ConfigError) as error:
         raise StartError(str(error)) from None
 
@@ -64,8 +69,9 @@ async def start_proxy(config: Config, egress: Egress, channel: Channel) -> async
 
 async def run_sidecar(name: str = NAME, host: str = "0.0.0.0", port: int = PORT) -> None:  # noqa: S104 - only the job's network
     reader, writer = await open_pipes()
-    config = await read_config(reader)
     channel = Channel(reader, writer)
+    channel.send_message({"type": "loaded"})
+    config = await read_config(reader)
     receive_task = asyncio.create_task(channel.receive_answers())
     # With egress, the sidecar also has an external network: both servers then listen on the job's network only.
     host, name = (config.egress.address, config.egress.address) if config.egress else (host, name)

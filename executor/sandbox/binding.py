@@ -1,0 +1,38 @@
+"""Binds a prepared sandbox to one run: the configuration of its sidecar, and the handler of the script's requests."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from executor.sandbox.networks import Networks
+from executor.spec import Reply, RunSpec
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One run, for a sandbox. `answer` and `tell` are called from the sandbox's threads."""
+
+    spec: RunSpec
+    answer: Callable[[str, Any], Reply]  # answers a request of the script: operation and body
+    tell: Callable[[str, str], None]  # records an event: kind and message
+
+
+def build_configuration(spec: RunSpec, networks: Networks) -> dict[str, Any]:
+    """The first line that a sidecar reads (docs/runtime-api.md)."""
+    configuration: dict[str, Any] = {
+        "run_id": spec.run_id,
+        "token_sha256": hashlib.sha256(spec.token.encode()).hexdigest(),
+        "token_expires_at": spec.token_expires_at,
+        "token_seconds": max(0.0, spec.token_expires_at - time.time()),
+        "context": dict(spec.context),
+        "input": spec.input,
+    }
+    if networks.inside and networks.outside:
+        configuration["egress"] = {
+            "address": str(networks.inside.sidecar),
+            "allow": spec.egress,
+            "networks": [str(subnet) for subnet in networks.subnets],
+        }
+    return configuration

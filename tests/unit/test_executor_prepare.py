@@ -1,0 +1,261 @@
+"""A sandbox in two halves, on the fake engine: prepared for a shape, and bound to a run later, or at once."""
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from executor import naming
+from executor.docker.attachment import Attachment
+from executor.docker.errors import EngineError, SandboxMismatch, SidecarUnhealthy
+from executor.docker.frames import FrameParser
+from executor.run.payload import build_payload
+from executor.run.slot import Slot
+from executor.sandbox import inspection
+from executor.sandbox.bootstrap import NOT_RECEIVED
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.sidecar_channel import SidecarChannel
+from executor.sandbox.subnets import SubnetPool
+from executor.spec import Reply, RunSpec
+from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import Remembering, make_binding, make_spec
+
+NETWORKS = ["isolated", "none", "egress", "open"]
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    made = FakeEngine(("runner:bash", "runner:other", "sidecar:latest"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pool() -> SubnetPool:
+    return SubnetPool(IPv4Network("10.215.0.0/28"))  # two subnets
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("wait_ready", "wait_loaded"):
+        monkeypatch.setattr(f"executor.sandbox.sidecar_channel.SidecarChannel.{name}.__defaults__", (0.3,))
+
+
+def prepared(engine: FakeEngine, spec: RunSpec, pool: SubnetPool) -> Sandbox:
+    made = Sandbox(engine, spec.shape.make_sandbox_spec(spec.run_id, spec.epoch), pool)
+    made.prepare()
+    return made
+
+
+def received(engine: FakeEngine, spec: RunSpec) -> list[Any]:
+    """The lines that the sidecar has read."""
+    return [json.loads(line) for line in engine.read_by_sidecar.get(naming.name_sidecar(spec.run_id), ())]
+
+
+def output_of(sandbox: Sandbox) -> bytes:
+    assert sandbox.output is not None
+    frames, text = FrameParser(), b""
+    while block := sandbox.output.recv(65536, 10):
+        text += b"".join(data for _, data in frames.feed(block))
+    return text
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_prepared_sandbox_runs_the_run_that_it_is_given(engine: FakeEngine, pool: SubnetPool, network: str) -> None:
+    spec = make_spec(network=network, script="echo $WORD $KEY", env={"WORD": "hi"}, secrets={"KEY": "k"}, epoch=1)
+    sandbox = prepared(engine, spec, pool)
+    assert inspection.describe_violations(sandbox.build_report()) == ""
+    assert received(engine, spec) == []
+    answers: list[str] = []
+
+    def answer(operation: str, body: Any) -> Reply:
+        answers.append(operation)
+        return Reply(data=1)
+
+    sandbox.bind(make_binding(spec, answer))
+    if network != "none":
+        (configuration,) = received(engine, spec)
+        assert configuration["token_sha256"] == hashlib.sha256(spec.token.encode()).hexdigest()
+        assert configuration["run_id"] == spec.run_id
+        assert engine.ask(spec.run_id, "output", {})["ok"] is True
+        assert answers == ["output"]
+    sandbox.send_payload(build_payload(spec))
+    assert output_of(sandbox) == b"hi k\n"
+    assert sandbox.inspect_main().exit_code == 0
+    assert sandbox.take_down()
+    assert engine.left == []
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_sandbox_serves_one_run(engine: FakeEngine, pool: SubnetPool, network: str) -> None:
+    spec = make_spec(network=network)
+    sandbox = prepared(engine, spec, pool)
+    sandbox.bind(make_binding(spec))
+    with pytest.raises(SandboxMismatch, match="bound to a run already"):
+        sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+    cold = Sandbox(engine, spec.sandbox, pool)
+    cold.prepare(make_binding(spec))
+    with pytest.raises(SandboxMismatch, match="bound to a run already"):
+        cold.bind(make_binding(spec))
+    assert cold.take_down()
+
+
+def test_of_two_threads_that_bind_one_gets_it(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    sandbox = prepared(engine, spec, pool)
+    meet, refused = threading.Barrier(2), []
+
+    def bind() -> None:
+        meet.wait()
+        try:
+            sandbox.bind(make_binding(spec))
+        except SandboxMismatch:
+            refused.append(1)
+
+    threads = [threading.Thread(target=bind) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert refused == [1]
+    assert len(received(engine, spec)) == 1
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"run_id": "another"}, "prepared for .*, epoch 0, and not for another, epoch 0"),
+        ({"epoch": 2}, "epoch 0, and not for .*, epoch 2"),
+        ({"read_only_root": False, "runtime": "runsc"}, "other settings than the run's: read only root, runtime"),
+        ({"image": "runner:other"}, "other settings than the run's: image"),
+        ({"limits": replace(make_spec().limits, pids=7)}, "other settings than the run's: limits"),
+    ],
+)
+def test_a_run_of_another_shape_is_refused_and_nothing_sent(
+    engine: FakeEngine, pool: SubnetPool, changes: dict[str, Any], words: str
+) -> None:
+    spec = make_spec()
+    sandbox = prepared(engine, spec, pool)
+    with pytest.raises(SandboxMismatch, match=words):
+        sandbox.bind(make_binding(replace(spec, **changes)))
+    assert received(engine, spec) == []
+    sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("moved", ["runner:bash", "sidecar:latest"])
+def test_a_tag_that_was_moved_since_is_another_shape(engine: FakeEngine, pool: SubnetPool, moved: str) -> None:
+    spec = make_spec()
+    sandbox = prepared(engine, spec, pool)
+    engine.tags[moved] = "runner:other"
+    with pytest.raises(SandboxMismatch, match="an image or the engine, which changed meanwhile"):
+        sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+
+
+def test_neither_is_bound_what_was_not_prepared_nor_prepared_what_is_another_run(
+    engine: FakeEngine, pool: SubnetPool
+) -> None:
+    spec = make_spec()
+    with pytest.raises(SandboxMismatch, match="not prepared"):
+        Sandbox(engine, spec.sandbox, pool).bind(make_binding(spec))
+    with pytest.raises(SandboxMismatch, match="not the one of this run"):
+        Sandbox(engine, make_spec().sandbox, pool).prepare(make_binding(spec))
+    assert engine.left == []
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_that_is_never_bound_is_removed(engine: FakeEngine, pool: SubnetPool, network: str) -> None:
+    for _ in range(3):  # more than the pool has subnets
+        sandbox = prepared(engine, make_spec(network=network), pool)
+        assert sandbox.take_down()
+        assert engine.left == []
+
+
+def test_without_its_process_main_ends_and_runs_nothing(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    sandbox = prepared(engine, spec, pool)
+    sandbox.detach()
+    main = engine.containers[sandbox.main]
+    assert main.gone.wait(10)
+    assert main.exit_code == NOT_RECEIVED
+
+
+def test_a_sidecar_that_died_while_it_waited_is_reported(engine: FakeEngine, pool: SubnetPool) -> None:
+    spec = make_spec()
+    sandbox = prepared(engine, spec, pool)
+    engine.stop(naming.name_sidecar(spec.run_id), 1)
+    with pytest.raises(SidecarUnhealthy, match="ended before the script began"):
+        sandbox.bind(make_binding(spec))
+    assert sandbox.take_down()
+
+
+def test_the_messages_of_a_sidecar_without_a_run_are_ignored(impatient: None) -> None:
+    spec, asked = make_spec(), list[str]()
+    ours, theirs = (Attachment(end) for end in socket.socketpair())
+    channel = SidecarChannel(ours, spec.run_id)
+    request = b'{"type": "request", "id": 1, "op": "output", "body": {}}'
+    for line in (b'{"type": "ready"}', request, b'{"type": "event", "kind": "network_allowed", "message": "x"}'):
+        channel._receive_line(line)
+
+    def answer(operation: str, body: Any) -> Reply:
+        asked.append(operation)
+        return Reply()
+
+    channel.configure({}, make_binding(spec, answer))
+    assert theirs.recv(100, 5) == b"{}\n"
+    with pytest.raises(SidecarUnhealthy, match="not healthy"):
+        channel.wait_ready()
+    assert asked == []
+    channel._receive_line(request)
+    channel._receive_line(b'{"type": "ready"}')
+    channel.wait_ready()
+    assert asked == ["output"]
+    theirs.close()
+    channel.close()
+
+
+def test_a_sidecar_of_an_older_image_serves_runs_and_does_not_wait_for_one(
+    engine: FakeEngine, pool: SubnetPool, impatient: None
+) -> None:
+    """It does not report that it is loaded."""
+    engine.sidecar = "old"
+    told = Remembering()
+    Slot(engine, make_spec(), told, pool, threading.Semaphore(1)).run()
+    assert told.result is not None
+    assert told.result.status == "succeeded"
+    sandbox = Sandbox(engine, make_spec().sandbox, pool)
+    with pytest.raises(SidecarUnhealthy, match="images build"):
+        sandbox.prepare()
+    assert sandbox.take_down()
+
+
+def test_the_sidecar_is_configured_while_main_starts(
+    engine: FakeEngine, pool: SubnetPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, start, emit = threading.Event(), engine.start, engine._emit
+
+    def note_ready(container: Any, stream: int, data: bytes) -> None:
+        emit(container, stream, data)
+        if b'"ready"' in data:
+            ready.set()
+
+    def start_when_ready(name: str) -> None:
+        if name.startswith("cronium-main-") and not ready.wait(10):
+            raise EngineError("The sidecar got no configuration before main's start.")
+        start(name)
+
+    monkeypatch.setattr(engine, "_emit", note_ready)
+    monkeypatch.setattr(engine, "start", start_when_ready)
+    told = Remembering()
+    Slot(engine, make_spec(), told, pool, threading.Semaphore(1)).run()
+    assert told.result is not None
+    assert told.result.status == "succeeded", told.result.message
