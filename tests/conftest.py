@@ -1,4 +1,4 @@
-"""What all tests share: the people, a client that speaks to the API as one of them, and ready-made rows."""
+"""Fixtures of all tests: users of each role, API clients, and rows."""
 
 import gc
 import json
@@ -25,7 +25,7 @@ gc.disable()  # until all tests are collected
 
 
 def pytest_collection_finish() -> None:
-    """Modules and collected tests stay until the end: without them each garbage collection is shorter."""
+    """Freezes modules and collected tests, so that garbage collections are shorter."""
     gc.freeze()
     gc.enable()
 
@@ -42,7 +42,7 @@ def _is_sqlite() -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(django_db_keepdb: bool) -> bool:
-    """A SQLite database is migrated already; it goes with the folder that holds it."""
+    """A SQLite database is migrated already; it is removed with its folder."""
     return django_db_keepdb or _is_sqlite()
 
 
@@ -52,7 +52,7 @@ def django_db_modify_db_settings(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_modify_db_settings_parallel_suffix: None,
 ) -> None:
-    """A file, as in production: threads then see WAL and locks as they really are."""
+    """A file, as in production, so that threads use WAL and its locks."""
     if _is_sqlite():
         folder = tmp_path_factory.mktemp("database")
         copy_database(request.getfixturevalue("migrated"), folder)
@@ -61,7 +61,7 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(autouse=True)
 def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
-    """Whatever the shell says, tests start from the defaults."""
+    """Removes settings of the shell, so that tests start from the defaults."""
     empty = {f"container_images_{language}": "" for language in ("bash", "python", "node")}
     settings.CONFIG = settings.CONFIG.model_copy(update={**empty, "data_dir": tmp_path, "log_limit_mb": None})
     settings.DATA_DIR = tmp_path
@@ -72,7 +72,7 @@ def _plain_surroundings(settings: Any, tmp_path: Path) -> None:
 
 
 class Api:
-    """The REST API as one person sees it; `who` None is a stranger."""
+    """The REST API as one user; `who` None is an unauthenticated client."""
 
     def __init__(self, who: User | None) -> None:
         self.user = who
@@ -108,7 +108,7 @@ class Api:
 
 @pytest.fixture
 def people(db: None) -> dict[str, User]:
-    """One person of each role, named after it."""
+    """One user of each role, named after the role."""
     return {role: User.objects.get_or_create(username=role, defaults={"role": role})[0] for role in ROLES}
 
 
@@ -139,7 +139,7 @@ def admin(people: dict[str, User]) -> Api:
 
 @pytest.fixture
 def make_job(db: None) -> Callable[..., Job]:
-    """Stores a job; keywords replace what is in it."""
+    """Stores a job; keywords replace its fields."""
 
     def make(**changes: Any) -> Job:
         count = Job.objects.count() + 1
@@ -162,7 +162,7 @@ def run(job: Job) -> Run:
 
 @pytest.fixture
 def nothing_stored(db: None) -> Iterator[None]:
-    """Fails the test if it leaves a job, run, profile or override more or other than it found."""
+    """Fails if the test leaves a changed or additional job, run, profile or override."""
     before = _stored()
     yield
     assert _stored() == before

@@ -1,4 +1,4 @@
-"""A data folder with a migrated database, made once in a run of the tests: its processes copy it."""
+"""A data folder with a migrated database, created once per test session; test processes copy it."""
 
 import fcntl
 import os
@@ -14,12 +14,12 @@ DATABASE = "cronium.sqlite3"
 
 
 def plain_environment() -> dict[str, str]:
-    """The shell's, without its own settings of Cronium and Django."""
+    """The shell's environment without settings of Cronium and Django."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("CRONIUM_", "DJANGO_"))}
 
 
 def migrated_folder(factory: pytest.TempPathFactory) -> Path:
-    """The folder that `manage.py migrate` made; copy from it, and change nothing in it."""
+    """The folder that `manage.py migrate` created; only copy from it."""
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent  # one for all processes of this run
@@ -39,7 +39,7 @@ def migrated_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 def copy_database(source: Path, folder: Path) -> None:
-    """The database of one data folder, put into another."""
+    """Copies the database of a data folder into another folder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in source.glob(f"{DATABASE}*"):
         shutil.copy(file, folder / file.name)

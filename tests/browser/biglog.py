@@ -1,5 +1,7 @@
-"""A log of millions of lines, written into a server's database as the executor's writer would: nobody waits for a
-script that long. `python -m tests.browser.biglog RUN LINES` in the server's environment, for a run that no host takes.
+"""Writes a log of millions of lines into a server's database, in the format of the executor's log writer.
+
+A script would take too long. `python -m tests.browser.biglog RUN LINES` in the server's environment, for a run that no
+host claims.
 """
 
 import os
@@ -22,12 +24,12 @@ ERRORS = 1_000  # every so manieth line is on stderr
 
 
 def text_of(seq: int) -> str:
-    """What line `seq` says; the tests know it too."""
+    """The text of line `seq`; the tests use it too."""
     return f"oops {seq} of many" if seq % ERRORS == 0 else f"row {seq} {'x' * (seq % 23)}"
 
 
 def _segments(first: int, last: int) -> tuple[Segment, ...]:
-    """Lines first..last; each stream's neighbours together, as they are read."""
+    """The segments of the lines first..last: consecutive lines of one stream are one segment."""
     now = time.time_ns()
     found = []
     for start in range(first, last + 1, ERRORS):

@@ -1,4 +1,4 @@
-"""What the browser tests share: one server, one Chromium, and visitors who notice what a page must not do."""
+"""Fixtures of the browser tests: a server, Chromium, and visitors that record errors of a page."""
 
 import os
 import re
@@ -68,19 +68,19 @@ def _serving(template: Template, folder: Path, **env: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def server(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The one that most tests share; it starts without a job."""
+    """The server that most tests share; it starts without a job."""
     yield from _serving(template, tmp_path_factory.mktemp("server"), CRONIUM_MAX_CONCURRENT="12")
 
 
 @pytest.fixture(scope="session")
 def narrow(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Another, which carries out one run at a time."""
+    """A server that executes one run at a time."""
     yield from _serving(template, tmp_path_factory.mktemp("narrow"), CRONIUM_MAX_CONCURRENT="1")
 
 
 @pytest.fixture(scope="session")
 def empty(narrow: Server) -> Server:
-    """The narrow one, while it has no job and no run yet."""
+    """The server `narrow` while it has no job and no run."""
     assert narrow.call("GET", "/runs")["items"] == narrow.call("GET", "/jobs")["items"] == []
     return narrow
 
@@ -102,10 +102,10 @@ def _rank(item: pytest.Item) -> tuple[bool, int]:
 
 @pytest.fixture
 def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]:
-    """Makes a visitor, signed in as `who` (admin, vera the viewer, edwin the editor) or as nobody (None).
+    """Makes a visitor, signed in as `who` (admin; vera, a viewer; edwin, an editor) or not signed in (None).
 
-    At the end of the test none of them may have seen an error in the console, a breach of the content policy,
-    a request to a stranger or a dialog that the test did not name.
+    At the end of the test no visitor may have recorded an error in the console, a violation of the content policy, a
+    request to another host, or a dialog that the test did not allow.
     """
     made: list[Visitor] = []
     lent: list[Visitor] = []
@@ -115,7 +115,7 @@ def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]
         return made[-1]
 
     def use(one: Visitor) -> Visitor:
-        """Watch a visitor that a fixture keeps for several tests."""
+        """Records the errors of a visitor that a fixture shares between tests."""
         one.problems.clear()
         one.allowed.clear()
         lent.append(one)
@@ -131,7 +131,7 @@ def visit(chromium: Browser, server: Server) -> Iterator[Callable[..., Visitor]]
 
 @pytest.fixture
 def page(visit: Callable[..., Visitor]) -> Page:
-    """A page of the administrator's at 1440 x 900."""
+    """The administrator's page at 1440 x 900."""
     return visit().page
 
 

@@ -1,4 +1,4 @@
-"""Reads the log viewer as a person would: by scrolling through it from its first line to its last."""
+"""Reads the log viewer as a user does: scrolls from the first line to the last."""
 
 import re
 
@@ -41,7 +41,7 @@ _READ = """async (holes) => {
 
 
 def status(page: Page) -> Locator:
-    """The line under the log that says how many lines there are and that none is missing."""
+    """The status line under the log: the number of lines and of gaps."""
     return page.locator('[data-log="status"]')
 
 
@@ -50,7 +50,7 @@ def row(page: Page, number: int) -> Locator:
 
 
 def focus(page: Page) -> None:
-    """Give the log the focus, as a click into it does."""
+    """Clicks into the log."""
     page.locator('[data-log="scroll"]').focus()
 
 
@@ -76,7 +76,7 @@ _PLACE = """async () => {
 
 
 class Held:
-    """A route's handler: requests wait until they are let go, and later ones pass."""
+    """A route's handler: holds requests until they are released; later requests pass."""
 
     def __init__(self) -> None:
         self.waiting: list[Route] | None = []
@@ -94,12 +94,12 @@ class Held:
 
 
 def expect_toast(page: Page, words: str) -> None:
-    """The passing word under the log was told, since the last one that was expected."""
+    """Expects that a short message was shown under the log since the last call."""
     page.wait_for_function(_TOLD, arg=words)
 
 
 def place(page: Page) -> float:
-    """How far down the log is, in pixels, once it stands still."""
+    """The scroll position of the log in pixels, after scrolling has stopped."""
     return float(page.evaluate(_PLACE))
 
 
@@ -110,7 +110,7 @@ def expect_marked(page: Page, numbers: list[int]) -> None:
 
 
 def read_all(page: Page) -> list[str]:
-    """The texts of all lines; fails when a number is missing, out of order or there twice."""
+    """The texts of all lines; fails if a number is missing, out of order or duplicated."""
     found = page.evaluate(_READ, False)
     assert found["faults"] == []
     numbers = [number for number, _ in found["lines"]]
@@ -119,7 +119,7 @@ def read_all(page: Page) -> list[str]:
 
 
 def read_some(page: Page) -> dict[int, str]:
-    """The texts of the lines that are shown, by number; fails when they are out of order or one is there twice."""
+    """The texts of the visible lines by number; fails if lines are out of order or duplicated."""
     found = page.evaluate(_READ, True)
     assert found["faults"] == []
     return dict(found["lines"])
@@ -131,7 +131,7 @@ def expect_complete(page: Page, count: int, seconds: float = 60) -> None:
 
 
 def expect_state(page: Page, word: str, seconds: float = 60) -> None:
-    """The state in the page's head."""
+    """Expects this status in the page's head."""
     expect(page.locator("#run-facts .state").first).to_contain_text(word, timeout=seconds * 1000)
 
 

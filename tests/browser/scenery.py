@@ -1,4 +1,4 @@
-"""A Cronium with something on every page: jobs, and runs that wait at a gate, ended well and ended badly."""
+"""Fills a server so that every page shows data: jobs, and runs that wait, succeeded and failed."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ cronium.increment_variable('reports')
 
 @dataclass(frozen=True)
 class Scenery:
-    """The addresses of what there is to see."""
+    """The URLs of the pages with data."""
 
     job: str
     running: str
@@ -30,7 +30,7 @@ class Scenery:
 
 
 def build(server: Server) -> Scenery:
-    """Three jobs and three runs, two of which have ended."""
+    """Creates three jobs and three runs, two of which have ended."""
     more = {"tags": ["nightly", "billing"], "env": {"REGION": "north"}, "input": {"day": "2026-01-31"}}
     more |= {"log_limit_mb": 20, "on_log_limit": "drop"}
     server.call("PUT", "/variables/shared/last_day", {"value": "2026-01-31"})

@@ -1,4 +1,4 @@
-"""Makes the pictures of the documents: `python -m tests.browser.screenshots` writes docs/images/{run,editor}.png."""
+"""Makes the screenshots of the documentation: `python -m tests.browser.screenshots` writes docs/images/."""
 
 import re
 import tempfile
@@ -61,7 +61,7 @@ JOB = {
 
 
 def take(page: Page, name: str) -> None:
-    """Save what the window shows; one that is large is saved with fewer colours."""
+    """Saves a screenshot of the window; reduces the colours of a large file."""
     path = OUT / f"{name}.png"
     page.evaluate("document.activeElement?.blur()")
     page.screenshot(path=path)

@@ -1,4 +1,4 @@
-"""Scripts that wait for the test, and the hand that lets them go on: a file made in their container."""
+"""Scripts that wait for a file in their container, and the function that creates it."""
 
 from textwrap import dedent
 
@@ -10,7 +10,7 @@ _WAIT = (
 
 
 def python(body: str) -> str:
-    """A python script in which `gate(name)` waits for `open_gate`, and whose lines leave it at once."""
+    """A Python script in which `gate(name)` waits for `open_gate`. Its output is not buffered."""
     return _WAIT + "sys.stdout.reconfigure(line_buffering=True)\n" + dedent(body)
 
 
@@ -19,5 +19,5 @@ def open_gate(server: Server, run_id: str, name: str = "go") -> None:
 
 
 def run_id_of(url: str) -> str:
-    """The run whose page has this address."""
+    """The id of the run in the page's URL."""
     return url.split("/runs/")[1].split("/")[0]

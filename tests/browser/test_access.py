@@ -1,4 +1,4 @@
-"""People, their own account, and API tokens, as they are met in the browser."""
+"""The pages People, Your account and API tokens."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def cleared(server: Server) -> Iterator[None]:
 
 
 def add_person(page: Page, name: str, role: str) -> str:
-    """By the page; the password that was shown."""
+    """Adds a user on the page; returns the displayed password."""
     page.goto("/access/people/")
     page.get_by_role("link", name="Add person").click()
     page.get_by_label("Name").fill(name)
@@ -147,7 +147,7 @@ def test_copying_works_over_plain_http_or_says_that_it_did_not(visit: Callable[.
 
 
 def test_a_hidden_page_asks_for_nothing(page: Page) -> None:
-    """Whatever else stands in the trigger: what polls does so with `every`."""
+    """Every trigger that polls uses `every`, beside any other trigger."""
     texts = [path.read_text() for path in (ROOT / "templates").rglob("*.html")]
     triggers = sorted({found for text in texts for found in re.findall(r'hx-trigger="([^"]*\bevery\b[^"]*)"', text)})
     assert len(triggers) >= 4

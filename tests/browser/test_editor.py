@@ -1,4 +1,4 @@
-"""The job editor: errors stand beside their fields, and nothing that was typed is lost."""
+"""The job editor: errors are shown beside their fields, and no input is lost."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The Hosts page: drained and resumed by keyboard, and what it says of hosts that are away, unsafe or drained."""
+"""The Hosts page: draining by keyboard, and the texts about hosts that are away, unsafe or drained."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ GONE = (
 
 @pytest.fixture(scope="module")
 def others(server: Server) -> Iterator[None]:
-    """Those hosts, and a run that none of them takes."""
+    """Hosts in these states, and a run that no host claims."""
     manage(server.env, "shell", "-c", OTHERS)
     run_id = server.run("true", queue="tpu")
     yield

@@ -1,4 +1,4 @@
-"""The jobs list, a job's page, running again, and what a viewer may not."""
+"""The list of jobs, a job's page, reruns, and the limits of a viewer."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def test_the_list_follows_a_running_job_without_reload(page: Page, server: Serve
 
 
 def test_the_lists_show_what_a_running_job_said_last(page: Page, server: Server) -> None:
-    """Without colours, as text, and only while it goes on."""
+    """As plain text without colours, and only while the run is active."""
     script = python(r"""
         print("\033[32mreading\033[0m <b>north</b> \u202etxt")
         gate("on")
@@ -93,7 +93,7 @@ def test_the_search_filters_as_one_types_and_lives_in_the_address(page: Page, se
 
 
 def test_back_shows_the_page_and_not_its_fragment(visit: Callable[..., Visitor], server: Server) -> None:
-    """Far enough back that the browser has dropped the page itself, and takes what it stored under the address."""
+    """Goes back so far that the browser has dropped the page and loads the response from its cache."""
     page = visit().page
     slug = server.job("true", name="Far back", slug="far-back")
     page.goto("/jobs/")

@@ -1,4 +1,4 @@
-"""The log viewer: complete whenever it is opened, yielding to the reader, and deaf to what hostile lines ask."""
+"""The log viewer: complete at any time, no scrolling against the user, and hostile lines have no effect."""
 
 import re
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def _same_as_stored(page: Page, server: Server, run_id: str) -> None:
 
 
 def test_the_log_is_whole_whether_opened_before_during_or_after(visit: Callable[..., Visitor], narrow: Server) -> None:
-    """The server carries out one run at a time, so the second waits until the first is let go."""
+    """The server executes one run at a time, so the second run waits for the end of the first."""
     first = narrow.run(python("gate('go')"), "python", timeout_seconds=300)
     run_id = narrow.run(THOUSANDS, "python", timeout_seconds=300)
     before = visit(at=narrow).page
@@ -94,7 +94,7 @@ def test_following_yields_to_the_reader_and_counts_what_waits(page: Page, server
 def test_times_since_the_start_are_the_servers_however_wrong_the_browsers_clock(
     visit: Callable[..., Visitor], narrow: Server
 ) -> None:
-    """The page is open before the run begins, and the log is quiet when the true start is told."""
+    """The page is opened before the run begins, and the log has no new line when the start time arrives."""
     page = visit(at=narrow).page
     page.add_init_script("{ const now = Date.now; Date.now = () => now() + 3_600_000; }")
     held = logview.Held()
@@ -164,7 +164,7 @@ sys.exit(3)
 
 
 def test_hostile_text_is_inert_on_every_page_that_shows_it(visit: Callable[..., Visitor], server: Server) -> None:
-    """The run that failed, the lists and its job, its variable, and the raw log."""
+    """The pages of the failed run, the lists, its job and its variable, and the raw log."""
     visitor = visit()
     page = visitor.page
     slug = server.job(EVERYWHERE, "python")

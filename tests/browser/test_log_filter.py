@@ -1,4 +1,4 @@
-"""The log by stream, and links to its lines: true numbers, the reader's place, and both together."""
+"""The log filtered by stream, and links to lines: line numbers, scroll position, and both together."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def many(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def errors(server: Server, many: str) -> dict[int, str]:
-    """The lines of stderr by number, as the server has them."""
+    """The lines of stderr by number, as the server returns them."""
     page: dict[str, Any] = server.call("GET", f"/runs/{many}/logs?stream=stderr&limit=5000")
     assert len(page["lines"]) == COUNT // 49
     return {line["seq"]: line["text"] for line in page["lines"]}
@@ -56,7 +56,7 @@ def _stream(page: Page, name: str) -> Locator:
 
 
 def _say(server: Server, run_id: str, after: str, *lines: str) -> None:
-    """Once `after` is stored let the run say these, each when the one before is."""
+    """Lets the run print these lines after `after` is stored, each after the previous line is stored."""
     with server.watch(run_id) as watch:
         watch.until_line(after)
         for line in lines:
@@ -267,7 +267,7 @@ def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], man
 
 
 def test_a_copy_where_the_browser_gives_no_clipboard(page: Page, server: Server, many: str) -> None:
-    """As over plain http from another machine."""
+    """As with plain HTTP from another machine."""
     lines = server.call("GET", f"/runs/{many}/logs?after=4&limit=3")["lines"]
     page.add_init_script("Object.defineProperty(Navigator.prototype, 'clipboard', { get: () => undefined })")
     page.goto(f"/runs/{many}/#L5-7")

@@ -1,4 +1,4 @@
-"""Find in the log: over all of it, by text and by expression, while the run goes on, and within colours."""
+"""The find bar: searches the whole log by text and expression, in live runs, and across colours."""
 
 import re
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _field(page: Page) -> Locator:
 
 
 def _asked(url: str) -> dict[str, list[str]]:
-    """What was looked for, where this is the address of a search."""
+    """The search text of a request URL."""
     return parse_qs(urlsplit(url).query) if "/logs/find" in url else {}
 
 
@@ -123,7 +123,7 @@ def test_case_and_expressions(visit: Callable[..., Visitor], server: Server, liv
 
 
 def test_an_expression_that_backtracks_for_ever_holds_nothing_up(page: Page, server: Server, live: str) -> None:
-    """RE2 finds the line at once; JavaScript would look for its place in it until the sun is cold."""
+    """RE2 finds the line at once; JavaScript's backtracking would not end."""
     _opened(page, live)
     _find(page, "(x+x+)+ needle z?|(x+x+)+y")
     page.get_by_role("button", name="Regular expression").click()

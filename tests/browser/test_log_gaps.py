@@ -1,4 +1,4 @@
-"""Where the engine lost output the log says so: between its lines, in its status line, and at its end."""
+"""Gaps are shown between the lines, in the status line and at the end of the log."""
 
 import json
 import re
@@ -17,7 +17,7 @@ LIMIT = {"after": 10, "cause": "limit", "lines": 9, "bytes": 12_900_000, "messag
 
 
 def _answers(page: Page, gaps: list[dict[str, Any]]) -> None:
-    """What the server would say of gaps with the lines."""
+    """Replaces the gaps in the server's responses."""
 
     def answer(route: Route) -> None:
         response = route.fetch()
@@ -154,7 +154,7 @@ def test_gaps_of_a_live_run_come_by_its_socket(page: Page, server: Server) -> No
 
 
 def test_a_full_log_as_the_server_tells_it(page: Page, server: Server) -> None:
-    """Nothing in between: the executor counts, the socket tells, and so does the page that is opened later."""
+    """Without a fake: the executor counts, the socket sends, and a page that is opened later shows the same."""
     script = python("print('at work')\ngate('go')\nfor n in range(30_000): print(n, 'x' * 90)")
     run_id = server.run(script, "python", timeout_seconds=300, log_limit_mb=1, on_log_limit="drop")
     page.goto(f"/runs/{run_id}/")

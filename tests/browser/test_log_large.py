@@ -1,6 +1,6 @@
-"""A log of five million lines: it opens at its end, scrolls anywhere, is searched and filtered, and memory stays flat.
+"""A log of five million lines: opens at its end, scrolls anywhere, is searched and filtered, with constant memory.
 
-CRONIUM_TEST_LOG_LINES makes it another size; what was measured is printed (pytest -s).
+CRONIUM_TEST_LOG_LINES sets another number of lines; `pytest -s` prints the measurements.
 """
 
 import os
@@ -41,7 +41,7 @@ _SHOWN = """async (top) => {
 
 @pytest.fixture(scope="module")
 def huge(server: Server) -> str:
-    """A run whose log is put into the database; its queue is nobody's, so no host has touched it."""
+    """A run whose log is written into the database; no host serves its queue."""
     run_id = server.run("true", queue="nobody")
     began = time.monotonic()
     command = [sys.executable, "-m", "tests.browser.biglog", run_id, str(LINES)]
@@ -51,13 +51,13 @@ def huge(server: Server) -> str:
 
 
 def _heap(session: CDPSession) -> float:
-    """Megabytes of JavaScript's heap in use, after a collection."""
+    """Megabytes of JavaScript's heap in use after a garbage collection."""
     session.send("HeapProfiler.collectGarbage")
     return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1024 / 1024
 
 
 def _check(rows: list[list[object]]) -> None:
-    """The screen is full, in order, and every line says what it should."""
+    """The rows fill the screen, are in order, and have the expected text."""
     numbers = [int(str(number)) for number, _ in rows]
     assert len(numbers) > 20
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -1,4 +1,4 @@
-"""What stands in the lines and how it is read: colours, links, long lines, copies, keys, full screen."""
+"""The display of lines: colours, links, long lines, copies, keys, full screen."""
 
 import re
 import time
@@ -64,7 +64,7 @@ def mixed(server: Server) -> str:
 
 
 def _at(page: Page, server: Server, run_id: str, text: str) -> int:
-    """The number of the line that holds `text`: which stream comes first is nobody's promise."""
+    """The number of the line with `text`: the order of the two streams is not fixed."""
     lines = server.call("GET", f"/runs/{run_id}/logs?limit=100")["lines"]
     return int(next(line["seq"] for line in lines if text in line["text"]))
 

@@ -1,4 +1,4 @@
-"""Choosing a job's network in the editor: what shows when, what is refused where, and who is offered what."""
+"""The choice of a job's network in the editor: dependent fields, errors, and the choices of each role."""
 
 from collections.abc import Callable
 

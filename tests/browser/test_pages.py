@@ -1,6 +1,6 @@
-"""Every page in light and dark, wide and on a phone, by keyboard: no barrier, no error, no sideways scrolling.
+"""Every page in light and dark, wide and on a phone: no accessibility violation, no error, no sideways scrolling.
 
-What the console says is watched by `visit`, in every test.
+The fixture `visit` checks the console in every test.
 """
 
 import re
@@ -59,7 +59,7 @@ def scenery(server: Server) -> Scenery:
 
 
 def barriers(page: Page, **options: object) -> list[str]:
-    """What axe calls serious or critical, with the elements it names."""
+    """The serious and critical violations that axe reports, with their elements."""
     page.evaluate(_SETTLED)
     found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
     return [
@@ -71,12 +71,12 @@ def barriers(page: Page, **options: object) -> list[str]:
 
 
 def sideways(page: Page) -> int:
-    """How many pixels the page is wider than its window."""
+    """By how many pixels the page is wider than its window."""
     return int(page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 def examine(page: Page) -> None:
-    """All rules in light; in dark those about colours, since only these differ."""
+    """Runs all rules in light; in dark only the rules about colours, because only these differ."""
     root = page.locator("html")
     expect(root).to_have_attribute("data-bs-theme", "light")
     assert barriers(page) == []
@@ -88,7 +88,7 @@ def examine(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def windows() -> Iterator[dict[tuple[str, str | None, str], Visitor]]:
-    """By server, person and width: a window that stays open, so that scripts and styles are fetched once."""
+    """By server, user and width: a window that stays open, so that scripts and styles are fetched once."""
     made: dict[tuple[str, str | None, str], Visitor] = {}
     yield made
     for one in made.values():
@@ -102,7 +102,7 @@ def look(
     server: Server,
     chromium: Browser,
 ) -> Callable[..., Page]:
-    """Opens a page and waits until it is ready to be looked at."""
+    """Opens a page and waits until it is rendered."""
 
     def open_page(
         path: str, who: str | None, ready: str, width: str, at: Server | None = None, allowed: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ def test_an_empty_page_says_what_belongs_there(
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_log_in_every_state(look: Callable[..., Page], scenery: Scenery, width: str) -> None:
-    """With find open and matches marked, one stream of it, its times, an expression that is none, its keys."""
+    """With the find bar and matches, one stream, times, an invalid expression, and the list of keys."""
     page = look(
         f"/runs/{scenery.succeeded}/", "admin", ".log-row:has-text('other stream')", width, allowed=("status of 422",)
     )

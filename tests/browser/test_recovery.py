@@ -1,4 +1,4 @@
-"""A connection that drops comes back by itself, with nothing missing and nothing twice."""
+"""A lost connection is restored, without missing and duplicated lines."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def test_lines_written_while_the_network_is_away_are_caught_up(visit: Callable[.
 
 
 def test_a_server_that_restarts_is_found_again(visit: Callable[..., Visitor], narrow: Server) -> None:
-    """Its graceful stop ends the runs it carries; the open page learns that, and keeps its lines."""
+    """The graceful stop ends the server's runs; the open page shows that and keeps its lines."""
     visitor = visit(at=narrow).allow(*AWAY)
     page = visitor.page
     run_id = narrow.run(HALVES, "python", timeout_seconds=300)

@@ -1,4 +1,4 @@
-"""The main way: write a job, run it, watch it while it works, cancel another."""
+"""The main path: create a job, run it, follow its log, cancel another run."""
 
 import re
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Images and profiles: edited in the browser, and what a run then gets."""
+"""Images and profiles: edited in the browser, and their effect on a run."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def overrides_reset(server: Server) -> Iterator[None]:
 
 
 def _override(page: Page, language: str, reference: str) -> None:
-    """By the dialog; what it leads to is the test's to look at."""
+    """Sends the dialog; the test checks the result."""
     page.get_by_role("button", name=re.compile(f"override for {language}")).click()
     page.get_by_role("dialog").get_by_label("Image").fill(reference)
     page.get_by_role("dialog").get_by_role("button", name="Save").click()

@@ -1,4 +1,4 @@
-"""Signing in and out, and what a stranger sees."""
+"""Signing in and out, and the pages of an unauthenticated client."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a page says when its server says nothing: frozen, cut off, or gone with the session."""
+"""A page whose server does not answer: frozen, disconnected, or after the end of the session."""
 
 import re
 import signal
@@ -27,7 +27,7 @@ _KEEP_STATUS = """() => {
 
 @pytest.fixture
 def frozen(narrow: Server) -> Iterator[Callable[[bool], None]]:
-    """Stops the server's process, or lets it go on: its kernel still takes connections meanwhile."""
+    """Freezes the server's process, or continues it: its kernel accepts connections meanwhile."""
 
     def freeze(on: bool) -> None:
         assert narrow.process
@@ -80,7 +80,7 @@ def test_any_page_says_that_its_server_is_silent(
 
 
 def test_a_half_open_connection_is_noticed_and_replaced(page: Page, server: Server) -> None:
-    """Something between browser and server forgot the connection: nobody closes it, and nothing comes."""
+    """A middlebox has dropped the connection: neither side gets an end, and no data arrives."""
     run_id = server.run(LIVE, "python", timeout_seconds=300)
     sockets: list[WebSocketRoute] = []
     forgotten: list[bool] = []
@@ -125,7 +125,7 @@ def _sign_out_elsewhere(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("address", ["/jobs/new/", "/secrets/", "/variables/new/"])
 def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], address: str) -> None:
-    """No question about leaving, a word about the session, and the same page sends it after signing in again."""
+    """No dialog on leaving, a message about the session, and the page sends the text after a new sign-in."""
     visitor = visit(None)
     page = visitor.page
     sign_in(page, "admin")

@@ -1,4 +1,4 @@
-"""Variables in the browser: made, edited, refused, changed by two at once, deleted; and what a live run hands on."""
+"""Variables in the browser: created, edited, refused, edited concurrently, deleted, and set by a live run."""
 
 import json
 import re
@@ -19,7 +19,7 @@ EDITOR = ".cm-content"
 
 @pytest.fixture
 def shared(server: Server) -> Iterator[str]:
-    """The address of a shared variable with two changes."""
+    """The URL of a shared variable with two changes."""
     for value in ({"rows": 40}, {"rows": 41, "names": ["é", None]}):
         server.call("PUT", "/variables/shared/report.last", {"value": value})
     yield "/variables/shared/report.last/"

@@ -1,4 +1,4 @@
-"""One person at one browser window: signs in, opens pages, and keeps a list of what a page must never do."""
+"""A user with a browser window: signs in, opens pages, and records errors of the pages."""
 
 import re
 from contextlib import suppress
@@ -27,7 +27,7 @@ addEventListener("DOMContentLoaded", () => {
 
 
 class Visitor:
-    """`page` is the window. `allow(...)` names what this test provokes on purpose."""
+    """`page` is the window. `allow(...)` lists the errors that the test causes on purpose."""
 
     def __init__(self, browser: Browser, server: Server, who: str | None, **context: Any) -> None:
         self.server, self.who = server, who
@@ -83,7 +83,7 @@ class Visitor:
 
 
 def sign_in(page: Page, who: str, password: str = PASSWORD) -> None:
-    """Fill in and send the sign-in form; opens it when another page is shown."""
+    """Sends the sign-in form; opens it first if another page is shown."""
     if "/sign-in/" not in page.url:
         page.goto("/sign-in/")
     page.get_by_label("User name").fill(who)

@@ -1,4 +1,4 @@
-"""What the tests on the real engine share: the engine's own view, and running Cronium processes."""
+"""Fixtures of the tests with a real engine: the engine's own client, and Cronium processes."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def docker_client() -> Iterator[docker.APIClient]:
-    """Docker's own client: the truth, past Cronium's code."""
+    """A docker-py client that bypasses Cronium's code."""
     address = os.environ.get("CRONIUM_DOCKER_HOST") or os.environ.get("DOCKER_HOST")
     made = docker.APIClient(base_url=address or "unix:///var/run/docker.sock", version="auto", timeout=60)
     yield made
@@ -82,7 +82,7 @@ def template(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Templa
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """What every installation over PostgreSQL is a copy of."""
+    """The prepared database and files that every installation with PostgreSQL copies."""
     with new_database() as name:
         yield Prepared(name, tmp_path_factory.mktemp("prepared"))
 
@@ -101,7 +101,7 @@ def new_server(template: Template, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @contextmanager
 def running(server: Server) -> Iterator[Server]:
-    """Started; stopped at the end, which leaves nothing on the engine."""
+    """A started server; it is stopped at the end and leaves no object on the engine."""
     try:
         server.start()
         yield server
@@ -117,21 +117,21 @@ def running(server: Server) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def server(new_server: Callable[..., Server]) -> Iterator[Server]:
-    """The one that most tests share."""
+    """The server that most tests share."""
     with running(new_server(CRONIUM_MAX_CONCURRENT="35")) as made:
         yield made
 
 
 @pytest.fixture
 def serve(new_server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
-    """Starts a server of the test's own; keywords are environment."""
+    """Starts a server for one test; keywords are environment variables."""
     with ExitStack() as stack:
         yield lambda **env: stack.enter_context(running(new_server(**env)))
 
 
 @pytest.fixture(scope="session")
 def second(template: Template) -> Iterator[SecondEngine]:
-    """An engine with the images of bash runs, not started; it may be killed, and started otherwise."""
+    """An engine with the images of bash runs, not started; tests may kill it and start it with other arguments."""
     if os.geteuid() != 0:
         pytest.skip("a further engine needs root")
     made = SecondEngine(3 + WORKER)

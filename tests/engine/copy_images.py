@@ -1,4 +1,4 @@
-"""Copies the images of runs from the machine's engine to the one that the environment names."""
+"""Copies the images of runs from the machine's engine to the engine of the environment."""
 
 import os
 from contextlib import closing

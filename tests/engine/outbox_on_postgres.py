@@ -1,4 +1,4 @@
-"""The outbox where transactions are committed in another order than their ids. Run by test_on_postgres."""
+"""The outbox when transactions are committed in another order than their ids. test_on_postgres runs this file."""
 
 import threading
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _on_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class OpenTransaction:
-    """A transaction on another connection: it has done `action`, and is committed with the end of the block."""
+    """A transaction on another connection: it has executed `action`, and is committed at the end of the block."""
 
     def __init__(self, action: Callable[[], object], *, waits_for_lock: bool = False) -> None:
         self._action, self._waits_for_lock = action, waits_for_lock
@@ -108,7 +108,7 @@ def test_a_transaction_that_stays_open_holds_up_no_other_event(runs: list[Run]) 
 
 
 def test_a_reader_waits_for_one_that_is_assigning_positions(runs: list[Run]) -> None:
-    """Without that the two would give one position to two events, when one with a lower id is committed meanwhile."""
+    """Otherwise two events could get the same position, if an event with a lower id is committed meanwhile."""
     assert register_consumer("a")
 
     def assign() -> None:
@@ -155,7 +155,7 @@ def test_a_launch_that_has_looked_for_consumers_is_waited_for(runs: list[Run], j
 
 
 def test_a_change_that_waits_for_the_lock_of_its_run_is_waited_for_too(runs: list[Run]) -> None:
-    """Its statement began before the consumer was there, so it looked for consumers before, and goes on after."""
+    """Its statement began before the consumer was registered, so it saw no consumer, and it is still running."""
 
     def lock() -> None:
         Run.objects.select_for_update().get(pk=runs[0].pk)
@@ -172,7 +172,7 @@ def test_a_change_that_waits_for_the_lock_of_its_run_is_waited_for_too(runs: lis
 
 
 def test_the_events_of_one_run_have_the_order_of_its_changes(runs: list[Run], job: Job) -> None:
-    """Two changes of one run at once: the second waits for the first, and gets the later id."""
+    """Two concurrent changes of one run: the second waits for the first, and gets the later id."""
     assert state_machine.claim_next("host", "owner", lambda: runs[0].pk)
     assert register_consumer("a")
 

@@ -1,4 +1,4 @@
-"""A piece of internet on this machine: an address that counts as public, a site on it, and a name server."""
+"""A stand-in for the internet on this machine: a public address, a web site, and a name server."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ A_RECORD = 1
 
 
 class Site(BaseHTTPRequestHandler):
-    """Says who asked for what; `/bytes/N` gives N zeros."""
+    """Responds with the request that it received; `/bytes/N` returns N zeros."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,7 +39,8 @@ class Site(BaseHTTPRequestHandler):
 
 
 class Names(socketserver.BaseRequestHandler):
-    """Answers questions for A with what `names` has: the first of its lists, and each next time the next."""
+    """Answers queries for A records from `names`: with the first list of a name, and each next time with the next
+    list."""
 
     def handle(self) -> None:
         data, out = self.request
@@ -60,7 +61,7 @@ class Names(socketserver.BaseRequestHandler):
 
 @dataclass
 class Outside:
-    """What is outside. `names` maps a name to the answers it gives in turn, each a list of addresses."""
+    """The stand-in's parts. `names` maps a name to its answers in order, each a list of addresses."""
 
     address: str
     port: int = 0
@@ -78,7 +79,7 @@ class Outside:
 
 @contextmanager
 def outside() -> Iterator[Outside]:
-    """On an address of this process's own, as root."""
+    """Uses a separate address for each test process; needs root."""
     number = os.getpid()
     made = Outside(f"11.22.{number // 250 % 250}.{number % 250 + 1}")
     subprocess.run(["ip", "addr", "add", f"{made.address}/32", "dev", "lo"], check=True)

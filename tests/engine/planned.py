@@ -1,5 +1,7 @@
-"""Run by test_plans in a process of its own: fills a database with runs, asks what is asked again and again, and prints
-as JSON how much the database did for it and by which plan."""
+"""test_plans runs this file in a separate process: fills a database with runs and executes the frequent queries.
+
+Prints as JSON their cost and their plans.
+"""
 
 import json
 import sqlite3
@@ -55,7 +57,7 @@ WHEN = (
 
 
 def fill(count: int) -> None:
-    """Copies of one run: of all, two in a hundred failed, all are cleaned up, and their logs are sealed."""
+    """Copies one run: two of a hundred have failed, all are cleaned up, and all logs are sealed."""
     jobs = [create_job({"name": f"j{n}", "language": "bash", "script": "true"}, get_admin()) for n in range(JOBS)]
     model = launch(jobs[0], get_admin())
     columns = {field.column: f'm."{field.column}"' for field in Run._meta.concrete_fields}
@@ -83,7 +85,7 @@ def fill(count: int) -> None:
 
 
 class Watch:
-    """What the database did: steps of SQLite's machine, or rows that PostgreSQL touched; and the plans."""
+    """The cost of queries: steps of SQLite's virtual machine, or rows that PostgreSQL touched; and the plans."""
 
     def __init__(self) -> None:
         self.work = 0
@@ -146,7 +148,7 @@ def _first_runs() -> Any:
 
 
 def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any]]:
-    """What the API and the page filter the list by, at its beginning and deep in it."""
+    """The filters of the API and the page for the list of runs, at its beginning and deep in it."""
     tagged = Job.objects.last()
     assert tagged is not None
     Job.objects.filter(pk=tagged.pk).update(tags=["one"])

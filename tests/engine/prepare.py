@@ -1,6 +1,6 @@
-"""A program that makes an installation ready for tests, and prints a token of its administrator.
+"""A program that prepares an installation for tests, and prints a token of its administrator.
 
-It does in one process what these commands of manage.py do: migrate, images build, bootstrap, collectstatic, token.
+It does in one process the work of the commands migrate, images build, bootstrap, collectstatic and token.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Web and workers as processes of their own, over PostgreSQL and Redis, for the tests that need more than one."""
+"""Web and workers as separate processes with PostgreSQL and Redis, for tests that need several processes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ HELD = "trap 'echo let go; exit 0' USR1; cronium_increment_variable started; whi
 
 @contextmanager
 def new_database(template: str = "template1") -> Iterator[str]:
-    """The name of a database of a test's own, a copy of `template`."""
+    """The name of a test's database, a copy of `template`."""
     name = f"cronium_test_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(DATABASE, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def url_of(database: str) -> str:
 
 
 class Prepared:
-    """A migrated database with administrator and token, and collected static files: made once, for all to copy."""
+    """A migrated database with administrator and token, and collected static files; created once and copied."""
 
     def __init__(self, database: str, folder: Path) -> None:
         self.database, self.static = database, folder / "static"
@@ -54,10 +54,10 @@ class Prepared:
 
 
 class Scaled(Server):
-    """`web`, and workers by their names: each process has a log of its own."""
+    """`web`, and workers by their names; each process has its own log."""
 
     def __init__(self, folder: Path, prepared: Prepared, database: str, place: int, **env: str) -> None:
-        """`place` is 9 or 10: a number of a Redis database that no other test of this process uses meanwhile."""
+        """`place` is 9 or 10: the number of a Redis database that no other test of this process uses meanwhile."""
         place += 2 * WORKER
         self.place = place
         redis_url = f"{REDIS.rsplit('/', 1)[0]}/{place}"
@@ -70,7 +70,7 @@ class Scaled(Server):
     # Workers.
 
     def start_worker(self, name: str, *arguments: str, key: str = "", **env: str) -> None:
-        """A worker for the host `name`. It and its log are known by `key`, which is the name if not given."""
+        """Starts a worker for the host `name`. `key` (default: the name) identifies the worker and its log."""
         key = key or name
         command = [sys.executable, "manage.py", "worker", "--host", name, *arguments]
         with self.log_of(key).open("ab") as log:
@@ -84,7 +84,7 @@ class Scaled(Server):
         return self.folder / f"worker-{key}.log"
 
     def lines_of(self, key: str) -> list[dict[str, Any]]:
-        """What it has logged, where it logs as JSON; fails at the first line that is none."""
+        """The worker's JSON log lines; fails at the first line that is not JSON."""
         return [json.loads(line) for line in self.log_of(key).read_text().splitlines()]
 
     # Hosts and runs.
@@ -96,14 +96,14 @@ class Scaled(Server):
         return next(one for one in self.hosts() if one["name"] == name)
 
     def until_hosts(self, *names: str) -> None:
-        """Return when these hosts take runs."""
+        """Returns when these hosts take runs."""
         self.until(lambda: set(names) <= {one["name"] for one in self.hosts() if one["takes_runs"]}, 40)
 
     def drain(self, name: str, on: bool) -> None:
         self.call("PATCH", f"/hosts/{name}", {"draining": on})
 
     def held(self, **job: Any) -> str:
-        """A run whose script has begun, counted that, and goes on until `let_go`."""
+        """A run whose script has begun, has counted its start, and waits for `let_go`."""
         run_id = self.run(HELD, timeout_seconds=300, **job)
         self.until_up(run_id)
         return run_id
@@ -117,7 +117,7 @@ class Scaled(Server):
             self.docker.kill(f"cronium-main-{run_id}", signal="SIGUSR1")
 
     def check_once(self, run_id: str, *, adopted: int = 0) -> dict[str, Any]:
-        """A held run was let go: its log is whole, its script began once, and nothing happened to it twice."""
+        """Releases a held run: its log is complete, and its script started once."""
         run = self.ended(run_id)
         assert (run["status"], self.text(run_id)) == ("succeeded", b"1\nlet go\n"), run["message"]
         kinds = [kind for kind in self.kinds(run_id) if kind not in ("released", "adopted")]
@@ -128,13 +128,13 @@ class Scaled(Server):
     # The whole.
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Past Cronium; the rows, if it gives any."""
+        """Executes a query without Cronium's code; returns the rows, if any."""
         with psycopg.connect(self.env["CRONIUM_DATABASE_URL"], autocommit=True) as connection:
             cursor = connection.execute(query, values)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
     def now(self) -> datetime:
-        """On the database's clock."""
+        """The time of the database's clock."""
         return datetime.fromisoformat(str(self.sql("SELECT clock_timestamp()")[0][0]))
 
     def report(self) -> str:
@@ -144,7 +144,7 @@ class Scaled(Server):
         return "\n".join([super().report(), *logs])
 
     def end(self) -> None:
-        """Nothing of it stays, whatever the test has done to it."""
+        """Stops all processes and removes all objects, whatever state the test has left."""
         for process in (*self.workers.values(), self.process):
             if process and process.poll() is None:
                 process.kill()
@@ -157,13 +157,13 @@ class Scaled(Server):
 
 
 def seconds_between(one: str, other: str) -> float:
-    """Of two times as the API says them."""
+    """The seconds between two times of the API."""
     return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
 
 
 @contextmanager
 def installation(prepared: Prepared, folder: Path, place: int, **env: str) -> Iterator[Scaled]:
-    """Not started yet. At the end all workers are stopped, and nothing may be left on the engine."""
+    """Not started yet. At the end all workers are stopped, and no object may be left on the engine."""
     with new_database(prepared.database) as database:
         made = Scaled(folder, prepared, database, place, **env)
         made.redis.flushdb()

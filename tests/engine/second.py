@@ -1,4 +1,4 @@
-"""A Docker Engine of a test's own, to kill, restart and reach in other ways."""
+"""A separate Docker Engine for a test, which may kill and restart it and connect in other ways."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ RUNNER, SIDECAR = "cronium/runner:bash-debian", "cronium/runtime-api:latest"
 
 
 def load_images(images: Sequence[str], address: str) -> None:
-    """Copy images of the machine's engine to the one at `address`."""
+    """Copies images of the machine's engine to the engine at `address`."""
     with (
         closing(docker.APIClient(MACHINES_ENGINE, timeout=120)) as source,
         closing(docker.APIClient(address, timeout=120)) as target,
@@ -28,7 +28,7 @@ def load_images(images: Sequence[str], address: str) -> None:
 
 
 class SecondEngine:
-    """Number `number` of this machine's further engines (2 is the chaos test's). `close` leaves nothing behind."""
+    """Number `number` of this machine's additional engines (2 is the chaos test's). `close` removes everything."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -43,7 +43,7 @@ class SecondEngine:
         subprocess.run(script, check=True, timeout=120)
 
     def start(self, *arguments: str) -> None:
-        """Have it run with these arguments of dockerd's; return when it answers."""
+        """Starts the engine with these arguments of dockerd; returns when it answers."""
         if self.pid and arguments != self._arguments:
             self.signal(signal.SIGTERM)
         self._script("start", *arguments)
@@ -51,14 +51,14 @@ class SecondEngine:
 
     @property
     def pid(self) -> int | None:
-        """None while it does not run."""
+        """None while the engine is stopped."""
         with suppress(FileNotFoundError):
             pid = int((self.folder / "docker.pid").read_text())
             return pid if Path(f"/proc/{pid}").exists() else None
         return None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it, and return when the process has ended."""
+        """Sends the signal; returns when the process has ended."""
         pid = self.pid
         assert pid
         os.kill(pid, number)
@@ -71,14 +71,14 @@ class SecondEngine:
         return docker.APIClient(base_url=self.address, version="auto", timeout=60)
 
     def left(self) -> list[str]:
-        """The names of all containers, and of the networks that it did not make for itself."""
+        """The names of all containers, and of all networks except the engine's defaults."""
         client = self.client()
         own = ("bridge", "host", "none")
         networks = [row["Name"] for row in client.networks() if row["Name"] not in own]
         return [row["Names"][0] for row in client.containers(all=True)] + networks
 
     def close(self) -> None:
-        """Containers that outlive their engine must not outlive the test."""
+        """Also ends the containers, which may outlive their engine."""
         with suppress(Exception):
             self.start()
             client = self.client()

@@ -1,4 +1,4 @@
-"""A Cronium of a test's own: its processes, a client of its API and sockets, and what the engine has of it."""
+"""A Cronium for tests: its processes, a client of its API and WebSockets, and its objects on the engine."""
 
 import json
 import os
@@ -32,7 +32,8 @@ GATE = "until [ -e /tmp/gate ]; do sleep 0.1; done"
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a process of this Cronium gets: nothing of the shell's own Cronium variables but the engine's address."""
+    """The environment of a process of this Cronium: none of the shell's CRONIUM variables except the engine's
+    address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CRONIUM_", "DJANGO_"))}
     if address := os.environ.get("CRONIUM_DOCKER_HOST"):
         kept["CRONIUM_DOCKER_HOST"] = address
@@ -43,12 +44,12 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def manage(env: dict[str, str], *arguments: str) -> str:
-    """One management command; what it printed."""
+    """Runs one management command; returns its output."""
     return _run_python(env, "manage.py", *arguments)
 
 
 def prepare(env: dict[str, str]) -> str:
-    """Make the installation of `env` ready; a token of its administrator."""
+    """Prepares the installation of `env`; returns a token of its administrator."""
     return _run_python(env, "-m", "tests.engine.prepare").strip()
 
 
@@ -66,8 +67,10 @@ def free_port() -> int:
 
 
 class Template:
-    """A migrated database with images, administrator and token, and collected static files: made once and copied for
-    every server. `migrated` is a folder whose database is migrated already."""
+    """A migrated database with images, administrator and token, and collected static files, created once and copied.
+
+    `migrated` is a folder whose database is migrated already.
+    """
 
     def __init__(self, folder: Path, migrated: Path | None = None) -> None:
         self.folder = folder
@@ -76,13 +79,13 @@ class Template:
         self.token = prepare(environment(folder, CRONIUM_ADMIN_PASSWORD="for tests only 1"))
 
     def copy_to(self, folder: Path) -> None:
-        """The static files are links to the same content: no server writes into one that is there."""
+        """The static files are hard links: no server writes into an existing file."""
         copy_database(self.folder, folder)
         shutil.copytree(self.folder / "static", folder / "static", copy_function=os.link)
 
 
 class Watch:
-    """One WebSocket on a run's log. `lines`, `status` and `end` hold what came."""
+    """A WebSocket on a run's log. `lines`, `status` and `end` hold the received messages."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -92,7 +95,7 @@ class Watch:
         self.end: dict[str, Any] | None = None
 
     def until(self, reached: Callable[["Watch"], object], seconds: float = 60) -> "Watch":
-        """Read until `reached`; fails after `seconds`, or when the server closes first."""
+        """Reads until `reached`; fails after `seconds`, or if the server closes the connection."""
         over = time.monotonic() + seconds
         while not reached(self):
             try:
@@ -143,7 +146,7 @@ class Server:
     # Processes.
 
     def start(self, *arguments: str) -> "Server":
-        """Start `manage.py serve` (or `arguments`) and return when it answers."""
+        """Starts `manage.py serve` (or `arguments`); returns when it answers."""
         self.process = self.spawn(*(arguments or ("serve",)))
         alive.append(self)
         try:
@@ -165,7 +168,7 @@ class Server:
             time.sleep(0.05)
 
     def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """A process of this Cronium; its output goes to the log."""
+        """Starts a process of this Cronium; its output goes to the log."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*self.prefix, sys.executable, "manage.py", *arguments],
@@ -176,7 +179,7 @@ class Server:
             )
 
     def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = 40) -> int:
-        """Send the signal, and return the exit code when the process has ended."""
+        """Sends the signal; returns the exit code after the process has ended."""
         if self in alive:
             alive.remove(self)
         if self.process is None:
@@ -197,7 +200,7 @@ class Server:
         return answer.json()
 
     def job(self, script: str, language: str = "bash", **more: Any) -> str:
-        """A new job; its slug."""
+        """Creates a job; returns its slug."""
         self._jobs += 1
         slug = f"test-{self._jobs}"
         values = {"name": slug, "slug": slug, "language": language, "script": script, "timeout_seconds": 180}
@@ -208,7 +211,7 @@ class Server:
         return str(self.call("POST", f"/jobs/{slug}/runs", body or {}, 202, headers=headers)["id"])
 
     def run(self, script: str, language: str = "bash", **more: Any) -> str:
-        """A new job, launched; the run's id."""
+        """Creates and launches a job; returns the run's id."""
         return self.launch(self.job(script, language, **more))
 
     def get(self, run_id: str) -> dict[str, Any]:
@@ -218,11 +221,10 @@ class Server:
         return dict(self.call("POST", f"/runs/{run_id}/cancel", None, 202))
 
     def kinds(self, run_id: str) -> list[str]:
-        """What happened to a run, in order."""
+        """The kinds of the run's events, in order."""
         return [event["kind"] for event in self.get(run_id)["events"]]
 
     def text(self, run_id: str) -> bytes:
-        """logs.txt."""
         answer = self.client.get(f"/runs/{run_id}/logs.txt")
         assert answer.status_code == 200
         return answer.content
@@ -235,18 +237,18 @@ class Server:
             yield Watch(made)
 
     def ended(self, run_id: str, seconds: float = 90) -> dict[str, Any]:
-        """The run, once it has ended."""
+        """The run, after it has ended."""
         with self.watch(run_id) as watch:
             watch.until_end(seconds)
         return self.get(run_id)
 
     def cleaned(self, run_id: str, seconds: float = 20) -> None:
-        """Return when the engine has nothing of this run."""
+        """Returns when the engine has no object of this run."""
         self.until(lambda: not self.left(f"cronium.run_id={run_id}"), seconds)
 
     @staticmethod
     def until(reached: Callable[[], object], seconds: float = 20) -> None:
-        """For what tells nobody when it happens."""
+        """Polls, for a state without a notification."""
         end = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < end, f"not within {seconds} s"
@@ -272,7 +274,7 @@ class Server:
         return file.read_text().strip() if file.exists() else "none"
 
     def left(self, *labels: str) -> list[str]:
-        """The names of all containers and networks of this instance (with these labels too)."""
+        """The names of all containers and networks of this instance (and with these labels)."""
         wanted = {"label": [f"cronium.instance={self.instance}", *labels]}
         containers = [row["Names"][0] for row in self.docker.containers(all=True, filters=wanted)]
         return containers + [row["Name"] for row in self.docker.networks(filters=wanted)]
@@ -281,7 +283,7 @@ class Server:
         return dict(self.docker.inspect_container(f"cronium-{role}-{run_id}"))
 
     def open_gate(self, run_id: str, name: str = "gate") -> None:
-        """Tell a script that waits for /tmp/`name` to go on."""
+        """Creates /tmp/`name`, for which a script waits."""
         made = self.docker.exec_create(f"cronium-main-{run_id}", ["touch", f"/tmp/{name}"], user="1000:1000")
         self.docker.exec_start(made["Id"])
         # Its output may end before the engine knows how it has.
@@ -289,7 +291,7 @@ class Server:
         assert self.docker.exec_inspect(made["Id"])["ExitCode"] == 0
 
     def sweep(self) -> None:
-        """Remove what is left, for a test that kills."""
+        """Removes leftover objects, after a test that kills the server."""
         wanted = {"label": [f"cronium.instance={self.instance}"]}
         for row in self.docker.containers(all=True, filters=wanted):
             with suppress(docker.errors.APIError):
@@ -299,7 +301,7 @@ class Server:
                 self.docker.remove_network(row["Id"])
 
     def report(self) -> str:
-        """What helps to see why a test failed."""
+        """Information that helps to find the cause of a failed test."""
         wanted = {"label": [f"cronium.instance={self.instance}"]}
         rows = [f"{row['Names'][0]}: {row['Status']}" for row in self.docker.containers(all=True, filters=wanted)]
         rows += [row["Name"] for row in self.docker.networks(filters=wanted)]

@@ -1,4 +1,4 @@
-"""An SSH server of a test's own on this machine, with keys of its own."""
+"""An SSH server for a test on this machine, with separate keys."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ Host far-away
 
 
 class SshServer:
-    """An sshd of a test's own: own keys, own folder, loopback. `path` has an `ssh` that knows it as `far-away`."""
+    """An sshd with separate keys and folder on loopback. `path` has an `ssh` that knows it as `far-away`."""
 
     def __init__(self, folder: Path) -> None:
         assert SSHD
@@ -55,7 +55,7 @@ class SshServer:
             time.sleep(0.02)
 
     def know(self, key: str) -> None:
-        """What the client takes for this server's host key."""
+        """Sets the host key that the client expects of this server."""
         (self.folder / "known").write_text(f"[127.0.0.1]:{self.port} {key}")
 
     @property

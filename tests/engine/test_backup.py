@@ -1,4 +1,4 @@
-"""A restore drill: beside the original, which goes on with its runs on the same engine; and on PostgreSQL."""
+"""A restore drill: beside the original, whose runs continue on the same engine; and on PostgreSQL."""
 
 import json
 import os
@@ -179,7 +179,7 @@ def _columns_of(url: str) -> list[Any]:
 
 
 def _write_whole_dump(url: str, to: Path) -> None:
-    """A backup that holds all tables of the schema, as earlier versions made it."""
+    """A backup with all tables of the schema, as earlier versions wrote it."""
     dumped = to.with_suffix(".dump")
     subprocess.run(["pg_dump", "--format=custom", f"--file={dumped}", f"--dbname={url}"], check=True)
     with tarfile.open(to) as tar:

@@ -1,4 +1,4 @@
-"""The canary and the sandbox's report on the real engine: what holds, what a weakened one lets through, and then."""
+"""The canary and the sandbox's report on the real engine: an intact sandbox, and weakened sandboxes."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def trial(engine: Engine, runner_images: dict[str, str]) -> Callable[[], dict[str, Probe]]:
-    """One canary; its probes by name."""
+    """Runs one canary; returns its probes by name."""
 
     def run() -> dict[str, Probe]:
         pool = SubnetPool(IPv4Network(SUBNET_POOL))
@@ -62,7 +62,7 @@ def through(probes: dict[str, Probe]) -> set[str]:
 
 @pytest.fixture
 def harden(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Changes what every container is asked for."""
+    """Changes the requested options of every container."""
 
     def change(**changes: Any) -> None:
         right = options._build_hardening
@@ -73,7 +73,7 @@ def harden(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the engine said that all was as asked: the probes alone must see it."""
+    """Makes the report show no drift: only the probes can detect the weakness."""
     monkeypatch.setattr(Slot, "_refuse_drift", lambda self: None)
 
 
@@ -126,7 +126,7 @@ def test_a_network_with_the_host_on_it_is_found(
 def test_a_broken_promise_is_seen_before_any_script(
     trial: Callable[[], dict[str, Probe]], harden: Callable[..., None], engine: Engine, bash_image: str
 ) -> None:
-    """The engine does as it is asked, and is asked for too much: neither canary nor run begins."""
+    """The request itself violates a requirement: neither canary nor run begins."""
     harden(CapAdd=["CHOWN"])
     assert through(trial()) == {"sandbox"}
     told = run_once(engine, make_spec(image=bash_image, sidecar_image=SIDECAR, instance=INSTANCE, script="echo ran"))
@@ -211,7 +211,7 @@ def test_an_unsafe_host_takes_no_runs_until_doctor_finds_it_safe(serve: Callable
 
 
 def beats(server: Server, times: int = 2) -> None:
-    """Until the host's heart has beaten twice: all that stood in its row before has been read."""
+    """Waits for two heartbeats of the host, so that its row has been read."""
 
     def last() -> str:
         return str(server.call("GET", "/hosts")["items"][0]["heartbeat_at"])

@@ -1,4 +1,4 @@
-"""The real engine keeps the contract that the fake one keeps."""
+"""The real engine fulfils the contract of the fake engine."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ def world(engine: Engine, bash_image: str) -> Iterator[World]:
 
 
 def test_a_log_and_an_attachment_leave_nothing_for_the_garbage_collector(world: World) -> None:
-    """What it closes in its own order makes lines in the server's log that are no JSON."""
+    """Objects that the garbage collector closes write tracebacks into the server's log."""
     gc.collect()  # what earlier tests have left
     failed: list[object] = []
     before, sys.unraisablehook = sys.unraisablehook, lambda told: failed.append(told.exc_value)

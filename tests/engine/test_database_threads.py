@@ -1,4 +1,4 @@
-"""Threads that live on, and a PostgreSQL server that ends all connections, as its restart does."""
+"""Long-lived threads, and a PostgreSQL server that closes all connections, as its restart does."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applicat
 
 @pytest.fixture
 def pooled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The alias of the services' PostgreSQL with a pool of its own."""
+    """The alias of the services' PostgreSQL with a separate pool."""
     given = parse_database_url(f"{DATABASE}?application_name=threads of a test&pool_timeout=5")
     connections.databases[ALIAS] = connections.configure_settings({"default": {}, ALIAS: given})[ALIAS]
     with django_db_blocker.unblock():
@@ -43,7 +43,7 @@ def test_work_after_a_restart_finds_a_connection_that_works(pooled: str) -> None
 
 
 def test_a_restart_that_broke_many_connections_costs_the_next_request_none_of_its_time(pooled: str) -> None:
-    """psycopg's pool finds broken connections one by one and waits longer after each: eight take over a minute."""
+    """psycopg's pool finds broken connections one by one, with growing pauses: eight of them take over a minute."""
     together = threading.Barrier(8)
 
     def hold() -> None:

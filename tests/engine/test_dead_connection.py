@@ -1,4 +1,4 @@
-"""Connections to an engine that die without a word, neither closed nor broken: its runs end all the same."""
+"""Connections to an engine that die without an error: runs end nevertheless."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def kill_streams(self) -> None:
-        """Those that are attached to containers by now carry nothing any more, and no end."""
+        """The open connections to containers transfer no more data, and get no end."""
         self._dead |= self._streams
 
     def _accept(self) -> None:

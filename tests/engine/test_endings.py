@@ -1,4 +1,4 @@
-"""How runs end, each told apart, and that nothing of them is left on the engine."""
+"""The ways in which runs end, each with its own reason, and no object is left on the engine."""
 
 import time
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from tests.engine.server import Server
 
 @dataclass
 class Case:
-    """A script, and what must come of it."""
+    """A script, and its expected result."""
 
     script: str
     status: str
@@ -54,7 +54,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def runs(server: Server) -> dict[str, dict[str, Any]]:
-    """All cases side by side; the ended runs."""
+    """Runs all cases in parallel; returns the ended runs."""
     ids = {name: server.run(case.script, **({"language": "bash"} | case.job)) for name, case in CASES.items()}
     return {name: server.ended(run_id) for name, run_id in ids.items()}
 
@@ -90,7 +90,7 @@ def test_a_child_killed_for_memory_is_told_though_the_script_ends_well(server: S
 
 @pytest.mark.parametrize(("trap", "least", "most"), [("echo bye; exit 0", 0.0, 9.0), ("", 9.0, 30.0)])
 def test_cancel_stops_the_container_before_it_says_so(server: Server, trap: str, least: float, most: float) -> None:
-    """A script that obeys SIGTERM, and one that ignores it: killed after its ten seconds."""
+    """A script that obeys SIGTERM, and a script that ignores it and is killed after ten seconds."""
     run_id = server.run(f"trap '{trap}' TERM; echo up; while :; do sleep 0.1; done")
     with server.watch(run_id) as watch:
         watch.until_line("up")
@@ -110,7 +110,7 @@ def test_cancel_stops_the_container_before_it_says_so(server: Server, trap: str,
 
 
 def test_cancel_while_the_sandbox_is_built(server: Server) -> None:
-    """At a different moment of the build-up each: no container runs once it says cancelled."""
+    """Each at a different moment: no container runs once the status is cancelled."""
     ids = [server.run("sleep 30") for _ in range(6)]
     for number, run_id in enumerate(ids):
         with server.watch(run_id) as watch:

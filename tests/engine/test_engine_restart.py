@@ -1,4 +1,4 @@
-"""An engine that is stopped or killed under its runs: that is not the job failing, and nothing stays behind."""
+"""An engine that is stopped or killed while it has runs: the job is not blamed, and no object is left."""
 
 import hashlib
 import signal
@@ -30,7 +30,7 @@ cronium_output '"done"'
 
 @pytest.fixture(scope="module")
 def server(second: SecondEngine, new_server: Callable[..., Server]) -> Iterator[Server]:
-    """Its worker works on the engine that is killed."""
+    """Its worker uses the engine that is killed."""
     second.start()
     made = new_server(CRONIUM_DOCKER_HOST=second.address, CRONIUM_SUBNET_POOL=second.subnet_pool)
     made.engine_address = second.address
@@ -40,7 +40,7 @@ def server(second: SecondEngine, new_server: Callable[..., Server]) -> Iterator[
 
 
 def begin(server: Server, script: str) -> str:
-    """Launched, and seen to say what it says on both streams."""
+    """Launches a run, and waits for its output on both streams."""
     run_id = server.run(script)
     with server.watch(run_id) as watch:
         watch.until_line("up").until_line("trouble")
@@ -65,7 +65,7 @@ def test_a_script_that_the_engine_took_along_has_not_failed(
 
 
 def check_each_once(server: Server, run: dict[str, Any], lines: int) -> None:
-    """In order, with the digest right; what is missing, the engine itself has lost, and the log says so."""
+    """The lines are in order, and the digest matches; the log records a gap for lines that the engine has lost."""
     text = server.text(run["id"])
     assert run["log_digest"] == hashlib.sha256(text).hexdigest()
     for kind in ("line", "error"):
@@ -76,7 +76,7 @@ def check_each_once(server: Server, run: dict[str, Any], lines: int) -> None:
 
 
 def test_a_run_outlives_an_engine_that_keeps_its_containers(second: SecondEngine, server: Server) -> None:
-    """Killed and stopped in turn; all the while the script asks its sidecar, without a pause."""
+    """The engine is killed and stopped in turn, while the script sends requests to its sidecar without a pause."""
     second.start("--live-restore")
     slug = server.job(ASKS_AND_TELLS, timeout_seconds=300)
     run_id = server.launch(slug)

@@ -1,4 +1,4 @@
-"""The images on a real engine: what is in them, that a second build skips, and the sidecar as a job meets it."""
+"""The images on a real engine: their contents, that a second build skips them, and the sidecar from a job's view."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def images(client: docker.APIClient) -> dict[str, BuiltImage]:
 
 
 def hardened(client: docker.APIClient, **more: Any) -> dict[str, Any]:
-    """What every container of Cronium has."""
+    """The options of every container of Cronium."""
     return client.create_host_config(
         read_only=True,
         cap_drop=["ALL"],
@@ -56,7 +56,7 @@ def hardened(client: docker.APIClient, **more: Any) -> dict[str, Any]:
 def run(
     client: docker.APIClient, image: BuiltImage, command: list[str], *, network: str = "none", **create: Any
 ) -> tuple[int, str]:
-    """Run a command in a hardened container; exit code and all it printed, the two streams in any order."""
+    """Runs a command in a hardened container; returns the exit code and its output, in any order of the streams."""
     container = client.create_container(
         image.reference, command, host_config=hardened(client, network_mode=network), **create
     )["Id"]
@@ -253,7 +253,7 @@ def sidecar(client: docker.APIClient, images: dict[str, BuiltImage]) -> Iterator
 
 
 def beside(sidecar: Sidecar, image: BuiltImage, command: list[str]) -> tuple[int, str]:
-    """Run a command in a container that shares the sidecar's network, as a job meets it."""
+    """Runs a command in a container on the sidecar's network, as a job does."""
     environment = {
         "CRONIUM_RUNTIME_API": "http://runtime-api:8081",
         "CRONIUM_EXECUTION_ID": RUN,
@@ -268,7 +268,7 @@ def test_the_sidecar_is_ready_soon_and_small(sidecar: Sidecar) -> None:
 
 
 def test_the_sidecar_ends_on_term(sidecar: Sidecar) -> None:
-    """By itself, and not by the engine's patience with it, which would be told by another exit code."""
+    """By itself: after SIGKILL the exit code would differ."""
     sidecar.client.stop(sidecar.container, timeout=20)
     assert sidecar.client.inspect_container(sidecar.container)["State"]["ExitCode"] == 0
 

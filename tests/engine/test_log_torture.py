@@ -1,5 +1,7 @@
-"""A hundred runs log at once, among them floods and binary rubbish, and the server is killed every few seconds: every
-line once and in order, every byte as written, and each seal is the digest of what is read from outside."""
+"""A hundred concurrent runs write logs, among them floods and binary data, and the server is killed every few seconds.
+
+Every line is stored once and in order, every byte as written, and each seal is the digest of the downloaded text.
+"""
 
 import hashlib
 import random
@@ -69,7 +71,7 @@ for size in {SIZES}:
 
 @pytest.fixture(scope="module")
 def storm(new_server: Callable[..., Server]) -> Iterator[tuple[Server, dict[str, list[str]]]]:
-    """All of them, over; the ids by kind."""
+    """Runs all of them to their end; returns the ids by kind."""
     server = new_server(CRONIUM_MAX_CONCURRENT=str(RUNS)).start()
     try:
         yield server, _weather(server)
@@ -82,7 +84,7 @@ def storm(new_server: Callable[..., Server]) -> Iterator[tuple[Server, dict[str,
 
 
 def _weather(server: Server) -> dict[str, list[str]]:
-    """All of them are at work when the first kill comes, and the steady ones after the last."""
+    """All runs are active at the first kill, and the steady runs still at the last."""
     bare = {"network": "none", "timeout_seconds": 900}  # no sidecar: a hundred of them take a machine's minute
     steady = server.job(STEADY, **bare)
     gated = {
@@ -112,7 +114,7 @@ def _weather(server: Server) -> dict[str, list[str]]:
 
 
 def sealed_text(server: Server, run_id: str) -> bytes:
-    """logs.txt, which is what its seal says, of a run that was taken over while it wrote."""
+    """The logs.txt of a run that was adopted while it wrote; checks its seal."""
     text, run = server.text(run_id), server.get(run_id)
     assert "adopted" in server.kinds(run_id)
     assert run["log_digest"] == hashlib.sha256(text).hexdigest()

@@ -1,4 +1,4 @@
-"""The log end to end: complete, in order, and the same over every way to read it."""
+"""The log from end to end: complete, in order, and the same by every way of reading."""
 
 import hashlib
 import time
@@ -65,7 +65,7 @@ def test_odd_bytes_come_through_exactly(server: Server) -> None:
 
 
 def test_lines_arrive_while_the_script_works_and_late_viewers_see_the_same(server: Server) -> None:
-    """The script goes on when its first line was seen, and again when its prompt was, before that line is whole."""
+    """The script continues after its first line was received, and again after its prompt, an unfinished line."""
     wait = "until [ -e /tmp/{} ]; do sleep 0.1; done"
     rest = f"for n in 2 3 4 5; do echo line $n; done; printf 'Name: '; {wait.format('prompted')}; echo Ada"
     run_id = server.run(f"echo line 1; {wait.format('seen')}; {rest}")
@@ -137,7 +137,7 @@ def test_a_socket_ends_with_1000(server: Server) -> None:
 
 
 def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
-    """It goes on all the while: its limit is minutes away."""
+    """The flood continues all the time: it reaches its limit only after minutes."""
     alone = seconds_of_a_calm_run(server)
     flood = server.run("yes flood >&2", log_limit_mb=1000, timeout_seconds=600)
     with server.watch(flood) as watch:
@@ -151,7 +151,7 @@ def test_a_flood_beside_it_delays_another_run_little(server: Server) -> None:
 
 
 def seconds_of_a_calm_run(server: Server) -> float:
-    """From its launch to its end."""
+    """From launch to end."""
     began = time.monotonic()
     calm = server.ended(server.run("echo calm"), 300)
     took = time.monotonic() - began
@@ -160,7 +160,7 @@ def seconds_of_a_calm_run(server: Server) -> float:
 
 
 def test_viewers_that_do_not_read_cost_little_and_hold_up_nobody(serve: Any) -> None:
-    """40 MB at full speed: six sockets that nobody reads, and one that somebody does."""
+    """40 MB at full speed: six sockets whose clients do not read, and one whose client reads."""
     server = serve()
     assert server.process is not None
     script = GATE + "; yes 'a line of a flood that is not so very short' | head -c 40000000"

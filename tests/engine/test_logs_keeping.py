@@ -1,6 +1,6 @@
-"""Retention and archive on PostgreSQL: the unit tests once more, and processes that are killed where they stand.
+"""Retention and archive on PostgreSQL: the unit tests again, and processes that are killed at any statement.
 
-The bucket is that of moto's stand-in server: see tests/fakes/s3.
+The bucket is in moto's stand-in server: see tests/fakes/s3.
 """
 
 import json
@@ -102,7 +102,7 @@ def test_the_unit_tests_pass_on_postgresql(database: str, tmp_path: Path) -> Non
 
 
 class World:
-    """A database full of logs, a bucket, and the processes that look after them."""
+    """A database with many logs, a bucket, and maintenance processes."""
 
     def __init__(self, folder: Path, database: str, service: s3.Service) -> None:
         keys = {"CRONIUM_LOG_S3_ACCESS_KEY": "for-tests", "CRONIUM_LOG_S3_SECRET_KEY": "for-tests-only"}
@@ -123,14 +123,14 @@ class World:
         return dict(json.loads(self.python(LOOK)))
 
     def kill_amid(self, rng: random.Random, statements: range, *command: str) -> None:
-        """Two processes at once, each killed at one of these statements."""
+        """Runs two processes at once, and kills each at one of these statements."""
         call = [sys.executable, "-c", MORTAL]
         words = [[str(rng.choice(statements)), rng.choice(["before", "after"]), *command] for _ in range(2)]
         started = [subprocess.Popen([*call, *one], cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL) for one in words]
         assert [process.wait(300) for process in started] == [-signal.SIGKILL] * 2, words
 
     def end_claims(self) -> None:
-        """As if the time had passed after which a process counts as dead."""
+        """Expires all claims, as the time would."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("UPDATE logs_logobject SET claimed_until = now() - interval '1 hour'")
 

@@ -1,4 +1,4 @@
-"""A job's network in its four kinds, on the real engine: what a script reaches, what is told, and what is left."""
+"""The four networks of a job on the real engine: what a script reaches, which events are recorded, and cleanup."""
 
 import json
 import os
@@ -77,7 +77,7 @@ END = "\nprint(json.dumps(answers), flush=True)\n"
 
 @dataclass
 class Runner:
-    """Runs specs on the real engine, as a supervisor's slot does."""
+    """Executes specs on the real engine, as a supervisor's slot does."""
 
     engine: Engine
     image: str
@@ -104,7 +104,7 @@ class Runner:
         return begun
 
     def open_gate(self, begun: "Begun") -> None:
-        """Tell a script that waits for /tmp/gate to go on."""
+        """Creates /tmp/gate, for which the script waits."""
         name = naming.name_main(begun.spec.run_id)
         self.docker.exec_start(self.docker.exec_create(name, ["touch", "/tmp/gate"], user="1000:1000")["Id"])
 
@@ -116,7 +116,7 @@ class Runner:
 
 @dataclass
 class Begun:
-    """One run; `answers` is what its script printed last."""
+    """One run; `answers` is the last output of its script."""
 
     spec: RunSpec
     told: Remembering
@@ -158,7 +158,7 @@ def runner(
 
 @pytest.fixture
 def sleeper(runner: Runner) -> Iterator[Callable[..., Begun]]:
-    """Starts runs that live until the test's end."""
+    """Starts runs that last until the end of the test."""
     begun: list[Begun] = []
 
     def start(network: str, *egress: str) -> Begun:
@@ -317,7 +317,7 @@ report("gateway", lambda: connect(socket.gethostbyname("runtime-api") + ":8081")
 
 
 def test_a_name_is_looked_up_once_and_its_answer_is_the_one_that_is_connected(runner: Runner, outside: Outside) -> None:
-    """The first answer is public and every next one private: what was checked must be what is connected."""
+    """The first answer is public and every later one private: the proxy connects to the address that it checked."""
     outside.names["rebind.example"] = [[outside.address], ["127.0.0.1"]]
     where = f"rebind.example:{outside.port}"
     script = f"""
@@ -335,7 +335,8 @@ report("second", lambda: get("http://{where}/"))
 
 
 def test_there_is_no_way_around_the_proxy(runner: Runner, outside: Outside) -> None:
-    """Not straight, not by the sidecar's other leg, not by the gateways, and no name but through it."""
+    """Neither directly, nor through the sidecar's other network, nor through the gateways; names resolve only in the
+    proxy."""
     script = f"""
 mine = socket.gethostbyname("runtime-api")
 first, last = mine.rsplit(".", 1)
@@ -384,7 +385,7 @@ report("client", lambda: get("http://{where}/"))
 def test_nobody_else_reaches_a_runs_proxy(
     runner: Runner, outside: Outside, sleeper: Callable[..., Begun], network: str
 ) -> None:
-    """Another run's main, with the right token, at each address of the sidecar; and the host, on its outer leg."""
+    """Another run's main, with the right token, at each address of the sidecar; and the host, at its outer address."""
     where = f"{outside.address}:{outside.port}"
     owner = sleeper("egress", where)
     sidecar = runner.docker.inspect_container(naming.name_sidecar(owner.spec.run_id))
@@ -438,7 +439,7 @@ def test_what_inspect_shows_of_a_run_with_a_way_out(runner: Runner, sleeper: Cal
 
 
 def test_much_through_the_proxy_needs_little_memory(runner: Runner, outside: Outside) -> None:
-    """200 MB, beside sixty tunnels that are open and one whose client reads nothing."""
+    """200 MB, beside sixty open tunnels and one whose client does not read."""
     where = f"{outside.address}:{outside.port}"
     script = f"""
 shown = base64.b64encode(f"cronium:{{os.environ['CRONIUM_EXECUTION_TOKEN']}}".encode()).decode()

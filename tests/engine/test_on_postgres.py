@@ -1,4 +1,4 @@
-"""Tests of what depends on the database's locks and snapshots, run in a session of their own on PostgreSQL."""
+"""Runs tests that depend on the database's locks and snapshots in a separate session on PostgreSQL."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is asked again and again stays cheap among 100,000 runs: on SQLite and on PostgreSQL, by their own accounts."""
+"""Frequent queries stay cheap with 100,000 runs, measured by SQLite and PostgreSQL themselves."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Processes that end, die and meet: what becomes of the runs, and that the engine is left empty."""
+"""Processes that stop, are killed, or run in parallel: the state of their runs, and no object left on the engine."""
 
 import io
 import os
@@ -20,7 +20,8 @@ from tests.fakes.specs import Remembering, make_spec
 
 
 def test_a_stopped_server_leaves_nothing_and_says_why(new_server: Callable[..., Server]) -> None:
-    """Ctrl-C: one script obeys, one does not, one still waits; the next server finds them as they should be."""
+    """Ctrl-C: one script obeys, one ignores it, one run is queued; the next server finds them in their expected
+    states."""
     server = new_server(CRONIUM_MAX_CONCURRENT="2").start()
     try:
         obeys = server.run("echo up; sleep 60")
@@ -49,7 +50,7 @@ def test_a_stopped_server_leaves_nothing_and_says_why(new_server: Callable[..., 
 
 
 def test_a_killed_servers_runs_are_settled_by_the_next(new_server: Callable[..., Server]) -> None:
-    """Killed while one runs, others are being built, and one waits: nothing stays stuck, nothing starts twice."""
+    """Killed while one run is active, others are being built, and one is queued: none is stuck, none starts twice."""
     server = new_server(CRONIUM_MAX_CONCURRENT="4").start()
     try:
         runs = [server.run("echo begun 0; sleep 5")]
@@ -76,7 +77,7 @@ NOTHING_CAME = (NOT_RECEIVED_MESSAGE + "\n").encode()
 
 
 def test_two_instances_leave_each_other_alone(serve: Callable[..., Server]) -> None:
-    """One restarts, and reaps, while the other's run goes on."""
+    """One restarts, and collects garbage, while the other's run continues."""
     one, two = serve(CRONIUM_MAX_CONCURRENT="2"), serve(CRONIUM_MAX_CONCURRENT="2")
     assert one.instance != two.instance
     kept = two.run(f"echo up; {GATE}; echo still here")
@@ -93,7 +94,7 @@ def test_two_instances_leave_each_other_alone(serve: Callable[..., Server]) -> N
 
 @pytest.fixture(scope="module", autouse=True)
 def cut_off(new_server: Callable[..., Server]) -> Iterator[tuple[Server, str]]:
-    """A server without an engine and its run, begun before the other tests, because it is patient for 20 s."""
+    """A server without an engine, and its run; started before the other tests, because its timeout is 20 s."""
     with running(new_server(CRONIUM_DOCKER_HOST="unix:///nonexistent.sock")) as server:
         yield server, server.run("echo no")
 
@@ -116,7 +117,8 @@ UNHEALTHY = "test-unhealthy"
 
 @pytest.fixture(scope="module")
 def bad_sidecars(docker_client: docker.APIClient, runner_images: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Images: one that ends at once with words, one that only waits on its standard input, one that is not there."""
+    """Images: a sidecar that exits at once with a message, one that only reads standard input, and one that is
+    missing."""
     tag, file = "cronium/test-sidecar:ends", ENDS % runner_images["bash"].encode()
     for line in docker_client.build(fileobj=io.BytesIO(file), tag=tag, rm=True, decode=True):
         assert "error" not in line, line
@@ -126,7 +128,7 @@ def bad_sidecars(docker_client: docker.APIClient, runner_images: dict[str, str])
 
 @pytest.fixture(scope="module", autouse=True)
 def unhealthy(bad_sidecars: dict[str, str], runner_images: dict[str, str]) -> Iterator[dict[str, Remembering]]:
-    """Their runs, begun before the other tests, because one takes the seed's 30 s."""
+    """Their runs, started before the other tests, because one takes the timeout of 30 s."""
     engine = Engine(os.environ.get("CRONIUM_DOCKER_HOST", ""))
     supervisor = Supervisor(engine, 3, SubnetPool(IPv4Network(SUBNET_POOL)), lambda: None)
     handlers = {name: Remembering() for name in bad_sidecars}

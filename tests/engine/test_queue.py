@@ -1,4 +1,4 @@
-"""Many runs: all at once, one after the other, and one that is asked for twice."""
+"""Many runs: all at once, one after the other, and a launch that is sent twice."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ while :; do sleep 0.2; done
 
 
 def test_thirty_five_runs_at_once_all_succeed(server: Server) -> None:
-    """More than the engine's own address pools would allow: all of them live at the same moment."""
+    """More than the engine's default address pools allow: all are active at the same moment."""
     slug = server.job(WAITING, timeout_seconds=300)
     ids = [server.launch(slug) for _ in range(35)]
     for run_id in ids:
@@ -80,7 +80,7 @@ def test_a_rerun_runs_what_ran(server: Server) -> None:
 
 @pytest.fixture
 def moving_tag(server: Server) -> Iterator[Callable[[str], str]]:
-    """Moves one tag to an image that says which it is; gives the image's id. All are removed at the end."""
+    """Builds an image with this value of WHICH under one tag; returns the image's id. All are removed at the end."""
     base = server.get(server.ended(server.run("true"))["id"])["image"]["reference"]
     tag, made = f"cronium-test/moving-{uuid4().hex[:8]}:1", []
 

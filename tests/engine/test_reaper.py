@@ -1,4 +1,4 @@
-"""The reaper on the real engine: what is left over of ours goes, in whatever state it is, and nothing else does."""
+"""Garbage collection on the real engine: removes leftover objects of this instance in any state, and no others."""
 
 import os
 import time
@@ -54,7 +54,7 @@ def world(bash_image: str) -> Iterator[World]:
 
 @pytest.fixture
 def stranger(docker_client: docker.APIClient, bash_image: str) -> Iterator[Callable[[str], str]]:
-    """Starts a container without a label of ours."""
+    """Starts a container without Cronium's labels."""
     with ExitStack() as stack:
 
         def make(name: str) -> str:
@@ -67,12 +67,12 @@ def stranger(docker_client: docker.APIClient, bash_image: str) -> Iterator[Calla
 
 
 def nobody(run_ids: Set[str]) -> Set[str]:
-    """No run lives."""
+    """No run is active."""
     return frozenset()
 
 
 def reaped(world: World, living: Callable[[Set[str]], Set[str]] = nobody) -> set[str]:
-    """The names of what a reaper of this world's instance has removed."""
+    """The names of the objects that garbage collection of this instance has removed."""
     return {one.name for one in collect_leftovers(world.engine, world.instance, HOST, living)}
 
 
@@ -88,7 +88,7 @@ def until_it_is(world: World, name: str, status: str) -> None:
 
 
 def put_in_state(world: World, client: docker.APIClient, status: str) -> RunSpec:
-    """A main that is in this state."""
+    """A main container in this state."""
     spec = world.spec()
     name = naming.name_main(spec.run_id)
     body = options.build_main_container(spec, world.network(spec), world.engine.log_driver)
@@ -150,7 +150,7 @@ def test_what_is_anothers_or_lives_or_only_looks_like_ours_stays(
 
 @pytest.fixture
 def copied(docker_client: docker.APIClient) -> Iterator[Callable[[RunSpec, str], str]]:
-    """Starts a container from an image that `docker commit` made of a run's; its labels are the run's."""
+    """Starts a container from an image that `docker commit` made of a run's container; it has the run's labels."""
     with ExitStack() as stack:
 
         def make(spec: RunSpec, name: str) -> str:
@@ -167,7 +167,7 @@ def copied(docker_client: docker.APIClient) -> Iterator[Callable[[RunSpec, str],
 
 
 def test_a_container_of_an_image_made_of_a_run_stays(world: World, copied: Callable[[RunSpec, str], str]) -> None:
-    """Under a name of its owner's, and under one that a run could have, whose labels are the image's alone."""
+    """Under a free name, and under the name of a run; the labels come from the image."""
     spec, _ = world.main()
     own = copied(spec, f"keep-{uuid.uuid4().hex[:8]}")
     labels = world.engine.describe_container(own)["Config"]["Labels"]
@@ -208,7 +208,7 @@ def test_a_network_that_copies_labels_stays(world: World, docker_client: docker.
 
 
 def test_the_command_lists_and_then_removes_what_no_run_needs(world: World, template: Template, tmp_path: Path) -> None:
-    """Not what belongs to a run that goes on, or has ended a moment ago."""
+    """Objects of an active run, or of a run that has just ended, stay."""
     template.copy_to(tmp_path)
     env = environment(tmp_path)
     running, ended = manage(env, "shell", "-v", "0", "-c", RUNS).split()

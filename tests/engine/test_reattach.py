@@ -1,4 +1,4 @@
-"""The real sidecar on the real engine: its worker goes away in the middle of a request, and another answers."""
+"""The real sidecar on the real engine: its worker dies during a request, and another worker answers."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def world(bash_image: str) -> Iterator[World]:
 
 
 class Counter:
-    """What the database is to workers: increments by key."""
+    """Stands in for the database of the workers: increments by key."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""A worker that dies, is stopped or freezes: its runs go on, end as they should, and start once."""
+"""A worker that is killed, stopped or frozen: its runs continue, end as expected, and start once."""
 
 import hashlib
 import signal
@@ -38,19 +38,19 @@ def killed_at_the_end(server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def mortal(new_server: Callable[..., Server]) -> Iterator[Server]:
-    """A server that is started, and may be killed."""
+    """A started server, which tests may kill."""
     with killed_at_the_end(new_server(CRONIUM_MAX_CONCURRENT="12", CRONIUM_CANARY="off").start()) as made:
         yield made
 
 
 def counted(server: Server) -> tuple[str, str]:
-    """A job that counts its starts and writes until it is told, launched: its slug and the run's id."""
+    """Launches a job that counts its starts and writes until the test ends it; returns its slug and the run's id."""
     slug = server.job(UNTIL_TOLD, timeout_seconds=600)
     return slug, server.launch(slug)
 
 
 def check_whole(server: Server, run_id: str) -> dict[str, Any]:
-    """It succeeded, with every line once, in order within its stream, and the digest is right."""
+    """The run has succeeded, has every line once and in order within its stream, and the digest matches."""
     run, text = server.get(run_id), server.text(run_id)
     assert (run["status"], run["exit_code"]) == ("succeeded", 0), (run["status"], run["message"], text[-500:])
     said = text.decode().splitlines()
@@ -137,7 +137,7 @@ def test_what_ended_while_nobody_watched_ended_as_it_did(mortal: Server) -> None
 
 
 def test_cancel_and_the_time_limit_go_on_counting(mortal: Server) -> None:
-    """Behind the server's back a run's limit of ten minutes comes near, and another's cancel is asked for."""
+    """An UPDATE brings a run near its limit of ten minutes, and requests the cancel of another run."""
     limited, cancelled, flagged = (mortal.run("echo up; exec sleep 900", timeout_seconds=600) for _ in range(3))
     for run_id in (limited, cancelled, flagged):
         with mortal.watch(run_id) as watch:
@@ -170,7 +170,7 @@ def test_a_container_that_vanished_is_a_run_that_is_lost(mortal: Server) -> None
 
 
 def test_a_frozen_server_that_wakes_writes_nothing(new_server: Callable[..., Server]) -> None:
-    """Another took over meanwhile; the lines are there once, and the run ends once."""
+    """Another server took over meanwhile; the lines are stored once, and the run ends once."""
     with killed_at_the_end(new_server(CRONIUM_MAX_CONCURRENT="4").start()) as frozen:
         other = Server(frozen.folder, frozen.token)
         slug, run_id = counted(frozen)
@@ -193,7 +193,7 @@ def test_a_frozen_server_that_wakes_writes_nothing(new_server: Callable[..., Ser
 
 
 def lines_of(server: Server, run_id: str) -> int:
-    """How many are stored by now."""
+    """The number of stored lines."""
     with sqlite3.connect(server.folder / "cronium.sqlite3") as database:
         wanted = run_id.replace("-", "")
         return int(database.execute("SELECT lines FROM logs_loghead WHERE run_id = ?", (wanted,)).fetchone()[0])
@@ -201,7 +201,7 @@ def lines_of(server: Server, run_id: str) -> int:
 
 @pytest.mark.parametrize("point", [one for one in POINTS if one not in ("stopping", "adopting", "adopted")])
 def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) -> None:
-    """Wherever it dies, the next one brings the run to its end, and its script has begun at most once."""
+    """At any failpoint, the next server brings the run to its end, and its script has begun at most once."""
     server = new_server(CRONIUM_MAX_CONCURRENT="2", CRONIUM_CRASH_AT=point)
     with killed_at_the_end(server.start()):
         slug = server.job(FIVE_LINES, timeout_seconds=90)
@@ -225,7 +225,7 @@ def test_a_server_that_dies_at(new_server: Callable[..., Server], point: str) ->
 
 @pytest.mark.parametrize("point", ["stopping", "adopting", "adopted"])
 def test_a_server_that_dies_again_at(new_server: Callable[..., Server], point: str) -> None:
-    """While it stops a run, or takes one over."""
+    """While it stops a run, or adopts one."""
     server = new_server(CRONIUM_MAX_CONCURRENT="2")
     with killed_at_the_end(server.start()):
         run_id = server.run("echo up; exec sleep 60")

@@ -1,4 +1,4 @@
-"""A container's log, left and gone on with at random moments: not a byte lost, doubled or changed."""
+"""Reading a container's log is interrupted and resumed at random moments: no byte is lost, duplicated or changed."""
 
 import random
 import threading
@@ -68,7 +68,7 @@ def world(runner_images: dict[str, str]) -> Iterator[World]:
 
 @contextmanager
 def started(world: World, script: str, driver: str = "local", **changes: Any) -> Iterator[tuple[str, Attachment]]:
-    """A container that runs `script`, attached to before its start."""
+    """A container that runs `script`, attached before its start."""
     spec = world.spec(script=script, language="python", network="none", **changes)
     name = naming.name_main(spec.run_id)
     world.engine.create_container(name, options.build_main_container(spec, None, driver))
@@ -89,7 +89,7 @@ START = Cursor(), Cursor()
 
 
 class Reader:
-    """Follows a container and is cut off again and again; keeps what was stored, as a store would."""
+    """Follows a container and is interrupted repeatedly; keeps the stored output, as a store does."""
 
     def __init__(
         self, world: World, name: str, output: Attachment | None, stands: tuple[Cursor, Cursor] = START
@@ -106,7 +106,7 @@ class Reader:
         self.stands = batch.stdout, batch.stderr
 
     def read(self, leave_after: float | None = None) -> bool:
-        """Whether the end was reached before `leave_after` seconds."""
+        """Returns whether the end was reached before `leave_after` seconds."""
         timer = threading.Timer(leave_after or 0, self.source.close)
         if leave_after is not None:
             timer.start()

@@ -1,4 +1,4 @@
-"""What a script gets from the runtime API beside it, through the helpers of three languages."""
+"""The runtime API from a script's view, through the helpers of three languages."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ ECHO = {
 
 @pytest.fixture(scope="module", autouse=True)
 def late(server: Server) -> str:
-    """A run that says something after 32 s; it works beside the other tests."""
+    """A run that prints after 32 s, beside the other tests."""
     return server.run("sleep 32; cronium_output '\"late\"'")
 
 
@@ -112,7 +112,7 @@ def test_the_sidecar_refuses_what_is_not_this_runs(server: Server) -> None:
 
 
 def test_one_runs_token_opens_nothing_of_another(server: Server) -> None:
-    """The token of a run that lives, shown to another run's sidecar."""
+    """The token of a live run, sent to another run's sidecar."""
     holder = server.run(
         "import os, time; print(os.environ['CRONIUM_EXECUTION_TOKEN'][::-1], flush=True); time.sleep(60)", "python"
     )
@@ -136,7 +136,7 @@ def test_the_last_output_counts_and_a_failing_script_keeps_it(server: Server) ->
 
 
 def test_output_late_in_a_run_still_arrives(server: Server, late: str) -> None:
-    """The channel is quiet for longer than any control call's time limit, and works after it."""
+    """The channel is silent for longer than the time limit of any control call, and works afterwards."""
     run = server.ended(late)
     assert (run["status"], run["output"]) == ("succeeded", "late")
 
@@ -152,7 +152,7 @@ cronium.output([cronium.get_variable("mine"), cronium.get_variable("nowhere"), c
 
 
 def test_a_hundred_increments_at_once_lose_none(server: Server) -> None:
-    """Five runs beside each other, twenty threads in each."""
+    """Five concurrent runs with twenty threads each."""
     job = server.job(ALL.replace("KEY", "all"), "python", profile="medium")
     for run_id in [server.launch(job) for _ in range(5)]:
         run = server.ended(run_id)
@@ -164,7 +164,7 @@ def test_a_hundred_increments_at_once_lose_none(server: Server) -> None:
 
 @pytest.fixture
 def bare_image(docker_client: docker.APIClient, runner_images: dict[str, str]) -> Iterator[str]:
-    """An image with python, and without anything of ours."""
+    """An image with Python and without Cronium's files."""
     tag = "cronium-test/bare:latest"
     made = docker_client.create_container(
         runner_images["python"], ["sh", "-c", "rm -rf /usr/local/lib/python3*/*-packages/cronium*"], user="0"

@@ -1,4 +1,4 @@
-"""The sandbox as the engine reports it, and as a script in it finds it."""
+"""The sandbox as the engine reports it, and as a script inside sees it."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ import time; time.sleep(60)
 
 @dataclass
 class Seen:
-    """One run while it runs: what the script said, and what the engine says."""
+    """One live run: the script's output, and the engine's report."""
 
     run: dict[str, Any]
     said: dict[str, Any]
@@ -238,7 +238,7 @@ def test_a_newer_engine_is_asked_for_an_isolated_gateway(server: Server, seen: S
 
 
 def test_the_host_does_not_answer_from_inside(server: Server) -> None:
-    """A listener on every address of the host; the script tries the gateway's address and the host's others."""
+    """A listener on every address of the host; the script connects to the gateway's address and to the others."""
     import socket
 
     with socket.create_server(("0.0.0.0", 0)) as listener:

@@ -1,4 +1,4 @@
-"""Web and worker as processes of their own, over PostgreSQL and Redis."""
+"""Web and worker as separate processes with PostgreSQL and Redis."""
 
 import signal
 import time
@@ -22,7 +22,8 @@ def parts(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_lines_are_live_over_two_processes(parts: Scaled) -> None:
-    """The script says one only when the one before was seen: with the timer alone, each would take two seconds."""
+    """The script prints a line only after the previous one was received: with polling alone, each would take two
+    seconds."""
     wait = "until [ -e /tmp/gate$n ]; do sleep 0.1; done"
     run_id = parts.run(f"for n in 1 2 3 4 5; do echo line $n; {wait}; done; cronium_output '[1]'")
     took = []
@@ -78,7 +79,7 @@ Promise.all(Array.from({ length: 25 }, () => cronium.incrementVariable("shared/h
 
 
 def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Scaled) -> None:
-    """Four runs in three languages, 25 writers in each; read back by a fifth and by the web's own process."""
+    """Four runs in three languages with 25 writers each; read by a fifth run and by the web process."""
     ids = [parts.run(INCREMENTS[language], language) for language in (*INCREMENTS, "python")]
     for run_id in ids:
         assert parts.ended(run_id)["status"] == "succeeded", parts.text(run_id).decode()
@@ -92,7 +93,7 @@ def test_a_hundred_increments_at_once_are_a_hundred_on_postgresql(parts: Scaled)
 
 
 def test_a_run_waits_while_no_worker_is_there(parts: Scaled) -> None:
-    """It is stopped cleanly, a run comes, and the next worker finds it."""
+    """The worker is stopped cleanly, a run is launched, and the next worker finds it."""
     assert parts.stop_worker("one") == 0
     run_id = parts.run("echo found")
     assert parts.get(run_id)["status"] == "queued"

@@ -1,4 +1,4 @@
-"""Scripts as people have them, in the images and sandboxes that they really get."""
+"""Real-world scripts in the real images and sandboxes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Secrets on the real engine: the script has them, and nothing that can be looked at does."""
+"""Secrets on the real engine: the script gets them, and no other place contains them."""
 
 import base64
 import json
@@ -62,7 +62,7 @@ console.log(process.env);
 
 
 def forbidden() -> list[bytes]:
-    """What must be found nowhere: long parts of the values and of their base64, and the encoded forms."""
+    """Texts that must not be found anywhere: long parts of the values and of their base64, and the encoded forms."""
     found = []
     for value in SECRETS.values():
         plain = value.encode()
@@ -87,7 +87,7 @@ def stored(server: Server) -> Server:
 
 
 def everything(server: Server, run_id: str, watch: Any) -> dict[str, bytes]:
-    """All that shows or keeps anything of a run."""
+    """All data that shows or stores anything of a run."""
     slug = server.get(run_id)["job"]["slug"]
     paths = (f"/runs/{run_id}", f"/runs/{run_id}/logs?limit=1000", "/runs", f"/jobs/{slug}", "/jobs", "/secrets")
     found = {path: server.client.get(path).content for path in paths}

@@ -1,4 +1,4 @@
-"""A Redis that takes connections and never answers: runs are launched, carried out and stopped all the same."""
+"""A Redis that accepts connections and never answers: runs are still launched, executed and stopped."""
 
 import shutil
 import signal

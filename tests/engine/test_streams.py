@@ -1,4 +1,4 @@
-"""Merged streams: one pipe, the exact order, and every line of stdout, also what the interpreters say themselves."""
+"""Merged streams: one pipe, the exact order, and every line is stdout, also those of the interpreters."""
 
 import pytest
 

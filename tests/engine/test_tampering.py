@@ -1,4 +1,4 @@
-"""Somebody else pauses, kills, restarts or removes a run's container: its end says so."""
+"""A run's container is paused, killed, restarted or removed from outside: the run's result reports it."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ SCRIPT = "echo up; while :; do sleep 0.1; done"
 
 @pytest.fixture(scope="module")
 def server(new_server: Callable[..., Server]) -> Iterator[Server]:
-    """One that a test may kill."""
+    """A server that a test may kill."""
     made = new_server(CRONIUM_MAX_CONCURRENT="12", CRONIUM_CANARY="off").start()
     try:
         yield made
@@ -24,7 +24,7 @@ def server(new_server: Callable[..., Server]) -> Iterator[Server]:
 
 
 def begun(server: Server) -> tuple[str, str]:
-    """A run whose script has written, and the name of its container."""
+    """A run whose script has written output, and the name of its container."""
     run_id = server.run(SCRIPT, timeout_seconds=300)
     with server.watch(run_id) as watch:
         watch.until_line("up")

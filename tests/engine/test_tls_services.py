@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis behind TLS: the options of both URLs decide whom Cronium talks to."""
+"""A real PostgreSQL and a real Redis with TLS: the options of both URLs decide which servers are trusted."""
 
 import os
 import shutil

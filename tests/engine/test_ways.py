@@ -1,4 +1,4 @@
-"""An engine that is elsewhere, over TLS and over SSH: whole runs, with their streams, sidecar and cancel."""
+"""A remote engine over TLS and over SSH: whole runs, with their streams, sidecar and cancel."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def tls_address(second: SecondEngine, certificates: Certificates) -> str:
-    """Of the second engine, which listens on its socket too."""
+    """The address of the second engine, which also listens on its socket."""
     port = free_port()
     second.start(*certificates.of_dockerd(port))
     return f"tcp://127.0.0.1:{port}"
@@ -52,7 +52,7 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 @pytest.fixture
 def ssh_address(tls_address: str, second: SecondEngine, ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of the same engine's socket."""
+    """The address of the same engine's socket over SSH."""
     monkeypatch.setenv("PATH", ssh_server.path)
     return f"ssh://far-away{second.folder}/docker.sock"
 
@@ -61,7 +61,7 @@ def ssh_address(tls_address: str, second: SecondEngine, ssh_server: SshServer, m
 def far(
     request: pytest.FixtureRequest, second: SecondEngine, new_server: Callable[..., Server], tmp_path: Path
 ) -> Iterator[Server]:
-    """A server whose engine is reached that way."""
+    """A server whose engine is reached over TLS or SSH."""
     env = ELSEWHERE | {"CRONIUM_SUBNET_POOL": second.subnet_pool, "TMPDIR": str(tmp_path)}
     env["CRONIUM_DOCKER_HOST"] = request.getfixturevalue(f"{request.param}_address")
     if request.param == "tls":
@@ -94,7 +94,7 @@ def test_runs_go_their_whole_way(far: Server) -> None:
 
 
 def tunnels(folder: Path) -> list[int]:
-    """The `ssh` processes whose socket lies in this folder."""
+    """The `ssh` processes whose socket is in this folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -129,7 +129,7 @@ def test_a_tunnel_that_breaks_is_built_again_and_its_run_goes_on(far: Server, tm
 
 
 def test_any_number_of_streams_goes_through_one_tunnel(ssh_address: str, second: SecondEngine) -> None:
-    """More than the sessions that an SSH server allows on one connection, which are ten."""
+    """More than an SSH server's limit of ten sessions per connection."""
     engine, spec = Engine(ssh_address), make_spec(image=RUNNER, network="none")
     name = naming.name_main(spec.run_id)
     engine.create_container(name, options.build_main_container(spec, None, engine.log_driver))

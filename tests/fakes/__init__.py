@@ -1,4 +1,4 @@
-"""Stand-ins and shared test functions."""
+"""Fakes and shared test functions."""
 
 import pytest
 

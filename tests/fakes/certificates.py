@@ -1,4 +1,4 @@
-"""Certificates for TLS on loopback, made when a test needs them."""
+"""Certificates for TLS on loopback, created on demand."""
 
 import datetime
 import ipaddress
@@ -18,7 +18,7 @@ KEY_USAGE = x509.KeyUsage(
 
 
 class Certificates:
-    """In folders of `folder`: `server` for dockerd, `client` and `stranger` (of another authority) as Cronium wants."""
+    """In folders below `folder`: `server` for dockerd, `client` for Cronium, and `stranger` of another authority."""
 
     def __init__(self, folder: Path, *, key_identifiers: bool = True) -> None:
         self.folder, self._key_identifiers = folder, key_identifiers
@@ -40,13 +40,13 @@ class Certificates:
         (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
 
     def of_dockerd(self, port: int) -> list[str]:
-        """Its arguments for listening on loopback, for holders of our authority's certificates."""
+        """The arguments of dockerd for listening on loopback, for clients with certificates of this authority."""
         here = self.folder / "server"
         files = [f"--tlscacert={here}/ca.pem", f"--tlscert={here}/cert.pem", f"--tlskey={here}/key.pem"]
         return ["--tlsverify", *files, "-H", f"tcp://127.0.0.1:{port}"]
 
     def _certificate(self, holder: str, key: Key, authority: str, signer: Key) -> x509.Certificate:
-        """For this address, one day long."""
+        """For 127.0.0.1, valid for one day."""
         now = datetime.datetime.now(datetime.UTC)
         subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (holder, authority))
         here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])

@@ -1,6 +1,6 @@
-"""What a sandbox relies on in an engine: the same tests for the fake and for the real one.
+"""The contract of an engine, on which a sandbox relies: the same tests for the fake and the real engine.
 
-A module that imports them gives a fixture `world` with the engine and the images it has.
+A module that imports them provides a fixture `world` with the engine and its images.
 """
 
 import time
@@ -30,7 +30,7 @@ BORDERS = (16_383, 16_384, 16_385, 40_000)  # the engine keeps a longer line in 
 
 @dataclass
 class World:
-    """An engine, its images, and what a test made on it."""
+    """An engine, its images, and the objects that a test created."""
 
     engine: EngineLike
     image: str
@@ -46,7 +46,7 @@ class World:
         return made
 
     def network(self, spec: RunSpec) -> Addresses:
-        """A network for `spec`, on the next subnet that the engine takes."""
+        """Creates a network for `spec`, on the next free subnet."""
         return self.network_of(lambda addresses: options.build_network(spec, addresses))
 
     def network_of(self, body_of: Callable[[Addresses], dict[str, Any]]) -> Addresses:
@@ -59,7 +59,7 @@ class World:
         raise AssertionError("no subnet was free")
 
     def main(self, **changes: Any) -> tuple[RunSpec, str]:
-        """A created main container on its own network."""
+        """Creates a main container on a network."""
         spec = self.spec(**changes)
         name = naming.name_main(spec.run_id)
         body = options.build_main_container(spec, self.network(spec), self.engine.log_driver)
@@ -67,7 +67,7 @@ class World:
         return spec, name
 
     def run(self, script: str, send: Callable[[bytes], bytes] = bytes) -> tuple[str, bytes, bytes]:
-        """Run `script` to its end: the container's name, its stdout and its stderr."""
+        """Runs `script` to its end; returns the container's name, stdout and stderr."""
         spec, name = self.main(script=script)
         output = self.engine.attach(name, stdin=False, output=True)
         stdin = self.engine.attach(name, stdin=True, output=False)
@@ -84,7 +84,7 @@ class World:
         return name, text[1], text[2]
 
     def settled(self, name: str) -> int:
-        """The exit code, once the engine says that it does not run."""
+        """The exit code, after the engine reports that the container has exited."""
         end = time.monotonic() + 15
         while (state := self.engine.inspect(name)).is_running and time.monotonic() < end:
             self.engine.wait(name, 1)
@@ -154,7 +154,7 @@ def test_bytes_are_not_changed(world: World) -> None:
 
 
 def read_log(source: ResumedLog) -> dict[int, bytes]:
-    """All of it, to its end."""
+    """The whole log, to its end."""
     found = {1: b"", 2: b""}
     with suppress(EOFError):
         while True:
@@ -221,7 +221,7 @@ def test_a_container_of_a_missing_image_says_so(world: World) -> None:
 
 @pytest.mark.parametrize(("trap", "within", "code"), [("exit 5", 5.0, 5), ("", 8.0, 137)])
 def test_stop_asks_and_then_kills(world: World, trap: str, within: float, code: int) -> None:
-    """A script that obeys SIGTERM ends by itself; one that ignores it is killed after the grace."""
+    """A script that obeys SIGTERM ends by itself; a script that ignores it is killed after the grace period."""
     spec, name = world.main(script=f"trap '{trap}' TERM; echo up; while :; do sleep 0.1; done")
     output = world.engine.attach(name, stdin=False, output=True)
     stdin = world.engine.attach(name, stdin=True, output=False)
@@ -355,7 +355,7 @@ def test_only_what_carries_our_label_is_ours(world: World) -> None:
 
 
 def test_labels_without_the_name_make_nothing_ours(world: World) -> None:
-    """Anybody may copy them."""
+    """Anybody can copy the labels."""
     spec, name = world.main()
     other = f"somebodys-{spec.run_id}"
     body = options.build_main_container(world.spec(network="none"), None, world.engine.log_driver)

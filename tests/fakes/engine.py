@@ -1,7 +1,7 @@
-"""A small engine without Docker: containers are local shells, networks are names. Its faults are set by the test.
+"""A fake engine without Docker: containers are local shells, networks are names. Tests inject its faults.
 
-It keeps what tests of sandbox, slot and supervisor rely on and passes the same contract as the real engine
-(tests/fakes/contract.py). It isolates nothing: give it only scripts that you wrote.
+It has the behaviour that tests of sandbox, slot and supervisor need, and passes the same contract as the real engine
+(tests/fakes/contract.py). It isolates nothing: run only trusted scripts in it.
 """
 
 import copy
@@ -43,7 +43,7 @@ NOT_ASKED = {
 
 @dataclass
 class FakeContainer:
-    """One container: what was asked for, and where it stands."""
+    """One container: the request, and its state."""
 
     name: str
     body: dict[str, Any]
@@ -74,7 +74,7 @@ def _digest(reference: str) -> str:
 
 
 class FakeEngine:
-    """Has `EngineLike`'s methods. `fail` makes one of them raise; `sidecar` says how sidecars behave."""
+    """Has the methods of `EngineLike`. `fail` makes one of them raise; `sidecar` sets the behaviour of sidecars."""
 
     version, log_driver, default_runtime = "fake", "local", "runc"
 
@@ -112,11 +112,11 @@ class FakeEngine:
 
     @property
     def left(self) -> list[str]:
-        """Names of all that exists."""
+        """The names of all objects."""
         return [*self.containers, *self.networks]
 
     def restart(self, name: str) -> None:
-        """As `docker restart` does: nobody is attached to it then, and its standard input stays open."""
+        """Like `docker restart`: no client is attached afterwards, and its standard input stays open."""
         container = self._get(name)
         with container.lock:
             container.inputs.clear()
@@ -127,20 +127,20 @@ class FakeEngine:
         threading.Thread(target=self._run_main, args=(container,), daemon=True).start()
 
     def rename(self, name: str, other: str) -> None:
-        """As `docker rename` does."""
+        """Like `docker rename`."""
         with self._lock:
             container = self.containers.pop(name)
             container.name = other
             self.containers[other] = container
 
     def ask(self, run_id: str, operation: str, body: Any) -> dict[str, Any]:
-        """Let a run's sidecar ask its worker something, and return the answer."""
+        """Sends a request of a run's sidecar to its worker; returns the answer."""
         container = self.containers[naming.name_sidecar(run_id)]
         self.say(run_id, {"type": "request", "id": 1, "op": operation, "body": body})
         return dict(json.loads(self._read_line(container.inputs[-1])))
 
     def say(self, run_id: str, *messages: dict[str, Any]) -> None:
-        """Let a run's sidecar say something on its channel."""
+        """Sends a message on the channel of a run's sidecar."""
         container = self.containers[naming.name_sidecar(run_id)]
         self._emit(container, 1, b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
@@ -154,7 +154,7 @@ class FakeEngine:
             raise fault
 
     def _get(self, name: str) -> FakeContainer:
-        """By its name or id."""
+        """By name or id."""
         with self._lock:
             if name in self.containers:
                 return self.containers[name]
@@ -179,7 +179,7 @@ class FakeEngine:
         return self.brings.get(found, ImageFacts(found))
 
     def bring(self, reference: str, **facts: Any) -> None:
-        """Have an image declare volumes, variables or labels."""
+        """Adds volumes, variables or labels to an image."""
         found = _digest(reference)
         self.brings[found] = ImageFacts(found, **facts)
 
@@ -262,7 +262,7 @@ class FakeEngine:
         return Attachment(theirs)
 
     def _send_log(self, container: FakeContainer, reader: socket.socket, follow: bool, new_only: bool) -> None:
-        """To its end, or until `cut_log_after` bytes were sent, once."""
+        """To its end or, once, until `cut_log_after` bytes were sent."""
         sent = 0
         with suppress(OSError):
             for message in container.log.messages(follow, new_only):
@@ -308,7 +308,7 @@ class FakeEngine:
         )
 
     def describe_container(self, name: str) -> dict[str, Any]:
-        """What was asked, in the form in which an engine says it; `twist` is what it then makes of it."""
+        """The request in the form of an engine's answer, changed by `twist`."""
         self._enter("describe_container")
         body = self._get(name).body
         joined = body.get("NetworkingConfig", {}).get("EndpointsConfig") or {body["HostConfig"]["NetworkMode"]: {}}
@@ -399,7 +399,7 @@ class FakeEngine:
     # How containers behave.
 
     def _run_main(self, container: FakeContainer) -> None:
-        """The entrypoint as a local shell whose /workspace is a folder of its own."""
+        """Runs the entrypoint as a local shell with a separate folder as /workspace."""
         process = subprocess.Popen(
             [*container.body["Entrypoint"], *container.body["Cmd"]],
             stdin=subprocess.PIPE,
@@ -444,7 +444,7 @@ class FakeEngine:
             self._emit(container, stream, block)
 
     def _emit(self, container: FakeContainer, stream: int, data: bytes) -> None:
-        """To every attached reader; one that does not read holds the container back."""
+        """Sends to every attached reader; a reader that does not read blocks the container."""
         container.log.write(stream, data, int(self._time() * 1e9))
         block = frame(stream, data)
         if self._is_dead(container):
@@ -493,7 +493,7 @@ class FakeEngine:
         return line
 
     def _signal(self, container: FakeContainer, number: signal.Signals) -> None:
-        """To the first process, as an init does; a sidecar here is no process and simply ends."""
+        """Signals the first process, as an init does; a sidecar is no process here and simply ends."""
         end = time.monotonic() + 5
         while container.role == "main" and container.process is None and time.monotonic() < end:
             container.gone.wait(0.01)  # between start and its process

@@ -1,4 +1,4 @@
-"""A container's log as engine 20.10 keeps and sends it, with the two drivers' ways."""
+"""A container's log as engine 20.10 stores and sends it, with both log drivers."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ SIZE = 16 * 1024  # of the engine's own reading
 
 
 def frame(stream: int, data: bytes) -> bytes:
-    """`data` as the engine's multiplexed streams carry it."""
+    """`data` as a frame of the engine's multiplexed streams."""
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
@@ -19,12 +19,12 @@ def stamped(stream: int, text: bytes, unix_ns: int) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of an HTTP answer; of nothing: its end."""
+    """One chunk of a chunked HTTP body; empty `data` is the end."""
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
 class FakeLog:
-    """`write` what a container writes, `end` at its exit; `messages` is what the engine sends of it."""
+    """`write` adds output of the container, `end` is its exit; `messages` is the log that the engine sends."""
 
     def __init__(self, driver: str = "local") -> None:
         self.driver = driver
@@ -72,7 +72,8 @@ class FakeLog:
         self._frames.append(stamped(stream, text, unix_ns))
 
     def messages(self, follow: bool, new_only: bool = False) -> Iterator[bytes]:
-        """The frames from the first, or from this call on; with `follow` until the end, without the last words then."""
+        """The frames from the first one, or from this call on; with `follow` until the end, without the last
+        unterminated message."""
         return self._messages(len(self._frames) if new_only else 0, follow)
 
     def _messages(self, at: int, follow: bool) -> Iterator[bytes]:
@@ -97,7 +98,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _as_json(text: bytes) -> Iterator[str]:
-    """Every byte that is no part of a character becomes U+FFFD, alone."""
+    """Replaces every byte that belongs to no UTF-8 character by U+FFFD."""
     while text:
         try:
             yield text.decode()

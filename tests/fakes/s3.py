@@ -1,7 +1,7 @@
-"""An S3 service for tests: moto's stand-in server, in a process of its own on this machine's loopback.
+"""An S3 service for tests: moto's stand-in server, in a separate process on loopback.
 
-It speaks the protocol over real HTTP, with parts, ranges and errors. It is not Amazon's, nor any other service that
-people use: those were not tried.
+It implements the protocol over HTTP, with multipart uploads, ranges and errors. Amazon's service and others were not
+tested.
 """
 
 import os
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Service:
-    """`endpoint` is its URL; it has one bucket, BUCKET. It can be stopped and started again, empty."""
+    """`endpoint` is its URL; it has one bucket, BUCKET. It can be stopped, and started again without objects."""
 
     def __init__(self) -> None:
         self._port = free_port()
@@ -62,7 +62,7 @@ class Service:
         return [one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
     def uploads(self) -> list[str]:
-        """What was begun in parts and never ended."""
+        """The unfinished multipart uploads."""
         return [one["Key"] for one in self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
 
     def empty(self) -> None:

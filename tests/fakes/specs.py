@@ -1,4 +1,4 @@
-"""Ready-made run specs and a handler that only remembers, for tests of the executor."""
+"""Run specs and a recording handler, for tests of the executor."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ SMALL = Limits(nano_cpus=500_000_000, memory_bytes=512 * MB, pids=100)
 
 
 def make_spec(**changes: Any) -> RunSpec:
-    """A bash run that says hello; keywords replace what is in it."""
+    """A bash run that prints hello; keywords replace fields."""
     run_id = changes.get("run_id") or str(uuid.uuid4())
     token = tokens.mint_token(tokens.derive_signing_key(SECRET), run_id, 60)
     values: dict[str, Any] = {
@@ -43,7 +43,7 @@ def make_binding(spec: RunSpec, answer: Callable[[str, Any], Reply] = lambda ope
 
 @dataclass
 class Remembering:
-    """A RunHandler that keeps what it is told; `events` has it all in order."""
+    """A RunHandler that records all calls; `events` has them in order."""
 
     begin: bool = True
     ours: bool = True
@@ -100,18 +100,18 @@ class Remembering:
         self._note("requeue")
 
     def wait_for(self, event: str, seconds: float = 40) -> None:
-        """Return when `event` has happened."""
+        """Returns when `event` has happened."""
         with self._changed:
             assert self._changed.wait_for(lambda: event in self.events, seconds), f"no {event!r} in {self.events}"
 
     def wait_for_text(self, text: bytes, seconds: float = 40) -> None:
-        """Return when the log has `text`."""
+        """Returns when the log contains `text`."""
         end = time.monotonic() + seconds
         with self._changed:
             while text not in self.log():
                 assert self._changed.wait(end - time.monotonic()), f"no {text!r} in {self.log()[-500:]!r}"
 
     def log(self, *streams: int) -> bytes:
-        """The text of the streams (all without an argument), in order of arrival."""
+        """The text of these streams (default: all), in order of arrival."""
         parts = [segment for batch in self.batches for segment in batch.segments]
         return b"".join(part.text for part in parts if not streams or part.stream in streams)

@@ -1,4 +1,4 @@
-"""What unit tests do without: collected static files, which every new client would read from the disk."""
+"""Unit tests do without collected static files, which every new client would read from the disk."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the tests of retention and archive share: logs that have ended, storages, and death at any step."""
+"""Fixtures of the tests of retention and archive: stored logs, storages, and crashes at any step."""
 
 import hashlib
 import random
@@ -25,7 +25,7 @@ FOREVER = {"log_keep_days": 0, "log_keep_runs": 0}
 
 @lru_cache
 def text_of(lines: int, seed: int = 1) -> bytes:
-    """Lines of many lengths, some of them no text at all."""
+    """Lines of many lengths, some of them not UTF-8."""
     rng = random.Random(seed)
     return b"".join(
         b"%d %s\n" % (number, rng.randbytes(rng.choice((0, 5, 70, 300))).replace(b"\n", b"")) for number in range(lines)
@@ -33,7 +33,7 @@ def text_of(lines: int, seed: int = 1) -> bytes:
 
 
 def give_log(run: Run, text: bytes, chunk_lines: int = 50, ended: timedelta = timedelta(days=2)) -> Run:
-    """End `run`, `ended` ago, with a log of `text` in chunks of so many lines."""
+    """Ends `run`, `ended` ago, with a log of `text` in chunks of this many lines."""
     lines, at, rows = text.split(b"\n")[:-1], 0, []
     for first in range(0, len(lines), chunk_lines):
         part = b"".join(line + b"\n" for line in lines[first : first + chunk_lines])
@@ -62,7 +62,7 @@ def give_log(run: Run, text: bytes, chunk_lines: int = 50, ended: timedelta = ti
 
 
 def whole(run: Run) -> bytes:
-    """The log as it is read now, by all ways of reading, which must agree; nothing of it from an earlier look."""
+    """The log, read by all ways of reading, which must agree; caches are cleared first."""
     block_cache.clear()
     text = b"".join(read.read_text(run.pk))
     windows, seq = [], 0
@@ -74,12 +74,12 @@ def whole(run: Run) -> bytes:
 
 
 class Killed(BaseException):
-    """The process is dead: it does nothing more, not even what is in `finally`."""
+    """The process was killed: it does nothing more, not even `finally` blocks."""
 
 
 @contextmanager
 def dying_at(step: int, monkeypatch: pytest.MonkeyPatch, *more: tuple[type, str]) -> Iterator[list[int]]:
-    """Everything from statement or storage call number `step` on raises Killed; gives a list with how many there were.
+    """From statement or storage call number `step` on, everything raises Killed; returns a list with the count.
 
     `more` names further methods that count as steps.
     """

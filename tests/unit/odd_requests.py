@@ -1,7 +1,7 @@
-"""Requests with odd values for every field of every form and route; what there is to fill is read from the server.
+"""Requests with odd values for every field of every form and route, which are read from the server.
 
-Fields of forms come from the pages that hold them, fields and parameters of the API from its own description, and
-parameters of pages from what their views ask for: a new one is covered without being named.
+Fields of forms come from the pages that contain them, fields and parameters of the API from its OpenAPI document, and
+parameters of pages from the views' reads: a new field is covered without a change here.
 """
 
 import base64
@@ -134,14 +134,14 @@ CURSORS = [
 
 
 class PlainClient(Client):
-    """Asks the handler and nothing besides: Django's own client copies the context of every template."""
+    """Calls the handler only: Django's client copies the context of every template."""
 
     def request(self, **request: Any) -> Any:
         return self.handler(self._base_environ(**request))
 
 
 class Watch(logging.Handler):
-    """The tracebacks that were logged since `take` was called."""
+    """The tracebacks logged since the last call of `take`."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -159,7 +159,7 @@ class Watch(logging.Handler):
 
 @dataclass
 class Sweep:
-    """Sends requests that leave nothing behind, and keeps those that were answered 5xx or logged a traceback."""
+    """Sends requests in transactions that are rolled back, and records those with a 5xx or a traceback."""
 
     watch: Watch
     broken: list[str] = field(default_factory=list)
@@ -197,7 +197,7 @@ def sweep() -> Iterator[Sweep]:
 
 
 def _refuse_nul(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-    """As PostgreSQL does, for every text that a statement is given."""
+    """Refuses NUL in parameters of a statement, as PostgreSQL does."""
     rows = params if many else [params]
     if any(isinstance(value, str) and "\0" in value for row in rows for value in row or ()):
         raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
@@ -210,7 +210,7 @@ def as_strict_as_postgresql() -> AbstractContextManager[Any]:
 
 @dataclass
 class Form:
-    """A form as a browser would send it: where to, and what its fields hold."""
+    """A form as a browser sends it: its URL and the values of its fields."""
 
     action: str
     method: str
@@ -266,7 +266,7 @@ def forms_of(url: str, page: bytes) -> list[Form]:
 
 @contextmanager
 def names_read() -> Iterator[set[str]]:
-    """The parameters that views look for in a query or a form while this is open."""
+    """Records the parameters that views read from a query or a form."""
     names: set[str] = set()
     originals = {name: getattr(QueryDict, name) for name in ("get", "getlist", "__getitem__", "__contains__")}
 
@@ -287,7 +287,7 @@ def names_read() -> Iterator[set[str]]:
 
 
 def typed(values: dict[str, str], upload: str = "") -> tuple[bytes, str]:
-    """As a browser sends a form, whatever the characters are; `upload` is a field that comes as a file."""
+    """The body as a browser encodes it; `upload` is a field that is sent as a file."""
     parts = [_part(name, encode(text)) for name, text in values.items()]
     if upload:
         parts.append(_part(upload, b"\xff", b'; filename="x"'))
@@ -311,14 +311,14 @@ def encode(text: str) -> bytes:
 
 
 def queries(name: str, texts: list[str]) -> Iterator[str]:
-    """Query strings; no server reads such long ones as the longest texts make."""
+    """Query strings, without texts that are too long for any server."""
     for text in (*texts, *(CURSORS if name == "after" else ())):
         if len(text) < MEGABYTE:
             yield f"{name}={quote_from_bytes(encode(text))}"
 
 
 def body(values: dict[str, Any], odd: dict[str, str]) -> bytes:
-    """The JSON of `values`, with the texts of `odd` as they are."""
+    """The JSON of `values`, with the texts of `odd` unchanged."""
     texts = {name: json.dumps(value) for name, value in values.items()} | odd
     return ("{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items()) + "}").encode()
 
@@ -332,7 +332,7 @@ def some_bodies() -> list[tuple[bytes, str]]:
 
 
 def odd_paths(path: str) -> Iterator[str]:
-    """The address with each part that its view is given replaced by each of the odd ones."""
+    """The URL with each of its parameters replaced by each odd value."""
     parts, given = path.split("/"), {str(value) for value in resolve(path).kwargs.values()}
     for place in range(1, len(parts)):
         if parts[place] in given:
@@ -342,7 +342,7 @@ def odd_paths(path: str) -> Iterator[str]:
 
 @dataclass
 class Operation:
-    """One method of one path, as the API describes it."""
+    """One method of one path of the OpenAPI document."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""A second process on the test's database, that runs a few lines of Python and can be frozen and killed."""
+"""A second process on the test's database, which runs Python code and can be frozen and killed."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def wait():
 
 
 class OtherProcess:
-    """Runs `code`, which may call `wait()`: it then says so, and goes on after `go_on`."""
+    """Runs `code`, which may call `wait()`: it then reports that, and continues after `go_on`."""
 
     def __init__(self, code: str, data_dir: Path) -> None:
         database: Any = connection.settings_dict

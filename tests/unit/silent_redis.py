@@ -1,4 +1,4 @@
-"""A Redis that takes connections and never answers, or takes none; shared by the tests of what meets one."""
+"""A Redis that accepts connections and never answers, or accepts none; shared by tests."""
 
 import socket
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from cronium_admin.core.redis_url import RedisAddress, parse_redis_url
 
 
 def _fill(port: int) -> Iterator[socket.socket]:
-    """Connections until the port answers no further one; the last one is still waiting."""
+    """Opens connections until the port accepts no more; the last one is pending."""
     for _ in range(20):
         made = socket.socket()
         made.settimeout(0.5)
@@ -24,7 +24,7 @@ def _fill(port: int) -> Iterator[socket.socket]:
 
 @pytest.fixture(params=["silent", "full"])
 def address(request: pytest.FixtureRequest) -> Iterator[RedisAddress]:
-    """A port that takes connections and never answers, or one that lets them wait."""
+    """A port that accepts connections and never answers, or a port that leaves them pending."""
     with ExitStack() as stack:
         port = stack.enter_context(socket.socket())
         port.bind(("127.0.0.1", 0))

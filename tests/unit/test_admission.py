@@ -1,4 +1,4 @@
-"""Admission: a host takes what it serves and has room for, oldest first, and lets no large run wait for ever."""
+"""The choice of the next run: a host claims runs of its queues that fit, the oldest first, and no large run starves."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,7 +27,7 @@ Queue = Callable[..., Run]
 
 @pytest.fixture
 def waiting(db: None, job: Job) -> Queue:
-    """A waiting run; each one made waits a second less than the one before."""
+    """Creates a queued run; each has waited one second less than the previous one."""
     made: list[Run] = []
 
     def make(memory_mb: int = 100, cpu: str = "1", network: str = "none", ago: int = 30, **more: Any) -> Run:

@@ -1,4 +1,4 @@
-"""What holds for every answer: HEAD where GET is, no storing, and probes by address."""
+"""All responses: HEAD for every GET, no caching, and probes by IP address."""
 
 import pytest
 from django.http import HttpResponse

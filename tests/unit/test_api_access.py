@@ -1,4 +1,4 @@
-"""Each route against each role, and the ways to say who one is."""
+"""Each route with each role, and the ways to authenticate."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -86,7 +86,7 @@ LABELS = {"viewer": "Viewer", "operator": "Operator", "editor": "Editor", "admin
 
 @pytest.fixture
 def furnished(run: Run, make_job: Callable[..., Job]) -> Run:
-    """Rows for every address of the table; the run of `{run}`."""
+    """Rows for every URL of the table, and the run of `{run}`."""
     make_job(slug="idle", name="Idle")
     service.set_variable(service.VariableRef(None, "day"), 1, get_admin())
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
@@ -110,7 +110,7 @@ def _check(answer: HttpResponse, role: str, least: str, status: int) -> None:
 def test_each_role_gets_what_its_rank_allows(
     method: str, path: str, body: Any, least: str, status: int, people: dict[str, User], furnished: Run
 ) -> None:
-    """A stranger; then each role by token, by session, and by session without the CSRF token."""
+    """Unauthenticated; then each role by token, by session, and by session without the CSRF token."""
     ended = Run.objects.get(number=2)
     path = path.format(run=furnished.pk, ended=ended.pk)
     stranger = Api(None).call(method, path, body)

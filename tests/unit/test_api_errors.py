@@ -1,4 +1,4 @@
-"""The one form of error: bodies that are no JSON, addresses that are none, methods, sizes; and the docs."""
+"""The common form of errors: invalid JSON, unknown URLs, methods, sizes; and the documentation."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""/jobs: what is stored, what is refused with the field's name, and that a refusal stores nothing."""
+"""/jobs: stored values, refused values with the field's name, and that a refusal stores nothing."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""/runs and /jobs/{slug}/runs: launching, listing, looking, cancelling, running again."""
+"""/runs and /jobs/{slug}/runs: launch, list, read, cancel, rerun."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Backup and restore on SQLite: what a file holds, what is refused, and that a death at any step loses nothing."""
+"""Backup and restore on SQLite: contents of the file, refusals, and crashes at any step, which lose nothing."""
 
 import gzip
 import io
@@ -187,7 +187,7 @@ def test_what_is_not_empty_is_refused_unless_told_and_kept_aside(original: Path,
 
 
 def _changed(saved: Path, to: Path, **facts: object) -> Path:
-    """The same backup with another manifest."""
+    """The same backup with a changed manifest."""
     with tarfile.open(saved) as old, tarfile.open(to, "w:gz") as new:
         for info in old:
             data = old.extractfile(info).read()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The canary without its probes' danger: what becomes of its runs, and the probes that are safe to make here."""
+"""The canary without dangerous probes: the handling of its runs, and the probes that are safe on this machine."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ def engine() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands in for the probes, which are never made on this machine itself."""
+    """Replaces the probes, which never run on this machine itself."""
     path = tmp_path / "probe.py"
     path.write_text(f"print({json.dumps(ROWS)!r})")
     monkeypatch.setattr(isolation, "SCRIPT", path)
@@ -148,7 +148,7 @@ class TestProbe:
         assert isolation_probe.run_probe(lambda: "through") == {"held": False, "found": "through"}
 
     def test_it_can_be_sent_to_any_python(self) -> None:
-        """It travels as a script: nothing of ours is there, and nothing but Python's library."""
+        """It is sent as a script: it imports only Python's standard library."""
         text = isolation.SCRIPT.read_text()
         assert "executor" not in text
         assert "cronium_admin" not in text

@@ -1,4 +1,4 @@
-"""manage.py as a process of its own, its output read by another program."""
+"""manage.py in a separate process, whose output another program reads."""
 
 import os
 import select

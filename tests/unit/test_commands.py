@@ -1,4 +1,4 @@
-"""bootstrap, token, images build and doctor, as somebody at a terminal meets them."""
+"""The commands bootstrap, token, images build and doctor, as an operator sees them."""
 
 import json
 from collections.abc import Callable
@@ -164,7 +164,7 @@ class TestToken:
 class TestImagesBuild:
     @pytest.fixture
     def built(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-        """The engine's part done by a stand-in that says two things and then ends as told."""
+        """Replaces the engine's part by a fake that reports two steps and then succeeds or fails."""
 
         def stand_in(ending: Callable[[], list[build.BuiltImage]]) -> None:
             def build_all(client: Any, *, report: build.Report, family: str, force: bool) -> list[build.BuiltImage]:

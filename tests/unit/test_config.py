@@ -1,4 +1,4 @@
-"""What the environment may say, where no other test is about it."""
+"""Values of environment variables, as far as no other test covers them."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_a_name_server_that_is_no_address_stops_the_start(
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
-    """What a start says that these settings stop."""
+    """The error message of a start with these settings."""
     load_config.cache_clear()
     try:
         with pytest.raises(SystemExit) as stopped:

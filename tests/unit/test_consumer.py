@@ -1,4 +1,4 @@
-"""The WebSocket of a run's log: the same lines whenever one comes, nothing twice, and who is refused."""
+"""The WebSocket of a run's log: the same lines at any time, no duplicates, and refused connections."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ HOST = (b"host", b"testserver")
 
 
 class Viewer:
-    """One browser: connected to a run's log, with all that came."""
+    """A client connected to a run's log, with all received messages."""
 
     def __init__(self, socket: ApplicationCommunicator) -> None:
         self.socket = socket
@@ -80,7 +80,7 @@ class Viewer:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., Any]]:
-    """Opens a viewer of a run; keywords: token, cookie, origin, after (as written)."""
+    """Opens a viewer of a run; keywords: token, cookie, origin, after (as text)."""
     from cronium_admin.web.asgi import application
 
     notify.bind_loop(asyncio.get_running_loop())
@@ -109,7 +109,7 @@ async def connect() -> AsyncIterator[Callable[..., Any]]:
 
 
 class World:
-    """A run with its log as it is being written."""
+    """A run with its log while it is written."""
 
     def __init__(self, job: Job, user: User) -> None:
         self.run: Run = launch(job, user)
@@ -247,7 +247,7 @@ async def test_a_nudge_shows_a_line_at_once(
 async def test_output_and_condition_are_told_at_once(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That there is one, and when it was given; the output itself is for another request."""
+    """The message has the time of the output; another request returns the output itself."""
     monkeypatch.setattr(tail, "POLL_SECONDS", 60.0)
     await world.begin()
     viewer = await connect(world.run.pk, world.token)
@@ -424,7 +424,7 @@ async def test_a_channel_layer_that_fails_costs_delay_and_no_line(
 async def test_a_quiet_log_has_a_heartbeat(
     connect: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sent after a read of the store: it says that there was nothing more."""
+    """Sent after a read of the store: there was no further line."""
     monkeypatch.setattr("cronium_admin.logs.live.consumers.HEARTBEAT_SECONDS", 0.0)
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.05)
     await world.begin()
@@ -437,7 +437,7 @@ async def test_a_quiet_log_has_a_heartbeat(
 
 @pytest.fixture
 def port_dropped(settings: Any) -> None:
-    """A proxy at port 8443 passes the Host on without the port."""
+    """A proxy at port 8443 passes the Host header on without the port."""
     settings.CSRF_TRUSTED_ORIGINS = ["https://testserver:8443"]
 
 

@@ -1,4 +1,4 @@
-"""deploy/grafana/cronium.json asks for what /metrics really offers, and for all of it; its panels lie side by side."""
+"""deploy/grafana/cronium.json queries metrics that /metrics exports, and all of them; its panels do not overlap."""
 
 import json
 import re
@@ -44,7 +44,7 @@ PROMISED = {
 
 @pytest.fixture
 def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[str]]]:
-    """By name of a sample, its labels: from /metrics when everything has happened once."""
+    """The labels by name of sample, from /metrics after every metric has a value."""
     ended = Run.objects.get(pk=run.pk)
     ended.pk, ended.number, ended.status, ended.reason = None, run.number + 1, Status.SUCCEEDED, "exit_code"
     ended.save()
@@ -66,7 +66,7 @@ def offered(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set
 
 
 def names(expression: str) -> list[tuple[str, str]]:
-    """Each metric of an expression with what stands in its braces."""
+    """The metrics of an expression with the labels in its braces."""
     return re.findall(r"\b((?:cronium|process)_\w+)(?:\{([^}]*)\})?", expression)
 
 

@@ -1,4 +1,4 @@
-"""The data folder is for its owner alone, and what can't be used of it is said in a sentence at the start."""
+"""Only its owner can use the data folder, and an unusable one is reported in a sentence at the start."""
 
 import os
 import shutil

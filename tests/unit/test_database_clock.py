@@ -1,4 +1,4 @@
-"""Stored times are the database's: a process whose own clock is wrong changes no order, no age and no end."""
+"""Stored times come from the database: a process with a wrong clock changes no order, no age and no deletion."""
 
 import re
 import time
@@ -49,7 +49,7 @@ real_now, real_time = timezone.now, time.time
 
 @pytest.fixture
 def wrong(monkeypatch: pytest.MonkeyPatch) -> Wrong:
-    """In this process's own clock so much is added to the time."""
+    """Adds this much to the clock of this process."""
 
     @contextmanager
     def by(**off: float) -> Iterator[None]:
@@ -78,7 +78,7 @@ def test_runs_keep_their_order_whichever_process_made_them(wrong: Wrong, operato
 
 
 def test_the_row_in_hand_has_the_stored_time(job: Job) -> None:
-    """It comes back with the INSERT, and equals the stored one in a query."""
+    """The INSERT returns it, and it equals the stored time in a query."""
     run = launch(job, get_admin())
     assert Run.objects.filter(pk=run.pk, created_at=run.created_at).exists()
     assert run.created_at == Run.objects.get(pk=run.pk).created_at
@@ -96,7 +96,7 @@ def test_a_page_of_one_run_each_shows_all_of_them_once(operator: Api, job: Job) 
 
 
 def test_exactly_as_many_logs_stay_as_are_asked_for(settings: Any, job: Job) -> None:
-    """The time at which the last kept one ended is read and passed back."""
+    """The end time of the last kept run is read and passed back."""
     settings.CONFIG = settings.CONFIG.model_copy(update={**FOREVER, "log_keep_runs": 2})
     for _ in range(3):
         run = give_log(launch(job, get_admin()), text_of(10))
@@ -129,7 +129,7 @@ def test_a_host_passes_a_large_run_over_for_a_minute_of_the_database(wrong: Wron
 
 
 def test_retention_goes_by_one_clock(wrong: Wrong, settings: Any, operator: Api, job: Job) -> None:
-    """What a process wrote whose clock is years behind is no older for it; one that is years ahead deletes nothing."""
+    """A row written by a process with a clock years behind is not older; a clock years ahead deletes nothing."""
     names = [name for name in type(settings.CONFIG).model_fields if name.endswith("_keep_days")]
     settings.CONFIG = settings.CONFIG.model_copy(update=dict.fromkeys(names, 7))
     place = service.VariableRef(None, "seen")
@@ -204,7 +204,7 @@ def test_a_host_is_alive_and_its_images_are_fresh(wrong: Wrong, hours: int, monk
 
 
 def test_the_metrics_count_runs_that_end_later(wrong: Wrong, job: Job) -> None:
-    """A process that is ahead holds no run for settled that other processes will still make."""
+    """A process with a clock ahead does not settle runs that other processes still create."""
     known = metrics_endpoint.DatabaseStateCache()
     with wrong(hours=1):
         known._query_state()

@@ -1,4 +1,4 @@
-"""A database that is full, read-only or away: 503 with a sentence, pages that can still be read, few log lines."""
+"""A database that is full, read-only or away: 503 with a message, readable pages, few log lines."""
 
 import asyncio
 import logging

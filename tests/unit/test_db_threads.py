@@ -1,4 +1,4 @@
-"""Threads that live on: what they use of the database is renewed around each unit of work."""
+"""Long-lived threads renew their database connections around each unit of work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from cronium_admin.core.database.threads import DatabaseExecutor, database_work
 
 @pytest.fixture
 def own_file(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The alias of a SQLite database in a file, apart from the tests' own."""
+    """The alias of a SQLite database in a separate file."""
     alias = "of_threads"
     connections.databases[alias] = connections.configure_settings(
         {"default": {}, alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "own.sqlite3")}}

@@ -88,7 +88,7 @@ assert app.conf.broker_connection_retry_on_startup and not app.conf.worker_hijac
 
 @pytest.mark.long
 def test_celery_and_doctor_show_none(tmp_path: Path) -> None:
-    """Neither answers to the database or Redis, so their errors are told too."""
+    """Both are given a database or Redis that does not answer, so that they print errors."""
     banner = manage(tmp_path / "data", "shell", "-v0", "-c", CELERY, **ENVIRONMENT)
     assert "transport" in banner.stdout, banner.stderr
     check_hidden(banner.stdout + banner.stderr)

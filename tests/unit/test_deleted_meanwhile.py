@@ -1,4 +1,4 @@
-"""What is deleted or taken between a look at it and the write is told in a sentence, and is no error of the server."""
+"""A row that is deleted or taken between validation and write gives an error message, not a server error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ def test_a_rerun_on_the_page(people: dict[str, User], run: Run, monkeypatch: pyt
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Something that happens after a job's new values were checked, and before they are stored."""
+    """An action after a job's new values were validated, and before they are stored."""
 
     def happen(act: Callable[[], Any]) -> None:
         check_open = jobs.check_open_network
@@ -80,7 +80,7 @@ class TestTakenSlug:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 class TestAtTheCommit:
-    """A database checks that what a row names is there when the transaction ends."""
+    """Foreign keys are checked at the end of the transaction."""
 
     @pytest.fixture
     def stored(self, transactional_db: None) -> Job:

@@ -1,4 +1,4 @@
-"""The deployment files keep what docs/deploy.md promises; each transition is in docs/reliability.md."""
+"""The deployment files match docs/deploy.md; each transition is in docs/reliability.md."""
 
 import ast
 import re
@@ -47,7 +47,7 @@ def test_each_setting_reaches_a_service_of_compose() -> None:
 
 
 def documented() -> set[str]:
-    """The variables of the table in docs/settings.md, where one may be told by its end alone."""
+    """The variables of the table in docs/settings.md, where a suffix may stand for a whole name."""
     names: set[str] = set()
     for cell in re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE):
         first, *others = re.findall(r"`(\w+)`", cell)

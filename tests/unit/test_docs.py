@@ -13,7 +13,7 @@ all_documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 
 def heading_anchors(document: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings."""
+    """The anchors that GitHub generates for the headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -72,7 +72,7 @@ def test_the_architecture_names_each_module() -> None:
 
 
 def test_the_paths_of_the_architecture_exist() -> None:
-    """Paths there may begin below `cronium_admin/`, and below `frontend/src/` in the part about the browser."""
+    """Paths may be relative to `cronium_admin/`, or to `frontend/src/` in the part about the browser."""
     text = ARCHITECTURE.read_text()
     for path in re.findall(r"`([\w-]+/[\w./-]+\.(?:py|js|md|json))`", text):
         places = (ROOT / path, ROOT / "cronium_admin" / path, ROOT / "frontend" / "src" / path)

@@ -1,4 +1,4 @@
-"""What doctor says of an engine, by what it answers and how it is reached."""
+"""Doctor's results for an engine, by its answers and its address."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The doctor's row about datagrams that a run could send to the host."""
+"""Doctor's result about datagrams from a run to the host."""
 
 from pathlib import Path
 

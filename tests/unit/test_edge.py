@@ -1,4 +1,4 @@
-"""The server's edge: what it refuses before Django sees it, who waits for whom, and which connection makes room."""
+"""The server's edge: requests that it refuses before Django, its queues, and which connection is closed for another."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_slot() -> None:
 
 
 class Told:
-    """What an application was sent, and what it sends."""
+    """The messages that an application received, and its responses."""
 
     def __init__(self, *messages: dict[str, Any]) -> None:
         self.messages = list(messages)
@@ -322,7 +322,7 @@ async def test_logs_that_say_nothing_are_followed_without_slots_and_threads() ->
 
 @pytest.mark.parametrize("is_followed", [False, True])
 async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> None:
-    """But who follows a log, which may say nothing for long, does."""
+    """A client that follows a log, which may be silent for long, keeps its connection."""
     connections, blocked = ConnectionTable(1), asyncio.Event()
 
     async def stream(scope: Any, receive: Any, send: Any) -> None:
@@ -443,7 +443,7 @@ async def test_a_head_too_large_is_refused(port: int) -> None:
 
 
 def _fill(gate: FairSemaphore, client: str = "127.0.0.1") -> None:
-    """As many requests of one client wait as may."""
+    """Queues as many requests of one client as allowed."""
     gate._free = 0
     gate._queues[client] = deque(asyncio.get_running_loop().create_future() for _ in range(gate._max_waiting))
     gate._waiting = gate._max_waiting
@@ -470,7 +470,7 @@ async def test_under_a_flood_a_stranger_is_refused_before_it_has_a_transport(ser
 async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_first_byte(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between here and its request's turn others come, for which it must not make room."""
+    """Other connections arrive before its request is handled; it is not closed for them."""
     begun: list[bool] = []
     real = HttpProtocol.data_received
 
@@ -488,7 +488,7 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
 
 
 def _remember(served: Served) -> bytes:
-    """A header that shows the remembered credential of a member."""
+    """A header with a cached credential."""
     served.edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
     return b"Authorization: Bearer good\r\n"
 

@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""Whatever people edit, by page or API: an edit of an older version is refused, told, and loses nothing.
+"""Every form and API route that edits a row refuses an edit of an older version, and loses no input.
 
 Every form and every PATCH and PUT route is in a table here: as an edit, or with the reason why it is none.
 """
@@ -72,7 +72,7 @@ def _counter(view: str) -> str:
 
 @pytest.fixture
 def stored(people: dict[str, User], run: Run, address: Callable[[str, str], str]) -> Callable[[str], str]:
-    """Rows behind every form; gives the address of a view."""
+    """Rows behind every form; gives the URL of a view."""
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "the first"))
     ImageOverride.objects.create(language="bash", reference="corp/first:1")
     kinds = {name: kind for _, name, kind, _ in PAGES}
@@ -100,7 +100,7 @@ def test_every_form_and_route_is_in_a_table() -> None:
 @pytest.mark.parametrize("view", FORMS)
 class TestForms:
     def test_the_page_carries_the_version(self, view: str, stored: Callable[[str], str], browser: Client) -> None:
-        """Each of its forms that goes to this address does."""
+        """In each of its forms with this URL."""
         url = stored(view)
         lists = {"profiles:edit": "/profiles/", "secrets:replace": "/secrets/", "hosts:drain": "/hosts/"}
         lists |= {"images:override": "/images/", "images:reset": "/images/"}

@@ -1,4 +1,4 @@
-"""The patterns of the network egress: which are taken, in which spelling they are kept, and why others are not."""
+"""The patterns of the network egress: accepted patterns, their stored form, and the errors of the others."""
 
 import sys
 from ipaddress import ip_address
@@ -152,7 +152,7 @@ def test_the_list_has_an_end() -> None:
 
 @pytest.mark.parametrize("kept", [kept for _, kept in TAKEN])
 def test_the_proxy_knows_what_is_kept(kept: str) -> None:
-    """The two ends of a pattern's way: what was saved lets through what it says."""
+    """The proxy accepts the stored form and allows the same destinations."""
     host, _, port = kept.rpartition(":")
     wanted = parse_destination(f"{host.replace('*', 'a.b')}:{port.replace('*', '9')}")
     assert AllowList([kept]).is_allowed(wanted)

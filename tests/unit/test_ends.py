@@ -1,4 +1,4 @@
-"""The ends of what else is stored, and the table of them."""
+"""Retention of other rows, and the table of the rules."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""A host whose engine is away: what waits goes on waiting, and fails only where nobody else will take it."""
+"""A host whose engine is away: runs stay queued, and fail only if no other host can claim them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Names of variables: what a shell sets itself or refuses never reaches a script, so no job may have it."""
+"""Names of environment variables: a name that a shell sets or refuses never reaches a script, so no job may use it."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ USUAL = ("API_URL", "TZ", "LANG", "LC_ALL", "TERM", "USER", "PS4", "TMPDIR", "RE
 
 
 def arrives(shell: str, name: str, value: str) -> bool:
-    """Whether a script sees the variable as it was given: the payload's shell exports it, then becomes bash."""
+    """Whether a script receives the variable unchanged: the payload's shell exports it, then becomes bash."""
     program = (
         f'unset p; export {name}={value}; exec bash --norc -c \'printf %s "${{{name}-}}"; printf " "; printenv {name}\''
     )

@@ -1,8 +1,8 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""No address without a row: every route and method of the dashboard is in a table of rights, and holds to it.
+"""Every route and method of the dashboard is in a table of permissions, and is tested against it.
 
-The tables are ROUTES (REST), PAGES, and below what is open or Django's own. What the server really takes is asked of
-the server: a method that nobody knows is answered 405 with the list of those it takes.
+The tables are ROUTES (REST), PAGES, and below the public routes and those of Django. The methods come from the server:
+an unknown method gets 405 with the list of the allowed ones.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def _everywhere() -> set[str]:
 
 
 def _samples(address: Address, run: Run) -> list[tuple[str, str]]:
-    """(method, a real address) of every row of every table."""
+    """(method, URL) of every row of every table."""
     found = [
         (method, "/api/v1" + path.format(run=run.pk, ended=run.pk).partition("?")[0]) for method, path, *_ in ROUTES
     ]
@@ -116,7 +116,7 @@ def test_what_is_open_says_the_same_to_everybody(
 
 
 def _admin_urls() -> list[str]:
-    """Every address of the back office, with something in each gap."""
+    """Every URL of the admin site, with values for its parameters."""
     from django.contrib.admin import site
 
     found = [reverse(f"admin:{one.name}", args=_args(one)) for one in _patterns(site.urls[0]) if one.name]

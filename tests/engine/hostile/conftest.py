@@ -1,4 +1,4 @@
-"""What all hostile tests share: the innocent run beside them, and the same probes outside of a sandbox."""
+"""Fixtures of the hostile tests: the innocent run beside them, and the same probes outside a sandbox."""
 
 import hashlib
 import itertools
@@ -18,7 +18,7 @@ STILL_SECONDS = 20
 
 
 def digest_of(ticks: int) -> str:
-    """What the innocent run has worked out after so many ticks."""
+    """The digest that the innocent run has computed after `ticks` ticks."""
     made = hashlib.sha256(b"innocent")
     for tick in range(1, ticks + 1):
         made.update(str(tick).encode())
@@ -26,7 +26,7 @@ def digest_of(ticks: int) -> str:
 
 
 def check_ticks(watch: Watch) -> dict[str, Any]:
-    """Every line is there, in order, right and in time, and nobody came to see it; the last of them."""
+    """Every line is present, in order, correct and in time, and reports no visitor; returns the last tick."""
     assert [line[0] for line in watch.lines] == list(range(1, len(watch.lines) + 1))
     times = [line[1] / 1e9 for line in watch.lines]
     stillest = max((later - earlier for earlier, later in itertools.pairwise(times)), default=0)
@@ -42,7 +42,7 @@ def check_ticks(watch: Watch) -> dict[str, Any]:
 
 @pytest.fixture(scope="package")
 def innocent(server: Server) -> Iterator[str]:
-    """A run that listens, looks after its sidecar and ticks, while the others do their worst."""
+    """A run that listens, checks its sidecar and ticks while the hostile runs work."""
     run_id = server.run(probes.read("innocent"), "python", timeout_seconds=1800, input={"who": "innocent"})
     with server.watch(run_id) as watch:
         watch.until_line("visitors")
@@ -59,7 +59,7 @@ def innocent(server: Server) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def untouched(server: Server, innocent: str) -> Iterator[None]:
-    """After each test: the innocent run lives, goes on, has had no visitor and has lost neither line nor file."""
+    """After each test: the innocent run is active, has had no visitor, and has lost no line and no file."""
     yield
     asked_at = time.time()
     with server.watch(innocent) as watch:
@@ -70,7 +70,7 @@ def untouched(server: Server, innocent: str) -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def said(server: Server) -> Callable[[str], dict[str, Any]]:
-    """The one JSON object that a run printed, once it has ended well."""
+    """The one JSON object that a run printed, after it has succeeded."""
 
     def wait(run_id: str) -> dict[str, Any]:
         run, text = server.ended(run_id), server.text(run_id).decode(errors="replace")
@@ -82,9 +82,9 @@ def said(server: Server) -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture(scope="package")
 def outside(server: Server, runner_images: dict[str, str]) -> Callable[..., dict[str, Any]]:
-    """Runs a probe in a container without Cronium's care, to show that it can succeed; what it printed.
+    """Runs a probe in a plain container, as a control that it can succeed; returns its output.
 
-    `host` holds the engine's HostConfig, such as {"CapAdd": ["SYS_ADMIN"]}; the user is root unless named.
+    `host` holds the engine's HostConfig, such as {"CapAdd": ["SYS_ADMIN"]}; the default user is root.
     """
 
     def run(name: str, user: str = "0:0", env: dict[str, str] | None = None, image: str = "", **host: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Forged, borrowed and outlived tokens, bent requests and floods at the sidecar; secrets in a script's own mouth."""
+"""Forged, foreign and expired tokens, malformed requests and floods at the sidecar; secrets printed by a script."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ SHOW_TOKEN = 'import os; print(os.environ["CRONIUM_EXECUTION_TOKEN"][::-1], flus
 
 @pytest.fixture(scope="module")
 def key(server: Server) -> Ed25519PrivateKey:
-    """The installation's own signing key, which no sandbox holds: with it even a perfect forgery can be tried."""
+    """The installation's signing key, which no sandbox holds, for correctly signed forgeries."""
     code = "from django.conf import settings; print(settings.SECRET_KEY)"
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
     shown = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, text=True, check=True, timeout=60)
@@ -39,7 +39,7 @@ def key(server: Server) -> Ed25519PrivateKey:
 
 
 def signed(key: Ed25519PrivateKey, run_id: str, other: str) -> dict[str, str]:
-    """Tokens with a true signature that are still not this run's: and one by a stranger's key."""
+    """Tokens with a valid signature that are not this run's, and a token with another key."""
     now = int(time.time())
     claims = {
         "sub": run_id,
@@ -66,7 +66,7 @@ def signed(key: Ed25519PrivateKey, run_id: str, other: str) -> dict[str, str]:
 
 @dataclass
 class Attack:
-    """What the sidecar answered, and what its container took meanwhile."""
+    """The sidecar's answers, and the resources that its container used meanwhile."""
 
     answers: dict[str, dict[str, Any]]
     fine: dict[str, Any]
@@ -77,14 +77,14 @@ class Attack:
 
 
 def _memory(server: Server, run_id: str) -> tuple[int, int | None]:
-    """What the sidecar holds less what the kernel can drop at once, and the most it ever had (cgroup v1 only)."""
+    """The sidecar's memory without reclaimable pages, and its maximum (cgroup v1 only)."""
     memory = server.docker.stats(f"cronium-sidecar-{run_id}", stream=False)["memory_stats"]
     inactive = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return int(memory["usage"] - inactive), memory.get("max_usage")
 
 
 def token_of(text: bytes) -> str:
-    """The token that a script has shown backwards."""
+    """The token that a script has printed in reverse."""
     found = re.search(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+", text[::-1])
     assert found, text[:500]
     return found[0].decode()
@@ -120,7 +120,7 @@ def attack(server: Server, innocent: str, key: Ed25519PrivateKey) -> Iterator[At
 
 
 def test_what_is_asked_rightly_is_answered(attack: Attack) -> None:
-    """The control: the same token and path, unbent, before, during and after."""
+    """The control: the correct token and path, before, during and after the attack."""
     assert set(attack.fine.values()) == {200}, attack.fine
 
 
@@ -131,7 +131,7 @@ def test_no_forged_token_opens_anything(attack: Attack) -> None:
 
 
 def test_no_other_runs_token_or_path_opens_anything(attack: Attack) -> None:
-    """A living run's, and an ended run's: its token at this sidecar, its path with this run's token, both of it."""
+    """For a live and an ended run: its token at this sidecar, its path with this run's token, and both."""
     answers = attack.answers["others"]
     assert len(answers) == 6
     assert {one for name, one in answers.items() if not name.startswith("way of")} == {401}
@@ -165,7 +165,7 @@ def test_the_sidecars_memory_is_flat(attack: Attack) -> None:
 
 
 def test_a_finished_runs_token_is_dead_within_a_second(server: Server, runner_images: dict[str, str]) -> None:
-    """Asked all the time from beside the sidecar, in its own network: nobody gets nearer."""
+    """Sent continuously from a container in the sidecar's own network."""
     wait = "import time\nwhile not os.path.exists('/tmp/gate'): time.sleep(0.05)"
     run_id = server.run(SHOW_TOKEN + wait, "python")
     with server.watch(run_id) as watch:
@@ -210,7 +210,7 @@ while True:
 
 
 def test_the_dashboards_port_knows_no_runs_token(server: Server, innocent: str) -> None:
-    """It serves none of the sidecar's routes, and a run's token is nobody there."""
+    """The port serves none of the sidecar's routes, and refuses a run's token."""
     headers = {"Authorization": f"Bearer {token_of(server.text(innocent))}"}
     for path in ("input", "context", "variables/x", "output", "condition"):
         for before in ("", "/api/v1", "/api"):
@@ -226,7 +226,7 @@ def test_the_dashboards_port_knows_no_runs_token(server: Server, innocent: str) 
 
 
 def test_a_secret_in_any_disguise_is_masked_before_it_is_stored(server: Server) -> None:
-    """Raw, line by line, base64 at three alignments, for URLs, as JSON, across the borders of blocks."""
+    """Plain, line by line, base64 at three alignments, URL-encoded, as JSON, and across block boundaries."""
     for name, value in SECRETS.items():
         server.call("PUT", f"/secrets/{name}", {"value": value})
     run_id = server.run(SCRIPTS["python"], "python", secrets=list(SECRETS))
@@ -238,7 +238,7 @@ def test_a_secret_in_any_disguise_is_masked_before_it_is_stored(server: Server) 
 
 
 def test_the_same_script_shows_what_is_no_secret(new_server: Any) -> None:
-    """The control: as plain environment the same values are found in the log, so the search can find them."""
+    """The control: as plain environment the same values are found in the log."""
     server: Server = new_server().start()
     try:
         run_id = server.run(SCRIPTS["python"], "python", env=SECRETS)

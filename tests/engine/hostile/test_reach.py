@@ -1,4 +1,4 @@
-"""A script tries to reach the host, other runs and everything else there is to reach, and gets nowhere."""
+"""A script tries to reach the host, other runs and outside addresses, and reaches none of them."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from tests.engine.server import Server
 
 
 class Resolver:
-    """UDP and TCP on port 53 of every address of this machine; keeps what comes and answers nothing."""
+    """UDP and TCP on port 53 of every address of this machine; records packets and never answers."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, str]] = []
@@ -49,7 +49,7 @@ class Resolver:
 
 
 def host_addresses() -> list[str]:
-    """Every address of this machine that is not its loopback's: there, a sandbox meets itself."""
+    """Every address of this machine except loopback addresses, which are a sandbox's own."""
     shown = subprocess.run(["ip", "-j", "addr"], capture_output=True, text=True, check=True).stdout
     found = [info for link in json.loads(shown) for info in link["addr_info"]]
     return [one["local"] for one in found if one["scope"] != "link" and not one["local"].startswith(("127.", "::1"))]
@@ -57,7 +57,7 @@ def host_addresses() -> list[str]:
 
 @dataclass
 class Reached:
-    """What a sandboxed run and an ordinary container got of the same targets."""
+    """The results of a sandboxed run and of an ordinary container for the same targets."""
 
     sandboxed: dict[str, Any]
     packets: list[tuple[bytes, str]]  # that came to the host's port 53 from the sandbox
@@ -169,7 +169,7 @@ def test_it_reaches_no(reached: Reached, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["host", "host's resolver", "published port", "bridge's member"])
 def test_an_ordinary_container_reaches_the(reached: Reached, kind: str) -> None:
-    """The control: the listeners listen, the addresses are right, and the probe finds them."""
+    """The control: listeners, addresses and probe work."""
     assert "reached" in _answers(reached.ordinary, kind), reached.ordinary["answers"]
 
 
@@ -179,7 +179,7 @@ def test_no_connection_arrives_at_a_listener_on_all_of_the_hosts_addresses(reach
 
 
 def test_a_dns_tunnel_carries_no_packet_to_the_hosts_resolver(reached: Reached) -> None:
-    """Neither by name, nor straight to any address, nor by broadcast, whatever interface it is tied to."""
+    """Neither by name, nor directly to any address, nor by broadcast on any interface."""
     assert reached.packets == [], reached.sandboxed["sent"]
     assert any(b"stolen" in data for data, _ in reached.ordinary_packets)
 

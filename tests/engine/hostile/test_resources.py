@@ -1,4 +1,4 @@
-"""A script tries to use up the machine: processes, memory, files, the log. Each meets its own limit, alone."""
+"""A script tries to use up the machine: processes, memory, files, the log. Each script reaches only its own limit."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Said = Callable[[str], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def launched(server: Server, innocent: str) -> dict[str, str]:
-    """Those that need nothing of a test, all at once: they are each other's bad company too."""
+    """All hostile runs that need no input of a test, started at once so that they also compete."""
     return {
         "processes": server.run(probes.read("processes"), "python"),
         "memory bomb": server.run(MEMORY_BOMB, "python", memory_mb=64),
@@ -30,7 +30,7 @@ def launched(server: Server, innocent: str) -> dict[str, str]:
 
 
 def test_it_can_not_kill_its_sandbox_nor_fill_it_with_the_dead(server: Server, launched: dict[str, str]) -> None:
-    """`kill -9 1`, three hundred orphans, as many zombies as it can keep, and `kill -9 -1`."""
+    """`kill -9 1`, three hundred orphans, as many zombies as possible, and `kill -9 -1`."""
     run = server.ended(launched["processes"])
     lines = server.text(launched["processes"]).decode().splitlines()
     got = json.loads(lines[0])

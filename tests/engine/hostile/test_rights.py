@@ -1,4 +1,4 @@
-"""A script tries to become somebody, to leave its sandbox by the kernel, and to write where it must not."""
+"""A script tries to get privileges, to leave its sandbox through the kernel, and to write to protected places."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ KINDS = ["vsock", "io_uring", "ptrace", "mount", "bpf", "unshare", "setns", "key
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kernel_refuses(calls: dict[str, Any], calls_outside: dict[str, Any], kind: str) -> None:
-    """Each call by the filter, before the kernel has a look; without one, it has a look at (nearly) all of them."""
+    """The filter refuses each call before the kernel executes it; without a filter the kernel executes (nearly) all."""
     assert set(calls["answers"]) == set(KINDS)
     answers = calls["answers"][kind]
     assert answers
@@ -63,7 +63,7 @@ def test_calls_by_other_numbers_end_the_process(calls: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def rooted(server: Server, runner_images: dict[str, str]) -> Iterator[str]:
-    """An image with what every attacker wishes for: root's own shell with the set-user-id bit."""
+    """An image with root's shell and its set-user-id bit."""
     client = server.docker
     made = client.create_container(
         runner_images["python"],
@@ -107,7 +107,7 @@ def test_the_kernels_files_are_closed(files: dict[str, Any], files_outside: dict
 
 
 def test_process_1_is_the_sandboxes_own_and_knows_nothing(files: dict[str, Any], outside: Outside, rooted: str) -> None:
-    """It never had script, token or environment of the job; no process of the host or of another run is seen."""
+    """It never had the job's script, token or environment; no process of the host or of another run is visible."""
     assert files["holders"] == [str(files["me"])]
     assert files["pids"] <= 3
     assert files["one"]["command"].endswith("docker-init")

@@ -1,4 +1,4 @@
-"""An image whose volumes and variables would open the sandbox: on the disk, or under names of ours."""
+"""An image whose volumes and variables would weaken the sandbox: on the disk, or under reserved names."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""One installation for all tests of several hosts: web, and two workers on one engine."""
+"""One installation for all tests with several hosts: web, and two workers on one engine."""
 
 import signal
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def cluster(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scaled]:
-    """`one` serves the queue default, `two` serves gpu too; two slots each. All log for machines."""
+    """`one` serves the queue default, `two` also serves gpu; two slots each. All write JSON logs."""
     env = {"CRONIUM_MAX_CONCURRENT": "2", "CRONIUM_LOG_FORMAT": "json"}
     with installation(prepared, tmp_path_factory.mktemp("hosts"), PLACE, **env) as made:
         made.start_worker("one", "--queues", "default")
@@ -33,20 +33,21 @@ def cluster(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @dataclass(frozen=True)
 class Pair:
-    """The host `pair`: its first process is dead since `killed_at`, and two others on a folder of theirs stand by."""
+    """The host `pair`: its first process was killed at `killed_at`; two other processes with a shared folder are
+    standbys."""
 
     cluster: Scaled
     run_id: str  # held by the first one
     killed_at: datetime
 
     def acting(self) -> str:
-        """Which of its processes acts now."""
+        """The process that is the leader now."""
         ((owner,),) = self.cluster.sql("SELECT owner FROM hosts_host WHERE name = 'pair'")
         pid = int(owner.split(":")[2])
         return next(key for key, process in self.cluster.workers.items() if process.pid == pid)
 
     def noticed_after(self, began: datetime) -> float:
-        """Seconds until another one acted for the host."""
+        """Seconds until another process was the leader."""
         times: list[str] = []
 
         def has_said_so() -> bool:  # the line follows the rows that it tells of
@@ -58,7 +59,7 @@ class Pair:
         return (datetime.fromisoformat(min(times)) - began).total_seconds()
 
     def adopted_after(self, began: datetime) -> float:
-        """Seconds until the run was adopted the last time."""
+        """Seconds until the last adoption of the run."""
         query = "SELECT max(at) FROM runs_runevent WHERE run_id = %s AND kind = 'adopted'"
         ((at,),) = self.cluster.sql(query, self.run_id)
         return float((at - began).total_seconds())
@@ -66,7 +67,7 @@ class Pair:
 
 @pytest.fixture(scope="package", autouse=True)
 def pair(cluster: Scaled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Made before the other tests, because the dead one's lease takes its 20 s."""
+    """Created before the other tests, because the lease of the killed process lasts 20 s."""
     folder, others = str(tmp_path_factory.mktemp("another")), ("second", "third")
     for key in others:
         cluster.start_worker("pair", "--queues", "pair", key=key, CRONIUM_DATA_DIR=folder)

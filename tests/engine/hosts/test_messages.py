@@ -1,4 +1,4 @@
-"""Messages only say "look": a lost one costs a little time, and one that comes fifty times changes nothing."""
+"""Wake-up messages are only hints: a lost one costs a delay, and fifty duplicates change nothing."""
 
 import pytest
 from celery import Celery
@@ -10,12 +10,12 @@ from tests.engine.scaled import HELD, Scaled, seconds_between
 
 @pytest.fixture(scope="module")
 def sender(cluster: Scaled) -> Celery:
-    """Sends as Cronium's own processes do."""
+    """Sends messages as Cronium's processes do."""
     return Celery("sender", broker=cluster.env["CRONIUM_REDIS_URL"])
 
 
 def send(sender: Celery, run_id: str, times: int = 50) -> None:
-    """To all workers, by their queue and by the names of their hosts."""
+    """Sends to all workers, by their queue and by their host names."""
     for name in ("default", "host.one", "host.two"):
         to = make_broadcast_queue(name)
         for _ in range(times):
@@ -23,7 +23,7 @@ def send(sender: Celery, run_id: str, times: int = 50) -> None:
 
 
 def test_runs_whose_message_was_lost_are_found_by_the_sweep(cluster: Scaled) -> None:
-    """They wait in a queue that nobody hears of; then, behind Cronium's back, in one that is served."""
+    """The runs are queued in a queue without a worker; then an UPDATE moves them to a served queue."""
     slug = cluster.job("true", queue="nowhere")
     ids = [cluster.launch(slug) for _ in range(3)]
     query = "UPDATE runs_run SET queue = 'default' WHERE id = ANY(%s::uuid[]) RETURNING clock_timestamp()"
@@ -34,7 +34,7 @@ def test_runs_whose_message_was_lost_are_found_by_the_sweep(cluster: Scaled) -> 
 
 
 def test_a_broker_that_forgets_everything_loses_no_run(cluster: Scaled) -> None:
-    """It is emptied, and its connections are cut, right before and right after a launch."""
+    """The broker is emptied and its connections are cut, immediately before and after a launch."""
     slug = cluster.job("true")
     for _ in range(3):
         forget(cluster)

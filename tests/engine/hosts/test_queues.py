@@ -1,4 +1,4 @@
-"""Queues over several workers: who takes what, what nobody takes, draining, room, and a worker that is stopped."""
+"""Queues of several workers: which worker claims a run, unserved queues, draining, capacity, stopped workers."""
 
 import signal
 import time
@@ -16,7 +16,7 @@ SOON = 2.0  # seconds: with its message, not with the sweep, which comes every f
 
 @pytest.fixture(scope="module")
 def browser(cluster: Scaled) -> httpx.Client:
-    """Signed in as the administrator."""
+    """A browser, signed in as the administrator."""
     client = httpx.Client(base_url=cluster.url, follow_redirects=True, timeout=30)
     client.get("/sign-in/")
     form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
@@ -25,12 +25,12 @@ def browser(cluster: Scaled) -> httpx.Client:
 
 
 def waiting(cluster: Scaled, run_id: str) -> dict[str, Any]:
-    """Why it waits, as the API says."""
+    """The reason why the run waits, from the API."""
     return dict(cluster.call("GET", f"/runs/{run_id}/waiting"))
 
 
 def check_taken_at_once(cluster: Scaled, host: str) -> None:
-    """One run after the other, each when nothing is left of the one before, whose end would wake the worker too."""
+    """Runs one at a time, each after the previous one is cleaned up, because its end would wake the worker too."""
     waited = []
     for _ in range(3):
         run = cluster.ended(cluster.run("true"))
@@ -41,7 +41,7 @@ def check_taken_at_once(cluster: Scaled, host: str) -> None:
 
 
 def test_a_queues_runs_go_only_where_it_is_served(cluster: Scaled) -> None:
-    """While `two` is full of them, `one` takes none, though it is idle; and what it may take, it takes at once."""
+    """While `two` is full of them, `one` claims none of them, although it is idle, and claims its own at once."""
     gpu = [cluster.run(HELD, queue="gpu") for _ in range(2)]
     for run_id in gpu:
         cluster.until_up(run_id)
@@ -54,7 +54,7 @@ def test_a_queues_runs_go_only_where_it_is_served(cluster: Scaled) -> None:
 
 
 def test_a_queue_that_nobody_serves_keeps_its_runs_and_says_so(cluster: Scaled, browser: httpx.Client) -> None:
-    """Then a worker comes for it that has little room: it never promises more than that, though slots are free."""
+    """Then a worker with little memory serves it: it never reserves more than its memory, although slots are free."""
     slug = cluster.job("sleep 1", queue="tpu", memory_mb=256)
     ids = [cluster.launch(slug) for _ in range(5)]
     (told,) = cluster.call("GET", "/hosts")["unserved"]
@@ -79,7 +79,7 @@ def test_a_queue_that_nobody_serves_keeps_its_runs_and_says_so(cluster: Scaled, 
 
 
 def most_at_once(runs: list[dict[str, Any]]) -> int:
-    """How many of them were promised their memory at the same moment, on the database's clock."""
+    """The largest number of runs that reserved memory at the same moment, on the database's clock."""
     steps = sorted([(run["claimed_at"], 1) for run in runs] + [(run["finished_at"], -1) for run in runs])
     held = most = 0
     for _, step in steps:

@@ -1,4 +1,4 @@
-"""What web and workers write for machines: each line is JSON, names its run, and holds nothing secret."""
+"""The JSON log of web and workers: each line is JSON, names its run, and contains no secret."""
 
 import json
 import re
@@ -16,7 +16,7 @@ LEAK = (
 
 
 def lines(cluster: Scaled) -> list[dict[str, Any]]:
-    """All that the processes have written; fails at the first line that is no JSON object."""
+    """All log lines of the processes; fails at the first line that is not a JSON object."""
     made = [json.loads(line) for line in cluster.log.read_text().splitlines()]
     made += [line for key in cluster.workers for line in cluster.lines_of(key)]
     assert all({"time", "level", "logger", "message", "host"} <= line.keys() for line in made)

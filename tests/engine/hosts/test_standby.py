@@ -1,4 +1,4 @@
-"""One worker name, two processes: one acts, the other stands by, and takes over when the first is dead."""
+"""Two processes with one host name: a leader and a standby, which becomes the leader when the first is killed."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ from tests.engine.scaled import Scaled
 
 
 def test_the_second_process_takes_over_when_the_lease_of_a_dead_one_is_over(cluster: Scaled, pair: Pair) -> None:
-    """It shares no data folder with it, so nothing else tells that it is dead."""
+    """It has another data folder, so only the lease shows that the first process is dead."""
     cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 120)
     adopted = pair.adopted_after(pair.killed_at)
     noticed = pair.noticed_after(pair.killed_at)
@@ -19,7 +19,7 @@ def test_the_second_process_takes_over_when_the_lease_of_a_dead_one_is_over(clus
 
 
 def test_the_third_takes_over_at_once_where_a_lock_tells_of_the_death(cluster: Scaled, pair: Pair) -> None:
-    """It shares its data folder with the second, and so the lock that dies with it."""
+    """It shares the data folder with the second process, and so the lock file."""
     cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 120)
     time.sleep(1)  # the new one has come to rest, and is not the one that we have seen begin
     acting = pair.acting()

@@ -1,4 +1,4 @@
-"""Makes system calls that no script needs, each in a process of its own; prints what the kernel said to each."""
+"""Makes system calls that no script needs, each in a child process; prints the kernel's answers."""
 
 import ctypes
 import errno
@@ -87,7 +87,7 @@ def make(*arguments):
 
 
 def alone(step):
-    """What `step` returned in a child, whatever that became; or the signal that ended it."""
+    """The result of `step` in a child process, or the signal that ended it."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

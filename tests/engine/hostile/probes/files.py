@@ -1,4 +1,4 @@
-"""Writes into every folder, runs every set-user-id program, opens the kernel's files and looks at process 1."""
+"""Writes into every folder, runs every set-user-id program, opens the kernel's files and reads process 1."""
 
 import json
 import os

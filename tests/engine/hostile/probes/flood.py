@@ -1,4 +1,4 @@
-"""Fills every place it may write to, with bytes and then with empty files; prints how much went in."""
+"""Fills every writable place, first with bytes and then with empty files; prints how much it wrote."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Listens, looks after its sidecar and its files, and ticks, until it is told to end; then says what it saw."""
+"""Listens, checks its sidecar and its files, and ticks, until the test ends it; then prints its observations."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Kills process 1, leaves three hundred orphans and keeps as many dead children; prints what became of them."""
+"""Kills process 1, leaves three hundred orphans and as many zombies; prints the state of all of them."""
 
 import json
 import os

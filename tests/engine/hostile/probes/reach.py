@@ -1,4 +1,4 @@
-"""Tries to reach everything it is told of, by TCP, UDP and names; prints what answered and what could be sent."""
+"""Tries to reach all given targets by TCP, UDP and name; prints which answered and which packets could be sent."""
 
 import concurrent.futures
 import json
@@ -40,7 +40,7 @@ def ask(address):
 
 
 def shout(address, option=None, value=b""):
-    """What needs no route and waits for no answer: whether it arrived, only the listener can say."""
+    """Sends datagrams that need no route and no answer: only the listener knows whether they arrived."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if option is not None:

@@ -1,4 +1,4 @@
-"""Asks the sidecar for what it must not give, in every way HTTP can be bent; prints the answers."""
+"""Sends forbidden and malformed requests to the sidecar; prints the answers."""
 
 import base64
 import contextlib
@@ -17,7 +17,7 @@ GB = 10**9
 
 
 def raw(data, more=None, wait=20):
-    """The status of the answer to these bytes, or "closed" without one."""
+    """The status of the answer to these bytes, or "closed" without an answer."""
     with socket.create_connection(("runtime-api", 8081), 5) as one:
         one.settimeout(wait)
         try:
