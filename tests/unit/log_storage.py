@@ -62,7 +62,7 @@ def give_log(run: Run, text: bytes, chunk_lines: int = 50, ended: timedelta = ti
 
 
 def whole(run: Run) -> bytes:
-    """The log, read by all ways of reading, which must agree; caches are cleared first."""
+    """The log, read by all ways of reading, which must agree; the block cache is cleared first."""
     block_cache.clear()
     text = b"".join(read.read_text(run.pk))
     windows, seq = [], 0

@@ -1,4 +1,4 @@
-"""A connection over TLS: its one state serves a reader and a writer at once, and each direction ends alone."""
+"""A connection over TLS: its one state serves a reader and a writer at once, and each direction ends separately."""
 
 import errno
 import socket
@@ -28,7 +28,7 @@ def context(purpose: ssl.Purpose, folder: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def pair(certificates: Certificates) -> Iterator[tuple[TlsAttachment, ssl.SSLSocket]]:
-    """Ours, and the engine's end of the same connection."""
+    """Cronium's end and the engine's end of one connection."""
     plain, other = socket.socketpair()
     theirs: list[ssl.SSLSocket] = []
 
@@ -56,7 +56,7 @@ def read_all(attachment: TlsAttachment, count: int) -> bytes:
 
 
 def test_both_directions_carry_at_once(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> None:
-    """The engine says as much as it is told, and neither waits for the other."""
+    """The engine sends as much as it receives, and neither side blocks."""
     ours, theirs = pair
     said = bytes(range(256)) * 20_000
 
@@ -102,7 +102,7 @@ def test_a_close_wakes_the_reader(pair: tuple[TlsAttachment, ssl.SSLSocket]) -> 
 
 
 class Response:
-    """An HTTP answer whose parts must be closed in order: by its own `close`, before they are."""
+    """An HTTP response whose parts must be closed in order: first by its own `close`."""
 
     def __init__(self, raw: object) -> None:
         self.raw, self.closed = raw, 0
@@ -126,7 +126,7 @@ def test_a_close_closes_the_answer_that_the_connection_was_taken_from_once() -> 
 
 
 def test_a_close_leaves_the_descriptor_to_the_reader_until_it_has_left() -> None:
-    """Another connection would get its number at once, and the reader that one's bytes."""
+    """Otherwise a new connection could get its descriptor, and the reader would get that connection's bytes."""
     ours, theirs = socket.socketpair()
     inside, go_on = threading.Event(), threading.Event()
 
@@ -152,7 +152,7 @@ def test_a_close_leaves_the_descriptor_to_the_reader_until_it_has_left() -> None
 
 
 def test_a_peer_that_is_gone_is_no_silent_one() -> None:
-    """The system's word for it is a TimeoutError to Python, as is the end of our own patience."""
+    """Python raises TimeoutError both for ETIMEDOUT of the kernel and for the end of our timeout."""
 
     class Dead(Attachment):
         def _recv(self, size: int, timeout: float | None) -> bytes:

@@ -1,4 +1,4 @@
-"""What `Engine` makes of an engine's answers that the real one rarely gives; a small HTTP server gives them."""
+"""`Engine` with rare answers of an engine, which a small HTTP server gives."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ STATE = {"Status": "removing", "ExitCode": 137, "OOMKilled": False, "StartedAt":
 
 
 class Answers:
-    """What the engine is, and says."""
+    """The state of the fake engine, and its answers."""
 
     def __init__(self) -> None:
         self.version, self.api, self.oldest_api = "20.10.24", "1.41", "1.24"
@@ -95,7 +95,7 @@ def test_a_removal_that_does_not_end_is_none(engine: Engine, answers: Answers) -
 
 
 def test_an_engine_that_is_upgraded_under_us_is_asked_again(engine: Engine, answers: Answers) -> None:
-    """The newer one refuses the version of the API that the older one spoke."""
+    """The new engine refuses the API version of the old one."""
     engine.ping()
     assert engine.version == "20.10.24"
     answers.version, answers.api, answers.oldest_api = "29.0.0", "1.52", "1.44"
@@ -122,7 +122,7 @@ def test_one_whose_containers_lived_on_is_known_after_its_host_has_asked(engine:
 
 
 def test_a_peer_that_vanished_is_noticed_over_tcp(engine: Engine) -> None:
-    """By streams, which are read without a time limit, and by what waits for the next call."""
+    """By streams, which have no read timeout, and by the next control call."""
     stream = engine.open_log("x", follow=True)
     control: Any = engine._control_client
     answer = control._get(control._url("/_ping"), stream=True)

@@ -1,4 +1,4 @@
-"""The fake engine keeps the contract that the real one keeps."""
+"""The fake engine fulfils the contract of the real engine."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network

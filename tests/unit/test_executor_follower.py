@@ -1,4 +1,4 @@
-"""Reading a container to its true end: whatever breaks on the way, every byte is stored once."""
+"""A container's output is read to its end: after any failure, every byte is stored once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def world(engine: FakeEngine) -> World:
 
 
 class Stored:
-    """What came, and what a process that begins anew would know."""
+    """The stored output, and the state from which a new process resumes."""
 
     def __init__(self) -> None:
         self.text = {1: b"", 2: b""}
@@ -61,7 +61,7 @@ class Stored:
 
 
 def begin(world: World, script: str) -> tuple[RunSpec, str, Attachment, Callable[[], None]]:
-    """A started main that waits, and what sends its script."""
+    """A started main that waits for its payload, and the function that sends the script."""
     spec, name = world.main(script=script)
     output = world.engine.attach(name, stdin=False, output=True)
     stdin = world.engine.attach(name, stdin=True, output=False)
@@ -110,7 +110,7 @@ def test_the_end_of_an_engine_with_another_clock_is_told_from_a_cut(
 
 
 def test_a_second_process_goes_on_where_the_first_let_go(engine: FakeEngine, world: World) -> None:
-    """Letting go leaves the begun line begun."""
+    """A release leaves the unfinished line unfinished."""
     spec, _, output, send = begin(world, "echo whole; printf 'begun '; sleep 0.5; echo and ended")
     stored, outcome = Stored(), list[BaseException]()
     first = stored.follower(engine, spec)

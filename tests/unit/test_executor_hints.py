@@ -1,4 +1,4 @@
-"""What the last lines of a failed script say about the cause, in the words of many programs."""
+"""Hints about the cause of a failure from the last lines of output, in the messages of many programs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an image brings along: its volumes lie in memory, and none of its variables has a name of ours."""
+"""An image's volumes are covered by memory, and it sets no reserved variable."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Secrets are taken out in every disguise, however the bytes are cut, and nothing else is touched."""
+"""Secrets are masked in every encoding, at any block boundaries, and nothing else is changed."""
 
 import base64
 import html
@@ -31,13 +31,13 @@ VALUES = {"plain": "hunter2-correct-horse", "short": "abcd", "odd": ODD, "umlaut
 
 
 def lower(text: str) -> str:
-    """Percent escapes in small letters."""
+    """Percent escapes in lower case."""
     parts = text.split("%")
     return parts[0] + "".join("%" + part[:2].lower() + part[2:] for part in parts[1:])
 
 
 def ansi_c(value: str) -> bytes:
-    """As bash itself writes it."""
+    """As bash writes it."""
     done = subprocess.run(["bash", "-c", 'printf "%q" "$1"', "-", value], env={"LC_ALL": "C"}, capture_output=True)
     return done.stdout
 
@@ -49,7 +49,8 @@ def element(value: str) -> ElementTree.Element:
 
 
 def disguised(value: str) -> dict[str, bytes]:
-    """What tools make of a value; each is to vanish, but for what other bytes decide too."""
+    """The encodings in which tools print a value; each must be masked, except for characters that other bytes decide
+    too."""
     plain = value.encode()
     found = {
         "raw": plain,
@@ -118,7 +119,7 @@ def disguised(value: str) -> dict[str, bytes]:
 
 
 def windows(value: bytes, size: int = 6) -> set[bytes]:
-    """All parts of `size` of every line of it."""
+    """All parts of `size` bytes of every line."""
     return {line[at : at + size] for line in value.split(b"\n") for at in range(max(1, len(line) - size + 1))}
 
 
@@ -174,7 +175,7 @@ def test_bytes_around_it_may_be_anything() -> None:
 
 
 def assembled(masker: Masker, *blocks: bytes, limit: int = 50 * MB) -> tuple[bytes, list[bytes]]:
-    """The stored text, and every tail that was shown on the way."""
+    """The stored text, and all partial lines that were shown meanwhile."""
     lines, text, tails = LineAssembler(limit, masker), b"", []
     for block in blocks:
         lines.feed(1, block, 0)
@@ -256,7 +257,8 @@ def test_both_streams_are_apart() -> None:
 
 
 def test_it_is_fast_and_does_nothing_a_line() -> None:
-    """Five secrets over ten times 256 KiB: generous for a busy machine, too little for work on each line."""
+    """Five secrets and ten blocks of 256 KiB: the limit is generous for a busy machine, and too small for work per
+    line."""
     masker = Masker([f"{number}-{random.Random(number).getrandbits(160):040x}" for number in range(5)])
     block = b"".join(b"line %d of a log that holds no secret at all\n" % number for number in range(6000))
     began = time.process_time()
@@ -266,7 +268,7 @@ def test_it_is_fast_and_does_nothing_a_line() -> None:
 
 
 def test_many_large_secrets_hold_no_host_up() -> None:
-    """Each has a thousand disguises, most of them lines of base64; to compare all with all took minutes."""
+    """Each has a thousand encodings, most of them lines of base64; comparing all pairs took minutes."""
     values = [random.Random(number).randbytes(12_000).hex() for number in range(10)]
     began = time.process_time()
     masker = Masker(values)

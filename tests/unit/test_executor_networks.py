@@ -1,4 +1,4 @@
-"""A run's network in each of its modes: what the engine is asked for, and that all of it goes again."""
+"""A run's networks in each mode: the requests to the engine, and their complete removal."""
 
 import json
 import threading
@@ -303,7 +303,7 @@ def test_an_engine_that_fails_uses_up_no_subnet(
 
 
 def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: FakeEngine, pool: SubnetPool) -> None:
-    """Another process may have taken the subnet a moment ago, and the engine doesn't list its network yet."""
+    """Another process has just taken the subnet, and the engine does not list its network yet."""
     engine.fail("create_network", Forbidden("Pool overlaps with other one on this address space"), 1)
     engine.fail("create_network", errors.Invalid("Pool overlaps with other one on this address space"), 2)
     networks = Networks(engine, make_spec(), pool)
@@ -333,7 +333,7 @@ def test_a_pool_that_an_engine_which_was_away_used_up_is_found_free_again(
 
 
 def foreign(engine: FakeEngine, subnet: str) -> str:
-    """A network of somebody else's on this engine; its name."""
+    """Creates a network of another program on this engine; returns its name."""
     spec = make_spec(instance="another")
     engine.create_network(options.build_network(spec, Addresses(IPv4Network(subnet))))
     return naming.name_network(spec.run_id)
@@ -401,7 +401,7 @@ def test_a_name_that_stays_taken_is_told_as_such(
     start: Callable[[RunSpec], tuple[Remembering, threading.Thread]],
     name_of: Callable[[str], str],
 ) -> None:
-    """Somebody has made a network with the name of the run's."""
+    """Another program has created a network with the name of the run's network."""
     spec = make_spec(network="egress")
     name, body = name_of(spec.run_id), options.build_network(spec, Addresses(IPv4Network("10.99.0.0/29")))
     engine.create_network(body | {"Name": name, "Labels": {}})

@@ -1,4 +1,4 @@
-"""From a run's spec to what the engine is asked for: every flag, every limit, and nothing secret."""
+"""From a run's spec to the engine's create calls: every flag, every limit, and no secret."""
 
 import json
 from ipaddress import IPv4Network

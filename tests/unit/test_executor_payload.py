@@ -1,4 +1,4 @@
-"""What travels on standard input, through the shells that images have: exact when whole, nothing when cut."""
+"""The payload on standard input, in the shells of the images: executed exactly if complete, not at all if truncated."""
 
 import shutil
 import subprocess
@@ -35,7 +35,7 @@ ENV = {"PLAIN": "x", "QUOTES": 'it\'s "$HOME" `id` \\ ', "LINES": "a\n\nb\n", "E
 
 
 def feed(shell: str, data: bytes, folder: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
-    """BOOTSTRAP in `shell` with `folder` as /workspace and `bash` replaced by something that shows what it gets."""
+    """Runs BOOTSTRAP in `shell` with `folder` as /workspace and a fake `bash` that records its input."""
     command = bootstrap.BOOTSTRAP
     return subprocess.run(
         [*SHELLS[shell], "-c", command],
@@ -49,7 +49,7 @@ def feed(shell: str, data: bytes, folder: Path, **more: str) -> subprocess.Compl
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A workspace whose `bash` tells that it began, with its environment and standard input."""
+    """A workspace whose fake `bash` records its start, its environment and its standard input."""
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "bash"
     fake.write_text("#!/bin/sh\necho began\nenv -0 >env\ncat >stdin\n")
@@ -86,7 +86,8 @@ def test_a_jobs_variable_never_replaces_the_token() -> None:
 
 
 def places(whole: bytes) -> list[int]:
-    """Cuts at every byte of a small payload's ends, and around everything that looks like an end."""
+    """Positions to truncate: every byte at the ends of a small payload, and around everything that resembles its
+    end."""
     cuts = {0, 1, len(whole) - 1, len(whole) // 2, *range(len(whole) - 160, len(whole))}
     for mark in (END.encode(), b"CRONIUM_", b"<<'", b"export ", b"exec ", b"\n"):
         at = whole.find(mark)

@@ -1,4 +1,4 @@
-"""How an engine's address is read; the real ways are tried in tests/engine/test_ways.py."""
+"""Parsing of an engine's address; tests/engine/test_ways.py tests real connections."""
 
 import ssl
 from contextlib import suppress
@@ -35,7 +35,7 @@ def test_what_is_no_ssh_address_is_refused(url: str) -> None:
 def test_a_machine_that_does_not_let_us_in_is_not_asked_all_the_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its words are kept for a while, so that who waits for it does not wait behind others' tries."""
+    """The error is cached for a short time, so that callers do not wait for each other's attempts."""
     tries, program = tmp_path / "tries", tmp_path / "ssh"
     program.write_text(f"#!/bin/sh\necho once >>{tries}\necho no entry >&2\nexit 255\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The report of a sandbox: what the engine says beside what was asked, and what of it stops a run."""
+"""The inspection of a sandbox: requested and reported values, and which differences stop a run."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ Twist = Callable[[dict[str, Any]], object]
 
 
 def found_for(spec: RunSpec, engine: FakeEngine) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is asked for a run, and what an engine that obeys says of it."""
+    """The request of a run, and the report of an engine that fulfils it."""
     addresses = Addresses(SUBNET)
     network = options.build_network(spec, addresses)
     asked: dict[str, Any] = {network["Name"]: network}
@@ -48,7 +48,7 @@ def engine() -> Iterator[FakeEngine]:
 
 
 def rows_after(engine: FakeEngine, part: str, twist: Twist, **changes: Any) -> list[Row]:
-    """The rows of a sandbox of which `twist` changed what the engine says of its main, sidecar or network."""
+    """The rows of a sandbox whose report of main, sidecar or network was changed by `twist`."""
     spec = make_spec(**changes)
     asked, found = found_for(spec, engine)
     names = {"main": naming.name_main, "sidecar": naming.name_sidecar, "network": naming.name_network}
@@ -158,7 +158,7 @@ def test_other_drift_is_shown_and_stops_nothing(engine: FakeEngine, part: str, t
 
 
 def test_a_mistake_in_the_options_shows_too(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine does all that it is asked, and is asked for the wrong thing."""
+    """The engine fulfils the request, and the request is wrong."""
     right = options._build_hardening
 
     def wrong(*arguments: Any) -> dict[str, Any]:

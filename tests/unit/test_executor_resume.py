@@ -1,4 +1,4 @@
-"""Going on with a log from the engine's own copy of it: nothing lost, doubled or changed, wherever it was left."""
+"""Resuming a log from the engine's copy of it: nothing is lost, duplicated or changed, at any position."""
 
 import random
 import socket
@@ -34,7 +34,7 @@ TORTURE = [
 
 
 class Engine:
-    """One container with a log; `cut` bytes into it the connection breaks, once."""
+    """One container with a log; the connection breaks once, after `cut` bytes."""
 
     def __init__(self, log: FakeLog, running: bool = False, cut: int | None = None) -> None:
         self.log, self.running, self.cut = log, running, cut
@@ -105,7 +105,7 @@ def read_all(source: ResumedLog) -> dict[int, bytes]:
 def rest(
     engine: Engine, stdout: Cursor = START, stderr: Cursor = START, known: StoredLog | None = None
 ) -> tuple[dict[int, bytes], ResumedLog]:
-    """All that a resumed log gives past two cursors."""
+    """The output of a resumed log after two cursors."""
     source = ResumedLog(engine, "main", known or StoredLog(stdout, stderr))
     return read_all(source), source
 
@@ -173,7 +173,7 @@ def test_from_the_start_every_byte_comes() -> None:
 @pytest.mark.parametrize("size", BORDERS)
 @pytest.mark.parametrize("ending", [b"\n", b""])
 def test_a_last_line_of_any_length(size: int, ending: bytes) -> None:
-    """Whether a long last line had a newline can't be known; the stored text ends with one either way."""
+    """It is unknown whether a long last line had a newline; the stored text ends with one in both cases."""
     given = b"before\n" + b"x" * size + ending
     found, source = rest(Engine(written([(1, given)])))
     assert found[1] in (given, given.removesuffix(b"\n") if size >= SIZE else given)
@@ -252,7 +252,7 @@ def log_of(*parts: tuple[int, bytes, int]) -> FakeLog:
 
 @pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0])
 def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_stored(ahead: float) -> None:
-    """Its log holds less than was read from it; skipping by bytes alone would skip new lines."""
+    """The engine's log contains less than was read from it; skipping by bytes alone would skip new lines."""
     shift = int(ahead * 1e9)
     parts = (1, b"one\ntwo\n", NS + shift), (2, b"e\n", NS + shift), (1, b"four\nfive\n", LATER + shift)
     known = StoredLog(cursor(b"one\ntwo\nthree\n"), cursor(b"e\n"), cut_ns=NS + 10**9)
@@ -270,7 +270,7 @@ def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_store
 
 
 def test_a_line_from_just_before_the_engine_went_is_not_stored_twice() -> None:
-    """Its clock is asked over a way that takes longer than lay between the two."""
+    """Reading the engine's clock takes longer than the time between line and outage."""
     engine = Engine(log_of((1, b"one\n", NS), (1, b"two\n", LATER)))
     engine.slow = 0.1
     known = StoredLog(cursor(b"one\n"), first_ns=NS, cut_ns=NS + 10**7)
@@ -297,7 +297,7 @@ def test_the_mark_lies_between_what_was_before_and_what_came_after() -> None:
 
 @pytest.mark.parametrize(("first_ns", "rotated"), [(NS, True), (LATER, False), (LATER + 5, False), (0, False)])
 def test_a_log_that_begins_later_than_its_first_line_was_turned_over(first_ns: int, rotated: bool) -> None:
-    """What it holds then lies past all that a log may hold: it is counted, and none of it kept."""
+    """The rotated log contains only output past the limit: it is counted and not stored."""
     known = StoredLog(cursor(b"one\n"), first_ns=first_ns)
     source = ResumedLog(Engine(log_of((1, b"much later\n", LATER))), "main", known)
     lines, batches, full = LineAssembler(MB, None, known.stdout), list[Batch](), list[bool]()
@@ -333,7 +333,7 @@ def test_of_a_full_log_only_what_comes_from_now_on_is_counted() -> None:
 
 
 def test_a_followed_log_is_read_once_more_after_the_exit() -> None:
-    """The engine may keep the last, unterminated message from a follower."""
+    """The engine may not send the last, unterminated message to a follower."""
     log = FakeLog()
     engine = Engine(log, running=True)
     log.write(1, b"first\n", NS)
@@ -412,7 +412,7 @@ def test_a_container_that_is_gone_is_told_as_such() -> None:
 @pytest.mark.parametrize("driver", ["local", "json-file"])
 @pytest.mark.parametrize("offset", range(-10, 2))
 def test_a_secret_across_the_place_where_a_log_goes_on(offset: int, driver: str) -> None:
-    """The first piece of a long line is stored; the secret lies across its end."""
+    """The first part of a long line is stored; the secret lies across its end."""
     secret = b"s3cret-one"
     given = b"line\n" + b"x" * (MAX_LINE_BYTES + offset) + secret + b"y" * 30_000 + b"\nend\n"
     masker = Masker([secret.decode()])
@@ -432,7 +432,8 @@ def test_a_secret_across_the_place_where_a_log_goes_on(offset: int, driver: str)
 
 
 def test_catching_up_is_fast() -> None:
-    """200,000 lines: generous for a busy machine, too little for work that grows with what was read."""
+    """200,000 lines: the limit is generous for a busy machine, and too small for work that grows with the lines
+    read."""
     text = b"".join(b"line %d of a log\n" % number for number in range(200_000))
     data = b"".join(chunk(message) for message in written([(1, text)]).messages(False))
     chunks, messages, found = (

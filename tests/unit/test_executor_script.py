@@ -1,4 +1,4 @@
-"""Scripts as people have them: Windows line ends, byte order marks, options on the first line."""
+"""Real-world scripts: Windows line ends, byte order marks, options on the first line."""
 
 import os
 import shutil
@@ -140,7 +140,7 @@ def test_a_module_of_node_is_told(script: str, expected: bool) -> None:
 
 
 def start(script: str, language: str, folder: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
-    """The payload through `sh`, with `folder` as /workspace."""
+    """Runs the payload with `sh`, with `folder` as /workspace."""
     data = payload.build_payload(make_spec(language=language, script=script)).replace(b"/workspace", bytes(folder))
     path = f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
@@ -237,7 +237,7 @@ await 1;
 
 
 def _detects_modules(folder: Path) -> bool:
-    """True when this machine's node takes a module in a .js file for one; Debian 12's 18.20 does not."""
+    """True if this machine's node detects ES modules in .js files; 18.20 of Debian 12 does not."""
     probe = folder / "probe.js"
     probe.write_text("await 1;\n")
     return subprocess.run(["node", str(probe)], capture_output=True, check=False).returncode == 0

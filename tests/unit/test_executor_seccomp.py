@@ -1,4 +1,4 @@
-"""The seccomp profile: what it allows, what it must never allow, and that the documentation says the same."""
+"""The seccomp profile: allowed calls, calls that must never be allowed, and the table in the documentation."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def holds(argument: dict[str, Any], value: int) -> bool:
 
 
 def answer(name: str, *values: int) -> str:
-    """What a kernel with this filter does: the rule that fits, else the default."""
+    """The answer of a kernel with this filter: that of the matching rule, else the default."""
     for rule in RULES:
         if name not in rule["names"]:
             continue

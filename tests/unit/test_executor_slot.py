@@ -1,4 +1,4 @@
-"""One run from spec to an empty engine, on the fake engine, with every step failing in turn."""
+"""One run from its spec to an empty engine, on the fake engine, with a failure at each step."""
 
 import hashlib
 import threading
@@ -44,14 +44,14 @@ def pool() -> SubnetPool:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Graces and budgets that a test can wait for."""
+    """Short grace periods and timeouts."""
     monkeypatch.setattr("executor.sandbox.sandbox.MAIN_GRACE", 1)
     monkeypatch.setattr("executor.sandbox.sidecar_channel.SidecarChannel.wait_ready.__defaults__", (0.3,))
 
 
 @pytest.fixture
 def start(engine: FakeEngine, pool: SubnetPool) -> Callable[..., tuple[Slot, Remembering, threading.Thread]]:
-    """A slot in a thread of its own."""
+    """Starts a slot in a separate thread."""
 
     def make(spec: RunSpec, handler: Remembering | None = None) -> tuple[Slot, Remembering, threading.Thread]:
         handler = handler or Remembering()
@@ -65,7 +65,7 @@ def start(engine: FakeEngine, pool: SubnetPool) -> Callable[..., tuple[Slot, Rem
 
 @pytest.fixture
 def run(start: Callable[..., Any]) -> Callable[..., Remembering]:
-    """A run from begin to end."""
+    """A run from start to end."""
 
     def whole(spec: RunSpec | None = None, handler: Remembering | None = None) -> Remembering:
         _, told, thread = start(spec or make_spec(), handler)
@@ -162,7 +162,7 @@ def test_the_next_subnet_is_tried_when_one_is_taken(engine: FakeEngine, run: Cal
 def test_what_an_earlier_attempt_left_is_cleared(
     engine: FakeEngine, pool: SubnetPool, run: Callable[..., Remembering]
 ) -> None:
-    """A host that died before the payload was sent: the run waited again, and its old sandbox is still there."""
+    """A host died before it sent the payload: the run was requeued, and its old sandbox still exists."""
     spec = make_spec(script="echo again")
     Sandbox(engine, spec.sandbox, pool).prepare(make_binding(spec))
     assert engine.left
@@ -186,7 +186,7 @@ def test_a_container_of_an_earlier_attempt_is_cleared_and_one_of_a_later_is_left
 def test_a_container_of_somebody_else_is_neither_removed_nor_used(
     engine: FakeEngine, run: Callable[..., Remembering]
 ) -> None:
-    """It has the run's name; its labels it has from its image."""
+    """It has the run's name, and labels from its image."""
     spec = make_spec()
     name = name_main(spec.run_id)
     engine.images.add("somebodys")
@@ -281,7 +281,7 @@ def test_a_sidecar_that_is_never_healthy_ends_the_run(
 def test_the_time_limit_begins_with_the_script(
     engine: FakeEngine, run: Callable[..., Remembering], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow build-up costs the script nothing: ten minutes of it, on the slot's clock."""
+    """A slow build of ten minutes does not count."""
     ahead, asked = [0.0], list[float]()
     clock = SimpleNamespace(sleep=time.sleep, monotonic=lambda: asked.append(ahead[0]) or time.monotonic() + ahead[0])
     monkeypatch.setattr("executor.run.slot.time", clock)
@@ -313,7 +313,7 @@ def test_cancel_of_a_script_that_ignores_it(start: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("method", ["describe_image", "create_network", "create_container", "attach", "start"])
 def test_cancel_at_every_step_of_the_build_up(engine: FakeEngine, start: Callable[..., Any], method: str) -> None:
-    """What says cancelled has no running container, wherever the cancel came."""
+    """A cancelled run has no running container, whatever the moment of the cancel."""
     reached, go_on = threading.Event(), threading.Event()
     engine.before[method] = lambda: (reached.set(), go_on.wait(5))  # type: ignore[func-returns-value]
     running: list[str] = []
@@ -333,7 +333,7 @@ def test_cancel_at_every_step_of_the_build_up(engine: FakeEngine, start: Callabl
 
 
 def test_cancel_between_the_build_up_and_the_payload(engine: FakeEngine, start: Callable[..., Any]) -> None:
-    """The handler refuses, as it does when the row carries a cancel: main waits, and is gone when it is told."""
+    """The handler refuses, as with a cancel flag in the row: main waits, and is removed before the result is stored."""
     running: list[str] = []
     told = Remembering(begin=False)
     told.on_event = lambda event: (
@@ -383,7 +383,7 @@ def test_an_output_that_is_cut_off_goes_on_from_the_engines_own_log(
 def test_an_engine_that_is_on_its_way_out_is_waited_for_and_then_blamed(
     engine: FakeEngine, run: Callable[..., Remembering]
 ) -> None:
-    """It still answers of the container that it has just ended, as an engine does while others take their time."""
+    """The engine still answers about the container that its shutdown has just ended."""
     engine.fail("read_boot_time", EngineUnreachable("takes no new connection"), nth=2)  # when the output has ended
     engine.fail("read_boot_time", EngineUnreachable("takes no new connection"), nth=3)
 
@@ -438,7 +438,7 @@ def test_slots_fill_and_free(engine: FakeEngine, pool: SubnetPool) -> None:
 
 
 def test_a_run_that_comes_while_it_closes_is_stopped_too(engine: FakeEngine, pool: SubnetPool) -> None:
-    """Claimed a moment before the closing and started a moment after: nobody may forget it."""
+    """Claimed just before the supervisor closes, and started just after."""
     supervisor = Supervisor(engine, 2, pool, lambda: None)
     assert supervisor.close(1)
     told = Remembering()
@@ -460,7 +460,7 @@ def test_many_runs_share_the_engine(engine: FakeEngine, pool: SubnetPool) -> Non
 
 
 class TestAnExactImage:
-    """By the digest that an engine gave once."""
+    """An image by the digest that an engine has reported."""
 
     ID = "sha256:" + hashlib.sha256(b"runner:bash").hexdigest()
 

@@ -1,4 +1,5 @@
-"""How a slot lets go: what is handed over, what may be called stopped, and what stays when a result can't be told."""
+"""The end of a slot: handed-over runs, runs that may be called stopped, and containers that stay without a stored
+result."""
 
 import threading
 import time
@@ -48,7 +49,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gone(supervisor: Supervisor) -> bool:
-    """Whether its slots have ended soon."""
+    """Whether its slots end soon."""
     end = time.monotonic() + 10
     while supervisor.list_active() and time.monotonic() < end:
         time.sleep(0.02)
@@ -128,7 +129,7 @@ class TestHandedOver:
 
 
 class Stuck(FakeEngine):
-    """Once `stuck`, it fails to stop and to remove anything; with `silent`, it says nothing at all."""
+    """With `stuck`, stop and removal raise it; with `silent`, every call does."""
 
     stuck: EngineError | None = None
     silent = False
@@ -200,7 +201,7 @@ class TestStopped:
 
 
 class TestDeadConnections:
-    """A connection that breaks without a word brings no end."""
+    """A connection that breaks without an error gets no end."""
 
     @pytest.fixture(autouse=True)
     def _short_stalls(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +245,7 @@ class TestDeadConnections:
 
 
 class TestOwnEnds:
-    """A script that has ended by itself has its own result, whatever comes while its log is stored."""
+    """A script that has exited keeps its own result, whatever happens while its log is stored."""
 
     @pytest.mark.parametrize("why", ["", CANCEL, SHUTDOWN])
     def test_the_storing_of_its_log_takes_longer_than_its_time(
@@ -285,7 +286,7 @@ class TestOwnEnds:
         assert told.result.status == "succeeded"
 
     def test_a_log_that_is_too_long_counts_all_the_same(self, engine: FakeEngine, supervisor: Supervisor) -> None:
-        """It is found to be while main is looked at because of a cancel."""
+        """The limit is exceeded while main is inspected because of a cancel."""
         store, look, looked = threading.Event(), threading.Event(), threading.Event()
 
         class Slow(Remembering):
@@ -347,7 +348,7 @@ class TestOwnEnds:
 
 
 class TestUnreadable:
-    """The output's connection broke, and the engine's own log does not bring the rest."""
+    """The connection broke, and the engine's log does not have the rest."""
 
     @pytest.fixture(autouse=True)
     def _few_tries(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,7 +440,7 @@ class TestUntold:
 def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
     engine: FakeEngine, stored: Cursor
 ) -> None:
-    """The second one stored what its container says of that, and died before it told the end."""
+    """The second worker stored the output of its container, and died before it stored the result."""
     pool = SubnetPool(IPv4Network("10.215.0.0/24"))
     spec, told = make_spec(script="echo it ran"), Remembering()
     first = Sandbox(engine, spec.sandbox, pool)
@@ -455,7 +456,7 @@ def test_a_script_that_never_arrived_did_not_run_however_many_workers_die_of_it(
 def test_a_container_that_is_younger_than_its_script_was_started_again(
     engine: FakeEngine, begun_ago: float, expected: tuple[str, str]
 ) -> None:
-    """It has ended again when the next worker comes."""
+    """It has exited again before the next worker adopts it."""
     pool = SubnetPool(IPv4Network("10.215.0.0/24"))
     spec, told = make_spec(script="echo it ran"), Remembering()
     first = Sandbox(engine, spec.sandbox, pool)

@@ -1,4 +1,4 @@
-"""From the engine's blocks to whole lines: nothing lost, added or moved, however the bytes are cut."""
+"""From the engine's blocks to whole lines: nothing is lost, added or moved, at any block boundaries."""
 
 import random
 import socket
@@ -177,7 +177,7 @@ def test_the_cursor_counts_what_is_in_segments_and_not_the_begun_line() -> None:
 
 
 def test_an_assembler_goes_on_at_cursors_as_if_it_had_never_stopped() -> None:
-    """However often it is given up: the begun line is read again, and the limit counts all of it."""
+    """After any number of interruptions: the unfinished line is read again, and the limit counts all output."""
     rng = random.Random(11)
     blocks = [(rng.choice((1, 2)), rng.choice((b"word ", b"end\n", b"\n", b"a\nb"))) for _ in range(400)]
     wanted = {stream: b"".join(data for one, data in blocks if one == stream) for stream in (1, 2)}
@@ -217,7 +217,7 @@ def test_take_gives_everything_once() -> None:
 
 
 class Store:
-    """Keeps batches; `came` is set at each."""
+    """Stores batches; `came` is set at each one."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []

@@ -1,4 +1,4 @@
-"""What an end means, who a token belongs to, and what the reaper may touch: tables."""
+"""Results of runs, verification of tokens, and the objects that garbage collection may remove: tables."""
 
 import time
 from collections.abc import Set
@@ -124,7 +124,7 @@ def test_every_error_of_the_engine_is_ours_and_has_a_reason(kind: type[EngineErr
 
 
 def nobody(run_ids: Set[str]) -> Set[str]:
-    """No run lives."""
+    """No run is active."""
     return frozenset()
 
 
@@ -152,7 +152,7 @@ def test_the_real_one_is_taken() -> None:
 
 
 def hmac_with_public_key() -> str:
-    """The classic: an HMAC keyed with what everybody may know. PyJWT won't make it, so it is made by hand."""
+    """An HMAC with the public key as secret. PyJWT refuses to create it, so it is built by hand."""
     import base64
     import hashlib
     import hmac

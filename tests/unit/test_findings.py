@@ -1,4 +1,4 @@
-"""Doctor's rows on a host: examined by its own worker or at a terminal, kept, and shown."""
+"""Doctor's results on a host: by its own worker or at a terminal, stored, and displayed."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The logic of the browser's modules, run by node's own test runner; and what the templates may not hold."""
+"""Runs the tests of the browser's modules with node; and checks the templates."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ FUNCTION = re.compile(
 
 
 def has_mocked_dates() -> bool:
-    """Node from 20.11; Debian 12 has 18.20."""
+    """Node from 20.11 on; Debian 12 has 18.20."""
     if NODE is None:
         return False
     answer = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
@@ -59,7 +59,7 @@ def test_the_modules_of_the_browser_that_tell_the_time() -> None:
 
 
 def test_templates_hold_no_inline_script_style_or_handler() -> None:
-    """The policy would refuse them, and htmx's own handlers and event filters are dead or fail open under it."""
+    """The content policy blocks them, and htmx's own handlers and event filters do not work under it."""
     forbidden = re.compile(
         r"<style|\sstyle=|\son[a-z]+=|hx-on|hx-trigger=\"[^\"]*\[|javascript:|<script(?![^>]*\bsrc=)", re.I
     )

@@ -1,4 +1,4 @@
-"""What the executor's RunHandler tells the log: what could not be stored, and what is gone, is no part of its seal."""
+"""The executor's RunHandler and the log: output that could not be stored, or is lost, is not in the seal."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The helpers of the three languages against a real sidecar in this process, and outside of any container."""
+"""The helpers of the three languages with a real sidecar in this process, and outside a container."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LANGUAGES = [
 
 @dataclass(frozen=True)
 class Result:
-    """How a script ended."""
+    """The exit code and output of a script."""
 
     code: int
     out: str
@@ -36,7 +36,7 @@ class Result:
 
 
 def command(language: str, script: str) -> list[str]:
-    """The script with its language's helper loaded as in the image."""
+    """The command that runs the script with its language's helper, as in the image."""
     if language == "bash":
         return ["bash", "-c", f"set -euo pipefail; source {IMAGES}/bash/cronium.sh\n{script}"]
     if language == "python":
@@ -74,7 +74,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 async def inside() -> AsyncIterator[tuple[Sidecar, Run]]:
-    """A sidecar, and `run` in an environment that points to it."""
+    """A sidecar, and `run` with an environment for it."""
     sidecar = await start(input=VALUES)
 
     async def bound(language: str, script: str, stdin: bytes = b"", **changes: str) -> Result:

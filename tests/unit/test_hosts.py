@@ -1,4 +1,4 @@
-"""Hosts: which may take runs, what the canary's verdict does to them, and what people are told."""
+"""Hosts: which may claim runs, the effect of the canary's verdict, and the displayed messages."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -246,7 +246,7 @@ class TestRunner:
         assert runner.started == [str(waits.pk)]  # type: ignore[attr-defined]
 
     def test_a_run_that_waits_again_is_taken_once_its_slot_is_free(self, runner: Runner, waits: Run) -> None:
-        """Its old slot may still clear up after it."""
+        """Its old slot may still remove its sandbox."""
         runner.context.supervisor.count_free = lambda: 1 - len(runner.started)  # type: ignore[attr-defined, method-assign]
         runner.context.supervisor.list_active = lambda: frozenset({str(waits.pk)})  # type: ignore[method-assign]
         runner.dispatch()

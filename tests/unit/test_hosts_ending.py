@@ -1,4 +1,4 @@
-"""A worker whose database is away, or whose engine hangs: it ends in its time, and its heartbeat goes on."""
+"""A worker whose database is away or whose engine hangs: it stops in time, and its heartbeat continues."""
 
 import queue
 import signal
@@ -32,7 +32,7 @@ FOREVER = "echo up; while :; do sleep 0.05; done"
 
 
 class Hanging(FakeEngine):
-    """Takes every request, and gives no answer while `hangs`."""
+    """Accepts every request, and does not answer while `hangs`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def runner(engine: Hanging, transactional_db: None) -> Iterator[Runner]:
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """How long it takes; 15 for one that does not end."""
+    """The duration of the call; 15 if it does not return."""
     began = time.monotonic()
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
@@ -113,7 +113,7 @@ class TestDatabaseAway:
 def test_a_run_whose_thread_cannot_be_started_waits_again(
     runner: Runner, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the system allows no more threads."""
+    """As on a system that allows no more threads."""
     run, start = launch(job, get_admin()), threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:

@@ -1,4 +1,4 @@
-"""What the executor's RunHandler writes of a run's end, while the database is away and when it is another's."""
+"""The executor's RunHandler and the end of a run: while the database is away, and after another process took over."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,7 +37,7 @@ def handler(database: DatabaseThreads) -> Iterator[Callable[..., DatabaseRunHand
 def test_a_database_that_is_away_at_the_end_leaves_the_run_to_who_comes_next(
     run: Run, handler: Callable[..., DatabaseRunHandler], database: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers again a moment later: then nothing else may be written than how the run really ended."""
+    """The database answers again a moment later: then only the run's real result may be written."""
     Run.objects.filter(pk=run.pk).update(status="running", lease_epoch=1)
     finish, calls = state_machine.finish, list[Any]()
 

@@ -1,4 +1,4 @@
-"""The worker's reaper: whose things it removes, and which runs it notes as cleaned up."""
+"""The worker's garbage collection: the objects that it removes, and the runs that it marks as cleaned."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class TestOtherHosts:
 
 class TestCleaned:
     def test_an_ended_run_of_which_nothing_is_left_is_noted(self, reaper: GarbageCollector, run: Run) -> None:
-        """Its worker died before it could say so, or it was lost with its host."""
+        """Its worker died before it marked the run, or the run was lost with its host."""
         ended(run)
         reaper.collect()
         assert cleaned(run)

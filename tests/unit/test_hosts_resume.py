@@ -1,4 +1,4 @@
-"""What a worker does about adopted runs that it can't resume: they end, or are tried again, and hold up no other."""
+"""Adopted runs that a worker cannot resume: they end, or are retried, and delay no other run."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def resumed(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def left(engine: FakeEngine, transactional_db: None, make_job: Callable[..., Job]) -> list[Run]:
-    """Three runs of a process that is gone, each with a stored line and a container; the first log is damaged."""
+    """Three runs of an ended process, each with a stored line and a container; the first log is damaged."""
     runs = [launch(make_job(), get_admin()) for _ in range(3)]
     for run in runs:
         put(run, Status.RUNNING, host="east", started_at=timezone.now())
@@ -75,7 +75,7 @@ def test_a_damaged_log_ends_its_run_and_neither_the_start_nor_another_run(
 def test_its_script_is_stopped_before_the_run_ends(
     runner: Runner, engine: FakeEngine, resumed: list[str], left: list[Run]
 ) -> None:
-    """The row must not say that a run has ended while its script goes on."""
+    """A run must not be ended while its script runs."""
     runner.context.leadership.is_leader = runner.context.leadership.acquire()
     engine.fail("inspect", EngineUnreachable("no answer"))
     runner.takeover.adopt_runs()

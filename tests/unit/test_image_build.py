@@ -1,4 +1,4 @@
-"""Which family of images is built and what is skipped, decided against an engine that only exists here."""
+"""Which family of images is built and which builds are skipped, with a fake engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cronium_admin.images.errors import ImageBuildError
 
 
 class Engine:
-    """Images by name; a registry that answers with `registry` or raises it."""
+    """Images by name; `registry` is the registry's answer or error."""
 
     def __init__(self, registry: Exception | None = None, pull: Exception | None = None) -> None:
         self.timeout: Any = 60

@@ -1,4 +1,4 @@
-"""Which image a run gets: the order of the rules, and what the Images routes tell and change."""
+"""Which image a run gets: the precedence of the rules, and the Images routes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A copied data folder is noticed before it acts, and takes an identity of its own or the original's."""
+"""A copied data folder is detected before it acts, and gets a new identity or that of the original."""
 
 import json
 import os
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def seeded(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As commands made it; only to be read and copied."""
+    """As the commands created it; only read and copy it."""
     folder = tmp_path_factory.mktemp("seeded")
     copy_database(migrated, folder)
     assert manage(folder, "shell", "-v0", "-c", SEED).returncode == 0
@@ -36,7 +36,7 @@ def seeded(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def original(seeded: Path, tmp_path: Path) -> Path:
-    """A folder with the content of `seeded` that is bound to its own place, so that it counts as no copy."""
+    """A folder with the content of `seeded` and a record of its own place, so that it is not a copy."""
     folder = tmp_path / "original"
     shutil.copytree(seeded, folder)
     module.record_place(folder)
@@ -113,7 +113,7 @@ def test_another_folder_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", [b"", b"\0" * 120, b"[]", b"null", b"7", b'"text"', b"{", b"\xff"])
 def test_a_record_without_its_content_stops_no_start(tmp_path: Path, record: bytes) -> None:
-    """As a power cut leaves it."""
+    """As after a power failure."""
     (tmp_path / "instance_id").write_text("abcdefgh")
     (tmp_path / module.PLACE).write_bytes(record)
     assert module.find_move(tmp_path) is None
@@ -122,8 +122,10 @@ def test_a_record_without_its_content_stops_no_start(tmp_path: Path, record: byt
 
 
 class PowerCut:
-    """Has `os.replace` and `os.link` refuse a file whose content would not outlast a power cut at that moment, and
-    notes the folders whose names would."""
+    """`os.replace` and `os.link` refuse a file whose content would be lost in a power failure at that moment.
+
+    Records the folders whose names would be lost.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._synced: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""A host's worker reports which images its engine has."""
+"""A host's worker reports the images of its engine."""
 
 import threading
 from typing import Any
@@ -18,7 +18,7 @@ from tests.fakes.engine import FakeEngine
 
 
 class Here:
-    """The database, without a thread of its own."""
+    """Calls the database in the caller's thread."""
 
     def call(self, act: Any, *arguments: Any) -> Any:
         return act(*arguments)

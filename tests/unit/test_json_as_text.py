@@ -1,4 +1,4 @@
-"""Input and output come back as they were put in, key for key and number for number, on every database."""
+"""Input and output are returned unchanged, key by key and number by number, on every database."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ TEXTS = [
 
 
 def columns(model: type[Any], *names: str) -> tuple[Any, ...]:
-    """What stands in the table, past the models."""
+    """The stored values of columns, read without the models."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(names)} FROM {model._meta.db_table}")
         return tuple(cursor.fetchone())
@@ -127,7 +127,7 @@ def old_schema(transactional_db: None) -> Iterator[Callable[[], None]]:
         MigrationExecutor(connection).migrate(list(to.items()))
 
     def upgrade() -> None:
-        """To the newest of every table: the tests that follow need them."""
+        """Migrates all tables, which later tests need."""
         executor = MigrationExecutor(connection)
         executor.migrate(executor.loader.graph.leaf_nodes())
 
@@ -170,7 +170,7 @@ def test_the_upgrade_keeps_what_the_database_has(old_schema: Callable[[], None])
 
 
 def texts(given: str, made: str) -> list[tuple[str | None, ...]]:
-    """The input of each job, and the input and output of its run, as they stand in the tables."""
+    """The stored input of each job, and the stored input and output of its run."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {given} FROM jobs_job ORDER BY slug")
         jobs = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Large values cost a bounded amount: a script's come one at a time and at a rate, and a page of them ends by bytes."""
+"""Large values have a bounded cost: a script's are handled one at a time at a limited rate, and pages end by bytes."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ from tests.fakes.specs import make_binding, make_spec
 
 
 class Channels:
-    """Channels of several runs that answer for a while; `most` is how many did at once."""
+    """Channels of several runs with slow answers; `most` is the maximum of concurrent answers."""
 
     def __init__(self, size: int, count: int) -> None:
         self.now = self.most = 0
@@ -72,7 +72,7 @@ def test_one_run_has_a_burst_and_then_a_rate(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_closed_channel_does_not_wait_for_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is answered what waited: the run is over, or another worker's."""
+    """Waiting requests are not answered either: the run has ended, or another worker has it."""
     waits, asked = threading.Event(), list[str]()
 
     def seconds_to_wait(self: request_rate.RequestThrottle, size: int) -> float:

@@ -1,4 +1,4 @@
-"""Launching under contention, and the message that goes out only when the row is there."""
+"""Concurrent launches, and the wake-up message, which is sent only after the row is committed."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.users import get_admin
 
 
 def _at_once(count: int, call: Callable[[], Any]) -> list[Any]:
-    """What `count` threads get from `call` when they all begin together."""
+    """The results of `count` threads that call `call` at the same time."""
     barrier, results = threading.Barrier(count), []
 
     def work() -> None:
@@ -40,7 +40,7 @@ def _at_once(count: int, call: Callable[[], Any]) -> list[Any]:
 
 @pytest.fixture
 def stored_job(transactional_db: None) -> Job:
-    """A job that other connections see. The profile is made anew: each such test ends with empty tables."""
+    """A job that other connections see. The profile is created again: each such test leaves empty tables."""
     small, _ = Profile.objects.get_or_create(name="small", defaults={"cpu": "0.5", "memory_mb": 512, "pids": 100})
     return Job.objects.create(name="Report", slug="report", language="bash", script="true", profile=small)
 
@@ -84,7 +84,7 @@ def test_the_message_needs_no_broker_here(job: Job, django_capture_on_commit_cal
 
 
 def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is `starting` at the first question and `queued` at the second."""
+    """The run is `starting` at the first query and `queued` at the second."""
     ask = state_machine.request_cancel
 
     def requeued_before(*given: Any) -> bool:
@@ -99,7 +99,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_goes_back_to_the_queue(run: Run, mon
 
 
 def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Claimed, given back and claimed again: it is never there where the question looks for it, twice."""
+    """Claimed, requeued and claimed again: twice the query does not match its status."""
     at_once, ask, moves = state_machine.cancel_queued, state_machine.request_cancel, [1, 3]
 
     def claimed_before(*given: Any) -> bool:

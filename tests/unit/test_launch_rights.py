@@ -1,4 +1,4 @@
-"""Who may change at launch what decides which code runs with a job's secrets: image and environment."""
+"""The permission for launch overrides that decide which code runs with a job's secrets: image and environment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -150,7 +150,7 @@ class TestRerun:
 
 
 class TestRuntime:
-    """The runtime isolates the script: a profile with another one takes the right to edit."""
+    """The runtime isolates the script: a profile with another runtime needs the permission to edit."""
 
     @pytest.fixture(autouse=True)
     def _isolated(self, job: Job) -> None:
@@ -202,7 +202,7 @@ class TestRuntime:
 
 
 def launch_isolated(job: Job) -> Run:
-    """A run from when the job had the profile with a runtime."""
+    """A run from the time when the job had the profile with a runtime."""
     run = launch(Job.objects.get(pk=job.pk), get_admin())
     Run.objects.filter(pk=run.pk).update(profile_name="large", runtime="runsc")
     return run

@@ -1,4 +1,4 @@
-"""Leases by name, under races, frozen and killed processes; and the task that runs in the process with the lease."""
+"""Named leases with races, frozen and killed processes; and the task that runs in the process with the lease."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""What happens when the server ends."""
+"""The shutdown of the server."""
 
 from typing import Any
 

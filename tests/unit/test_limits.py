@@ -1,4 +1,4 @@
-"""The ceilings, wherever a value may come in: model, service, API and the database itself."""
+"""The maximum limits at every entry: model, service, API and the database itself."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How much log a run may write: by profile, job, launch and the installation's own word; and what a full log does."""
+"""A run's log limit: by profile, job, launch and setting; and the behaviour of a full log."""
 
 from collections.abc import Callable
 from typing import Any

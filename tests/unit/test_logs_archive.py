@@ -1,6 +1,6 @@
-"""The archive: a log reads byte for byte the same before, while and after it moves, and whoever dies when.
+"""The archive: a log is the same before, during and after its move, after a crash at any step.
 
-The folder is tried here; test_logs_s3 has the bucket.
+These tests use a folder; test_logs_s3 uses a bucket.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ BLOCK = 16 * 1024  # where the size of a block matters: small, so that a small l
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without pauses, and few chunks a transaction."""
+    """No pauses, and few chunks per transaction."""
     monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
     monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
     monkeypatch.setattr(archive, "BATCH_SIZE", 3)
@@ -51,7 +51,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(settings: Any, tmp_path: Path) -> Path:
-    """The archive, as the settings have it; nothing is removed by itself."""
+    """The archive, from the settings; nothing is removed automatically."""
     place = tmp_path / "archive"
     changes = {**FOREVER, "log_storage": f"file://{place}", "log_archive_after": 24}
     settings.CONFIG = settings.CONFIG.model_copy(update=changes)
@@ -139,7 +139,7 @@ def test_a_log_that_lies_in_another_archive_is_read_from_there(
 def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """`after` is how many further tries die at the same step: the second one finds what the first left."""
+    """`after`: how many further attempts crash at the same step; the next one finds their leftovers."""
     monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))  # whoever is dead is known to be
     step, died = 0, True
     while died:
@@ -232,7 +232,7 @@ def test_while_one_process_uploads_another_leaves_the_log_alone(folder: Path, en
 def test_who_was_taken_for_dead_and_wakes_up_spoils_nothing(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of its upload others begin anew, move the log, and take its text out of the rows."""
+    """During its upload another process uploads and moves the log, and removes its text from the rows."""
     run = ended()
     monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))
     put, slept = FileBackend.write_object, []
@@ -254,7 +254,8 @@ def test_who_was_taken_for_dead_and_wakes_up_spoils_nothing(
 def test_two_that_point_the_rows_at_once_write_the_same(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One stops in the middle of its batch; another does all of it; the first goes on with what it had read."""
+    """One process stops within a batch; another completes the work; the first continues with the rows that it had
+    read."""
     run = ended()
     give_up, once = archive._replace_text_by_offset, []
 
@@ -301,7 +302,7 @@ def test_the_object_of_a_run_that_was_deleted_goes(folder: Path, ended: Any) -> 
 
 
 def test_an_object_that_was_stored_while_its_log_was_removed_goes(folder: Path, ended: Any) -> None:
-    """The removal looked for it a moment before it was stored."""
+    """The removal searched for the object a moment before it was stored."""
     run, other = ended(), ended()
     move()
     stored = LogObject.objects.get(run=run)
@@ -352,7 +353,7 @@ def test_while_the_storage_is_away_tries_do_not_pile_up(
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, method: str, *runs: Run) -> list[str]:
-    """Have the storage fail at the objects of these runs; gives the names that it was asked for."""
+    """Makes the storage fail for the objects of these runs; returns the requested names."""
     real, asked = getattr(FileBackend, method), []
 
     def call(self: FileBackend, name: str, *more: Any) -> Any:
@@ -391,7 +392,7 @@ def test_a_storage_that_fails_at_several_logs_in_a_row_is_asked_no_more(
 def test_an_unforeseen_error_at_one_log_holds_up_no_other(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is to be uploaded, or its rows are to give up their text."""
+    """During its upload, or while its rows are updated."""
     begun, point, look = ended(hours=50), archive._point_chunks_to_object, archive._has_all_lines
     with monkeypatch.context() as patched:
         patched.setattr(archive, "_point_chunks_to_object", lambda *_: None)  # as a process that dies there
@@ -464,7 +465,7 @@ def test_a_storage_that_gives_back_other_bytes_gets_no_log(
 
 @pytest.fixture
 def away(folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run whose log is in an archive that does not answer any more."""
+    """A run whose log is in an archive that no longer answers."""
     run = ended()
     move()
 
@@ -539,7 +540,7 @@ def test_a_storage_that_can_not_be_written_to_leaves_all_as_it_is(ended: Any, se
 
 
 class Counted:
-    """A store's reads, as (start, length)."""
+    """The reads of a storage, as (start, length)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reads: list[tuple[int, int]] = []

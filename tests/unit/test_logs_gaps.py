@@ -1,4 +1,4 @@
-"""Where a log is not whole: kept with its lines, told to whoever reads, sealed, and found by `verify`."""
+"""Gaps of a log: stored with its lines, returned by all ways of reading, part of the seal, and reported by `verify`."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def seal(run: Run, log: RunLog) -> Run:
 
 @pytest.fixture
 def gappy(run: Run) -> Run:
-    """Six lines; a gap before the third, one in the middle of a batch, one at the end; then the limit."""
+    """Six lines; a gap before the third, one within a batch, one at the end; then the limit."""
     log = RunLog(run.pk, 0)
     commit_writes([log.prepare_write(text_batch(b"1\n2\n"))])
     commit_writes([log.prepare_write(text_batch(b"3\n4\n5\n", Gap(0, "engine_restarted"), Gap(2, "engine_lost")))])

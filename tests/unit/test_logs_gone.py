@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""What people see where a log was removed, or while its archive is away: the socket, the stream, the run page."""
+"""A removed log, or a log whose archive is away: the WebSocket, the stream, the run page."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ async def test_the_socket_says_at_once_that_the_log_is_gone_and_ends_well(
 async def test_who_reads_while_the_log_is_removed_is_told_so(
     connect: Callable[..., Any], run: Run, token: str, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    """Between the look at the run and that at its lines."""
+    """Removed between the read of the run and the read of its lines."""
     await sync_to_async(give_log)(run, text_of(10))
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_keep_days": 1})
     window = read.read_lines

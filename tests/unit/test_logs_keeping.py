@@ -1,4 +1,4 @@
-"""How long a job says that its logs are kept: over the API, in the editor, and within bounds."""
+"""A job's retention of logs: by API, in the editor, and within bounds."""
 
 from typing import Any
 

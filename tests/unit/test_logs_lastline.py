@@ -1,4 +1,4 @@
-"""The last line of a live run: which line that is, what shows of it, and what it costs to ask."""
+"""The last line of a live run: which line it is, its visible part, and the cost of its query."""
 
 import time
 from collections.abc import Callable

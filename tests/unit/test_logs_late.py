@@ -1,4 +1,4 @@
-"""The log of a run that nobody could read on is sealed by whoever comes by, with a gap where it breaks off."""
+"""The log of a run that nobody could read to its end is sealed by any process, with a gap at its end."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Retention: whose logs go, that nobody ever reads half of one, and that it is gone on with whoever dies when."""
+"""Retention of logs: the selected logs, no partial reads, and continuation by any process after a crash."""
 
 import itertools
 import threading
@@ -40,7 +40,7 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def keep(settings: Any) -> Callable[..., None]:
-    """Sets what the settings say; nothing is removed until then."""
+    """Sets retention settings; nothing is removed until then."""
 
     def say(**values: int) -> None:
         settings.CONFIG = settings.CONFIG.model_copy(update={**FOREVER, **values})
@@ -51,7 +51,7 @@ def keep(settings: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def ended(keep: Any) -> Callable[..., Run]:
-    """A run of a job that ended so long ago, with ten lines."""
+    """A run of a job that ended this long ago, with ten lines."""
 
     def make(job: Job, days: float = 100, lines: int = 10) -> Run:
         return give_log(launch(job, get_admin()), text_of(lines), 5, timedelta(days=days))
@@ -222,7 +222,8 @@ def test_it_is_gone_on_with_after_a_death_at_any_step_and_nobody_reads_half_a_lo
 
 @committed
 def test_a_reader_on_the_way_finds_a_hole_and_then_the_truth(keep: Any, ended: Any, job: Job, viewer: Api) -> None:
-    """Between the mark and the last chunk: what was read before is true, and what follows is refused, not missing."""
+    """Between the mark and the last chunk: lines read before are correct, and later reads get an error, not missing
+    lines."""
     run = ended(job, lines=40)
     state = read.read_state(run.pk)
     assert state is not None
@@ -321,7 +322,7 @@ def test_a_database_that_is_away_ends_the_round_at_once(
 def test_a_large_log_is_removed_in_short_transactions_and_writers_get_in_between(
     keep: Any, job: Job, make_job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """20,000 chunks: no transaction is longer than a batch, and a run that writes its log meanwhile hardly notices."""
+    """20,000 chunks: no transaction is longer than a batch, and a concurrent writer is delayed little."""
     monkeypatch.undo()  # with its pauses
     give_log(launch(job, get_admin()), text_of(40_000), 2, OLD)
     assert LogChunk.objects.count() == 20_000

@@ -1,4 +1,4 @@
-"""Reading the log: windows at any depth, search, and the API's two routes."""
+"""Reading the log: windows at any position, search, and the API's two routes."""
 
 import uuid
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_windows_joined_are_the_log(long_run: Run) -> None:
 
 
 def test_a_chunk_that_grows_between_two_reads_leaves_no_hole(run: Run) -> None:
-    """Chunks are read four at a time; the fourth may grow, and a fifth appear, before the next four are read."""
+    """Chunks are read four at a time; the fourth may grow, and a fifth appear, before the next read."""
     big = b"x" * 9 + b"\n"
     log = RunLog(run.pk, 0)
     for _ in range(3):

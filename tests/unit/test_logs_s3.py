@@ -1,7 +1,7 @@
-"""The archive in a bucket, over real HTTP: the same log before, while and after, parts, failures, nothing left over.
+"""The archive in a bucket, over HTTP: the same log before, during and after, multipart uploads, failures, no leftovers.
 
-The service is moto's stand-in server on loopback, which speaks S3's protocol: see tests/fakes/s3. That it works with
-the services people use is not shown by this.
+The service is moto's stand-in server on loopback, which implements S3's protocol: see tests/fakes/s3. Other services
+are not tested.
 """
 
 import hashlib
@@ -141,7 +141,7 @@ def test_the_removal_of_an_archived_log_survives_a_death_at_any_step(
 
 @pytest.fixture(scope="module")
 def large() -> bytes:
-    """Some 20 MB that nothing packs, so that it goes up in parts."""
+    """About 20 MB that do not compress, so that the upload has several parts."""
     rng = random.Random(3)
     return b"".join(rng.randbytes(2000).replace(b"\n", b"") + b"\n" for _ in range(10_000))
 

@@ -1,4 +1,4 @@
-"""Search in a stored log: text and expressions, by stream, line by line, within a time and with a clear refusal."""
+"""Search in a stored log: text and expressions, by stream, per line, within a time limit, and refused expressions."""
 
 import time
 from contextlib import ExitStack
@@ -88,7 +88,7 @@ def test_an_expression_made_to_take_for_ever_takes_no_time(run: Run) -> None:
 
 
 def test_an_expression_of_great_size_is_looked_for_in_parts(run: Run) -> None:
-    """What takes RE2 seconds a MB, for no fault of the text's size: the clock is looked at every few lines."""
+    """RE2 needs seconds per MB for it: the time limit is checked every few lines."""
     write(run, (1, (b"x" * 999 + b"\n") * 200 + b"Q\n"))
     query, after, looks = Query("(x?){300}Q", regex=True), 0, 0
     while after < 201:

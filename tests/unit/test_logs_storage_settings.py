@@ -1,4 +1,4 @@
-"""What CRONIUM_LOG_STORAGE and its companions may say, and what doctor says of it."""
+"""Allowed values of CRONIUM_LOG_STORAGE and related settings, and doctor's results for them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The log's store: packing, growing, sealing, and the one writer that many runs share."""
+"""The log's store: packing, growing, sealing, and the one writer for many runs."""
 
 import hashlib
 import random
@@ -25,7 +25,7 @@ committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 
 def batch(*parts: tuple[int, bytes], tail: bytes = b"", ns: int = 1_700_000_000_000_000_000) -> Batch:
-    """Segments of whole lines; the cursors are what a stream of just these would have."""
+    """Segments of whole lines; the cursors are those of a stream that begins with them."""
     segments = tuple(Segment(stream, text.count(b"\n"), ns + at, text) for at, (stream, text) in enumerate(parts))
     return Batch(segments, Cursor(1, 2), Cursor(3, 4), stdout_tail=tail)
 
@@ -117,7 +117,7 @@ def test_the_head_has_the_cursor_and_the_tail_until_the_seal(run: Run) -> None:
 
 @pytest.mark.django_db
 def test_a_write_that_is_repeated_stores_nothing_twice(run: Run) -> None:
-    """A growing chunk's commit whose answer was lost is simply made again."""
+    """The commit of a growing chunk, whose answer was lost, is repeated."""
     log = RunLog(run.pk, 0)
     commit_writes([log.prepare_write(batch((1, b"a\n")))])
     write = log.prepare_write(batch((1, b"b\n")))
@@ -140,7 +140,7 @@ def test_an_empty_log_has_a_head_and_the_digest_of_nothing(run: Run) -> None:
 
 @pytest.mark.django_db
 def test_a_log_that_is_gone_on_with_is_the_same_as_one_written_at_once(run: Run) -> None:
-    """Large and small batches, both streams, left at every third batch."""
+    """Large and small batches, both streams, interrupted at every third batch."""
     rng, whole, log = random.Random(9), b"", RunLog(run.pk, 0)
     for number in range(60):
         parts = [
@@ -207,7 +207,7 @@ def test_a_run_without_a_log_is_gone_on_with_from_nothing(run: Run) -> None:
 @pytest.mark.parametrize("kind", ["new chunk", "grown chunk", "seal"])
 @pytest.mark.parametrize("status", [*LIVE, *TERMINAL])
 def test_what_is_not_ours_any_more_is_not_written(run: Run, status: str, kind: str) -> None:
-    """Neither under an earlier lease, nor under the right one once the run has ended."""
+    """Neither under an earlier lease, nor under the current lease after the run has ended."""
     log = RunLog(run.pk, 0)
     commit_writes([log.prepare_write(batch((1, b"mine\n"), tail=b"begun"))])
     if kind == "seal":
@@ -253,7 +253,7 @@ def test_one_commit_refuses_the_old_owner_beside_the_new_one(run: Run) -> None:
 
 @committed
 def test_who_takes_a_run_over_sees_all_that_the_old_owner_will_ever_write(run: Run) -> None:
-    """Whatever the moment: a commit under way is waited for, or refused."""
+    """At any moment: a concurrent commit is waited for, or refused."""
     began = threading.Event()
 
     def write_until_refused() -> None:
@@ -281,7 +281,7 @@ def test_who_takes_a_run_over_sees_all_that_the_old_owner_will_ever_write(run: R
 
 @pytest.mark.django_db
 def test_any_write_whose_answer_was_lost_may_be_made_again(run: Run) -> None:
-    """A new chunk as well as one that grows, and the seal."""
+    """A new chunk, a growing chunk, and the seal."""
     log = RunLog(run.pk, 0)
     large = b"x" * GROW_BYTES + b"\n"
     for write in (log.prepare_write(batch((1, large))), log.prepare_write(batch((2, b"small\n"))), log.prepare_seal()):
@@ -322,7 +322,7 @@ def make_runs(make_job: Callable[..., Job]) -> Callable[[int], list[Run]]:
 
 
 def in_threads(writer: LogWriter, writes: list[PendingWrite]) -> list[Exception | None]:
-    """Give them all at once; what each came to."""
+    """Writes all of them concurrently; returns their results."""
     results: list[Exception | None] = [None] * len(writes)
 
     def give(at: int) -> None:

@@ -1,4 +1,4 @@
-"""logs.txt: exact, in parts, packed, and not again when it has not changed. And the stream that follows a log."""
+"""logs.txt: exact, by range, compressed, and 304 if unchanged. And the stream that follows a log."""
 
 import gzip
 import hashlib
@@ -29,7 +29,7 @@ TEXT = b"one\n\nbad \xff\x00\n" + HOSTILE.encode() + b"\n"
 
 
 def body_of(answer: Any) -> bytes:
-    """The bytes of an async streaming response, under the synchronous test client."""
+    """The bytes of an async streaming response, with the synchronous test client."""
 
     async def all_of_it() -> bytes:
         return b"".join([block async for block in answer.streaming_content])

@@ -1,4 +1,4 @@
-"""Two people edit one job: whoever saves an older revision is told, and loses nothing."""
+"""Two users edit one job: the user who saves an older revision gets a conflict, and no change is lost."""
 
 import pytest
 from django.test import Client
@@ -40,7 +40,7 @@ class TestApi:
 def test_the_update_is_conditional_in_the_database(
     job: Job, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one saves after the row was read, as without a lock."""
+    """Another user saves after the row was read, as without a lock."""
     apply = service._apply_fields
 
     def apply_and_save(stored: Job, data: object) -> None:

@@ -1,4 +1,4 @@
-"""What /metrics tells before anything has happened: a rate sees the first event only of what was zero before."""
+"""/metrics before the first event: a counter must be exported as 0, or `rate()` misses the first increment."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Names and descriptions: a character that nobody sees is refused at save, and shown as its number when old."""
+"""Names and descriptions: an invisible character is refused on save, and shown as its code point if stored."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A job's network over the API and in the service: what goes with what, and who may use the open one."""
+"""A job's network by API and service: valid combinations, and the permission for the open network."""
 
 from collections.abc import Callable
 from typing import Any

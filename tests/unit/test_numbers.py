@@ -31,14 +31,14 @@ def delete_numbers(*numbers: int) -> None:
 
 @pytest.fixture
 def first(job: Job) -> Run:
-    """The first of three runs that have ended."""
+    """The first of three ended runs."""
     runs = [launch(job, get_admin()) for _ in range(3)]
     end_all()
     return runs[0]
 
 
 def again(run: Run) -> int:
-    """The number of the same run once more."""
+    """The number of a rerun of this run."""
     return rerun(Run.objects.get(pk=run.pk), get_admin()).number
 
 

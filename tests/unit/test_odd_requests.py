@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""No page and no route answers 5xx or logs a traceback, whatever is sent, to whatever address, over whatever rows."""
+"""No page and no route answers 5xx or logs a traceback, for any request, any URL and any rows."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +40,7 @@ TYPED = {
 
 @pytest.fixture
 def rows(run: Run, people: dict[str, User], address: Address) -> Address:
-    """Rows for every address, and whatever else shows a form."""
+    """Rows for every URL, and for every form."""
     Secret.objects.create(name="API_KEY", encrypted=encrypt("API_KEY", "a value"))
     ImageOverride.objects.create(language="bash", reference="corp/bash:1")
     ended = launch(run.job, get_admin())
@@ -73,7 +73,7 @@ def sweep() -> Iterator[odd.Sweep]:
 
 @pytest.fixture
 def call(people: dict[str, User], rows: Address) -> Send:
-    """One request to the API, by an administrator's token."""
+    """Sends an API request with an administrator's token."""
     client, token = odd.PlainClient(), ApiToken.mint(people["admin"], "tests")[1]
 
     def send(
@@ -98,7 +98,7 @@ def get_urls(rows: Address) -> list[str]:
 
 @pytest.fixture
 def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
-    """Every form that is posted, by its view, with what a browser would send."""
+    """Every form with POST, by its view, with the values that a browser sends."""
     found: dict[str, odd.Form] = {}
     for url in get_urls:
         answer = browser.get(url)
@@ -117,7 +117,7 @@ def forms(browser: Client, get_urls: list[str]) -> dict[str, odd.Form]:
 
 @pytest.fixture
 def post(browser: Client) -> Callable[..., HttpResponse]:
-    """A form with some of its fields changed."""
+    """Sends a form with some fields changed."""
 
     def send(form: odd.Form, changes: dict[str, str], without: str = "", upload: str = "") -> HttpResponse:
         values = {name: text for name, text in {**form.values, **changes}.items() if name not in (without, upload)}
@@ -127,7 +127,7 @@ def post(browser: Client) -> Callable[..., HttpResponse]:
 
 
 def _paths() -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path and body of every route of the API, with rows behind them."""
+    """Method, path and body of every route of the API, with existing rows."""
     run, ended = Run.objects.get(number=1).pk, Run.objects.get(number=2).pk
     return [(method, path.format(run=run, ended=ended), body or {}) for method, path, body, *_ in ROUTES]
 
@@ -138,7 +138,7 @@ def operations() -> list[odd.Operation]:
 
 
 def test_every_form_is_found_and_taken_as_it_is(forms: dict[str, odd.Form], post: Send, sweep: odd.Sweep) -> None:
-    """What the other tests change one field of."""
+    """The unchanged forms are valid; the other tests change one field."""
     posts = {view for method, view, *_ in PAGES if method == "post"}
     assert posts - set(forms) <= {"account:end-others"}  # shown when there are others
     for view, form in forms.items():
@@ -233,7 +233,7 @@ def test_every_parameter_of_every_page(get_urls: list[str], browser: Client, swe
 
 
 def test_filters_of_the_back_office(browser: Client, sweep: odd.Sweep) -> None:
-    """A filter is named after a column; a page reads it without asking for it by name."""
+    """A filter is named after a column; a page reads it without naming it."""
     for model, column in {"access/user": "username", "jobs/job": "slug", "runs/run": "status"}.items():
         for lookup in (column, f"{column}__exact", f"{column}__in", "q", "o", "nowhere"):
             for query in odd.queries(lookup, odd.DEEP_TEXTS):
@@ -278,7 +278,7 @@ def test_every_header_and_cookie(
 def test_every_write_over_odd_rows(
     part: int, run: Run, forms: dict[str, odd.Form], post: Send, call: Send, sweep: odd.Sweep
 ) -> None:
-    """What older versions, other programs and damage may have stored."""
+    """Rows that older versions, other programs and damage may have stored."""
     writes = [write for write in _paths() if write[0] != "GET"]
     for what in list(ODD)[part::4]:
         point, before = transaction.savepoint(), len(sweep.broken)
@@ -295,7 +295,7 @@ def test_every_write_over_odd_rows(
 def test_draining_a_host_in_a_refused_state_says_why(
     rows: Address, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its page was older than another administrator's drain; or the host was deleted since the page was loaded."""
+    """Its page is older than another administrator's change; or the host was deleted since the page was loaded."""
     url = rows("hosts:drain", "host")
     assert browser.post(url, {"draining": "on", "version": "1"}).status_code == 302
     late = browser.post(url, {"draining": "off", "version": "1"})

@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""No page and no route answers 500 to what is stored: rows of before an upgrade, damage, other programs."""
+"""No page and no route answers 500 to stored values of older versions, damage, or other programs."""
 
 import asyncio
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def _rows(model: Any, **changes: Any) -> Callable[[Run], None]:
 
 
 def _json_text(table: str, column: str, text: str) -> Callable[[Run], None]:
-    """As another program would write it: the text itself, past the model."""
+    """Stores the text itself, without the model, as another program would."""
 
     def store(run: Run) -> None:
         with connection.cursor() as cursor:

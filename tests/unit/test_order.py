@@ -1,4 +1,4 @@
-"""Search and order without regard to case, in any writing, and the same on every database."""
+"""Search and sort order without regard to case, in any script, and the same on every database."""
 
 from collections.abc import Callable
 from importlib import import_module

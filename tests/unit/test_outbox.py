@@ -1,4 +1,4 @@
-"""The outbox: one event for each committed change, for every consumer, whatever dies, races or rolls back."""
+"""The outbox: one event for each committed change, for every consumer, with crashes, races and rollbacks."""
 
 import random
 import threading
@@ -36,7 +36,7 @@ def _nothing_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kinds(consumer: str = "a", limit: int = 100) -> list[str]:
-    """What the consumer gets next; its cursor goes on."""
+    """The next events of the consumer; advances its cursor."""
     batch = read_events(consumer, limit)
     assert advance_cursor(consumer, batch.start, batch.end)
     return [event.kind for event in batch.events]
@@ -131,7 +131,7 @@ class TestCost:
         return [query["sql"] for query in captured.captured_queries]
 
     def test_without_a_consumer_a_run_costs_no_row_and_no_query(self, job: Job) -> None:
-        """Each step costs one INSERT less than with a consumer."""
+        """Each step needs one INSERT less than with a consumer."""
         run: list[Run] = []
         steps: list[Callable[[], object]] = [
             lambda: run.append(launch(job, get_admin())),
@@ -380,7 +380,7 @@ consume_events("a", handle)
 
 
 def in_threads(*actions: Callable[[], object]) -> None:
-    """Run them at once, each in a thread with a connection of its own; raises the first error."""
+    """Calls them concurrently, each in a thread with a separate connection; raises the first error."""
     errors: list[BaseException] = []
 
     def run(action: Callable[[], object]) -> None:
@@ -431,7 +431,7 @@ def test_threads_that_change_read_remove_and_register_at_once_lose_nothing(
                 after_b.append(run.pk)
 
     def read(name: str) -> None:
-        """One of two processes of a consumer: what it handles is written with the cursor."""
+        """One of two processes of a consumer: the result of its handler is committed with the cursor."""
         while True:
             was_over = over.is_set()
             batch = read_events(name, 5)

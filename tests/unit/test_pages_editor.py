@@ -1,4 +1,4 @@
-"""The job editor: what it saves, what it refuses, and that nothing typed is lost."""
+"""The job editor: stored values, errors, and that no input is lost."""
 
 from typing import Any
 
@@ -190,7 +190,7 @@ def test_a_queue_is_kept_checked_and_default_when_emptied(client: Client, job: J
 
 
 def test_complaints_of_built_in_validators_are_in_our_words(client: Client, editor: Api, job: Job) -> None:
-    """On the page and in the API alike."""
+    """On the page and in the API."""
     long = client.post("/jobs/report/edit/", {"name": "x" * 121, "language": "bash", "script": "true"}).content.decode()
     assert "120 characters at most; this has 121." in long
     empty = editor.patch("/jobs/report", {"script": "", "name": ""}).json()

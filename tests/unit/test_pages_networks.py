@@ -1,4 +1,4 @@
-"""A network on the pages: chosen in the editor by who may, named by icon and word wherever a job or run is shown."""
+"""A network on the pages: the choices of each role in the editor, and icon and word wherever a job or run is shown."""
 
 import re
 from collections.abc import Callable

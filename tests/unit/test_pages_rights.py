@@ -1,4 +1,4 @@
-"""Each page for the one who may, the one who may not, and the stranger."""
+"""Each page with the permission, without the permission, and unauthenticated."""
 
 import re
 from collections.abc import Callable
@@ -245,7 +245,7 @@ def test_what_is_not_there_is_a_page_of_its_own(people: dict[str, User]) -> None
 def test_no_fragment_shares_the_address_of_a_page(
     address: Callable[[str, str], str], people: dict[str, User], run: Run
 ) -> None:
-    """The browser may show what it stored under an address, on Back say, as the page of that address."""
+    """The browser may show a stored response as the page of its URL, for example on Back."""
     client = Client()
     client.force_login(people["admin"])
     pages, asked = set(), set()

@@ -1,4 +1,4 @@
-"""The list of runs, the run page, and launch, cancel and run again from it."""
+"""The list of runs, the run page, and launch, cancel and rerun from it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pages of variables: list, one with its history, editor, conflict, delete. And what a run's page says it gave."""
+"""The pages of variables: list, history, editor, conflict, delete. And the output on a run's page."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What pages say: of a cancelled run, of the many tags of a job, of an address that is wrong."""
+"""Texts of pages: a cancelled run, the tags of a job, an unknown URL."""
 
 from collections.abc import Callable
 from datetime import timedelta

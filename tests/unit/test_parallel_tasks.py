@@ -1,4 +1,4 @@
-"""scripts/parallel.sh: whole outputs, the right exit status, and nothing left after a signal."""
+"""scripts/parallel.sh: complete outputs, the exit status, and no process left after a signal."""
 
 import os
 import re

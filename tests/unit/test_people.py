@@ -1,4 +1,4 @@
-"""People: what an administrator may do with them, what nobody may, and what ends with it."""
+"""Users: the actions of an administrator, refused actions, and their effects on sessions and tokens."""
 
 import threading
 from collections.abc import Callable
@@ -379,7 +379,7 @@ def test_a_weak_password_is_refused_wherever_it_is_chosen(people: dict[str, User
 
 
 class TestEndedMeanwhile:
-    """An administrator or the person ends a session while a request of it is under way."""
+    """An administrator or the user ends a session during a request of it."""
 
     def _act(self, page: Client, act: str) -> Any:
         typed = {"current": "the first one 1", "password": GOOD, "again": GOOD}
@@ -411,7 +411,7 @@ class TestEndedMeanwhile:
             return User.objects.get(pk=person.pk)
 
         def user_of(request: Any) -> User:
-            """The person as they were read before."""
+            """The user as read before the change."""
             user: User = request.user
             user.get_username()
             monkeypatch.undo()

@@ -1,4 +1,5 @@
-"""The sidecar's proxy in this process over loopback: who is let out, what is passed on, what is told; no engine."""
+"""The sidecar's proxy in this process over loopback: allowed destinations, forwarded data, recorded events; no
+engine."""
 
 import asyncio
 import base64
@@ -31,7 +32,7 @@ def basic(token: str = TOKEN, user: str = "cronium") -> str:
 
 @dataclass
 class Told:
-    """The channel, as far as the proxy uses it."""
+    """A fake of the channel with the methods that the proxy uses."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
     gone: bool = False
@@ -44,7 +45,7 @@ class Told:
 
 @dataclass
 class Site:
-    """Somewhere outside: answers every connection with `answer`, and keeps what it was sent."""
+    """A server outside: answers every connection with `answer`, and records the received data."""
 
     port: int = 0
     answer: bytes = PLAIN
@@ -70,7 +71,7 @@ class Site:
 
 @dataclass
 class World:
-    """A proxy, its port, a site outside, and what was told."""
+    """A proxy, its port, a site outside, and the recorded events."""
 
     proxy: Proxy
     port: int
@@ -83,7 +84,7 @@ class World:
         return reader, writer
 
     async def raw(self, data: bytes) -> bytes:
-        """Send, and read until the proxy closes."""
+        """Sends, and reads until the proxy closes."""
         reader, writer = await self.open(data)
         try:
             return await asyncio.wait_for(reader.read(), 10)
@@ -101,7 +102,7 @@ class World:
 
 @pytest.fixture
 async def make(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Awaitable[World]]]:
-    """A proxy for which loopback counts as public and `*.example` resolves to it."""
+    """A proxy for which loopback is public and `*.example` resolves to it."""
     judged = proxy.find_refusal_reason
     listeners: list[asyncio.Server] = []
     monkeypatch.setattr(
@@ -201,7 +202,7 @@ async def test_what_is_refused_is_told_and_not_connected(
 async def test_a_name_that_is_pointed_elsewhere_between_two_looks_is_looked_up_once(
     make: Callable[..., Awaitable[World]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DNS rebinding: what was judged is what is connected, and the next request is judged anew."""
+    """DNS rebinding: the checked address is the connected one, and the next request is checked again."""
     world = await make()
     asked: list[bytes] = []
     # Here 127.0.0.1 counts as public. Nothing may reach 127.0.0.2, which is loopback.
@@ -414,7 +415,7 @@ async def test_a_tunnel_in_which_nothing_moves_is_closed(make: Callable[..., Awa
 
 
 async def test_who_does_not_read_holds_the_sender_back(world: World) -> None:
-    """Memory stays flat: what the client leaves lying is not fetched."""
+    """Memory is constant: the proxy does not read what the client does not take."""
     sent = 0
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

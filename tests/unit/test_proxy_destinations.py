@@ -1,4 +1,4 @@
-"""Which destinations a pattern allows, and which addresses nobody is let out to: tables, and no network."""
+"""The destinations that a pattern allows, and the addresses that are always refused: tables, no network."""
 
 import sys
 from ipaddress import IPv4Network, ip_address

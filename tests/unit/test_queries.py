@@ -1,4 +1,4 @@
-"""How many queries each route makes: pinned, so that a list never grows one a row."""
+"""The number of queries of each route is pinned, so that no list makes one query per row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ READS = [
 
 @pytest.fixture
 def plenty(job: Job, make_job: Callable[..., Job]) -> Run:
-    """More rows than a query a row would hide."""
+    """So many rows that a query per row exceeds the pinned number."""
     jobs = [make_job(created_by=None) for _ in range(5)]
     for name in ("API_KEY", "OTHER", "THIRD"):
         Secret.objects.create(name=name, encrypted=encrypt(name, "a value"), created_by=None)
@@ -121,7 +121,7 @@ def test_writes(
 def test_pages_that_are_asked_for_again_and_again(
     client: Client, people: Any, plenty: Run, path: str, queries: int, django_assert_num_queries: Any
 ) -> None:
-    """However many runs are at work, their last lines are one query."""
+    """For any number of active runs, their last lines take one query."""
     client.force_login(people["admin"])
     Run.objects.update(status="running")
     ids = "&id=".join(str(pk) for pk in Job.objects.values_list("pk", flat=True))

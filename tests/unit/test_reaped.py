@@ -1,4 +1,4 @@
-"""What the reaper removed stays on the host's row for a while, and people see it."""
+"""The objects that garbage collection removed are listed in the host's row and displayed."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Which process acts for a host, and what becomes of the runs of one that is gone."""
+"""Leadership of a host, and the runs of a process that is gone."""
 
 import time
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class TestLease:
         assert not one.renew({})
 
     def test_one_that_was_frozen_takes_nothing_from_the_one_that_followed(self, settings: Any, tmp_path: Any) -> None:
-        """It kept the lock all the time, so the lock says nothing of the one that acts without it."""
+        """It held the lock file all the time, so the lock says nothing about the leader that acts without it."""
         settings.DATA_DIR = tmp_path
         old, new, third = Leadership("a"), Leadership("a"), Leadership("a")
         assert old.acquire()
@@ -92,7 +92,8 @@ class TestLease:
         assert third.acquire()
 
     def test_a_process_on_another_data_folder_may_live(self, settings: Any, tmp_path: Any) -> None:
-        """Of the same machine and name, too: it holds another lock, so only its lease says when it is dead."""
+        """Even on the same machine with the same name: it has another lock file, so only its lease shows that it is
+        dead."""
         settings.DATA_DIR = tmp_path / "one"
         one = Leadership("a")
         settings.DATA_DIR = tmp_path / "two"
@@ -117,7 +118,7 @@ class TestTakeOver:
     @pytest.mark.parametrize("status", [Status.STARTING, Status.RUNNING])
     @pytest.mark.parametrize("flagged", [False, True])
     def test_who_has_lost_the_hosts_lease_changes_nothing(self, run: Run, status: Status, flagged: bool) -> None:
-        """It was frozen, and does not know yet."""
+        """The process was frozen, and has not noticed the loss."""
         put(run, status, started_at=timezone.now(), cancel_requested_at=timezone.now() if flagged else None)
         for lost in ({"owner": "another"}, {"owner": "new", "lease_expires_at": timezone.now()}):
             Host.objects.filter(name="a").update(**lost)
@@ -151,7 +152,7 @@ class TestTakeOver:
         assert run.lease_epoch == 2
 
     def test_a_run_whose_value_was_replaced_unseen_is_stopped(self, run: Run) -> None:
-        """By an older version, which kept no replaced values."""
+        """An older version replaced it, without storing the replaced value."""
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         removed: list[str] = []
@@ -247,7 +248,7 @@ class TestTakeOver:
         assert adopted.spec.token == given.token
 
     def test_an_engine_that_is_away_holds_up_no_other_run(self, run: Run, make_job: Callable[..., Job]) -> None:
-        """What can't be stopped yet is looked at again: nobody takes it for a run that somebody sees to."""
+        """A run that cannot be stopped yet is retried, and is not counted as adopted."""
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
         put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
         other = launch(make_job(), get_admin())
@@ -293,7 +294,7 @@ class TestAbandoned:
     def test_a_clock_that_is_set_forward_ends_no_run_of_a_living_host(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An hour forward all leases are over at once, for the seconds until the workers renew them."""
+        """After a step of an hour all leases seem expired, for the seconds until the workers renew them."""
         monkeypatch.setattr(abandoned, "clock_steps", abandoned.ClockStepDetector())
         put(run, Status.RUNNING, lease_expires_at=timezone.now() + LEASE_DURATION)
         lease.acquire_lease("a", "living")

@@ -1,4 +1,4 @@
-"""A row that was deleted or renamed and made again: a page or caller that read the old one does not change the new."""
+"""A row that was deleted or renamed and recreated: an edit of the old row does not change the new one."""
 
 from typing import Any
 
@@ -127,7 +127,7 @@ class TestAJobThatIsGone:
 
 
 def test_a_deletion_from_an_older_page_leaves_the_newer_row(browser: Client, admin: Api, run: Run) -> None:
-    """A live run is not the first thing that it is told."""
+    """The conflict is reported before the live run."""
     assert admin.patch("/jobs/report", {"script": "echo theirs"}).status_code == 200
     answer = browser.post("/jobs/report/delete/", {"revision": "1"})
     assert answer.status_code == 409

@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""Running a run again: exactly what ran, within what its job still has and the caller may do today."""
+"""Reruns: the same snapshot, within what the job still has and the caller may do today."""
 
 from collections.abc import Callable
 from typing import Any

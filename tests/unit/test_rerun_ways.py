@@ -1,4 +1,4 @@
-"""Again, by page and by API: the same of every state of the job, for every role."""
+"""Reruns by page and by API have the same result, for every state of the job and every role."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +66,7 @@ def ended(job: Job) -> Run:
 
 @pytest.fixture(params=["page", "api"])
 def way(request: pytest.FixtureRequest) -> Way:
-    """Posts to a path as a person; the new run, or None where it was refused."""
+    """Posts to a path as a user; returns the new run, or None if refused."""
 
     def by_page(user: User, path: str) -> Any:
         client = Client()

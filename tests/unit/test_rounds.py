@@ -1,4 +1,4 @@
-"""A thread that goes on whatever a round raises, and ends when it is told to."""
+"""A periodic task continues after any error, and ends when it is stopped."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""What the run page and the API say of a run's sandbox."""
+"""A run's sandbox on its page and in the API."""
 
 import pytest
 from django.db import connection

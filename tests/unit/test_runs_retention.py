@@ -1,4 +1,4 @@
-"""The end of runs: by age, by number, by hand; all that belongs to them goes, and nothing else."""
+"""Deletion of runs: by age, by number, by hand; with all their rows, and no others."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def keep(settings: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def ended(keep: Any) -> Callable[..., Run]:
-    """A run of a job that ended so many days ago, with a log."""
+    """A run of a job that ended this many days ago, with a log."""
 
     def make(job: Job, days: float = 400, lines: int = 10) -> Run:
         run = give_log(launch(job, get_admin()), text_of(lines), 5, timedelta(days=days))

@@ -1,4 +1,4 @@
-"""Variables over the REST API: by scope and name, with who changed them and when."""
+"""Variables over the REST API: by scope and name, with author and time of their changes."""
 
 from typing import Any
 

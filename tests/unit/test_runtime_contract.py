@@ -1,4 +1,4 @@
-"""One table of what scripts ask and get: each helper, over a real sidecar, to the service and its database."""
+"""One table of requests of scripts and their results: each helper, through a real sidecar, to service and database."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ VALUES: list[Any] = [0, False, "", None, [], {}, 1.5, -0.0, 1e22, 2**53, 'Ã© ðŸ¦
 
 @pytest.fixture
 def living(run: Run) -> Run:
-    """The run that the sidecar of these tests speaks for."""
+    """The run that the sidecar of these tests belongs to."""
     Run.objects.filter(pk=run.pk).update(status=Status.RUNNING)
     run.refresh_from_db()
     return run
 
 
 class Inside:
-    """Runs scripts beside a sidecar whose worker is the service itself, on the test's own connection."""
+    """Runs scripts with a sidecar whose worker is the service itself, on the test's connection."""
 
     def __init__(self, run_id: UUID) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ def inside(living: Run, monkeypatch: pytest.MonkeyPatch) -> Inside:
 
 
 def reply(run_id: UUID, message: dict[str, Any]) -> dict[str, Any]:
-    """As the worker's end of the channel does it."""
+    """As the worker's end of the channel does."""
     made = handlers.handle_request(run_id, message["op"], message["body"])
     if made.error:
         return {"ok": False, "status": made.status, "error": made.error, "message": made.message}
@@ -70,7 +70,7 @@ def reply(run_id: UUID, message: dict[str, Any]) -> dict[str, Any]:
 
 
 def quoted(language: str, value: Any) -> str:
-    """A value in the language's own words."""
+    """A value as a literal of the language."""
     text = json.dumps(value)
     if language == "bash":
         return "'" + text.replace("'", "'\\''") + "'"
@@ -250,7 +250,7 @@ def test_a_hundred_increments_at_once_are_a_hundred(inside: Inside, language: st
 
 @dataclass
 class Answers:
-    """A server that gives these answers, one a connection, and then the last one again; None cuts the connection."""
+    """A server that gives these answers, one per connection, then the last one again; None closes the connection."""
 
     answers: list[tuple[int, bytes] | None]
     heads: list[bytes] = field(default_factory=list)
@@ -273,7 +273,7 @@ class Answers:
 
     @property
     def keys(self) -> set[bytes]:
-        """The different Idempotency-Keys that came."""
+        """The distinct Idempotency-Keys that arrived."""
         lines = [line for head in self.heads for line in head.lower().split(b"\r\n")]
         return {line for line in lines if line.startswith(b"idempotency-key")}
 
@@ -318,7 +318,7 @@ def test_it_gives_up_after_six_tries(inside: Inside, language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("way", ["lost", "502"])
 def test_a_write_that_is_tried_again_counts_once(inside: Inside, living: Run, language: str, way: str) -> None:
-    """The worker does it; its answer does not come back the first time."""
+    """The worker executes it; the first answer is lost."""
     spoiled: list[bytes] = []
     refusal = b'{"error": "BACKEND_UNAVAILABLE", "message": "away"}'
     head = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(refusal)
@@ -420,7 +420,7 @@ async def test_a_key_that_is_none_and_a_variable_too_large_are_refused_before_th
 
 
 class TestService:
-    """The worker's side by itself."""
+    """The worker's side alone."""
 
     @pytest.mark.parametrize(
         ("operation", "body", "status", "error"),
@@ -536,7 +536,7 @@ def test_helpers_have_the_names_of_the_contract() -> None:
 
 
 def test_the_document_names_every_code_and_operation_that_there_is() -> None:
-    """And none that there is not: the contract is what is built."""
+    """And no others."""
     document = (IMAGES.parent / "docs" / "runtime-api.md").read_text()
     table = document.split("| status | code | when |")[1].split("\n\n")[0]
     told = set(re.findall(r"\| (\d{3}) \| `([A-Z_]+)` \|", table))

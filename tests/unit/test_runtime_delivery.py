@@ -1,4 +1,4 @@
-"""The helpers travel with the payload: any image with a shell has them, and the delivered ones win."""
+"""The helpers are part of the payload: they work in any image with a shell, and precede those of the image."""
 
 import os
 import shutil

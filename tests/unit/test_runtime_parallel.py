@@ -1,4 +1,4 @@
-"""Many writers of one variable at once, each on a database connection of its own: locks as they really are."""
+"""Concurrent writers of one variable, each with a separate database connection, so that locks are real."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +21,7 @@ def living(run: Run) -> Run:
 
 
 def at_once(run: Run, asked: list[dict[str, Any]]) -> list[Any]:
-    """Each asked for by one of several threads; the answers."""
+    """Sends the requests concurrently from threads; returns the answers."""
 
     def ask(body: dict[str, Any]) -> Any:
         try:
@@ -35,7 +35,7 @@ def at_once(run: Run, asked: list[dict[str, Any]]) -> list[Any]:
 
 
 def test_a_hundred_increments_are_a_hundred(living: Run) -> None:
-    """From none at all, so that the row itself is made by several at once."""
+    """From a missing variable on, so that several writers create the row."""
     answers = at_once(living, [{"key": "shared/n", "amount": 1} for _ in range(100)])
     assert sorted(answers) == list(range(1, 101))
     assert Variable.objects.get().value == 100
@@ -49,7 +49,7 @@ def test_one_write_sent_many_times_at_once_counts_once(living: Run) -> None:
 
 
 def test_two_runs_add_to_one_shared_variable(living: Run) -> None:
-    """Their runs' rows are locked apart, so only the variable's own lock is left to keep them in turn."""
+    """Each locks its own run's row, so only the variable's lock orders them."""
     other = Run.objects.get(pk=living.pk)
     other.pk, other.number = None, 2
     other._state.adding = True

@@ -1,4 +1,4 @@
-"""Secrets: written and never read, encrypted with a list of keys, named by jobs, opened for runs alone."""
+"""Secrets: written and never read, encrypted with a list of keys, named by jobs, decrypted for runs only."""
 
 import io
 import os
@@ -77,7 +77,7 @@ class TestKeys:
         assert not file.exists()
 
     def test_two_that_make_it_at_once_agree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The other one is faster between our look and our link."""
+        """Another process creates the file between our check and our link."""
         real, theirs = os.path.lexists, new_key()
 
         def late(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The server's log for machines: what is written past it by Python itself, and which run a line is about."""
+"""The server's JSON log: messages that Python itself writes, and the run that a line belongs to."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_the_threads_of_a_run_and_the_database_threads_they_use_know_it(db: None
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the access log was given beside its words."""
+    """The extra fields that the access log was given."""
     found: list[dict[str, Any]] = []
     monkeypatch.setattr(middleware.log, "log", lambda *args, extra: found.append(extra))
     return found

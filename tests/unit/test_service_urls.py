@@ -1,4 +1,4 @@
-"""What the URLs of the database and of Redis make reach their drivers."""
+"""The URLs of the database and of Redis: what reaches their drivers."""
 
 import ssl
 from pathlib import Path
@@ -30,7 +30,7 @@ def to_wrapper(url: str) -> Postgres:
 
 
 def to_driver(url: str) -> dict[str, Any]:
-    """What psycopg is called with."""
+    """The arguments with which psycopg is called."""
     return to_wrapper(url).get_connection_params()
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_database_is_named_without_its_password(url: str, said: str) 
 
 
 def users(address: RedisAddress) -> dict[str, dict[str, Any]]:
-    """The keywords with which each of the three connects."""
+    """The keywords with which each of the three clients connects."""
     options = address.build_options()
     cache = RedisCache(address.url, {"OPTIONS": options})._cache
     layer = RedisChannelLayer(hosts=[{"address": address.url, **address.build_options(LAYER_READ_SECONDS)}])
@@ -247,7 +247,7 @@ def test_the_programs_of_a_backup_connect_as_the_url_says(monkeypatch: pytest.Mo
 
 
 def test_a_password_with_a_comma_reaches_all_three_users_of_redis() -> None:
-    """Django's cache takes a text for a list of servers with commas or semicolons between."""
+    """Django's cache splits its URL at commas and semicolons."""
     address = parse_redis_url("redis://:a,b;c@h/2")
     for made in (value for name, value in users(address).items() if name != "classes"):
         assert (made["host"], made["password"], int(made["db"])) == ("h", "a,b;c", 2)

@@ -1,4 +1,4 @@
-"""What is stored of a session signs nobody in."""
+"""The stored values of a session cannot be used to sign in."""
 
 from datetime import timedelta
 
@@ -72,7 +72,7 @@ def test_a_new_key_leaves_no_row_of_the_old_one(signed_in: Client) -> None:
 
 
 class TestTheEnd:
-    """A session ends a fixed time after the sign-in, and as long as it lasts it is on its person's list."""
+    """A session ends a fixed time after the sign-in, and is listed until then."""
 
     def test_no_use_of_it_moves_it(self, signed_in: Client) -> None:
         end = Session.objects.get().expire_date
@@ -89,7 +89,7 @@ class TestTheEnd:
 
     @pytest.mark.parametrize("is_swept", [True, False])
     def test_one_that_is_on_no_list_is_over(self, signed_in: Client, is_swept: bool) -> None:
-        """As of sessions that were made before they had a fixed end."""
+        """As sessions of versions without a fixed end."""
         signed_in.post("/access/", {"name": "laptop", "expires": "7d"})
         SignIn.objects.update(created_at=Now() - timedelta(days=15))
         if is_swept:

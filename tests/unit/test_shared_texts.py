@@ -1,4 +1,4 @@
-"""What runs share is stored once, gives back exactly what was put in, and goes with the last run that has it."""
+"""Texts that runs share are stored once, returned unchanged, and deleted with the last run that uses them."""
 
 import json
 import os
@@ -30,7 +30,7 @@ RUN = "0a1b2c3d-0000-4000-8000-000000000001"
 
 
 def report_of(run_id: str, *more: Row) -> dict[str, Any]:
-    """As `executor.sandbox.inspection` makes it of an engine that obeys, and `more` rows."""
+    """A report as `executor.sandbox.inspection` builds it without drift, and `more` rows."""
     from executor.sandbox import inspection
 
     engine, spec = FakeEngine(), make_spec(run_id=run_id)

@@ -44,7 +44,7 @@ def config_line(**changes: Any) -> bytes:
 
 @dataclass
 class Worker:
-    """The other end of the control channel: keeps what it is asked and answers by `answer` (None: silence)."""
+    """The other end of the control channel: records requests and answers with `answer` (None: no answer)."""
 
     reader: asyncio.StreamReader
     answer: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda _: {"ok": True, "data": None}
@@ -65,14 +65,14 @@ class Worker:
 
 @dataclass
 class Sidecar:
-    """A running one: its port, its worker."""
+    """A running sidecar: its port, its worker."""
 
     port: int
     worker: Worker
     server: Server
 
     async def raw(self, data: bytes) -> bytes:
-        """Send bytes, read until the sidecar closes."""
+        """Sends bytes, and reads until the sidecar closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
@@ -81,7 +81,7 @@ class Sidecar:
             writer.transport.abort()
 
     async def ask(self, method: str, target: str, *, body: bytes | None = None, headers: str = AUTH) -> tuple[int, Any]:
-        """One request; status and parsed body."""
+        """Sends one request; returns status and parsed body."""
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"
         head = f"{method} {target} HTTP/1.1\r\nHost: runtime-api\r\nConnection: close\r\n{headers}{length}\r\n"
         return parse(await self.raw(head.encode() + (body or b"")))
@@ -208,7 +208,7 @@ async def test_it_refuses_an_expired_token() -> None:
 
 
 async def test_the_end_of_a_token_follows_no_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's clock may differ from this machine's, and either may be set while the script runs."""
+    """The clocks of worker and machine may differ, and may be set while the script runs."""
     sidecar = await start(token_expires_at=time.time() - 3600, token_seconds=60)
     assert (await sidecar.ask("GET", path("input")))[0] == 200
     now = time.time()
@@ -443,7 +443,7 @@ async def test_it_does_not_wait_for_ever_for_its_configuration() -> None:
 
 
 def catches_term(pid: int) -> bool:
-    """Has the process installed a handler for signal 15?"""
+    """Whether the process has a handler for SIGTERM."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> 14 & 1)

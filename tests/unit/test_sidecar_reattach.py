@@ -1,4 +1,4 @@
-"""A sidecar whose worker dies and is replaced: its requests wait, are asked again, and count once."""
+"""A sidecar whose worker is replaced: its requests wait, are repeated, and count once."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def test_helpers_wait_longer_than_the_sidecar_does() -> None:
 
 
 class TestService:
-    """Which worker may answer."""
+    """Requests from the worker of an earlier lease, and of an ended run."""
 
     @pytest.mark.parametrize("operation", ["get_variable", "increment_variable"])
     def test_one_whose_lease_is_over_does_nothing_and_says_nothing(self, run: Run, operation: str) -> None:

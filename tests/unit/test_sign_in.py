@@ -1,4 +1,4 @@
-"""Guessing passwords is slowed, and nobody is kept out by it."""
+"""Password guessing is throttled, and no user is locked out."""
 
 import threading
 import time
@@ -68,7 +68,7 @@ def test_after_some_wrong_passwords_attempts_wait(clock: Clock) -> None:
 
 
 def _together(count: int, ask: Callable[[], float]) -> list[float]:
-    """How long each of `count` attempts has to wait that begin at the same moment."""
+    """The delays of `count` attempts that begin at the same moment."""
     barrier, waits = threading.Barrier(count), list[float]()
 
     def attempt() -> None:
@@ -85,7 +85,7 @@ def _together(count: int, ask: Callable[[], float]) -> list[float]:
 
 @pytest.fixture
 def slow_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between reading and writing there is time for the other attempts."""
+    """A cache with a pause between read and write, so that attempts overlap."""
     get = LocMemCache.get
 
     def get_slowly(self: LocMemCache, *args: Any, **more: Any) -> Any:

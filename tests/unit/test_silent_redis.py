@@ -1,5 +1,5 @@
 # ruff: noqa: F811 - a fixture of another module is asked for by its name
-"""A Redis that takes connections and never answers, or takes none: nobody waits for it, and nothing grows."""
+"""A Redis that accepts connections and never answers, or accepts none: no caller waits, and nothing grows."""
 
 import asyncio
 import socket
@@ -48,7 +48,7 @@ def _until(reached: Callable[[], object], seconds: float = 30) -> None:
 
 
 class Publishing:
-    """Marks when the publisher asks the broker, and when it has an answer or has given up."""
+    """Marks when the publisher calls the broker, and when the call has returned or failed."""
 
     def __init__(self, address: RedisAddress, monkeypatch: pytest.MonkeyPatch, max_waiting: int) -> None:
         self.began, self.ended, self.count = threading.Event(), threading.Event(), 0
@@ -155,7 +155,7 @@ def test_a_connection_that_died_unused_costs_one_more_attempt(monkeypatch: pytes
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """The loop that nudges are sent from, in a thread of its own."""
+    """The event loop of the notifications, in a separate thread."""
     made = asyncio.new_event_loop()
     thread = threading.Thread(target=made.run_forever)
     thread.start()
@@ -256,7 +256,7 @@ def _use_cache_at(settings: Any, address: RedisAddress) -> None:
 
 @pytest.fixture
 def refused() -> RedisAddress:
-    """A port on which nothing listens."""
+    """A port without a listener."""
     with socket.socket() as port:
         port.bind(("127.0.0.1", 0))
         return parse_redis_url(f"redis://127.0.0.1:{port.getsockname()[1]}/0")

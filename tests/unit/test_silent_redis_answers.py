@@ -1,4 +1,4 @@
-"""Under a Redis that says nothing: readiness and doctor answer and say so, live logs go on, and consumers come back."""
+"""With a Redis that does not answer: readiness and doctor report it, live logs continue, and consumers reconnect."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 @pytest.fixture
 def silent(address: RedisAddress, settings: Any) -> RedisAddress:
-    """All settings name it. The layer's reads fail after a second here."""
+    """All settings name it. Reads of the channel layer time out after a second here."""
     settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": address.url})
     host = {"address": address.url, **address.build_options(1.0)}
     settings.CHANNEL_LAYERS = {
@@ -48,7 +48,7 @@ def test_readiness_says_so_within_its_bound(silent: RedisAddress) -> None:
 
 @pytest.mark.django_db
 def test_the_round_trip_is_bounded_as_a_whole(silent: RedisAddress, settings: Any) -> None:
-    """Also the sending, for which the layer itself waits longer."""
+    """Including the send, for which the layer itself waits longer."""
     settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0] |= silent.build_options(600.0)
     channel_layers.backends.clear()
     with pytest.raises(TimeoutError):
@@ -66,7 +66,7 @@ def test_doctor_has_a_failed_row(silent: RedisAddress, monkeypatch: pytest.Monke
 @committed
 @pytest.mark.asyncio
 async def test_a_live_log_goes_on(silent: RedisAddress, connect: Callable[..., Any], world: World) -> None:
-    """Its viewers look by themselves; a failing layer ends no socket."""
+    """Its viewers poll; a failing layer closes no WebSocket."""
     await world.begin()
     await world.write((1, b"one\n"))
     viewer = await connect(world.run.pk, world.token)
@@ -107,7 +107,7 @@ async def test_a_listener_ends_though_the_layer_takes_no_leave(monkeypatch: pyte
 
 
 def test_a_consumer_tries_to_connect_for_ever() -> None:
-    """Celery's own default ends it after a hundred attempts."""
+    """Celery's default gives up after a hundred attempts."""
 
     class Enough(Exception):
         pass

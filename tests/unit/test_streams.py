@@ -1,4 +1,4 @@
-"""How stdout and stderr reach a log: the job's choice, from the editor and the API to what starts the script."""
+"""How stdout and stderr reach a log: the job's choice, from the editor and the API to the payload."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A run's timeline: who did what and why, in order, whatever a host's clock says and whatever the words hold."""
+"""A run's timeline: actors, actions and reasons, in order, for any clock of a host and any text."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def client(people: dict[str, User]) -> Client:
 
 
 def timeline(client: Client, run: Run, part: str = "") -> list[str]:
-    """The sentences as the page shows them; `part` is the one that changes while the page is open."""
+    """The sentences of the page; `part` is the fragment that is updated while the page is open."""
     page = client.get(f"/runs/{run.pk}/{part}").content.decode()
     (shown,) = re.findall(r'<ol class="timeline">(.*?)</ol>', page, re.S)
     assert "<script" not in shown
@@ -93,7 +93,7 @@ def test_a_host_whose_clock_is_wrong_does_not_change_the_order(
 
 
 def test_claim_start_and_end_are_told_by_the_row_of_the_run_alone(client: Client, run: Run) -> None:
-    """They take no row of their own, and stay when retention has removed the events."""
+    """They have no rows of their own, and stay after retention has removed the events."""
     state_machine.finish(run.pk, claim(), Ending(Status.SUCCEEDED, "", "The script ended with exit code 0."))
     assert [event.kind for event in RunEvent.objects.all()] == ["queued"]
     told = ["Claimed by host east", "The script began", "The script ended with exit code 0."]

@@ -1,4 +1,4 @@
-"""Tokens over the API: shown once, and never more than what made them."""
+"""Tokens over the API: shown once, and with no more permissions than the token that created them."""
 
 from datetime import timedelta
 from typing import Any

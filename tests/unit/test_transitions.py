@@ -1,4 +1,4 @@
-"""Each transition from each status: which take, which are refused, and that terminal states absorb."""
+"""Each transition from each status: which succeed, which are refused, and that terminal states absorb."""
 
 from collections.abc import Callable
 from datetime import timedelta

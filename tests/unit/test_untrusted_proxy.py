@@ -1,4 +1,4 @@
-"""A proxy that is not trusted: one line in the log an hour, and a row of doctor that says what to set."""
+"""An untrusted proxy: one log line per hour, and a result of doctor with the remedy."""
 
 import logging
 from datetime import timedelta
@@ -17,7 +17,7 @@ BEHIND = {"X-Forwarded-For": "203.0.113.9"}
 
 
 class Asks:
-    """As much of a patient as the row needs."""
+    """A fake HealthProbe with the attributes that the check reads."""
 
     call_database = staticmethod(lambda function: function())
 
@@ -81,7 +81,7 @@ def test_a_trusted_proxy_is_no_news(settings: Any, caplog: pytest.LogCaptureFixt
 
 
 def test_the_connection_counts_and_not_what_the_proxy_said(settings: Any) -> None:
-    """REMOTE_ADDR of a trusted proxy's request is the person's address, which is no proxy."""
+    """REMOTE_ADDR of a trusted proxy's request is the user's address, which is not a proxy."""
 
     class Transport:
         peer: Any = None

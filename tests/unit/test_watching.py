@@ -1,4 +1,4 @@
-"""Watching a log for long: rights that end meanwhile, a log that lacks lines, and an archive that is slow."""
+"""Long-lived viewers of a log: lost permissions, missing lines, and a slow archive."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ def _delete(world: World) -> None:  # noqa: F811
 
 
 def _end_session(world: World) -> None:  # noqa: F811
-    """As an administrator does, or the person from another browser."""
+    """As an administrator does, or the user from another browser."""
     (row,) = sessions.list_sign_ins(world.user)
     assert sessions.end_one(world.user, row.pk)
 
