@@ -1,53 +1,31 @@
 """200 concurrent runs on one worker: memory and CPU per run, and response times of pages."""
 
-import os
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.first_line import compute_percentile
 from bench.server import Server, run_server
 
 SCRIPT = 'while [ "$(date +%s)" -lt {until} ]; do echo "it is $(date +%T)"; sleep 2; done'
 MB = 1024 * 1024
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def _read_available_memory() -> int:
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
 
 
 def _read_resident_memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
+    return psutil.Process(pid).memory_info().rss
 
 
 def _read_cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def _find_engine_pids() -> list[int]:
-    result = subprocess.run(["pgrep", "-x", "dockerd|containerd"], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in result.stdout.split()]
-
-
-def _measure_idle_share(seconds: float) -> float:
-    """Idle share of the machine's CPU over the next `seconds`."""
-
-    def read_counters() -> tuple[int, int]:
-        numbers = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-        return numbers[3] + numbers[4], sum(numbers[:8])
-
-    idle, total = read_counters()
-    time.sleep(seconds)
-    idle_after, total_after = read_counters()
-    return (idle_after - idle) / max(1, total_after - total)
+    return [process.pid for process in psutil.process_iter() if process.name() in ("dockerd", "containerd")]
 
 
 def _time_calls(call: Callable[[], object], repeats: int = 20) -> list[float]:
@@ -72,7 +50,7 @@ def measure(number: int = 200) -> None:
         until = int(time.time()) + number + 60
         body = {"name": "Many", "slug": "many", "language": "bash", "script": SCRIPT.format(until=until)}
         server.call_api("POST", "/jobs", body)
-        free_before, resident_before = _read_available_memory(), _read_resident_memory(server.process.pid)
+        free_before, resident_before = psutil.virtual_memory().available, _read_resident_memory(server.process.pid)
         started_at = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             runs = list(pool.map(lambda _: server.call_api("POST", "/jobs/many/runs"), range(number)))
@@ -80,12 +58,13 @@ def measure(number: int = 200) -> None:
             time.sleep(1)
         startup, running = time.monotonic() - started_at, _count_runs(server, "running")
         print(f"{number} concurrent runs on one worker: {running} were running after {startup:.0f} s")
-        machine_mb = (free_before - _read_available_memory()) / running / MB
+        machine_mb = (free_before - psutil.virtual_memory().available) / running / MB
         cronium_mb = (_read_resident_memory(server.process.pid) - resident_before) / running / MB
         print(f"  memory of the machine per run                {machine_mb:.1f} MB, in Cronium {cronium_mb:.2f} MB")
         processes = {"Cronium": [server.process.pid], "the engine's daemons": _find_engine_pids()}
         cpu = {name: sum(map(_read_cpu_seconds, pids)) for name, pids in processes.items()}
-        idle = _measure_idle_share(10)
+        cpu_percent = psutil.cpu_times_percent(10)
+        idle = (cpu_percent.idle + cpu_percent.iowait) / 100
         for name, pids in processes.items():
             cores = (sum(map(_read_cpu_seconds, pids)) - cpu[name]) / 10
             print(f"  CPU of {name:37} {cores:.2f} cores, each run writes a line every 2 s")

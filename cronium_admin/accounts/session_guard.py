@@ -1,13 +1,13 @@
 """Re-checks permissions on connections that stay open."""
 
 import asyncio
-import time
-from collections import OrderedDict
+import threading
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from cachetools import TTLCache
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
@@ -71,16 +71,15 @@ class SharedChecks:
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
-        self._answers: OrderedDict[tuple[object, PermissionCheck], tuple[float, asyncio.Future[bool]]] = OrderedDict()
+        self._lock = threading.Lock()  # event loops of several threads share the cache
+        self._answers: TTLCache[tuple[object, PermissionCheck], asyncio.Future[bool]]
+        self._answers = TTLCache(MAX_SHARED, SHARED_SECONDS)
 
     async def is_allowed(self, check: PermissionCheck) -> bool:
         """Raises the errors of the database."""
-        loop, now = asyncio.get_running_loop(), time.monotonic()
-        at, answer = self._answers.get((loop, check), (0.0, None))
-        if answer is None or now - at > SHARED_SECONDS:
-            answer = asyncio.ensure_future(loop.run_in_executor(self._threads, check))
-            self._answers.pop((loop, check), None)
-            self._answers[loop, check] = now, answer
-            while len(self._answers) > MAX_SHARED:
-                self._answers.popitem(last=False)
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            answer = self._answers.get((loop, check))
+            if answer is None:
+                answer = self._answers[loop, check] = loop.run_in_executor(self._threads, check)
         return await asyncio.shield(answer)

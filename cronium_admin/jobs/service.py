@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.retired_versions import first_version, retire_version
@@ -38,7 +39,6 @@ _RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_kee
 JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS
 # "new" is the URL of the page that creates a job; "shared" is the variable scope of all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
-_SLUG_ATTEMPTS = 5  # to find a free slug, if other jobs take slugs at the same time
 
 
 def create_job(data: Mapping[str, Any], by: User) -> Job:
@@ -47,21 +47,27 @@ def create_job(data: Mapping[str, Any], by: User) -> Job:
     Raises ValidationError by field, and ApiError 403 for an open network without the permission. Without a slug,
     derives a free one from the name.
     """
-    for is_last in (False,) * (_SLUG_ATTEMPTS - 1) + (True,):
-        try:
-            with _refuse_deleted_references(), transaction.atomic():
-                job = Job(created_by=by, updated_by=by)
-                _lock_secrets(data)
-                _apply_fields(job, {"profile": DEFAULT_PROFILE, **data})
-                check_open_network(job, {"network"}, by)
-                job.revision = first_version(KIND, job.slug)
-                with _refuse_taken_slug():
-                    job.save()
-                return job
-        except ApiError as error:
-            if error.code != "slug_taken" or is_last or data.get("slug"):
-                raise
-    raise AssertionError("unreachable")
+    return _insert_job(data, by) if data.get("slug") else _retry_taken_slug(_insert_job, data, by)
+
+
+def _insert_job(data: Mapping[str, Any], by: User) -> Job:
+    with _refuse_deleted_references(), transaction.atomic():
+        job = Job(created_by=by, updated_by=by)
+        _lock_secrets(data)
+        _apply_fields(job, {"profile": DEFAULT_PROFILE, **data})
+        check_open_network(job, {"network"}, by)
+        job.revision = first_version(KIND, job.slug)
+        with _refuse_taken_slug():
+            job.save()
+        return job
+
+
+def _is_slug_taken(error: BaseException) -> bool:
+    return isinstance(error, ApiError) and error.code == "slug_taken"
+
+
+# Other jobs may take the derived slugs at the same time
+_retry_taken_slug = Retrying(retry=retry_if_exception(_is_slug_taken), stop=stop_after_attempt(5), reraise=True)
 
 
 @contextmanager

@@ -8,18 +8,17 @@ import hashlib
 import logging
 import queue
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import transaction
 
 from cronium_admin.core import notify
-from cronium_admin.core.database.outage import is_outage, outage_log
-from cronium_admin.core.database.threads import close_connections, database_work
+from cronium_admin.core.database.outage import retry_during_outage
+from cronium_admin.core.database.threads import close_connections
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
@@ -232,7 +231,7 @@ class LogWriter:
     def _commit_group(self, group: list[PendingWrite]) -> None:
         # If the common commit fails, each write is committed alone, so that one bad write does not fail the others.
         try:
-            refused = self._commit_with_retry(group)
+            refused = retry_during_outage(lambda: commit_writes(group), self._closed, "storing logs")
         except Exception as error:  # noqa: BLE001 - passed on to the run of the write; the others continue
             if len(group) == 1:
                 group[0].done.set_exception(error)
@@ -245,21 +244,3 @@ class LogWriter:
                 write.done.set_exception(LeaseLost(f"run {write.run_id} is not under lease {write.epoch} any more"))
             else:
                 write.done.set_result(None)
-
-    def _commit_with_retry(self, group: list[PendingWrite]) -> set[PendingWrite]:
-        pause, is_retry = 0.1, False
-        while True:
-            try:
-                with database_work():
-                    refused = commit_writes(group)
-                if is_retry:
-                    outage_log.record_recovery()
-                return refused
-            except (DatabaseError, InterfaceError) as error:
-                if self._closed.is_set() or not is_outage(error):
-                    raise
-                outage_log.record_failure(error, "storing logs")
-                is_retry = True
-                close_connections()
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
@@ -23,7 +24,6 @@ from cronium_admin.runs.models import TERMINAL, Run, Status
 log = logging.getLogger("cronium.retention")
 BATCH_SIZE = 100  # runs a transaction
 MAX_DELETED = 1000  # runs that one request deletes
-_ATTEMPTS = 3
 
 
 def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
@@ -34,15 +34,11 @@ def delete_runs(run_ids: Sequence[UUID], pace: Throttle) -> int:
     prune.hide_logs(ended, "its run is being deleted")
     prune.delete_hidden_logs(ended, pace)
     with pace.run_step():
-        for last in (False,) * (_ATTEMPTS - 1) + (True,):
-            try:
-                return _delete_rows(ended)
-            except IntegrityError:  # a new row, such as a rerun, refers to one of them
-                if last:
-                    raise
-    raise AssertionError("unreachable")
+        return _delete_rows(ended)
 
 
+# IntegrityError: a new row, such as a rerun, refers to one of the runs
+@retry(retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(3), reraise=True)
 def _delete_rows(run_ids: Sequence[UUID]) -> int:
     with transaction.atomic():
         ended = Run.objects.filter(pk__in=run_ids, status__in=TERMINAL).only("pk")

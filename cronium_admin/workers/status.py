@@ -4,9 +4,9 @@ import os
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
+import psutil
 from django.conf import settings
 from django.db import connection
 
@@ -71,11 +71,6 @@ def get_own_host_name() -> str:
     return EMBEDDED if connection.vendor == "sqlite" else socket.gethostname()
 
 
-def read_used_memory() -> int | None:
-    """Bytes of this machine's memory in use; None without /proc/meminfo."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        sizes = {name: int(value.split()[0]) * 1024 for name, value in (line.split(":", 1) for line in lines)}
-        return sizes["MemTotal"] - sizes["MemAvailable"]
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
+def read_used_memory() -> int:
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -170,16 +170,10 @@ def test_viewers_that_do_not_read_cost_little_and_hold_up_nobody(serve: Any) -> 
     with ExitStack() as stack:
         for _ in range(6):
             stack.enter_context(connect(address, additional_headers=headers, ping_interval=None, close_timeout=0.1))
-        before = memory_of(server.process.pid)
+        before = psutil.Process(server.process.pid).memory_info().rss
         with server.watch(run_id) as reader:
             reader.until_status("running")
             server.open_gate(run_id)
             end = reader.until_end(120)
         assert end["lines"] == len(reader.lines) == server.get(run_id)["log_lines"]
-        assert memory_of(server.process.pid) - before < 200e6
-
-
-def memory_of(pid: int) -> int:
-    """Resident bytes."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
+        assert psutil.Process(server.process.pid).memory_info().rss - before < 200e6

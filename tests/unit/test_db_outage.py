@@ -174,7 +174,7 @@ def test_the_worker_tries_again_and_tells_when_it_is_over(
 ) -> None:
     caplog.set_level(logging.INFO)
     threads, tried = DatabaseThreads(1), list[int]()
-    monkeypatch.setattr(threads._closed, "wait", lambda seconds: False)
+    monkeypatch.setattr(threads._closed, "wait", lambda timeout: False)
 
     def work() -> str:
         tried.append(1)

@@ -306,7 +306,7 @@ async def test_logs_that_say_nothing_are_followed_without_slots_and_threads() ->
         await send({"type": "http.response.body", "body": b""})
 
     edge = _edge(follow)
-    edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("token", "good")] = True
     shown = {"authorization": "Bearer good"}
     quiet = [Told({"type": "http.request", "body": b""}) for _ in range(5)]
     path = "/api/v1/runs/x/logs/follow"
@@ -335,7 +335,7 @@ async def test_who_does_not_read_an_answer_keeps_no_place(is_followed: bool) -> 
             await asyncio.sleep(30)
 
     edge = _edge(stream)
-    edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("token", "good")] = True
     path = "/api/v1/runs/x/logs/follow" if is_followed else "/api/v1/runs/x/logs.txt"
     scope, transport = _on(connections, _scope(path, "GET", authorization="Bearer good"))
     task = asyncio.create_task(edge(scope, Told(_piece(0, more=False)).receive, send))
@@ -459,8 +459,8 @@ async def test_under_a_flood_a_stranger_is_refused_before_it_has_a_transport(ser
     assert b"retry-after: 5" in answer
     assert served.protocols == []
     known = served.edge.credentials
-    known._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
-    known._validity[credentials._hash_credential("token", "forged")] = False, time.monotonic() + 60
+    known._validity[credentials._hash_credential("token", "good")] = True
+    known._validity[credentials._hash_credential("token", "forged")] = False
     assert (await _ask(served.port, HEAD % b"Authorization: Bearer forged\r\n")).startswith(b"HTTP/1.1 503 ")
     assert served.protocols == []
     assert b" 200 " in await _ask(served.port, HEAD % b"AUTHORIZATION: bearer good\r\n")
@@ -481,7 +481,7 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
 
     monkeypatch.setattr(HttpProtocol, "data_received", see)
     known = served.edge.credentials
-    known._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
+    known._validity[credentials._hash_credential("token", "good")] = True
     assert b" 200 " in await _ask(served.port, HEAD % b"Authorization: Bearer good\r\n")
     assert b" 200 " in await _ask(served.port, HEAD % b"")
     assert begun == [True, False]
@@ -489,7 +489,7 @@ async def test_a_connection_that_shows_a_known_credential_is_a_members_from_its_
 
 def _remember(served: Served) -> bytes:
     """A header with a cached credential."""
-    served.edge.credentials._validity[credentials._hash_credential("token", "good")] = True, time.monotonic() + 60
+    served.edge.credentials._validity[credentials._hash_credential("token", "good")] = True
     return b"Authorization: Bearer good\r\n"
 
 
@@ -608,7 +608,7 @@ async def test_behind_a_proxy_the_guard_knows_the_client() -> None:
 
 async def test_sockets_of_strangers_are_a_few_a_second_of_each_address() -> None:
     guard, edge = _guard()
-    edge.credentials._validity[credentials._hash_credential("session", "good")] = True, time.monotonic() + 60
+    edge.credentials._validity[credentials._hash_credential("session", "good")] = True
     socket = b"GET /ws/runs/x/logs HTTP/1.1\r\nUpgrade: websocket\r\n%s\r\n"
     told = [guard.is_refused(socket % b"", "127.0.0.1") for _ in range(100)]
     assert (told[0], told[-1]) == (False, True)
@@ -621,6 +621,19 @@ async def test_under_a_flood_unknown_tokens_are_looked_up_at_a_bounded_rate() ->
     _fill(edge.anonymous_gate)
     told = [guard.is_refused(HEAD % b"Authorization: Bearer crn_%d\r\n" % number, "127.0.0.1") for number in range(500)]
     assert 20 < told.count(False) < 100
+
+
+async def test_valid_credentials_are_remembered_longer_than_forged_ones_and_the_used_ones_longest() -> None:
+    known = _guard()[1].credentials
+    known._validity.update({"good": True, "forged": False})
+    known._validity.expire(time.monotonic() + credentials.INVALID_SECONDS + 1)
+    assert dict(known._validity) == {"good": True}
+    for number in range(credentials.MAX_CACHED + 10):
+        known._validity[str(number)] = False
+        assert known._validity.get("good")
+    assert len(known._validity) == credentials.MAX_CACHED
+    known._validity.expire(time.monotonic() + credentials.VALID_SECONDS + 1)
+    assert not known._validity
 
 
 async def test_clients_of_the_rate_are_forgotten() -> None:

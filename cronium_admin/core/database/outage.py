@@ -4,12 +4,23 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential,
+)
 
+from cronium_admin.core.database.threads import close_connections, database_work
+
+T = TypeVar("T")
 log = logging.getLogger("cronium.database")
 OutageKind = Literal["full", "read_only", "away"]
 LOG_INTERVAL_SECONDS = 60.0
@@ -111,6 +122,31 @@ class OutageLog:
 
 
 outage_log = OutageLog()
+
+
+def retry_during_outage(work: Callable[[], T], closing: threading.Event, subject: str) -> T:
+    """Calls `work`, which must be safe to repeat, as a unit of database work, until no outage stops it.
+
+    After `closing` is set it raises the outage's error instead of a further retry.
+    """
+
+    def record(state: RetryCallState) -> None:
+        close_connections()
+        if state.outcome and (error := state.outcome.exception()):
+            outage_log.record_failure(error, subject)
+
+    retrying = Retrying(
+        retry=retry_if_exception(is_outage),
+        wait=wait_exponential(multiplier=0.1, max=5.0),
+        stop=stop_when_event_set(closing),
+        sleep=sleep_using_event(closing),
+        before_sleep=record,
+        reraise=True,
+    )
+    result = retrying(database_work()(work))
+    if retrying.statistics["attempt_number"] > 1:
+        outage_log.record_recovery()
+    return result
 
 
 def log_failure(logger: logging.Logger, error: Exception, subject: str) -> None:

@@ -2,8 +2,9 @@
 blocks per process is bounded."""
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from cronium_admin.logs.storage.base import ObjectMissing, open_backend
 
@@ -24,9 +25,8 @@ class BlockCache:
     """A thread-safe LRU cache of blocks. Two threads that miss the same block both fetch it."""
 
     def __init__(self, room: int = MAX_BLOCKS) -> None:
-        self._max_blocks = room
         self._lock = threading.Lock()
-        self._blocks: OrderedDict[tuple[ObjectRef, int], bytes] = OrderedDict()
+        self._blocks: LRUCache[tuple[ObjectRef, int], bytes] = LRUCache(room)
 
     def read_range(self, place: ObjectRef, start: int, length: int, ahead: int = 0) -> bytes:
         """`length` bytes from offset `start`. One request fetches the missing blocks and `ahead` blocks after them.
@@ -58,18 +58,12 @@ class BlockCache:
             for offset in range(0, len(data), BLOCK_BYTES)
         }
         with self._lock:
-            for number, block in blocks.items():
-                self._blocks[place, number] = block
-            while len(self._blocks) > self._max_blocks:
-                self._blocks.popitem(last=False)
+            self._blocks.update({(place, number): block for number, block in blocks.items()})
         return blocks
 
     def _get_cached(self, place: ObjectRef, number: int) -> bytes | None:
         with self._lock:
-            block = self._blocks.get((place, number))
-            if block is not None:
-                self._blocks.move_to_end((place, number))
-            return block
+            return self._blocks.get((place, number))
 
     def clear(self) -> None:
         with self._lock:

@@ -4,10 +4,10 @@ request again."""
 import asyncio
 import hmac
 import time
-from collections import OrderedDict
 from hashlib import sha256
 from typing import Any
 
+from cachetools import TLRUCache
 from django.conf import settings
 from django.http import parse_cookie
 
@@ -33,21 +33,23 @@ def _hash_credential(kind: str, value: str) -> str:
     return sha256(f"{kind} {value}".encode()).hexdigest()[:32]
 
 
+def _compute_expiry(name: str, is_valid: bool, now: float) -> float:
+    return now + (VALID_SECONDS if is_valid else INVALID_SECONDS)
+
+
 class CredentialCache:
     """Answers from its cache, or by one query in one of its two threads."""
 
     def __init__(self) -> None:
         self._threads = DatabaseExecutor(2, "edge-credentials")
-        self._validity: OrderedDict[str, tuple[bool, float]] = OrderedDict()
+        # Used only in the event loop, so it needs no lock
+        self._validity: TLRUCache[str, bool] = TLRUCache(MAX_CACHED, _compute_expiry, time.monotonic)
         self._lookups: dict[str, asyncio.Task[bool]] = {}
 
     def get_cached_validity(self, headers: dict[bytes, bytes]) -> bool | None:
         """Whether the request's credential is valid; None if that is not cached. Never blocks."""
         kind, value = parse_credential(headers)
-        if not kind:
-            return False
-        is_valid, until = self._validity.get(_hash_credential(kind, value), (False, 0.0))
-        return is_valid if until >= time.monotonic() else None
+        return self._validity.get(_hash_credential(kind, value)) if kind else False
 
     def get_cached_id(self, headers: dict[bytes, bytes]) -> str:
         """As `identify`, but also empty if the credential is not cached. Never blocks."""
@@ -59,8 +61,8 @@ class CredentialCache:
         if not kind:
             return ""
         name = _hash_credential(kind, value)
-        is_valid, until = self._validity.get(name, (False, 0.0))
-        if until < time.monotonic():
+        is_valid = self._validity.get(name)
+        if is_valid is None:
             is_valid = await self._look_up(name, kind, value)
         return name if is_valid else ""
 
@@ -85,8 +87,5 @@ class CredentialCache:
                 is_valid = await loop.run_in_executor(self._threads, check(value, Permission.VIEW))
             except Exception:  # noqa: BLE001 - a database outage: Django reports it in the queue of unauthenticated clients
                 return False
-        self._validity[name] = is_valid, time.monotonic() + (VALID_SECONDS if is_valid else INVALID_SECONDS)
-        self._validity.move_to_end(name)
-        while len(self._validity) > MAX_CACHED:
-            self._validity.popitem(last=False)
+        self._validity[name] = is_valid
         return is_valid

@@ -1,10 +1,11 @@
 """Refuses requests by their first bytes, before they use a transport, a parser, a task or a thread."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Container
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
+
+from cachetools import LRUCache
 
 from cronium_admin.web.edge.credentials import CredentialCache
 from cronium_admin.web.edge.gate import FairSemaphore
@@ -33,15 +34,13 @@ class RateLimit:
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._per_second, self._burst = per_second, burst
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
+        self._left: LRUCache[str, tuple[float, float]] = LRUCache(MAX_CLIENTS)  # tokens, and when they were counted
 
     def try_acquire(self, client: str) -> bool:
         now = time.monotonic()
-        tokens, counted_at = self._left.pop(client, (float(self._burst), now))
+        tokens, counted_at = self._left.get(client, (float(self._burst), now))
         tokens = min(self._burst, tokens + (now - counted_at) * self._per_second)
         self._left[client] = (tokens - 1 if tokens >= 1 else tokens), now
-        if len(self._left) > MAX_CLIENTS:
-            self._left.popitem(last=False)
         return tokens >= 1
 
 
