@@ -63,7 +63,7 @@ _TOLD = """(words) => {
   toasts.splice(0, at + 1);
   return at >= 0;
 }"""
-# Where the log stands, once it has been there for a while.
+# The scroll position of the log, after it has been constant for a while.
 _PLACE = """async () => {
   const scroll = document.querySelector('[data-log="scroll"]');
   let top = -1, since = 0;

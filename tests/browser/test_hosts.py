@@ -11,7 +11,7 @@ from tests.browser.test_pages import WIDTHS, examine
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server, manage
 
-# Beside the server's own host: one that is away with runs, and one in trouble that nobody has drained in vain.
+# Beside the server's own host: a host that is away and has runs, and an unsafe host that is draining.
 OTHERS = """
 from datetime import timedelta
 from django.utils import timezone

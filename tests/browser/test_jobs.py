@@ -101,7 +101,7 @@ def test_back_shows_the_page_and_not_its_fragment(visit: Callable[..., Visitor],
     expect(page).to_have_url(re.compile(r"/jobs/\?q=far$"))
     page.get_by_role("link", name="Far back", exact=True).click()
     page.wait_for_selector("#run-rows, .empty")
-    page.wait_for_timeout(2500)  # the rows ask for themselves at their own address
+    page.wait_for_timeout(2500)  # the rows poll their own URL
     pages = (
         "/runs/",
         "/images/",

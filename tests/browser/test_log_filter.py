@@ -19,7 +19,7 @@ MANY = python(f"""
         print(f"row {{n}}", file=err if n % 49 == 0 else out)
         if n % 4900 == 0: out.flush(); err.flush()
 """)
-# Which stream comes first is nobody's promise: each waits until what the other said is stored.
+# The order of the streams is not fixed: each prints after the other's line is stored.
 IN_TURN = python("""
     for n in range(1, 101): print("out", n)
     gate("err 101")
@@ -69,7 +69,7 @@ def test_one_stream_is_shown_with_its_true_numbers(page: Page, many: str, errors
     expect(logview.row(page, 20_000)).to_be_in_viewport()
     _stream(page, "stderr").click()
     expect(logview.status(page)).to_have_text(f"{len(errors)} of 40,000 lines shown (stderr) · complete")
-    # Where the reader was, there still is what they looked at, as near as the stream has it.
+    # The view stays at its position, at the nearest line of the stream.
     near = min(seq for seq in errors if seq >= 19_990)
     expect(logview.row(page, near)).to_be_in_viewport()
     assert logview.read_some(page) == errors
@@ -167,7 +167,7 @@ def test_links_and_a_filter(page: Page, many: str, errors: dict[int, str]) -> No
     page.evaluate(f"location.hash = '#L{hidden}'")
     logview.expect_toast(page, "on the other stream. All lines are shown now.")
     expect(_stream(page, "All")).to_have_attribute("aria-pressed", "true")
-    # Find looks through all lines too, and leaves the reader at the one that was asked for.
+    # Find also searches all lines, and the view stays at the found line.
     expect(count).to_have_text("–/1,112")
     expect(logview.row(page, hidden)).to_be_in_viewport()
 
@@ -260,7 +260,7 @@ def test_a_copy_takes_what_is_marked_or_shown(visit: Callable[..., Visitor], man
     assert page.evaluate("navigator.clipboard.readText()").split("\n") == [*errors.values(), ""]
     _stream(page, "All").click()
     page.evaluate("location.hash = '#L5-7'")
-    expect(page.locator(".log-row.marked")).to_have_count(3)  # the browser tells of a new address a moment later
+    expect(page.locator(".log-row.marked")).to_have_count(3)  # the browser reports a new URL a moment later
     logview.focus(page)
     page.keyboard.press("c")
     logview.expect_toast(page, "3 lines copied.")

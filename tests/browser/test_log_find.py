@@ -65,7 +65,7 @@ def _now(page: Page) -> Locator:
 def test_matches_are_counted_marked_and_stepped_through(page: Page, server: Server, live: str) -> None:
     _opened(page, live)
     _find(page, "FAILED after")
-    # The first match is the one in view, at the end; behind the last one comes the first again.
+    # The first match is the visible one, at the end; after the last match follows the first one.
     expect(_count(page)).to_have_text("20/20")
     page.keyboard.press("Enter")
     expect(_count(page)).to_have_text("1/20")
@@ -189,7 +189,7 @@ def test_what_is_looked_for_is_asked_once_and_dropped_with_the_field(page: Page,
     assert asked == []
     page.clock.resume()
     expect(_count(page)).to_have_text(re.compile("/1,980$"))
-    assert [one for one in asked if one["after"] == ["0"]] == asked[:1]  # more of them only go on with the answer
+    assert [one for one in asked if one["after"] == ["0"]] == asked[:1]  # the other requests continue after an answer
     assert len({str(one["q"]) for one in asked}) == 1
     page.keyboard.press("Escape")
     expect(_count(page)).to_be_hidden()

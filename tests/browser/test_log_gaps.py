@@ -72,7 +72,7 @@ def test_a_log_that_lost_everything_says_so(page: Page, server: Server) -> None:
     expect(logview.status(page)).to_have_text("0 lines, 1 gap")
 
 
-# As the run of a host that vanished stands until its log is sealed late; one that never began stays so.
+# As for a run of a lost host before its log is sealed; a run that never began keeps this state.
 _LOSE = """
 from cronium_admin.runs.models import Run
 Run.objects.filter(pk="{}").update(status="lost", reason="host_gone", log_digest="", log_lines=0, started_at=None)

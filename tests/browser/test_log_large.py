@@ -19,7 +19,7 @@ from tests.engine.server import ROOT, Server
 
 LINES = int(os.environ.get("CRONIUM_TEST_LOG_LINES", "5000000"))
 JUMPS = 50
-# What is on the screen, by number, once nothing of it is still loading.
+# The lines on the screen, by number, after all of them are loaded.
 _SHOWN = """async (top) => {
   const scroll = document.querySelector('[data-log="scroll"]');
   const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -65,7 +65,7 @@ def _check(rows: list[list[object]]) -> None:
 
 
 def test_it_opens_at_its_end_and_goes_anywhere_in_flat_memory(page: Page, server: Server, huge: str) -> None:
-    page.goto("/runs/")  # what all pages share is there
+    page.goto("/runs/")  # all shared files are loaded
     began = time.monotonic()
     page.goto(f"/runs/{huge}/", wait_until="commit")
     expect(logview.text(page, LINES)).to_have_text(text_of(LINES))

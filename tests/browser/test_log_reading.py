@@ -13,7 +13,7 @@ from tests.browser.scripts import python
 from tests.browser.visitor import Visitor
 from tests.engine.server import Server
 
-# Every colour by name: a line each, so that the page can be asked how it looks.
+# Every colour by name, a line each, so that a test can read the line's style.
 COLOURS = python(r"""
     for n in range(8):
         print(f"\033[{30 + n}mfront\033[0m \033[{90 + n}mbright\033[0m \033[1;{30 + n}mbold\033[0m \033[2;{30 + n}mdim")
@@ -79,7 +79,7 @@ def test_every_colour_can_be_read(visit: Callable[..., Visitor], server: Server,
     checked, low = page.evaluate(_CONTRAST)
     assert checked > 600
     assert low == []
-    # The bright ones are colours of their own.
+    # The bright colours are separate colours.
     for name in "fb":
         shown = page.evaluate(
             """(name) => [...Array(16).keys()].map((n) => {
@@ -114,7 +114,7 @@ def test_a_terminals_line_a_bad_byte_and_a_long_line(page: Page, server: Server,
     logview.expect_complete(page, 8)
     expect(page.locator(".log-text", has_text="[100 %]")).to_have_text("[100 %]")
     expect(page.locator(".log-text", has_text="bad")).to_have_text("bad \ufffd\ufffd bytes é")
-    # Unwrapped every row is as high as the others, whatever it holds.
+    # Without wrapping every row has the same height, whatever its content.
     heights = page.locator(".log-row").evaluate_all("all => all.map((one) => one.getBoundingClientRect().height)")
     assert set(heights) == {18}
     long = logview.row(page, _at(page, server, mixed, "xxx"))
@@ -165,7 +165,7 @@ def test_copies_hold_the_lines_alone(visit: Callable[..., Visitor], server: Serv
     assert kept.value.path().read_bytes() == server.text(run_id)
 
 
-# Every change of what is drawn, in a word each.
+# Every change of the drawn rows, as a word.
 _CHANGES = """() => {
   window.changes = [];
   const keep = (all) => all.forEach((one) => changes.push(`${one.target.className} ${one.type} ${one.attributeName}`));
@@ -189,7 +189,7 @@ def test_times_pass_and_tell_the_day(visit: Callable[..., Visitor], server: Serv
     page.keyboard.press("t")
     time = logview.row(page, 300).locator(".log-time")
     expect(time).to_have_attribute("data-t", re.compile(r"^(just now|\d+ s ago|\d min ago)$"))
-    # Three hours in one step are three hours without a word from the server: its bar would make the log's box smaller.
+    # A step of three hours is three hours without an answer of the server: its bar would make the log's box smaller.
     page.evaluate("document.getElementById('no-word').style.display = 'none'")
     page.evaluate(_CHANGES)
     page.clock.fast_forward(3 * 3600 * 1000)

@@ -33,7 +33,7 @@ def test_hosts_are_asked_for_with_egress_only(visit: Callable[..., Visitor], ser
     expect(hosts).to_have_attribute("aria-invalid", "true")
     expect(hosts).to_have_value("api.example.com:443\n10.0.0.1:80")
     choose(page, "none")
-    expect(hosts).to_be_visible()  # what is wrong with it can be read and mended
+    expect(hosts).to_be_visible()  # the user can read and fix the error
     choose(page, "egress")
     hosts.fill("API.example.com:443\n*.example.org:*")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -18,7 +18,7 @@ from tests.engine.server import Server
 WIDE = {"viewport": {"width": 1440, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
 WIDTHS = {"1440": WIDE, "390": PHONE}
-# A page's address, who looks, and what stands on it once it is ready to be looked at.
+# A page's URL, its user, and a selector that is visible when the page is ready.
 PAGES = {
     "sign-in": ("/sign-in/", None, "button:has-text('Sign in')"),
     "jobs": ("/jobs/", "admin", "#job-list tbody tr"),
@@ -48,7 +48,7 @@ PAGES = {
 }
 
 
-# Colours that are still on their way from one theme to the other are nobody's.
+# Colours during the transition between themes do not count.
 _SETTLED = """() => Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition)
   .map((one) => one.finished.catch(() => {})))"""
 

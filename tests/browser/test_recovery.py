@@ -16,9 +16,9 @@ HALVES = python("""
     gate("end")
 """)
 LINES = [f"line {n}" for n in range(1, 801)]
-# What a browser says of requests that reach nobody.
+# The browser's messages about requests that reach no server.
 AWAY = ("net::ERR_", "WebSocket connection", "Failed to fetch", "htmx:sendError", "htmx:afterRequest")
-# Keeps every socket of the page at hand: going offline stops new connections, not those that stand.
+# Keeps every socket of the page: going offline prevents new connections, but does not close the open ones.
 SOCKETS = """{
   const open = (window.openSockets = []);
   window.WebSocket = class extends WebSocket { constructor(...how) { super(...how); open.push(this); } };

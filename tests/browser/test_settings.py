@@ -45,7 +45,7 @@ def test_an_override_is_used_and_reset(visit: Callable[..., Visitor], server: Se
     expect(section.locator(".rules .won")).to_contain_text(re.compile("override", re.IGNORECASE))
     expect(section.locator(".rules .won")).to_contain_text(other)
 
-    # The bash image has no node: the run says which image it had, and what that lacks.
+    # The bash image has no node: the run's message names the image and the missing program.
     page.goto(f"/runs/{server.run('console.log(1)', 'node')}/")
     logview.expect_state(page, "Failed")
     expect(page.locator("#run-details")).to_contain_text(other)
@@ -74,7 +74,7 @@ def test_a_missing_image_is_said_before_and_after(visit: Callable[..., Visitor],
     logview.expect_state(page, "Couldn't start", 60)
     reason = page.locator("#run-reason")
     expect(reason).to_contain_text(MISSING)
-    # Asked of the document in one go: the part with the reason may be drawn anew at any moment.
+    # Reads the document at once: the part with the reason may be replaced at any moment.
     page.wait_for_function(
         """() => {
           const [reason, log] = ["#run-reason", ".log"].map((name) => document.querySelector(name));

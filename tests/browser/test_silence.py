@@ -16,7 +16,7 @@ AWAY = ("net::ERR_", "WebSocket connection", "Failed to fetch", "htmx:", "Timeou
 LIVE = python("for n in range(1, 6): print(n)\ngate('end')")
 NO_WORD = re.compile(r"No word from the server for \d+ s, trying again")
 
-# Every sentence under the log from now on: a new connection may come before a test looks again.
+# Records every status line from now on: a new connection may come before a test looks again.
 _KEEP_STATUS = """() => {
   window.said = [];
   const line = document.querySelector('[data-log="status"]');
@@ -54,7 +54,7 @@ def test_a_frozen_server_is_not_called_live(
     stands = clock.text_content()
     page.wait_for_timeout(2500)
     assert clock.text_content() == stands
-    expect(logview.status(page)).to_contain_text(NO_WORD)  # it tries again, and does not say anything else
+    expect(logview.status(page)).to_contain_text(NO_WORD)  # it retries, and shows no other message
 
     frozen(False)
     expect(logview.status(page)).to_have_text("5 lines · live", timeout=60_000)
@@ -131,7 +131,7 @@ def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], addres
     sign_in(page, "admin")
     expect(page).to_have_url(re.compile("/jobs/$"))
     page.goto(address)
-    if address == "/secrets/":  # its form is a dialog, which covers what is behind it
+    if address == "/secrets/":  # its form is a dialog, which covers the page behind it
         page.get_by_role("button", name="New secret").first.click()
     name = page.locator("main form[method=post] input[name=name]:visible").first
     form = name.locator("xpath=ancestor::form")
@@ -155,7 +155,7 @@ def test_a_session_that_ends_takes_no_text(visit: Callable[..., Visitor], addres
     assert page.evaluate("window.sameDocument") is True
     with page.expect_response(lambda answer: answer.request.method == "POST") as sent:
         form.evaluate("form => form.requestSubmit()")
-    assert sent.value.status in (302, 422)  # taken or refused for what it holds, and not as a form that is too old
+    assert sent.value.status in (302, 422)  # accepted or refused for its values, and not as an outdated form
     visitor.allow("status of 422")
     page.wait_for_load_state()
     expect(page.locator("main .note:visible, h1:visible").first).to_be_visible()

@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Re
 from tests.engine.server import Server
 
 PASSWORD = "for tests only 1"
-# What the browser says of requests while this machine gets another network, as it does with every run.
+# The browser's message about requests while this machine gets another network, as with every run.
 _MACHINE = "net::ERR_NETWORK_CHANGED"
 _signed_in: dict[tuple[str, str], StorageState] = {}  # by server and name: signing in hashes slowly on purpose
 # Beside the console's own words, which only the page's console hears.
 _TELL_POLICY = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`))"""
-# Every word that passes under the log, for a test that comes too late to see it.
+# Records every short message under the log, for tests that look later.
 _KEEP_TOASTS = """window.toasts = [];
 addEventListener("DOMContentLoaded", () => {
   const line = document.querySelector('[data-log="toast"]');

@@ -139,7 +139,7 @@ def test_a_reader_waits_for_one_that_is_assigning_positions(runs: list[Run]) -> 
 def test_a_consumer_is_registered_once_no_change_is_open_that_did_not_know_of_it(runs: list[Run]) -> None:
     with OpenTransaction(lambda: cancel(runs[0])) as before:
         assert not register_consumer("a", 0.2)
-        cancel(runs[1])  # this one knows, and is not held up
+        cancel(runs[1])  # this transaction knows the consumer, and is not delayed
         assert not register_consumer("a", 0.2)
         before.commit()
         assert register_consumer("a", 10)

@@ -28,7 +28,7 @@ class Site(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(size or len(body)))
         self.end_headers()
-        with suppress(OSError):  # who asked has gone
+        with suppress(OSError):  # the client has disconnected
             for start in range(0, size, 1 << 20):
                 self.wfile.write(bytes(min(1 << 20, size - start)))
         if not size:

@@ -23,7 +23,7 @@ def load_images(images: Sequence[str], address: str) -> None:
         closing(docker.APIClient(MACHINES_ENGINE, timeout=120)) as source,
         closing(docker.APIClient(address, timeout=120)) as target,
     ):
-        for image in images:  # by the library: the program `docker` is a package of its own since Debian 13
+        for image in images:  # by the library: since Debian 13 the program `docker` is a separate package
             target.load_image(b"".join(source.get_image(image)))
 
 

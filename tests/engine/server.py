@@ -27,7 +27,7 @@ WORKER += int(os.environ.get("CRONIUM_TEST_FIRST_WORKER", "0"))  # for suites th
 SUBNET_POOL = f"10.{214 - WORKER}.0.0/16"
 TERMINAL = {"succeeded", "failed", "timed_out", "cancelled", "errored", "lost"}
 alive: "list[Server]" = []  # for the report of a test that fails
-# What a bash script says to wait until the test lets it go on: `open_gate`.
+# A line of a bash script that waits for `open_gate`.
 GATE = "until [ -e /tmp/gate ]; do sleep 0.1; done"
 
 
@@ -254,7 +254,7 @@ class Server:
             assert time.monotonic() < end, f"not within {seconds} s"
             time.sleep(0.05)
 
-    # What the engine has.
+    # The objects on the engine.
 
     @property
     def docker(self) -> docker.APIClient:

@@ -23,7 +23,7 @@ from tests.fakes.specs import Remembering, make_spec
 
 INSTANCE = "canary-test"
 SIDECAR = "cronium/runtime-api:latest"
-# What a process runs to have the canary of a weakened engine: without our seccomp profile, and trusting its report.
+# A process with the canary of a weakened engine: without Cronium's seccomp profile, and with a trusted report.
 WEAKENED = """
 from cronium_admin.workers.health import canary
 from executor.run import slot

@@ -30,7 +30,7 @@ def world(engine: Engine, bash_image: str) -> Iterator[World]:
 
 def test_a_log_and_an_attachment_leave_nothing_for_the_garbage_collector(world: World) -> None:
     """Objects that the garbage collector closes write tracebacks into the server's log."""
-    gc.collect()  # what earlier tests have left
+    gc.collect()  # garbage of earlier tests
     failed: list[object] = []
     before, sys.unraisablehook = sys.unraisablehook, lambda told: failed.append(told.exc_value)
     try:

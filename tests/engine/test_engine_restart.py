@@ -86,7 +86,7 @@ def test_a_run_outlives_an_engine_that_keeps_its_containers(second: SecondEngine
             watch.until(lambda one: len(one.lines) >= 20)
         seen += len(watch.lines)
         second.signal(number)
-        time.sleep(0.5)  # what it says while there is no engine
+        time.sleep(0.5)  # output while there is no engine
         second.start("--live-restore")
     with server.watch(run_id, after=seen) as watch:
         watch.until(lambda one: len(one.lines) >= 20)

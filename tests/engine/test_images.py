@@ -305,7 +305,7 @@ def test_a_job_reads_its_input_and_sets_its_output(
 ) -> None:
     assert beside(sidecar, images[language], ROUND_TRIP[language]) == (0, "héllo\n")
     (asked,) = (message["body"] for message in sidecar.asked)
-    assert len(asked.pop("idempotency_key")) >= 32  # the helper's own: what it tries again counts once
+    assert len(asked.pop("idempotency_key")) >= 32  # the helper's own key: a repeated request counts once
     assert asked == {"output": VALUES}
 
 
@@ -394,7 +394,7 @@ with concurrent.futures.ThreadPoolExecutor(12) as pool:
 def test_the_sidecar_lives_through_a_flood_of_costly_bodies(sidecar: Sidecar, images: dict[str, BuiltImage]) -> None:
     code, out = beside(sidecar, images["python"], ["python", "-c", FLOOD])
     memory = sidecar.client.stats(sidecar.container, stream=False)["memory_stats"]
-    assert memory.get("max_usage", 0) < 230 * MB  # not told under cgroup v2; of 268
+    assert memory.get("max_usage", 0) < 230 * MB  # not reported under cgroup v2; of 268
     assert code == 0, out
     assert set(json.loads(out)) <= {0, 200, 408, 429, 502}
     assert sidecar.alive()

@@ -16,7 +16,7 @@ from tests.engine.server import Server
 
 RUNS = 100
 KILLS, EVERY = 5, 5.0
-# Numbered lines in bursts until it is told, then how many there were.
+# Prints numbered lines in bursts until the test ends it, then their number.
 STEADY = """
 trap 'over=1' USR1
 n=0
@@ -26,7 +26,7 @@ until [[ $over ]]; do
 done
 echo "total $n"
 """
-# The others begin all at once, when they are told.
+# The other runs begin at the same moment.
 WAIT = """
 import os, random, sys, threading, time
 while not os.path.exists("/tmp/gate"):

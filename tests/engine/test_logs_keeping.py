@@ -88,7 +88,7 @@ print(json.dumps(said))
 def database() -> Iterator[str]:
     with new_database() as name:
         yield name
-        # What the tests on it made of it.
+        # Drops the databases that the tests created.
         admin = url_of("postgres")
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "test_{name}" WITH (FORCE)')  # type: ignore[arg-type]

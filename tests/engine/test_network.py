@@ -26,7 +26,7 @@ from tests.fakes.specs import Remembering, make_spec
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to put an address on this machine")
 SIDECAR = "cronium/runtime-api:latest"
 
-# What every script here has: `report(name, step)` notes what a step gave, or how it failed; `at_once` reports many.
+# The beginning of every script: `report(name, step)` records the result or error of a step; `at_once` records many.
 PRELUDE = """
 import base64, concurrent.futures, json, os, socket, sys, time, urllib.error, urllib.request
 answers = {}
@@ -391,7 +391,7 @@ def test_nobody_else_reaches_a_runs_proxy(
     sidecar = runner.docker.inspect_container(naming.name_sidecar(owner.spec.run_id))
     legs = {name: one["IPAddress"] for name, one in sidecar["NetworkSettings"]["Networks"].items()}
     assert set(legs) == set(naming.list_network_names(owner.spec))
-    # A router between may answer for anybody, so it counts who speaks, not that somebody takes the connection.
+    # A router in between may accept connections for others, so the answer counts, not the connection.
     script = f"""
 def speak(address, port, device):
     with socket.socket() as one:

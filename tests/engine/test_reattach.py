@@ -16,7 +16,7 @@ from executor.spec import LeaseLost, Reply
 from tests.fakes.contract import World
 from tests.fakes.specs import make_binding
 
-# The last one without a key of its own.
+# The last request has no key of its own.
 SCRIPT = """
 for _ in 1 2 3; do cronium_increment_variable n; done
 exec 3<>/dev/tcp/runtime-api/8081
@@ -63,7 +63,7 @@ def test_a_request_in_flight_gets_its_answer_and_counts_once(world: World, dies:
         if way == "frozen":  # and it answers when another has done so
             woken.wait(30)
             return Reply(data="old")
-        raise LeaseLost  # closes its end without a word, as the kernel does for one that is killed
+        raise LeaseLost  # closes its end without an answer, as the kernel does for a killed process
 
     old, new = (Sandbox(world.engine, spec.sandbox, world.pool) for _ in range(2))
     old.prepare(make_binding(spec, first))

@@ -14,7 +14,7 @@ import pytest
 from executor.failpoints import POINTS
 from tests.engine.server import GATE, Server
 
-# Its first act is counted where no log is: how often it began is not for the log to say.
+# The script's first action is counted by a variable: the log cannot prove how often it began.
 COUNTED = """
 n="$(cronium_increment_variable started)"
 echo "begun $n"

@@ -201,7 +201,7 @@ def test_temporary_folders_leave_room_in_the_memory_they_count_as(seen: Seen) ->
     assert set(sizes) == {"/tmp", "/workspace", "/dev/shm", "/dev/mqueue"}
     assert sizes["/tmp"] <= 100 * MB
     assert sizes["/workspace"] <= 500 * MB
-    assert sizes["/dev/shm"] <= 64 * MB  # as much as an engine gives by itself
+    assert sizes["/dev/shm"] <= 64 * MB  # the engine's default
     assert sizes["/dev/mqueue"] <= 4096
     assert sizes["/tmp"] + sizes["/workspace"] <= 0.75 * seen.main["HostConfig"]["Memory"]
 

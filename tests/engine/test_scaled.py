@@ -36,7 +36,7 @@ def test_lines_are_live_over_two_processes(parts: Scaled) -> None:
             watch.until_line(f"line {n + 1}")
             took.append(time.monotonic() - told_at)
         assert min(took) < 1.2, "the lines came with the timer and not with their nudges"
-        assert httpx.get(f"{parts.url}/ready").json()["status"] == "ready"  # who watches is not in its way
+        assert httpx.get(f"{parts.url}/ready").json()["status"] == "ready"  # a viewer does not delay it
         parts.open_gate(run_id, "gate5")
         end = watch.until_end()
     assert [line[3] for line in watch.lines] == [f"line {n}" for n in range(1, 6)]

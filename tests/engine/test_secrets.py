@@ -94,7 +94,7 @@ def everything(server: Server, run_id: str, watch: Any) -> dict[str, bytes]:
     found["logs.txt"] = server.text(run_id)
     found["socket"] = repr((watch.lines, watch.partial, watch.statuses)).encode()
     with sqlite3.connect(server.folder / "cronium.sqlite3") as database:
-        # Chunks are compressed: what they hold is in logs.txt. All other rows are text.
+        # Chunks are compressed: their text is in logs.txt. All other rows are text.
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found["rows"] = repr([database.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables]).encode()
     for file in server.folder.glob("cronium.sqlite3*"):

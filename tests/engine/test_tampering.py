@@ -95,7 +95,7 @@ def test_a_paused_container_is_told_and_goes_on(server: Server) -> None:
 @pytest.mark.parametrize("still_runs", [True, False])
 def test_one_that_was_restarted_while_no_worker_watched_is_lost(server: Server, still_runs: bool) -> None:
     run_id, name = begun(server)
-    time.sleep(7)  # longer than what a clock may be set back
+    time.sleep(7)  # longer than the tolerance for a clock that is set back
     server.stop(signal.SIGKILL)
     server.docker.restart(name, timeout=0)
     if not still_runs:

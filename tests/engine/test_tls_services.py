@@ -17,7 +17,7 @@ from tests.fakes.certificates import Certificates
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 needs_postgres = pytest.mark.skipif(not POSTGRES, reason="needs PostgreSQL's own programs")
 needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
-# What each user of Redis does with it, as the process that has the URL.
+# The use of Redis by each of its clients, in a process that has the URL.
 TALK = """
 import asyncio, django
 django.setup()
@@ -133,7 +133,7 @@ def postgres_port(certificates: Certificates) -> Iterator[int]:
         as_owner(
             POSTGRES[-1] / "initdb", "-D", folder / "data", "-U", "cronium", "-A", "trust", "--no-sync", cwd=folder
         )
-        # Nothing without TLS is let in.
+        # No connection without TLS is accepted.
         (folder / "data" / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off {tls}"
         as_owner(

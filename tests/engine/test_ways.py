@@ -24,7 +24,7 @@ for i in $(seq 300); do echo "line $i"; echo "error $i" >&2; done
 cronium_output "{\\"told\\": $(cronium_input)}"
 """
 SLOW = "i=0; while [ ! -e /tmp/gate ]; do echo line $((++i)); sleep 0.1; done; echo total $i; cronium_output 1"
-# What the machine has for its other connections must not count for this one.
+# The machine's settings for other connections must have no effect on this one.
 ELSEWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "REQUESTS_CA_BUNDLE": "/dev/null"}
 
 

@@ -33,7 +33,7 @@ from executor.docker.ownership import filter_own
 from tests.fakes.log import FakeLog, chunk, frame
 
 BRIDGE = "com.docker.network.bridge.name"
-# What an engine says of a container's settings that nobody asked for.
+# Settings of a container that an engine reports although they were not requested.
 NOT_ASKED = {
     **dict.fromkeys(("Binds", "CapAdd", "Devices", "DeviceCgroupRules", "PortBindings", "VolumesFrom", "GroupAdd")),
     **{"PidMode": "", "UTSMode": "", "UsernsMode": "", "IpcMode": "private", "Runtime": "runc"},
@@ -85,7 +85,7 @@ class FakeEngine:
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.calls: Counter[str] = Counter()
-        self.sidecar = "ready"  # ready, silent, ends, or old: without the word that it is loaded
+        self.sidecar = "ready"  # ready, silent, ends, or old (without the message "loaded")
         self.read_by_sidecar: dict[str, list[bytes]] = {}  # its first line, by its name
         self.clock_ahead = 0.0  # seconds
         self.cut_output_after: int | None = None  # bytes of frames, then main's output stream ends
@@ -93,13 +93,13 @@ class FakeEngine:
         self.cut_log_after: int | None = None  # bytes, then the reading of a log breaks, once
         self.offered = ("runc",)
         self.booted = 0.0  # unix seconds
-        self.twist: Callable[[str, dict[str, Any]], None] = lambda name, told: None  # what it says beside the truth
-        self.before: dict[str, Callable[[], None]] = {}  # what to do when a method is called
+        self.twist: Callable[[str, dict[str, Any]], None] = lambda name, told: None  # changes the report
+        self.before: dict[str, Callable[[], None]] = {}  # called before a method, by its name
         self._faults: dict[tuple[str, int], EngineError] = {}
         self._lock = threading.RLock()
         self._folder = Path(tempfile.mkdtemp(prefix="fake-engine-"))
 
-    # What tests set and read.
+    # Attributes that tests set and read.
 
     def fail(self, method: str, error: EngineError, nth: int = 1) -> None:
         """The `nth` call of `method` from now raises `error`."""

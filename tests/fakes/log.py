@@ -57,7 +57,7 @@ class FakeLog:
     def _line(self, stream: int, unix_ns: int) -> None:
         line, began = self._buffers[stream], self._long[stream]
         if began is not None and self.driver == "local":
-            line = line[:-1]  # what 20.10 forgets
+            line = line[:-1]  # engine 20.10 drops the newline
         self._add(stream, line, unix_ns if began is None else began)
         self._buffers[stream], self._long[stream] = b"", None
 

@@ -43,7 +43,7 @@ class Service:
 
     def start(self) -> None:
         command = [sys.executable, "-c", START, str(self._port)]
-        # Who starts the tests behind a proxy does not want it to carry what is for loopback.
+        # A proxy of the environment must not carry requests to loopback.
         env = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         self._process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(300):

@@ -24,7 +24,7 @@ from django.urls import resolve
 from cronium_admin.web.edge.server_log import ClientErrorFilter
 
 MEGABYTE = 1_000_000
-# Those that get past a form's own fields, to what reads or keeps them.
+# Texts that pass a form's own fields, and reach the code that parses or stores them.
 DEEP_TEXTS: list[str] = [
     "a\0b",
     "\ud800",

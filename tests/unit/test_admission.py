@@ -181,7 +181,7 @@ def test_the_heartbeat_tells_of_the_host() -> None:
     try:
         metrics.ADOPTIONS.inc()
         runner.status.run_once()
-        runner.heartbeat.beat()  # begins to act, and knows what it has to offer before it takes anything
+        runner.heartbeat.beat()  # becomes the leader, and reports its capacity before it claims anything
         assert runner.context.capacity.memory_bytes
         row = Host.objects.get(name="east")
         assert row.queues == ["default", "night"]

@@ -33,7 +33,7 @@ WHOLE: dict[str, Any] = {
     "enabled": False,
     "tags": ["nightly", "billing"],
 }
-# What is wrong, and the field that the answer must name.
+# Bad values, and the field that the error must name.
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("a 2 MB script", {"script": "#" * 2_000_000}, "script"),
     ("a NUL in the script", {"script": "echo \x00"}, "script"),

@@ -307,7 +307,7 @@ async def test_a_failing_read_ends_the_connection_so_that_the_browser_comes_agai
     assert viewer.messages == []
 
 
-# Who may look.
+# Permissions.
 
 
 def signed_in(user: User) -> str:
@@ -395,7 +395,7 @@ async def test_a_hundred_viewers_of_a_run_cost_about_one_read(
     await world.write((1, b"one\ntwo\n"))
     for viewer in viewers:
         await viewer.until(lambda seen: seen.seqs == [1, 2])
-    assert len(reads) <= 4, reads  # one for the news, and a last look of those who came to its end
+    assert len(reads) <= 4, reads  # one for the notification, and a last read of the viewers that reached the end
     await world.finish()
     for viewer in viewers:
         assert await viewer.until_closed() == 1000

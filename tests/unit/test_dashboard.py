@@ -27,7 +27,7 @@ VARIABLES = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
 SCRAPED = {"instance", "job"}
 BUILT_IN = {"__rate_interval"}
 PHASES = {"queued", "sandbox", "first_log"}
-# What an operator was promised to see, and the metric that shows it.
+# The promised panels for operators, and the metric of each.
 PROMISED = {
     "runs by status and reason": "cronium_runs_total",
     "queue wait and start latency by phase": "cronium_run_phase_seconds_bucket",

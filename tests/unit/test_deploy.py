@@ -29,9 +29,9 @@ def test_what_compose_demands_is_in_the_example() -> None:
     assert demanded == set(re.findall(r"^(\w+)=$", EXAMPLE, re.MULTILINE))
 
 
-# What the services themselves decide: what .env says of these is read by none, and docs/deploy.md says so.
+# Set by the services themselves: the values in .env have no effect, as docs/deploy.md says.
 OF_COMPOSE = {"DATABASE_URL", "REDIS_URL", "DOCKER_HOST", "DOCKER_CERT_PATH", "DATA_DIR", "STATIC_DIR", "HOST", "PORT"}
-# Web decides or tells something by them, as the worker does.
+# Used by web as well as by the worker.
 OF_BOTH = {"LOST_AFTER", "CPU_OVERCOMMIT", "ALLOW_UNSAFE_HOST", "LOG_LIMIT_MB", "SUBNET_POOL", "LOG_LEVEL"}
 
 

@@ -507,7 +507,7 @@ async def test_members_enter_before_the_strangers_who_came_first(
     assert [bool(one.credential_id) for one in served.protocols] == [True] + [False] * acceptor.MAX_QUEUED
     ports = [client.getsockname()[1] for client in clients]
     assert [one.client[1] for one in served.protocols[:2]] == [ports[-1], ports[-2]]
-    for client in clients[:11]:  # who have waited longest without a whole head
+    for client in clients[:11]:  # those that have waited longest without a complete head
         client.settimeout(5)
         assert client.recv(100).startswith(b"HTTP/1.1 503 ")
     for client in clients:

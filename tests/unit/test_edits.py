@@ -27,7 +27,7 @@ from tests.users import get_admin
 
 JOB = {"name": "Mine", "language": "bash", "script": "echo mine", "profile": "small", "timeout_seconds": "60"}
 PROFILE = {"name": "medium", "cpu": "0.75", "memory_mb": "777", "pids": "77"}
-# view: (what is typed, how the next page shows that; what another person's save changes by the API)
+# view: (the input, how the next page shows it; the other user's change by the API)
 FORMS: dict[str, tuple[dict[str, str], str, tuple[str, str, Any]]] = {
     "jobs:edit": (JOB, "echo mine", ("PATCH", "/jobs/report", {"script": "echo theirs"})),
     "profiles:edit": (PROFILE, 'value="777"', ("PATCH", "/profiles/medium", {"memory_mb": 900})),
@@ -130,7 +130,7 @@ class TestForms:
         assert _rows() == before
         assert re.search(r"admin (saved|set it|deleted it)", html)
         assert shown in html
-        assert "my own value" not in html  # a secret's value goes in and never comes back
+        assert "my own value" not in html  # a secret's value is never sent back
         assert f'name="{_counter(view)}" value="2"' in html
         assert browser.post(url, {**typed, _counter(view): "2"}).status_code == 302
 
@@ -174,7 +174,7 @@ class TestRoutes:
         assert _rows() == before
 
 
-# Deletions of what nobody edits: a run, a session.
+# Deletions of rows that are not edited: a run, a session.
 NO_VERSION = {"/runs/{ended}", "/runs?job=report", "/people/pat/sessions"}
 DELETIONS = [path for method, path, *_ in ROUTES if method == "DELETE" and path not in NO_VERSION]
 

@@ -8,7 +8,7 @@ import pytest
 from cronium_admin.core.env_names import find_env_name_problem
 
 VALUES = ("text", "7")
-# What a shell shows of itself, and what its manual names as set, read or unset by it.
+# The variables that a shell sets, and those that its manual names as set, read or unset by it.
 OWN = (
     subprocess.run(["bash", "--norc", "-c", "compgen -v"], capture_output=True, text=True, check=True, env={})
     .stdout.split()

@@ -26,7 +26,7 @@ from tests.unit.test_api_access import ROUTES
 from tests.unit.test_pages_rights import PAGES, address  # noqa: F401 - a fixture
 
 Address = Callable[[str, str], str]
-# What is open on purpose: (method, address, what a stranger gets, what each person gets).
+# Public routes: (method, URL, status without authentication, status of each user).
 OPEN: list[tuple[str, str, int, int]] = [
     ("GET", "/", 302, 302),
     ("GET", "/sign-in/", 200, 302),
@@ -39,14 +39,14 @@ OPEN: list[tuple[str, str, int, int]] = [
     ("GET", "/api/v1/openapi.json", 200, 200),
     ("GET", "/api/v1/docs", 200, 200),
 ]
-# With rows of their own elsewhere: a token that is somebody else's is not found, whoever asks.
+# Tested with rows in other files: another user's token is not found.
 TESTED_APART = {
     ("DELETE", "api/v1/tokens/<int:pk>"): "test_tokens: only its owner and administrators revoke it",
     ("POST", "access/<int:pk>/revoke/"): "test_pages_rights: only its owner revokes it",
     ("GET", "metrics"): "test_ops: as /api/v1/metrics",
     ("POST", "account/sessions/<int:pk>/"): "test_people: only its person ends it",
 }
-# The last address of a tree, which answers for what is not there.
+# The last URL of a tree, which answers for unknown URLs.
 NOTHING_THERE = {"api/v1/"}
 SOCKETS = {"ws/runs/<uuid:run_id>/logs": "viewer"}
 
@@ -95,7 +95,7 @@ def test_every_method_of_every_route_is_in_a_table(
         urls[route] = url
     taken = {}
     for route, url in urls.items():
-        # Who is signed in already is led on from the sign-in page, whatever they send.
+        # The sign-in page redirects signed-in users for every request.
         answer = (Client() if url == "/sign-in/" else client).generic("BREW", url)
         assert answer.status_code == 405, f"{url} takes any method ({answer.status_code})"
         taken[route] = set(answer["Allow"].replace(" ", "").split(",")) - {"HEAD", "OPTIONS"}
@@ -106,8 +106,8 @@ def test_every_method_of_every_route_is_in_a_table(
 def test_what_is_open_says_the_same_to_everybody(
     method: str, url: str, stranger: int, person: int, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "get_openapi_schema", lambda **_: {})  # who gets it is asked here; to make it is slow
-    monkeypatch.setattr(readiness, "CHECKS", {"database": lambda: True})  # test_ops asks the real ones
+    monkeypatch.setattr(api, "get_openapi_schema", lambda **_: {})  # it is slow; permissions are tested here
+    monkeypatch.setattr(readiness, "CHECKS", {"database": lambda: True})  # test_ops tests the real checks
     assert Client().generic(method, url).status_code == stranger
     for role in ROLES:
         client = Client()

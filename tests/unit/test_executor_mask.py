@@ -137,7 +137,7 @@ def test_each_disguise_of_each_value_goes(name: str, kind: str) -> None:
     assert form not in masked
     if name != "lines" and "base64" not in kind:
         assert inner.strip(b"$\"'b\\").replace(b'{\\"a\\": \\"***', b"***").strip(b'"\\}') == HIDDEN
-    # At most the ends, whose characters hold bits of other bytes too, are left.
+    # At most the ends are left, whose characters also hold bits of other bytes.
     left = max((len(part) for line in inner.split(b"\n") for part in line.split(HIDDEN)), default=0)
     assert left < 12 if "base64" in kind else left < 24, inner
     assert not any(part in inner for part in windows(value.strip().split("\n")[0].encode(), 8) if len(part) == 8)
@@ -213,7 +213,7 @@ def test_byte_by_byte_no_tail_ends_with_what_a_secret_begins_with() -> None:
 def test_a_secret_that_never_ends_is_not_kept_either() -> None:
     masker = Masker(["s3cret-one"])
     assert assembled(masker, b"x s3cret-o")[0] == b"x ***\n"
-    assert assembled(masker, b"x s3c")[0] == b"x s3c\n"  # too short to tell anything
+    assert assembled(masker, b"x s3c")[0] == b"x s3c\n"  # too short for a statement
     assert assembled(masker, b"1234 s3cret-one", limit=13)[0] == b"1234 ***\n"
 
 
@@ -282,7 +282,7 @@ def test_many_large_secrets_hold_no_host_up() -> None:
     assert set(masker.mask(wrapped).split(b"\n")[:-2]) == {HIDDEN}
 
 
-# What is not a log.
+# Values other than logs.
 
 
 def test_a_result_is_masked_in_texts_keys_and_numbers() -> None:

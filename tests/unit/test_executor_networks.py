@@ -61,7 +61,7 @@ def free(pool: SubnetPool) -> int:
     return len(taken)
 
 
-# What is asked of the engine.
+# The requests to the engine.
 
 
 def test_without_a_network_main_is_on_none_and_knows_no_runtime_api() -> None:
@@ -123,7 +123,7 @@ def test_a_runtime_is_passed_on_to_both_and_none_is_not(mode: str) -> None:
     assert "Runtime" not in options.build_main_container(make_spec(network=mode), addresses, "local")["HostConfig"]
 
 
-# What travels with the payload.
+# The variables in the payload.
 
 
 def test_the_proxy_and_its_token_travel_with_the_payload_alone() -> None:
@@ -200,14 +200,14 @@ def test_a_subnet_that_somebody_has_is_passed_over(engine: FakeEngine, pool: Sub
     assert networks.remove()
     networks.release_subnets()
     networks.release_subnets()
-    assert free(pool) == 4  # the engine has no network, so nobody has it any more
+    assert free(pool) == 4  # the engine has no network, so the subnet is free
 
 
 def test_what_an_earlier_attempt_left_is_cleared(engine: FakeEngine, pool: SubnetPool) -> None:
     spec = make_spec(network="egress")
     first = Networks(engine, spec, pool)
     first.create(lambda: None)
-    engine.remove_network(naming.name_network(spec.run_id))  # a take-down that came half way
+    engine.remove_network(naming.name_network(spec.run_id))  # an incomplete take-down
     second = Networks(engine, spec, pool)
     second.create(first.remove)
     assert len(engine.networks) == 2
@@ -416,7 +416,7 @@ def test_a_name_that_stays_taken_is_told_as_such(
     assert free(pool) == 4
 
 
-# What the sidecar tells.
+# The events of the sidecar.
 
 
 def event(message: Any, kind: Any = "network_allowed") -> dict[str, Any]:

@@ -16,10 +16,10 @@ from tests.fakes.certificates import Certificates
     ("url", "words"),
     [
         ("ssh://there", ["--", "there"]),
-        ("ssh://me@There", ["-l", "me", "--", "There"]),  # a name in somebody's configuration
+        ("ssh://me@There", ["-l", "me", "--", "There"]),  # an alias in the user's configuration
         ("ssh://me@there:2222/run/docker.sock", ["-p", "2222", "-l", "me", "--", "there"]),
         ("ssh://[::1]:22", ["-p", "22", "--", "::1"]),
-        ("ssh://-oProxyCommand=x", ["--", "-oProxyCommand=x"]),  # a host, whatever it looks like
+        ("ssh://-oProxyCommand=x", ["--", "-oProxyCommand=x"]),  # a host, although it resembles an option
     ],
 )
 def test_ssh_is_told_where(url: str, words: list[str]) -> None:
@@ -77,7 +77,7 @@ def test_certificates_that_a_strict_check_refuses_are_named_with_the_mend(
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(folder / "server" / "cert.pem", folder / "server" / "key.pem")
     client = ssl.create_default_context(cafile=str(folder / "client" / "ca.pem"))
-    client.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
+    client.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),

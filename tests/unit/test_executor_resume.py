@@ -39,7 +39,7 @@ class Engine:
     def __init__(self, log: FakeLog, running: bool = False, cut: int | None = None) -> None:
         self.log, self.running, self.cut = log, running, cut
         self.opened: list[bool] = []
-        self.reads = threading.Event()  # a log was opened: what is written from now on is new
+        self.reads = threading.Event()  # a log was opened: later output is new
         self.ahead = 0.0  # of this machine's clock, in seconds
         self.slow = 0.0  # seconds that its answer about its clock is under way
 
@@ -263,7 +263,7 @@ def test_what_came_after_the_engine_was_away_is_new_though_it_lost_what_is_store
     follow_output(source, batches.append, lines, lambda: None)
     assert [(gap.at, gap.cause) for batch in batches for gap in batch.gaps] == [(0, "engine_restarted")]
     assert b"".join(part.text for batch in batches for part in batch.segments) == b"four\nfive\n"
-    # Whoever reads it once more skips what is there, and no more.
+    # A further reader skips exactly the stored part.
     assert (lines.stdout, lines.stderr) == (cursor(b"one\ntwo\nfour\nfive\n"), cursor(b"e\n"))
     found, again = rest(engine, known=StoredLog(lines.stdout, lines.stderr))
     assert (found, again.has_gap) == ({1: b"", 2: b""}, False)
@@ -329,7 +329,7 @@ def test_of_a_full_log_only_what_comes_from_now_on_is_counted() -> None:
     assert not any(batch.segments for batch in batches)
 
 
-# Its end, and what is not its end.
+# Real ends and other ends.
 
 
 def test_a_followed_log_is_read_once_more_after_the_exit() -> None:

@@ -248,7 +248,7 @@ def _detects_modules(folder: Path) -> bool:
 def test_a_module_of_node_runs_and_has_the_helper(version: str, tmp_path: Path) -> None:
     from cronium_admin.runtime_api.helpers import load_helpers
 
-    if version:  # says it is an older one, whatever it is
+    if version:  # fakes an older version
         (tmp_path / "bin").mkdir()
         real = shutil.which("node")
         (tmp_path / "bin" / "node").write_text(

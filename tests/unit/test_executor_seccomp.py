@@ -76,7 +76,7 @@ def test_socket_pairs_are_local() -> None:
 def test_clone_makes_no_namespace(flag: int) -> None:
     assert answer("clone", flag | 17) == REFUSE
     assert answer("clone", 17) == ALLOW
-    assert answer("clone", 0x3D0F00) == ALLOW  # what a thread is made with
+    assert answer("clone", 0x3D0F00) == ALLOW  # the flags of a new thread
 
 
 def test_clone3_is_said_to_be_missing() -> None:

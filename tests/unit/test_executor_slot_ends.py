@@ -222,7 +222,7 @@ class TestDeadConnections:
         engine.is_mute = True
         end = time.monotonic() + 10
         while told.result is None and time.monotonic() < end:
-            if expected[0] == "cancelled":  # which each heartbeat asks for again
+            if expected[0] == "cancelled":  # repeated by each heartbeat
                 supervisor.stop(spec.run_id, CANCEL)
             time.sleep(0.02)
         assert told.result is not None
@@ -341,7 +341,7 @@ class TestOwnEnds:
             *(engine, spec, told, SubnetPool(IPv4Network("10.215.0.0/24")), threading.Semaphore(1)),
             Resumption(Cursor(), Cursor(), 30.0, stopped=stopped),
         )
-        slot.stop(CANCEL)  # asked for again, before it knows how main stands
+        slot.stop(CANCEL)  # requested again, before it has read main's state
         slot.run()
         assert told.result is not None
         assert (told.result.status, told.result.exit_code) == (status, 143)

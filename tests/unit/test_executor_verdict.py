@@ -63,10 +63,10 @@ def test_every_exit(code: int, oom: bool, stopped: str | None, status: str, reas
         (143, 100, 211, 210, 0, "engine_restarted"),  # ended by one that was starting
         (143, 100, 200, 0, 0, "exit_code"),  # when it was started is not known
         (143, 100, 200, 50, 50, "exit_code"),  # it is the engine that started it
-        (143, 100, 200, 5000, 0, "exit_code"),  # the engine was restarted long after, and nobody saw what was between
+        (143, 100, 200, 5000, 0, "exit_code"),  # the engine was restarted long after the exit, unobserved
         (143, 100, 200, 5000, 50, "engine_restarted"),  # seen to run until then: the engine was away for long
         (143, 100, 200, 150, 150, "exit_code"),  # it has outlived a restart, and this engine was there at its end
-        (3, 100, 200, 210, 50, "exit_code"),  # its own word
+        (3, 100, 200, 210, 50, "exit_code"),  # its own exit code
         (0, 100, 200, 210, 50, "exit_code"),
     ],
 )
@@ -86,7 +86,7 @@ def test_an_engine_that_was_restarted_is_not_the_scripts_failure(
         ("removing", 137, None, True),
         ("dead", 137, None, True),
         ("exited", 137, None, False),  # killed, and left there
-        ("removing", 3, None, False),  # it had ended by itself
+        ("removing", 3, None, False),  # it had exited by itself
         ("removing", 137, StopRequest(CANCEL), False),
     ],
 )

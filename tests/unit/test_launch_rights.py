@@ -91,7 +91,7 @@ def test_a_listed_variable_of_an_open_network_takes_no_administrator(operator: A
     Job.objects.update(launch_env=["DAY"], network=Network.OPEN)
     assert operator.post("/jobs/report/runs", {"env": {"DAY": "1"}}).status_code == 202
     assert editor.post("/jobs/report/runs", {"env": {"PS4": "1"}}).status_code == 403
-    # To list a name is to decide what runs with the open network.
+    # Listing a name decides what runs with the open network.
     assert editor.patch("/jobs/report", {"launch_env": ["DAY", "PS4"]}).status_code == 403
 
 

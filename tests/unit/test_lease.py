@@ -108,7 +108,7 @@ class TestLease:
         assert epoch is not None
         held = HeldLease(NAME, "one", epoch, 60)
         expire()
-        held.keep()  # too early to ask
+        held.keep()  # too early for a renewal
         assert not holds("one")
         held._renewed_at -= 20
         held.keep()
@@ -124,7 +124,7 @@ class TestLease:
     @pytest.mark.parametrize("seed", range(20))
     def test_in_any_order_of_steps_one_owner_holds_it_at_most(self, seed: int) -> None:
         draw, owners, epochs = random.Random(seed), ["one", "two", "three"], []
-        told: dict[str, int] = {}  # who was told that they hold it, and not since then that it expired or was taken
+        told: dict[str, int] = {}  # the processes that have acquired it, and have not been told of its loss since
         for _ in range(60):
             owner = draw.choice(owners)
             match draw.choice(["acquire", "acquire", "renew", "release", "expire"]):
@@ -186,7 +186,7 @@ print(renew_lease({NAME!r}, "frozen", 60), release_lease({NAME!r}, "frozen"), fl
             other.await_point()
             assert acquire_lease(NAME, "next", 60) is None
             other.freeze()
-            other.go_on()  # it goes on to its change the moment it wakes
+            other.go_on()  # it continues with its change the moment it wakes
             expire()
             assert acquire_lease(NAME, "next", 60) == 2
             other.thaw()

@@ -57,7 +57,7 @@ def test_the_nearer_one_wins_profile_job_launch(job: Job) -> None:
     Job.objects.update(log_limit_mb=70)
     assert gets() == 70
     assert gets(log_limit_mb=80) == 80
-    assert gets(profile="large") == 50  # which says nothing, and the job's single values are for its own profile
+    assert gets(profile="large") == 50  # the profile sets no limit, and the job's own values are for its own profile
 
 
 @pytest.mark.parametrize(("installation", "gets"), [(10, 10), (5000, 5000)])

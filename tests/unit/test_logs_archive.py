@@ -140,7 +140,7 @@ def test_a_log_is_whole_after_a_death_at_any_step_and_then_moves(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """`after`: how many further attempts crash at the same step; the next one finds their leftovers."""
-    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))  # whoever is dead is known to be
+    monkeypatch.setattr(objects, "CLAIM_DURATION", timedelta(seconds=-1))  # a dead process counts as dead at once
     step, died = 0, True
     while died:
         step, died = step + 1, False

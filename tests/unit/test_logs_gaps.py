@@ -44,7 +44,7 @@ def gappy(run: Run) -> Run:
     log = RunLog(run.pk, 0)
     commit_writes([log.prepare_write(text_batch(b"1\n2\n"))])
     commit_writes([log.prepare_write(text_batch(b"3\n4\n5\n", Gap(0, "engine_restarted"), Gap(2, "engine_lost")))])
-    log = RunLog.resume(run.pk, 0)  # another process goes on
+    log = RunLog.resume(run.pk, 0)  # another process continues
     commit_writes([log.prepare_write(text_batch(b"6\n"))])
     commit_writes([log.prepare_write(text_batch(b"", Gap(0, "rotated"), dropped=Dropped(1234, 56_789)))])
     return seal(run, log)
@@ -53,7 +53,7 @@ def gappy(run: Run) -> Run:
 def test_a_gap_that_is_found_again_is_counted_once(run: Run) -> None:
     log = RunLog(run.pk, 0)
     commit_writes([log.prepare_write(text_batch(b"1\n", dropped=Dropped(1, 10)))])
-    for _ in range(2):  # each time somebody reads a full log again
+    for _ in range(2):  # each read of a full log
         log = RunLog.resume(run.pk, 0)
         for _ in range(2):
             commit_writes(

@@ -70,7 +70,7 @@ def test_of_what_has_ended_or_is_huge_nothing_is_read(runs: Callable[[int], list
     _write(huge, b"z" * (MAX_BYTES + 1) + b"\n")
     assert fetch_last_lines([ended.pk, huge.pk, waiting.pk]) == {huge.pk: ""}
     Run.objects.filter(pk=waiting.pk).update(status=Status.STARTING)
-    assert fetch_last_lines([waiting.pk]) == {waiting.pk: ""}  # it has no log yet, and is asked for again
+    assert fetch_last_lines([waiting.pk]) == {waiting.pk: ""}  # it has no log yet, and is polled again
     LogHead.objects.filter(pk=huge.pk).update(stdout_tail=b"t" * (MAX_BYTES + 1))
     assert fetch_last_lines([huge.pk]) == {huge.pk: ""}
 

@@ -76,7 +76,7 @@ def test_who_comes_second_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPa
         monkeypatch.undo()
         log: RunLog = resume(*given)  # type: ignore[arg-type]
         Run.objects.update(log_seal_after=None)  # the claim is over
-        assert seal_orphans.seal_orphaned_logs() == 1  # somebody else, meanwhile
+        assert seal_orphans.seal_orphaned_logs() == 1  # another process, meanwhile
         return log
 
     monkeypatch.setattr(RunLog, "resume", slow)

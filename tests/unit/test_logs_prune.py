@@ -140,7 +140,7 @@ def test_more_than_a_page_of_them_all_come(keep: Any, ended: Any, job: Job, monk
     assert named() == []
 
 
-# What is left.
+# The remaining data.
 
 
 def test_the_run_stays_with_its_facts_and_says_when_and_why(keep: Any, ended: Any, job: Job, viewer: Api) -> None:
@@ -187,7 +187,7 @@ def test_nothing_is_written_to_a_log_that_was_removed(keep: Any, ended: Any, job
     assert not LogChunk.objects.exists()
 
 
-# Whoever dies, and whoever reads meanwhile.
+# Crashes and concurrent readers.
 
 
 @committed
@@ -315,7 +315,7 @@ def test_a_database_that_is_away_ends_the_round_at_once(
     assert len(asked) == 1
 
 
-# How long it holds the database.
+# The duration of its transactions.
 
 
 @committed

@@ -87,7 +87,7 @@ def test_a_stored_name_stays_and_can_be_edited(
     client = Client()
     client.force_login(people["admin"])
     for url in ("/jobs/", "/jobs/old/", "/runs/", f"/runs/{run.pk}/", "/secrets/", "/access/", "/profiles/"):
-        page = client.get(url).content.decode().replace(f'value="{old}"', "")  # a field holds what is stored
+        page = client.get(url).content.decode().replace(f'value="{old}"', "")  # a field has the stored value
         assert "\u202e" not in page, url
         assert "invoice[U+202E]fdp.exe" in page or url == "/profiles/", url
     assert client.post(f"/access/{token.pk}/revoke/", follow=True).content.decode().count("\u202e") == 0

@@ -29,7 +29,7 @@ from tests.users import get_admin
 pytestmark = pytest.mark.long
 Address = Callable[[str, str], str]
 Send = Callable[..., HttpResponse]
-# What a person types into what comes empty, so that the form gets past its own checks.
+# Input for fields that are empty at first, so that the form passes its own checks.
 TYPED = {
     **{"name": "FRESH", "username": "fresh", "password": "a long new secret", "again": "a long new secret"},
     **{"current": "the old secret", "value": "a value", "reference": "corp/bash:1", "cpu": "1", "memory_mb": "64"},

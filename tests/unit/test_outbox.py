@@ -139,7 +139,7 @@ class TestCost:
             lambda: state_machine.mark_running(run[-1].pk, 1, "sha256:1"),
             lambda: state_machine.finish(run[-1].pk, 1, ENDING),
         ]
-        launch(job, get_admin())  # what is cached or stored once
+        launch(job, get_admin())  # fills the caches, and stores the shared texts
         without = [self._queries(step) for step in steps]
         assert not any("runs_outboxevent" in query for step in without for query in step)
         assert not OutboxEvent.objects.exists()
@@ -284,8 +284,8 @@ class TestRetention:
 @pytest.mark.parametrize("seed", range(15))
 def test_in_any_order_of_steps_each_consumer_gets_each_change_once_and_in_order(seed: int, make_job: Any) -> None:
     draw, job = random.Random(seed), make_job()
-    expected: dict[str, list[tuple[Any, str]]] = {}  # what each consumer has yet to get
-    held: dict[str, outbox.Batch] = {}  # what a second process of the consumer has read
+    expected: dict[str, list[tuple[Any, str]]] = {}  # the events that each consumer has yet to get
+    held: dict[str, outbox.Batch] = {}  # the events that a second process of the consumer has read
 
     def change() -> None:
         run = launch(job, get_admin())

@@ -17,7 +17,7 @@ from tests.unit.test_pages_editor import GOOD
 from tests.users import get_admin
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the form of `open_job` sends when nobody has touched it.
+# The unchanged form of `open_job`.
 UNTOUCHED: dict[str, Any] = {
     **{"name": "Open", "language": "bash", "script": "echo hello", "profile": "small", "timeout_seconds": "3600"},
     **{"read_only_root": "on", "enabled": "on", "network": "open", "egress_text": "", "then": "save"},

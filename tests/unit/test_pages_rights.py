@@ -21,7 +21,7 @@ from cronium_admin.workers.hosts.models import Host
 from tests.users import get_admin
 
 ORDER = ("viewer", "operator", "editor", "admin")
-# (method, view, what its address holds, the least role)
+# (method, view, text of its page, the least role)
 PAGES = [
     ("get", "jobs:list", "", "viewer"),
     ("get", "jobs:rows", "", "viewer"),

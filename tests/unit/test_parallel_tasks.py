@@ -21,7 +21,7 @@ trap 'exit 143' TERM
 GOOD = "start_task good sh -c 'echo one; sleep 0.3; echo two'\n"
 BAD = "start_task suites/bad sh -c 'echo FAILED tests/a.py::test_b; exit 3'\n"
 END = 'print_failures\n[ "${#failed_tasks[@]}" = 0 ] || die "failed: ${failed_tasks[*]}"\n'
-# Says when it runs, and clears up when it is interrupted.
+# Prints that it runs, and cleans up when it is interrupted.
 SLOW = (
     "start_task slow python3 -c 'import time\n"
     'try: open("started", "w").close(); time.sleep(60)\n'

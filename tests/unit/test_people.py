@@ -94,7 +94,7 @@ class TestApi:
         assert [stands() for stands in open_sockets] == [False, False]
         assert admin.patch("/people/editor", {"active": True}).status_code == 200
         assert theirs.get("/jobs").status_code == 200
-        assert page.get("/jobs/").status_code == 302  # an old session does not come back
+        assert page.get("/jobs/").status_code == 302  # an old session stays invalid
 
     def test_a_reset_password_ends_sessions_and_must_be_changed(self, admin: Api, people: dict[str, User]) -> None:
         page = browser(people["editor"])
@@ -138,7 +138,7 @@ class TestApi:
         assert admin.delete("/people/admin").status_code == 409
         people["admin"].refresh_from_db()
         assert (people["admin"].role, people["admin"].is_active) == ("admin", True)
-        # Somebody else who is switched off is no help.
+        # Another administrator who is switched off does not count.
         User.objects.create(username="second", role=Role.ADMIN, is_active=False)
         assert admin.patch("/people/admin", {"role": "editor"}).json()["code"] == "last_administrator"
 

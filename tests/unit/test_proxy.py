@@ -142,7 +142,7 @@ async def world(make: Callable[..., Awaitable[World]]) -> World:
     return await make()
 
 
-# Who may ask.
+# Authentication.
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def test_who_does_not_listen_is_a_502(make: Callable[..., Awaitable[World]
     assert world.told.events == [("network_allowed", f"site.example:{port} (127.0.0.1)")]
 
 
-# What is passed on.
+# Forwarded requests.
 
 
 async def test_a_request_arrives_with_its_own_host_and_without_what_is_the_proxys(world: World) -> None:

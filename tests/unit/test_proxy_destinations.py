@@ -107,7 +107,7 @@ def test_what_is_no_pattern(text: str) -> None:
         ("::", "unspecified"),
         ("::1", "loopback"),
         ("::2", "reserved"),
-        ("::10.0.0.1", "reserved"),  # the old way to hold an address of IPv4
+        ("::10.0.0.1", "reserved"),  # the deprecated form of an IPv4 address in IPv6
         ("fe80::1", "link-local"),
         ("fec0::1", "link-local"),
         ("fc00::1", "private"),

@@ -51,7 +51,7 @@ class TestLease:
     def test_it_passes_on_when_it_is_over_and_the_old_one_learns_of_it(self) -> None:
         lease.acquire_lease("a", "one")
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        assert lease.renew_lease("a", "one", {})  # nobody took it meanwhile: a machine that slept goes on
+        assert lease.renew_lease("a", "one", {})  # without another owner, a process whose machine slept continues
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
         assert lease.acquire_lease("a", "two")
         assert not lease.renew_lease("a", "one", {"running": 9})
@@ -101,7 +101,7 @@ class TestLease:
         assert one.acquire()
         assert not two.acquire()
         assert one.renew({})
-        three = Leadership("a")  # stands by with the second, and shares its lock
+        three = Leadership("a")  # is a standby with the second, and shares its lock file
         assert not three.acquire()
         assert not two.acquire()
         Host.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
@@ -321,7 +321,7 @@ def test_the_reaper_leaves_what_lives_and_what_has_just_ended(run: Run) -> None:
     ids = {str(run.pk), "canary", "00000000-0000-4000-8000-000000000000"}
     put(run, Status.RUNNING)
     assert gc_runs.find_still_active("a", ids) == {str(run.pk)}
-    assert gc_runs.find_still_active("b", ids) == set()  # it was started anew elsewhere
+    assert gc_runs.find_still_active("b", ids) == set()  # it was restarted on another host
     put(run, Status.QUEUED, host="")
     assert gc_runs.find_still_active("a", ids) == set()
     put(run, Status.FAILED, finished_at=timezone.now())

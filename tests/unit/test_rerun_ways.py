@@ -45,7 +45,7 @@ def _altered(run: Run) -> None:
     Run.objects.update(overridden=["image"], image="corp/editors:1", image_rule="run")
 
 
-# what became of the job, and who may repeat its run
+# the state of the job, and the roles that may rerun its run
 STATES: dict[str, tuple[Callable[[Run], None], tuple[str, ...]]] = {
     "as it was": (lambda run: None, RUN),
     "edited": (_edited, RUN),

@@ -208,7 +208,7 @@ def test_one_end_that_fails_holds_up_no_other(keep: Any, ended: Any, job: Job, m
     assert not Run.objects.exists()
 
 
-# What goes, and what stays.
+# Deleted and remaining rows.
 
 
 def test_all_that_belongs_to_a_run_goes_and_what_names_it_stays(keep: Any, ended: Any, job: Job, editor: Api) -> None:

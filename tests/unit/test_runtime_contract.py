@@ -79,7 +79,7 @@ def quoted(language: str, value: Any) -> str:
 
 SHOW = {"bash": "{}", "python": "print(json.dumps({}))", "node": "console.log(JSON.stringify(await {}))"}
 DO = {"bash": "{}", "python": "{}", "node": "await {}"}
-# What is meant, in each language; KEY and VALUE stand for themselves.
+# The calls in each language; KEY and VALUE are placeholders.
 GET = {
     "bash": "cronium_get_variable KEY",
     "python": "cronium.get_variable('KEY')",

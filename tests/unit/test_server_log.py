@@ -17,7 +17,7 @@ from executor import log_context
 from tests.conftest import Api
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# In a process of its own: it changes what Python does with errors that nobody takes.
+# In a separate process: it changes how Python handles uncaught errors.
 PROGRAM = """
 import logging, threading, warnings
 import django

@@ -19,7 +19,7 @@ from cronium_admin.core.database.postgres.base import DatabaseWrapper as Postgre
 from cronium_admin.core.database.url import build_sqlite_settings, parse_database_url
 from cronium_admin.core.redis_url import LAYER_READ_SECONDS, RedisAddress, parse_redis_url
 
-# Django sets the encoding; a service's file is not there; an URL carries the rest as what stands before its query.
+# Django sets the encoding; a service file does not exist; a URL has the rest before its query.
 ELSEWHERE = {"client_encoding", "service", "user", "password", "host", "port", "dbname"}
 KEYWORDS = sorted({option.keyword.decode() for option in Conninfo.get_defaults()} - ELSEWHERE)
 

@@ -82,7 +82,7 @@ class TestTheEnd:
         store.set_expiry(soon)  # as if the sign-in were older
         store.save()
         assert signed_in.post("/access/", {"name": "laptop", "expires": "7d"}).status_code == 302
-        assert signed_in.post("/account/sessions/").status_code == 302  # this one goes on, under a new key
+        assert signed_in.post("/account/sessions/").status_code == 302  # this session continues, under a new key
         assert abs(Session.objects.get().expire_date - soon) < timedelta(seconds=5)
         assert int(signed_in.cookies[COOKIE]["max-age"]) <= 300
         assert signed_in.get("/api/v1/me").json()["expires_at"][:16] == f"{soon:%Y-%m-%dT%H:%M}"

@@ -315,7 +315,7 @@ async def test_it_ends_a_request_that_trickles_in() -> None:
     assert parse(await sidecar.raw(b"GET /health HTTP/1.1\r\nHost:"))[0] == 408
     head = f"POST {path('output')} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 10\r\n\r\n[1"
     assert parse(await sidecar.raw(head.encode()))[0] == 408
-    assert await sidecar.raw(b"") == b""  # an idle connection is closed without a word
+    assert await sidecar.raw(b"") == b""  # an idle connection is closed without a message
     assert (await sidecar.ask("GET", "/health"))[0] == 200
 
 
@@ -363,7 +363,7 @@ async def test_it_says_502_when_the_worker_is_silent_or_gone() -> None:
     sidecar.worker.reader.feed_eof()
     assert (await waiting)[0] == 502
     assert (await sidecar.ask("POST", path("output"), body=b"3"))[0] == 502
-    assert (await sidecar.ask("GET", path("input")))[0] == 200  # what it has, it still serves
+    assert (await sidecar.ask("GET", path("input")))[0] == 200  # it still serves the data that it has
 
 
 async def test_answers_find_their_requests_in_any_order(sidecar: Sidecar) -> None:

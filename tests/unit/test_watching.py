@@ -72,7 +72,7 @@ async def _watched(viewer: Viewer, world: World) -> None:  # noqa: F811
     await world.begin()
     await world.write((1, b"one\n"))
     await viewer.until(lambda seen: seen.lines)
-    for _ in range(5):  # it goes on while nothing has changed
+    for _ in range(5):  # it continues while nothing has changed
         await asyncio.sleep(session_guard.RECHECK_SECONDS)
         await world.write((2, b"more\n"))
     await viewer.until(lambda seen: len(seen.seqs) == 6)

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.hostile import probes
 from tests.engine.server import Server, Watch
 
-# The longest the innocent run may stand still while its neighbours do their worst, on a machine that tests crowd.
+# The longest pause of the innocent run while the hostile runs work, on a machine busy with tests.
 STILL_SECONDS = 20
 
 

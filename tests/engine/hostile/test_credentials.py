@@ -72,7 +72,7 @@ class Attack:
     fine: dict[str, Any]
     before: int  # bytes
     after: int
-    peak: int | None  # as far as the engine tells
+    peak: int | None  # None if the engine does not report it
     sidecar: dict[str, Any]
 
 
@@ -198,7 +198,7 @@ while True:
         def rows_so_far() -> list[list[str]]:
             return [line.split() for line in client.logs(made).decode().splitlines() if line[:1].isdigit()]
 
-        server.until(lambda: float(rows_so_far()[-1][0]) > finished + 1.5)  # it asks on and on, for nothing
+        server.until(lambda: float(rows_so_far()[-1][0]) > finished + 1.5)  # its requests never succeed
         rows = rows_so_far()
     finally:
         client.remove_container(made, force=True)

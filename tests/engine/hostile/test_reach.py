@@ -60,7 +60,7 @@ class Reached:
     """The results of a sandboxed run and of an ordinary container for the same targets."""
 
     sandboxed: dict[str, Any]
-    packets: list[tuple[bytes, str]]  # that came to the host's port 53 from the sandbox
+    packets: list[tuple[bytes, str]]  # received at the host's port 53 from the sandbox
     visits: int  # at the host's listener, from the sandbox
     ordinary: dict[str, Any]
     ordinary_packets: list[tuple[bytes, str]]

@@ -10,7 +10,7 @@ from executor.spec import MB
 from tests.engine.hostile import probes
 from tests.engine.server import Server
 
-FORK_BOMB = "echo begun; b() { b | b & }; b; while :; do :; done"  # what is left to do needs no process
+FORK_BOMB = "echo begun; b() { b | b & }; b; while :; do :; done"  # the loop needs no further process
 MEMORY_BOMB = "held = []\nwhile True:\n    held.append(bytearray(4_000_000))"
 ONE_LINE = "head -c 1G /dev/zero | tr '\\0' x"
 BYTES = "printf 'a\\0b\\nc\\377\\376d\\n\\355\\240\\200\\n\\033]0;title\\007\\n\\342\\200\\256desrever\\nno end'"

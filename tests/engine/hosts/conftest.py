@@ -37,7 +37,7 @@ class Pair:
     standbys."""
 
     cluster: Scaled
-    run_id: str  # held by the first one
+    run_id: str  # of a run on the first process
     killed_at: datetime
 
     def acting(self) -> str:
@@ -50,7 +50,7 @@ class Pair:
         """Seconds until another process was the leader."""
         times: list[str] = []
 
-        def has_said_so() -> bool:  # the line follows the rows that it tells of
+        def has_said_so() -> bool:  # the log line follows the commit of its rows
             told = [line for key in ("second", "third") for line in self.cluster.lines_of(key)]
             times.extend(line["time"] for line in told if line["message"].startswith("took over"))
             return bool(times)
@@ -77,5 +77,5 @@ def pair(cluster: Scaled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert made.acting() == "first"
     cluster.stop_worker("first", signal.SIGKILL)
     yield made
-    if cluster.get(run_id)["status"] == "running":  # its own tests were not among those that were asked for
+    if cluster.get(run_id)["status"] == "running":  # its own tests were not selected
         cluster.sweep()

@@ -30,7 +30,7 @@ def test_runs_whose_message_was_lost_are_found_by_the_sweep(cluster: Scaled) -> 
     moved = cluster.sql(query, ids)[0][0].isoformat()
     found = [seconds_between(moved, cluster.ended(one)["claimed_at"]) for one in ids]
     print("found after", *(f"{seconds:.1f} s" for seconds in found))
-    assert max(found) < 20  # the sweep comes every five seconds
+    assert max(found) < 20  # the sweep runs every five seconds
 
 
 def test_a_broker_that_forgets_everything_loses_no_run(cluster: Scaled) -> None:
@@ -64,7 +64,7 @@ def test_a_message_that_comes_fifty_times_changes_nothing(cluster: Scaled, sende
     cluster.check_once(run_id)
     ended = cluster.get(run_id)
     send(sender, run_id)
-    assert cluster.ended(cluster.run("true"))["status"] == "succeeded"  # they were heard, and work goes on
+    assert cluster.ended(cluster.run("true"))["status"] == "succeeded"  # the worker got the messages and continues
     assert cluster.get(run_id) == ended
     assert cluster.call("GET", f"/variables/{slug}/started")["value"] == 1
     assert cluster.kinds(queued) == ["queued"]

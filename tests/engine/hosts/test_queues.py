@@ -11,7 +11,7 @@ import pytest
 from executor.sandbox.options import SIDECAR_LIMITS
 from tests.engine.scaled import HELD, PASSWORD, Scaled, seconds_between
 
-SOON = 2.0  # seconds: with its message, not with the sweep, which comes every five
+SOON = 2.0  # seconds: by its message, not by the sweep, which runs every five seconds
 
 
 @pytest.fixture(scope="module")

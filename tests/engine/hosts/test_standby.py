@@ -21,7 +21,7 @@ def test_the_second_process_takes_over_when_the_lease_of_a_dead_one_is_over(clus
 def test_the_third_takes_over_at_once_where_a_lock_tells_of_the_death(cluster: Scaled, pair: Pair) -> None:
     """It shares the data folder with the second process, and so the lock file."""
     cluster.until(lambda: "adopted" in cluster.kinds(pair.run_id), 120)
-    time.sleep(1)  # the new one has come to rest, and is not the one that we have seen begin
+    time.sleep(1)  # the new process is idle, and is not the one that was just seen to start
     acting = pair.acting()
     began = cluster.now()
     cluster.stop_worker(acting, signal.SIGKILL)

@@ -21,7 +21,7 @@ while orphans < 300:
     if not child:
         try:
             if not os.fork():
-                os._exit(0)  # an orphan, and nobody's zombie but process 1's
+                os._exit(0)  # an orphan, which becomes a zombie of process 1
         except BlockingIOError:
             os._exit(1)
         os._exit(0)

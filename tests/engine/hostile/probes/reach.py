@@ -27,7 +27,7 @@ def tcp(address, port):
     with socket.socket(family, socket.SOCK_STREAM) as one:
         one.settimeout(0.3)
         one.connect((address, port))
-        one.getpeername()  # a kernel may report an "unreachable" that comes at the wrong moment as a connection
+        one.getpeername()  # a kernel may report a late "unreachable" as a connection
 
 
 def ask(address):
@@ -48,7 +48,7 @@ def shout(address, option=None, value=b""):
         one.sendto(question, (address, 53))
 
 
-# Side by side: most of them only wait for an answer that does not come.
+# In parallel: most of them only wait for a timeout.
 with concurrent.futures.ThreadPoolExecutor(20) as pool:
     for name, address, port in targets["tcp"]:
         pool.submit(attempt, f"{name} {address}:{port}", lambda address=address, port=port: tcp(address, port))

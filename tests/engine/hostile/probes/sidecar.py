@@ -48,7 +48,7 @@ def forged(header, claims, key=b""):
     return text + "." + (base64.urlsafe_b64encode(mac).rstrip(b"=").decode() if header["alg"] != "none" else "")
 
 
-# What only the signing key could make, and what other runs had: handed in by the test once it knows this run's id.
+# Tokens made with the signing key, and tokens of other runs: the test provides them when it knows this run's id.
 while not (given := cronium.get_variable("given")):
     time.sleep(0.05)
 head, body, signature = token.split(".")
@@ -104,7 +104,7 @@ tricks = [
     "/executions/" + own + "/../" + own + "/secrets",
 ]
 answers["targets"] = {one[:80]: get(one) for one in tricks}
-# The same questions asked straight, with the run's own token: a sidecar that refuses everything proves nothing.
+# The same requests, correct and with the run's own token: a sidecar that refuses everything proves nothing.
 fine = {"input before": get(path), "health before": get("/health", None)}
 post = f"POST /executions/{own}/output HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n"
 chunk = b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n"
