@@ -15,9 +15,8 @@ from django.db import connection, transaction
 from cronium_admin.backup import databases
 from cronium_admin.backup.errors import BackupError
 from cronium_admin.core.data_folder import replace_text
-from cronium_admin.core.database.clock import Now
-from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.instance import IDENTITY, record_place
+from cronium_admin.workers.lease import list_led_hosts
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,7 @@ def take_over_identity() -> None:
 
 def refuse_live_hosts(advice: str = "") -> None:
     """Raises BackupError if a worker on any machine holds a host lease in this database."""
-    names = list(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
-    if names:
+    if names := sorted(list_led_hosts()):
         raise BackupError(
             f"Workers use this database: {', '.join(names[:5])}. Stop them, wait 20 seconds, then try again. {advice}"
         )

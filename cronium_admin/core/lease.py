@@ -5,7 +5,7 @@ frozen, or its machine slept. So a check before a change proves nothing. A chang
 in the WHERE clause of its own UPDATE. The condition is true when the statement begins. A transaction may commit after
 the lease was lost; therefore each row's change is conditional on the row's own state, too.
 
-`acquire_rows`, `renew_rows`, `release_rows` and `filter_held` work on any model with the columns of `Leased`, such as a
+`acquire_rows`, `renew_rows`, `release_rows` and `is_held` work on any model with the columns of `Leased`, such as a
 host. The other functions work on a `Lease` by its name.
 """
 
@@ -54,8 +54,9 @@ def release_rows(rows: "QuerySet[L]", owner: str) -> bool:
     return bool(rows.filter(owner=owner).update(owner="", lease_expires_at=None))
 
 
-def filter_held(rows: "QuerySet[L]", owner: str) -> "QuerySet[L]":
-    return rows.filter(owner=owner, lease_expires_at__gt=Now())
+def is_held(owner: str | None = None) -> Q:
+    """A condition on rows of `Leased`: `owner`, or by default any process, holds the row's lease."""
+    return Q(lease_expires_at__gt=Now()) & (~Q(owner="") if owner is None else Q(owner=owner))
 
 
 def acquire_lease(name: str, owner: str, seconds: float) -> int | None:
@@ -87,7 +88,7 @@ def holds_lease(name: str, owner: str, epoch: int | None = None) -> Q:
 
     With `epoch` also: and has held it without a break since it was given that epoch.
     """
-    row = filter_held(Lease.objects.filter(name=name), owner)
+    row = Lease.objects.filter(is_held(owner), name=name)
     return Q(Exists(row if epoch is None else row.filter(epoch=epoch)))
 
 

@@ -19,6 +19,7 @@ from django.db import transaction
 from cronium_admin.core import notify
 from cronium_admin.core.database.outage import retry_during_outage
 from cronium_admin.core.database.threads import close_connections
+from cronium_admin.core.lease import LeaseLost
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text
 from cronium_admin.logs.gaps import SPLIT
@@ -34,10 +35,6 @@ HEAD_FIELDS = [
     *("lines", "bytes", "stdout_lines", "stdout_bytes", "stderr_lines", "stderr_bytes"),
     *("stdout_tail", "stderr_tail", "sealed", "gaps", "dropped_lines", "dropped_bytes"),
 ]
-
-
-class LeaseLost(Exception):
-    """The run has ended, was deleted, or is under another lease: nothing of this write was stored."""
 
 
 @dataclass(eq=False)
@@ -209,7 +206,10 @@ class LogWriter:
         self._thread.start()
 
     def write(self, write: PendingWrite) -> None:
-        """Returns when `write` is committed. Raises LeaseLost, or the database error of this write."""
+        """Returns when `write` is committed. Raises LeaseLost, or the database error of this write.
+
+        LeaseLost: the run has ended, was deleted, or is under another lease; nothing of the write was stored.
+        """
         self._queue.put(write)
         write.done.result()
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Exists, Q
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.lease import acquire_rows, filter_held, release_rows, renew_rows
+from cronium_admin.core.lease import acquire_rows, is_held, release_rows, renew_rows
 from cronium_admin.workers.hosts.models import Host
 
 LEASE_DURATION = timedelta(seconds=20)
@@ -29,7 +29,7 @@ def acquire_lease(host: str, owner: str, place: str = "", *, is_locked: bool = F
 
 def holds_lease(host: str, owner: str) -> Q:
     """A condition for any UPDATE: `owner` holds the lease of `host` at this moment, even if the process was frozen."""
-    return Q(Exists(filter_held(Host.objects.filter(name=host), owner)))
+    return Q(Exists(Host.objects.filter(is_held(owner), name=host)))
 
 
 def renew_lease(host: str, owner: str, facts: dict[str, Any]) -> bool:
@@ -42,4 +42,4 @@ def release_lease(host: str, owner: str) -> None:
 
 
 def list_led_hosts() -> set[str]:
-    return set(Host.objects.filter(lease_expires_at__gt=Now()).exclude(owner="").values_list("name", flat=True))
+    return set(Host.objects.filter(is_held()).values_list("name", flat=True))

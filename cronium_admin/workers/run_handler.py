@@ -8,10 +8,9 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from cronium_admin.core import metrics
+from cronium_admin.core import lease, metrics
 from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs import gaps
-from cronium_admin.logs.store import LeaseLost as LogLeaseLost
 from cronium_admin.logs.store import LogWriter, PendingWrite, RunLog
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, RunEvent, Status
@@ -84,7 +83,7 @@ class DatabaseRunHandler:
     def _write_log(self, write: PendingWrite) -> None:
         try:
             self._writer.write(write)
-        except LogLeaseLost as error:
+        except lease.LeaseLost as error:
             metrics.LEASE_LOSSES.labels("run").inc()
             raise LeaseLost from error
         except Exception:  # the prepared write is not stored: read the log again from its rows

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models import Q
 from django.utils import timezone
 
 from cronium_admin.core import leased_task
@@ -17,6 +18,7 @@ from cronium_admin.core.lease import (
     acquire_lease,
     acquire_rows,
     holds_lease,
+    is_held,
     release_lease,
     renew_lease,
 )
@@ -56,6 +58,18 @@ class TestLease:
         assert not renew_lease(NAME, "one", 60)
         assert not release_lease(NAME, "one")
         assert (holds("one"), holds("two")) == (False, True)
+
+    def test_rows_are_held_by_an_owner_until_the_lease_expires(self) -> None:
+        later, earlier = timezone.now() + timedelta(seconds=60), timezone.now() - timedelta(seconds=1)
+        for name, owner, until in (("held", "x", later), ("old", "x", earlier), ("free", "", None), ("no", "", later)):
+            Lease.objects.create(name=name, owner=owner, lease_expires_at=until)
+
+        def names(condition: Q) -> list[str]:
+            return sorted(Lease.objects.filter(condition).values_list("name", flat=True))
+
+        assert names(is_held()) == names(is_held("x")) == ["held"]
+        assert names(~is_held()) == ["free", "no", "old"]
+        assert names(is_held("y")) == []
 
     def test_an_expired_lease_that_nobody_took_is_renewed(self) -> None:
         acquire_lease(NAME, "one", 60)

@@ -11,11 +11,12 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models import F
 
+from cronium_admin.core.lease import LeaseLost
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import codec, read, store
 from cronium_admin.logs.codec import IndexEntry, pack_index, pack_text, unpack_index, unpack_lines, unpack_text
 from cronium_admin.logs.models import LogChunk, LogHead
-from cronium_admin.logs.store import GROW_BYTES, LeaseLost, LogWriter, PendingWrite, RunLog, commit_writes
+from cronium_admin.logs.store import GROW_BYTES, LogWriter, PendingWrite, RunLog, commit_writes
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import LIVE, TERMINAL, Run
 from executor.spec import Batch, Cursor, Segment

@@ -13,6 +13,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
+from cronium_admin.core.lease import is_held
 from cronium_admin.core.line_text import make_sort_key
 from cronium_admin.images import inventory
 from cronium_admin.jobs.models import Job
@@ -117,7 +118,7 @@ def delete_host(name: str, username: str, version: int | None = None) -> None:
     has_version = Q() if version is None else Q(version=version)
     deletable = Host.objects.filter(
         Q(heartbeat_at=None) | Q(heartbeat_at__lt=Now() - ALIVE_WITHIN),
-        Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now()),
+        ~is_held(),
         ~Exists(Run.objects.filter(status__in=ON_HOST, host=name)),
         has_version,
         name=name,
