@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Checks names and words: functions begin with a verb, and prose uses standard terms. `make lint` runs it.
+"""Checks names and words: functions begin with a verb, docstrings add to the name, and prose uses standard terms.
+`make lint` runs it.
 
 A new verb is added to VERBS. A function whose name a library or a protocol gives is added to GIVEN.
 """
@@ -21,7 +22,7 @@ VERBS = frozenset(
     detach detect digest disconnect dispatch download drain drop dump edit enable encode encrypt end enqueue ensure
     escape estimate exclude exec execute exit expire explain extend extract feed fetch filter find finish fold
     follow forbid forget format forward generate get give guess hand handle hash hide hit hold identify import
-    increment insert inspect intersect iterate join keep launch leave limit list load lock log look make mark
+    increment insert inspect intersect iterate join keep launch leave limit list listen load lock log look make mark
     mask match measure merge mint mount move name normalize note observe offer open pack pad parse pass peek
     ping place point pop prepare present print process provide prune publish put query quote raise read receive
     reconnect record redirect reencrypt refresh refuse register reject relay release remember remove render
@@ -56,7 +57,21 @@ RIDDLES = {
     r"\bmade anew\b": "recreated",
     r"\bwhat (is|was|are) told\b": "the report, the message",
     r"\bback office\b": "Django's admin site",
+    r"\banew\b": "again, recreated",
+    r"\bt(ake|akes|aken|ook) up again\b": "adopted, resumed",
+    r"\bgave no answer\b": "did not answer",
+    r"\bcarr(y|ies|ied) out\b": "executes",
+    r"\bg(o|oes) on\b": "continues",
+    r"\b(is|are|was|were|be) told\b": "receives, is notified",
+    r"\bg(ive|ives|ave|iven) (it|them) up\b": "releases",
+    r"\blets? in\b": "admits, allows",
+    r"\bh(old|olds|eld)s? up\b": "delays, blocks",
+    r"\blooks? after\b": "checks, maintains",
+    r"\bturned over\b": "rotated",
+    r"\blives? on\b": "continues, is long-lived",
 }
+# Words of a docstring that add nothing to a name.
+FILLERS = "a an the of to in on at for with and or by is are be its it this that if from as all into only once"
 
 
 def find_functions_without_verb(path: Path) -> Iterator[str]:
@@ -69,6 +84,20 @@ def find_functions_without_verb(path: Path) -> Iterator[str]:
         is_exempt = re.search(r"property|setter|register|contextmanager|receiver", decorators) or name in GIVEN
         if not is_exempt and name.split("_")[0] not in VERBS:
             yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+
+
+def _stem_words(text: str) -> set[str]:
+    separated = re.sub("([A-Z])", r" \1", text).lower()
+    return {re.sub(r"(ies|es|s|ed|ing|e|y)$", "", word) for word in re.findall("[a-z]+", separated)}
+
+
+def find_repeating_docstrings(path: Path) -> Iterator[str]:
+    """Yields `file:line name` of functions whose docstring has no word beside those of name, parameters and types."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (docstring := ast.get_docstring(node)):
+            known = f"{node.name} {ast.unparse(node.args)} {ast.unparse(node.returns) if node.returns else ''}"
+            if not _stem_words(docstring) - _stem_words(known) - _stem_words(FILLERS):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
 
 
 def find_riddles(path: Path) -> Iterator[str]:
@@ -84,13 +113,13 @@ def main() -> int:
     ours = [path for path in files if path.parts[len(ROOT.parts)] in ("cronium_admin", "executor")]
     code = [path for path in ours if path.suffix == ".py" and "migrations" not in path.parts]
     prose = [path for path in files if path.suffix == ".md" and path.name != "CHANGELOG.md"]
-    verbless = [found for path in code for found in find_functions_without_verb(path)]
-    riddles = [found for path in (*prose, *code) for found in find_riddles(path)]
-    for found in verbless:
-        print(f"no verb: {found}")  # noqa: T201
-    for found in riddles:
-        print(f"riddle: {found}")  # noqa: T201
-    return 1 if verbless or riddles else 0
+    tests = [path for path in files if path.suffix == ".py" and path.parts[len(ROOT.parts)] == "tests"]
+    problems = [f"no verb: {found}" for path in code for found in find_functions_without_verb(path)]
+    problems += [f"docstring repeats the name: {found}" for path in code for found in find_repeating_docstrings(path)]
+    problems += [f"riddle: {found}" for path in (*prose, *code, *tests) for found in find_riddles(path)]
+    for problem in problems:
+        print(problem)  # noqa: T201
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -53,11 +53,10 @@ def describe_device(user_agent: str) -> str:
 
 
 def record_sign_in(request: HttpRequest, user: User) -> None:
-    """Note a sign-in, and forget the person's that have expired. The session ends with its row, however it is used."""
     SignIn.objects.filter(user=user, created_at__lt=_get_expiry_cutoff()).delete()
     row = SignIn.objects.create(user=user, device=describe_device(request.headers.get("User-Agent", "")))
     request.session[SIGN_IN_KEY] = row.pk
-    # A session without a fixed end is prolonged by every change of what it holds.
+    # Without a fixed expiry, every change of the session's data would prolong it.
     request.session.set_expiry(database_now() + timedelta(seconds=settings.SESSION_COOKIE_AGE))
     _remember_activity(row.pk)
 

@@ -73,9 +73,9 @@ def _use_cache(use: Callable[[BaseCache], T]) -> T:
     if monotonic() >= _cache_retry_at:
         try:
             return use(caches["throttle"])
-        except Exception as error:  # noqa: BLE001 - users must be able to sign in whatever the error
+        except Exception as error:  # noqa: BLE001 - users must be able to sign in despite any error
             _cache_retry_at = monotonic() + CACHE_RETRY_SECONDS
-            text = "the shared count of sign-in attempts failed (%s); this process counts by itself for %d s"
+            text = "the shared count of sign-in attempts failed (%s); this process counts in its own memory for %d s"
             log.warning(text, type(error).__name__, CACHE_RETRY_SECONDS)
     return use(caches["throttle_own"])
 
@@ -127,7 +127,7 @@ def _count_attempt(cache: BaseCache, keys: dict[str, int]) -> float:
 
 
 def clear_attempts(request: HttpRequest, username: str) -> None:
-    """Ends the count of the name. That of the address stays, or one valid account would allow unlimited guesses."""
+    # The count of the address stays, or one valid account would allow unlimited guesses.
     _clear_count(next(iter(_make_keys(request, username))))
 
 

@@ -141,7 +141,6 @@ class JobForm(PlainForm):
         return data | {"env": dict(self.env_rows), "secrets": self.secret_names}
 
     def add_service_errors(self, error: ValidationError) -> None:
-        """Adds the service's errors beside the fields, except to fields that already have a form error."""
         refused = set(self.errors)
         for name, problems in error.error_dict.items():
             if _FORM_FIELDS.get(name, name) in refused:

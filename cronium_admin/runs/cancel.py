@@ -9,9 +9,9 @@ from cronium_admin.runs.models import Run
 
 
 def cancel(run: Run, by: User) -> None:
-    """Ends a queued run at once; asks the host of a running one to stop its container. May be repeated.
+    """Ends a queued run at once; sets the cancel flag of a running one, on which its host stops the container.
 
-    Raises ApiError 409 for a run that has already ended, and 404 for a run deleted in the meantime.
+    May be repeated. Raises ApiError 409 for a run that has already ended, and 404 for a run deleted in the meantime.
     """
     try:
         _request_cancel(run, by)

@@ -36,7 +36,7 @@ NO_CONSUMER = RawSQL(_SQL, [], output_field=BooleanField())  # noqa: S611 - no t
 KEPT = timedelta(days=30)  # also for a consumer that does not read
 _ASSUMED_SECONDS = 60.0
 _LOCK_ID = 0x63726F6E69756D  # PostgreSQL's advisory lock for positions
-_assumed_until = 0.0  # by time.monotonic; until then this process takes for granted that there is a consumer
+_assumed_until = 0.0  # by time.monotonic; until then this process assumes that there is a consumer
 
 
 class NoSuchConsumer(LookupError):
@@ -46,7 +46,7 @@ class NoSuchConsumer(LookupError):
 
 @dataclass(frozen=True)
 class Batch:
-    """The events after the cursor `start`, in order. To advance the cursor to `end` is to be done with them."""
+    """The events after the cursor `start`, in order. Advance the cursor to `end` after you have handled them."""
 
     start: int
     events: Sequence[OutboxEvent]
@@ -57,9 +57,9 @@ class Batch:
 
 
 def update_run(run_id: UUID, expected: Q, kind: str, changes: Mapping[str, Any]) -> bool:
-    """One conditional UPDATE and, where there is a consumer, its event; False where it changed nothing.
+    """Executes a conditional UPDATE and, if there is a consumer, inserts its event; False if nothing was changed.
 
-    Inside the caller's transaction.
+    Call it inside a transaction.
     """
     global _assumed_until
     rows = Run.objects.filter(expected, pk=run_id)
@@ -74,16 +74,17 @@ def update_run(run_id: UUID, expected: Q, kind: str, changes: Mapping[str, Any])
 
 
 def insert_event(run_id: UUID, kind: str, changes: Mapping[str, Any]) -> None:
-    """In the transaction of the change, after it; the caller knows from HAS_CONSUMER that there is a consumer."""
+    """Call after the change, in its transaction, and only if HAS_CONSUMER: then there is a consumer."""
     status, reason = str(changes.get("status", "")), changes.get("reason", "")
     OutboxEvent.objects.create(run_id=run_id, kind=kind, status=status, reason=reason)
 
 
 def register_consumer(name: str, seconds: float = 10.0) -> bool:
-    """Make the consumer known, if it is not. Its cursor is at the end: it gets no event of the past.
+    """Registers the consumer, if it is not known. Its cursor is at the end: it gets no past events.
 
-    True once no transaction is open that began without knowing of it: every change that is committed after that is
-    delivered. False where one was still open after `seconds`: call it again. Not inside a transaction.
+    Returns True after all transactions have ended that began without knowing it: every change that is committed
+    afterwards is delivered. Returns False if such a transaction is still open after `seconds`: call it again. Do not
+    call it inside a transaction.
     """
     with transaction.atomic(durable=True):
         _lock_positions()
@@ -94,14 +95,14 @@ def register_consumer(name: str, seconds: float = 10.0) -> bool:
 
 
 def remove_consumer(name: str) -> bool:
-    """Forget the consumer and its cursor; False where there is none. Retention removes the events that it left."""
+    """Deletes the consumer and its cursor; False if there is none. Retention removes its unread events."""
     return bool(OutboxConsumer.objects.filter(name=name).delete()[0])
 
 
 def read_events(consumer: str, limit: int = 100) -> Batch:
-    """The next events of the consumer, oldest first; the cursor stays. Raises NoSuchConsumer.
+    """Returns the next events of the consumer, oldest first; its cursor stays. Raises NoSuchConsumer.
 
-    Not inside a transaction, which would keep all other consumers from reading.
+    Do not call it inside a transaction, which would block all other consumers.
     """
     if OutboxEvent.objects.filter(position=None).exists():
         with transaction.atomic(durable=True):
@@ -114,22 +115,23 @@ def read_events(consumer: str, limit: int = 100) -> Batch:
 
 
 def advance_cursor(consumer: str, start: int, end: int) -> bool:
-    """Move the cursor from `start` to `end`; False where another process has moved it, which then did the same work."""
+    """Moves the cursor from `start` to `end`; False if another process has moved it, which then did the same work."""
     return bool(OutboxConsumer.objects.filter(name=consumer, position=start).update(position=end, moved_at=Now()))
 
 
 def consume_events(consumer: str, handle: Callable[[Sequence[OutboxEvent]], None], limit: int = 100) -> int:
-    """Read, handle and advance in one transaction; how many events it was. What `handle` raises undoes all of it.
+    """Reads, handles and advances in one transaction; returns the number of events.
 
-    For what `handle` writes to this database each event counts once. 0 also where another process was faster. `handle`
-    does nothing else that takes time: PostgreSQL ends the transaction of a process that does not go on for a minute.
+    An error of `handle` rolls all of it back, so its writes to this database take effect exactly once per event.
+    Returns 0 also if another process was faster. `handle` must not wait for anything else: PostgreSQL ends the
+    transaction of a process that pauses for a minute.
     """
     batch = read_events(consumer, limit)
     if not batch.events:
         return 0
     with transaction.atomic():
         _limit_pauses("60s")
-        if not advance_cursor(consumer, batch.start, batch.end):  # and the others wait here for this transaction
+        if not advance_cursor(consumer, batch.start, batch.end):  # other processes wait here for this transaction
             return 0
         handle(batch.events)
     return len(batch.events)
@@ -144,9 +146,9 @@ def find_passed_events() -> "QuerySet[OutboxEvent]":
 
 
 def pass_expired_events() -> list[str]:
-    """Advance each cursor over the events that are older than KEPT; the consumers that miss events by it.
+    """Advances each cursor past the events older than KEPT; returns the consumers that miss events by it.
 
-    Without this, a consumer that is gone for good would keep all events.
+    Otherwise a consumer that is never used again would keep all events.
     """
     young = OutboxEvent.objects.filter(at__gte=Now() - KEPT)
     if not OutboxEvent.objects.filter(at__lt=Now() - KEPT).exists():
@@ -164,14 +166,14 @@ def pass_expired_events() -> list[str]:
 
 
 def _limit_pauses(most: str) -> None:
-    """PostgreSQL ends this transaction if its process is frozen for so long: others wait for its locks."""
+    # PostgreSQL ends this transaction if its process is frozen for so long: others wait for its locks.
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [most])
 
 
 def _lock_positions() -> None:
-    """One transaction at a time assigns positions, so that they are committed in their order. SQLite has one writer."""
+    # One transaction at a time assigns positions, so that they are committed in their order. SQLite has one writer.
     if connection.vendor == "postgresql":
         _limit_pauses("10s")
         with connection.cursor() as cursor:
@@ -179,7 +181,7 @@ def _lock_positions() -> None:
 
 
 def _assign_positions() -> int:
-    """Number the committed events that have no position, in the order of their ids; the last position of all."""
+    """Numbers the committed events without a position, in the order of their ids; returns the last position."""
     ends = (model.objects.aggregate(last=Max("position"))["last"] for model in (OutboxConsumer, OutboxEvent))
     last = max(int(end or 0) for end in ends)
     ids = OutboxEvent.objects.filter(position=None).aggregate(first=Min("pk"), last=Max("pk"))
@@ -192,9 +194,10 @@ def _assign_positions() -> int:
 
 
 def _await_writers(seconds: float) -> bool:
-    """PostgreSQL: wait for the transactions that may change a run without having seen the consumers of this moment.
+    """On PostgreSQL, waits for the transactions that may change a run and have not seen the current consumers.
 
-    Each has locked one of the tables before the snapshot in which it looked for consumers. Nobody waits for us.
+    Each has locked one of the tables before the snapshot in which it searched for consumers. None waits for this
+    process.
     """
     if connection.vendor != "postgresql":
         return True  # one writer at a time

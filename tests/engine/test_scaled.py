@@ -35,7 +35,7 @@ def test_lines_are_live_over_two_processes(parts: Scaled) -> None:
             told_at = time.monotonic()
             watch.until_line(f"line {n + 1}")
             took.append(time.monotonic() - told_at)
-        assert min(took) < 1.2, "the lines came with the timer and not with their nudges"
+        assert min(took) < 1.2, "the lines came by polling and not by notifications"
         assert httpx.get(f"{parts.url}/ready").json()["status"] == "ready"  # a viewer does not delay it
         parts.open_gate(run_id, "gate5")
         end = watch.until_end()

@@ -58,7 +58,7 @@ def test_a_name_server_that_is_no_address_stops_the_start(
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert "CRONIUM_EGRESS_DNS" in said
-    assert "9.9.9.9" in said, "it says what is allowed"
+    assert "9.9.9.9" in said, "the message names the allowed values"
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:

@@ -37,7 +37,7 @@ PROMISED = {
     "reaped objects": "cronium_reaped_total",
     "log lines": "cronium_log_lines_total",
     "log bytes": "cronium_log_bytes_total",
-    "dropped nudges": "cronium_nudges_dropped_total",
+    "dropped notifications": "cronium_nudges_dropped_total",
     "API latency": "cronium_http_request_seconds_bucket",
 }
 

@@ -20,7 +20,7 @@ from executor.spec import RunResult
 from tests.fakes.engine import FakeEngine
 from tests.users import get_admin
 
-AWAY = RunResult("errored", "engine_unreachable", "The engine gave no answer.")
+AWAY = RunResult("errored", "engine_unreachable", "The engine did not answer.")
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 

@@ -385,7 +385,7 @@ def test_a_run_that_another_process_has_taken_over_is_not_held_here(engine: Fake
     told.wait_for("may_begin")
     slot.release()
     thread.join(10)
-    assert engine.left, "it goes on"
+    assert engine.left, "it continues"
     assert free(pool) == 3
     engine.remove_container(naming.name_main(spec.run_id))
     engine.remove_container(naming.name_sidecar(spec.run_id))
@@ -445,7 +445,7 @@ def test_what_a_sidecar_tells_reaches_the_handler_and_a_secret_in_it_does_not(
         ("network_refused", "***.evil.example:80 refused: no"),
         ("network_allowed", "twolines[31m"),
     ]
-    assert told.events[-1] == "cleaned", "all is told before the run is clean"
+    assert told.events[-1] == "cleaned", "all events are recorded before the run is clean"
 
 
 def test_events_past_the_bound_are_summed_into_one_line() -> None:

@@ -161,7 +161,7 @@ def test_the_engines_own_words_are_no_output_and_are_noted() -> None:
     assert messages.feed(data) == [(GAP, b"engine_lost", 0), (1, b"a\n", NS)]
 
 
-# Going on.
+# Resuming.
 
 
 def test_from_the_start_every_byte_comes() -> None:

@@ -108,7 +108,7 @@ def test_a_cancel_is_not_lost_to_a_run_that_is_claimed_meanwhile(run: Run, monke
 
     def requeued_before(*given: Any) -> bool:
         if moves:
-            state_machine.requeue(run.pk, moves.pop(0), "The engine of its host gave no answer")
+            state_machine.requeue(run.pk, moves.pop(0), "The engine of its host did not answer")
         return ask(*given)
 
     monkeypatch.setattr(state_machine, "cancel_queued", claimed_before)

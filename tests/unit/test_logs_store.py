@@ -136,7 +136,7 @@ def test_an_empty_log_has_a_head_and_the_digest_of_nothing(run: Run) -> None:
     assert LogHead.objects.get(run=run).sealed
 
 
-# Going on with a log that an earlier process began.
+# Resuming a log that an earlier process began.
 
 
 @pytest.mark.django_db

@@ -71,7 +71,7 @@ def test_what_filters_nothing_is_named_and_not_called_a_filter(client: Client, r
         text = client.get("/runs/", {"since": bad, "status": "junk"}).content.decode()
         assert "is not a time such as" in text
         assert "Since" not in text
-        assert f'hx-get="{reverse("runs:rows")}?"' in text, "nothing that filters nothing goes on to the next page"
+        assert f'hx-get="{reverse("runs:rows")}?"' in text, "a filter without effect is not passed to the next page"
     assert "Since 2020-01-31" in client.get("/runs/", {"since": "2020-01-31"}).content.decode()
     assert "No job gone" in client.get("/runs/", {"job": "gone"}).content.decode()
 

@@ -36,8 +36,11 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     reset_metrics()
 
 
-def _dropped(kind: str) -> float:
-    return metrics.WORKER.get_sample_value(f"cronium_{kind}_dropped_total") or 0.0
+WAKEUPS, CHANGES = "cronium_wakeups_dropped_total", "cronium_nudges_dropped_total"
+
+
+def _dropped(metric: str) -> float:
+    return metrics.WORKER.get_sample_value(metric) or 0.0
 
 
 def _until(reached: Callable[[], object], seconds: float = 30) -> None:
@@ -79,12 +82,12 @@ def test_who_wakes_the_workers_does_not_wait_for_the_broker(
     for n in range(200):
         wakeup.wake_workers(str(n), "default")
     assert not publishing.ended.is_set(), "the calls have returned while the broker is still being waited for"
-    assert _dropped("wakeups") == 190, "ten wait"
+    assert _dropped(WAKEUPS) == 190, "ten wait"
     assert publishing.ended.wait(60)
     print(f"given up after {time.monotonic() - began:.1f} s")
-    _until(lambda: _dropped("wakeups") == 201)  # those that waited would only wait for the same
+    _until(lambda: _dropped(WAKEUPS) == 201)  # those that waited would only wait for the same
     wakeup.wake_workers("later", "default")
-    assert (_dropped("wakeups"), publishing.count) == (202, 1), "nothing is tried during the pause"
+    assert (_dropped(WAKEUPS), publishing.count) == (202, 1), "nothing is tried during the pause"
 
 
 def test_a_launch_answers_while_the_broker_does_not(
@@ -116,7 +119,7 @@ def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(wakeup, "PAUSE_SECONDS", 0.0)
     publisher = wakeup.Publisher()
     publisher.enqueue("lost", "default")
-    _until(lambda: _dropped("wakeups") == 1)
+    _until(lambda: _dropped(WAKEUPS) == 1)
     publisher.enqueue("second", "gpu")
     _until(lambda: sent)
     assert sent == [("second", "gpu")]
@@ -184,8 +187,8 @@ def test_nudges_are_sent_by_one_task_however_many_there_are(
     for _ in range(200):
         notify.publish_changed([uuid.uuid4()])
     assert _tasks(loop) == 1
-    assert _dropped("nudges") == 0, "the first one still waits for its answer"
-    _until(lambda: _dropped("nudges") == 200)
+    assert _dropped(CHANGES) == 0, "the first one still waits for its answer"
+    _until(lambda: _dropped(CHANGES) == 200)
     _until(lambda: _tasks(loop) == 0)
 
 
@@ -207,9 +210,9 @@ def test_what_waits_to_be_nudged_is_bounded_and_each_run_waits_once(
     assert began.wait(10)
     for _ in range(5):
         notify.publish_changed(["first", *map(str, range(9))])
-    assert _dropped("nudges") == 0
+    assert _dropped(CHANGES) == 0
     notify.publish_changed(["one too many"])
-    assert _dropped("nudges") == 1
+    assert _dropped(CHANGES) == 1
     gate.set()
     _until(lambda: len(sent) == 11)
     assert sent == ["run.first", "run.first", *(f"run.{n}" for n in range(9))]

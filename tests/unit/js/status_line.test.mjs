@@ -53,7 +53,7 @@ test("a filter reports how many lines it shows", () => {
 });
 
 test("a split line is no loss", () => {
-  const split = { after: 7, cause: "split", message: "The line goes on: it is longer than 1 MB." };
+  const split = { after: 7, cause: "split", message: "The line continues: it is longer than 1 MB." };
   const gaps = parseGaps([{ after: 3, cause: "engine_lost", message: "Lines are missing." }, split]);
   assert.deepEqual(summariseGaps(gaps), { gaps: 1, dropped: null });
   assert.equal(describeGap(gaps[1]), split.message);
