@@ -224,6 +224,8 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["serve"], ["bootstrap"]])
 def test_a_read_only_database_is_told(original: Path, command: list[str]) -> None:
+    with closing(sqlite3.connect(original / "cronium.sqlite3")) as database, database:
+        database.execute("UPDATE access_user SET is_superuser = 0, username = 'other'")  # so bootstrap has to write
     for file in original.glob("cronium.sqlite3*"):
         file.chmod(0o400)
     said = refused(manage(original, *command, CRONIUM_PORT="39874"))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from cronium_admin.accounts.models import User
+from cronium_admin.accounts.people import find_administrator
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.service import create_job
 
@@ -21,8 +21,8 @@ EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def load_examples(by: User) -> list[Job]:
-    """Creates the example jobs in a database that never had a job; otherwise does nothing.
+def load_examples() -> list[Job]:
+    """Creates the example jobs, as the oldest administrator, in a database that never had a job.
 
     The first job of a database has the id 1, and ids are not reused. So the examples do not return after all jobs
     were deleted.
@@ -31,6 +31,7 @@ def load_examples(by: User) -> list[Job]:
     with transaction.atomic():
         if Job.objects.exists():
             return []
+        by = find_administrator()
         for file, fields in EXAMPLES:
             script = (_FOLDER / file).read_text(encoding="utf-8")
             jobs.append(create_job({**fields, "script": script, "tags": ["example"], "timeout_seconds": 120}, by))

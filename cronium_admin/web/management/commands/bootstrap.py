@@ -9,11 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.people import find_administrator
 from cronium_admin.accounts.permissions import Role
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.examples import load_examples
-from cronium_admin.jobs.models import Job
 
 
 class Command(BaseCommand):
@@ -22,15 +20,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.make_administrator()
-        jobs = self.load_examples()
-        if jobs:
-            self.stdout.write(f"Loaded {len(jobs)} example jobs.")
-
-    def load_examples(self) -> list[Job]:
         try:
-            return [] if Job.objects.exists() else load_examples(find_administrator())
+            jobs = load_examples()
         except ApiError as error:
             raise CommandError(error.message) from error
+        if jobs:
+            self.stdout.write(f"Loaded {len(jobs)} example jobs.")
 
     def make_administrator(self) -> None:
         if User.objects.filter(is_superuser=True).exists():
