@@ -78,14 +78,20 @@ def test_so_do_the_images_and_the_engine(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("network", ["isolated", "none", "egress", "open"])
-def test_so_do_the_system_calls_and_every_other_flag(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_do_the_system_calls(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = make_spec(network=network).shape
     before = digest(shape)
-    with monkeypatch.context() as patch:
-        patch.setattr(seccomp, "build_security_option", lambda: "seccomp={}")
-        assert digest(shape) != before
-    harden = options._build_hardening
-    monkeypatch.setattr(options, "_build_hardening", lambda *given: harden(*given) | {"FlagOfTomorrow": True})
+    monkeypatch.setattr(seccomp, "build_security_option", lambda: "seccomp={}")
+    assert digest(shape) != before
+
+
+@pytest.mark.parametrize(
+    "builder", ["build_network", "build_egress_network", "build_main_container", "build_sidecar_container"]
+)
+def test_so_does_every_flag_of_each_body(builder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, build = make_spec(network="egress").shape, getattr(options, builder)
+    before = digest(shape)
+    monkeypatch.setattr(options, builder, lambda *given: build(*given) | {"FlagOfTomorrow": True})
     assert digest(shape) != before
 
 
