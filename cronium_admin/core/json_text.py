@@ -25,6 +25,19 @@ def format_compact(value: Any) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
+def format_exact(value: Any, *, sort_keys: bool = False) -> str:
+    """As `format_compact`, and every database can store it: text with a lone surrogate is written in ASCII.
+
+    Equal for equal values, if `sort_keys`; else also the order of keys counts.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), sort_keys=sort_keys)
+    return text
+
+
 def parse_stored(text: str) -> Any:
     try:
         return json.loads(text)

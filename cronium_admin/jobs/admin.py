@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from cronium_admin.accounts.backoffice import ReadOnlyAdmin
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, JobRevision
 
 
 @admin.register(Job)
@@ -12,3 +12,10 @@ class JobAdmin(ReadOnlyAdmin):
     list_filter = ("language", "profile", "enabled")
     list_select_related = ("profile",)
     search_fields = ("name", "slug")
+
+
+@admin.register(JobRevision)
+class JobRevisionAdmin(ReadOnlyAdmin):
+    list_display = ("number", "job", "by_name", "at", "restored_from", "is_partial")
+    list_select_related = ("job",)
+    search_fields = ("job__slug",)

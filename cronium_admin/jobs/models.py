@@ -1,12 +1,14 @@
 """The job: a script and its settings."""
 
+import json
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.functional import cached_property
 
-from cronium_admin.core.database.clock import database_now
+from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.core.line_text import fold_case, make_sort_key
 from cronium_admin.images.models import Language
@@ -164,3 +166,53 @@ class Job(models.Model):
                 self.log_limit_mb if self.log_limit_mb is not None else profile.log_limit_mb
             ),
         )
+
+
+class ScriptText(models.Model):
+    """A script, stored once for all revisions that have it."""
+
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of its UTF-8, in hex
+    text = models.TextField()
+
+    class Meta:
+        db_table = "runs_scripttext"
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class JobRevision(models.Model):
+    """All settings of a job after one save. Never changed; `revisions` creates it.
+
+    It outlives its job and its author, as long as a run refers to it.
+    """
+
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="revisions", db_index=False)
+    number = models.PositiveIntegerField()  # the job's `revision` after the save
+    at = models.DateTimeField(db_default=Now())
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    by_name = models.CharField(max_length=150, blank=True, default="")
+    # Canonical JSON of all settings except the script; the digest is SHA-256 of the same with the script, in hex.
+    settings = models.TextField()
+    script = models.ForeignKey(ScriptText, on_delete=models.PROTECT, related_name="+")
+    digest = models.CharField(max_length=64)
+    changed: Any = models.JSONField(null=True)  # names of the settings that this save changed; null: not recorded
+    restored_from = models.PositiveIntegerField(null=True)  # the number of the revision that this save restored
+    is_partial = models.BooleanField(default=False)  # has only the settings that a run of an older version recorded
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="job_revision_number_once_per_job")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("A revision is never changed. Save the job, which creates the next one.")
+        super().save(*args, **kwargs)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The settings by name, without the script."""
+        return dict(json.loads(self.settings))

@@ -19,24 +19,16 @@ from cronium_admin.core.form_errors import translate_error
 from cronium_admin.core.json_text import format_compact
 from cronium_admin.core.line_text import find_line_problem
 from cronium_admin.jobs.egress_rules import normalize_egress
+from cronium_admin.jobs.job_fields import JOB_FIELDS, RUN_FIELDS
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.network_policy import check_open_network
+from cronium_admin.jobs.revisions import create_revision
 from cronium_admin.jobs.run_numbers import retire_slug
 from cronium_admin.jobs.validation import validate_apart, validate_first_line, validate_secrets
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.secrets.service import find_missing
 
-# The fields that decide what runs and how.
-RUN_FIELDS = frozenset(
-    {
-        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
-        *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
-        *("queue", "read_only_root", "input"),
-    }
-)
 KIND = "job"
-_RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
-JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS
 # "new" is the URL of the page that creates a job; "shared" is the variable scope of all jobs.
 RESERVED_SLUGS = frozenset({"new", "shared"})
 
@@ -59,6 +51,7 @@ def _insert_job(data: Mapping[str, Any], by: User) -> Job:
         job.revision = first_version(KIND, job.slug)
         with _refuse_taken_slug():
             job.save()
+        create_revision(job, by)
         return job
 
 
@@ -90,7 +83,14 @@ def _refuse_deleted_references() -> Iterator[None]:
         raise ApiError(409, "deleted_meanwhile", text, {"profile": [text]}) from None
 
 
-def save_job(job: Job, data: Mapping[str, Any], by: User, revision: int | None = None) -> Job:
+def save_job(
+    job: Job,
+    data: Mapping[str, Any],
+    by: User,
+    revision: int | None = None,
+    *,
+    restored_from: int | None = None,
+) -> Job:
     """Writes `data` over the stored job; other fields keep their values. Returns the stored job, to use instead.
 
     Reads the current row and writes only the changed fields, so that users who change different fields both succeed,
@@ -111,6 +111,7 @@ def save_job(job: Job, data: Mapping[str, Any], by: User, revision: int | None =
         check_open_network(stored, changed & RUN_FIELDS, by)
         if changed:
             _update_job(stored, changed, by, before.get("slug"))
+            create_revision(stored, by, changed, restored_from)
         return stored
 
 

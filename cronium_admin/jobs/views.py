@@ -158,7 +158,7 @@ def _build_list_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _fetch_run_page(job: Job, after: str) -> Page:
-    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("env", "input", "output", "sandbox")
+    runs: QuerySet[Any] = job.runs.select_related("created_by").defer("differs", "output", "sandbox")
     return fetch_newest_or_first_page(runs, after, RUNS_PAGE_SIZE)
 
 

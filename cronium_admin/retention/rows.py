@@ -123,7 +123,8 @@ def remove_outbox_events(pace: Throttle) -> Iterator[str]:
 
 
 def remove_unused(pace: Throttle) -> Iterator[str]:
+    """Revisions of deleted jobs, scripts and sandbox reports that nothing refers to."""
     pace.raise_if_stopped()
     for label, number in delete_unused():
         if number:
-            yield f"{number} {label} without a run"
+            yield f"{number} {label}"

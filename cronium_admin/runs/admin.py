@@ -11,4 +11,5 @@ class RunAdmin(ReadOnlyAdmin):
     list_display = ("id", "job_slug", "number", "status", "reason", "host", "created_at", "finished_at")
     list_filter = ("status", "language")
     search_fields = ("=id", "job_slug")
+    readonly_fields = ("env", "secrets", "egress", "input")  # in the revision or in `differs`
     show_full_result_count = False

@@ -28,7 +28,7 @@ from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 
 router = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
-_LONG = ("env", "input", "output")
+_LONG = ("differs", "output")
 _QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
 IdempotencyKey = Annotated[
@@ -127,7 +127,7 @@ def _find_filter_job(slug: str) -> Job:
     summary="One run, with script and events",
 )
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
-    run = find_run(run_id, "script_text")
+    run = find_run(run_id, "revision__script")
     return RunDetail.from_full_run(run)
 
 
@@ -167,7 +167,7 @@ def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
     """A queued run ends at once; a running one becomes `cancelled` when its container has stopped."""
     cancel(find_run(run_id), get_caller(request))
-    return _accept_run(response, find_run(run_id))
+    return _accept_run(response, find_run(run_id, "revision"))
 
 
 @router.post(
@@ -181,7 +181,7 @@ def rerun_run(
 ) -> Answer[RunOut]:
     """A new run with the same script and settings, with this run as its parent."""
     key = _check_key(idempotency_key)
-    return _accept_run(response, rerun(find_run(run_id), get_caller(request), idempotency_key=key))
+    return _accept_run(response, rerun(find_run(run_id, "revision"), get_caller(request), idempotency_key=key))
 
 
 def _accept_run(response: HttpResponse, run: Run) -> Answer[RunOut]:

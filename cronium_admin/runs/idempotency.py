@@ -26,7 +26,7 @@ class IdempotencyRecord:
 
         `job` is None for runs of deleted jobs.
         """
-        earlier = Run.objects.filter(job=job, **self.columns).first()
+        earlier = Run.objects.select_related("revision").filter(job=job, **self.columns).first()
         if earlier and earlier.request_digest not in ("", self.digest):
             text = (
                 f"This Idempotency-Key already created the run {earlier.pk} (#{earlier.number}) from another request. "

@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, FilteredRelation, Q
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.wakeup import wake_workers
-from cronium_admin.jobs.models import Job
+from cronium_admin.jobs.models import Job, JobRevision
+from cronium_admin.jobs.revisions import canonicalize_job, digest_script, ensure_revision
 from cronium_admin.runs import events, outbox
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
 from cronium_admin.runs.models import OutboxConsumer, Run
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_overrides
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
-from cronium_admin.runs.shared_texts import store_script
+from cronium_admin.runs.run_settings import SETTINGS, find_differences, get_revision_settings
 from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
 
 
@@ -89,7 +90,7 @@ def _create_queued_run(
     # `job` is None only for a rerun of a run whose job was deleted
     with transaction.atomic():
         if job is not None:
-            number, has_consumer = _take_next_number(job)
+            number, has_consumer, revision_id, digest = _take_next_number(job)
             names = {"job_name": job.name, "job_slug": job.slug, "number": number}
         else:
             assert parent is not None
@@ -99,7 +100,13 @@ def _create_queued_run(
                 return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
             names |= {"run_keep_days": parent.run_keep_days, "log_keep_days": parent.log_keep_days}
-        columns = {name: value for name, value in snapshot.items() if name != "script"}
+        columns = {name: value for name, value in snapshot.items() if name not in (*SETTINGS, "script")}
+        of_run = {name: snapshot[name] for name in (*SETTINGS, "script") if name in snapshot}
+        if parent is not None:
+            columns["revision_id"] = parent.revision_id
+            columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
+        elif job is not None:
+            columns |= _refer_to_revision(job, of_run, revision_id, digest)
         run = Run.objects.create(
             job=job,
             **names,
@@ -108,9 +115,9 @@ def _create_queued_run(
             created_by=by,
             request_digest=receipt.digest if receipt else "",
             **(receipt.columns if receipt else {}),
-            script_text=store_script(snapshot["script"]),
             **columns,
         )
+        run.remember_settings(of_run)
         if has_consumer:
             outbox.insert_event(run.pk, "queued", {"status": run.status})
         text = " ".join([f"Queued by {by.get_username()}{'.' if notes else ''}", *notes])
@@ -119,9 +126,30 @@ def _create_queued_run(
     return run
 
 
-def _take_next_number(job: Job) -> tuple[int, bool]:
-    """The number of the job's next run, and whether the outbox has a consumer; locks the job's row."""
+def _take_next_number(job: Job) -> tuple[int, bool, int | None, str | None]:
+    """Number of the job's next run; whether the outbox has a consumer; id and digest of the revision of `job`.
+
+    Locks the job's row.
+    """
     if not Job.objects.filter(pk=job.pk).update(last_run_number=F("last_run_number") + 1):
         raise ApiError(409, "job_deleted", f"The job {job.slug} was deleted a moment ago.")
-    number, has_consumer = Job.objects.values_list("last_run_number", outbox.HAS_CONSUMER).get(pk=job.pk)
-    return int(number), bool(has_consumer)
+    # The revision that `job` was loaded with: the row may have a newer one by now.
+    loaded = FilteredRelation("revisions", condition=Q(revisions__number=job.revision))
+    names = ("last_run_number", outbox.HAS_CONSUMER, "loaded__id", "loaded__digest")
+    number, has_consumer, revision, digest = Job.objects.annotate(loaded=loaded).values_list(*names).get(pk=job.pk)
+    return int(number), bool(has_consumer), revision, digest
+
+
+def _refer_to_revision(job: Job, of_run: dict[str, Any], revision_id: int | None, digest: str | None) -> dict[str, Any]:
+    """The columns of a run that refer to the job's revision; its id and digest are None if it is not stored.
+
+    The run has the settings of `job` as it was loaded, even if its row was changed past the service.
+    """
+    if digest == canonicalize_job(job).digest:
+        settings = {name: getattr(job, name) for name in (*SETTINGS, "network")}
+        return {"revision_id": revision_id, "differs": find_differences(get_revision_settings(settings), of_run)}
+    rows = JobRevision.objects.select_related("script")
+    stored = ensure_revision(job) if revision_id is None else rows.get(pk=revision_id)
+    if stored.script.digest != digest_script(job.script):
+        of_run = {**of_run, "script": job.script}
+    return {"revision": stored, "differs": find_differences(get_revision_settings(stored.values), of_run)}

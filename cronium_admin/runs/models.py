@@ -11,10 +11,11 @@ from django.utils.functional import cached_property
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.images.models import Language
-from cronium_admin.jobs.models import Job, OnLogLimit, Streams
+from cronium_admin.jobs.models import Job, JobRevision, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import log_states, sandbox_report
+from cronium_admin.runs.run_settings import get_revision_settings
 
 
 class Status(models.TextChoices):
@@ -38,16 +39,6 @@ UNSEALED = models.Q(
 _LOG_KEPT = models.Q(finished_at__isnull=False, log_pruned_at__isnull=True)
 
 
-class ScriptText(models.Model):
-    """A script, stored once for all runs that use it; see `shared_texts`."""
-
-    digest = models.CharField(max_length=64, unique=True)  # SHA-256 of its UTF-8, in hex
-    text = models.TextField()
-
-    def __str__(self) -> str:
-        return self.digest[:12]
-
-
 class SandboxTable(models.Model):
     """The requested settings of a kind of sandbox, and which of them are requirements; see `sandbox_report`."""
 
@@ -65,7 +56,7 @@ class Run(models.Model):
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs", db_index=False)
     job_name = models.CharField(max_length=120)
     job_slug = models.CharField(max_length=80)
-    job_revision = models.PositiveIntegerField()
+    job_revision = models.PositiveIntegerField()  # the number of `revision`, for lists without a join
     # The job's retention, copied when the job is deleted; null: the settings apply.
     run_keep_days = models.PositiveIntegerField(null=True)
     log_keep_days = models.PositiveIntegerField(null=True)
@@ -82,16 +73,16 @@ class Run(models.Model):
     message = models.TextField(blank=True, default="")
     exit_code = models.IntegerField(null=True)
 
-    # The snapshot of all settings that decide what runs, fixed at launch.
+    # All settings that decide what runs, fixed at launch: those of the revision, those in the columns below, and in
+    # `differs` the other settings that are not the revision's, by name; null: none.
+    revision = models.ForeignKey(JobRevision, on_delete=models.PROTECT, related_name="runs")
+    differs: Any = JsonTextField(null=True)
     language = models.CharField(max_length=16, choices=Language.choices)
-    script_text = models.ForeignKey(ScriptText, on_delete=models.PROTECT, related_name="+")
     image = models.CharField(max_length=255)
     image_rule = models.CharField(max_length=32)  # run, job, override, environment, default
     image_digest = models.CharField(max_length=80, blank=True, default="")
-    env = models.JSONField(default=dict)
     # The restricted overrides of its launch: `image`, `env.NAME`, `runtime`; null: not recorded.
     overridden = models.JSONField(null=True)
-    secrets = models.JSONField(default=list)  # names only
     profile_name = models.CharField(max_length=40)
     cpu = models.DecimalField(max_digits=4, decimal_places=2)
     memory_mb = models.PositiveIntegerField()
@@ -101,11 +92,9 @@ class Run(models.Model):
     streams = models.CharField(max_length=8, choices=Streams.choices, default=Streams.SEPARATE)
     timeout_seconds = models.PositiveIntegerField()
     network = models.CharField(max_length=16)
-    egress = models.JSONField(default=list)  # patterns host:port, for the network egress
     queue = models.CharField(max_length=40, default=DEFAULT_QUEUE)  # only workers that serve it may claim the run
     runtime = models.CharField(max_length=64, blank=True, default="")  # empty: the engine's default
     read_only_root = models.BooleanField(default=True)
-    input: Any = JsonTextField(null=True)
 
     # The result.
     # The engine's report before the script began: the run's own part, and the table shared by all runs of its kind.
@@ -206,9 +195,36 @@ class Run(models.Model):
     def limits(self) -> Limits:
         return Limits(cpu=self.cpu, memory_mb=self.memory_mb, pids=self.pids, log_limit_mb=self.log_limit_mb)
 
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return get_revision_settings(self.revision.values) | (self.differs or {})
+
+    def remember_settings(self, settings: dict[str, Any]) -> None:
+        """For a new run, whose revision was not read."""
+        self._settings = settings
+
+    @property
+    def env(self) -> dict[str, str]:
+        return dict(self._settings["env"])
+
+    @property
+    def secrets(self) -> list[str]:
+        """Names only."""
+        return list(self._settings["secrets"])
+
+    @property
+    def egress(self) -> list[str]:
+        """Patterns host:port, for the network egress."""
+        return list(self._settings["egress"])
+
+    @property
+    def input(self) -> Any:
+        return self._settings["input"]
+
     @property
     def script(self) -> str:
-        return self.script_text.text
+        own = (self.differs or {}).get("script")
+        return self.revision.script.text if own is None else str(own)
 
     @cached_property
     def sandbox_report(self) -> dict[str, Any] | None:

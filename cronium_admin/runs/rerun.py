@@ -21,7 +21,7 @@ from cronium_admin.runs.overrides import RUNTIME, Overrides, check_overrides
 from cronium_admin.secrets.service import find_missing
 
 SNAPSHOT_FIELDS = (
-    *("job_revision", "language", "script", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
+    *("job_revision", "language", "image", "image_rule", "image_digest", "env", "profile_name", "cpu"),
     *("memory_mb", "pids", "log_limit_mb", "on_log_limit", "streams"),
     *("timeout_seconds", "network", "egress", "queue", "runtime", "read_only_root", "input", "secrets"),
 )
@@ -56,6 +56,8 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
     except ValidationError as error:
         raise ValidationError({"env": error.messages}) from error
     repeat = RerunSnapshot({name: getattr(run, name) for name in SNAPSHOT_FIELDS} | {"overridden": overridden})
+    if "script" in (run.differs or {}):
+        repeat.values["script"] = run.script
     _cut_secrets(repeat, job)
     _cut_network(repeat, job, by)
     _cut_limits(repeat)

@@ -46,7 +46,6 @@ def build_snapshot(job: Job, overrides: Overrides, profile: Profile | None) -> d
         "job_revision": job.revision,
         "language": job.language,
         "secrets": job.secrets,
-        "script": job.script,
         "image": choice.reference,
         "image_rule": choice.rule,
         "profile_name": profile.name,

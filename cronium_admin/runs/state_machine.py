@@ -70,7 +70,7 @@ def claim_next(
             lease_expires_at=Now() + LEASE_DURATION,
             claimed_at=Now(),
         ):
-            return Run.objects.get(pk=run_id)
+            return Run.objects.select_related("revision__script", "created_by").get(pk=run_id)
         if Run.objects.filter(pk=run_id, status=Status.QUEUED).exists():
             return None  # still queued, so `only_if` did not hold
     return None

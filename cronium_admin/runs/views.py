@@ -34,7 +34,7 @@ from cronium_admin.runs.presentation.phases import build_phases
 from cronium_admin.runs.timeline import build_timeline
 
 PAGE_SIZE = 50
-_LONG = ("env", "input", "output", "sandbox")
+_LONG = ("differs", "output", "sandbox")
 
 
 @require_safe
@@ -197,9 +197,9 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _get_run(pk: UUID) -> Run:
-    rows = Run.objects.select_related("job", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
-    long = [f"{table}__{name}" for table in ("job", "parent") for name in ("env", "input")] + ["job__script"]
-    return get_object_or_404(rows.defer("output", "parent__output", *long), pk=pk)
+    related = ("job", "revision", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
+    long = ("output", "parent__output", "parent__differs", "job__script", "job__env", "job__input")
+    return get_object_or_404(Run.objects.select_related(*related).defer(*long), pk=pk)
 
 
 def _build_rerun_context(run: Run) -> dict[str, Any]:

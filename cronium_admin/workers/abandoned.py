@@ -63,7 +63,9 @@ def settle_abandoned_runs() -> int:
     runs = expired.only("status", "lease_epoch", "host", "cancel_requested_at")
     settled = sum(_settle(run) for run in runs if run.host not in led_hosts)
     if RetiredSecret.objects.exists():
-        retired_values.delete_unneeded(Run.objects.filter(status__in=ON_HOST).values_list("secrets", "claimed_at"))
+        on_host = Run.objects.filter(status__in=ON_HOST).select_related("revision")
+        claims = on_host.only("claimed_at", "differs", "revision__settings")
+        retired_values.delete_unneeded((run.secrets, run.claimed_at) for run in claims.iterator(chunk_size=100))
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

@@ -125,7 +125,8 @@ def take_over_runs(
     masked; while it raises EngineError, the run stays as it is for the next sweep.
     """
     adopted, condition = [], lease.holds_lease(host, owner)
-    for run in Run.objects.filter(status__in=ON_HOST, host=host).exclude(pk__in=active):
+    runs = Run.objects.filter(status__in=ON_HOST, host=host).select_related("revision__script")
+    for run in runs.exclude(pk__in=active):
         if run.status == Status.STARTING:
             if run.cancel_requested_at:
                 state_machine.finish(run.pk, run.lease_epoch, abandoned.CANCELLED_BEFORE_START, condition)

@@ -139,7 +139,7 @@ class TestRerun:
 
     @pytest.mark.parametrize(
         ("changes", "status"),
-        [({}, 202), ({"env": {"REGION": "x"}}, 403), ({"image": "a:1", "image_rule": "run"}, 403)],
+        [({}, 202), ({"differs": {"env": {"REGION": "x"}}}, 403), ({"image": "a:1", "image_rule": "run"}, 403)],
     )
     def test_a_run_that_recorded_nothing_is_compared_with_its_job(
         self, operator: Api, job: Job, changes: dict[str, Any], status: int

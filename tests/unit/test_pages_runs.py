@@ -121,7 +121,7 @@ def test_a_finished_run_is_whole_on_the_page(client: Client, run: Run, people: d
 
 def test_falsy_input_and_output_are_shown_as_themselves(client: Client, run: Run) -> None:
     for value, shown in ((0, "0"), (False, "false"), ("", "&quot;&quot;"), ([], "[]")):
-        Run.objects.filter(pk=run.pk).update(input=value, output=value, output_at=timezone.now())
+        Run.objects.filter(pk=run.pk).update(differs={"input": value}, output=value, output_at=timezone.now())
         assert client.get(f"/runs/{run.pk}/").content.decode().count(f">{shown}</pre>") == 2
     Run.objects.filter(pk=run.pk).update(output=None)
     assert 'aria-label="Output">null</pre>' in client.get(f"/runs/{run.pk}/").content.decode()

@@ -154,7 +154,7 @@ class TestTakeOver:
     def test_a_run_whose_value_was_replaced_unseen_is_stopped(self, run: Run) -> None:
         """An older version replaced it, without storing the replaced value."""
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         removed: list[str] = []
         assert take_over(run, removed) == []
         assert removed == [str(run.pk)]
@@ -166,7 +166,7 @@ class TestTakeOver:
         self, run: Run, lost: dict[str, Any]
     ) -> None:
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         Host.objects.filter(name="a").update(**lost)
         removed: list[str] = []
         assert take_over(run, removed) == []
@@ -174,7 +174,7 @@ class TestTakeOver:
 
     def test_a_worker_that_loses_the_lease_during_the_removal_writes_no_result(self, run: Run) -> None:
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
 
         def lose(spec: RunSpec) -> None:
             Host.objects.filter(name="a").update(owner="another")
@@ -185,7 +185,7 @@ class TestTakeOver:
 
     def test_an_edited_description_stops_no_run(self, run: Run) -> None:
         save_secret("KEY", "the first value", "old words", get_admin())
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         save_secret("KEY", None, "new words", get_admin())
         (adopted,) = take_over(run)
         assert adopted.spec.masked == ("the first value",)
@@ -193,7 +193,7 @@ class TestTakeOver:
 
     def test_a_replaced_or_deleted_value_stops_no_run_and_stays_masked(self, run: Run) -> None:
         save_secret("KEY", "the first value", None, get_admin())
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         for value in ("the second value", "the third value"):
             save_secret("KEY", value, None, get_admin())
         (adopted,) = take_over(run)
@@ -208,7 +208,7 @@ class TestTakeOver:
         old, new = (Fernet.generate_key().decode() for _ in range(2))
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": old})
         save_secret("KEY", "the first value", None, get_admin())
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         save_secret("KEY", "the second value", None, get_admin())
         settings.CONFIG = settings.CONFIG.model_copy(update={"encryption_keys": f"{new},{old}"})
         assert rotate_secrets() == (1, [])
@@ -218,7 +218,7 @@ class TestTakeOver:
 
     def test_a_replaced_value_is_deleted_once_no_run_can_have_been_given_it(self, run: Run) -> None:
         claimed = timezone.now() - timedelta(hours=2)
-        put(run, Status.RUNNING, secrets=["KEY"], claimed_at=claimed, lease_expires_at=timezone.now() + LEASE_DURATION)
+        put(run, Status.RUNNING, differs={"secrets": ["KEY"]}, claimed_at=claimed, lease_expires_at=timezone.now() + LEASE_DURATION)
         for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
             RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
         abandoned.settle_abandoned_runs()
@@ -250,7 +250,7 @@ class TestTakeOver:
     def test_an_engine_that_is_away_holds_up_no_other_run(self, run: Run, make_job: Callable[..., Job]) -> None:
         """A run that cannot be stopped yet is retried, and is not counted as adopted."""
         Secret.objects.create(name="KEY", encrypted="x", value_changed_at=timezone.now() + timedelta(seconds=5))
-        put(run, Status.RUNNING, started_at=timezone.now(), secrets=["KEY"])
+        put(run, Status.RUNNING, started_at=timezone.now(), differs={"secrets": ["KEY"]})
         other = launch(make_job(), get_admin())
         put(other, Status.RUNNING, started_at=timezone.now())
 

@@ -58,7 +58,7 @@ class TestSecrets:
         for name in ("KEPT", "LOST"):
             save_secret(name, "some value", None, people["admin"])
         Job.objects.update(secrets=["KEPT", "LOST"])
-        Run.objects.update(secrets=["KEPT", "LOST"])
+        Run.objects.update(differs={"secrets": ["KEPT", "LOST"]})
 
     def test_all_stay_that_the_job_has(self, operator: Api, ended: Run) -> None:
         again = _again(operator, ended)
@@ -72,7 +72,7 @@ class TestSecrets:
         assert "LOST" in _said(again["id"])
 
     def test_what_the_job_gained_is_not_given(self, operator: Api, ended: Run) -> None:
-        Run.objects.update(secrets=["KEPT"])
+        Run.objects.update(differs={"secrets": ["KEPT"]})
         assert _again(operator, ended)["secrets"] == ["KEPT"]
 
     def test_of_a_deleted_job_those_are_left_that_are_stored(self, editor: Api, admin: Api, ended: Run) -> None:
@@ -101,7 +101,7 @@ class TestNetwork:
     def test_it_is_cut_to_what_the_job_has(
         self, *, operator: Api, ended: Run, ran: str, hosts: Any, now: str, now_hosts: Any, gets: str, gets_hosts: Any
     ) -> None:
-        Run.objects.update(network=ran, egress=hosts)
+        Run.objects.update(network=ran, differs={"egress": hosts})
         Job.objects.update(network=now, egress=now_hosts)
         again = _again(operator, ended)
         assert (again["network"], again["egress"]) == (gets, gets_hosts)
@@ -231,7 +231,7 @@ class TestToday:
     def test_a_variable_that_was_reserved_since_is_named(
         self, operator: Api, run: Run, people: dict[str, User]
     ) -> None:
-        Run.objects.update(env={"CRONIUM_OLD": "x"})
+        Run.objects.update(differs={"env": {"CRONIUM_OLD": "x"}})
         Job.objects.update(env={"CRONIUM_OLD": "x"})
         answer = operator.post(f"/runs/{run.pk}/rerun")
         assert (answer.status_code, list(answer.json()["fields"])) == (422, ["env"])

@@ -347,11 +347,14 @@ def test_the_servers_log_says_who_deleted_what_and_how_many(
     admin.delete("/runs?job=report&limit=2")
     keep(run_keep_days=365)
     ends.apply_rules(Throttle())
+    assert admin.delete("/jobs/report").status_code == 204
+    ends.apply_rules(Throttle())
     assert [one.getMessage() for one in caplog.records if one.name == "cronium.retention"] == [
         f"admin deleted the run report #4 ({runs[3].pk})",
         "admin deleted 2 runs (job report); 1 are left",
         "retention removed 1 runs of report: ended more than 365 days ago (CRONIUM_RUN_KEEP_DAYS)",
-        "retention removed 1 scripts without a run",
+        "retention removed 1 revisions of deleted jobs without a run",
+        "retention removed 1 scripts without a revision",
     ]
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from cronium_admin.jobs.models import Job
+from cronium_admin.accounts.models import User
+from cronium_admin.jobs.models import Job, JobRevision, ScriptText
+from cronium_admin.jobs.service import create_job, delete_job, save_job
 from cronium_admin.logs.throttle import Throttle
 from cronium_admin.retention import deletion, ends
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch, rerun
-from cronium_admin.runs.models import Run, SandboxTable, ScriptText
+from cronium_admin.runs.models import Run, SandboxTable
 from cronium_admin.runs.sandbox_report import pack_report, unpack_report
 from executor import naming
 from executor.sandbox.inspection import Row, to_json
@@ -65,12 +67,13 @@ def test_sandboxes_of_one_kind_share_their_table_whatever_run_and_subnet() -> No
 
 
 @pytest.mark.django_db
-def test_a_script_is_stored_once_and_each_run_keeps_its_own(job: Job, editor: Api) -> None:
+def test_a_script_is_stored_once_and_each_run_keeps_its_own(editor: Api, people: dict[str, User]) -> None:
+    job = create_job({"name": "Report", "language": "bash", "script": "echo hello"}, people["editor"])
     old = launch(job, get_admin())
     launch(job, get_admin())
-    Job.objects.filter(pk=job.pk).update(script="echo new")
-    job.refresh_from_db()
+    job = save_job(job, {"script": "echo new"}, people["editor"])
     new = launch(job, get_admin())
+    save_job(job, {"script": "echo hello"}, people["editor"])
     assert sorted(ScriptText.objects.values_list("text", flat=True)) == ["echo hello", "echo new"]
     assert editor.get(f"/runs/{old.pk}").json()["script"] == "echo hello"
     assert editor.get(f"/runs/{new.pk}").json()["script"] == "echo new"
@@ -86,14 +89,20 @@ def test_what_no_run_has_any_more_is_swept(make_job: Callable[..., Job]) -> None
         assert claimed is not None
         assert state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, report_of(str(claimed.pk)))
     Run.objects.update(status="failed", finished_at=runs[0].created_at)
-    assert (ScriptText.objects.count(), SandboxTable.objects.count()) == (2, 1)
+    assert (JobRevision.objects.count(), ScriptText.objects.count(), SandboxTable.objects.count()) == (3, 2, 1)
     deletion.delete_runs([runs[0].pk, runs[2].pk], Throttle())
     ends.apply_rules(Throttle())
+    assert (JobRevision.objects.count(), ScriptText.objects.count()) == (3, 2)  # of jobs that are stored
+    for job in Job.objects.all():
+        delete_job(job)
+    assert (JobRevision.objects.filter(job=None).count(), runs[1].script) == (3, "echo a")
+    ends.apply_rules(Throttle())
+    assert [row.pk for row in JobRevision.objects.all()] == [runs[1].revision_id]
     assert [text.text for text in ScriptText.objects.all()] == ["echo a"]
     assert SandboxTable.objects.count() == 1
     deletion.delete_runs([runs[1].pk], Throttle())
     ends.apply_rules(Throttle())
-    assert (ScriptText.objects.count(), SandboxTable.objects.count()) == (0, 0)
+    assert not any(model.objects.exists() for model in (JobRevision, ScriptText, SandboxTable))
 
 
 OLD_ROWS = """
@@ -105,7 +114,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 call_command("migrate", "runs", "0012", verbosity=0)
-call_command("migrate", "jobs", verbosity=0)
+call_command("migrate", "jobs", "0015", verbosity=0)
 state = MigrationExecutor(connection).loader.project_state([("runs", "0012_growth")])
 Run = state.apps.get_model("runs", "Run")
 old = json.load(sys.stdin)
@@ -114,7 +123,8 @@ common = dict(job_name="a", job_slug="a", job_revision=1, language="bash", image
 for number, (key, report) in enumerate(old.items()):
     Run.objects.create(id=uuid.UUID(key), number=number, script=f"echo {number % 2}", sandbox=report, **common)
 call_command("migrate", verbosity=0)
-from cronium_admin.runs.models import Run, SandboxTable, ScriptText
+from cronium_admin.jobs.models import ScriptText
+from cronium_admin.runs.models import Run, SandboxTable
 found = {str(run.pk): [run.script, run.sandbox_report] for run in Run.objects.order_by("number")}
 json.dump([found, ScriptText.objects.count(), SandboxTable.objects.count()], sys.stdout)
 """

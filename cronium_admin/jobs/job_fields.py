@@ -1,0 +1,12 @@
+"""The names of a job's settings: the fields that people change."""
+
+# The fields that decide what runs and how.
+RUN_FIELDS = frozenset(
+    {
+        *("language", "script", "image", "profile", "cpu", "memory_mb", "pids", "env", "launch_env", "secrets"),
+        *("log_limit_mb", "on_log_limit", "streams", "timeout_seconds", "network", "egress"),
+        *("queue", "read_only_root", "input"),
+    }
+)
+_RETENTION_FIELDS = {"log_keep_days", "log_keep_runs", "run_keep_days", "run_keep_runs"}
+JOB_FIELDS = RUN_FIELDS | {"name", "slug", "enabled", "tags"} | _RETENTION_FIELDS
