@@ -68,7 +68,10 @@ RULES = (
         "runs with their logs and events", "CRONIUM_RUN_KEEP_DAYS, CRONIUM_RUN_KEEP_RUNS", "365 days", _remove_runs
     ),
     RetentionRule(
-        "scripts and sandbox reports of runs", "deletion of their last run", "within the hour", rows.remove_unused
+        "scripts, revisions of deleted jobs, sandbox reports",
+        "deletion of their last run",
+        "within the hour",
+        rows.remove_unused,
     ),
     RetentionRule("logs", "CRONIUM_LOG_KEEP_DAYS, CRONIUM_LOG_KEEP_RUNS", "90 days", _remove_nothing),
     RetentionRule("events of runs", "CRONIUM_EVENT_KEEP_DAYS", "90 days", rows.remove_events),

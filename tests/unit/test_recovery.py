@@ -218,7 +218,13 @@ class TestTakeOver:
 
     def test_a_replaced_value_is_deleted_once_no_run_can_have_been_given_it(self, run: Run) -> None:
         claimed = timezone.now() - timedelta(hours=2)
-        put(run, Status.RUNNING, differs={"secrets": ["KEY"]}, claimed_at=claimed, lease_expires_at=timezone.now() + LEASE_DURATION)
+        put(
+            run,
+            Status.RUNNING,
+            differs={"secrets": ["KEY"]},
+            claimed_at=claimed,
+            lease_expires_at=timezone.now() + LEASE_DURATION,
+        )
         for name, age in (("KEY", 3), ("KEY", 1), ("OTHER", 1), ("OTHER", 0)):
             RetiredSecret.objects.create(name=name, encrypted="x", retired_at=timezone.now() - timedelta(hours=age))
         abandoned.settle_abandoned_runs()
