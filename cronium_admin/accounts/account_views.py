@@ -7,6 +7,7 @@ from django.contrib.auth import logout, update_session_auth_hash
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import pluralize
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -46,9 +47,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         if wait := ceil(sign_in_throttle.record_user_attempt(user)):
-            form.add_error(
-                "current", f"Too many wrong passwords. Try again in {wait} second{'' if wait == 1 else 's'}."
-            )
+            form.add_error("current", f"Too many wrong passwords. Try again in {wait} second{pluralize(wait)}.")
             page = render(request, "accounts/password.html", {"form": form}, status=429)
             page["Retry-After"] = str(wait)
             return page
@@ -79,7 +78,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
     except sessions.SessionEnded:
         return _sign_out(request)
     update_session_auth_hash(request, user)
-    messages.success(request, f"{count} other session{'' if count == 1 else 's'} ended.")
+    messages.success(request, f"{count} other session{pluralize(count)} ended.")
     return redirect("account:page")
 
 

@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from cronium_admin.accounts import people
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
-from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 
-# For PATCH: only the fields in the request are read, so this default is never used.
-OMITTED: Any = Field(default_factory=lambda: None)
 RoleName = Literal["viewer", "operator", "editor", "admin"]
 ROLE = "viewer, operator, editor or admin; each includes the permissions of the roles before it."
 

@@ -8,7 +8,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from cronium_admin.backup.errors import BackupError
-from cronium_admin.workers.preflight import find_newer_migrations
+from cronium_admin.core.database.migration_state import find_newer_migrations
 
 MIGRATIONS_TABLE = MigrationRecorder.Migration._meta.db_table  # Django's own table
 

@@ -10,12 +10,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from pydantic import Field
 
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 
 DELETE_VERSION_HELP = "Deletes only if this is the current version; otherwise 409 `changed_meanwhile`."
 CHANGE_VERSION_HELP = "Changes only if this is the current version; otherwise 409 `changed_meanwhile`."
+# The default of a field of a PATCH. Only the fields in the request are read, so the default is never used.
+OMITTED: Any = Field(default_factory=lambda: None)
 
 
 class Edited(models.Model):

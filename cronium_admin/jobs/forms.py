@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
+from django.template.defaultfilters import pluralize
 
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.form_errors import PlainForm
@@ -168,7 +169,7 @@ class JobForm(PlainForm):
     @property
     def problem_count(self) -> str:
         count = len(self.summary)
-        return f"Fix {count} field{'s' if count != 1 else ''}:"
+        return f"Fix {count} field{pluralize(count)}:"
 
     @property
     def kept(self) -> dict[str, int]:

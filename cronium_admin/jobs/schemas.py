@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from cronium_admin.core.edit_versions import OMITTED
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, Network, OnLogLimit, Streams
 from cronium_admin.profiles.models import DEFAULT_PROFILE
-from cronium_admin.profiles.schemas import OMITTED, Cpu, LimitsOut
+from cronium_admin.profiles.schemas import Cpu, LimitsOut
 
 NETWORK = (
     "`isolated`: the runtime API only. `none`: no network, and so no runtime API. `egress`: the runtime API, and the "

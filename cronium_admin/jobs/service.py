@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.template.defaultfilters import pluralize
 from django.utils.text import slugify
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
@@ -163,7 +164,7 @@ def delete_job(job: Job, revision: int | None = None) -> None:
             raise ApiError(
                 409,
                 "job_has_live_runs",
-                f"{live} run{'s' if live > 1 else ''} of {job.slug} {'are' if live > 1 else 'is'} still live. "
+                f"{live} run{pluralize(live)} of {job.slug} {pluralize(live, 'is,are')} still live. "
                 "Cancel them or wait for their end, then delete the job.",
             )
         retire_slug(stored.slug, stored.last_run_number)

@@ -7,12 +7,14 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Query, Router, Schema
+from pydantic import Field
 
 from cronium_admin.accounts.api_auth import require_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.logs import download, read, search
 from cronium_admin.logs.codec import Line
+from cronium_admin.logs.gaps import CAUSES
 from cronium_admin.logs.live import http_stream
 from cronium_admin.logs.search_slots import hold_search_slot
 
@@ -35,12 +37,11 @@ class LineOut(Schema):
 
 
 class GapOut(Schema):
-    """A gap in the log: the line before it, the cause as a code (`engine_lost`, `engine_restarted`, `rotated`,
-    `uncounted`, `limit`, `container_gone`, `unread`, `not_stored`) and as a sentence, and the number of missing lines
-    and bytes where it is known. With `split` nothing is lost: the line continues in the next line."""
+    """A gap in the log: the line before it, the cause as a code and as a sentence, and the number of missing lines and
+    bytes where it is known. With `split` nothing is lost: the line continues in the next line."""
 
     after: int
-    cause: str
+    cause: str = Field(description=f"One of {', '.join(f'`{cause}`' for cause in CAUSES)}.")
     lines: int | None
     bytes: int | None
     message: str

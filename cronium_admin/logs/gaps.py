@@ -17,6 +17,7 @@ MESSAGES = {
     NOT_STORED: "Later output could not be stored. The server's log has the cause.",
     "uncounted": "While no worker read the output, the script may have written more past the limit. It is not counted.",
 }
+CAUSES = (LIMIT, *MESSAGES)
 
 
 def list_gaps(run_id: UUID, count: int, lines: int, dropped_lines: int, dropped_bytes: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from cronium_admin.core.command_line import list_own_paths
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.migration_state import list_unapplied_migrations
 from cronium_admin.core.database.threads import close_connections
 from cronium_admin.workers import process
 from cronium_admin.workers.health.checks.services import send_through_layer
@@ -51,7 +52,7 @@ def _check_migrations() -> bool:
     global _migrated
     if _migrated is None:
         executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if list_unapplied_migrations(executor):
             return False
         _migrated = frozenset(executor.loader.applied_migrations)
     return _migrated <= MigrationRecorder(connection).applied_migrations().keys()

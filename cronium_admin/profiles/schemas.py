@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
-from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
+from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 from cronium_admin.profiles.limits import Limits
 from cronium_admin.profiles.models import Profile
 
@@ -25,8 +25,6 @@ RUNTIME = "The container runtime, such as runc or runsc; empty: the engine's def
 LOG_LIMIT = (
     "MB of log that a run may write; null: the default, which is CRONIUM_LOG_LIMIT_MB, or 50 if that is not set."
 )
-# For PATCH: only the fields in the request are read, so this default is never used.
-OMITTED: Any = Field(default_factory=lambda: None)
 
 
 class LimitsOut(BaseModel):

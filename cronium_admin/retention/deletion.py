@@ -19,7 +19,7 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.throttle import Throttle
-from cronium_admin.runs.models import TERMINAL, Run, Status
+from cronium_admin.runs.models import TERMINAL, Run
 
 log = logging.getLogger("cronium.retention")
 BATCH_SIZE = 100  # runs a transaction
@@ -129,6 +129,3 @@ def _list_batches(selection: Selection, most: int) -> Iterator[list[UUID]]:
     ids = list(selection.select_runs().order_by("created_at", "id").values_list("pk", flat=True)[:most])
     for start in range(0, len(ids), BATCH_SIZE):
         yield ids[start : start + BATCH_SIZE]
-
-
-TERMINAL_CHOICES = [(status.value, status.label) for status in Status if status in TERMINAL]

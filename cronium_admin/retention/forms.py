@@ -5,7 +5,9 @@ from datetime import UTC, datetime, time
 from django import forms
 
 from cronium_admin.core.form_errors import PlainForm
-from cronium_admin.retention.deletion import TERMINAL_CHOICES, Selection
+from cronium_admin.core.templatetags.ui import STATES
+from cronium_admin.retention.deletion import Selection
+from cronium_admin.runs.models import TERMINAL
 
 
 class SelectionForm(PlainForm):
@@ -14,7 +16,7 @@ class SelectionForm(PlainForm):
     job = forms.CharField(required=False, max_length=80)
     status = forms.ChoiceField(
         required=False,
-        choices=[("", "Every state"), *TERMINAL_CHOICES],
+        choices=[("", "Every state"), *((status.value, STATES[status][1]) for status in TERMINAL)],
         error_messages={"invalid_choice": "Only ended runs can be deleted."},
     )
     before = forms.DateField(required=False, error_messages={"invalid": "Give a day such as 2026-01-31."})

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.defaultfilters import pluralize
 from django.views.decorators.http import require_http_methods, require_POST
 
 from cronium_admin.accounts.page_permissions import get_current_user, require_permission
@@ -45,7 +46,7 @@ def delete_many(request: HttpRequest) -> HttpResponse:
             if request.method == "POST":
                 deleted, left = delete_selected(selection, get_current_user(request))
                 suffix = f" {left} more match; press again to delete them." if left else ""
-                messages.success(request, f"Deleted {deleted} run{'' if deleted == 1 else 's'}.{suffix}")
+                messages.success(request, f"Deleted {deleted} run{pluralize(deleted)}.{suffix}")
                 if not left:
                     return redirect("runs:list")
             count = selection.select_runs().count()

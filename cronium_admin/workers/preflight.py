@@ -2,12 +2,12 @@
 
 import socket
 
-from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from cronium_admin.core.database.migration_state import find_newer_migrations, list_unapplied_migrations
 from cronium_admin.core.database.outage import describe_database_error
 from cronium_admin.core.database.threads import close_connections
 from cronium_admin.secrets.crypto import check_keys
@@ -33,11 +33,10 @@ def refuse_unusable_database() -> None:
         raise CommandError("A restore was interrupted. Run `python manage.py restore --finish` first.")
     try:
         executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         refuse_newer_tables(executor)
-        if missing:
+        if unapplied := list_unapplied_migrations(executor):
             raise CommandError(
-                f"The database has {len(missing)} unapplied migrations. Run `python manage.py migrate` first."
+                f"The database has {len(unapplied)} unapplied migrations. Run `python manage.py migrate` first."
             )
         _refuse_read_only()
         get_instance_id()
@@ -55,14 +54,6 @@ def refuse_newer_tables(executor: MigrationExecutor) -> None:
             f"The database was migrated by {later}: this version, {settings.VERSION}, does not have the migration "
             f"{newer[-1]}. Install {later} or newer, or restore a backup that this version made."
         )
-
-
-def find_newer_migrations(executor: MigrationExecutor) -> list[str]:
-    own_apps = {config.label for config in apps.get_app_configs() if config.name.startswith("cronium_admin.")}
-    known = executor.loader.disk_migrations
-    replaced = {key for migration in known.values() for key in migration.replaces}
-    unknown = sorted(key for key in executor.loader.applied_migrations if key not in known and key not in replaced)
-    return [f"{app}.{name}" for app, name in unknown if app in own_apps]
 
 
 def _refuse_read_only() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from django.http.request import split_domain_port, validate_host
 
-from cronium_admin.core.config import Config, load_config
+from cronium_admin.core.config import CERTIFICATES, Config, load_config
+from executor.docker import connection
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,10 @@ def test_an_engine_address_that_is_none_stops_the_start(
 ) -> None:
     monkeypatch.setenv("CRONIUM_DOCKER_HOST", url)
     assert "CRONIUM_DOCKER_HOST" in refused(capsys)
+
+
+def test_the_executor_reads_the_certificates_that_the_settings_ask_for() -> None:
+    assert connection.CERTIFICATES == CERTIFICATES  # neither may import the other
 
 
 @pytest.mark.parametrize("missing", ["ca.pem", "cert.pem", "key.pem"])

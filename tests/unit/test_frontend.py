@@ -1,11 +1,15 @@
 """Runs the tests of the browser's modules with node; and checks the templates."""
 
+import json
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from cronium_admin.core.templatetags.ui import format_duration
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = shutil.which("node")
@@ -56,6 +60,11 @@ def test_the_modules_of_the_browser() -> None:
 @pytest.mark.skipif(not has_mocked_dates(), reason="needs node 20.11 or newer")
 def test_the_modules_of_the_browser_that_tell_the_time() -> None:
     run_modules(WITH_A_CLOCK)
+
+
+def test_pages_and_scripts_format_durations_alike() -> None:
+    for milliseconds, text in json.loads((ROOT / "tests/unit/js/durations.json").read_text()):
+        assert format_duration(timedelta(milliseconds=milliseconds)) == text
 
 
 def test_templates_hold_no_inline_script_style_or_handler() -> None:

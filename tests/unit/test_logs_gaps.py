@@ -1,8 +1,10 @@
 """Gaps of a log: stored with its lines, returned by all ways of reading, part of the seal, and reported by `verify`."""
 
 import json
+import re
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,18 +12,26 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from cronium_admin.logs import read
+from cronium_admin.logs import gaps, read
 from cronium_admin.logs.models import LogChunk, LogGap, LogHead
 from cronium_admin.logs.store import RunLog, commit_writes
 from cronium_admin.logs.verify import verify_log
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from executor.output.source import ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED
 from executor.spec import Batch, Cursor, Dropped, Gap, Segment
 from tests.conftest import Api
 from tests.users import get_admin
 
 pytestmark = pytest.mark.django_db
 HERE = Cursor()
+
+
+def test_each_cause_of_a_gap_has_a_message_and_a_row_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    table = page.partition("| `cause` | meaning |\n")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.M)) == set(gaps.CAUSES)
+    assert {ENGINE_LOST, ENGINE_RESTARTED, ROTATED, UNCOUNTED} <= set(gaps.MESSAGES)
 
 
 def text_batch(text: bytes, *gaps: Gap, dropped: Dropped = Dropped()) -> Batch:  # noqa: B008 - frozen

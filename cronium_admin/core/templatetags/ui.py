@@ -1,6 +1,8 @@
 """Template tags and filters for all pages: icons, statuses, durations, JSON. Makes no database query."""
 
+import json
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import template
@@ -75,6 +77,12 @@ def describe_run_status(run: Any) -> str:
     return STATES[derive_display_status(run)][1]
 
 
+@register.simple_tag(name="state_words")
+def render_status_words() -> str:
+    # As JSON, for the page's script
+    return json.dumps({status: word for status, (_, word) in STATES.items()})
+
+
 @register.simple_tag(name="run_state")
 def render_run_status(run: Any, bare: bool = False) -> SafeString:
     return render_status_badge(derive_display_status(run), bare)
@@ -93,14 +101,19 @@ def format_duration(value: timedelta | None) -> str:
         return ""
     seconds = max(0.0, value.total_seconds())
     if seconds < 0.995:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{_round_half_up(seconds * 1000, 0)} ms"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{_round_half_up(seconds, 1)} s"
     total = int(seconds)
     minutes, seconds_left = divmod(total, 60)
     return (
         f"{minutes // 60}:{minutes % 60:02d}:{seconds_left:02d}" if minutes >= 60 else f"{minutes}:{seconds_left:02d}"
     )
+
+
+def _round_half_up(value: float, digits: int) -> Decimal:
+    # As the page's script rounds
+    return Decimal(value).quantize(Decimal(10) ** -digits, ROUND_HALF_UP)
 
 
 @register.filter(name="taken")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.core.management.base import BaseCommand
-from django.template.defaultfilters import filesizeformat
+from django.template.defaultfilters import filesizeformat, pluralize
 
 from cronium_admin.logs.archive import objects
 from cronium_admin.logs.retention.due import DueLog
@@ -29,7 +29,7 @@ def delete_unwanted_objects(command: BaseCommand) -> None:
 
 
 def _format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{pluralize(number)}"
 
 
 def _format_amount(lines: int, size: int) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from django.template.defaultfilters import pluralize
+
 from cronium_admin.core.database.clock import Now
 from cronium_admin.workers.hosts.models import Host
 
@@ -40,5 +42,5 @@ def find_worst_state(states: Iterable[str]) -> State:
 def summarize_states(states: Iterable[str]) -> str:
     counts = Counter(states)
     failed = [f"{counts['failed']} failed"] if counts["failed"] else []
-    warnings = [f"{counts['warning']} warning{'s' if counts['warning'] > 1 else ''}"] if counts["warning"] else []
+    warnings = [f"{counts['warning']} warning{pluralize(counts['warning'])}"] if counts["warning"] else []
     return ", ".join(failed + warnings) or "all well"

@@ -20,13 +20,13 @@ def record_version(using: str, plan: Any = (), **_: Any) -> None:
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor
 
+    from cronium_admin.core.database.migration_state import find_newer_migrations, list_unapplied_migrations
     from cronium_admin.workers.hosts.models import Installation
-    from cronium_admin.workers.preflight import find_newer_migrations
 
     if any(backwards for _, backwards in plan) or Installation._meta.db_table not in _list_tables(using):
         return
     executor = MigrationExecutor(connections[using])
-    if find_newer_migrations(executor) or executor.migration_plan(executor.loader.graph.leaf_nodes("hosts")):
+    if find_newer_migrations(executor) or list_unapplied_migrations(executor, "hosts"):
         return
     made = {"instance": secrets.token_urlsafe(9), "version": settings.VERSION}
     row, is_new = Installation.objects.using(using).get_or_create(pk=1, defaults=made)

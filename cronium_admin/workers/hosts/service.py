@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, Q
+from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.database.clock import Now, database_now
@@ -132,7 +133,7 @@ def delete_host(name: str, username: str, version: int | None = None) -> None:
         raise make_not_found_error(name)
     check_deletion(stored, version)
     if number := Run.objects.filter(status__in=ON_HOST, host=name).count():
-        text = f"Host {name} has {number} active run{'s' if number > 1 else ''}. They end within CRONIUM_LOST_AFTER."
+        text = f"Host {name} has {number} active run{pluralize(number)}. They end within CRONIUM_LOST_AFTER."
         raise ApiError(409, "host_has_live_runs", f"{text} Cancel them or wait, then delete the host.")
     text = f"Host {name} sent a heartbeat in the last 30 seconds. Stop its worker, wait half a minute, then delete it."
     raise ApiError(409, "host_is_alive", text)

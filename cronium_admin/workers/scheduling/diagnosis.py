@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db.models import Count, Min
+from django.template.defaultfilters import pluralize
 
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers.hosts.models import Host
@@ -101,7 +102,7 @@ def _find_takers(queue: str, hosts: list[HostView]) -> tuple[list[HostView], str
 
 def _join_names(hosts: list[HostView], condition: Callable[[HostView], bool]) -> str:
     names = [host.row.name for host in hosts if condition(host)]
-    return f"host{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
+    return f"host{pluralize(names)} {', '.join(names)}" if names else ""
 
 
 def _explain_too_large(required: Resources, queue: str, hosts: list[HostView]) -> str:

@@ -1,13 +1,6 @@
 // Gaps: places where output was lost before it was stored. Parses and describes them. Pure.
 import { formatBytes, formatLines } from "./format.js";
 
-const CAUSES = {
-  engine_lost: "The engine lost output here.",
-  engine_restarted: "The engine was restarted here; output written during the restart may be missing.",
-  split: "The line continues in the next line of its stream.",
-  limit: "The log reached its limit; later output was not kept.",
-};
-
 const parseAmount = (value) => (Number.isFinite(value) && value > 0 ? value : null);
 
 /** The gaps of a message, ordered by line; malformed entries are left out. */
@@ -16,7 +9,7 @@ export function parseGaps(list) {
   return list.filter((gap) => Number.isInteger(gap?.after) && gap.after >= 0)
     .map(({ after, cause, lines, bytes, message }) => ({
       after, cause: String(cause), lines: parseAmount(lines), bytes: parseAmount(bytes),
-      message: typeof message === "string" && message ? message : CAUSES[cause] || "Output is missing here.",
+      message: typeof message === "string" && message ? message : "Output is missing here.",
     }))
     .sort((a, b) => a.after - b.after);
 }

@@ -4,7 +4,7 @@ import { LogPanel } from "./log_panel.js";
 const panel = document.querySelector("[data-run]");
 
 if (panel) {
-  const labels = { queued: "Queued", starting: "Starting", running: "Running", succeeded: "Succeeded", failed: "Failed", timed_out: "Timed out", cancelled: "Cancelled", errored: "Couldn't start", lost: "Lost" };
+  const statusWords = JSON.parse(panel.dataset.statusWords);
   const title = document.title.replace(/^[^·]*· /, "");
   let shownStatus = panel.dataset.status;
   let lastKey = "";
@@ -24,8 +24,8 @@ if (panel) {
 
   /** With the label of the page's status badge: after the script began, an error is not "Couldn't start". */
   const updateTitle = (status) => {
-    const isSystemError = status === "errored" && logPanel.startMs;
-    document.title = `${isSystemError ? "System error" : labels[status] || status} · ${title}`;
+    const shown = status === "errored" && logPanel.startMs ? "broken" : status;
+    document.title = `${statusWords[shown] || status} · ${title}`;
   };
 
   const onStatus = (message) => {

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { formatBytes, formatDay, formatHash, formatFullTime, formatLines, parseHash, formatSinceStart } from "../../../frontend/src/run/format.js";
 import { formatAgo, formatDuration } from "../../../frontend/src/durations.js";
+
+const durations = JSON.parse(readFileSync(new URL("durations.json", import.meta.url)));
 
 test("line links", () => {
   assert.deepEqual(parseHash("#L12"), [12, 12]);
@@ -25,7 +28,7 @@ test("day and clock in full", () => {
 });
 
 test("durations and ages", () => {
-  assert.deepEqual([formatDuration(380), formatDuration(12_340), formatDuration(125_000), formatDuration(3_725_000)], ["380 ms", "12.3 s", "2:05", "1:02:05"]);
+  for (const [ms, text] of durations) assert.equal(formatDuration(ms), text);
   assert.equal(formatDuration(12_900, true), "0:12");
   assert.deepEqual([formatAgo(1000), formatAgo(40_000), formatAgo(300_000), formatAgo(10_800_000), formatAgo(864_000_000)], ["just now", "40 s ago", "5 min ago", "3 h ago", "10 d ago"]);
 });

@@ -26,7 +26,7 @@ test("malformed gaps are ignored", () => {
   assert.deepEqual(parseGaps(undefined), []);
   assert.deepEqual(parseGaps([null, {}, { after: -1 }, { after: "3" }]), []);
   assert.deepEqual(parseGaps([gap(9), gap(3, { lines: 2, bytes: 0 })]).map(({ after, lines, bytes }) => [after, lines, bytes]), [[3, 2, null], [9, null, null]]);
-  assert.match(parseGaps([{ after: 1, cause: "engine_restarted" }])[0].message, /restarted/);
+  assert.equal(parseGaps([{ after: 1, cause: "engine_restarted" }])[0].message, "Output is missing here.");
 });
 
 test("the description of a gap, and the summary for the status line", () => {

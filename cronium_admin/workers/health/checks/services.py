@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from cronium_admin.core.database.clock import Now
+from cronium_admin.core.database.migration_state import list_unapplied_migrations
 from cronium_admin.workers.health.probe import ANSWER_SECONDS, HealthProbe
 from cronium_admin.workers.health.results import CheckResult
 from cronium_admin.workers.hosts.models import Installation
@@ -26,11 +27,10 @@ def check_database(probe: HealthProbe) -> Iterator[CheckResult]:
 
 
 def _check_tables() -> CheckResult:
-    executor = MigrationExecutor(connection)
-    unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    unapplied = list_unapplied_migrations(MigrationExecutor(connection))
     description = f"{connection.display_name}"
     if unapplied:
-        names = ", ".join(str(migration) for migration, _ in unapplied[:3])
+        names = ", ".join(str(migration) for migration in unapplied[:3])
         description += f"; {len(unapplied)} unapplied migrations: {names}"
         return CheckResult("database", "failed", description, "Run `manage.py migrate`.")
     if connection.vendor == "sqlite" and (mode := _read_journal_mode()) != "wal":
