@@ -28,7 +28,7 @@ VERBS = frozenset(
     reconnect record redirect reencrypt refresh refuse register reject relay release remember remove render
     renew reopen replace replay report request requeue require rerun reserve reset resolve restart restore
     restrict resume retire retry revoke rotate run save schedule seal search select send serve set settle
-    shorten show sign skip split start stop store stream strip submit suggest sum summarize sweep switch sync
+    shorten show sign skip sort split start stop store stream strip submit suggest sum summarize sweep switch sync
     take tolerate track translate treat try unpack update upload use validate verify wait wake watch work wrap write
     are can changed has holds is may overlaps runs same always from on to
     """.split()  # noqa: SIM905
@@ -41,7 +41,7 @@ GIVEN = frozenset(
     database_now database_work deconstruct default default_log_limit_mb exists first_version following
     form_valid formatMessage health hurry later living login main now output output_hash output_unified
     password_change patch_job post post_job readable ready recv recv_into shutdown startup text
-    translated_errors variable_history who_am_i why_it_waits wrapper
+    translated_errors variable_history visible_to who_am_i why_it_waits wrapper
     """.split()  # noqa: SIM905
 )
 RIDDLES = {

@@ -39,6 +39,7 @@ start_check "ruff check" "$bin/ruff" check .
 start_check "ruff format" "$bin/ruff" format --check .
 start_check "shell syntax" check_shell_syntax
 start_check "names and words" "$bin/python" scripts/check_words.py
+start_check "visibility of rows" "$bin/python" scripts/check_visibility.py
 wait_tasks "${checks[@]}"
 
 if [ "${#failed_tasks[@]}" -gt 0 ]; then

@@ -14,14 +14,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cronium_admin.accounts import people, sessions, sign_in_throttle
 from cronium_admin.accounts.forms import PasswordForm
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
-from cronium_admin.accounts.permissions import ROLE_DESCRIPTIONS, Permission, Role
+from cronium_admin.accounts.page_permissions import get_current_user, require_user
+from cronium_admin.accounts.permissions import ROLE_DESCRIPTIONS, Role
 from cronium_admin.accounts.tokens import list_active_tokens
 
 
 @require_safe
 @never_cache
-@require_permission(Permission.VIEW)
+@require_user
 def show_account(request: HttpRequest) -> HttpResponse:
     user, sign_ins = get_current_user(request), list(sessions.list_sign_ins(get_current_user(request)))
     own_key = request.session.get(sessions.SIGN_IN_KEY)
@@ -31,7 +31,7 @@ def show_account(request: HttpRequest) -> HttpResponse:
         "sign_ins": sign_ins,
         "own": own_key,
         "token_count": list_active_tokens(user).count(),
-        "duty": ROLE_DESCRIPTIONS[Role(user.role)],
+        "duty": ROLE_DESCRIPTIONS[Role(user.role)] if user.role else "",
         "nav": "account",
     }
     return render(request, "accounts/account.html", context)
@@ -40,7 +40,7 @@ def show_account(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
 @never_cache
-@require_permission(Permission.VIEW)
+@require_user
 def change_password(request: HttpRequest) -> HttpResponse:
     # A separate page, because a user who must change the password can open no other page
     user = get_current_user(request)
@@ -70,7 +70,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@require_permission(Permission.VIEW)
+@require_user
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
     user = get_current_user(request)
     try:
@@ -83,7 +83,7 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@require_permission(Permission.VIEW)
+@require_user
 def end_session(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_current_user(request)
     epoch = user.session_epoch

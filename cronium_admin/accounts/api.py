@@ -8,7 +8,7 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from cronium_admin.accounts import people
-from cronium_admin.accounts.api_auth import get_api_token, get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_api_token, get_caller, require_permission, require_user
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.schemas import (
     MeOut,
@@ -23,7 +23,7 @@ from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 
 router = Router(tags=["people"], auth=require_permission(Permission.ADMIN))
-me = Router(tags=["people"], auth=require_permission(Permission.VIEW))
+me = Router(tags=["people"], auth=require_user())
 
 
 @me.get("/me", response={200: MeOut, ERROR_STATUSES: ErrorBody}, summary="The current user")

@@ -1,4 +1,4 @@
-"""Users, their sign-ins and their API tokens."""
+"""Users, their sign-ins and API tokens; projects and their members."""
 
 import hashlib
 import secrets
@@ -11,13 +11,15 @@ from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 
-from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, ProjectId, Role
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.edit_versions import Edited
 from cronium_admin.core.line_text import find_line_problem
 
 TOKEN_PREFIX = "crn_"  # noqa: S105 - the prefix of every token
+DEFAULT_PROJECT_ID = 1  # of the project that a migration creates
 
 
 def check_username(username: str) -> None:
@@ -43,12 +45,15 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser, Edited):
-    """A user. Permissions depend on the role only; `save` sets Django's own flags to match the role.
+    """A user. `role` counts in the instance and in every project; a membership adds a role in one project.
+
+    With an empty `role`, a user has only the rights of the memberships. `save` sets Django's own flags to match the
+    role.
 
     `version`, `updated_by` and `updated_at` concern the fields that administrators change: role, state, password.
     """
 
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    role = models.CharField(max_length=16, choices=Role.choices, blank=True, default=Role.VIEWER)
     must_change_password = models.BooleanField(default=False)  # another user chose the password
     session_epoch = models.PositiveIntegerField(default=0)  # an increment ends all sessions
     ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended individually
@@ -56,8 +61,23 @@ class User(AbstractUser, Edited):
     objects = PeopleManager()  # type: ignore[misc]
 
     def has_permission(self, permission: Permission) -> bool:
-        # A user who is switched off has no permission
+        # In the instance, and so in every project. A user who is switched off has no permission.
         return self.is_active and self.role in Role.values and HIGHEST_PERMISSION[Role(self.role)] >= permission
+
+    @cached_property
+    def _permissions_by_project(self) -> dict[int, Permission]:
+        # The highest permission that a membership gives, by project id
+        rows = self.memberships.values_list("project_id", "role") if self.is_active else ()
+        return {project: HIGHEST_PERMISSION[Role(role)] for project, role in rows if role in Role.values}
+
+    def has_permission_in(self, project_id: ProjectId, permission: Permission) -> bool:
+        if self.has_permission(permission):
+            return True
+        return self._permissions_by_project.get(project_id or 0, Permission.VIEW - 1) >= permission
+
+    def list_project_ids(self, permission: Permission) -> list[int]:
+        """The projects in which a membership gives `permission`; the role in the instance does not count."""
+        return sorted(pk for pk, highest in self._permissions_by_project.items() if highest >= permission)
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         self.is_staff = self.is_superuser = self.role == Role.ADMIN
@@ -85,15 +105,60 @@ class User(AbstractUser, Edited):
         return salted_hmac(salt, f"{password_hash}:{self.session_epoch}", secret=secret, algorithm="sha256").hexdigest()
 
 
-class RetiredVersion(models.Model):
-    """The last version of a row that was deleted or renamed. `retired_versions` reads and writes it."""
+class Project(models.Model):
+    """Owns jobs, runs, secrets and variables. Their names are unique within their project."""
 
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=80, unique=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def project_id(self) -> int:
+        return self.pk
+
+
+class Membership(models.Model):
+    """A user's role in one project, beside the role in the instance; the higher role counts."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships", db_index=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "project"], name="membership_once_per_user"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=[role.value for role in Role]), name="membership_role_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}: {self.get_role_display()}"
+
+
+class RetiredVersion(models.Model):
+    """The last version of a row that was deleted or renamed. `retired_versions` reads and writes it.
+
+    Rows that no project owns, such as profiles and users, are stored under the default project.
+    """
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, default=DEFAULT_PROJECT_ID, related_name="+", db_index=False
+    )
     kind = models.CharField(max_length=16)
     name = models.CharField(max_length=150)
     version = models.PositiveIntegerField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="retired_version_once_per_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "kind", "name"], name="retired_version_once_per_name")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

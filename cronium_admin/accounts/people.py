@@ -29,6 +29,10 @@ KIND = "person"
 _IS_ADMINISTRATOR = Q(role=Role.ADMIN, is_active=True)
 
 
+def select_people() -> QuerySet[User]:
+    return User.objects.all()
+
+
 def list_people() -> QuerySet[User, Any]:
     """All users, each with `token_count` (valid tokens) and the last use: `page_at` of a page, `token_at` of a
     token.

@@ -92,7 +92,7 @@ def _render_person(request: HttpRequest, row: User, status: int = 200, role: str
 @require_POST
 @require_permission(Permission.ADMIN)
 def set_active(request: HttpRequest, pk: int) -> HttpResponse:
-    row, is_active = get_object_or_404(User, pk=pk), request.POST.get("active") == "on"
+    row, is_active = get_object_or_404(people.select_people(), pk=pk), request.POST.get("active") == "on"
     result = "can sign in again" if is_active else "is switched off: signed out everywhere, tokens refused"
     return _change_person(request, row, f"{row.get_username()} {result}.", is_active=is_active)
 
@@ -100,7 +100,7 @@ def set_active(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(User, pk=pk)
+    row = get_object_or_404(people.select_people(), pk=pk)
     try:
         sent = parse_version(request.POST.get("version", ""))
         _store_password_once(request, row, people.reset_password(get_current_user(request), row, version=sent))
@@ -112,7 +112,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(User, pk=pk)
+    row = get_object_or_404(people.select_people(), pk=pk)
     try:
         people.end_sessions(get_current_user(request), row)
         messages.success(request, f"{row.get_username()} is signed out everywhere.")
@@ -124,7 +124,7 @@ def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def delete_person(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(User, pk=pk)
+    row = get_object_or_404(people.select_people(), pk=pk)
     try:
         people.delete_person(get_current_user(request), row, parse_version(request.POST.get("version", "")))
     except EditConflict as error:

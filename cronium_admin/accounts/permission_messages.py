@@ -1,18 +1,35 @@
 """The message for a user without a permission: the role needed, the user's role, and the administrators."""
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, InOneProject, Permission, Role
 from cronium_admin.core.line_text import make_sort_key
 
 _MAX_NAMES = 3
 
 
-def explain_refusal(user: User, permission: Permission) -> str:
+def explain_refusal(user: User, permission: Permission, obj: InOneProject | None = None) -> str:
+    """`obj` is a row whose project the permission concerns; None: the instance."""
     needed = next(role for role, rank in HIGHEST_PERMISSION.items() if rank >= permission)
-    label = Role(user.role).label
-    article = "an" if label[0] in "AEIOU" else "a"
+    where = "" if obj is None or user.role else " in the project"
     administrators = _describe_administrators()
-    return f"You need the role {needed.label} for this. You are {article} {label}; {administrators} can change that."
+    return (
+        f"You need the role {needed.label}{where} for this. {_describe_role(user, obj)}; "
+        f"{administrators} can change that."
+    )
+
+
+def _describe_role(user: User, obj: InOneProject | None) -> str:
+    # The highest role that counts: in the instance, or in the project of `obj`
+    held = [
+        role
+        for role, rank in HIGHEST_PERMISSION.items()
+        if user.has_permission(rank) or (obj is not None and user.has_permission_in(obj.project_id, rank))
+    ]
+    if not held:
+        return "You have no role outside your projects" if obj is None else "You have no role there"
+    label = held[-1].label
+    place = "" if user.has_permission(HIGHEST_PERMISSION[held[-1]]) else " there"
+    return f"You are {'an' if label[0] in 'AEIOU' else 'a'} {label}{place}"
 
 
 def _describe_administrators() -> str:

@@ -7,16 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from cronium_admin.accounts import people
 from cronium_admin.accounts.models import ApiToken, User
-from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, Permission, Role
+from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP, OMITTED
 
 RoleName = Literal["viewer", "operator", "editor", "admin"]
+RoleOut = Literal["viewer", "operator", "editor", "admin", ""]
 ROLE = "viewer, operator, editor or admin; each includes the permissions of the roles before it."
 
 
 class PersonOut(BaseModel):
     username: str
-    role: RoleName = Field(description=ROLE)
+    role: RoleOut = Field(description=f"{ROLE} Empty: only the roles in projects.")
     active: bool = Field(
         description="false: switched off. The user can't sign in, and sessions and tokens are refused."
     )
@@ -115,7 +116,7 @@ class TokenList(BaseModel):
 
 class MeOut(BaseModel):
     username: str
-    role: RoleName
+    role: RoleOut = Field(description="The role in the whole instance; empty: only the roles in projects.")
     scopes: list[str] = Field(description="The caller's permissions: see, run, edit, open_network, admin.")
     by: Literal["token", "session"]
     token: TokenOut | None = Field(description="null for a session.")
@@ -126,7 +127,7 @@ class MeOut(BaseModel):
         return cls(
             username=user.get_username(),
             role=user.role,  # type: ignore[arg-type]
-            scopes=[permission.scope for permission in Permission if HIGHEST_PERMISSION[Role(user.role)] >= permission],
+            scopes=[permission.scope for permission in Permission if user.has_permission(permission)],
             by="token" if token else "session",
             token=TokenOut(name=token.name, prefix=token.prefix) if token else None,
             expires_at=expires_at,

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from cronium_admin.accounts import sessions
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, ProjectId
 from cronium_admin.accounts.tokens import find_token_user
 from cronium_admin.core.errors import ApiError
 
@@ -24,31 +24,40 @@ SHARED_SECONDS, MAX_SHARED = 1.0, 4096  # maximum age of a result that connectio
 
 @dataclass(frozen=True)
 class PermissionCheck:
-    """A credential and the permission that it must grant. A call queries the database."""
+    """A credential and the permission that it must grant. A call queries the database.
+
+    Without a permission, the credential of any user who is not switched off is valid. With `project_id`, a membership
+    of that project may give the permission.
+    """
 
     kind: str  # token or session
     value: str | None = field(repr=False)
-    permission: Permission
+    permission: Permission | None
+    project_id: int | None = field(default=None, repr=False)
 
     def __call__(self) -> bool:
         user = _find_token_user(self.value or "") if self.kind == "token" else _find_session_user(self.value)
-        return user is not None and user.has_permission(self.permission)
+        if user is None or not user.is_active:
+            return False
+        if self.permission is None or user.has_permission(self.permission):
+            return True
+        return self.project_id is not None and user.has_permission_in(self.project_id, self.permission)
 
 
-def check_by_token(token: str, permission: Permission) -> PermissionCheck:
-    return PermissionCheck("token", token, permission)
+def check_by_token(token: str, permission: Permission | None, project_id: int | None = None) -> PermissionCheck:
+    return PermissionCheck("token", token, permission, project_id)
 
 
-def check_by_session(key: str | None, permission: Permission) -> PermissionCheck:
+def check_by_session(key: str | None, permission: Permission | None, project_id: int | None = None) -> PermissionCheck:
     # Valid while the user is signed in with the same password and is not switched off
-    return PermissionCheck("session", key, permission)
+    return PermissionCheck("session", key, permission, project_id)
 
 
-def check_by_request(request: HttpRequest, permission: Permission) -> PermissionCheck:
+def check_by_request(request: HttpRequest, permission: Permission, project_id: ProjectId) -> PermissionCheck:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return check_by_token(token.strip(), permission)
-    return check_by_session(request.session.session_key, permission)
+        return check_by_token(token.strip(), permission, project_id)
+    return check_by_session(request.session.session_key, permission, project_id)
 
 
 def _find_token_user(token: str) -> User | None:

@@ -8,18 +8,16 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from cronium_admin.accounts import one_time_value
 from cronium_admin.accounts.forms import EXPIRES, TokenForm
-from cronium_admin.accounts.models import ApiToken
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.page_permissions import get_current_user, require_user
 from cronium_admin.accounts.token_expiry import parse_expiry
-from cronium_admin.accounts.tokens import make_named_token, revoke_token_tree
+from cronium_admin.accounts.tokens import make_named_token, revoke_token_tree, select_own_tokens
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@require_permission(Permission.VIEW)
+@require_user
 def show_tokens(request: HttpRequest) -> HttpResponse:
     user, form = get_current_user(request), TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -34,7 +32,7 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "expires": EXPIRES,
-        "tokens": ApiToken.objects.filter(user=user, revoked_at=None),
+        "tokens": select_own_tokens(user).filter(revoked_at=None),
         "now": database_now(),
         "made": stored.rsplit("\n", 1) if stored else None,
         "nav": "access",
@@ -44,9 +42,9 @@ def show_tokens(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@require_permission(Permission.VIEW)
+@require_user
 def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
-    token = get_object_or_404(ApiToken, pk=pk, user=get_current_user(request))
+    token = get_object_or_404(select_own_tokens(get_current_user(request)), pk=pk)
     revoke_token_tree(token)
     messages.success(request, f"The token {token.name} is revoked. Requests with it are now refused.")
     return redirect("access:tokens")

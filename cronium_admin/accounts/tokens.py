@@ -99,6 +99,11 @@ def find_token(token: str) -> ApiToken:
     return row
 
 
+def select_own_tokens(user: User) -> QuerySet[ApiToken]:
+    # Also expired and revoked ones
+    return ApiToken.objects.filter(user=user)
+
+
 def list_active_tokens(user: User) -> QuerySet[ApiToken]:
     return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), user=user, revoked_at=None)
 

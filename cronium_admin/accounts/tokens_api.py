@@ -6,9 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.responses import Status
 
-from cronium_admin.accounts.api_auth import get_api_token, get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_api_token, get_caller, require_user
 from cronium_admin.accounts.models import ApiToken
-from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.schemas import TokenIn, TokenItem, TokenList, TokenMade
 from cronium_admin.accounts.token_expiry import parse_expiry
 from cronium_admin.accounts.tokens import find_own_token, make_named_token, revoke_token_tree
@@ -16,7 +15,7 @@ from cronium_admin.accounts.tokens import list_visible_tokens as rows
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 
-router = Router(tags=["tokens"], auth=require_permission(Permission.VIEW))
+router = Router(tags=["tokens"], auth=require_user())
 DEFAULT_LIFETIME = timedelta(days=30)
 
 

@@ -101,10 +101,10 @@ def _write_override(language: Language, reference: str, by: User, version: int |
         return True
 
 
-def count_jobs(language: Language) -> int:
-    """The number of jobs without an image of their own."""
+def count_jobs(language: Language, user: User) -> int:
+    """The number of jobs without an image of their own that `user` sees."""
     jobs: Any = apps.get_model("jobs", "Job")  # the jobs room is above this room
-    return int(jobs.objects.filter(language=language.value, image="").count())
+    return int(jobs.objects.visible_to(user).filter(language=language.value, image="").count())
 
 
 def format_pull_command(reference: str) -> str:

@@ -45,7 +45,7 @@ def set_image_override(request: HttpRequest, language: str) -> HttpResponse:
     except ValidationError as error:
         return _render_page(request, form_state | {"errors": error.messages})
     presence = find_presence([typed])[typed]
-    warnings, jobs = find_warnings(choice, presence), count_jobs(choice)
+    warnings, jobs = find_warnings(choice, presence), count_jobs(choice, get_current_user(request))
     confirmed = request.POST.get("confirmed", "")
     if confirmed != "all" and (warnings or (jobs and confirmed != "number")):
         context = {"language": choice, "typed": typed, "presence": presence, "warnings": warnings, "jobs": jobs}
@@ -97,7 +97,7 @@ def _render_page(request: HttpRequest, form_state: dict[str, Any] | None = None,
             "presence": presence[fact.reference],
             "pull": format_pull_command(fact.reference),
             "rules": _list_rules(fact),
-            "jobs": count_jobs(Language(fact.language)),
+            "jobs": count_jobs(Language(fact.language), get_current_user(request)),
         }
         for fact in facts
     ]

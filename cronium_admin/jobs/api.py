@@ -7,29 +7,23 @@ from django.urls import reverse
 from ninja import Query, Router
 from ninja.responses import Status
 
-from cronium_admin.accounts.api_auth import get_caller, require_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.core.line_text import fold_case
 from cronium_admin.core.paging import filter_after, make_cursor, make_cursor_error, parse_cursor
+from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.schemas import JobChange, JobIn, JobItem, JobOut, JobPage
 from cronium_admin.jobs.service import create_job, delete_job, save_job
 
-router = Router(tags=["jobs"], auth=require_permission(Permission.VIEW))
+router = Router(tags=["jobs"], auth=require_project_permission(Permission.VIEW))
 _LONG = ("script", "env", "input")
 
 
-def find_job(slug: str) -> Job:
-    job = Job.objects.select_related("profile", "created_by").filter(slug=slug).first()
-    if job is None:
-        raise ApiError(404, "not_found", f"There is no job {slug[:80]!r}.")
-    return job
-
-
 def _build_job_out(request: HttpRequest, job: Job) -> JobOut:
-    return JobOut.from_full_job(job, with_values=get_caller(request).has_permission(Permission.EDIT))
+    return JobOut.from_full_job(job, with_values=can(get_caller(request), Permission.EDIT, job))
 
 
 @router.get("", response={200: JobPage, ERROR_STATUSES: ErrorBody}, summary="All jobs, by name")
@@ -39,7 +33,9 @@ def list_jobs(
     after: Annotated[str, Query(max_length=1000, description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
-    jobs = Job.objects.select_related("profile").defer(*_LONG).order_by("order_key", "id")
+    jobs = (
+        Job.objects.visible_to(get_caller(request)).select_related("profile").defer(*_LONG).order_by("order_key", "id")
+    )
     if q:
         if "\x00" in q:
             raise ApiError(
@@ -61,7 +57,7 @@ def list_jobs(
 @router.post(
     "",
     response={201: JobOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Create a job",
 )
 def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Status[JobOut]:
@@ -72,31 +68,30 @@ def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Statu
 
 @router.get("/{slug:slug}", response={200: JobOut, ERROR_STATUSES: ErrorBody}, summary="One job")
 def get_job(request: HttpRequest, slug: str) -> JobOut:
-    return _build_job_out(request, find_job(slug))
+    return _build_job_out(request, find_job(get_caller(request), slug))
 
 
 @router.patch(
     "/{slug:slug}",
     response={200: JobOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Change a job",
 )
 def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
     """Changes only the given fields. Existing runs keep the values that they were launched with."""
-    return _build_job_out(
-        request, save_job(find_job(slug), body.get_given_fields(), get_caller(request), body.revision)
-    )
+    job = find_job(get_caller(request), slug, Permission.EDIT)
+    return _build_job_out(request, save_job(job, body.get_given_fields(), get_caller(request), body.revision))
 
 
 @router.delete(
     "/{slug:slug}",
     response={204: None, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Delete a job",
 )
 def remove_job(
     request: HttpRequest, slug: str, revision: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     """Its ended runs are kept as many days as the job or the settings say. 409 while a run is queued or running."""
-    delete_job(find_job(slug), revision)
+    delete_job(find_job(get_caller(request), slug, Permission.EDIT), revision)
     return HttpResponse(status=204)

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.functional import cached_property
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
+from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.core.line_text import fold_case, make_sort_key
@@ -66,18 +68,24 @@ class Streams(models.TextChoices):
 class RetiredSlug(models.Model):
     """A slug that a job had until it was deleted or renamed, and the last run number under it."""
 
-    slug = models.SlugField(max_length=80, unique=True)
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, default=DEFAULT_PROJECT_ID, related_name="+", db_index=False
+    )
+    slug = models.SlugField(max_length=80, db_index=False)
     last_run_number = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "slug"], name="retired_slug_once_per_project")]
 
     def __str__(self) -> str:
         return self.slug
 
 
-class Job(models.Model):
-    """A script and all settings that decide how it runs. `slug` identifies it in URLs and in the API."""
+class Job(InProject):
+    """A script and all settings that decide how it runs. `slug` identifies it in its project."""
 
     name = models.CharField(max_length=120)
-    slug = models.SlugField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=80)
     # Derived from name and slug, because databases differ in case folding and ordering.
     search_text = models.TextField(default="", editable=False)
     order_key = models.BinaryField(default=b"")
@@ -126,6 +134,7 @@ class Job(models.Model):
     class Meta:
         ordering = ["order_key", "id"]
         constraints = [
+            models.UniqueConstraint(fields=["project", "slug"], name="job_slug_once_per_project"),
             *(make_constraint(bound, "job", nullable=True) for bound in (CPU, MEMORY_MB, PIDS)),
             make_constraint(LOG_LIMIT_MB, "job", nullable=True),
             make_constraint(TIMEOUT, "job"),

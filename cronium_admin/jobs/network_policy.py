@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import InOneProject, Permission, can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job, Network
 
@@ -26,9 +26,9 @@ class NetworkChoice:
     refused: str
 
 
-def list_choices(chosen: str, stored: str, by: User) -> list[NetworkChoice]:
+def list_choices(chosen: str, stored: str, by: User, project: InOneProject) -> list[NetworkChoice]:
     # The networks for the editor. A user without the permission can still keep a stored open network.
-    is_allowed = can_use_open_network(by) or stored == Network.OPEN
+    is_allowed = can_use_open_network(by, project) or stored == Network.OPEN
     refused = {} if is_allowed else {Network.OPEN: "Only an administrator may choose it."}
     if chosen not in Network.values or chosen in refused:
         chosen = stored
@@ -38,8 +38,9 @@ def list_choices(chosen: str, stored: str, by: User) -> list[NetworkChoice]:
     ]
 
 
-def can_use_open_network(by: User) -> bool:
-    return by.has_permission(Permission.OPEN_NETWORK)
+def can_use_open_network(by: User, project: InOneProject) -> bool:
+    # `project` is a row of the project
+    return can(by, Permission.OPEN_NETWORK, project)
 
 
 def check_open_network(job: Job, changed: Collection[str], by: User) -> None:
@@ -47,7 +48,7 @@ def check_open_network(job: Job, changed: Collection[str], by: User) -> None:
 
     `job` has its new values; `changed` holds the changed fields of RUN_FIELDS.
     """
-    if job.network != Network.OPEN or not changed or can_use_open_network(by):
+    if job.network != Network.OPEN or not changed or can_use_open_network(by, job):
         return
     if "network" in changed:
         text = "The open network needs the role Administrator. Choose another network, or ask an administrator."

@@ -12,6 +12,8 @@ from django.utils.text import slugify
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Permission, ProjectId
+from cronium_admin.accounts.projects import choose_project_id
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import EditConflict, check_deletion
@@ -38,30 +40,33 @@ def create_job(data: Mapping[str, Any], by: User) -> Job:
     """Creates a job from `data` (a subset of JOB_FIELDS; `profile` a name or a Profile).
 
     Raises ValidationError by field, and ApiError 403 for an open network without the permission. Without a slug,
-    derives a free one from the name.
+    derives a free one from the name. `choose_project_id` decides the project and raises its errors.
     """
-    return _insert_job(data, by) if data.get("slug") else _retry_taken_slug(_insert_job, data, by)
+    project_id = choose_project_id(by, Permission.EDIT)
+    if data.get("slug"):
+        return _insert_job(project_id, data, by)
+    return _retry_taken_slug(_insert_job, project_id, data, by)
 
 
-def _insert_job(data: Mapping[str, Any], by: User) -> Job:
+def _insert_job(project_id: ProjectId, data: Mapping[str, Any], by: User) -> Job:
     with _refuse_deleted_references(), transaction.atomic():
-        job = Job(created_by=by, updated_by=by)
-        _lock_secrets(data)
+        job = Job(project_id=project_id, created_by=by, updated_by=by)
+        _lock_secrets(data, project_id)
         _apply_fields(job, {"profile": DEFAULT_PROFILE, **data})
         check_open_network(job, {"network"}, by)
-        job.revision = first_version(KIND, job.slug)
+        job.revision = first_version(KIND, job.slug, project_id)
         with _refuse_taken_slug():
             job.save()
         create_revision(job, by)
         return job
 
 
-def _is_slug_taken(error: BaseException) -> bool:
+def _is_slug_error(error: BaseException) -> bool:
     return isinstance(error, ApiError) and error.code == "slug_taken"
 
 
 # Other jobs may take the derived slugs at the same time
-_retry_taken_slug = Retrying(retry=retry_if_exception(_is_slug_taken), stop=stop_after_attempt(5), reraise=True)
+_retry_taken_slug = Retrying(retry=retry_if_exception(_is_slug_error), stop=stop_after_attempt(5), reraise=True)
 
 
 @contextmanager
@@ -105,7 +110,7 @@ def save_job(
             raise ApiError(404, "not_found", f"The job {job.slug} was deleted in the meantime.")
         if revision not in (None, stored.revision):
             raise EditConflict(stored, "revision")
-        _lock_secrets(data)
+        _lock_secrets(data, stored.project_id)
         before = {name: getattr(stored, name) for name in data if name in JOB_FIELDS}
         _apply_fields(stored, data)
         changed = {name for name, value in before.items() if _has_changed(name, value, getattr(stored, name))}
@@ -130,9 +135,9 @@ def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str |
     also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
     values = {name: getattr(stored, name) for name in (*changed, *also)}
     if "slug" in changed and old_slug:
-        retire_slug(old_slug, stored.last_run_number)
-        retire_version(KIND, old_slug, before)
-        stored.revision = max(stored.revision, first_version(KIND, stored.slug))
+        retire_slug(stored.project_id, old_slug, stored.last_run_number)
+        retire_version(KIND, old_slug, before, stored.project_id)
+        stored.revision = max(stored.revision, first_version(KIND, stored.slug, stored.project_id))
     with _refuse_taken_slug():
         is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)
     if not is_saved:
@@ -167,8 +172,8 @@ def delete_job(job: Job, revision: int | None = None) -> None:
                 f"{live} run{pluralize(live)} of {job.slug} {pluralize(live, 'is,are')} still live. "
                 "Cancel them or wait for their end, then delete the job.",
             )
-        retire_slug(stored.slug, stored.last_run_number)
-        retire_version(KIND, stored.slug, stored.revision)
+        retire_slug(stored.project_id, stored.slug, stored.last_run_number)
+        retire_version(KIND, stored.slug, stored.revision, stored.project_id)
         if stored.run_keep_days is not None or stored.log_keep_days is not None:
             stored.runs.update(run_keep_days=stored.run_keep_days, log_keep_days=stored.log_keep_days)
         stored.delete()
@@ -189,7 +194,7 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
         else:
             setattr(job, name, value)
     if not job.slug:
-        job.slug = _make_slug(job.name)
+        job.slug = _make_slug(job)
     elif job.slug in RESERVED_SLUGS:
         problems["slug"] = [ValidationError(f"The slug {job.slug!r} is reserved.")]
     if "script" in data or "language" in data:
@@ -198,12 +203,18 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
         _check_secrets(job, "secrets" in data, problems)
     try:
         # The fields' validators check the same as the database's constraints, which would take three queries each.
-        job.full_clean(exclude=[*problems, "created_by", "updated_by"], validate_constraints=False)
+        job.full_clean(exclude=[*problems, "project", "created_by", "updated_by"], validate_constraints=False)
     except ValidationError as error:
         for name, errors in error.error_dict.items():
             problems.setdefault(name, []).extend(translate_error(name, problem) for problem in errors)
+    if "slug" not in problems and _is_slug_taken(job):
+        problems["slug"] = [job.unique_error_message(Job, ("slug",))]
     if problems:
         raise ValidationError(problems)
+
+
+def _is_slug_taken(job: Job) -> bool:
+    return Job.objects.filter(project=job.project_id, slug=job.slug).exclude(pk=job.pk).exists()
 
 
 def _check_first_line(job: Job, problems: dict[str, list[ValidationError]]) -> None:
@@ -233,10 +244,10 @@ def _set_profile(job: Job, value: Any, problems: dict[str, list[ValidationError]
     problems["profile"] = [ValidationError(f"There is no profile {str(value)[:40]!r}. There are: {names}.")]
 
 
-def _lock_secrets(data: Mapping[str, Any]) -> None:
+def _lock_secrets(data: Mapping[str, Any], project_id: ProjectId) -> None:
     # Keeps the named secrets from being deleted before the job that names them is stored
     if names := _list_names(data.get("secrets")):
-        find_missing(names, lock=True)
+        find_missing(names, project_id, lock=True)
 
 
 def _list_names(value: Any) -> list[str]:
@@ -250,7 +261,7 @@ def _check_secrets(job: Job, given: bool, problems: dict[str, list[ValidationErr
         validate_secrets(job.secrets)
     except ValidationError:
         return  # the model's validator reports it
-    if given and names and (gone := find_missing(names)):
+    if given and names and (gone := find_missing(names, job.project_id)):
         text = f"There is no secret {gone[0][:40]}. An administrator stores secrets on the Secrets page."
         problems["secrets"] = [ValidationError(text, code="missing")]
     try:
@@ -267,9 +278,10 @@ def _set_line(job: Job, name: str, value: Any, problems: dict[str, list[Validati
         problems[name] = [ValidationError(problem)]
 
 
-def _make_slug(name: str) -> str:
-    base = slugify(name)[:70].strip("-_") or "job"
-    taken = set(Job.objects.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS
+def _make_slug(job: Job) -> str:
+    base = slugify(job.name)[:70].strip("-_") or "job"
+    jobs = Job.objects.filter(project=job.project_id, slug__startswith=base)
+    taken = set(jobs.values_list("slug", flat=True)) | RESERVED_SLUGS
     if base not in taken:
         return base
     return next(slug for number in range(2, len(taken) + 3) if (slug := f"{base}-{number}") not in taken)

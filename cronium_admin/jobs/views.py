@@ -10,14 +10,20 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import replace_url
 
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.page_permissions import (
+    Permissions,
+    get_current_user,
+    require_project_permission,
+)
+from cronium_admin.accounts.permissions import Permission, ProjectId, can, can_somewhere
+from cronium_admin.accounts.projects import ProjectQuerySet, choose_project_id
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import fold_case
@@ -25,15 +31,15 @@ from cronium_admin.core.paging import Page, fetch_newest_or_first_page
 from cronium_admin.images.models import Language
 from cronium_admin.images.resolution import RULES, resolve_image
 from cronium_admin.jobs.forms import LABELS, JobForm
+from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job, Network
 from cronium_admin.jobs.network_policy import list_choices
 from cronium_admin.jobs.recent_runs import fetch_recent_runs
 from cronium_admin.jobs.script_templates import STARTERS
 from cronium_admin.jobs.service import check_job, create_job, delete_job, save_job
 from cronium_admin.profiles.limits import BOUNDS
-from cronium_admin.profiles.models import Profile
-from cronium_admin.profiles.service import list_launch_profiles
-from cronium_admin.secrets.models import Secret
+from cronium_admin.profiles.service import list_launch_profiles, list_profiles
+from cronium_admin.secrets.service import fetch_descriptions
 
 PAGE_SIZE = 50
 RUNS_PAGE_SIZE = 25
@@ -41,13 +47,13 @@ MAX_DIFF_LINES = 400
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def list_jobs(request: HttpRequest) -> HttpResponse:
     return render(request, "jobs/list.html", {**_build_list_context(request), "nav": "jobs"})
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def render_job_rows(request: HttpRequest) -> HttpResponse:
     # The list as a fragment, at a URL of its own: on Back, the browser would show the fragment as the whole page
     listed = _build_list_context(request)
@@ -57,11 +63,12 @@ def render_job_rows(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def render_live_cells(request: HttpRequest) -> HttpResponse:
     # The cells of the given rows that change; 204 if nothing has changed since version `v`
     ids = [int(pk) for pk in request.GET.getlist("id")[:PAGE_SIZE] if pk.isdecimal() and len(pk) < 18]
-    rows = _build_rows(list(Job.objects.filter(pk__in=ids).only("pk", "slug", "enabled", "last_run_number")))
+    jobs = Job.objects.visible_to(get_current_user(request)).filter(pk__in=ids)
+    rows = _build_rows(list(jobs.only("pk", "slug", "enabled", "last_run_number")))
     changing = _build_live_context(rows)
     if changing["version"] == request.GET.get("v"):
         return HttpResponse(status=204)
@@ -69,9 +76,10 @@ def render_live_cells(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def show_job(request: HttpRequest, slug: str) -> HttpResponse:
-    job = get_object_or_404(Job.objects.select_related("profile", "created_by"), slug=slug)
+    user = get_current_user(request)
+    job = find_job(user, slug)
     page = _fetch_run_page(job, request.GET.get("after", ""))
     choice = resolve_image(job.language, job=job.image)
     context = {
@@ -80,8 +88,9 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
         "after": request.GET.get("after", "") if not page.is_first else "",
         "image": choice,
         "image_why": RULES[choice.rule],
-        "profiles": list_launch_profiles(job.profile, get_current_user(request)),
+        "profiles": list_launch_profiles(job.profile, user, job),
         "bound": BOUNDS["timeout_seconds"],
+        "can": Permissions(user, job),
         "variable_count": job.variables.filter(text__isnull=False).count(),
         "nav": "jobs",
     }
@@ -89,27 +98,33 @@ def show_job(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def render_run_rows(request: HttpRequest, slug: str) -> HttpResponse:
-    job = get_object_or_404(Job.objects.only("pk"), slug=slug)
+    job = find_job(get_current_user(request), slug, only=("pk",))
     return render(request, "runs/_rows.html", {"page": _fetch_run_page(job, "")})
 
 
 @require_http_methods(["GET", "POST"])
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def add_job(request: HttpRequest) -> HttpResponse:
+    choose_project_id(get_current_user(request), Permission.EDIT)  # refuses a user who can't create a job
     form = JobForm(request.POST if request.method == "POST" else None, script=STARTERS["python"])
     return _save_or_render(request, form, None)
 
 
 @require_http_methods(["GET", "POST"])
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def edit_job(request: HttpRequest, slug: str) -> HttpResponse:
-    job = Job.objects.select_related("profile").filter(slug=slug).first()
-    if job is None and request.method == "POST":
-        return _offer_new_job(request, slug)
-    if job is None:
-        raise Http404(f"There is no job {slug}.")
+    try:
+        job = find_job(get_current_user(request), slug, Permission.EDIT)
+    except ApiError as error:
+        if (
+            error.status == 404
+            and request.method == "POST"
+            and can_somewhere(get_current_user(request), Permission.EDIT)
+        ):
+            return _offer_new_job(request, slug)
+        raise
     form = JobForm(request.POST if request.method == "POST" else None, job=job)
     return _save_or_render(request, form, job)
 
@@ -119,9 +134,9 @@ def _offer_new_job(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
-    job = get_object_or_404(Job, slug=slug)
+    job = find_job(get_current_user(request), slug, Permission.EDIT)
     try:
         delete_job(job, parse_version(request.POST.get("revision", "")))
     except EditConflict as error:
@@ -137,24 +152,29 @@ def remove_job(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect("jobs:list")
 
 
-def _search_jobs(query: str) -> QuerySet[Job]:
-    jobs = Job.objects.defer("script", "env", "input")
+def _search_jobs(user: User, query: str) -> ProjectQuerySet[Job]:
+    jobs = Job.objects.visible_to(user).defer("script", "env", "input")
     for word in query.split():
         jobs = jobs.filter(Q(search_text__contains=fold_case(word)) | Q(tags__icontains=fold_case(word)))
     return jobs
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def redirect_to_run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    job = get_object_or_404(Job.objects.only("pk"), slug=slug)
+    job = find_job(get_current_user(request), slug, only=("pk",))
     return redirect("runs:run", pk=get_object_or_404(job.runs.only("pk"), number=number).pk)
 
 
 def _build_list_context(request: HttpRequest) -> dict[str, Any]:
     query = request.GET.get("q", "").replace("\x00", "").strip()[:120]
-    page = Paginator(_search_jobs(query), PAGE_SIZE).get_page(request.GET.get("page"))
-    return {"page": page, "query": query, **_build_live_context(_build_rows(list(page)))}
+    user = get_current_user(request)
+    page = Paginator(_search_jobs(user, query), PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = _build_rows(list(page))
+    for row in rows:
+        row["can_run"] = can(user, Permission.RUN, row["job"])
+    listed = {"page": page, "query": query, "can": Permissions(user)}
+    return {**listed, **_build_live_context(rows)}
 
 
 def _fetch_run_page(job: Job, after: str) -> Page:
@@ -196,7 +216,7 @@ def _save_or_render(request: HttpRequest, form: JobForm, job: Job | None) -> Htt
             form.add_api_error(error)
             status = error.status
     elif status == 422:
-        _add_service_errors(form, job or Job())
+        _add_service_errors(form, job or _make_new_job(get_current_user(request)))
     return _render_editor(request, form, job, status)
 
 
@@ -233,6 +253,11 @@ def _redirect_after_save(request: HttpRequest, job: Job) -> HttpResponse:
     return redirect("jobs:job", slug=job.slug)
 
 
+def _make_new_job(user: User) -> Job:
+    # Not stored; in the project in which `user` would create it
+    return Job(project_id=choose_project_id(user, Permission.EDIT))
+
+
 def _add_service_errors(form: JobForm, job: Job) -> None:
     # Adds the service's errors to a form with form errors, so that the user sees all errors at once
     try:
@@ -241,9 +266,9 @@ def _add_service_errors(form: JobForm, job: Job) -> None:
         form.add_service_errors(error)
 
 
-def _list_secrets(form: JobForm) -> list[dict[str, str]]:
-    # All secrets, and deleted ones that the job still names, so that they can be removed
-    descriptions = dict(Secret.objects.values_list("name", "description"))
+def _list_secrets(form: JobForm, project_id: ProjectId) -> list[dict[str, str]]:
+    # All secrets of the project, and deleted ones that the job still names, so that they can be removed
+    descriptions = fetch_descriptions(project_id)
     gone = {name: "deleted" for name in form.secret_names if name not in descriptions}
     return [{"name": name, "description": text} for name, text in {**descriptions, **gone}.items()]
 
@@ -257,6 +282,8 @@ def _render_editor(
     gone: str = "",
 ) -> HttpResponse:
     # `other` is the conflicting stored version; `gone` the slug of a deleted job
+    user = get_current_user(request)
+    project = job or _make_new_job(user)
     images = []
     for language in Language:
         choice = resolve_image(language)
@@ -267,11 +294,10 @@ def _render_editor(
         "other": other,
         "gone": gone,
         "languages": Language.choices,
-        "profiles": Profile.objects.all(),
-        "networks": list_choices(
-            str(form["network"].value()), job.network if job else Network.ISOLATED, get_current_user(request)
-        ),
-        "secrets": _list_secrets(form),
+        "profiles": list_profiles(),
+        "networks": list_choices(str(form["network"].value()), job.network if job else Network.ISOLATED, user, project),
+        "secrets": _list_secrets(form, project.project_id),
+        "can": Permissions(user, project),
         "images": images,
         "bounds": BOUNDS,
         "starters": STARTERS,

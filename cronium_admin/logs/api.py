@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from cronium_admin.accounts.api_auth import require_permission
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.logs import download, read, search
 from cronium_admin.logs.codec import Line
@@ -18,7 +18,7 @@ from cronium_admin.logs.gaps import CAUSES
 from cronium_admin.logs.live import http_stream
 from cronium_admin.logs.search_slots import hold_search_slot
 
-router = Router(tags=["logs"], auth=require_permission(Permission.VIEW))
+router = Router(tags=["logs"], auth=require_project_permission(Permission.VIEW))
 MAX_BYTES = 8 * 1024 * 1024
 MAX_RANGES = 20_000
 After = Annotated[int, Query(ge=0, lt=2**62)]
@@ -90,9 +90,9 @@ def _make_disconnect_check(request: HttpRequest) -> Callable[[], bool]:
     return disconnected.is_set if disconnected else lambda: False
 
 
-def _read_state(run_id: UUID) -> read.LogState:
+def _read_state(request: HttpRequest, run_id: UUID) -> read.LogState:
     state = read.read_state(run_id)
-    if state is None:
+    if state is None or not can(get_caller(request), Permission.VIEW, state):
         raise ApiError(404, "not_found", f"There is no run {run_id}.")
     if state.pruned:
         raise read.LogPruned(state.pruned)
@@ -121,7 +121,7 @@ def list_lines(
 ) -> LinesOut:
     """Lines with seq > `after`, in order. With `q` or `stream` only the matching lines. One request searches for about
     a second; `next` is the last line that was searched."""
-    state = _read_state(run_id)  # read before the lines: once the state says "ended", all lines are stored
+    state = _read_state(request, run_id)  # read before the lines: once the state says "ended", all lines are stored
     query = wanted.build_query()
     if query.text or query.stream:
         try:
@@ -148,7 +148,7 @@ def list_lines(
 )
 def find_lines(request: HttpRequest, run_id: UUID, wanted: Query[LineFilter], after: After = 0) -> FoundOut:
     """The numbers of the matching lines, without their text. One request searches for about a second."""
-    state = _read_state(run_id)
+    state = _read_state(request, run_id)
     try:
         with hold_search_slot():
             result = search.find_ranges(
@@ -166,12 +166,12 @@ def follow_log(request: HttpRequest, run_id: UUID, after: After = 0) -> HttpResp
     """JSON Lines: one object for each log line, then `{"end": ...}`, or `{"failed": ...}` if the archive is not
     available. An empty line is a keep-alive. With `Accept: text/event-stream` the answer is server-sent events:
     `line`, then `end` or `failed`."""
-    _read_state(run_id)
-    return http_stream.make_response(request, run_id, after)
+    state = _read_state(request, run_id)
+    return http_stream.make_response(request, run_id, after, state.project_id)
 
 
 @router.get("/runs/{uuid:run_id}/logs.txt", operation_id="download_log", summary="Download a run's log as text")
 def download_log(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """Every stored line with its newline, with the bytes that the script wrote; the SHA-256 of the text is
     `log_digest`. Supports `Range` and `Accept-Encoding: gzip`."""
-    return download.make_response(request, run_id, _read_state(run_id))
+    return download.make_response(request, run_id, _read_state(request, run_id))

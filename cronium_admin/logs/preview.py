@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Case, F, OuterRef, Subquery, When
 from django.db.models.functions import Length
 
+from cronium_admin.accounts.models import User
 from cronium_admin.logs.codec import LogDamaged, unpack_text
 from cronium_admin.logs.models import LogChunk
 from cronium_admin.runs.models import ON_HOST, Run
@@ -19,8 +20,11 @@ MAX_CHARS = 200  # characters
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
-def fetch_last_lines(run_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """By run id, for runs on a host: the unfinished line, or the last line that is not blank."""
+def fetch_last_lines(run_ids: Iterable[UUID], user: User | None = None) -> dict[UUID, str]:
+    """By run id, for runs on a host: the unfinished line, or the last line that is not blank.
+
+    Only of runs that `user` sees; None: the caller has read the runs through `visible_to`.
+    """
     ids = list(run_ids)[:MAX_RUNS]
     if not ids:
         return {}
@@ -28,7 +32,8 @@ def fetch_last_lines(run_ids: Iterable[UUID]) -> dict[UUID, str]:
     chunk = LogChunk.objects.filter(run_id=OuterRef("pk")).order_by("-first_seq").values(small=small)[:1]
     head = "log_head__stdout_tail", "log_head__stderr_tail"
     unfinished = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
-    runs = Run.objects.filter(pk__in=ids, status__in=ON_HOST).annotate(length=Length(head[0]) + Length(head[1]))
+    visible = Run.objects.all() if user is None else Run.objects.visible_to(user)
+    runs = visible.filter(pk__in=ids, status__in=ON_HOST).annotate(length=Length(head[0]) + Length(head[1]))
     rows = runs.annotate(last=Subquery(chunk)).values_list("pk", "last", *unfinished)
     return {run_id: _choose_last_line(tails, last) for run_id, last, *tails in rows}
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Max
 
+from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.core.errors import ApiError
 from cronium_admin.logs import gaps
 from cronium_admin.logs.archive.block_cache import ObjectRef, block_cache
@@ -57,6 +58,7 @@ class LogState:
     pruned: str  # why the log was removed, in a sentence; empty if it was not
     job_slug: str
     number: int
+    project_id: ProjectId
 
     @property
     def file_name(self) -> str:
@@ -72,7 +74,7 @@ PHASES = {Status.QUEUED: "queued", Status.STARTING: "sandbox", Status.RUNNING: "
 
 def read_state(run_id: UUID) -> LogState | None:
     columns = ("job_slug", "number", "status", "reason", "message", "exit_code", "log_digest", "cancel_requested_at")
-    outcome = ("output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
+    outcome = ("project_id", "output_at", "condition", "log_lines", "log_bytes", "log_pruned_at", "log_pruned_why")
     counts = ("log_head__gaps", "log_head__dropped_lines", "log_head__dropped_bytes")
     head = ("log_head__lines", "log_head__bytes", "log_head__stdout_tail", "log_head__stderr_tail")
     row = Run.objects.filter(pk=run_id).values(*columns, *outcome, *head, *counts).first()
@@ -98,6 +100,7 @@ def read_state(run_id: UUID) -> LogState | None:
         pruned=log_states.describe_pruned_log(row["log_pruned_at"], row["log_pruned_why"]),
         job_slug=row["job_slug"],
         number=row["number"],
+        project_id=row["project_id"],
     )
 
 

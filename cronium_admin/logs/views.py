@@ -7,15 +7,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from cronium_admin.accounts.page_permissions import require_permission
+from cronium_admin.accounts.page_permissions import get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.logs.preview import MAX_RUNS, fetch_last_lines
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def show_last_lines(request: HttpRequest) -> HttpResponse:
-    lines = fetch_last_lines(_parse_ids(request.GET.getlist("run")))
+    lines = fetch_last_lines(_parse_ids(request.GET.getlist("run")), get_current_user(request))
     version = sha256(repr(sorted(lines.items())).encode()).hexdigest()[:16]
     if version == request.GET.get("v"):
         return HttpResponse(status=204)

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import InOneProject, Permission, can
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
@@ -26,16 +26,24 @@ def list_profiles_with_use() -> QuerySet[Profile, Any]:
     return Profile.objects.annotate(job_count=Count("jobs")).order_by("memory_mb", "cpu", "name")
 
 
-def list_launch_profiles(own: Profile, by: User) -> QuerySet[Profile, Any]:
-    """The profiles that `by` may choose for a launch of a job with the profile `own`.
+def list_profiles() -> QuerySet[Profile, Any]:
+    return Profile.objects.all()
+
+
+def list_launch_profiles(own: Profile, by: User, job: InOneProject) -> QuerySet[Profile, Any]:
+    """The profiles that `by` may choose for a launch of `job`, which has the profile `own`.
 
     Without the permission to edit, the runtime must be the same, because it isolates the script.
     """
-    return Profile.objects.all() if by.has_permission(Permission.EDIT) else Profile.objects.filter(runtime=own.runtime)
+    return Profile.objects.all() if can(by, Permission.EDIT, job) else Profile.objects.filter(runtime=own.runtime)
+
+
+def find_named_profile(name: str) -> Profile | None:
+    return Profile.objects.filter(name=name).first()
 
 
 def find_profile(name: str) -> Profile:
-    profile = Profile.objects.filter(name=name).first()
+    profile = find_named_profile(name)
     if profile is None:
         raise ApiError(404, "not_found", f"There is no profile {name[:40]!r}.")
     return profile

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.accounts.page_permissions import get_current_user, require_permission
@@ -17,7 +17,13 @@ from cronium_admin.core.errors import ApiError
 from cronium_admin.profiles.forms import ProfileForm
 from cronium_admin.profiles.limits import CPU, LOG_LIMIT_MB, MEMORY_MB, PIDS, default_log_limit_mb
 from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
-from cronium_admin.profiles.service import add_profile, delete_profile, list_profiles_with_use, save_profile
+from cronium_admin.profiles.service import (
+    add_profile,
+    delete_profile,
+    find_named_profile,
+    list_profiles_with_use,
+    save_profile,
+)
 
 _NAMED_JOBS = 5  # jobs that a card names; further ones are only counted
 
@@ -38,7 +44,7 @@ def create_profile(request: HttpRequest) -> HttpResponse:
 @require_permission(Permission.ADMIN)
 def edit_profile(request: HttpRequest, name: str) -> HttpResponse:
     # If the profile was deleted, the values are shown in the form of a new profile
-    profile = Profile.objects.filter(name=name).first()
+    profile = find_named_profile(name)
     if profile is None:
         form = ProfileForm(request.POST)
         form.add_error("name", f"The profile {name} was deleted in the meantime. Save to create it again.")
@@ -49,7 +55,8 @@ def edit_profile(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def remove_profile(request: HttpRequest, name: str) -> HttpResponse:
-    profile = get_object_or_404(Profile, name=name)
+    if (profile := find_named_profile(name)) is None:
+        raise Http404
     try:
         delete_profile(profile, parse_version(request.POST.get("version", "")))
         messages.success(request, f"The profile {name} is deleted.")
@@ -99,7 +106,7 @@ def _render_page(
     sent = parse_version(request.POST.get("version", ""))
     # `jobs` is a higher layer, so its model is reached through the relation.
     model: Any = Profile._meta.get_field("jobs").related_model
-    jobs = model.objects.only("pk", "name", "slug", "profile_id")
+    jobs = model.objects.visible_to(get_current_user(request)).only("pk", "name", "slug", "profile_id")
     cards: list[dict[str, Any]] = []
     for profile in list_profiles_with_use().prefetch_related(Prefetch("jobs", queryset=jobs)):
         used_by = list(profile.jobs.all())

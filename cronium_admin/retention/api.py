@@ -8,12 +8,14 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query
 from pydantic import BaseModel, Field
 
-from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.core.timestamps import UtcDatetime
 from cronium_admin.retention.deletion import MAX_DELETED, Selection, delete_run, delete_selected
-from cronium_admin.runs.api import find_run, router
+from cronium_admin.runs.api import router
+from cronium_admin.runs.lookup import find_run
 from cronium_admin.runs.models import Status
 
 __all__ = ["router"]
@@ -28,19 +30,19 @@ class DeletedOut(BaseModel):
 @router.delete(
     "/runs/{uuid:run_id}",
     response={204: None, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Delete a run",
 )
 def remove_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Deletes the run with its log and timeline. Its number is not used again. 409 for a live run."""
-    delete_run(find_run(run_id), get_caller(request))
+    delete_run(find_run(get_caller(request), run_id, Permission.EDIT), get_caller(request))
     return HttpResponse(status=204)
 
 
 @router.delete(
     "/runs",
     response={200: DeletedOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.ADMIN),
+    auth=require_project_permission(Permission.ADMIN),
     summary="Delete runs",
 )
 def remove_runs(
@@ -54,9 +56,10 @@ def remove_runs(
     for name in set(request.GET) - _QUERY:
         text = f"There is no such parameter. Allowed are: {', '.join(sorted(_QUERY))}."
         raise ApiError(422, "invalid", f"{name[:40]}: {text}", {name[:40]: [text]})
-    deleted, left = delete_selected(_build_selection(job, status, before), get_caller(request), limit)
+    caller = get_caller(request)
+    deleted, left = delete_selected(_build_selection(caller, job, status, before), limit)
     return DeletedOut(deleted=deleted, left=left)
 
 
-def _build_selection(job: str, status: list[Status], before: datetime | None) -> Selection:
-    return Selection(job, tuple(item.value for item in status), before)
+def _build_selection(by: User, job: str, status: list[Status], before: datetime | None) -> Selection:
+    return Selection(by, job, tuple(item.value for item in status), before)

@@ -14,7 +14,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from cronium_admin.accounts.models import User
+from cronium_admin.accounts.models import Project, User
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.projects import choose_row
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.retention import prune
@@ -65,8 +67,12 @@ def delete_run(run: Run, by: User) -> None:
 
 @dataclass(frozen=True)
 class Selection:
-    """The filters of a bulk delete; an empty field filters nothing."""
+    """The filters of a bulk delete by an administrator of the instance or of projects; an empty field filters nothing.
 
+    A slug means the job of the default project, if several of the user's projects have one.
+    """
+
+    by: User
     job: str = ""  # the slug of a job, or of a deleted job
     status: tuple[str, ...] = ()
     before: datetime | None = None  # the runs ended before this time
@@ -91,26 +97,34 @@ class Selection:
             raise ApiError(422, "invalid", f"job: {text}", {"job": [text]})
 
     def _has_job(self) -> bool:
-        return (
-            Job.objects.filter(slug=self.job).exists()
-            or Run.objects.filter(job__isnull=True, job_slug=self.job).exists()
-        )
+        return self._find_job() is not None or self._select_runs_of_deleted_job().exists()
+
+    def _find_job(self) -> Job | None:
+        jobs = Job.objects.visible_to(self.by, Permission.ADMIN).filter(slug=self.job).only("pk", "project")
+        return choose_row(jobs.order_by("pk"), f"a job {self.job[:80]}")
+
+    def _select_runs_of_deleted_job(self) -> QuerySet[Run]:
+        runs = Run.objects.visible_to(self.by, Permission.ADMIN).filter(job__isnull=True, job_slug=self.job)
+        projects = Project.objects.filter(pk__in=list(runs.order_by().values_list("project_id", flat=True).distinct()))
+        project = choose_row(projects, f"runs of a deleted job {self.job[:80]}")
+        return runs.filter(project=project) if project else runs.none()
 
     def select_runs(self) -> QuerySet[Run]:
-        rows = Run.objects.filter(status__in=self.status or TERMINAL, finished_at__isnull=False)
+        rows: QuerySet[Run] = Run.objects.visible_to(self.by, Permission.ADMIN)
         if self.job:
-            job = Job.objects.filter(slug=self.job).values_list("pk", flat=True).first()
-            rows = rows.filter(job_id=job) if job else rows.filter(job__isnull=True, job_slug=self.job)
+            job = self._find_job()
+            rows = rows.filter(job_id=job.pk) if job else self._select_runs_of_deleted_job()
+        rows = rows.filter(status__in=self.status or TERMINAL, finished_at__isnull=False)
         for bound in filter(None, (self.before, self.counted_at)):
             rows = rows.filter(finished_at__lt=bound)
         return rows
 
 
-def delete_selected(selection: Selection, by: User, most: int = MAX_DELETED) -> tuple[int, int]:
+def delete_selected(selection: Selection, most: int = MAX_DELETED) -> tuple[int, int]:
     """Deletes up to `most` of the selected runs, the oldest first; returns how many were deleted, and how many match
     still."""
     selection.validate()
-    deleted = 0
+    by, deleted = selection.by, 0
     try:
         for batch in _list_batches(selection, most):
             deleted += delete_runs(batch, Throttle())

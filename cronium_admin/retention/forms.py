@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time
 
 from django import forms
 
+from cronium_admin.accounts.models import User
 from cronium_admin.core.form_errors import PlainForm
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.retention.deletion import Selection
@@ -29,8 +30,8 @@ class SelectionForm(PlainForm):
         except (ValueError, OverflowError):
             raise forms.ValidationError("Nothing was deleted: count the runs again.") from None
 
-    def build_selection(self, counted_at: datetime) -> Selection:
+    def build_selection(self, by: User, counted_at: datetime) -> Selection:
         data = self.cleaned_data
         day = data["before"]
         before = datetime.combine(day, time.min, UTC) if day else None
-        return Selection(data["job"], (data["status"],) if data["status"] else (), before, counted_at)
+        return Selection(by, data["job"], (data["status"],) if data["status"] else (), before, counted_at)

@@ -4,25 +4,26 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.template.defaultfilters import pluralize
 from django.views.decorators.http import require_http_methods, require_POST
 
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.page_permissions import get_current_user, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError
 from cronium_admin.retention.deletion import MAX_DELETED, delete_run, delete_selected
 from cronium_admin.retention.forms import SelectionForm
-from cronium_admin.runs.models import Run
+from cronium_admin.runs.lookup import find_run
 
 
 @require_POST
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = get_object_or_404(Run.objects.select_related("job").only("job__slug", "job_slug", "number", "status"), pk=pk)
+    user = get_current_user(request)
+    run = find_run(user, pk, Permission.EDIT)
     try:
-        delete_run(run, get_current_user(request))
+        delete_run(run, user)
     except ApiError as error:
         messages.error(request, error.message)
         return redirect("runs:run", pk=pk)
@@ -31,7 +32,7 @@ def delete_one(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@require_permission(Permission.ADMIN)
+@require_project_permission(Permission.ADMIN)
 def delete_many(request: HttpRequest) -> HttpResponse:
     data = request.POST if request.method == "POST" else request.GET
     has_selection = bool({"job", "status", "before"} & set(data))
@@ -41,10 +42,10 @@ def delete_many(request: HttpRequest) -> HttpResponse:
         try:
             if request.method == "POST":
                 counted_at = form.cleaned_data["counted_at"] or counted_at
-            selection = form.build_selection(counted_at)
+            selection = form.build_selection(get_current_user(request), counted_at)
             selection.validate()
             if request.method == "POST":
-                deleted, left = delete_selected(selection, get_current_user(request))
+                deleted, left = delete_selected(selection)
                 suffix = f" {left} more match; press again to delete them." if left else ""
                 messages.success(request, f"Deleted {deleted} run{pluralize(deleted)}.{suffix}")
                 if not left:

@@ -5,29 +5,30 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Body, Header, Query, Router
 from ninja.responses import Status as Answer
 from pydantic import WithJsonSchema
 
-from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
+from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
 from cronium_admin.core.json_text import cast_to_text
 from cronium_admin.core.paging import fetch_newest_page
 from cronium_admin.core.timestamps import UtcDatetime
-from cronium_admin.jobs.api import find_job
+from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_tags
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.filters import STATES, filter_runs
 from cronium_admin.runs.launch import launch, rerun
+from cronium_admin.runs.lookup import find_run, make_missing_error
 from cronium_admin.runs.models import Run
 from cronium_admin.runs.schemas import LaunchIn, RunDetail, RunItem, RunOut, RunPage, SandboxOut
 
-router = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
+router = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
 _LONG = ("differs", "output")
 _QUERY = frozenset({"job", "status", "tag", "since", "after", "limit"})
 State = Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATES)})]
@@ -38,22 +39,6 @@ IdempotencyKey = Annotated[
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
-def _select_runs() -> QuerySet[Run, Run]:
-    return Run.objects.select_related("job", "created_by").defer("job__script", "job__env", "job__input", "sandbox")
-
-
-def find_run(run_id: UUID, *related: str) -> Run:
-    """Joins `related` too. Raises ApiError 404 if there is no such run."""
-    run = (
-        _select_runs().select_related(*related).filter(pk=run_id).first()
-        if related
-        else _select_runs().filter(pk=run_id).first()
-    )
-    if run is None:
-        raise ApiError(404, "not_found", f"There is no run {run_id}.")
-    return run
-
-
 def _make_field_error(field: str, message: str) -> ApiError:
     return ApiError(422, "invalid", f"{field}: {message}", {field: [message]})
 
@@ -61,7 +46,7 @@ def _make_field_error(field: str, message: str) -> ApiError:
 @router.post(
     "/jobs/{slug:slug}/runs",
     response={202: RunOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.RUN),
+    auth=require_project_permission(Permission.RUN),
     summary="Run a job",
 )
 def launch_run(
@@ -74,7 +59,9 @@ def launch_run(
     """The run is queued when the response is sent."""
     key = _check_key(idempotency_key)
     overrides = (body or LaunchIn()).to_overrides()
-    return _accept_run(response, launch(find_job(slug), get_caller(request), overrides, idempotency_key=key))
+    caller = get_caller(request)
+    job = find_job(caller, slug, Permission.RUN)
+    return _accept_run(response, launch(job, caller, overrides, idempotency_key=key))
 
 
 def _check_key(key: str | None) -> str:
@@ -95,13 +82,15 @@ def list_runs(
 ) -> RunPage:
     for name in set(request.GET) - _QUERY:
         raise _make_field_error(name[:40], f"Unknown filter. The filters are: {', '.join(sorted(_QUERY))}.")
-    runs = _select_runs().defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
+    caller = get_caller(request)
+    runs = Run.objects.visible_to(caller).select_related("job", "created_by")
+    runs = runs.defer(*_LONG, "job__script", "job__env", "job__input", "sandbox")
     for word in status:
         if word not in STATES:
             raise _make_field_error("status", f"{word[:40]!r} is not a state. The states are: {', '.join(STATES)}.")
     _check_tag(tag)
     filtered = filter_runs(
-        runs, states=status, job=None if job is None else _find_filter_job(job).pk, tag=tag, since=since
+        runs, states=status, job=None if job is None else _find_filter_job(caller, job).pk, tag=tag, since=since
     )
     page = fetch_newest_page(filtered, after, limit)
     return RunPage(items=[RunItem.from_run(run) for run in page.items], next=page.next or None)
@@ -114,11 +103,13 @@ def _check_tag(tag: str) -> None:
         raise _make_field_error("tag", error.messages[0]) from error
 
 
-def _find_filter_job(slug: str) -> Job:
-    job = Job.objects.only("pk").filter(slug=slug).first() if "\x00" not in slug else None
-    if job is None:
-        raise _make_field_error("job", f"There is no job {slug!r}.")
-    return job
+def _find_filter_job(caller: User, slug: str) -> Job:
+    try:
+        return find_job(caller, slug, only=("pk",))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise _make_field_error("job", f"There is no job {slug!r}.") from error
 
 
 @router.get(
@@ -127,7 +118,7 @@ def _find_filter_job(slug: str) -> Job:
     summary="One run, with script and events",
 )
 def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
-    run = find_run(run_id, "revision__script")
+    run = find_run(get_caller(request), run_id, Permission.VIEW, "revision__script")
     return RunDetail.from_full_run(run)
 
 
@@ -136,9 +127,10 @@ def get_run(request: HttpRequest, run_id: UUID) -> RunDetail:
 )
 def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
     """The settings of the run's containers and network: as requested, and as the engine reported them."""
-    run = Run.objects.select_related("sandbox_table").only("sandbox", "sandbox_table").filter(pk=run_id).first()
+    runs = Run.objects.visible_to(get_caller(request)).select_related("sandbox_table")
+    run = runs.only("sandbox", "sandbox_table").filter(pk=run_id).first()
     if run is None:
-        raise ApiError(404, "not_found", f"There is no run {run_id}.")
+        raise make_missing_error(run_id)
     report = run.sandbox_report
     if report is None or run.sandbox_table is None:
         return SandboxOut(reported=False)
@@ -148,9 +140,10 @@ def get_sandbox(request: HttpRequest, run_id: UUID) -> SandboxOut:
 @router.get("/runs/{uuid:run_id}/output", response={200: Any, ERROR_STATUSES: ErrorBody}, summary="The output of a run")
 def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The JSON value itself, without an envelope; 404 if the script has set no output."""
-    run = Run.objects.filter(pk=run_id).values_list(cast_to_text("output"), "output_at").first()
+    runs = Run.objects.visible_to(get_caller(request)).filter(pk=run_id)
+    run = runs.values_list(cast_to_text("output"), "output_at").first()
     if run is None:
-        raise ApiError(404, "not_found", f"There is no run {run_id}.")
+        raise make_missing_error(run_id)
     text, output_at = run
     if output_at is None:
         raise ApiError(404, "no_output", "The run's script has set no output.")
@@ -161,19 +154,20 @@ def run_output(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @router.post(
     "/runs/{uuid:run_id}/cancel",
     response={202: RunOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.RUN),
+    auth=require_project_permission(Permission.RUN),
     summary="Cancel a run",
 )
 def cancel_run(request: HttpRequest, response: HttpResponse, run_id: UUID) -> Answer[RunOut]:
     """A queued run ends at once; a running one becomes `cancelled` when its container has stopped."""
-    cancel(find_run(run_id), get_caller(request))
-    return _accept_run(response, find_run(run_id, "revision"))
+    caller = get_caller(request)
+    cancel(find_run(caller, run_id, Permission.RUN), caller)
+    return _accept_run(response, find_run(caller, run_id, Permission.VIEW, "revision"))
 
 
 @router.post(
     "/runs/{uuid:run_id}/rerun",
     response={202: RunOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.RUN),
+    auth=require_project_permission(Permission.RUN),
     summary="Rerun a run",
 )
 def rerun_run(
@@ -181,7 +175,9 @@ def rerun_run(
 ) -> Answer[RunOut]:
     """A new run with the same script and settings, with this run as its parent."""
     key = _check_key(idempotency_key)
-    return _accept_run(response, rerun(find_run(run_id, "revision"), get_caller(request), idempotency_key=key))
+    caller = get_caller(request)
+    run = find_run(caller, run_id, Permission.RUN, "revision")
+    return _accept_run(response, rerun(run, caller, idempotency_key=key))
 
 
 def _accept_run(response: HttpResponse, run: Run) -> Answer[RunOut]:

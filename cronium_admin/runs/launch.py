@@ -100,6 +100,8 @@ def _create_queued_run(
                 return earlier
             names = {"job_name": parent.job_name, "job_slug": parent.job_slug, "number": number}
             names |= {"run_keep_days": parent.run_keep_days, "log_keep_days": parent.log_keep_days}
+        source = job or parent
+        assert source is not None
         columns = {name: value for name, value in snapshot.items() if name not in (*SETTINGS, "script")}
         of_run = {name: snapshot[name] for name in (*SETTINGS, "script") if name in snapshot}
         if parent is not None:
@@ -108,6 +110,7 @@ def _create_queued_run(
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
         run = Run.objects.create(
+            project_id=source.project_id,
             job=job,
             **names,
             parent=parent,

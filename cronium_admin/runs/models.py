@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.functional import cached_property
 
+from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonTextField
 from cronium_admin.images.models import Language
@@ -49,8 +50,11 @@ class SandboxTable(models.Model):
         return self.digest[:12]
 
 
-class Run(models.Model):
-    """One execution of a job. `status` changes only in `state_machine`, by conditional UPDATE."""
+class Run(InProject):
+    """One execution of a job. `status` changes only in `state_machine`, by conditional UPDATE.
+
+    `project` is the job's; it stays when the job is deleted.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="runs", db_index=False)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.network_policy import check_open_network
@@ -81,7 +81,7 @@ def check_overrides(job: Job, changed: Iterable[str], by: User) -> None:
     # The profile chooses the runtime.
     fields = sorted({name.split(".")[0] if name != RUNTIME else "profile" for name in restricted})
     check_open_network(job, fields, by)
-    if restricted and not by.has_permission(Permission.EDIT):
+    if restricted and not can(by, Permission.EDIT, job):
         names = _name_fields(restricted)
         text = (
             f"A launch that changes {names} of a job needs the role Editor or higher, because it decides "

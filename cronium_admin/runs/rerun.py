@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Max, Q
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.egress_rules import intersect_patterns
 from cronium_admin.jobs.models import Job, Network
@@ -48,7 +48,7 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
     overridden = _list_overridden(run, job)
     if job is not None:
         check_overrides(job, overridden, by)
-    elif not by.has_permission(Permission.EDIT):
+    elif not can(by, Permission.EDIT, run):
         text = f"The job {run.job_slug} was deleted. A rerun of its runs needs the role Editor or higher."
         raise ApiError(403, "forbidden", text)
     try:
@@ -58,8 +58,8 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
     repeat = RerunSnapshot({name: getattr(run, name) for name in SNAPSHOT_FIELDS} | {"overridden": overridden})
     if "script" in (run.differs or {}):
         repeat.values["script"] = run.script
-    _cut_secrets(repeat, job)
-    _cut_network(repeat, job, by)
+    _cut_secrets(repeat, run)
+    _cut_network(repeat, run, by)
     _cut_limits(repeat)
     _update_runtime(repeat, job)
     return repeat
@@ -67,8 +67,8 @@ def build_rerun(run: Run, by: User) -> RerunSnapshot:
 
 def take_number_of_deleted(run: Run) -> int:
     """The next number among the runs of a deleted job. Call it in the transaction that stores the new run."""
-    rows = Run.objects.filter(job__isnull=True, job_slug=run.job_slug)
-    return take_number(run.job_slug, int(rows.aggregate(last=Max("number"))["last"] or run.number))
+    rows = Run.objects.filter(project=run.project_id, job__isnull=True, job_slug=run.job_slug)
+    return take_number(run.project_id, run.job_slug, int(rows.aggregate(last=Max("number"))["last"] or run.number))
 
 
 def _list_overridden(run: Run, job: Job | None) -> list[str]:
@@ -79,22 +79,24 @@ def _list_overridden(run: Run, job: Job | None) -> list[str]:
     return Overrides(env=run.env, image=image).changed_fields(job) if job else []
 
 
-def _cut_secrets(repeat: RerunSnapshot, job: Job | None) -> None:
+def _cut_secrets(repeat: RerunSnapshot, run: Run) -> None:
+    job = run.job
     names = list(repeat.values["secrets"])
-    lost = [name for name in names if name not in job.secrets] if job else find_missing(names)
+    lost = [name for name in names if name not in job.secrets] if job else find_missing(names, run.project_id)
     if lost:
         repeat.values["secrets"] = [name for name in names if name not in lost]
         why = "the job no longer has" if job else "are no longer stored"
         repeat.notes.append(f"Without the secrets that {why}: {', '.join(lost)}.")
 
 
-def _cut_network(repeat: RerunSnapshot, job: Job | None, by: User) -> None:
+def _cut_network(repeat: RerunSnapshot, run: Run, by: User) -> None:
+    job = run.job
     before, hosts = repeat.values["network"], repeat.values["egress"]
     if job is not None:
         network, egress = _intersect_networks(before, hosts, job.network, job.egress)
     else:
         network, egress = (
-            (Network.ISOLATED, []) if before == Network.OPEN and not can_use_open_network(by) else (before, hosts)
+            (Network.ISOLATED, []) if before == Network.OPEN and not can_use_open_network(by, run) else (before, hosts)
         )
     repeat.values |= {"network": network, "egress": egress}
     if network != before:

@@ -13,13 +13,20 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.page_permissions import (
+    Permissions,
+    get_current_user,
+    require_project_permission,
+)
 from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.projects import check_can
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.errors import ApiError, collect_field_errors, summarize_fields
 from cronium_admin.core.paging import fetch_newest_or_first_page
 from cronium_admin.core.templatetags.ui import STATES
 from cronium_admin.images.resolution import RULES
+from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.profiles.limits import BOUNDS
 from cronium_admin.profiles.service import list_launch_profiles
@@ -27,7 +34,8 @@ from cronium_admin.runs import filters
 from cronium_admin.runs.cancel import cancel
 from cronium_admin.runs.forms import LaunchForm
 from cronium_admin.runs.launch import launch, rerun
-from cronium_admin.runs.models import LIVE, Run, Status
+from cronium_admin.runs.lookup import count_live_runs
+from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons
 from cronium_admin.runs.presentation.phases import build_phases
@@ -38,9 +46,9 @@ _LONG = ("differs", "output", "sandbox")
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def list_runs(request: HttpRequest) -> HttpResponse:
-    requested = _read_filters(request)
+    user, requested = get_current_user(request), _read_filters(request)
     unread_since = requested["since"] if _parse_time(requested["since"]) is None else ""
     if unread_since:
         requested["since"] = ""
@@ -48,7 +56,7 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         requested["status"] = ""
     status, slug, after = requested["status"], requested["job"], request.GET.get("after", "")
     page = fetch_newest_or_first_page(_filter_runs(request), after, PAGE_SIZE)
-    jobs = list(Job.objects.only("name", "slug", "last_run_number"))
+    jobs = list(Job.objects.visible_to(user).only("name", "slug", "last_run_number"))
     query = urlencode({name: text for name, text in requested.items() if text})
     context = {
         "page": page,
@@ -63,6 +71,7 @@ def list_runs(request: HttpRequest) -> HttpResponse:
         "since": requested["since"],
         "unread_since": unread_since[:40],
         "jobs": jobs,
+        "can": Permissions(user),
         "unknown_job": slug if all(job.slug != slug for job in jobs) else "",
         "has_run": any(job.last_run_number for job in jobs),
         "nav": "runs",
@@ -71,40 +80,41 @@ def list_runs(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def render_rows(request: HttpRequest) -> HttpResponse:
     page = fetch_newest_or_first_page(_filter_runs(request), "", PAGE_SIZE)
     return render(request, "runs/_rows.html", {"page": page, "show_job": True})
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def count_live(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(Run.objects.filter(status__in=LIVE).count()), content_type="text/plain")
+    return HttpResponse(str(count_live_runs(get_current_user(request))), content_type="text/plain")
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def show_run(request: HttpRequest, pk: UUID) -> HttpResponse:
-    run = _get_run(pk)
-    return render(request, "runs/run.html", {**_build_context(run), **output.build_context(run)})
+    run = _get_run(request, pk)
+    return render(request, "runs/run.html", {**_build_context(request, run), **output.build_context(run)})
 
 
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
     # The parts of the run page that change, except the log. `outcome` is the browser's version of output and
     # condition; if it is current, these are not rendered.
-    run = _get_run(pk)
+    run = _get_run(request, pk)
     outcome = output.build_context(run, request.GET.get("outcome"))
-    return render(request, "runs/_live.html", {**_build_context(run), **outcome, "oob": True})
+    return render(request, "runs/_live.html", {**_build_context(request, run), **outcome, "oob": True})
 
 
 @require_POST
-@require_permission(Permission.RUN)
+@require_project_permission(Permission.RUN)
 def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     # Launches the job as it is or, if the field `with` was sent, with the overrides of the form "Run with…"
-    job = get_object_or_404(Job.objects.select_related("profile"), slug=slug)
+    user = get_current_user(request)
+    job = find_job(user, slug, Permission.RUN)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
         return _launch_unchanged(request, job)
@@ -113,16 +123,18 @@ def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
             return _launch_and_redirect(request, job, form.to_overrides())
         except ValidationError as error:
             form.add_service_errors(error)
-    profiles = list_launch_profiles(job.profile, get_current_user(request))
+    profiles = list_launch_profiles(job.profile, user, job)
     context = {"job": job, "form": form, "profiles": profiles, "bound": BOUNDS["timeout_seconds"], "nav": "jobs"}
+    context["can"] = Permissions(user, job)
     return render(request, "runs/launch.html", context, status=422)
 
 
 @require_POST
-@require_permission(Permission.RUN)
+@require_project_permission(Permission.RUN)
 def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
+    run = _get_run(request, pk, Permission.RUN)
     try:
-        cancel(_get_run(pk), get_current_user(request))
+        cancel(run, get_current_user(request))
     except ApiError as error:
         if error.status == 404:
             raise Http404(error.message) from error
@@ -131,10 +143,11 @@ def cancel_run(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-@require_permission(Permission.RUN)
+@require_project_permission(Permission.RUN)
 def rerun_run(request: HttpRequest, pk: UUID) -> HttpResponse:
+    run = _get_run(request, pk, Permission.RUN)
     try:
-        return redirect("runs:run", pk=rerun(_get_run(pk), get_current_user(request)).pk)
+        return redirect("runs:run", pk=rerun(run, get_current_user(request)).pk)
     except (ApiError, ValidationError) as error:
         if isinstance(error, ApiError) and error.status == 404:
             raise Http404(error.message) from error
@@ -174,18 +187,23 @@ def _filter_runs(request: HttpRequest) -> QuerySet[Run]:
     # Ignores invalid filters
     requested = _read_filters(request)
     # By id: with a join to the slug PostgreSQL would read the runs of all jobs.
-    job = (
-        Job.objects.filter(slug=requested["job"]).values_list("pk", flat=True).first() or 0
-        if requested["job"]
-        else None
-    )
+    user = get_current_user(request)
+    job = _find_job_id(user, requested["job"]) if requested["job"] else None
     return filters.filter_runs(
-        Run.objects.select_related("created_by").defer(*_LONG),
+        Run.objects.visible_to(user).select_related("created_by").defer(*_LONG),
         states=[requested["status"]] if requested["status"] in filters.STATES else [],
         job=job,
         tag=requested["tag"],
         since=_parse_time(requested["since"]),
     )
+
+
+def _find_job_id(user: User, slug: str) -> int:
+    # 0, which no job has, for an unknown job
+    try:
+        return find_job(user, slug, only=("pk",)).pk
+    except ApiError:
+        return 0
 
 
 def _parse_time(text: str) -> datetime | None:
@@ -196,10 +214,13 @@ def _parse_time(text: str) -> datetime | None:
         return None
 
 
-def _get_run(pk: UUID) -> Run:
+def _get_run(request: HttpRequest, pk: UUID, permission: Permission = Permission.VIEW) -> Run:
+    user = get_current_user(request)
     related = ("job", "revision", "parent", "created_by", "cancel_requested_by", "log_head", "sandbox_table")
     long = ("output", "parent__output", "parent__differs", "job__script", "job__env", "job__input")
-    return get_object_or_404(Run.objects.select_related(*related).defer(*long), pk=pk)
+    run = get_object_or_404(Run.objects.visible_to(user).select_related(*related).defer(*long), pk=pk)
+    check_can(user, permission, run)
+    return run
 
 
 def _build_rerun_context(run: Run) -> dict[str, Any]:
@@ -208,13 +229,14 @@ def _build_rerun_context(run: Run) -> dict[str, Any]:
     return {"is_old": is_old, "newest": run.job.revision if is_old and run.job and run.job.enabled else None}
 
 
-def _build_context(run: Run) -> dict[str, Any]:
+def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
     head = getattr(run, "log_head", None)  # `logs`, a higher layer, creates it with the first stored line
     head_lines = head.lines if head else run.log_lines
     stdout_lines, stderr_lines = head.stored_lines if head else (head_lines, 0)
     steps = build_phases(run.created_at, run.claimed_at, run.started_at, run.finished_at, database_now())
     return {
         "run": run,
+        "can": Permissions(get_current_user(request), run),
         "again": _build_rerun_context(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
         "reason": reasons.describe_reason(run.reason),

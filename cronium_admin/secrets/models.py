@@ -4,6 +4,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project
+from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now, database_now
 from cronium_admin.core.edit_versions import Edited
 from cronium_admin.core.env_names import find_env_name_problem
@@ -14,10 +16,10 @@ def validate_name(value: str) -> None:
         raise ValidationError(problem, code="name")
 
 
-class Secret(Edited):
+class Secret(Edited, InProject):
     """`name` is also the name of the environment variable. The value is never shown, not even to its author."""
 
-    name = models.CharField(max_length=128, unique=True, validators=[validate_name])
+    name = models.CharField(max_length=128, validators=[validate_name])
     encrypted = models.TextField(editable=False)
     description = models.CharField(max_length=200, blank=True, default="")
     created_by = models.ForeignKey(
@@ -29,6 +31,7 @@ class Secret(Edited):
 
     class Meta:
         ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="secret_once_per_project")]
 
     def __str__(self) -> str:
         return self.name
@@ -40,6 +43,9 @@ class RetiredSecret(models.Model):
     `retired_at` is the database's time.
     """
 
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, default=DEFAULT_PROJECT_ID, related_name="+", db_index=False
+    )
     name = models.CharField(max_length=128)
     encrypted = models.TextField(editable=False)
     retired_at = models.DateTimeField(db_index=True)

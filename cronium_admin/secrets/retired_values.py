@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from cronium_admin.accounts.permissions import ProjectId
 from cronium_admin.core.database.clock import Now
 from cronium_admin.secrets.crypto import DecryptionError, decrypt
 from cronium_admin.secrets.models import RetiredSecret, Secret
@@ -16,20 +17,20 @@ class SecretUnavailable(Exception):
     """A run can't get one of its secrets; the message names the secret and the remedy."""
 
 
-def retire_value(name: str, encrypted: str) -> None:
+def retire_value(project_id: ProjectId, name: str, encrypted: str) -> None:
     """Stores a value that is about to be replaced or deleted. Call it in the same transaction."""
-    RetiredSecret.objects.create(name=name, encrypted=encrypted, retired_at=Now())
+    RetiredSecret.objects.create(project_id=project_id, name=name, encrypted=encrypted, retired_at=Now())
 
 
-def list_values_to_mask(names: Sequence[str], claimed_at: datetime) -> tuple[str, ...]:
-    """The current values of `names`, and every value that a run claimed at `claimed_at` may have received.
+def list_values_to_mask(names: Sequence[str], project_id: ProjectId, claimed_at: datetime) -> tuple[str, ...]:
+    """The current values of the project's `names`, and every value that a run claimed at `claimed_at` may have got.
 
     Raises SecretUnavailable if such a value is no longer stored, or can't be decrypted.
     """
     if not names:
         return ()
-    current = {secret.name: secret for secret in Secret.objects.filter(name__in=names)}
-    retired = RetiredSecret.objects.filter(name__in=names, retired_at__gt=claimed_at - OVERLAP)
+    current = {secret.name: secret for secret in Secret.objects.filter(project=project_id, name__in=names)}
+    retired = RetiredSecret.objects.filter(project=project_id, name__in=names, retired_at__gt=claimed_at - OVERLAP)
     tokens = [(row.name, row.encrypted) for row in retired]
     retired_names = {name for name, _ in tokens}
     for name in names:
@@ -55,21 +56,22 @@ def _decrypt_retired(name: str, token: str) -> str:
         ) from None
 
 
-def delete_unneeded(claims: Iterable[tuple[Sequence[str], datetime | None]]) -> int:
+def delete_unneeded(claims: Iterable[tuple[ProjectId, Sequence[str], datetime | None]]) -> int:
     """Deletes the retired values that no live run can have received, and returns their number.
 
-    `claims` are the secrets' names and the time of the claim of every run that is on a host.
+    `claims` are the project, the secrets' names and the time of the claim of every run that is on a host.
     """
-    oldest: dict[str, datetime] = {}
-    for names, claimed_at in claims:
+    oldest: dict[tuple[ProjectId, str], datetime] = {}
+    for project_id, names, claimed_at in claims:
         if claimed_at is None:
             continue
         for name in names:
-            oldest[name] = min(claimed_at, oldest.get(name, claimed_at))
+            key = project_id, name
+            oldest[key] = min(claimed_at, oldest.get(key, claimed_at))
     expired = RetiredSecret.objects.filter(retired_at__lt=Now() - OVERLAP)
     unneeded = [
         row.pk
-        for row in expired.only("name", "retired_at")
-        if row.name not in oldest or row.retired_at + OVERLAP < oldest[row.name]
+        for row in expired.only("project", "name", "retired_at")
+        if (key := (row.project_id, row.name)) not in oldest or row.retired_at + OVERLAP < oldest[key]
     ]
     return RetiredSecret.objects.filter(pk__in=unneeded).delete()[0]

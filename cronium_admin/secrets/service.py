@@ -10,6 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Permission, ProjectId
+from cronium_admin.accounts.projects import check_can, choose_project_id, choose_row
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.data_folder import DataFolderError
 from cronium_admin.core.database.clock import Now
@@ -43,19 +45,46 @@ class SavedSecret:
         return TOO_SHORT not in self.notes
 
 
-def select_secrets() -> QuerySet[Secret, Secret]:
-    return Secret.objects.select_related("created_by", "updated_by").defer("encrypted")
+def select_secrets(user: User, permission: Permission = Permission.VIEW) -> QuerySet[Secret, Secret]:
+    """The secrets of projects in which `user` has `permission`."""
+    return _read_without_values(Secret.objects.visible_to(user, permission))
 
 
-def list_secrets_by_name() -> list[Secret]:
-    return sorted(select_secrets(), key=lambda secret: (make_sort_key(secret.name), secret.name))
+def _read_without_values(secrets: QuerySet[Secret, Secret]) -> QuerySet[Secret, Secret]:
+    return secrets.select_related("created_by", "updated_by").defer("encrypted")
 
 
-def find_secret(name: str) -> Secret:
-    secret = select_secrets().filter(name=name).first()
+def list_secrets_by_name(user: User) -> list[Secret]:
+    return _sort_secrets(select_secrets(user))
+
+
+def list_all_secrets() -> list[Secret]:
+    """Of all projects, by name; for commands of the server."""
+    return _sort_secrets(_read_without_values(Secret.objects.all()))
+
+
+def _sort_secrets(secrets: Iterable[Secret]) -> list[Secret]:
+    return sorted(secrets, key=lambda secret: (make_sort_key(secret.name), secret.name, secret.pk))
+
+
+def find_secret(user: User, name: str) -> Secret:
+    secret = choose_row(select_secrets(user).filter(name=name), _format_label(name))
     if secret is None:
-        raise ApiError(404, "not_found", f"There is no secret {name[:40]!r}.")
+        raise _make_missing_error(name)
     return secret
+
+
+def fetch_descriptions(project_id: ProjectId) -> dict[str, str]:
+    """The descriptions of all secrets of a project, by name."""
+    return dict(Secret.objects.filter(project=project_id).values_list("name", "description"))
+
+
+def _format_label(name: str) -> str:
+    return f"a secret {name[:40]}"
+
+
+def _make_missing_error(name: str) -> ApiError:
+    return ApiError(404, "not_found", f"There is no secret {name[:40]!r}.")
 
 
 def save_secret(
@@ -64,10 +93,12 @@ def save_secret(
     """Stores a new secret, or replaces the given fields of a stored one. Raises ValidationError by field.
 
     With `version`, only if that is still the secret's version (0: only if there is none); else raises
-    ChangedMeanwhile.
+    ChangedMeanwhile. `choose_project_id` decides the project of a new secret and raises its errors.
     """
     with transaction.atomic():
-        secret = _lock_secret(name, version) or Secret(name=name, created_by=by)
+        secret = _lock_secret(name, by, version) or Secret(
+            project_id=choose_project_id(by, Permission.ADMIN), name=name, created_by=by
+        )
         is_new, stored = secret.pk is None, secret.encrypted
         problems: dict[str, list[str]] = {}
         if value is not None or is_new:
@@ -81,15 +112,19 @@ def save_secret(
             problems["description"] = [unclear]
         _check_fields(secret, problems)
         if is_new:
-            secret.updated_by, secret.version = by, first_version(KIND, name)
+            secret.updated_by, secret.version = by, first_version(KIND, name, secret.project_id)
             secret = _insert_secret(secret)
         elif value is not None:
-            retired_values.retire_value(name, stored)
+            retired_values.retire_value(secret.project_id, name, stored)
             new = {"encrypted": secret.encrypted, "value_changed_at": Now(), "description": secret.description}
             write_edit(secret, new, by)
         elif secret.description != before:
             write_edit(secret, {"description": secret.description}, by)
-    return SavedSecret(find_secret(name), is_new, tuple(_list_warnings(value)) if value else ())
+    return SavedSecret(
+        _read_without_values(Secret.objects.all()).get(pk=secret.pk),
+        is_new,
+        tuple(_list_warnings(value)) if value else (),
+    )
 
 
 def _encrypt_value(name: str, value: str) -> str:
@@ -99,8 +134,8 @@ def _encrypt_value(name: str, value: str) -> str:
         raise ApiError(503, "key_unusable", str(error)) from None
 
 
-def _lock_secret(name: str, version: int | None) -> Secret | None:
-    secret = Secret.objects.select_for_update(of=("self",)).select_related("updated_by").filter(name=name).first()
+def _lock_secret(name: str, by: User, version: int | None) -> Secret | None:
+    secret = choose_row(_select_locked(name, by, Permission.ADMIN), _format_label(name))
     if secret is not None:
         check_version(secret, version)
     elif version:
@@ -109,10 +144,15 @@ def _lock_secret(name: str, version: int | None) -> Secret | None:
     return secret
 
 
+def _select_locked(name: str, by: User, permission: Permission) -> QuerySet[Secret, Secret]:
+    secrets = Secret.objects.visible_to(by, permission)
+    return secrets.select_for_update(of=("self",)).select_related("updated_by").filter(name=name)
+
+
 def _check_fields(secret: Secret, problems: dict[str, list[str]]) -> None:
     try:
         with translated_errors():
-            secret.clean_fields(exclude=["encrypted", "created_by", "updated_by", *problems])
+            secret.clean_fields(exclude=["project", "encrypted", "created_by", "updated_by", *problems])
     except ValidationError as error:
         problems |= {name: list(texts) for name, texts in error.message_dict.items()}
     if problems:
@@ -154,51 +194,56 @@ def _list_warnings(value: str) -> Iterable[str]:
         yield "it begins or ends with white space, which is part of the value"
 
 
-def delete_secret(name: str, version: int | None = None) -> None:
+def delete_secret(name: str, by: User, version: int | None = None) -> None:
     """Deletes a secret that no job uses. With `version`, only if that is still its version; else ChangedMeanwhile."""
     with transaction.atomic():
-        rows = Secret.objects.select_for_update(of=("self",)).select_related("updated_by")
-        secret = rows.filter(name=name).first()
+        secret = choose_row(_select_locked(name, by, Permission.VIEW), _format_label(name))
         if secret is None:
-            raise ApiError(404, "not_found", f"There is no secret {name[:40]!r}.")
+            raise _make_missing_error(name)
+        check_can(by, Permission.ADMIN, secret)
         check_deletion(secret, version)
-        if jobs := find_jobs_by_secret().get(name):
+        if jobs := find_jobs_by_secret().get((secret.project_id, name)):
             slugs = [job.slug for job in jobs]
             named = ", ".join(slugs[:3]) + (" and others" if len(slugs) > 3 else "")
             raise ApiError(409, "secret_in_use", f"The secret {name} is used by {named}. Remove it from them first.")
-        retired_values.retire_value(name, secret.encrypted)
-        retire_version(KIND, name, secret.version)
+        retired_values.retire_value(secret.project_id, name, secret.encrypted)
+        retire_version(KIND, name, secret.version, secret.project_id)
         secret.delete()
 
 
-def find_jobs_by_secret() -> dict[str, list[Any]]:
+def find_jobs_by_secret() -> dict[tuple[ProjectId, str], list[Any]]:
+    """The jobs that name a secret, by the secret's project and name."""
     # `jobs` is a higher layer, so its model is reached by name.
-    jobs = apps.get_model("jobs", "Job")._default_manager.exclude(secrets=[]).only("pk", "name", "slug", "secrets")
-    users: dict[str, list[Any]] = {}
-    for job in jobs:
+    jobs: Any = apps.get_model("jobs", "Job")._default_manager
+    users: dict[tuple[ProjectId, str], list[Any]] = {}
+    for job in jobs.exclude(secrets=[]).only("pk", "project", "name", "slug", "secrets"):
         for name in job.secrets:
-            users.setdefault(name, []).append(job)
+            users.setdefault((job.project_id, name), []).append(job)
     return users
 
 
-def find_missing(names: Sequence[str], *, lock: bool = False) -> list[str]:
-    """The `names` that no secret has. `lock` keeps the others from being deleted in this transaction."""
+def find_missing(names: Sequence[str], project_id: ProjectId, *, lock: bool = False) -> list[str]:
+    """The `names` that no secret of the project has. `lock` keeps the others from being deleted in this transaction."""
     secrets = Secret.objects.select_for_update() if lock else Secret.objects.all()
-    stored = set(secrets.filter(name__in=names).order_by("pk").values_list("name", flat=True))
+    stored = set(secrets.filter(project=project_id, name__in=names).order_by("pk").values_list("name", flat=True))
     return [name for name in names if name not in stored]
 
 
-def decrypt_for_run(names: Sequence[str]) -> dict[str, str]:
-    """The values of `names`. Records their use. Raises SecretUnavailable for a deleted or undecryptable secret."""
+def decrypt_for_run(names: Sequence[str], project_id: ProjectId) -> dict[str, str]:
+    """The values of the project's `names`. Records their use.
+
+    Raises SecretUnavailable for a deleted or undecryptable secret.
+    """
     if not names:
         return {}
-    tokens = dict(Secret.objects.filter(name__in=names).values_list("name", "encrypted"))
+    secrets = Secret.objects.filter(project=project_id, name__in=names)
+    tokens = dict(secrets.values_list("name", "encrypted"))
     if gone := [name for name in names if name not in tokens]:
         raise SecretUnavailable(
             f"The secret {gone[0]} no longer exists, so nothing was started. Store it again, or remove it from the job."
         )
     values = {name: _decrypt_value(name, tokens[name]) for name in names}
-    Secret.objects.filter(name__in=names).update(last_used_at=Now())
+    secrets.update(last_used_at=Now())
     return values
 
 

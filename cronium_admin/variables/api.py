@@ -5,7 +5,7 @@ from typing import Annotated
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_caller, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ApiError, ErrorBody
@@ -13,16 +13,16 @@ from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.variables import service
 from cronium_admin.variables.models import Variable
 from cronium_admin.variables.schemas import ChangeList, ChangeOut, VariableIn, VariableOut, VariablePage
-from cronium_admin.variables.service import resolve_scope
+from cronium_admin.variables.service import VariableRef, resolve_scope
 
-router = Router(tags=["variables"], auth=require_permission(Permission.VIEW))
+router = Router(tags=["variables"], auth=require_project_permission(Permission.VIEW))
 PAGE_SIZE, PAGE_BYTES = 100, 1024 * 1024
 
 
 @router.get("", response={200: VariablePage, ERROR_STATUSES: ErrorBody}, summary="Variables, by name")
 def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: str = "") -> VariablePage:
     """`q` is a part of the name. A page ends after 100 variables or 1 MiB of values; `next` leads to the next page."""
-    rows = service.search_variables(q.replace("\0", ""), scope.replace("\0", ""))
+    rows = service.search_variables(get_caller(request), q.replace("\0", ""), scope.replace("\0", ""))
     if after:
         rows = service.filter_after_name(rows, *parse_cursor(after, str, int))
     items, size, has_more = list[Variable](), 0, False
@@ -38,7 +38,7 @@ def list_variables(request: HttpRequest, scope: str = "", q: str = "", after: st
 
 @router.get("/{scope}/{name}", response={200: VariableOut, ERROR_STATUSES: ErrorBody}, summary="One variable")
 def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
-    row = service.find_variable(resolve_scope(scope, name))
+    row = service.find_variable(_resolve(request, scope, name))
     if row is None:
         raise _make_missing_error(scope, name)
     return VariableOut.from_variable(row)
@@ -47,19 +47,20 @@ def get_variable(request: HttpRequest, scope: str, name: str) -> VariableOut:
 @router.put(
     "/{scope}/{name}",
     response={200: VariableOut, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Create or set a variable",
 )
 def put_variable(request: HttpRequest, scope: str, name: str, body: VariableIn) -> VariableOut:
+    caller = get_caller(request)
     return VariableOut.from_variable(
-        service.set_variable(resolve_scope(scope, name), body.value, get_caller(request), body.version)
+        service.set_variable(_resolve(request, scope, name, Permission.EDIT), body.value, caller, body.version)
     )
 
 
 @router.delete(
     "/{scope}/{name}",
     response={204: None, ERROR_STATUSES: ErrorBody},
-    auth=require_permission(Permission.EDIT),
+    auth=require_project_permission(Permission.EDIT),
     summary="Delete a variable",
 )
 def delete_variable(
@@ -69,7 +70,8 @@ def delete_variable(
     version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None,
 ) -> HttpResponse:
     """The history is kept."""
-    if not service.delete_variable(resolve_scope(scope, name), get_caller(request), version):
+    place = _resolve(request, scope, name, Permission.EDIT)
+    if not service.delete_variable(place, get_caller(request), version):
         raise _make_missing_error(scope, name)
     return HttpResponse(status=204)
 
@@ -81,10 +83,14 @@ def delete_variable(
 )
 def variable_history(request: HttpRequest, scope: str, name: str) -> ChangeList:
     """Newest first; also for a deleted variable."""
-    rows = service.list_changes(resolve_scope(scope, name))
+    rows = service.list_changes(_resolve(request, scope, name))
     if not rows:
         raise _make_missing_error(scope, name)
     return ChangeList(items=[ChangeOut.from_change(row) for row in rows])
+
+
+def _resolve(request: HttpRequest, scope: str, name: str, permission: Permission = Permission.VIEW) -> VariableRef:
+    return resolve_scope(get_caller(request), scope, name, permission)
 
 
 def _make_missing_error(scope: str, name: str) -> ApiError:

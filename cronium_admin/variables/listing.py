@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 from django.db.models.functions import Length, Substr
 
+from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.paging import Page, make_cursor, parse_cursor
 from cronium_admin.jobs.models import Job
@@ -41,8 +42,8 @@ def detect_type(text: str) -> str:
     return _TYPES.get(text[:1], "number")
 
 
-def fetch_page(search: str, scope: str, after: str, size: int) -> Page:
-    rows: QuerySet[Variable] = service.search_variables(search, scope)
+def fetch_page(user: User, search: str, scope: str, after: str, size: int) -> Page:
+    rows: QuerySet[Variable] = service.search_variables(user, search, scope)
     is_first = True
     if after:
         try:
@@ -63,8 +64,10 @@ def _build_row(row: Variable) -> VariableRow:
     return VariableRow(row, row.job.slug if row.job else service.SHARED, detect_type(head), head, length > HEAD_LENGTH)
 
 
-def list_jobs_with_variables() -> QuerySet[Job]:
-    return Job.objects.only("slug", "name", "order_key").filter(variables__text__isnull=False).distinct()
+def list_jobs_with_variables(user: User) -> QuerySet[Job]:
+    return (
+        Job.objects.visible_to(user).only("slug", "name", "order_key").filter(variables__text__isnull=False).distinct()
+    )
 
 
 def fetch_steps(place: VariableRef, before: int, size: int) -> tuple[list[HistoryStep], int]:

@@ -7,13 +7,14 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Lower
 
+from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
 
 
-class Variable(models.Model):
-    """A named JSON value of one job, or of all jobs if `job` is empty.
+class Variable(InProject):
+    """A named JSON value of one job, or of all jobs of the project if `job` is empty.
 
     `text` is JSON text, so that every database returns exactly the stored value (a database's own JSON type may turn
     1e22 into an integer). It is NULL if the variable has no value; the row is kept for its history.
@@ -34,7 +35,9 @@ class Variable(models.Model):
             models.UniqueConstraint(
                 fields=["job", "name"], condition=models.Q(job__isnull=False), name="variable_once_per_job"
             ),
-            models.UniqueConstraint(fields=["name"], condition=models.Q(job__isnull=True), name="variable_once_shared"),
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=models.Q(job__isnull=True), name="variable_once_shared"
+            ),
         ]
         indexes = [models.Index(Lower("name"), "id", name="variable_by_lower_name")]
 

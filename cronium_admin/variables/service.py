@@ -16,11 +16,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 
-from cronium_admin.accounts.models import User
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, User
+from cronium_admin.accounts.permissions import Permission, ProjectId
+from cronium_admin.accounts.projects import check_can, choose_project_id, choose_row
 from cronium_admin.core.database.clock import database_now
 from cronium_admin.core.edit_versions import format_utc
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.paging import filter_after
+from cronium_admin.jobs.lookup import find_job
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.validation import validate_json
 from cronium_admin.runs.models import Run
@@ -37,14 +40,21 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 @dataclass(frozen=True)
 class VariableRef:
-    """A reference to a variable of `job`, or of all jobs if `job` is None."""
+    """A reference to a variable of `job` or, if `job` is None, of all jobs of the project `shared_in`."""
 
     job: Job | None
     name: str
+    shared_in: ProjectId = DEFAULT_PROJECT_ID
+
+    @property
+    def project_id(self) -> ProjectId:
+        return self.job.project_id if self.job else self.shared_in
 
     @property
     def condition(self) -> Q:
-        return Q(name=self.name, job=self.job) if self.job else Q(name=self.name, job__isnull=True)
+        if self.job:
+            return Q(name=self.name, job=self.job)
+        return Q(name=self.name, job__isnull=True, project=self.shared_in)
 
     @property
     def key(self) -> str:
@@ -61,11 +71,14 @@ def check_name(name: str) -> None:
 
 
 def resolve_key(run: Run, key: str) -> VariableRef:
-    """Parses a key of a script: NAME is a variable of its job, shared/NAME one of all jobs. Raises ApiError."""
+    """Parses a key of a script: NAME is a variable of its job, shared/NAME one of all jobs of its project.
+
+    Raises ApiError.
+    """
     scope, slash, name = key.rpartition("/")
     check_name(name if scope in ("", SHARED) and bool(slash) == bool(scope) else key)
     if scope == SHARED:
-        return VariableRef(None, name)
+        return VariableRef(None, name, run.project_id)
     if run.job is None:
         raise ApiError(
             409,
@@ -76,32 +89,56 @@ def resolve_key(run: Run, key: str) -> VariableRef:
 
 
 # The displayed columns. Joins to the whole job, or to the run with its script and output, would read megabytes.
-_SHOWN_COLUMNS = ("name", "text", "version", "changed_at", "changed_by", "changed_run", "job__slug", "job__name")
+_SHOWN_COLUMNS = (
+    *("project", "name", "text", "version", "changed_at", "changed_by", "changed_run"),
+    *("job__slug", "job__name"),
+)
 
 
-def _select_with_values() -> QuerySet[Variable]:
-    return Variable.objects.select_related("job").only(*_SHOWN_COLUMNS).filter(text__isnull=False)
+def _read_values(variables: QuerySet[Variable]) -> QuerySet[Variable]:
+    return variables.select_related("job").only(*_SHOWN_COLUMNS).filter(text__isnull=False)
 
 
-def resolve_scope(scope: str, name: str) -> VariableRef:
-    """Parses a scope: a job's slug, or shared. Raises ApiError 422 for an invalid name, 404 for an unknown job."""
+def resolve_scope(user: User, scope: str, name: str, permission: Permission = Permission.VIEW) -> VariableRef:
+    """Parses a scope: a job's slug, or shared.
+
+    Raises ApiError 422 for an invalid name, 404 for a job that `user` does not see, 403 without `permission` on it.
+    """
     check_name(name)
     if scope == SHARED:
-        return VariableRef(None, name)
-    job = Job.objects.only("pk", "slug", "name").filter(slug=scope.replace("\0", "")).first()
-    if job is None:
-        raise ApiError(404, "not_found", f"There is no job {scope[:40]!r}. Use a job's slug, or shared.")
+        return VariableRef(None, name, _find_shared_project(user, name, permission))
+    try:
+        job = find_job(user, scope, permission, only=("pk", "name"))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        message = f"There is no job {scope[:40]!r}. Use a job's slug, or shared."
+        raise ApiError(404, "not_found", message) from None
     return VariableRef(job, name)
 
 
+def _find_shared_project(user: User, name: str, permission: Permission) -> ProjectId:
+    # The default project if the user sees it; else the project that has the shared variable, or would get it
+    if user.has_permission_in(DEFAULT_PROJECT_ID, permission):
+        return DEFAULT_PROJECT_ID
+    stored = Variable.objects.visible_to(user).filter(job__isnull=True, name=name).only("pk", "project")
+    variable = choose_row(stored.order_by("pk"), f"a shared variable {name}")
+    if variable is not None:
+        check_can(user, permission, variable)
+        return variable.project_id
+    if permission is Permission.VIEW:
+        raise ApiError(404, "not_found", f"There is no variable {name} in {SHARED}.")
+    return choose_project_id(user, permission)
+
+
 def find_variable(place: VariableRef) -> Variable | None:
-    return _select_with_values().filter(place.condition).first()
+    return _read_values(Variable.objects.filter(place.condition)).first()
 
 
-def search_variables(search: str = "", scope: str = "") -> QuerySet[Variable]:
-    # Variables with a value, by name, case-insensitive. `search` is a part of the name, `scope` a job's slug or
-    # "shared".
-    rows = _select_with_values()
+def search_variables(user: User, search: str = "", scope: str = "") -> QuerySet[Variable]:
+    # The user's visible variables with a value, by name, case-insensitive. `search` is a part of the name, `scope` a
+    # job's slug or "shared".
+    rows = _read_values(Variable.objects.visible_to(user))
     if search:
         rows = rows.filter(name__icontains=search)
     if scope == SHARED:
@@ -116,7 +153,8 @@ def filter_after_name(rows: QuerySet[Variable], name: str | int, key: str | int)
 
 
 def list_changes(place: VariableRef, before: int = 0, size: int = MAX_HISTORY) -> list[Change]:
-    owner = {"variable__job": place.job} if place.job else {"variable__job__isnull": True}
+    shared = {"variable__job__isnull": True, "variable__project": place.shared_in}
+    owner = {"variable__job": place.job} if place.job else shared
     rows = Change.objects.filter(variable__name=place.name, **owner).order_by("-version")
     return list((rows.filter(version__lt=before) if before else rows)[:size])
 
@@ -226,7 +264,8 @@ def _make_conflict_error(row: Variable, kind: Kind) -> ApiError:
 
 def _create_row(place: VariableRef) -> Variable:
     # A locked row without a value: new, or created concurrently by another process
-    if Variable.objects.filter(job=place.job, text__isnull=False).count() >= MAX_PER_SCOPE:
+    scope = Variable.objects.filter(project=place.project_id, job=place.job, text__isnull=False)
+    if scope.count() >= MAX_PER_SCOPE:
         where = "This job has" if place.job else "There are"
         raise ApiError(
             409,
@@ -235,7 +274,7 @@ def _create_row(place: VariableRef) -> Variable:
         )
     try:
         with transaction.atomic():
-            return Variable.objects.create(job=place.job, name=place.name, version=0)
+            return Variable.objects.create(project_id=place.project_id, job=place.job, name=place.name, version=0)
     except IntegrityError:
         return Variable.objects.select_for_update().get(place.condition)
 

@@ -14,7 +14,11 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.page_permissions import (
+    Permissions,
+    get_current_user,
+    require_project_permission,
+)
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import parse_version
 from cronium_admin.core.errors import ApiError
@@ -33,14 +37,16 @@ COMPARED = 4000  # characters of the conflicting stored value
 
 @require_safe
 @never_cache
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def list_variables(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\0", "").strip()[:128]
     scope = request.GET.get("scope", "").replace("\0", "")[:80]
+    user = get_current_user(request)
     narrowed = {name: value for name, value in (("scope", scope), ("q", query)) if value}
     context = {
-        "page": listing.fetch_page(query, scope, request.GET.get("after", ""), PAGE_SIZE),
-        "jobs": listing.list_jobs_with_variables(),
+        "page": listing.fetch_page(user, query, scope, request.GET.get("after", ""), PAGE_SIZE),
+        "jobs": listing.list_jobs_with_variables(user),
+        "can": Permissions(user),
         "query": query,
         "scope": scope,
         "query_base": urlencode(narrowed) + "&" if narrowed else "",
@@ -51,10 +57,10 @@ def list_variables(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @never_cache
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     # A deleted variable still has its history
-    place = _resolve_or_404(scope, name)
+    place = _resolve_or_404(request, scope, name)
     variable = service.find_variable(place)
     before = request.GET.get("before", "")
     steps, older = listing.fetch_steps(
@@ -64,6 +70,7 @@ def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
         raise Http404(f"There is no variable {name} in {scope}.")
     context = {
         **_build_context(place),
+        "can": Permissions(get_current_user(request), place),
         "variable": variable,
         "value": _present_value(variable, SHOWN) if variable else None,
         "steps": steps,
@@ -75,9 +82,9 @@ def show_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 
 @require_safe
 @never_cache
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def download_value(request: HttpRequest, scope: str, name: str) -> HttpResponse:
-    variable = service.find_variable(_resolve_or_404(scope, name))
+    variable = service.find_variable(_resolve_or_404(request, scope, name))
     if variable is None:
         raise Http404(f"There is no variable {name} in {scope}.")
     disposition = {"Content-Disposition": f'attachment; filename="{name}.json"'}
@@ -86,7 +93,7 @@ def download_value(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def create_variable(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         start = {"scope": request.GET.get("scope", SHARED), "name": request.GET.get("name", ""), "version": 0}
@@ -94,19 +101,20 @@ def create_variable(request: HttpRequest) -> HttpResponse:
     form = VariableForm(request.POST.dict())
     place = None
     try:
-        place = service.resolve_scope(str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip())
+        scope, name = str(form["scope"].value() or SHARED), str(form["name"].value() or "").strip()
+        place = service.resolve_scope(get_current_user(request), scope, name, Permission.EDIT)
     except ApiError as error:
         if not form.errors.get("name"):
-            form.add_error("scope" if error.status == 404 else "name", error.message)
+            form.add_error("name" if error.status == 422 else "scope", error.message)
     return _save_form(request, form, place, is_new=True)
 
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def edit_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     # The form carries the value's version; a conflicting change is shown beside the submitted value
-    place = _resolve_or_404(scope, name)
+    place = _resolve_or_404(request, scope, name, Permission.EDIT)
     if request.method == "POST":
         return _save_form(request, VariableForm({**request.POST.dict(), "name": name, "scope": scope}), place)
     variable = service.find_variable(place)
@@ -119,10 +127,10 @@ def edit_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @never_cache
-@require_permission(Permission.EDIT)
+@require_project_permission(Permission.EDIT)
 def delete_variable(request: HttpRequest, scope: str, name: str) -> HttpResponse:
     # Asks for confirmation; asks again if the value was changed in the meantime
-    place = _resolve_or_404(scope, name)
+    place = _resolve_or_404(request, scope, name, Permission.EDIT)
     status = 200
     if request.method == "POST":
         sent = request.POST.get("version", "")
@@ -188,15 +196,23 @@ def _render_editor(
         "nav": "variables",
         "max_kib": service.MAX_VALUE_BYTES // 1024,
     }
-    context |= _build_context(place) if place else {"jobs": Job.objects.only("slug", "name")}
+    context |= (
+        _build_context(place)
+        if place
+        else {"jobs": Job.objects.visible_to(get_current_user(request), Permission.EDIT).only("slug", "name")}
+    )
     return render(request, "variables/editor.html", context, status=status)
 
 
-def _resolve_or_404(scope: str, name: str) -> VariableRef:
+def _resolve_or_404(
+    request: HttpRequest, scope: str, name: str, permission: Permission = Permission.VIEW
+) -> VariableRef:
     try:
-        return service.resolve_scope(scope, name)
+        return service.resolve_scope(get_current_user(request), scope, name, permission)
     except ApiError as error:
-        raise Http404(error.message) from error
+        if error.status == 422:  # no variable has such a name
+            raise Http404(error.message) from error
+        raise
 
 
 def _get_scope(place: VariableRef) -> str:

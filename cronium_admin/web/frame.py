@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
@@ -15,20 +15,23 @@ from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
 from django.views.defaults import server_error
 
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import INSTANCE, Permission, can
 from cronium_admin.core.errors import INTERNAL_ERROR, ErrorBody, convert_outage
-from cronium_admin.runs.models import LIVE, Run
+from cronium_admin.runs.lookup import count_live_runs
 
 
 def build_frame_context(request: HttpRequest) -> dict[str, Any]:
-    """`can`: the user's permissions; `live_count`: the number of live runs, queried only by pages with a frame."""
+    """`can_in_instance`, `can`: the user's permissions in the instance; pages of rows of projects replace `can` by the
+    permissions on these. `live_count`: the number of live runs, queried only by pages with a frame."""
     user = getattr(request, "user", None)
-    is_signed_in = user is not None and user.is_authenticated and hasattr(user, "has_permission")
+    permissions = {}
+    if isinstance(user, User):
+        permissions = {permission.name.lower(): can(user, permission, INSTANCE) for permission in Permission}
     return {
-        "can": {right.name.lower(): is_signed_in and user.has_permission(right) for right in Permission}
-        if user is not None
-        else {},
-        "live_count": SimpleLazyObject(lambda: Run.objects.filter(status__in=LIVE).count()),
+        "can_in_instance": permissions,
+        "can": permissions,
+        "live_count": SimpleLazyObject(lambda: count_live_runs(cast(User, user))),
         "app_version": settings.VERSION,
     }
 

@@ -64,8 +64,8 @@ def settle_abandoned_runs() -> int:
     settled = sum(_settle(run) for run in runs if run.host not in led_hosts)
     if RetiredSecret.objects.exists():
         on_host = Run.objects.filter(status__in=ON_HOST).select_related("revision")
-        claims = on_host.only("claimed_at", "differs", "revision__settings")
-        retired_values.delete_unneeded((run.secrets, run.claimed_at) for run in claims.iterator(chunk_size=100))
+        runs_on_host = on_host.only("project", "claimed_at", "differs", "revision__settings").iterator(chunk_size=100)
+        retired_values.delete_unneeded((run.project_id, run.secrets, run.claimed_at) for run in runs_on_host)
     if settled:
         log.warning("settled %d runs whose host is away", settled)
     return settled

@@ -21,7 +21,7 @@ NO_SECRETS: Mapping[str, str] = {}
 
 def build_spec(run: Run, instance: str, host: str) -> RunSpec:
     """Raises SecretUnavailable if a secret cannot be decrypted."""
-    return _make_spec(run, instance, host, secrets=decrypt_for_run(run.secrets))
+    return _make_spec(run, instance, host, secrets=decrypt_for_run(run.secrets, run.project_id))
 
 
 def build_spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
@@ -29,7 +29,8 @@ def build_spec_to_adopt(run: Run, instance: str, host: str) -> RunSpec:
 
     Raises SecretUnavailable if such a value cannot be decrypted.
     """
-    return _make_spec(run, instance, host, masked=list_values_to_mask(run.secrets, run.claimed_at or run.created_at))
+    masked = list_values_to_mask(run.secrets, run.project_id, run.claimed_at or run.created_at)
+    return _make_spec(run, instance, host, masked=masked)
 
 
 def build_spec_to_remove(run: Run, instance: str, host: str) -> RunSpec:

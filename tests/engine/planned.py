@@ -209,9 +209,11 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
         "retention: keys": lambda: list(rows.remove_idempotency_keys(Throttle())),
         "the list of jobs": lambda: fetch_recent_runs(Job.objects.all()),
         "reruns of a run": lambda: list(job.runs.all()[0].reruns.order_by("number")[:10]),
-        "to delete: before a day": lambda: list(_list_batches(Selection(before=deep), 100)),
-        "to delete: failed ones of a job": lambda: list(_list_batches(Selection(job.slug, ("failed",)), 100)),
-        "to delete: of a deleted job": lambda: Selection("gone")._has_job(),
+        "to delete: before a day": lambda: list(_list_batches(Selection(get_admin(), before=deep), 100)),
+        "to delete: failed ones of a job": lambda: list(
+            _list_batches(Selection(get_admin(), job.slug, ("failed",)), 100)
+        ),
+        "to delete: of a deleted job": lambda: Selection(get_admin(), "gone")._has_job(),
         "metrics": metrics._query_state,  # the first time, before this, it counts all
     }
 

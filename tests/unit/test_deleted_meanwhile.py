@@ -104,7 +104,7 @@ class TestAtTheCommit:
         assert list(Job.objects.values_list("slug", "profile__name")) == [("report", "small")]
 
     def test_a_variable_of_a_job_that_is_gone(self, stored: Job) -> None:
-        place = service.resolve_scope("report", "day")
+        place = service.resolve_scope(get_admin(), "report", "day")
         Job.objects.get().delete()
         with pytest.raises(ApiError) as refused:
             service.set_variable(place, 1, get_admin())

@@ -86,7 +86,7 @@ def test_after_a_while_it_claims_what_no_other_host_would_take(
 
 def test_the_run_says_why_it_waits(waits: Run) -> None:
     Host.objects.create(name="east", heartbeat_at=timezone.now(), engine_error="no answer")
-    told = explain_wait(waits)
+    told = explain_wait(waits, get_admin())
     assert told is not None
     assert told.stuck
     assert "the Docker Engine of host east does not answer" in told.words

@@ -178,7 +178,7 @@ class TestEditor:
         assert f'<option value="{job.slug}" selected>' in page(client, "/variables/new/?scope=report")
         sent = {"scope": scope, "name": "k.1", "text": '{"é":\r\n 1e22}', "version": "0"}
         assert client.post("/variables/new/", sent)["Location"] == f"/variables/{scope}/k.1/"
-        row = service.find_variable(service.resolve_scope(scope, "k.1"))
+        row = service.find_variable(service.resolve_scope(get_admin(), scope, "k.1"))
         assert row is not None
         assert (row.text, row.changed_by) == ('{"é":1e+22}', "editor")
 

@@ -200,7 +200,7 @@ class TestTakeOver:
         assert set(adopted.spec.masked) == {"the first value", "the second value", "the third value"}
         assert adopted.spec.secrets == {}  # its script has begun: it is sent nothing
         assert "value" not in repr(adopted.spec)
-        delete_secret("KEY")
+        delete_secret("KEY", get_admin())
         (adopted,) = take_over(run)
         assert set(adopted.spec.masked) == {"the first value", "the second value", "the third value"}
 

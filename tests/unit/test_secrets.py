@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from cronium_admin.accounts.models import User
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, User
 from cronium_admin.accounts.permissions import Role
 from cronium_admin.core.config import Config
 from cronium_admin.core.data_folder import load_or_create_secret, pad_fernet_key
@@ -61,7 +61,7 @@ class TestKeys:
         file = settings.DATA_DIR / crypto.KEY_FILE
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert len(pad_fernet_key(file.read_text())) == 44
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": VALUE}
         assert [path.name for path in settings.DATA_DIR.iterdir()] == [crypto.KEY_FILE]
 
     def test_without_its_file_nothing_is_encrypted_or_decrypted(
@@ -70,7 +70,7 @@ class TestKeys:
         file = settings.DATA_DIR / crypto.KEY_FILE
         file.unlink()
         with pytest.raises(SecretUnavailable, match="API_KEY can't be decrypted"):
-            decrypt_for_run(["API_KEY"])
+            decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID)
         answer = admin.put("/secrets/OTHER", {"value": "another value"})
         assert (answer.status_code, answer.json()["code"]) == (503, "key_unusable")
         assert "Restore the file from a backup" in answer.json()["detail"]
@@ -116,15 +116,15 @@ class TestKeys:
         save_secret("OLD", VALUE, None, get_admin())
         keys(new, old)
         save_secret("NEW", "another value", None, get_admin())
-        assert decrypt_for_run(["OLD", "NEW"]) == {"OLD": VALUE, "NEW": "another value"}
+        assert decrypt_for_run(["OLD", "NEW"], DEFAULT_PROJECT_ID) == {"OLD": VALUE, "NEW": "another value"}
         keys(old)
         with pytest.raises(SecretUnavailable, match=r"NEW can't be decrypted.*CRONIUM_ENCRYPTION_KEYS"):
-            decrypt_for_run(["OLD", "NEW"])
+            decrypt_for_run(["OLD", "NEW"], DEFAULT_PROJECT_ID)
 
     def test_a_row_is_of_no_use_under_another_name(self, secret: Secret) -> None:
         Secret.objects.create(name="MINE", encrypted=Secret.objects.get().encrypted)
         with pytest.raises(SecretUnavailable, match="MINE"):
-            decrypt_for_run(["MINE"])
+            decrypt_for_run(["MINE"], DEFAULT_PROJECT_ID)
 
 
 class TestRotation:
@@ -141,7 +141,7 @@ class TestRotation:
         assert rotate_secrets() == (5, [])
         assert rotate_secrets() == (0, [])
         keys(new)
-        assert decrypt_for_run(names) == {name: name + VALUE for name in names}
+        assert decrypt_for_run(names, DEFAULT_PROJECT_ID) == {name: name + VALUE for name in names}
 
     def test_ended_half_way_it_goes_on(
         self, db: None, keys: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
@@ -191,7 +191,7 @@ class TestRotation:
 
         monkeypatch.setattr(service, "reencrypt", beside)
         assert rotate_secrets() == (0, [])
-        assert decrypt_for_run(["KEY"]) == {"KEY": "the newest"}
+        assert decrypt_for_run(["KEY"], DEFAULT_PROJECT_ID) == {"KEY": "the newest"}
 
 
 class TestValue:
@@ -218,7 +218,7 @@ class TestValue:
         assert again.json()["updated_by"] == again.json()["created_by"] == "admin"
         described = admin.put("/secrets/API_KEY", {"description": " other "}).json()
         assert (described["masked"], described["description"]) == (None, "other")
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": VALUE}
         assert admin.get("/secrets/API_KEY").json()["last_used_at"] is not None
         assert admin.delete("/secrets/API_KEY").status_code == 204
         assert admin.get("/secrets/API_KEY").json()["code"] == "not_found"
@@ -268,7 +268,7 @@ class TestCommand:
         self.feed(monkeypatch, VALUE.encode() + b"\n")
         call_command("secrets", "set", "API_KEY", "--description", "for the shop")
         assert Secret.objects.get().created_by == Secret.objects.get().updated_by == admin
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": VALUE}
         call_command("secrets", "list")
         out = capsys.readouterr().out
         assert "API_KEY  for the shop" in out
@@ -299,7 +299,7 @@ class TestCommand:
         for arguments in ([], ["--as", "admin"]):
             with pytest.raises(CommandError, match=r"There is no active administrator. Create one with"):
                 call_command("secrets", "set", "API_KEY", *arguments)
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": f"{VALUE}2"}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": f"{VALUE}2"}
 
 
 class TestJob:
@@ -347,7 +347,7 @@ class TestJob:
         assert (answer.status_code, answer.json()["code"]) == (409, "secret_in_use")
         assert "report" in answer.json()["detail"]
         with pytest.raises(ApiError, match="used by report"):
-            delete_secret("API_KEY")
+            delete_secret("API_KEY", get_admin())
         Job.objects.update(secrets=[])
         assert admin.delete("/secrets/API_KEY").status_code == 204
 
@@ -451,12 +451,12 @@ class TestPages:
         assert "The secret API_KEY is saved." in text
         assert "lines of fewer than 4 characters" in text
         assert "two-lines" not in text
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "one\ntwo-lines"}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": "one\ntwo-lines"}
         text = client.post("/secret/API_KEY/", {"value": "abc"}, follow=True).content.decode()
         assert "fewer than 4 characters" in text
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "abc"}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": "abc"}
         client.post("/secret/API_KEY/", {"value": "", "description": "other"})
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": "abc"}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": "abc"}
         assert Secret.objects.get().description == "other"
         text = client.post("/secret/API_KEY/delete/", follow=True).content.decode()
         assert "is deleted" in text
@@ -482,7 +482,7 @@ class TestPages:
         assert says in text
         assert "Enter the value again" in text
         assert VALUE not in text
-        assert decrypt_for_run(["API_KEY"]) == {"API_KEY": VALUE}
+        assert decrypt_for_run(["API_KEY"], DEFAULT_PROJECT_ID) == {"API_KEY": VALUE}
         assert Secret.objects.count() == 1
 
     def test_in_use_it_stays(self, client: Client, secret: Secret, job: Job) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -18,8 +19,10 @@ from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.errors import ApiError, convert_outage
 from cronium_admin.logs import gaps, read
 from cronium_admin.logs.live import tail
+from cronium_admin.runs.lookup import find_project_id
 
 log = logging.getLogger("cronium.live")
+T = TypeVar("T")
 CLOSE_FORBIDDEN, CLOSE_FAILED, CLOSE_TRY_LATER = 4403, 1011, 1013
 HEARTBEAT_SECONDS = (
     4.0  # checked after each read of the store: a log without new lines has a heartbeat at least every 6 s
@@ -35,11 +38,11 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         await self.accept()
         self._sender: asyncio.Task[None] | None = None
-        self._credential = self._make_credential()
         self._run_id: UUID = self.scope["url_route"]["kwargs"]["run_id"]
         try:
             self._checked_at = time.monotonic()
-            may = await sync_to_async(self._credential, thread_sensitive=False, executor=tail.reader_threads)()
+            self._credential = await self._run_in_thread(self._make_credential)
+            may = await self._run_in_thread(self._credential)
         except Exception as error:  # noqa: BLE001 - logged; the browser reconnects
             await self._close_with_error(error)
             return
@@ -48,12 +51,18 @@ class RunLogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self._sender = asyncio.create_task(self._stream_log())
 
+    async def _run_in_thread(self, function: Callable[[], T]) -> T:
+        return await sync_to_async(function, thread_sensitive=False, executor=tail.reader_threads)()
+
     def _make_credential(self) -> session_guard.PermissionCheck:
-        user = self.scope.get("user")
+        # Queries the database
+        user, project_id = self.scope.get("user"), find_project_id(self._run_id)
         if isinstance(user, User) and user.is_authenticated:
-            return session_guard.check_by_session(self.scope["session"].session_key, Permission.VIEW)
+            key = self.scope["session"].session_key
+            return session_guard.check_by_session(key, Permission.VIEW, project_id)
         scheme, _, token = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
-        return session_guard.check_by_token(token.strip() if scheme.lower() == "bearer" else "", Permission.VIEW)
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        return session_guard.check_by_token(token, Permission.VIEW, project_id)
 
     async def _is_still_permitted(self) -> bool:
         self._checked_at = time.monotonic()

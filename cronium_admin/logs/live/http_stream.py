@@ -12,7 +12,7 @@ import orjson
 from django.http import HttpRequest, StreamingHttpResponse
 
 from cronium_admin.accounts import session_guard
-from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.permissions import Permission, ProjectId
 from cronium_admin.core.errors import ApiError, convert_outage
 from cronium_admin.logs import gaps, read
 from cronium_admin.logs.codec import Line
@@ -22,12 +22,12 @@ SSE = "text/event-stream"
 KEEP_ALIVE_POLLS = 7  # polls without new lines; proxies close connections that are idle for a minute
 
 
-def make_response(request: HttpRequest, run_id: UUID, after: int) -> StreamingHttpResponse:
+def make_response(request: HttpRequest, run_id: UUID, after: int, project_id: ProjectId) -> StreamingHttpResponse:
     is_sse = SSE in request.headers.get("Accept", "")
     last = request.headers.get("Last-Event-ID", "")
     if is_sse and last.isdecimal() and len(last) < 19:
         after = int(last)
-    credential = session_guard.check_by_request(request, Permission.VIEW)
+    credential = session_guard.check_by_request(request, Permission.VIEW, project_id)
     response = StreamingHttpResponse(
         _stream_events(run_id, after, is_sse, credential), content_type=SSE if is_sse else "application/x-ndjson"
     )

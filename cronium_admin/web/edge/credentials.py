@@ -12,7 +12,6 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from cronium_admin.accounts import session_guard
-from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.database.threads import DatabaseExecutor
 
 VALID_SECONDS, INVALID_SECONDS = 1800.0, 10.0
@@ -84,7 +83,7 @@ class CredentialCache:
             check: Any = session_guard.check_by_token if kind == "token" else session_guard.check_by_session
             loop = asyncio.get_running_loop()
             try:
-                is_valid = await loop.run_in_executor(self._threads, check(value, Permission.VIEW))
+                is_valid = await loop.run_in_executor(self._threads, check(value, None))
             except Exception:  # noqa: BLE001 - a database outage: Django reports it in the queue of unauthenticated clients
                 return False
         self._validity[name] = is_valid

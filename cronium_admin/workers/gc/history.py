@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from cronium_admin.accounts.models import User
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.gc.runs import is_uuid
 from cronium_admin.workers.hosts.models import Host
@@ -33,7 +34,7 @@ def _make_entry(host: str, item: EngineObject, removed_at: datetime) -> dict[str
     return {"kind": item.kind, "name": item.name[:MAX_NAME_CHARS], "run_id": run_id, "at": removed_at.isoformat()}
 
 
-def find_existing_runs(run_ids: set[str]) -> set[str]:
+def find_visible_runs(run_ids: set[str], user: User) -> set[str]:
     if not run_ids:
         return set()
-    return {str(pk) for pk in Run.objects.filter(pk__in=run_ids).values_list("pk", flat=True)}
+    return {str(pk) for pk in Run.objects.visible_to(user).filter(pk__in=run_ids).values_list("pk", flat=True)}

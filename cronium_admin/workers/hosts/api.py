@@ -6,17 +6,17 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from cronium_admin.accounts.api_auth import get_caller, require_permission
+from cronium_admin.accounts.api_auth import get_caller, require_permission, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import DELETE_VERSION_HELP
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
-from cronium_admin.runs.api import find_run
+from cronium_admin.runs.lookup import find_run
 from cronium_admin.workers.hosts.schemas import HostIn, HostList, HostOut, UnservedOut, WaitingOut
 from cronium_admin.workers.hosts.service import delete_host, fetch_hosts, set_draining
 from cronium_admin.workers.scheduling.diagnosis import explain_wait, find_unserved_queues
 
 router = Router(tags=["hosts"], auth=require_permission(Permission.VIEW))
-of_runs = Router(tags=["runs"], auth=require_permission(Permission.VIEW))
+of_runs = Router(tags=["runs"], auth=require_project_permission(Permission.VIEW))
 
 
 @router.get("", response={200: HostList, ERROR_STATUSES: ErrorBody}, summary="The hosts, with their isolation checks")
@@ -60,8 +60,9 @@ def remove_host(
 )
 def why_it_waits(request: HttpRequest, run_id: UUID) -> WaitingOut:
     """If `why` is empty, the run can start at any moment or does not wait: see its status."""
-    run = find_run(run_id)
-    reason = explain_wait(run)
+    caller = get_caller(request)
+    run = find_run(caller, run_id)
+    reason = explain_wait(run, caller)
     if reason is None:
         return WaitingOut(queue=run.queue)
     return WaitingOut(queue=run.queue, runs=reason.number, why=reason.words, stuck=reason.stuck)

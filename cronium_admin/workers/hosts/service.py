@@ -77,8 +77,10 @@ def fetch_hosts() -> list[HostView]:
     ]
 
 
-def count_jobs_by_queue() -> dict[str, int]:
-    rows = Job.objects.filter(enabled=True).order_by().values_list("queue").annotate(number=Count("pk"))
+def count_jobs_by_queue(user: User) -> dict[str, int]:
+    rows = (
+        Job.objects.visible_to(user).filter(enabled=True).order_by().values_list("queue").annotate(number=Count("pk"))
+    )
     return dict(rows)
 
 
@@ -105,6 +107,10 @@ def set_draining(name: str, is_draining: bool, user: User, version: int | None =
     if view is None:
         raise make_not_found_error(name)
     return view
+
+
+def find_host(pk: int) -> Host | None:
+    return Host.objects.filter(pk=pk).first()
 
 
 def make_not_found_error(name: str) -> ApiError:

@@ -3,21 +3,22 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from cronium_admin.accounts.page_permissions import get_current_user, require_permission
+from cronium_admin.accounts.page_permissions import get_current_user, require_permission, require_project_permission
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
-from cronium_admin.workers.gc.history import find_existing_runs
+from cronium_admin.workers.gc.history import find_visible_runs
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import (
     count_jobs_by_queue,
     delete_host,
     fetch_hosts,
+    find_host,
     find_sole_queues,
     set_draining,
 )
@@ -32,8 +33,9 @@ def list_hosts(request: HttpRequest) -> HttpResponse:
 
 def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
     host_views = fetch_hosts()
-    runs = find_existing_runs({item["run_id"] for host in host_views for item in host.reaped if item["run_id"]})
-    by_queue = count_jobs_by_queue()
+    user = get_current_user(request)
+    runs = find_visible_runs({item["run_id"] for host in host_views for item in host.reaped if item["run_id"]}, user)
+    by_queue = count_jobs_by_queue(user)
     rows = [
         {
             "host": host,
@@ -49,7 +51,7 @@ def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Host, pk=pk)
+    row = _get_host(pk)
     is_draining = request.POST.get("draining") == "on"
     try:
         set_draining(row.name, is_draining, get_current_user(request), parse_version(request.POST.get("version", "")))
@@ -64,7 +66,7 @@ def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Host, pk=pk)
+    row = _get_host(pk)
     try:
         delete_host(row.name, get_current_user(request).get_username(), parse_version(request.POST.get("version", "")))
         messages.success(request, f"Host {row.name} is deleted.")
@@ -76,11 +78,20 @@ def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("hosts:list")
 
 
+def _get_host(pk: int) -> Host:
+    if (row := find_host(pk)) is None:
+        raise Http404
+    return row
+
+
 @require_safe
-@require_permission(Permission.VIEW)
+@require_project_permission(Permission.VIEW)
 def show_wait_reason(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    run = Run.objects.only("status", "queue", "cpu", "memory_mb", "network").filter(pk=run_id).first()
-    return render(request, "hosts/_waiting.html", {"why": explain_wait(run) if run else None})
+    # Empty for a run that was deleted in the meantime, or that the user does not see
+    user = get_current_user(request)
+    runs = Run.objects.visible_to(user).only("status", "queue", "cpu", "memory_mb", "network")
+    run = runs.filter(pk=run_id).first()
+    return render(request, "hosts/_waiting.html", {"why": explain_wait(run, user) if run else None})
 
 
 @require_safe

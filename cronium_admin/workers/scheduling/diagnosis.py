@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Count, Min
 from django.template.defaultfilters import pluralize
 
+from cronium_admin.accounts.models import User
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import HostView, fetch_hosts, get_queues
@@ -23,7 +24,7 @@ class WaitReason:
     words: str
     stuck: bool
     queue: str
-    number: int  # waiting runs of this queue
+    number: int  # waiting runs of this queue that the user sees
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def build_capacity(row: Host) -> Capacity:
     return Capacity(get_queues(row), row.cpus, row.memory_bytes, settings.CONFIG.cpu_overcommit)
 
 
-def explain_wait(run: Run) -> WaitReason | None:
-    """None if the run can start at any moment, or does not wait."""
+def explain_wait(run: Run, user: User) -> WaitReason | None:
+    """None if the run can start at any moment, or does not wait. Counts only the runs that `user` sees."""
     if run.status != Status.QUEUED or (reason := _find_reason(run)) is None:
         return None
-    number = Run.objects.filter(status=Status.QUEUED, queue=run.queue).count()
+    number = Run.objects.visible_to(user).filter(status=Status.QUEUED, queue=run.queue).count()
     return WaitReason(*reason, run.queue, number)
 
 

@@ -12,7 +12,7 @@ from cronium_admin.accounts.people import find_administrator
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.line_text import escape_line
 from cronium_admin.secrets.crypto import make_key
-from cronium_admin.secrets.service import list_secrets_by_name, rotate_secrets, save_secret
+from cronium_admin.secrets.service import list_all_secrets, rotate_secrets, save_secret
 
 
 class Command(BaseCommand):
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         actions[options["action"]](options)
 
     def list_names(self, options: dict[str, Any]) -> None:
-        for secret in list_secrets_by_name():
+        for secret in list_all_secrets():
             self.stdout.write(f"{secret.name}  {escape_line(secret.description)}".rstrip())
 
     def set_value(self, options: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 "set CRONIUM_ENCRYPTION_KEYS=NEW,OLD and run `python manage.py secrets rotate`."
             )
         self.stdout.write("A new key was created. Keep a copy of the data folder's encryption_key.")
-        if names := ", ".join(secret.name for secret in list_secrets_by_name()):
+        if names := ", ".join(secret.name for secret in list_all_secrets()):
             self.stdout.write(f"Set the values of these secrets again: {names}.")
 
 

@@ -1,0 +1,35 @@
+"""Finds runs for requests, among those that the user sees."""
+
+from uuid import UUID
+
+from cronium_admin.accounts.models import User
+from cronium_admin.accounts.permissions import Permission
+from cronium_admin.accounts.projects import check_can
+from cronium_admin.core.errors import ApiError
+from cronium_admin.runs.models import LIVE, Run
+
+_LONG = ("job__script", "job__env", "job__input", "sandbox")
+
+
+def find_run(user: User, run_id: UUID, permission: Permission = Permission.VIEW, *related: str) -> Run:
+    """With its job and author; joins `related` too. Raises ApiError: 404 if the user sees no such run, 403 without
+    `permission` on it."""
+    runs = Run.objects.visible_to(user).select_related("job", "created_by", *related).defer(*_LONG)
+    run = runs.filter(pk=run_id).first()
+    if run is None:
+        raise make_missing_error(run_id)
+    check_can(user, permission, run)
+    return run
+
+
+def make_missing_error(run_id: UUID) -> ApiError:
+    return ApiError(404, "not_found", f"There is no run {run_id}.")
+
+
+def count_live_runs(user: User) -> int:
+    return Run.objects.visible_to(user).filter(status__in=LIVE).count()
+
+
+def find_project_id(run_id: UUID) -> int | None:
+    """The project of a run; None if there is no such run. For checks of permissions."""
+    return Run.objects.filter(pk=run_id).values_list("project_id", flat=True).first()
