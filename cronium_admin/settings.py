@@ -30,7 +30,7 @@ SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.backend_url.startswith("https")
 
 INSTALLED_APPS = [
-    "cronium_admin.accounts.backoffice.ReadOnlyAdminConfig",
+    "cronium_admin.accounts.admin_site.ReadOnlyAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from cronium_admin.accounts.backoffice import ReadOnlyAdmin
+from cronium_admin.accounts.admin_site import ReadOnlyAdmin
 from cronium_admin.accounts.models import ApiToken, SignIn, User
 from cronium_admin.core.line_text import fold_case
 

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from cronium_admin.accounts.backoffice import ReadOnlyAdmin
+from cronium_admin.accounts.admin_site import ReadOnlyAdmin
 from cronium_admin.images.models import BuiltImage, HostImage, ImageOverride
 
 

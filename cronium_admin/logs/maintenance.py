@@ -14,7 +14,7 @@ from django.conf import settings
 from cronium_admin.core.database.outage import log_failure
 from cronium_admin.core.lease import HeldLease
 from cronium_admin.core.leased_task import LeasedTask
-from cronium_admin.logs.archive import archive, objects
+from cronium_admin.logs.archive import archiver, objects
 from cronium_admin.logs.failures import LogsSkipped
 from cronium_admin.logs.retention import prune
 from cronium_admin.logs.retention.due import DueLog
@@ -71,7 +71,7 @@ def run_maintenance(pace: Throttle) -> None:
     _, failed = objects.delete_unwanted(pace)
     if storage in failed and objects.has_deletion_backlog(storage):
         raise StorageUnavailable
-    _log_total("archived %d logs, of %d lines", archive.archive_due_logs(pace))
+    _log_total("archived %d logs, of %d lines", archiver.archive_due_logs(pace))
     if skipped:
         raise skipped
 

@@ -20,11 +20,11 @@ class ImageReporter(PeriodicTask):
         host: str,
         engine: EngineLike,
         database: DatabaseThreads,
-        acts: Callable[[], bool],
+        is_leader: Callable[[], bool],
         closing: threading.Event,
     ) -> None:
         super().__init__("inventory", self.run_once, 0.5, closing)
-        self._host, self._engine, self._database, self._is_leader = host, engine, database, acts
+        self._host, self._engine, self._database, self._is_leader = host, engine, database, is_leader
 
     def run_once(self) -> float:
         if self._is_leader():

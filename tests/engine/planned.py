@@ -26,7 +26,7 @@ from cronium_admin.jobs.models import Job  # noqa: E402
 from cronium_admin.jobs.recent_runs import fetch_recent_runs  # noqa: E402
 from cronium_admin.jobs.service import create_job  # noqa: E402
 from cronium_admin.logs import seal_orphans  # noqa: E402
-from cronium_admin.logs.archive import archive  # noqa: E402
+from cronium_admin.logs.archive import archiver  # noqa: E402
 from cronium_admin.logs.retention import due  # noqa: E402
 from cronium_admin.logs.throttle import Throttle  # noqa: E402
 from cronium_admin.ops.metrics_endpoint import DatabaseStateCache  # noqa: E402
@@ -136,7 +136,7 @@ def _with(ask: Callable[[], Any], **settings_of_config: Any) -> Any:
 
 
 def _archived() -> Any:
-    return next(archive.find_archivable_logs(), None)
+    return next(archiver.find_archivable_logs(), None)
 
 
 def _first_log() -> Any:

@@ -29,8 +29,8 @@ def engine() -> FakeEngine:
     return FakeEngine(("corp/tools:1", "sidecar:latest"))
 
 
-def reporting(engine: FakeEngine, acts: bool = True) -> ImageReporter:
-    return ImageReporter("east", engine, Here(), lambda: acts, threading.Event())  # type: ignore[arg-type]
+def reporting(engine: FakeEngine, is_leader: bool = True) -> ImageReporter:
+    return ImageReporter("east", engine, Here(), lambda: is_leader, threading.Event())  # type: ignore[arg-type]
 
 
 def test_what_its_engine_has_is_known_and_what_it_lost_is_not(db: None, engine: FakeEngine) -> None:
@@ -56,7 +56,7 @@ def test_the_same_again_is_one_statement(db: None, engine: FakeEngine) -> None:
 
 
 def test_who_stands_by_and_whose_engine_is_away_say_nothing(db: None, engine: FakeEngine) -> None:
-    reporting(engine, acts=False).run_once()
+    reporting(engine, is_leader=False).run_once()
     engine.fail("list_images", EngineUnreachable("away"))
     reporting(engine).run_once()
     assert not HostInventory.objects.exists()

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import maintenance, read, search
-from cronium_admin.logs.archive import archive, objects, upload
+from cronium_admin.logs.archive import archiver, objects, upload
 from cronium_admin.logs.archive.block_cache import BlockCache, ObjectRef, block_cache
 from cronium_admin.logs.failures import MAX_CONSECUTIVE_FAILURES, LogsSkipped
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
@@ -44,7 +44,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, and few chunks per transaction."""
     monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
     monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
-    monkeypatch.setattr(archive, "BATCH_SIZE", 3)
+    monkeypatch.setattr(archiver, "BATCH_SIZE", 3)
     monkeypatch.setattr(upload, "BATCH_SIZE", 3)
     block_cache.clear()
 
@@ -67,7 +67,7 @@ def ended(job: Job) -> Callable[..., Run]:
 
 
 def move() -> list[str]:
-    return [one.name for one in archive.archive_due_logs(Throttle())]
+    return [one.name for one in archiver.archive_due_logs(Throttle())]
 
 
 def in_database(run: Run) -> int:
@@ -112,7 +112,7 @@ def test_parts_and_search_read_it_too(folder: Path, ended: Any, viewer: Api) -> 
 def test_only_what_ended_long_enough_ago_moves(folder: Path, ended: Any, job: Job, settings: Any) -> None:
     ended(hours=23), ended(hours=25), ended(b"")
     Run.objects.filter(pk=ended().pk).update(status="running", finished_at=None)
-    assert [one.name for one in archive.find_archivable_logs()] == ["report #2"]
+    assert [one.name for one in archiver.find_archivable_logs()] == ["report #2"]
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_archive_after": 0})
     assert move() == ["report #2", "report #1"]
     settings.CONFIG = settings.CONFIG.model_copy(update={"log_storage": ""})
@@ -257,17 +257,17 @@ def test_two_that_point_the_rows_at_once_write_the_same(
     """One process stops within a batch; another completes the work; the first continues with the rows that it had
     read."""
     run = ended()
-    give_up, once = archive._replace_text_by_offset, []
+    give_up, once = archiver._replace_text_by_offset, []
 
     def overtaken(places: dict[int, int]) -> None:
         if len(once) < 2:
             once.append(1)
             if len(once) == 2:
                 (stored,) = LogObject.objects.all()
-                archive._point_chunks_to_object(stored, Throttle())
+                archiver._point_chunks_to_object(stored, Throttle())
         give_up(places)
 
-    monkeypatch.setattr(archive, "_replace_text_by_offset", overtaken)
+    monkeypatch.setattr(archiver, "_replace_text_by_offset", overtaken)
     move()
     rows = list(LogChunk.objects.filter(run=run).order_by("first_seq").values_list("object_offset", "object_length"))
     assert [at for at, _ in rows] == [sum(size for _, size in rows[:number]) for number in range(len(rows))]
@@ -393,9 +393,9 @@ def test_an_unforeseen_error_at_one_log_holds_up_no_other(
     folder: Path, ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """During its upload, or while its rows are updated."""
-    begun, point, look = ended(hours=50), archive._point_chunks_to_object, archive._has_all_lines
+    begun, point, look = ended(hours=50), archiver._point_chunks_to_object, archiver._has_all_lines
     with monkeypatch.context() as patched:
-        patched.setattr(archive, "_point_chunks_to_object", lambda *_: None)  # as a process that dies there
+        patched.setattr(archiver, "_point_chunks_to_object", lambda *_: None)  # as a process that dies there
         move()
     due, last = ended(hours=40), ended(hours=30)
 
@@ -409,8 +409,8 @@ def test_an_unforeseen_error_at_one_log_holds_up_no_other(
             raise ValueError("unforeseen")
         return look(one)
 
-    monkeypatch.setattr(archive, "_point_chunks_to_object", fail_to_point)
-    monkeypatch.setattr(archive, "_has_all_lines", fail_to_look)
+    monkeypatch.setattr(archiver, "_point_chunks_to_object", fail_to_point)
+    monkeypatch.setattr(archiver, "_has_all_lines", fail_to_look)
     with pytest.raises(LogsSkipped):
         move()
     assert archived() == {last.pk}
@@ -626,7 +626,7 @@ def test_blocks_keep_within_their_room_and_give_exactly_what_is_asked(
 def test_a_large_log_moves_in_short_transactions(
     folder: Path, job: Job, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(archive, "BATCH_SIZE", 200)
+    monkeypatch.setattr(archiver, "BATCH_SIZE", 200)
     run = give_log(launch(job, get_admin()), text_of(4000), 2)
     with CaptureQueriesContext(connection) as captured:
         move()

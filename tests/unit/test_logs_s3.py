@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs import read
-from cronium_admin.logs.archive import archive, objects, upload
+from cronium_admin.logs.archive import archiver, objects, upload
 from cronium_admin.logs.archive.block_cache import block_cache
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.retention import prune
@@ -59,7 +59,7 @@ def bucket(service: s3.Service, settings: Any, monkeypatch: pytest.MonkeyPatch) 
     settings.CONFIG = settings.CONFIG.model_copy(update=changes)
     monkeypatch.setattr("cronium_admin.logs.throttle.MIN_PAUSE_SECONDS", 0)
     monkeypatch.setattr("cronium_admin.logs.throttle.PAUSE_FACTOR", 0)
-    monkeypatch.setattr(archive, "BATCH_SIZE", 3)
+    monkeypatch.setattr(archiver, "BATCH_SIZE", 3)
     monkeypatch.setattr(upload, "BATCH_SIZE", 3)
     monkeypatch.setattr(base, "OPEN_SECONDS", 0.0)
     block_cache.clear()
@@ -73,7 +73,7 @@ def ended(job: Job) -> Callable[..., Run]:
 
 
 def move() -> list[str]:
-    return [one.name for one in archive.archive_due_logs(Throttle())]
+    return [one.name for one in archiver.archive_due_logs(Throttle())]
 
 
 def test_a_log_moves_to_the_bucket_and_reads_the_same(bucket: s3.Service, ended: Any, viewer: Api) -> None:

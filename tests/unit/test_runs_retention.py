@@ -16,7 +16,7 @@ from cronium_admin.accounts.models import User
 from cronium_admin.jobs.models import Job
 from cronium_admin.jobs.recent_runs import MAX_RUNS, fetch_recent_runs
 from cronium_admin.logs import maintenance
-from cronium_admin.logs.archive import archive, objects
+from cronium_admin.logs.archive import archiver, objects
 from cronium_admin.logs.models import LogChunk, LogHead, LogObject
 from cronium_admin.logs.retention import due as log_due
 from cronium_admin.logs.retention import prune
@@ -239,7 +239,7 @@ def test_a_number_is_not_used_again(keep: Any, ended: Any, job: Job, editor: Api
 def test_the_archived_object_is_deleted_too(keep: Any, ended: Any, job: Job, editor: Api, tmp_path: Path) -> None:
     keep(log_storage=f"file://{tmp_path}/archive", log_archive_after=0)
     run = ended(job, 1)
-    assert len(list(archive.archive_due_logs(Throttle()))) == 1
+    assert len(list(archiver.archive_due_logs(Throttle()))) == 1
     assert len(files(tmp_path / "archive")) == 1
     assert editor.delete(f"/runs/{run.pk}").status_code == 204
     objects.delete_unwanted(Throttle())

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from cronium_admin.logs.archive import archive
+from cronium_admin.logs.archive import archiver
 from cronium_admin.logs.commands.report import delete_unwanted_objects, report_logs
 from cronium_admin.logs.failures import LogsSkipped
 from cronium_admin.logs.storage.base import StorageUnavailable
@@ -24,10 +24,10 @@ def handle(command: BaseCommand, options: dict[str, Any]) -> None:
     if not store:
         command.stdout.write("CRONIUM_LOG_STORAGE is not set: logs stay in the database.")
     if options["dry_run"]:
-        report_logs(command, "would move", archive.find_archivable_logs())
+        report_logs(command, "would move", archiver.find_archivable_logs())
         return
     try:
-        report_logs(command, "moved", archive.archive_due_logs(Throttle()))
+        report_logs(command, "moved", archiver.archive_due_logs(Throttle()))
     except StorageUnavailable as error:
         cause = error.__cause__ or "it returns other bytes than were written"
         raise CommandError(f"The storage {store} fails: {cause}. The next run of this command continues.") from error

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
+from django.template.defaultfilters import pluralize
 
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.paging import filter_after
@@ -57,7 +58,7 @@ def _find_by_age() -> Iterator[DueLog]:
         days = settings.CONFIG.log_keep_days if own_days is None else own_days
         if days:
             source = "CRONIUM_LOG_KEEP_DAYS" if own_days is None else "a setting of its job"
-            reason = f"it ended more than {_format_count(days, 'day')} ago ({source})"
+            reason = f"it ended more than {days} day{pluralize(days)} ago ({source})"
             logs = select_older(timedelta(days=days), job_id)
             yield from iterate_pages(logs if job_id else logs.filter(log_keep_days=own_days), reason)
 
@@ -71,7 +72,7 @@ def _find_by_count() -> Iterator[DueLog]:
         last_kept = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")[number - 1 : number].first()
         if last_kept:
             source = "CRONIUM_LOG_KEEP_RUNS" if own_limit is None else "a setting of its job"
-            reason = f"it is not among the last {_format_count(number, 'run')} of its job ({source})"
+            reason = f"it is not among the last {number} run{pluralize(number)} of its job ({source})"
             yield from iterate_pages(runs.filter(filter_after("finished_at", *last_kept, down=True)), reason)
 
 
@@ -87,7 +88,3 @@ def iterate_pages(runs: QuerySet[Run], reason: str) -> Iterator[DueLog]:
             if len(page) == PAGE_SIZE
             else []
         )
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -32,12 +32,12 @@ class GarbageCollector(PeriodicTask):
         engine: EngineLike,
         database: DatabaseThreads,
         active: Callable[[], Set[str]],
-        acts: Callable[[], bool],
+        is_leader: Callable[[], bool],
         closing: threading.Event,
     ) -> None:
         super().__init__("reaper", self.run_once, SOON_SECONDS, closing)
         self._host, self._instance, self._engine, self._database = host, instance, engine, database
-        self._active, self._is_leader = active, acts
+        self._active, self._is_leader = active, is_leader
         self._lookback: timedelta | None = None
         self.cleared = threading.Event()  # set once the leftovers of an earlier process's canary are removed
 

@@ -61,13 +61,13 @@ class CanaryTask(PeriodicTask):
         host: str,
         subnets: SubnetPool,
         database: DatabaseThreads,
-        acts: Callable[[], bool],
+        is_leader: Callable[[], bool],
         cleared: threading.Event,
         closing: threading.Event,
     ) -> None:
         super().__init__("canary", self.run_once, DELAY, closing)
         self._engine, self._host, self._subnets, self._database = engine, host, subnets, database
-        self._is_leader, self._cleared = acts, cleared
+        self._is_leader, self._cleared = is_leader, cleared
         self._canary: Canary | None = None
 
     def cancel(self) -> None:

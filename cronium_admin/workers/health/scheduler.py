@@ -18,10 +18,10 @@ class HealthScheduler(PeriodicTask):
     """Does nothing on a standby."""
 
     def __init__(
-        self, host: str, database: DatabaseThreads, acts: Callable[[], bool], closing: threading.Event
+        self, host: str, database: DatabaseThreads, is_leader: Callable[[], bool], closing: threading.Event
     ) -> None:
         super().__init__("checkup", self.run_once, DELAY, closing)
-        self._host, self._database, self._is_leader = host, database, acts
+        self._host, self._database, self._is_leader = host, database, is_leader
         self._failed_before: set[str] = set()  # checks that failed in the last round
 
     def run_once(self) -> float:

@@ -24,7 +24,7 @@ class ReadOnlyAdminSite(admin.AdminSite):
 
 
 class ReadOnlyAdminConfig(AdminConfig):
-    default_site = "cronium_admin.accounts.backoffice.ReadOnlyAdminSite"
+    default_site = "cronium_admin.accounts.admin_site.ReadOnlyAdminSite"
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
