@@ -94,7 +94,8 @@ def _find_running(run_id: UUID, epoch: int | None, *, lock: bool) -> Run:
     # The running run. `lock` locks its row for a write, so that no process ends or takes over the run at the same
     # time.
     runs = Run.objects.select_for_update(of=("self",)) if lock else Run.objects
-    selected = runs.select_related("job").only("id", "number", "job_slug", "status", "lease_epoch", "job__slug")
+    columns = ("id", "project", "number", "job_slug", "status", "lease_epoch", "job__slug", "job__project")
+    selected = runs.select_related("job").only(*columns)
     run = selected.filter(pk=run_id).first()
     if run and epoch is not None and run.lease_epoch != epoch:
         raise LeaseLost
