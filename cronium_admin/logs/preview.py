@@ -20,11 +20,8 @@ MAX_CHARS = 200  # characters
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
-def fetch_last_lines(run_ids: Iterable[UUID], user: User | None = None) -> dict[UUID, str]:
-    """By run id, for runs on a host: the unfinished line, or the last line that is not blank.
-
-    Only of runs that `user` sees; None: the caller has read the runs through `visible_to`.
-    """
+def fetch_last_lines(run_ids: Iterable[UUID], user: User) -> dict[UUID, str]:
+    """By run id, for runs on a host that `user` sees: the unfinished line, or the last line that is not blank."""
     ids = list(run_ids)[:MAX_RUNS]
     if not ids:
         return {}
@@ -32,8 +29,11 @@ def fetch_last_lines(run_ids: Iterable[UUID], user: User | None = None) -> dict[
     chunk = LogChunk.objects.filter(run_id=OuterRef("pk")).order_by("-first_seq").values(small=small)[:1]
     head = "log_head__stdout_tail", "log_head__stderr_tail"
     unfinished = [Case(When(length__lte=MAX_BYTES, then=F(tail))) for tail in head]
-    visible = Run.objects.all() if user is None else Run.objects.visible_to(user)
-    runs = visible.filter(pk__in=ids, status__in=ON_HOST).annotate(length=Length(head[0]) + Length(head[1]))
+    runs = (
+        Run.objects.visible_to(user)
+        .filter(pk__in=ids, status__in=ON_HOST)
+        .annotate(length=Length(head[0]) + Length(head[1]))
+    )
     rows = runs.annotate(last=Subquery(chunk)).values_list("pk", "last", *unfinished)
     return {run_id: _choose_last_line(tails, last) for run_id, last, *tails in rows}
 

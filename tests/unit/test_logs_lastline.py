@@ -57,7 +57,7 @@ def test_which_line_is_the_last(runs: Callable[[int], list[Run]]) -> None:
     _write(begun, b"one\n", tail=b"\r10 %\r20 %")
     _write(only_begun, tail=b"name? ")
     _write(silent)
-    said = fetch_last_lines(run.pk for run in (several, blank, begun, only_begun, silent))
+    said = fetch_last_lines([run.pk for run in (several, blank, begun, only_begun, silent)], get_admin())
     assert [said[run.pk] for run in (several, blank, begun, only_begun, silent)] == [
         "four", "something", "20 %", "name?", "",
     ]  # fmt: skip
@@ -68,21 +68,21 @@ def test_of_what_has_ended_or_is_huge_nothing_is_read(runs: Callable[[int], list
     _write(ended, b"over\n")
     Run.objects.filter(pk=ended.pk).update(status=Status.SUCCEEDED)
     _write(huge, b"z" * (MAX_BYTES + 1) + b"\n")
-    assert fetch_last_lines([ended.pk, huge.pk, waiting.pk]) == {huge.pk: ""}
+    assert fetch_last_lines([ended.pk, huge.pk, waiting.pk], get_admin()) == {huge.pk: ""}
     Run.objects.filter(pk=waiting.pk).update(status=Status.STARTING)
-    assert fetch_last_lines([waiting.pk]) == {waiting.pk: ""}  # it has no log yet, and is polled again
+    assert fetch_last_lines([waiting.pk], get_admin()) == {waiting.pk: ""}  # it has no log yet, and is polled again
     LogHead.objects.filter(pk=huge.pk).update(stdout_tail=b"t" * (MAX_BYTES + 1))
-    assert fetch_last_lines([huge.pk]) == {huge.pk: ""}
+    assert fetch_last_lines([huge.pk], get_admin()) == {huge.pk: ""}
 
 
 def test_one_query_for_all_and_none_for_none(runs: Callable[[int], list[Run]], django_assert_num_queries: Any) -> None:
-    made = runs(7)
+    made, admin = runs(7), get_admin()
     for run in made:
         _write(run, b"at work\n")
     with django_assert_num_queries(1):
-        assert set(fetch_last_lines(run.pk for run in made).values()) == {"at work"}
+        assert set(fetch_last_lines([run.pk for run in made], admin).values()) == {"at work"}
     with django_assert_num_queries(0):
-        assert fetch_last_lines([]) == {}
+        assert fetch_last_lines([], admin) == {}
 
 
 def test_the_lists_show_it_as_text(client: Client, runs: Callable[[int], list[Run]], people: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import template
+from django.template import Context
 
 from cronium_admin.logs.preview import fetch_last_lines as lines_of
 from cronium_admin.runs.models import ON_HOST, Run
@@ -12,9 +13,9 @@ from cronium_admin.runs.models import ON_HOST, Run
 register = template.Library()
 
 
-@register.simple_tag
-def last_lines(runs: Iterable[Run]) -> dict[UUID, str]:
-    return lines_of(run.pk for run in runs if run.status in ON_HOST)
+@register.simple_tag(takes_context=True)
+def last_lines(context: Context, runs: Iterable[Run]) -> dict[UUID, str]:
+    return lines_of((run.pk for run in runs if run.status in ON_HOST), context["request"].user)
 
 
 @register.filter("said_by")
