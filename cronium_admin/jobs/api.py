@@ -22,7 +22,7 @@ router = Router(tags=["jobs"], auth=require_project_permission(Permission.VIEW))
 _LONG = ("script", "env", "input")
 
 
-def _build_job_out(request: HttpRequest, job: Job) -> JobOut:
+def build_job_out(request: HttpRequest, job: Job) -> JobOut:
     return JobOut.from_full_job(job, with_values=can(get_caller(request), Permission.EDIT, job))
 
 
@@ -63,12 +63,12 @@ def list_jobs(
 def post_job(request: HttpRequest, response: HttpResponse, body: JobIn) -> Status[JobOut]:
     job = create_job(body.get_given_fields(), get_caller(request))
     response["Location"] = reverse("api:get_job", args=[job.slug])
-    return Status(201, _build_job_out(request, job))
+    return Status(201, build_job_out(request, job))
 
 
 @router.get("/{slug:slug}", response={200: JobOut, ERROR_STATUSES: ErrorBody}, summary="One job")
 def get_job(request: HttpRequest, slug: str) -> JobOut:
-    return _build_job_out(request, find_job(get_caller(request), slug))
+    return build_job_out(request, find_job(get_caller(request), slug))
 
 
 @router.patch(
@@ -80,7 +80,7 @@ def get_job(request: HttpRequest, slug: str) -> JobOut:
 def patch_job(request: HttpRequest, slug: str, body: JobChange) -> JobOut:
     """Changes only the given fields. Existing runs keep the values that they were launched with."""
     job = find_job(get_caller(request), slug, Permission.EDIT)
-    return _build_job_out(request, save_job(job, body.get_given_fields(), get_caller(request), body.revision))
+    return build_job_out(request, save_job(job, body.get_given_fields(), get_caller(request), body.revision))
 
 
 @router.delete(

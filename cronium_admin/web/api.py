@@ -34,7 +34,7 @@ from cronium_admin.core.errors import (
 )
 from cronium_admin.core.strict_json import StrictParser
 from cronium_admin.images.api import router as images
-from cronium_admin.jobs.api import router as jobs
+from cronium_admin.jobs.revisions_api import router as jobs
 from cronium_admin.logs.api import router as logs
 from cronium_admin.ops.api import ROOT_ROUTES
 from cronium_admin.ops.api import router as operations

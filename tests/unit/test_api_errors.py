@@ -144,14 +144,14 @@ OPERATION_IDS = [
     *("change_person", "change_profile", "create_profile", "delete_image"),
     *("delete_person", "delete_variable", "download_log"),
     *("end_sessions", "find_log_lines", "follow_log", "get_image"),
-    *("get_job", "get_person", "get_profile", "get_run"),
+    *("get_job", "get_person", "get_profile", "get_revision", "get_run"),
     *("get_sandbox", "get_secret", "get_variable", "health", "launch_run"),
     *("list_hosts", "list_images", "list_jobs", "list_log_lines"),
-    *("list_people", "list_profiles", "list_runs", "list_secrets"),
+    *("list_people", "list_profiles", "list_revisions", "list_runs", "list_secrets"),
     *("list_tokens", "make_token", "revoke_token"),
     *("list_variables", "patch_job", "post_job", "put_image", "put_secret", "put_variable", "read_metrics", "ready"),
     *("remove_host", "remove_job", "remove_profile", "remove_run", "remove_runs", "remove_secret", "rerun_run"),
-    *("reset_password", "run_output", "variable_history", "who_am_i", "why_it_waits"),
+    *("reset_password", "restore_job", "run_output", "variable_history", "who_am_i", "why_it_waits"),
 ]
 
 

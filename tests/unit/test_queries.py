@@ -23,6 +23,8 @@ READS = [
     ("/jobs", 2),
     ("/jobs?q=job&limit=2", 2),
     ("/jobs/report", 2),
+    ("/jobs/report/revisions", 3),
+    ("/jobs/report/revisions/1", 4),
     ("/runs", 2),
     ("/runs?job=report&status=queued", 3),
     ("/runs?tag=nightly&status=live", 3),

@@ -1,0 +1,31 @@
+"""Restores the settings of an earlier revision of a job, as a new revision."""
+
+from decimal import Decimal
+
+from cronium_admin.accounts.models import User
+from cronium_admin.core.errors import ApiError
+from cronium_admin.jobs.models import Job, JobRevision
+from cronium_admin.jobs.service import save_job
+
+# To restore them would break URLs, or start a job that was disabled on purpose.
+NEVER_RESTORED = frozenset({"slug", "enabled"})
+
+
+def find_revision(job: Job, number: int) -> JobRevision:
+    row = job.revisions.select_related("script").filter(number=number).first()
+    if row is None:
+        raise ApiError(404, "not_found", f"The job {job.slug} has no revision {str(number)[:20]}.")
+    return row
+
+
+def restore_revision(job: Job, number: int, by: User, revision: int | None = None) -> Job:
+    """Saves the settings of the revision, except slug and enabled; of a partial revision, those that it has.
+
+    Returns the stored job, without a new revision if nothing changed. Raises the errors of `save_job`, and ApiError
+    404 for an unknown number.
+    """
+    row = find_revision(job, number)
+    data = {name: value for name, value in row.values.items() if name not in NEVER_RESTORED}
+    if data.get("cpu") is not None:
+        data["cpu"] = Decimal(str(data["cpu"]))
+    return save_job(job, {**data, "script": row.script.text}, by, revision, restored_from=row.number)
