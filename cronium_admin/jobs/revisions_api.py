@@ -6,8 +6,7 @@ from django.http import HttpRequest
 from ninja import Body, Query
 
 from cronium_admin.accounts.api_auth import get_caller, require_project_permission
-from cronium_admin.accounts.permissions import Permission
-from cronium_admin.accounts.projects import can
+from cronium_admin.accounts.permissions import Permission, can
 from cronium_admin.core.errors import ERROR_STATUSES, ErrorBody
 from cronium_admin.core.paging import make_cursor, parse_cursor
 from cronium_admin.jobs.api import build_job_out, router
