@@ -10,11 +10,15 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project, RetiredVersion
+from cronium_admin.accounts.retired_versions import first_version
 from cronium_admin.core.json_text import format_exact
-from cronium_admin.jobs.models import Job, JobRevision
+from cronium_admin.jobs.models import Job, JobRevision, RetiredSlug
 from cronium_admin.jobs.revisions import canonicalize_job
 from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.models import Run
+from cronium_admin.secrets.models import Secret
+from cronium_admin.variables.models import Variable
 from tests.conftest import Api
 from tests.users import get_admin
 
@@ -73,6 +77,12 @@ def upgrade(transactional_db: None) -> Iterator[Callable[[], None]]:
 
 def old_model(app: str, name: str) -> Any:
     return MigrationExecutor(connection).loader.project_state(list(OLD.items())).apps.get_model(app, name)
+
+
+def old_model_of(app: str, migration: str, name: str) -> Any:
+    executor = MigrationExecutor(connection)
+    nodes = [(app, migration), *OLD.items()]
+    return executor.loader.project_state(nodes).apps.get_model(app, name)
 
 
 def has_surrogate(env: dict[str, str]) -> bool:
@@ -200,3 +210,20 @@ def test_an_interrupted_upgrade_goes_on(upgrade: Callable[[], None], monkeypatch
     assert len(calls) > len(before)
     assert collect_all() == before
     assert JobRevision.objects.filter(is_partial=True).count() == 5
+
+
+def test_all_rows_go_to_the_default_project(upgrade: Callable[[], None]) -> None:
+    encrypted = {"encrypted": "x"}
+    MigrationExecutor(connection).migrate([("access", "0007_retired_versions")])
+    old_model_of("secrets", "0004_database_clock", "Secret").objects.create(name="API_KEY", **encrypted)
+    old_model_of("runtime", "0003_database_clock", "Variable").objects.create(name="day", text="1", changed_by="pat")
+    old_model_of("access", "0007_retired_versions", "RetiredVersion").objects.create(kind="job", name="x", version=3)
+    old_model("jobs", "RetiredSlug").objects.create(slug="x", last_run_number=7)
+    upgrade()
+    project = Project.objects.get()
+    assert (project.pk, project.slug, project.name) == (DEFAULT_PROJECT_ID, "default", "Default")
+    for model in (Job, Run, Secret, Variable, RetiredSlug, RetiredVersion):
+        rows: Any = model._base_manager
+        assert set(rows.values_list("project", flat=True)) == {DEFAULT_PROJECT_ID}, model
+    assert first_version("job", "x") == 4
+    assert Project.objects.create(name="Next", slug="next").pk != DEFAULT_PROJECT_ID
