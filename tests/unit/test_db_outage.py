@@ -191,6 +191,24 @@ def test_the_worker_tries_again_and_tells_when_it_is_over(
     assert "4 more errors" in told[1]
 
 
+def test_the_end_of_the_worker_ends_the_retries(failure: tuple[DatabaseError, str]) -> None:
+    threads, attempts, failed = DatabaseThreads(1), list[int](), threading.Event()
+
+    def work() -> None:
+        attempts.append(1)
+        if len(attempts) == 3:
+            failed.set()
+        raise failure[0]
+
+    ended = threading.Thread(target=lambda: failed.wait(30) and threads.close())
+    ended.start()
+    with pytest.raises(type(failure[0])) as raised_error:
+        threads.call(work)
+    ended.join()
+    assert raised_error.value is failure[0]
+    assert len(attempts) >= 3
+
+
 def test_what_is_no_outage_is_raised_at_once() -> None:
     threads = DatabaseThreads(1)
 
