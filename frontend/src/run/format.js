@@ -43,7 +43,7 @@ export function formatHash([first, last]) {
   return first === last ? `#L${first}` : `#L${first}-${last}`;
 }
 
-const formatCount = (count, noun) => `${formatNumber(count)} ${noun}${count === 1 ? "" : "s"}`;
+export const formatCount = (count, noun) => `${formatNumber(count)} ${noun}${count === 1 ? "" : "s"}`;
 export const formatLines = (count) => formatCount(count, "line");
 
 /** A size in the same form as on the other pages: 812 bytes, 3.4 KB, 12.3 MB. */

@@ -1,10 +1,10 @@
 // Builds the sentence under the log: how many lines there are, whether the log is complete, what the filter shows. Pure.
-import { formatBytes, formatLines, formatNumber } from "./format.js";
+import { formatBytes, formatCount, formatLines, formatNumber } from "./format.js";
 
 export const NO_ANSWER = "the server does not answer, trying again…";
 export const SILENCE_MS = 10_000;
 
-const formatGaps = ({ gaps }) => (gaps ? `, ${gaps} gap${gaps === 1 ? "" : "s"}` : "");
+const formatGaps = ({ gaps }) => (gaps ? `, ${formatCount(gaps, "gap")}` : "");
 const describeDropped = (size) => (size ? `${formatBytes(size)} after that were not kept` : "later output was not kept");
 /** The run has ended, and no digest confirms the log. */
 const describeUnsealed = ({ isHostGone }) => `may be incomplete${isHostGone ? ": its host went away" : ""}`;

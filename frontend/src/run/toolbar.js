@@ -1,4 +1,5 @@
 // The buttons above and below the log: shows their state, and calls the actions of controls.js.
+import { formatCount } from "./format.js";
 
 const BUTTON_ACTIONS = {
   follow: "toggleFollow", wrap: "toggleWrap", full: "toggleFullScreen", copy: "copyLines", find: "toggleFind", help: "showHelp",
@@ -35,7 +36,7 @@ export class Toolbar {
   showNewLines(count) {
     const { pill } = this.parts;
     pill.hidden = count === 0;
-    pill.querySelector("span").textContent = `${count.toLocaleString("en")} new line${count === 1 ? "" : "s"}`;
+    pill.querySelector("span").textContent = formatCount(count, "new line");
   }
 
   /** In full screen, the elements behind the panel are inert. */
