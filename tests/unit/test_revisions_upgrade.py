@@ -122,7 +122,7 @@ def stored_id(run: Any) -> Any:
 
 
 def collect(run: Any, script: str) -> dict[str, Any]:
-    """Every value of the run. As text: 1, 1.0 and True, and the order of keys in the input, are told apart."""
+    """Every value of the run. As text, so that 1, 1.0 and True differ, and so does the order of keys in the input."""
     own = ("env", "secrets", "egress")
     columns = {field.attname for field in old_model("runs", "Run")._meta.concrete_fields} - {"script_text_id", *own}
     values = {name: getattr(run, name) for name in sorted(columns)} | {"input": format_exact(run.input)}
