@@ -15,6 +15,7 @@ from cronium_admin.workers.image_inventory import ImageReporter
 from executor.docker.errors import EngineUnreachable
 from executor.docker.models import parse_image
 from tests.fakes.engine import FakeEngine
+from tests.users import get_admin
 
 
 class Here:
@@ -65,7 +66,7 @@ def test_who_stands_by_and_whose_engine_is_away_say_nothing(db: None, engine: Fa
 def test_a_deleted_hosts_images_are_forgotten(db: None, engine: FakeEngine) -> None:
     Host.objects.create(name="east")
     reporting(engine).run_once()
-    delete_host("east", "admin")
+    delete_host("east", get_admin())
     assert not HostImage.objects.exists()
 
 

@@ -51,7 +51,7 @@ def remove_host(
     request: HttpRequest, name: str, version: Annotated[int | None, Query(description=DELETE_VERSION_HELP)] = None
 ) -> HttpResponse:
     """409 while its worker sends heartbeats, and while it has active runs. A worker with this name creates it again."""
-    delete_host(name, get_caller(request).get_username(), version)
+    delete_host(name, get_caller(request), version)
     return HttpResponse(status=204)
 
 

@@ -93,7 +93,7 @@ def get_queues(row: Host) -> tuple[str, ...]:
     return tuple(row.queues) or (DEFAULT_QUEUE,)
 
 
-def set_draining(name: str, is_draining: bool, user: User, version: int | None = None) -> HostView:
+def set_draining(name: str, is_draining: bool, by: User, version: int | None = None) -> HostView:
     """Raises ApiError (404) if the host does not exist, and ChangedMeanwhile if `version` is given and outdated."""
     with transaction.atomic():
         rows = Host.objects.select_for_update(of=("self",)).select_related("updated_by")
@@ -102,7 +102,7 @@ def set_draining(name: str, is_draining: bool, user: User, version: int | None =
             raise make_not_found_error(name)
         check_version(stored, version)
         if stored.draining != is_draining:
-            write_edit(stored, {"draining": is_draining}, user)
+            write_edit(stored, {"draining": is_draining}, by)
     view = next((host for host in fetch_hosts() if host.row.name == name), None)
     if view is None:
         raise make_not_found_error(name)
@@ -117,7 +117,7 @@ def make_not_found_error(name: str) -> ApiError:
     return ApiError(404, "not_found", f"There is no host {name[:100]!r}.")
 
 
-def delete_host(name: str, username: str, version: int | None = None) -> None:
+def delete_host(name: str, by: User, version: int | None = None) -> None:
     """Delete a host that is away. Raises ApiError: 404 if it does not exist, 409 while it is alive or has active runs.
 
     `version` as in `set_draining`.
@@ -132,7 +132,7 @@ def delete_host(name: str, username: str, version: int | None = None) -> None:
     )
     if deletable.delete()[0]:
         inventory.delete_inventory(name)
-        log.info("%s deleted the host %s", username, name)
+        log.info("%s deleted the host %s", by.get_username(), name)
         return
     stored = Host.objects.select_related("updated_by").filter(name=name).first()
     if stored is None:

@@ -68,7 +68,7 @@ def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
 def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
     row = _get_host(pk)
     try:
-        delete_host(row.name, get_current_user(request).get_username(), parse_version(request.POST.get("version", "")))
+        delete_host(row.name, get_current_user(request), parse_version(request.POST.get("version", "")))
         messages.success(request, f"Host {row.name} is deleted.")
     except EditConflict as error:
         messages.error(request, error.message)
