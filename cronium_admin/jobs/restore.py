@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
+from cronium_admin.jobs.job_fields import JOB_FIELDS
 from cronium_admin.jobs.models import Job, JobRevision
 from cronium_admin.jobs.service import save_job
 
@@ -25,7 +26,7 @@ def restore_revision(job: Job, number: int, by: User, revision: int | None = Non
     404 for an unknown number.
     """
     row = find_revision(job, number)
-    data = {name: value for name, value in row.values.items() if name not in NEVER_RESTORED}
+    data = {name: value for name, value in row.values.items() if name in JOB_FIELDS - NEVER_RESTORED}
     if data.get("cpu") is not None:
         data["cpu"] = Decimal(str(data["cpu"]))
     return save_job(job, {**data, "script": row.script.text}, by, revision, restored_from=row.number)

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.skipif(not DATABASE, reason='needs eval "$(scripts/serv
 
 @pytest.mark.parametrize(
     "path",
-    ["unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"],
+    [
+        *("unit/test_lease.py", "unit/test_outbox.py", "unit/test_transitions.py", "engine/outbox_on_postgres.py"),
+        *("unit/test_revisions_races.py", "unit/test_revisions_upgrade.py"),
+    ],
 )
 def test_they_pass_on_postgresql(path: str) -> None:
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("CRONIUM_", "PYTEST_"))}
