@@ -203,7 +203,7 @@ class RunHandler(Protocol):
         ...
 
     def holds_lease(self) -> bool:
-        """Whether this process still holds the run. Asked before its containers are stopped or removed."""
+        """Whether this process still holds the run. Called before its containers are stopped or removed."""
         ...
 
     def requeue(self, message: str) -> None:

@@ -17,13 +17,13 @@ class MaskedHandler:
         self.last_output = b""  # masked
 
     def answer_request(self, operation: str, body: Any) -> Reply:
-        """Answer a script's request. Its output value is masked, because it is shown like the log."""
+        # The output value is masked, because it is shown like the log.
         if operation == "output" and isinstance(body, dict) and "output" in body:
             body = {**body, "output": self._masker.mask_json(body["output"])}
         return self._handler.answer_request(operation, body)
 
     def record_event(self, kind: str, message: str) -> None:
-        """Record an event, masked: the host names of connections come from the script."""
+        # The host names of connections come from the script.
         self._handler.record_event(kind, str(self._masker.mask_json(message)))
 
     def append(self, batch: Batch) -> None:

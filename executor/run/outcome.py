@@ -94,7 +94,7 @@ def build_error_result(error: EngineError) -> RunResult:
 
 
 def build_unstoppable_result(result: RunResult, stopped: StopRequest | None) -> RunResult:
-    """The result of a failed run whose container may still be running: no status may claim that it was stopped."""
+    # The container may still be running: no status may claim that it was stopped.
     stop_note = " A stop had been requested." if stopped else ""
     message = f"{result.message}{stop_note} The script may still run; its container is removed once the engine answers."
     return RunResult("errored", result.reason, message)

@@ -16,7 +16,7 @@ FILES = {"bash": "script.sh", "python": "script.py", "node": "script.js"}
 HELPERS = "/tmp/.cronium"  # noqa: S108 - a tmpfs of the container, writable even with a read-only root
 PROXY = "runtime-api:8082"  # the sidecar's proxy for the network `egress`
 NO_PROXY = "runtime-api,runtime,localhost,127.0.0.1"
-# node versions that read a script.js as CommonJS whatever it contains. All versions read a script.mjs as a module.
+# node versions that read a script.js as CommonJS regardless of its content. All versions read a script.mjs as a module.
 BEFORE_DETECTION = "v[0-9].*|v1[0-9].*|v20.[0-9].*|v20.1[0-8].*|v21.*|v22.[0-6].*"
 NO_INTERPRETER = 127  # a shell's exit code for "command not found"
 
@@ -56,7 +56,7 @@ def _choose_file_and_interpreter(spec: RunSpec) -> list[str]:
     choices = [line.interpreter, line.name]
     if line.language == spec.language and line.is_plain:
         choices = ["bash"] if line.name == "sh" else [*choices, usual]  # the helpers need bash
-    error = f"cronium: the first line of the script asks for {line.interpreter}, which this image does not have."
+    error = f"cronium: the first line of the script requires {line.interpreter}, which this image does not have."
     return [
         *lines,
         f'for p in {shlex.join(dict.fromkeys(choices))}; do command -v "$p" >/dev/null 2>&1 && break; p=; done',
@@ -77,7 +77,7 @@ def _exec_interpreter(spec: RunSpec) -> str:
 
 
 def _build_proxy_variables(spec: RunSpec) -> dict[str, str]:
-    """The proxy's variables. They are part of the payload, because the URL contains the token."""
+    # A part of the payload, because the URL contains the token.
     if spec.network != "egress":
         return {}
     url = f"http://cronium:{spec.token}@{PROXY}"
@@ -100,7 +100,7 @@ def _write_helpers(spec: RunSpec) -> list[str]:
 
 
 def _write_node_module(spec: RunSpec) -> list[str]:
-    """Node finds ES modules only in node_modules beside the script, not through NODE_PATH."""
+    # Node finds ES modules only in node_modules beside the script, not through NODE_PATH.
     if spec.language != "node" or "import" not in spec.script:
         return []
     folder, text = "/workspace/node_modules/cronium", f'module.exports = require("{HELPERS}/cronium.js");'

@@ -98,7 +98,7 @@ def find_problem(language: str, script: str) -> str | None:
     if line is None or line.language in ("", language):
         return None
     return (
-        f"The first line asks for {line.name}, but the job's language is {language}. Change the language to "
+        f"The first line names {line.name}, but the job's language is {language}. Change the language to "
         f"{line.language}, or change the first line."
     )
 
@@ -117,10 +117,7 @@ def is_module(script: str) -> bool:
 
 
 def _normalize_bash_lines(text: str) -> str:
-    """Remove the carriage returns of Windows line ends; convert them to LF if they are the only line ends.
-
-    In a file with mixed line ends, carriage returns in here-documents and quoted strings may be intended: they stay.
-    """
+    # In a file with mixed line ends, carriage returns in here-documents and quoted strings may be intended: they stay.
     if "\r" not in text:
         return text
     if "\n" not in text:

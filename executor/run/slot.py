@@ -89,7 +89,7 @@ class Slot:
             self._sandbox.abort()
 
     def release(self) -> None:
-        """Give up the run without stopping its script: another process adopts it."""
+        """Release the run without stopping its script: another process adopts it."""
         self._released.set()
         self._signals.put(RELEASE)
         self._follower.release()
@@ -97,7 +97,6 @@ class Slot:
             self._sandbox.abort()
 
     def measure(self) -> None:
-        """Record the peak memory and whether the container is paused. Called periodically while the script runs."""
         if self._has_begun and self._stop.request is None:
             self._vitals.measure(self._sandbox.find_id(self._sandbox.main))
 
@@ -127,7 +126,7 @@ class Slot:
         return outcome.build_error_result(error)
 
     def _end_failed(self, result: RunResult) -> None:
-        """End a failed run. Removes the sandbox first: a status must not claim a stop that did not happen."""
+        # The sandbox is removed first: a status must not claim a stop that did not happen.
         try:
             if self._released.is_set() and self._has_begun:
                 raise LeaseLost
@@ -223,7 +222,6 @@ class Slot:
         return result
 
     def _refuse_drift(self) -> None:
-        """Record the inspection of the sandbox; SandboxDrift when it violates a requirement."""
         rows = self._sandbox.build_report()
         self._handler.record_sandbox(inspection.to_json(rows))
         if broken := inspection.describe_violations(rows):
@@ -246,8 +244,8 @@ class Slot:
     def _watch_main(self, deadline: float | None) -> None:
         """Wait until all output is stored; stop the container at the deadline or on request.
 
-        The reader keeps reading during the stop: with an unread attachment the engine cannot stop the container.
-        `deadline` is None when main has already exited.
+        The output is read during the stop, too: with an unread attachment the engine cannot stop the container.
+        `deadline` is None if main has already exited.
         """
         signal = "" if deadline is None else self._wait_for_signal(deadline)
         self._refuse_released()
@@ -286,7 +284,7 @@ class Slot:
         retry_while_away(self._sandbox.stop_main, self._released)
 
     def _drain_output(self) -> None:
-        """Main has exited: wait until its output is stored. Ignores further stop signals, which a cancel repeats."""
+        # Main has exited: further stop signals, which a cancel repeats, are ignored.
         check_at = time.monotonic() + STALL_SECONDS
         while True:
             try:

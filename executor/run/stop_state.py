@@ -29,7 +29,7 @@ class StopState:
             return True
 
     def note_own_exit(self) -> None:
-        """Main has exited by itself: ignore stop reasons that came after the exit, except the log's limit."""
+        # Stop reasons that came after the exit are ignored, except the log's limit.
         with self._lock:
             self._has_exited = True
             self._request = StopRequest(LIMIT) if self._has_passed_limit else None

@@ -55,7 +55,7 @@ def to_json(rows: list[Row]) -> dict[str, Any]:
 
 def describe_violations(rows: list[Row]) -> str:
     violations = [
-        f"{row.of}'s {row.what} is {row.reported} (asked: {row.asked})" for row in rows if row.drift and row.promise
+        f"{row.of}'s {row.what} is {row.reported} (requested: {row.asked})" for row in rows if row.drift and row.promise
     ]
     if not violations:
         return ""

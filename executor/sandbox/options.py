@@ -1,4 +1,4 @@
-"""Pure: from a SandboxSpec to the bodies of the engine's create calls. Asks no engine and reads no clock."""
+"""Pure: from a SandboxSpec to the bodies of the engine's create calls. Calls no engine and reads no clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Addresses:
 
     @property
     def gateway(self) -> IPv4Address:
-        """Reserved for the bridge, which is configured without an address."""
+        # Reserved for the bridge, which is configured without an address.
         return self.subnet.network_address + 1
 
     @property
@@ -52,7 +52,7 @@ def _build_no_host_options(engine_version: str) -> dict[str, str]:
 
 
 def build_network(spec: SandboxSpec, addresses: Addresses, engine_version: str = "") -> dict[str, Any]:
-    """The job's network: internal and without an address of the host (docs/security.md), unless it is `open`."""
+    # Internal and without an address of the host (docs/security.md), unless it is `open`.
     closed = spec.network != "open"
     body = _build_bridge_network(spec, name_network(spec.run_id), addresses, name_bridge(spec), internal=closed)
     return body | {"Options": {**_build_no_host_options(engine_version), **body["Options"]}} if closed else body
@@ -124,7 +124,7 @@ NO_NAMES = {
 
 
 def _build_dns(spec: Shape, role: str) -> dict[str, Any]:
-    """DNS settings. Only a script on an open network and the proxy of an egress network resolve names."""
+    # Only a script on an open network and the proxy of an egress network resolve names.
     if (role, spec.network) == ("main", "open"):
         return {}
     if (role, spec.network) == ("sidecar", "egress"):
@@ -159,7 +159,7 @@ def _build_environment(spec: SandboxSpec) -> dict[str, str]:
 
 
 def _drop_reserved(variables: Mapping[str, str], image: ImageFacts) -> list[str]:
-    """The environment of a container. A name without a value unsets the image's variable."""
+    # A name without a value unsets the image's variable.
     inherited = {name for name in image.variables if name.startswith(RESERVED)} - set(variables)
     return [*(f"{name}={value}" for name, value in variables.items()), *sorted(inherited)]
 
@@ -242,7 +242,7 @@ _FILE_BYTES_AS_JSON = 9
 
 
 def build_log_config(driver: str, limit_bytes: int) -> dict[str, Any]:
-    """One file, large enough for the whole log: the engine must never rotate a line away."""
+    # One file, large enough for the whole log: the engine must never rotate a line away.
     size = str(_FILE_BYTES.get(driver, _FILE_BYTES_AS_JSON) * limit_bytes + 16 * MB)
     options = {"max-size": size, "max-file": "1"}
     if driver == "local":

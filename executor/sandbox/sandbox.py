@@ -45,7 +45,7 @@ class Sandbox:
         self._containers = Containers(engine, spec)
         self._sidecar = Sidecar(engine, spec, self._networks, self._containers)
         self._stdin: Attachment | None = None
-        self._lock = threading.Lock()  # the next one
+        self._lock = threading.Lock()  # guards the next attribute
         self._binding: Binding | None = None
         self._aborted = threading.Event()
         self._failure: BaseException | None = None
@@ -88,8 +88,8 @@ class Sandbox:
     def bind(self, binding: Binding) -> None:
         """Give a prepared sandbox to a run. Returns when the sidecar is ready for it.
 
-        SandboxMismatch, with nothing sent, unless a sandbox that is made for the run now would be the same one. Other
-        errors are those of the engine.
+        Raises SandboxMismatch and sends nothing if a sandbox created for the run now would have another shape. Raises
+        the errors of the engine.
         """
         if self.shape_digest:
             self._refuse_mismatch(binding.spec)
@@ -116,7 +116,6 @@ class Sandbox:
             self._binding = binding
 
     def build_report(self) -> list[inspection.Row]:
-        """The inspection of a prepared sandbox."""
         requested = self._networks.requested | self._containers.requested
         reported = self._networks.reported | self._containers.reported
         return inspection.build_rows(self._spec, requested, reported, self._engine.default_runtime, self.image_id)

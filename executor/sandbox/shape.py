@@ -19,7 +19,8 @@ _NO_ADDRESSES = Addresses(IPv4Network("0.0.0.0/29"))
 
 
 def find_shape_digest(engine: EngineLike, shape: Shape) -> str:
-    """The digest of a sandbox that is made of `shape` now. Raises as the engine does; ImageMissing without an image."""
+    """The digest of a sandbox created from `shape` now. Raises the errors of the engine; ImageMissing without an
+    image."""
     image = find_image(engine, shape)
     sidecar = NO_IMAGE if shape.network == "none" else engine.describe_image(shape.sidecar_image)
     return compute_shape_digest(shape, image, sidecar, engine.version, engine.log_driver)

@@ -132,7 +132,7 @@ def test_a_broken_promise_is_seen_before_any_script(
     told = run_once(engine, make_spec(image=bash_image, sidecar_image=SIDECAR, instance=INSTANCE, script="echo ran"))
     assert told.result is not None
     assert (told.result.status, told.result.reason) == ("errored", "sandbox_drift")
-    assert "capabilities added is CHOWN (asked: none)" in told.result.message
+    assert "capabilities added is CHOWN (requested: none)" in told.result.message
     assert told.log() == b""
 
 

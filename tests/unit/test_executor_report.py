@@ -232,7 +232,7 @@ class TestSlot:
         told = run(script="echo it ran")
         assert told.result is not None
         assert (told.result.status, told.result.reason) == ("errored", "sandbox_drift")
-        assert "main's privileged is yes (asked: no)" in told.result.message
+        assert "main's privileged is yes (requested: no)" in told.result.message
         assert told.log() == b""
         assert "may_begin" not in told.events
         assert told.report["drifted"] == 1

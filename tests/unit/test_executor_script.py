@@ -193,7 +193,7 @@ def test_an_interpreter_that_the_image_lacks_is_named(language: str, first: str,
     first = first.replace("ruby's", "rubys")
     done = start(first + "\necho on", language, tmp_path)
     assert (done.returncode, done.stdout) == (payload.NO_INTERPRETER, b"")
-    assert f"asks for {name}, which this image does not have" in done.stderr.decode()
+    assert f"requires {name}, which this image does not have" in done.stderr.decode()
 
 
 _PYTHON = """#!/usr/bin/env python3

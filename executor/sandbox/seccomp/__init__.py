@@ -68,5 +68,5 @@ def build_profile() -> dict[str, Any]:
 
 @lru_cache
 def build_security_option() -> str:
-    """The value for SecurityOpt. It contains the whole profile, because the engine may be on another machine."""
+    # The whole profile, because the engine may be on another machine.
     return "seccomp=" + json.dumps(build_profile(), separators=(",", ":"))
