@@ -12,7 +12,7 @@ class TokenForm(PlainForm):
     name = forms.CharField(
         max_length=100,
         error_messages={
-            "required": "Give the token a name, such as what will use it.",
+            "required": "Enter a name, such as the program that will use the token.",
             "max_length": "100 characters at most.",
         },
     )
@@ -28,7 +28,7 @@ class PersonForm(PlainForm):
 
     username = forms.CharField(
         max_length=150,
-        error_messages={"required": "Write the name to sign in with.", "max_length": "150 characters at most."},
+        error_messages={"required": "Enter the name for signing in.", "max_length": "150 characters at most."},
     )
     role = forms.ChoiceField(
         choices=Role.choices, error_messages={"required": "Choose a role.", "invalid_choice": "Choose a role."}

@@ -23,7 +23,7 @@ DEFAULT_PROJECT_ID = 1  # of the project that a migration creates
 
 
 def check_username(username: str) -> None:
-    """Raises ValidationError if `username` is not allowed, in addition to the checks of Django's field."""
+    """Raises ValidationError. Complements the checks of Django's field."""
     if username and not username[0].isalnum():
         raise ValidationError({"username": "A name begins with a letter or a digit."})
     if problem := find_line_problem(username):

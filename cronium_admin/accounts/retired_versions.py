@@ -1,6 +1,6 @@
-"""Versions never repeat under one name: a row made again continues after the last version of the one before.
+"""Versions never repeat under one name: a recreated row continues the count of the deleted row with its name.
 
-So a page or caller that has read the old row never matches the new one. Names of jobs and secrets are counted within
+So an edit that is based on the deleted row conflicts with the new row. Names of jobs and secrets are counted within
 their project; rows of the whole instance omit `project_id`.
 """
 

@@ -51,7 +51,7 @@ def make_named_token(
         if parent is not None:
             _check_parent_expiry(parent, expires_at)
         if list_active_tokens(user).count() >= MAX_PER_PERSON:
-            text = f"You have {MAX_PER_PERSON} tokens valid tokens, the maximum. Revoke tokens that are no longer used."
+            text = f"You have {MAX_PER_PERSON} valid tokens, the maximum. Revoke tokens that are no longer used."
             raise ApiError(409, "too_many", text)
         if list_active_tokens(user).filter(name=name).exists():
             text = f"You have a token {name} already. Choose another name, or revoke that token first."

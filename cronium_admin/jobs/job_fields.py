@@ -1,4 +1,4 @@
-"""The names of a job's settings: the fields that people change."""
+"""The names of a job's settings: the fields that users change."""
 
 # The fields that decide what runs and how.
 RUN_FIELDS = frozenset(

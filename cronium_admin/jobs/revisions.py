@@ -12,7 +12,7 @@ from cronium_admin.core.json_text import format_exact
 from cronium_admin.jobs.job_fields import JOB_FIELDS
 from cronium_admin.jobs.models import Job, JobRevision, ScriptText
 
-EXACT = "input"  # a script may see the order of its keys, and 1 from 1.0
+EXACT = "input"  # compared exactly: a script can distinguish 1 from 1.0, and the order of keys
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def create_revision(job: Job, by: User, changed: Collection[str] = (), restored_
 
 
 def ensure_revision(job: Job) -> JobRevision:
-    """The row of the job's revision. Creates it for a job that was stored past the service.
+    """The row of the job's revision. Creates it for a job that was stored without the service.
 
     Call it in a transaction that has locked the job's row.
     """

@@ -158,7 +158,7 @@ def delete_job(job: Job, revision: int | None = None) -> None:
     With `revision`, only if that is still the job's revision; else raises ChangedMeanwhile.
     """
     with transaction.atomic():
-        # The lock keeps launches out until the transaction ends.
+        # The lock blocks launches until the transaction ends.
         rows = Job.objects.select_for_update(of=("self",)).select_related("updated_by")
         stored = rows.filter(pk=job.pk).first()
         if stored is None:

@@ -146,7 +146,7 @@ def _take_next_number(job: Job) -> tuple[int, bool, int | None, str | None]:
 def _refer_to_revision(job: Job, of_run: dict[str, Any], revision_id: int | None, digest: str | None) -> dict[str, Any]:
     """The columns of a run that refer to the job's revision; its id and digest are None if it is not stored.
 
-    The run has the settings of `job` as it was loaded, even if its row was changed past the service.
+    The run has the settings of `job` as it was loaded, even if its row was changed without the service.
     """
     if digest == canonicalize_job(job).digest:
         settings = {name: getattr(job, name) for name in (*SETTINGS, "network")}

@@ -31,5 +31,4 @@ def count_live_runs(user: User) -> int:
 
 
 def find_project_id(run_id: UUID) -> int | None:
-    """The project of a run; None if there is no such run. For checks of permissions."""
     return Run.objects.filter(pk=run_id).values_list("project_id", flat=True).first()

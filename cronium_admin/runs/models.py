@@ -204,7 +204,7 @@ class Run(InProject):
         return get_revision_settings(self.revision.values) | (self.differs or {})
 
     def remember_settings(self, settings: dict[str, Any]) -> None:
-        """For a new run, whose revision was not read."""
+        """Call it for a new run, to avoid a read of its revision."""
         self._settings = settings
 
     @property

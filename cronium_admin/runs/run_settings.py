@@ -11,7 +11,7 @@ SETTINGS = ("env", "secrets", "egress", "input")
 
 
 def get_revision_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run without overrides has; only known settings, if the revision is partial."""
+    """The settings of a run without overrides; of a partial revision, only those that it has."""
     settings = {name: values[name] for name in ("env", "secrets", "input") if name in values}
     if "network" in values:
         settings["egress"] = values["egress"] if values["network"] == Network.EGRESS else []

@@ -1,4 +1,4 @@
-"""Stores the tables of sandboxes once, by digest, and deletes what no run uses any more.
+"""Stores the tables of sandboxes once, by digest, and deletes unused rows.
 
 A used row is locked until the caller's commit, so that the deletion of unused rows does not remove it.
 """
@@ -24,7 +24,8 @@ def store_report(run_id: str, report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# From left to right: rows without a user of the second kind, in its column. Revisions of stored jobs are kept.
+# Rows, the model that refers to them, its column, and a label. The order is that of deletion: a deleted revision
+# frees its script. Revisions of stored jobs are kept.
 _UNUSED = (
     (JobRevision.objects.filter(job=None), Run, "revision", "revisions of deleted jobs without a run"),
     (ScriptText.objects.all(), JobRevision, "script", "scripts without a revision"),

@@ -155,7 +155,6 @@ def finish(run_id: UUID, epoch: int, ending: Ending, only_if: Q = ALWAYS) -> boo
 
 
 def cancel_queued(run_id: UUID, by: str) -> bool:
-    """queued -> cancelled: nothing was started, so nothing has to be stopped."""
     ending = Ending(Status.CANCELLED, "cancelled", f"Cancelled by {by} before it started.")
     return _end_if(run_id, Q(status=Status.QUEUED), ending, by)
 
@@ -219,7 +218,7 @@ def seal_log(run_id: UUID, facts: Mapping[str, Any]) -> bool:
 def prune_log(run_id: UUID, why: str, lines: int, bytes_: int) -> bool:
     """Marks the log as removed: readers stop at once, even if a part is still stored.
 
-    `lines` and `bytes_` are those of the stored log, because nobody recorded them for a lost run.
+    `lines` and `bytes_` are those of the stored log, because a lost run has recorded none.
     """
     ended = Run.objects.filter(pk=run_id, status__in=TERMINAL, log_pruned_at=None)
     facts = {"log_lines": lines, "log_bytes": bytes_}

@@ -46,7 +46,6 @@ class SavedSecret:
 
 
 def select_secrets(user: User, permission: Permission = Permission.VIEW) -> QuerySet[Secret, Secret]:
-    """The secrets of projects in which `user` has `permission`."""
     return _read_without_values(Secret.objects.visible_to(user, permission))
 
 
@@ -75,7 +74,6 @@ def find_secret(user: User, name: str) -> Secret:
 
 
 def fetch_descriptions(project_id: ProjectId) -> dict[str, str]:
-    """The descriptions of all secrets of a project, by name."""
     return dict(Secret.objects.filter(project=project_id).values_list("name", "description"))
 
 
@@ -212,7 +210,6 @@ def delete_secret(name: str, by: User, version: int | None = None) -> None:
 
 
 def find_jobs_by_secret() -> dict[tuple[ProjectId, str], list[Any]]:
-    """The jobs that name a secret, by the secret's project and name."""
     # `jobs` is a higher layer, so its model is reached by name.
     jobs: Any = apps.get_model("jobs", "Job")._default_manager
     users: dict[tuple[ProjectId, str], list[Any]] = {}
