@@ -104,7 +104,6 @@ def pad_fernet_key(text: str) -> bytes:
 
 
 def find_encryption_key_problem(text: str) -> str:
-    """The error message for a list of keys; empty if the list is valid."""
     for number, part in enumerate(text.split(","), 1):
         try:
             is_key = len(b64decode(pad_fernet_key(part), altchars=b"-_", validate=True)) == 32

@@ -65,7 +65,7 @@ def check_version(stored: Any, version: int | None) -> None:
 
 
 def check_deletion(stored: Any, version: int | None, counter: str = "version") -> None:
-    """The same for a deletion; the caller has locked the row."""
+    """Raises EditConflict if the row has another `counter`. The caller has locked the row."""
     if version not in (None, getattr(stored, counter)):
         raise EditConflict(stored, counter, is_deletion=True)
 

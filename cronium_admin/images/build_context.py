@@ -25,7 +25,7 @@ def list_context_files(sources: Path, name: str) -> list[tuple[str, Path]]:
 
 
 def get_file_mode(path: Path) -> int:
-    """Uses only the executable bit: the umask of a checkout must not change an image."""
+    # Only the executable bit: the umask of a checkout must not change an image.
     return 0o755 if path.stat().st_mode & 0o100 else 0o644
 
 

@@ -100,7 +100,7 @@ def delete_inventory(host: str) -> None:
 
 
 def find_presence(references: Iterable[str]) -> dict[str, Presence]:
-    """By reference; makes two queries for any number of references."""
+    """The presence by reference. Makes two queries for any number of references."""
     names = {reference: canonicalize_reference(reference) for reference in references}
     hosts = list(HostInventory.objects.filter(reported_at__gte=Now() - MAX_REPORT_AGE).order_by("host"))
     rows = HostImage.objects.filter(inventory__in=hosts, reference__in=set(names.values()))

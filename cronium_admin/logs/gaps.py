@@ -12,7 +12,7 @@ MESSAGES = {
     "engine_restarted": "The Docker Engine restarted here: lines that were in its memory may be missing.",
     "rotated": "While no worker read the output, the script exceeded the log limit: lines are missing here.",
     SPLIT: "This line is longer than 1 MB: it continues in the next line of its stream.",
-    GONE: "Something else removed the script's container: later output is missing.",
+    GONE: "The script's container was removed from outside Cronium: later output is missing.",
     UNREAD: "The rest of the output could not be read: later output is missing.",
     NOT_STORED: "Later output could not be stored. The server's log has the cause.",
     "uncounted": "While no worker read the output, the script may have written more past the limit. It is not counted.",

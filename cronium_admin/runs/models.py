@@ -286,7 +286,7 @@ class OutboxEvent(models.Model):
 
 
 class OutboxConsumer(models.Model):
-    """What a consumer of `outbox` has done: all events up to `position`."""
+    """A consumer of `outbox`, which has handled all events up to `position`."""
 
     name = models.CharField(max_length=100, primary_key=True)
     position = models.BigIntegerField()

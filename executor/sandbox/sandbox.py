@@ -65,7 +65,7 @@ class Sandbox:
         """
         if binding:
             if binding.spec.sandbox != self._spec:
-                raise SandboxMismatch("The sandbox is not the one of this run.")
+                raise SandboxMismatch("The sandbox was created for another run.")
             self._set_binding(binding)
         refuse_unknown_runtime(self._engine, self._spec)
         self.booted_at = self._engine.read_boot_time()
