@@ -30,6 +30,11 @@ def check_username(username: str) -> None:
         raise ValidationError({"username": problem})
 
 
+def has_memberships(user: str) -> models.Exists:
+    """Whether the user whose id is the column `user` has a membership."""
+    return models.Exists(Membership.objects.filter(user=models.OuterRef(user)))
+
+
 class PeopleManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
@@ -42,6 +47,11 @@ class PeopleManager(UserManager["User"]):
         if self.filter(username__iexact=name).exclude(username=name).exists():
             raise ValidationError({"username": f"There is a person {name} already, in other capitals."})
         return super().create_superuser(username, email, password, **{**extra, "role": Role.ADMIN})
+
+    def get(self, *args: Any, **kwargs: Any) -> "User":
+        # Django reads a session's user by this call: `has_memberships` saves its request a query
+        known: dict[str, Any] = {"has_memberships": has_memberships("pk")}
+        return self.annotate(**known).get(*args, **kwargs)
 
 
 class User(AbstractUser, Edited):
@@ -58,6 +68,8 @@ class User(AbstractUser, Edited):
     session_epoch = models.PositiveIntegerField(default=0)  # an increment ends all sessions
     ended_sign_ins: Any = models.JSONField(default=list, blank=True)  # keys of sign-ins that were ended individually
 
+    has_memberships: bool | None = None  # set by the query that read the row; None: not known
+
     objects = PeopleManager()  # type: ignore[misc]
 
     def has_permission(self, permission: Permission) -> bool:
@@ -67,8 +79,15 @@ class User(AbstractUser, Edited):
     @cached_property
     def _permissions_by_project(self) -> dict[int, Permission]:
         # The highest permission that a membership gives, by project id
-        rows = self.memberships.values_list("project_id", "role") if self.is_active else ()
+        if not self.is_active or self.has_memberships is False:
+            return {}
+        rows = self.memberships.values_list("project_id", "role")
         return {project: HIGHEST_PERMISSION[Role(role)] for project, role in rows if role in Role.values}
+
+    def forget_memberships(self) -> None:
+        # The next check reads them again
+        self.has_memberships = None
+        self.__dict__.pop("_permissions_by_project", None)
 
     def has_permission_in(self, project_id: ProjectId, permission: Permission) -> bool:
         if self.has_permission(permission):
@@ -140,6 +159,11 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.project}: {self.get_role_display()}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        if user := self._state.fields_cache.get("user"):
+            user.forget_memberships()
 
 
 class RetiredVersion(models.Model):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from cronium_admin.accounts.models import TOKEN_PREFIX, ApiToken, User, digest_token
+from cronium_admin.accounts.models import TOKEN_PREFIX, ApiToken, User, digest_token, has_memberships
 from cronium_admin.accounts.permissions import Permission
 from cronium_admin.accounts.token_expiry import check_expiry
 from cronium_admin.core.database.clock import Now
@@ -79,11 +79,8 @@ def find_token(token: str) -> ApiToken:
 
     Raises ApiError 401 if it is unknown, revoked or expired, or if its user is switched off.
     """
-    row = (
-        ApiToken.objects.select_related("user").annotate(asked_at=Now()).filter(digest=digest_token(token)).first()
-        if token.startswith(TOKEN_PREFIX)
-        else None
-    )
+    tokens = ApiToken.objects.select_related("user").annotate(asked_at=Now(), is_member=has_memberships("user"))
+    row = tokens.filter(digest=digest_token(token)).first() if token.startswith(TOKEN_PREFIX) else None
     if row is None:
         raise ApiError(401, "token_unknown", "Unknown API token. Create one with `manage.py token create`.")
     if row.revoked_at is not None:
@@ -96,6 +93,7 @@ def find_token(token: str) -> ApiToken:
         stale = Q(last_used_at=None) | Q(last_used_at__lt=Now() - _USE_RECORD_INTERVAL)
         with outage_log.tolerate("noting when a token was used"):
             ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=Now())
+    row.user.has_memberships = row.is_member
     return row
 
 

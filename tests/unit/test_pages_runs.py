@@ -84,7 +84,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
     first = client.get("/runs/", {"job": "report"}).content.decode()
     link = first.split('rel="next" href="')[1].split('"')[0]
     assert "job=report" in link
-    with django_assert_num_queries(7):  # session, user, the job, runs, jobs to choose from, live runs, memberships
+    with django_assert_num_queries(6):  # session, user, the job, runs, jobs to choose from, live runs
         second = client.get("/runs/" + link.replace("&amp;", "&")).content.decode()
     assert 'class="num">#10<' in second
     assert 'class="num">#11<' not in second
@@ -95,7 +95,7 @@ def test_pages_by_cursor_keep_the_filter_and_cost_the_same(
 
 def test_a_waiting_run(client: Client, run: Run, django_assert_num_queries: Any) -> None:
     client.get("/runs/")
-    with django_assert_num_queries(7):  # session, user, run, events, re-runs, live runs, memberships
+    with django_assert_num_queries(6):  # session, user, run, events, re-runs, live runs
         text = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Queued" in text
     assert 'data-live="true"' in text
