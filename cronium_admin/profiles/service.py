@@ -38,12 +38,8 @@ def list_launch_profiles(own: Profile, by: User, job: InOneProject) -> QuerySet[
     return Profile.objects.all() if can(by, Permission.EDIT, job) else Profile.objects.filter(runtime=own.runtime)
 
 
-def find_named_profile(name: str) -> Profile | None:
-    return Profile.objects.filter(name=name).first()
-
-
 def find_profile(name: str) -> Profile:
-    profile = find_named_profile(name)
+    profile = Profile.objects.filter(name=name).first()
     if profile is None:
         raise ApiError(404, "not_found", f"There is no profile {name[:40]!r}.")
     return profile

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.accounts.page_permissions import get_current_user, require_permission
@@ -20,7 +20,7 @@ from cronium_admin.profiles.models import DEFAULT_PROFILE, Profile
 from cronium_admin.profiles.service import (
     add_profile,
     delete_profile,
-    find_named_profile,
+    list_profiles,
     list_profiles_with_use,
     save_profile,
 )
@@ -44,7 +44,7 @@ def create_profile(request: HttpRequest) -> HttpResponse:
 @require_permission(Permission.ADMIN)
 def edit_profile(request: HttpRequest, name: str) -> HttpResponse:
     # If the profile was deleted, the values are shown in the form of a new profile
-    profile = find_named_profile(name)
+    profile = list_profiles().filter(name=name).first()
     if profile is None:
         form = ProfileForm(request.POST)
         form.add_error("name", f"The profile {name} was deleted in the meantime. Save to create it again.")
@@ -55,8 +55,7 @@ def edit_profile(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def remove_profile(request: HttpRequest, name: str) -> HttpResponse:
-    if (profile := find_named_profile(name)) is None:
-        raise Http404
+    profile = get_object_or_404(list_profiles(), name=name)
     try:
         delete_profile(profile, parse_version(request.POST.get("version", "")))
         messages.success(request, f"The profile {name} is deleted.")

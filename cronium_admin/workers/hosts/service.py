@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, Q
+from django.db.models import Count, Exists, Q, QuerySet
 from django.template.defaultfilters import pluralize
 
 from cronium_admin.accounts.models import User
@@ -109,8 +109,8 @@ def set_draining(name: str, is_draining: bool, by: User, version: int | None = N
     return view
 
 
-def find_host(pk: int) -> Host | None:
-    return Host.objects.filter(pk=pk).first()
+def select_hosts() -> QuerySet[Host]:
+    return Host.objects.all()
 
 
 def make_not_found_error(name: str) -> ApiError:

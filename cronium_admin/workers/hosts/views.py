@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from cronium_admin.accounts.page_permissions import get_current_user, require_permission, require_project_permission
@@ -13,13 +13,12 @@ from cronium_admin.core.edit_versions import EditConflict, parse_version
 from cronium_admin.core.errors import ApiError
 from cronium_admin.runs.models import Run
 from cronium_admin.workers.gc.history import find_visible_runs
-from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.hosts.service import (
     count_jobs_by_queue,
     delete_host,
     fetch_hosts,
-    find_host,
     find_sole_queues,
+    select_hosts,
     set_draining,
 )
 from cronium_admin.workers.scheduling.diagnosis import explain_wait, find_unserved_queues
@@ -51,7 +50,7 @@ def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
-    row = _get_host(pk)
+    row = get_object_or_404(select_hosts(), pk=pk)
     is_draining = request.POST.get("draining") == "on"
     try:
         set_draining(row.name, is_draining, get_current_user(request), parse_version(request.POST.get("version", "")))
@@ -66,7 +65,7 @@ def switch_draining(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @require_permission(Permission.ADMIN)
 def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
-    row = _get_host(pk)
+    row = get_object_or_404(select_hosts(), pk=pk)
     try:
         delete_host(row.name, get_current_user(request), parse_version(request.POST.get("version", "")))
         messages.success(request, f"Host {row.name} is deleted.")
@@ -76,12 +75,6 @@ def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
     except ApiError as error:
         messages.error(request, error.message)
     return redirect("hosts:list")
-
-
-def _get_host(pk: int) -> Host:
-    if (row := find_host(pk)) is None:
-        raise Http404
-    return row
 
 
 @require_safe
