@@ -167,7 +167,7 @@ def test_neither_is_bound_what_was_not_prepared_nor_prepared_what_is_another_run
     spec = make_spec()
     with pytest.raises(SandboxMismatch, match="not prepared"):
         Sandbox(engine, spec.sandbox, pool).bind(make_binding(spec))
-    with pytest.raises(SandboxMismatch, match="not the one of this run"):
+    with pytest.raises(SandboxMismatch, match="created for another run"):
         Sandbox(engine, make_spec().sandbox, pool).prepare(make_binding(spec))
     assert engine.left == []
 
