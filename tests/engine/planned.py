@@ -18,6 +18,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.http import HttpRequest  # noqa: E402
 from django.test import RequestFactory, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -177,6 +178,12 @@ def _filters(job: Job, after: str, deep: datetime) -> dict[str, Callable[[], Any
     return found | {f"list, deep: {name}": page(chosen, after) for name, chosen in filters.items()}
 
 
+def _make_request(**query: str) -> HttpRequest:
+    request = RequestFactory().get("/runs/", query)
+    request.user = get_admin()
+    return request
+
+
 def asked(count: int) -> dict[str, Callable[[], Any]]:
     deep = timezone.now() - timedelta(seconds=30 * count * 0.9)
     after = make_cursor(deep.isoformat(), "00000000-0000-4000-8000-000000000000")
@@ -186,13 +193,9 @@ def asked(count: int) -> dict[str, Callable[[], Any]]:
     return {
         "page: all": lambda: fetch_newest_page(Run.objects.all(), after, 50),
         "page: of a job": lambda: fetch_newest_page(Run.objects.filter(job=job), after, 50),
-        "page: of a job by slug": lambda: fetch_newest_page(
-            _filter_runs(RequestFactory().get("/runs/", {"job": job.slug})), after, 50
-        ),
+        "page: of a job by slug": lambda: fetch_newest_page(_filter_runs(_make_request(job=job.slug)), after, 50),
         "page: failed": lambda: fetch_newest_page(Run.objects.filter(status="failed"), after, 50),
-        "page: live": lambda: fetch_newest_page(
-            _filter_runs(RequestFactory().get("/runs/", {"status": "live"})), after, 50
-        ),
+        "page: live": lambda: fetch_newest_page(_filter_runs(_make_request(status="live")), after, 50),
         **_filters(job, after, deep),
         "count: live": lambda: Run.objects.filter(status__in=LIVE).count(),
         "timed: unsealed logs": seal_orphans.seal_orphaned_logs,
