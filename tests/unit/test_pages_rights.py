@@ -200,7 +200,7 @@ def test_a_token_is_shown_once_and_only_its_owner_revokes_it(people: dict[str, U
     assert token.revoked_at is not None
     empty = client.post("/access/", {"name": " ", "expires": "30d"})
     assert empty.status_code == 422
-    assert "Give the token a name" in empty.content.decode()
+    assert "Enter a name, such as the program" in empty.content.decode()
 
 
 @pytest.mark.parametrize(("chosen", "days"), [("7d", 7), ("30d", 30), ("365d", 365), ("never", None)])
