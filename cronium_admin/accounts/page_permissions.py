@@ -18,12 +18,19 @@ from cronium_admin.accounts.permissions import InOneProject, Permission, can, ca
 from cronium_admin.core.errors import ApiError
 
 P = ParamSpec("P")
+HAS_CHECK = "has_permission_check"
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def get_current_user(request: HttpRequest) -> User:
     # The signed-in user. LoginRequiredMiddleware has already refused unauthenticated clients.
     return cast(User, request.user)
+
+
+def _mark_checked(view: View[P]) -> View[P]:
+    # `functools.wraps` of outer decorators copies the mark, so that a test finds views without a check
+    view.__dict__[HAS_CHECK] = True
+    return view
 
 
 def require_user(view: View[P]) -> View[P]:
@@ -35,7 +42,7 @@ def require_user(view: View[P]) -> View[P]:
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
-    return wrapper
+    return _mark_checked(wrapper)
 
 
 def require_permission(permission: Permission) -> Callable[[View[P]], View[P]]:
@@ -49,7 +56,7 @@ def require_permission(permission: Permission) -> Callable[[View[P]], View[P]]:
                 raise PermissionDenied(explain_refusal(user, permission))
             return view(request, *args, **kwargs)
 
-        return wrapper
+        return _mark_checked(wrapper)
 
     return decorate
 
@@ -69,7 +76,7 @@ def require_project_permission(permission: Permission) -> Callable[[View[P]], Vi
             except ApiError as error:
                 return _answer_refusal(request, error)
 
-        return wrapper
+        return _mark_checked(wrapper)
 
     return decorate
 
@@ -77,9 +84,10 @@ def require_project_permission(permission: Permission) -> Callable[[View[P]], Vi
 def _answer_refusal(request: HttpRequest, error: ApiError) -> HttpResponseBase:
     if error.status == 404:
         raise Http404(error.message) from error
-    if error.status in (403, 409):
-        return render(request, "403.html", {"exception": error.message}, status=error.status)
-    raise error
+    if error.status == 403:
+        raise PermissionDenied(error.message) from error
+    context = {"exception": error.message, "heading": "This is not possible", "status": error.status}
+    return render(request, "403.html", context, status=error.status)
 
 
 class Permissions:

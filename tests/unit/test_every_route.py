@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from cronium_admin.accounts.models import ApiToken, User
+from cronium_admin.accounts.page_permissions import HAS_CHECK
 from cronium_admin.jobs.models import Job
 from cronium_admin.logs.urls import websocket_urlpatterns
 from cronium_admin.ops import readiness
@@ -76,6 +77,25 @@ def _samples(address: Address, run: Run) -> list[tuple[str, str]]:
 def test_every_route_is_in_a_table(address: Address, run: Run) -> None:
     known = {resolve(url).route for _, url in _samples(address, run)} | {route for _, route in TESTED_APART}
     assert _everywhere() == known
+
+
+def _walk_views(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[tuple[str, Any]]:
+    for pattern in patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _walk_views(pattern.url_patterns, route)
+        else:
+            yield route, pattern.callback
+
+
+def test_every_page_checks_permissions() -> None:
+    open_routes = {resolve(url).route for _, url, *_ in OPEN} | {"metrics"}
+    unchecked = {
+        route
+        for route, view in _walk_views(get_resolver().url_patterns)
+        if not route.startswith(("admin/", "api/v1/")) and not getattr(view, HAS_CHECK, False)
+    }
+    assert unchecked <= open_routes
 
 
 def test_every_method_of_every_route_is_in_a_table(
