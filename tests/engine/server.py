@@ -286,9 +286,10 @@ class Server:
         """Creates /tmp/`name`, for which a script waits."""
         made = self.docker.exec_create(f"cronium-main-{run_id}", ["touch", f"/tmp/{name}"], user="1000:1000")
         self.docker.exec_start(made["Id"])
-        # Its output may end before the engine knows how it has.
+        # Its output may end before the engine knows its exit code. The script may end at once, and touch with it.
         self.until(lambda: not self.docker.exec_inspect(made["Id"])["Running"], 20)
-        assert self.docker.exec_inspect(made["Id"])["ExitCode"] == 0
+        code = self.docker.exec_inspect(made["Id"])["ExitCode"]
+        assert code == 0 or not self.docker.containers(filters={"name": f"cronium-main-{run_id}"}), code
 
     def sweep(self) -> None:
         """Removes leftover objects, after a test that kills the server."""

@@ -187,7 +187,7 @@ class Sidecar:
 
     def __post_init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.ready = threading.Event()
+        self.loaded, self.ready = threading.Event(), threading.Event()
         self.ended = threading.Event()
 
     def listen(self) -> None:
@@ -203,8 +203,8 @@ class Sidecar:
         self.ended.set()
 
     def take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "ready":
-            self.ready.set()
+        if message["type"] in ("loaded", "ready"):
+            {"loaded": self.loaded, "ready": self.ready}[message["type"]].set()
             return
         self.asked.append(message)
         self.socket.sendall(json.dumps({"id": message["id"], "ok": True, "data": None}).encode() + b"\n")
@@ -282,6 +282,7 @@ def test_a_sidecar_without_configuration_ends_and_says_why(
         assert client.wait(made.container, timeout=20)["StatusCode"] == 1
         assert made.ended.wait(20)
         assert made.words.startswith("runtime-api: ")
+        assert made.loaded.is_set()
         assert not made.ready.is_set()
     finally:
         client.remove_container(made.container, force=True)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.contrib import admin as office
 from django.contrib.auth import authenticate
-from django.core.cache import caches
 from django.db import connections
 from django.test import Client, RequestFactory
 from django.urls import reverse
@@ -362,7 +361,6 @@ class TestAccount:
 @pytest.mark.parametrize("weak", ["8403517296", "abcdefg", "password1", "viewer12", "x" * 1001])
 def test_a_weak_password_is_refused_wherever_it_is_chosen(people: dict[str, User], admin: Api, weak: str) -> None:
     """As the page says: At least 8 characters, not only digits, not a common password, not similar to the user name."""
-    caches["throttle"].clear()
     people["viewer"].set_password("the first one 1")
     people["viewer"].save()
     page = browser(people["viewer"])
@@ -387,7 +385,6 @@ class TestEndedMeanwhile:
 
     @pytest.fixture
     def person(self, people: dict[str, User]) -> User:
-        caches["throttle"].clear()
         people["viewer"].set_password("the first one 1")
         people["viewer"].save()
         return people["viewer"]
