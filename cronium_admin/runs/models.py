@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.functional import cached_property
 
+from cronium_admin.accounts.models import DEFAULT_PROJECT_ID
 from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
 from cronium_admin.core.json_text import JsonTextField
@@ -142,6 +143,12 @@ class Run(InProject):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            # For members of other projects; without their projects it is empty, so that it costs nothing.
+            models.Index(
+                fields=["project", "-created_at", "-id"],
+                name="run_of_project_newest",
+                condition=~models.Q(project=DEFAULT_PROJECT_ID),
+            ),
             models.Index(fields=["job", "-created_at", "-id"], name="run_of_job_newest"),
             models.Index(fields=["status", "-created_at", "-id"], name="run_by_status_newest"),
             models.Index(
