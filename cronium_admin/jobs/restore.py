@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from django.db.models import F
+
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.job_fields import JOB_FIELDS
@@ -19,6 +21,12 @@ def find_revision(job: Job, number: int) -> JobRevision:
     return row
 
 
+def _find_current_profile(job: Job) -> str | None:
+    # The name that the profile had when the job was saved last
+    settings = JobRevision.objects.filter(job=job.pk, number=F("job__revision")).first()
+    return settings.values.get("profile") if settings else None
+
+
 def restore_revision(job: Job, number: int, by: User, revision: int | None = None) -> Job:
     """Saves the settings of the revision, except slug and enabled; of a partial revision, those that it has.
 
@@ -29,4 +37,6 @@ def restore_revision(job: Job, number: int, by: User, revision: int | None = Non
     data = {name: value for name, value in row.values.items() if name in JOB_FIELDS - NEVER_RESTORED}
     if data.get("cpu") is not None:
         data["cpu"] = Decimal(str(data["cpu"]))
+    if "profile" in data and data["profile"] == _find_current_profile(job):
+        del data["profile"]  # the job has this profile, even if it was renamed since then
     return save_job(job, {**data, "script": row.script.text}, by, revision, restored_from=row.number)

@@ -132,12 +132,12 @@ def _update_job(stored: Job, changed: Collection[str], by: User, old_slug: str |
     before = stored.revision
     stored.revision, stored.updated_by, stored.updated_at = before + 1, by, database_now()
     stored.set_derived()
-    also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
-    values = {name: getattr(stored, name) for name in (*changed, *also)}
     if "slug" in changed and old_slug:
         retire_slug(stored.project_id, old_slug, stored.last_run_number)
         retire_version(KIND, old_slug, before, stored.project_id)
         stored.revision = max(stored.revision, first_version(KIND, stored.slug, stored.project_id))
+    also = ("revision", "updated_by", "updated_at", "search_text", "order_key")
+    values = {name: getattr(stored, name) for name in (*changed, *also)}
     with _refuse_taken_slug():
         is_saved = Job.objects.filter(pk=stored.pk, revision=before).update(**values)
     if not is_saved:

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID
 from cronium_admin.accounts.projects import InProject
 from cronium_admin.core.database.clock import Now
-from cronium_admin.core.json_text import JsonTextField
+from cronium_admin.core.json_text import JsonText, JsonTextField, parse_stored
 from cronium_admin.images.models import Language
 from cronium_admin.jobs.models import Job, JobRevision, OnLogLimit, Streams
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
@@ -213,6 +213,8 @@ class Run(InProject):
     def remember_settings(self, settings: dict[str, Any]) -> None:
         """Call it for a new run, to avoid a read of its revision."""
         self._settings = settings
+        if isinstance(self.differs, JsonText):  # the text that was stored
+            self.differs = parse_stored(self.differs)
 
     @property
     def env(self) -> dict[str, str]:

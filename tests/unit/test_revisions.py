@@ -97,6 +97,20 @@ def test_a_job_of_the_same_slug_goes_on_with_the_numbers(saved: Job, people: dic
     assert (job.revision, newest().number, job.revisions.count()) == (3, 3, 1)
 
 
+def test_a_job_that_takes_the_slug_of_a_deleted_job_has_the_number_of_its_revision(
+    saved: Job, people: dict[str, User]
+) -> None:
+    for number in range(3):
+        saved = save_job(saved, {"script": f"echo {number}"}, people["editor"])
+    delete_job(saved)
+    job = save_job(create_job(VALUES | {"slug": "other"}, people["editor"]), {"slug": "report"}, people["editor"])
+    stored = Job.objects.get()
+    assert (job.revision, stored.revision, newest().number) == (5, 5, 5)
+    for number in range(6, 9):
+        stored = save_job(stored, {"script": f"echo {number}"}, people["editor"])
+        assert (stored.revision, newest().number, launch(stored, get_admin()).revision) == (number, number, newest())
+
+
 class TestRuns:
     def test_a_run_keeps_only_what_differs(self, saved: Job) -> None:
         assert Run.objects.get(pk=launch(saved, get_admin()).pk).differs is None
@@ -106,6 +120,12 @@ class TestRuns:
         assert (run.env, run.input, run.egress) == ({"A": "other", "B": "2"}, None, ["a.com:443"])
         again = Run.objects.get(pk=rerun(run, get_admin()).pk)
         assert (again.differs, again.revision_id) == (run.differs, run.revision_id)
+
+    def test_a_run_that_was_just_created_reads_like_a_stored_run(self, saved: Job) -> None:
+        run = launch(saved, get_admin(), Overrides(env={"A": '"script"'}))
+        for each in (run, rerun(run, get_admin())):
+            stored = Run.objects.get(pk=each.pk)
+            assert (each.script, each.env, each.differs) == (stored.script, stored.env, stored.differs)
 
     @pytest.mark.parametrize("given", [{"z": 1, "a": 1}, {"a": 1, "z": 1.0}, {"z": True, "a": 1}, 0, False, "", []])
     def test_another_number_or_order_differs(self, saved: Job, given: Any) -> None:

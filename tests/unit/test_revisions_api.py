@@ -14,6 +14,7 @@ from cronium_admin.jobs.revision_changes import diff_scripts
 from cronium_admin.jobs.revisions import canonicalize_job
 from cronium_admin.jobs.service import create_job, save_job
 from cronium_admin.profiles.models import Profile
+from cronium_admin.profiles.service import save_profile
 from cronium_admin.runs.launch import launch
 from cronium_admin.secrets.service import save_secret
 from tests.conftest import Api
@@ -178,6 +179,15 @@ class TestRestore:
         assert (answer.status_code, sorted(answer.json()["fields"])) == (422, ["profile", "secrets"])
         assert "tiny" in answer.json()["detail"]
         assert JobRevision.objects.count() == 5
+
+    def test_a_profile_that_was_renamed_stays(self, editor: Api, saved: Job) -> None:
+        profile = Profile.objects.create(name="tiny", cpu=1, memory_mb=64, pids=20)
+        job = save_job(saved, {"profile": "tiny"}, get_admin())
+        save_job(job, {"script": "echo 3\n"}, get_admin())
+        save_profile(profile, {"name": "little"}, get_admin())
+        Profile.objects.create(name="tiny", cpu=1, memory_mb=64, pids=20)
+        answer = self.restore(editor, 4)
+        assert (answer.status_code, answer.json()["profile"], answer.json()["script"]) == (200, "little", "echo 2\n")
 
     def test_an_open_network_takes_its_permission(self, editor: Api, admin: Api, saved: Job) -> None:
         admin.patch("/jobs/report", {"network": Network.OPEN})

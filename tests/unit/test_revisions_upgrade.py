@@ -53,6 +53,7 @@ RUNS: list[dict[str, Any]] = [
     {**OLDER, "secrets": ["KEY"], "network": "egress", "egress": ["b.com:1"], "input": [1.0, 1, "1.0"]},
     {**OLDER, "secrets": ["KEY"], "env": {"A": "x"}, "overridden": ["env.A", "image"], "image_rule": "run"},
     {"job": "edited", "revision": 2, "script": "echo older", "trigger": "rerun", "overridden": None, "env": {"Z": "9"}},
+    {"job": "hosts", "revision": 0, "env": {"A": "other", "B": "2"}, "overridden": ["env.A"]},
     {**GONE, "script": "echo first"},
     {**GONE, "script": "echo first", "env": {"A": "\udfff"}, "streams": "merged", "on_log_limit": "drop"},
     {**GONE, "script": "echo another job of that slug", "read_only_root": False},
@@ -184,6 +185,8 @@ def test_older_revisions_have_only_what_is_sure(upgrade: Callable[[], None]) -> 
     assert older.script.text == "echo old"
     from_rerun = JobRevision.objects.get(job__slug="edited", number=2)
     assert not {"secrets", "network", "egress", "env", "input"} & set(from_rerun.values)
+    of_override = JobRevision.objects.get(job__slug="hosts", number=0)
+    assert "env" not in of_override.values, "the job may have had another value of A"
     gone = JobRevision.objects.filter(job=None)
     assert sorted(row.script.text for row in gone) == ["echo another job of that slug", "echo first"]
 
@@ -209,7 +212,7 @@ def test_an_interrupted_upgrade_goes_on(upgrade: Callable[[], None], monkeypatch
             continue
     assert len(calls) > len(before)
     assert collect_all() == before
-    assert JobRevision.objects.filter(is_partial=True).count() == 5
+    assert JobRevision.objects.filter(is_partial=True).count() == 6
 
 
 def test_all_rows_go_to_the_default_project(upgrade: Callable[[], None]) -> None:

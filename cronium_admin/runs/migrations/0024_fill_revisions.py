@@ -81,9 +81,9 @@ def _make_partial(apps, job_id, number, run):
         values |= {"secrets": run["secrets"], "network": run["network"]}
         if run["network"] == "egress":
             values["egress"] = run["egress"]
-    if run["overridden"] is not None:
-        other = {name.removeprefix("env.") for name in run["overridden"] if name.startswith("env.")}
-        values["env"] = {name: value for name, value in run["env"].items() if name not in other}
+    # A launch that replaces a variable hides the job's value
+    if run["overridden"] is not None and not any(name.startswith("env.") for name in run["overridden"]):
+        values["env"] = run["env"]
     script = apps.get_model("jobs", "ScriptText").objects.get(pk=run["script_text_id"])
     columns = _describe(values, script) | {"at": run["created_at"], "is_partial": True}
     return apps.get_model("jobs", "JobRevision").objects.create(job_id=job_id, number=number, **columns)
