@@ -62,8 +62,10 @@ def choose_project_id(user: User, permission: Permission) -> int:
         raise ApiError(403, "forbidden", explain_refusal(user, permission))
     if len(projects) > 1:
         slugs = Project.objects.filter(pk__in=projects).values_list("slug", flat=True)[:_MAX_NAMED]
-        text = f"You have several projects ({', '.join(slugs)}), so it is not clear which one this belongs to."
-        raise ApiError(409, "several_projects", f"{text} Ask an administrator to create it.")
+        text = (
+            f"You may create this in several projects ({', '.join(slugs)}), and a request can't name the project yet."
+        )
+        raise ApiError(409, "several_projects", f"{text} Ask an administrator, who creates it in the default project.")
     return projects[0]
 
 

@@ -51,7 +51,7 @@ class EditConflict(ApiError):
 
 
 def format_user_name(user: Any) -> str:
-    return str(user.get_username()) if user else "Somebody"
+    return str(user.get_username()) if user else "Another user"  # deleted since then, or not recorded
 
 
 def format_utc(at: datetime) -> str:

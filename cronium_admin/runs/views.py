@@ -114,7 +114,8 @@ def render_live_parts(request: HttpRequest, pk: UUID) -> HttpResponse:
 def launch_job(request: HttpRequest, slug: str) -> HttpResponse:
     # Launches the job as it is or, if the field `with` was sent, with the overrides of the form "Run with…"
     user = get_current_user(request)
-    job = find_job(user, slug, Permission.RUN)
+    shown = request.POST.get("job", "")  # the id of the job that the page showed: others may have its slug
+    job = find_job(user, slug, Permission.RUN, pk=int(shown) if shown.isdecimal() and len(shown) < 18 else None)
     form = LaunchForm(request.POST)
     if "with" not in request.POST:
         return _launch_unchanged(request, job)

@@ -2,6 +2,7 @@
 """Projects: rows of another project answer like missing rows, and names count within their project."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -354,6 +355,20 @@ class TestNames:
         answer = Api(get_admin()).get("/jobs/report")
         assert (answer.status_code, answer.json()["code"]) == (409, "several_projects")
         assert sign_in(get_admin()).get("/jobs/report/").status_code == 409
+
+    def test_a_button_runs_the_job_that_its_page_shows(self, job: Job, south: Project) -> None:
+        own, page = make_job_in(south), sign_in(get_admin())
+        run = launch(own, get_admin())
+        Job.objects.filter(pk=own.pk).update(revision=2)
+        for url, shown in (("/jobs/", {own, job}), (f"/runs/{run.pk}/", {own}), ("/jobs/report/", {job})):
+            ids = re.findall(r'launch/report/">.*?name="job" value="(\d+)"', page.get(url).content.decode())
+            assert set(ids) == {str(each.pk) for each in shown}, url
+        for each in (own, job):
+            page.post("/runs/launch/report/", {"job": each.pk})
+            assert Run.objects.order_by("-created_at", "-number")[0].job_id == each.pk
+        assert page.post("/runs/launch/report/", {"job": job.pk + own.pk}).status_code == 404
+        page.post("/runs/launch/report/")
+        assert job.runs.count() == 2
 
     def test_numbers_and_revisions_are_counted_in_the_project(self, job: Job, south: Project) -> None:
         own = make_job_in(south)
