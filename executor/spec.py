@@ -167,7 +167,7 @@ class Reply:
 class RunHandler(Protocol):
     """Stores the state of one run. Called from the executor's threads.
 
-    `append` and `finish` raise LeaseLost and change nothing when another process holds_lease the run.
+    `append` and `finish` raise LeaseLost and change nothing when another process holds the run.
     """
 
     def mark_running(self, image_id: str) -> bool:

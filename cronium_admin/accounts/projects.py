@@ -62,10 +62,8 @@ def choose_project_id(user: User, permission: Permission) -> int:
         raise ApiError(403, "forbidden", explain_refusal(user, permission))
     if len(projects) > 1:
         slugs = Project.objects.filter(pk__in=projects).values_list("slug", flat=True)[:_MAX_NAMED]
-        text = (
-            f"You may create this in several projects ({', '.join(slugs)}), and a request can't name the project yet."
-        )
-        raise ApiError(409, "several_projects", f"{text} Ask an administrator, who creates it in the default project.")
+        text = f"You may create this in several projects ({', '.join(slugs)}), and a request can't name a project yet."
+        raise ApiError(409, "several_projects", f"{text} Use an account that may create it in one of them only.")
     return projects[0]
 
 
@@ -80,8 +78,8 @@ def choose_row(found: Iterable[R], label: str) -> R | None:
     for row in rows:
         if row.project_id == DEFAULT_PROJECT_ID:
             return row
-    text = f"Several of your projects have {label}, so the name alone does not say which one is meant."
-    raise ApiError(409, "several_projects", f"{text} Rename one of them.")
+    text = f"Several of your projects have {label}, and a request can't name a project yet."
+    raise ApiError(409, "several_projects", f"{text} Use an account that sees one of them only.")
 
 
 def check_can(user: User, permission: Permission, obj: InOneProject | None) -> None:
