@@ -88,9 +88,11 @@ class Sandbox:
     def bind(self, binding: Binding) -> None:
         """Give a prepared sandbox to a run. Returns when the sidecar is ready for it.
 
-        Raises SandboxMismatch and sends nothing if a sandbox created for the run now would have another shape. Raises
-        the errors of the engine.
+        Raises SandboxMismatch and sends nothing if a sandbox created for the run now would have another shape, or if
+        this one was stopped. Raises the errors of the engine.
         """
+        if self._aborted.is_set():
+            raise SandboxMismatch("The sandbox was stopped before it was bound to a run.")
         if self.shape_digest:
             self._refuse_mismatch(binding.spec)
         elif not self._binding:
@@ -218,6 +220,7 @@ class Sandbox:
 
     def take_down(self) -> bool:
         """Stop and remove everything; True when nothing is left. Logs errors and never raises them."""
+        self._aborted.set()
         if self._stdin:
             self._stdin.close()  # a main that still waits for its payload exits at once
         clean = self._remove_all()

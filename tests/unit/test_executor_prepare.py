@@ -173,6 +173,18 @@ def test_neither_is_bound_what_was_not_prepared_nor_prepared_what_is_another_run
 
 
 @pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("stop", ["abort", "take_down"])
+def test_one_that_was_stopped_is_not_bound(engine: FakeEngine, pool: SubnetPool, network: str, stop: str) -> None:
+    spec = make_spec(network=network)
+    sandbox = prepared(engine, spec, pool)
+    getattr(sandbox, stop)()
+    with pytest.raises(SandboxMismatch, match="stopped before"):
+        sandbox.bind(make_binding(spec))
+    assert received(engine, spec) == []
+    assert sandbox.take_down()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 def test_one_that_is_never_bound_is_removed(engine: FakeEngine, pool: SubnetPool, network: str) -> None:
     for _ in range(3):  # more than the pool has subnets
         sandbox = prepared(engine, make_spec(network=network), pool)
