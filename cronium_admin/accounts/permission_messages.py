@@ -1,7 +1,7 @@
 """The message for a user without a permission: the role needed, the user's role, and the administrators."""
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, InOneProject, Permission, Role
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, InOneProject, Permission, Role, can_somewhere
 from cronium_admin.core.line_text import make_sort_key
 
 _MAX_NAMES = 3
@@ -26,9 +26,11 @@ def _describe_role(user: User, obj: InOneProject | None) -> str:
         if user.has_permission(rank) or (obj is not None and user.has_permission_in(obj.project_id, rank))
     ]
     if not held:
-        return "You have no role outside your projects" if obj is None else "You have no role there"
+        if obj is not None:
+            return "You have no role in the project"
+        return "You have no role outside your projects" if can_somewhere(user, Permission.VIEW) else "You have no role"
     label = held[-1].label
-    place = "" if user.has_permission(HIGHEST_PERMISSION[held[-1]]) else " there"
+    place = "" if user.has_permission(HIGHEST_PERMISSION[held[-1]]) else " in the project"
     return f"You are {'an' if label[0] in 'AEIOU' else 'a'} {label}{place}"
 
 

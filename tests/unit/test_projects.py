@@ -285,6 +285,29 @@ def test_the_navigation_of_a_member_has_no_page_of_the_instance(south: Project) 
     assert 'href="/jobs/new/"' in content
 
 
+@pytest.mark.parametrize(
+    ("role", "of_project", "expected"),
+    [
+        ("", "", "You need the role Editor for this. You have no role;"),
+        ("", "viewer", "You need the role Editor in the project for this. You are a Viewer in the project;"),
+        ("viewer", "viewer", "You need the role Editor for this. You are a Viewer;"),
+        ("operator", "", "You need the role Editor for this. You are an Operator;"),
+    ],
+)
+def test_a_refusal_names_the_role_and_where_it_counts(
+    role: str, of_project: str, expected: str, south: Project, people: dict[str, User]
+) -> None:
+    own = make_job_in(south, slug="own")
+    user = User.objects.create(username="pat", role=role)
+    if of_project:
+        Membership.objects.create(user=user, project=south, role=of_project)
+    answer = Api(user).patch("/jobs/own", {"name": "B"}) if role or of_project else Api(user).post("/jobs", {})
+    assert answer.status_code == 403
+    assert answer.json()["detail"].startswith(expected)
+    own.refresh_from_db()
+    assert own.name == "Report"
+
+
 class TestNewRows:
     def test_go_to_the_default_project(self, people: dict[str, User], south: Project) -> None:
         assert create_job({"name": "A", "language": "bash", "script": "true"}, people["editor"]).project_id == 1
