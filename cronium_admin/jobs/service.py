@@ -208,7 +208,8 @@ def _apply_fields(job: Job, data: Mapping[str, Any]) -> None:
         for name, errors in error.error_dict.items():
             problems.setdefault(name, []).extend(translate_error(name, problem) for problem in errors)
     if "slug" not in problems and _is_slug_taken(job):
-        problems["slug"] = [job.unique_error_message(Job, ("slug",))]
+        text = f"There is a job with the slug {job.slug} already. Choose another slug."
+        problems["slug"] = [ValidationError(text, code="unique")]
     if problems:
         raise ValidationError(problems)
 

@@ -365,7 +365,8 @@ class TestNames:
         api = Api(make_member("editor", south))
         assert api.post("/jobs", body).status_code == 201
         refused = api.post("/jobs", body)
-        assert (refused.status_code, list(refused.json()["fields"])) == (422, ["slug"])
+        text = "There is a job with the slug report already. Choose another slug."
+        assert (refused.status_code, refused.json()["fields"]) == (422, {"slug": [text]})
 
     def test_a_slug_of_two_projects_means_the_default_project(self, job: Job, south: Project) -> None:
         make_job_in(south)
