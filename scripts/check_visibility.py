@@ -16,9 +16,9 @@ PATTERNS = (
     *("views.py", "*_views.py", "api.py", "*_api.py", "forms.py", "schemas.py", "middleware.py", "urls.py"),
     *("consumers.py", "http_stream.py", "download.py", "frame.py", "templatetags/*.py"),
 )
-MANAGERS = frozenset({"objects", "_default_manager", "_base_manager"})
+MANAGERS = frozenset({"objects", "_default_manager", "_base_manager", "default_manager", "base_manager"})
 SHORTCUTS = frozenset({"get_object_or_404", "get_list_or_404", "aget_object_or_404", "aget_list_or_404"})
-GIVERS = frozenset({"get_model"})  # gives a model by its name
+GIVERS = frozenset({"get_model", "QuerySet", "ProjectQuerySet", "cursor"})  # give rows or models without a manager
 
 
 def answers_requests(path: Path) -> bool:

@@ -506,7 +506,11 @@ class TestConnections:
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-async def test_the_socket_of_a_log_of_another_project_is_closed(run: Run, south: Project) -> None:
+async def test_the_socket_of_a_log_of_another_project_is_closed(
+    run: Run, south: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the membership ends while it is open."""
+    monkeypatch.setattr(session_guard, "RECHECK_SECONDS", 0.0)
     from cronium_admin.core import notify
     from cronium_admin.web.asgi import application
 
@@ -524,7 +528,9 @@ async def test_the_socket_of_a_log_of_another_project_is_closed(run: Run, south:
         first = await socket.receive_output(5)
         if is_open:
             assert first["type"] == "websocket.send"
-            await socket.send_input({"type": "websocket.disconnect", "code": 1001})
-            await socket.wait(5)
+            await sync_to_async(Membership.objects.filter(user=member).delete)()
+            while (message := await socket.receive_output(10))["type"] == "websocket.send":
+                pass
+            assert (message["type"], message["code"]) == ("websocket.close", 4403)
         else:
             assert (first["type"], first["code"]) == ("websocket.close", 4403), name
