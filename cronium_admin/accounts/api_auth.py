@@ -12,7 +12,7 @@ from ninja.utils import check_csrf
 
 from cronium_admin.accounts.models import ApiToken, User
 from cronium_admin.accounts.permission_messages import explain_refusal
-from cronium_admin.accounts.permissions import Permission, can_reach_check
+from cronium_admin.accounts.permissions import Permission, may_continue_to_row_check
 from cronium_admin.accounts.tokens import find_token
 from cronium_admin.core.errors import ApiError
 
@@ -29,7 +29,7 @@ class Requirement:
         if self.permission is None or user.has_permission(self.permission):
             return
         names_object = bool(request.resolver_match and request.resolver_match.kwargs)
-        if not (self.in_project and can_reach_check(user, self.permission, names_object)):
+        if not (self.in_project and may_continue_to_row_check(user, self.permission, names_object)):
             raise ApiError(403, "forbidden", explain_refusal(user, self.permission))
 
 

@@ -14,7 +14,7 @@ from django.shortcuts import render
 
 from cronium_admin.accounts.models import User
 from cronium_admin.accounts.permission_messages import explain_refusal
-from cronium_admin.accounts.permissions import InOneProject, Permission, can, can_reach_check, can_somewhere
+from cronium_admin.accounts.permissions import HasProject, Permission, can, can_somewhere, may_continue_to_row_check
 from cronium_admin.core.errors import ApiError
 
 P = ParamSpec("P")
@@ -69,7 +69,7 @@ def require_project_permission(permission: Permission) -> Callable[[View[P]], Vi
         @wraps(view)
         def wrapper(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             user = get_current_user(request)
-            if not can_reach_check(user, permission, bool(kwargs)):
+            if not may_continue_to_row_check(user, permission, bool(kwargs)):
                 raise PermissionDenied(explain_refusal(user, permission))
             try:
                 return view(request, *args, **kwargs)
@@ -96,7 +96,7 @@ class Permissions:
     Without a row, for lists whose rows belong to several projects: a permission counts if it holds in any project.
     """
 
-    def __init__(self, user: User, obj: InOneProject | None = None) -> None:
+    def __init__(self, user: User, obj: HasProject | None = None) -> None:
         self._user, self._obj = user, obj
 
     def __getitem__(self, name: str) -> bool:

@@ -1,13 +1,13 @@
 """The message for a user without a permission: the role needed, the user's role, and the administrators."""
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, InOneProject, Permission, Role, can_somewhere
+from cronium_admin.accounts.permissions import HIGHEST_PERMISSION, HasProject, Permission, Role, can_somewhere
 from cronium_admin.core.line_text import make_sort_key
 
 _MAX_NAMES = 3
 
 
-def explain_refusal(user: User, permission: Permission, obj: InOneProject | None = None) -> str:
+def explain_refusal(user: User, permission: Permission, obj: HasProject | None = None) -> str:
     """`obj` is a row whose project the permission concerns; None: the instance."""
     needed = next(role for role, rank in HIGHEST_PERMISSION.items() if rank >= permission)
     where = "" if obj is None or user.role else " in the project"
@@ -18,7 +18,7 @@ def explain_refusal(user: User, permission: Permission, obj: InOneProject | None
     )
 
 
-def _describe_role(user: User, obj: InOneProject | None) -> str:
+def _describe_role(user: User, obj: HasProject | None) -> str:
     # The highest role that counts: in the instance, or in the project of `obj`
     held = [
         role

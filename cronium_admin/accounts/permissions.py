@@ -50,14 +50,14 @@ INSTANCE = None  # the object of `can` for what no project owns: users, profiles
 ProjectId: TypeAlias = int | None  # never None: this is how django-stubs sees a foreign key with a default
 
 
-class InOneProject(Protocol):
+class HasProject(Protocol):
     """A project, or a row that belongs to one."""
 
     @property
     def project_id(self) -> ProjectId: ...
 
 
-def can(user: "User", permission: Permission, obj: InOneProject | None) -> bool:
+def can(user: "User", permission: Permission, obj: HasProject | None) -> bool:
     """Whether `user` has `permission` on `obj`: by the role in the instance, or by a membership of its project.
 
     Needs no query if the role in the instance suffices; otherwise one, which the user's instance caches.
@@ -72,7 +72,7 @@ def can_somewhere(user: "User", permission: Permission) -> bool:
     return user.has_permission(permission) or bool(user.list_project_ids(permission))
 
 
-def can_reach_check(user: "User", permission: Permission, names_object: bool) -> bool:
+def may_continue_to_row_check(user: "User", permission: Permission, names_object: bool) -> bool:
     """Whether a request may continue to the check of the row that it concerns.
 
     False means 403 at once, without a look at any row. A user with memberships only continues to the row that the URL

@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 
 from cronium_admin.accounts.models import DEFAULT_PROJECT_ID, Project, User
 from cronium_admin.accounts.permission_messages import explain_refusal
-from cronium_admin.accounts.permissions import InOneProject, Permission, can
+from cronium_admin.accounts.permissions import HasProject, Permission, can
 from cronium_admin.core.errors import ApiError
 
 M = TypeVar("M", bound=models.Model, covariant=True)
-R = TypeVar("R", bound=InOneProject)
+R = TypeVar("R", bound=HasProject)
 _MAX_NAMED = 5
 
 
@@ -82,7 +82,7 @@ def choose_row(found: Iterable[R], label: str) -> R | None:
     raise ApiError(409, "several_projects", f"{text} Use an account that sees one of them only.")
 
 
-def check_can(user: User, permission: Permission, obj: InOneProject | None) -> None:
+def check_can(user: User, permission: Permission, obj: HasProject | None) -> None:
     """Raises ApiError 403 with a message for the user."""
     if not can(user, permission, obj):
         raise ApiError(403, "forbidden", explain_refusal(user, permission, obj))

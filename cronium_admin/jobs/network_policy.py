@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import InOneProject, Permission, can
+from cronium_admin.accounts.permissions import HasProject, Permission, can
 from cronium_admin.core.errors import ApiError
 from cronium_admin.jobs.models import Job, Network
 
@@ -26,7 +26,7 @@ class NetworkChoice:
     refused: str
 
 
-def list_choices(chosen: str, stored: str, by: User, project: InOneProject) -> list[NetworkChoice]:
+def list_choices(chosen: str, stored: str, by: User, project: HasProject) -> list[NetworkChoice]:
     # The networks for the editor. A user without the permission can still keep a stored open network.
     is_allowed = can_use_open_network(by, project) or stored == Network.OPEN
     refused = {} if is_allowed else {Network.OPEN: "Only an administrator may choose it."}
@@ -38,7 +38,7 @@ def list_choices(chosen: str, stored: str, by: User, project: InOneProject) -> l
     ]
 
 
-def can_use_open_network(by: User, project: InOneProject) -> bool:
+def can_use_open_network(by: User, project: HasProject) -> bool:
     # `project` is a row of the project
     return can(by, Permission.OPEN_NETWORK, project)
 

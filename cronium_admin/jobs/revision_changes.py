@@ -7,9 +7,8 @@ from difflib import unified_diff
 from itertools import takewhile
 from typing import Any
 
-from cronium_admin.core.json_text import format_exact
 from cronium_admin.jobs.models import JobRevision
-from cronium_admin.jobs.revisions import EXACT
+from cronium_admin.jobs.revisions import is_same_setting
 
 MAX_COMPARED_LINES = 2000  # of the part that differs; with more, a comparison can take many seconds
 CONTEXT_LINES = 3
@@ -27,12 +26,7 @@ def list_changes(before: JobRevision, after: JobRevision) -> list[Change]:
     """By field, without the script. Of `env`, only the variables that differ. Skips what a partial revision lacks."""
     known = sorted(before.values.keys() & after.values.keys())
     pairs = [(name, before.values[name], after.values[name]) for name in known]
-    return [_make_change(*pair) for pair in pairs if not _are_equal(*pair)]
-
-
-def _are_equal(name: str, before: Any, after: Any) -> bool:
-    sort_keys = name != EXACT
-    return format_exact(before, sort_keys=sort_keys) == format_exact(after, sort_keys=sort_keys)
+    return [_make_change(*pair) for pair in pairs if not is_same_setting(*pair)]
 
 
 def _make_change(name: str, before: Any, after: Any) -> Change:

@@ -12,7 +12,7 @@ from cronium_admin.core.json_text import format_exact
 from cronium_admin.jobs.job_fields import JOB_FIELDS
 from cronium_admin.jobs.models import Job, JobRevision, ScriptText
 
-EXACT = "input"  # compared exactly: a script can distinguish 1 from 1.0, and the order of keys
+_EXACT = "input"  # compared exactly: a script can distinguish 1 from 1.0, and the order of keys
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,19 @@ class CanonicalSettings:
 def canonicalize_job(job: Job) -> CanonicalSettings:
     own = {name: getattr(job, name) for name in JOB_FIELDS - {"profile", "cpu"}}
     values = own | {"profile": job.profile.name, "cpu": None if job.cpu is None else float(job.cpu)}
-    parts = {name: format_exact(value, sort_keys=name != EXACT) for name, value in values.items()}
+    parts = {name: _format_setting(name, value) for name, value in values.items()}
     everything = _join_parts(parts)
     del parts["script"]
     return CanonicalSettings(_join_parts(parts), hashlib.sha256(everything.encode()).hexdigest())
+
+
+def _format_setting(name: str, value: Any) -> str:
+    return format_exact(value, sort_keys=name != _EXACT)
+
+
+def is_same_setting(name: str, one: Any, other: Any) -> bool:
+    """Whether both values of the setting `name` have the same text in a revision."""
+    return one is other or _format_setting(name, one) == _format_setting(name, other)
 
 
 def _join_parts(parts: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError, QuerySet
 
 from cronium_admin.accounts.models import User
-from cronium_admin.accounts.permissions import InOneProject, Permission, can
+from cronium_admin.accounts.permissions import HasProject, Permission, can
 from cronium_admin.accounts.retired_versions import first_version, retire_version
 from cronium_admin.core.edit_versions import check_deletion, check_version, write_edit
 from cronium_admin.core.errors import ApiError
@@ -30,7 +30,7 @@ def list_profiles() -> QuerySet[Profile, Any]:
     return Profile.objects.all()
 
 
-def list_launch_profiles(own: Profile, by: User, job: InOneProject) -> QuerySet[Profile, Any]:
+def list_launch_profiles(own: Profile, by: User, job: HasProject) -> QuerySet[Profile, Any]:
     """The profiles that `by` may choose for a launch of `job`, which has the profile `own`.
 
     Without the permission to edit, the runtime must be the same, because it isolates the script.

@@ -5,7 +5,7 @@ from typing import Any
 
 from cronium_admin.core.json_text import JsonText, format_exact
 from cronium_admin.jobs.models import Network
-from cronium_admin.jobs.revisions import EXACT
+from cronium_admin.jobs.revisions import is_same_setting
 
 SETTINGS = ("env", "secrets", "egress", "input")
 
@@ -23,11 +23,6 @@ def find_differences(settings: Mapping[str, Any], of_run: Mapping[str, Any]) -> 
     different = {
         name: value
         for name, value in of_run.items()
-        if name not in settings or not _are_equal(name, settings[name], value)
+        if name not in settings or not is_same_setting(name, settings[name], value)
     }
     return JsonText(format_exact(different)) if different else None
-
-
-def _are_equal(name: str, one: Any, other: Any) -> bool:
-    sort_keys = name != EXACT
-    return one is other or format_exact(one, sort_keys=sort_keys) == format_exact(other, sort_keys=sort_keys)

@@ -203,7 +203,9 @@ def _find_job_id(user: User, slug: str) -> int:
     # 0, which no job has, for an unknown job
     try:
         return find_job(user, slug, only=("pk",)).pk
-    except ApiError:
+    except ApiError as error:
+        if error.status != 404:
+            raise
         return 0
 
 

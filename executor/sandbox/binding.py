@@ -12,11 +12,11 @@ from executor.spec import Reply, RunSpec
 
 @dataclass(frozen=True)
 class Binding:
-    """One run, for a sandbox. `answer` and `tell` are called from the sandbox's threads."""
+    """One run, for a sandbox. The callbacks are called from the sandbox's threads."""
 
     spec: RunSpec
-    answer: Callable[[str, Any], Reply]  # answers a request of the script: operation and body
-    tell: Callable[[str, str], None]  # records an event: kind and message
+    answer_request: Callable[[str, Any], Reply]  # a request of the script: operation and body
+    record_event: Callable[[str, str], None]  # kind and message
 
 
 def build_configuration(spec: RunSpec, networks: Networks) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class SidecarChannel:
         self.wait_ready(seconds, when="when its worker came back")
 
     def _serve(self, binding: Binding) -> None:
-        self._events = EventForwarder(binding.tell, self._run_id)
+        self._events = EventForwarder(binding.record_event, self._run_id)
         self._binding = binding
 
     def wait_loaded(self, seconds: float = HEALTH_SECONDS) -> None:
@@ -164,7 +164,7 @@ class SidecarChannel:
             # A write without a key gets its request number, so that a repeated request counts once.
             body.setdefault("idempotency_key", f"request:{message.get('id')}")
         try:
-            reply = binding.answer(operation, body)
+            reply = binding.answer_request(operation, body)
         except LeaseLost:
             self.close()  # no answer: the sidecar repeats the request to the run's new worker
             return

@@ -379,6 +379,8 @@ class TestNames:
         answer = Api(get_admin()).get("/jobs/report")
         assert (answer.status_code, answer.json()["code"]) == (409, "several_projects")
         assert sign_in(get_admin()).get("/jobs/report/").status_code == 409
+        assert Api(get_admin()).get("/runs?job=report").status_code == 409
+        assert sign_in(get_admin()).get("/runs/?job=report").status_code == 409
 
     def test_a_button_runs_the_job_that_its_page_shows(self, job: Job, south: Project) -> None:
         own, page = make_job_in(south), sign_in(get_admin())
