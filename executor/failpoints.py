@@ -9,6 +9,8 @@ POINTS = (
     *("begun", "payload-half", "payload-sent", "line-stored", "stopping", "drained", "concluded", "finished"),
     *("main-removed", "network-removed", "cleaned", "adopting", "adopted"),
 )
+# Of sandboxes that wait for a run; "warm-taken" is in the process that launches the run.
+WARM_POINTS = ("warm-inserted", "warm-prepared", "warm-ready", "warm-taken", "warm-claimed", "warm-bound")
 
 
 def hit(name: str) -> None:

@@ -174,6 +174,10 @@ class RunHandler(Protocol):
         """Mark the run as running, right before the payload is sent. False: send nothing (lost lease or cancelled)."""
         ...
 
+    def record_cold_start(self, reason: str, message: str) -> None:
+        """The sandbox that waited for the run cannot be used, for `reason` (a code); a new one is built."""
+        ...
+
     def append(self, batch: Batch) -> None:
         """Store a batch. Returns when it is durable; a slow store slows the container down."""
         ...

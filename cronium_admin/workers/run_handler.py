@@ -72,6 +72,10 @@ class DatabaseRunHandler:
         running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
         return running.exists()
 
+    def record_cold_start(self, reason: str, message: str) -> None:
+        note = f"The waiting sandbox could not be used, so a new one is built: {message}"
+        self._database.call(state_machine.record_note, self._run_id, "cold_start", note.replace("\0", ""))
+
     def append(self, batch: Batch) -> None:
         lines, size = self._log.lines, self._log.bytes
         self._write_log(self._log.prepare_write(batch))

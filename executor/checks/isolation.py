@@ -78,6 +78,9 @@ class _MemoryHandler:
     def mark_running(self, image_id: str) -> bool:
         return True
 
+    def record_cold_start(self, reason: str, message: str) -> None:
+        pass
+
     def append(self, batch: Batch) -> None:
         self.text += b"".join(segment.text for segment in batch.segments)
         if self._awaited and self._awaited in self.text:

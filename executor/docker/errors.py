@@ -68,6 +68,8 @@ class SandboxDrift(EngineError):
 class SandboxMismatch(Conflict):
     """A prepared sandbox cannot be bound to this run. Nothing of the run was sent to it."""
 
+    reason = "sandbox_mismatch"
+
 
 class SandboxGone(NotFound):
     """The run's container disappeared after its script had begun."""

@@ -41,7 +41,8 @@ def _list_delivered_tokens(spec: RunSpec) -> tuple[str, ...]:
 class Slot:
     """Executes one spec. `stop` and `release` may be called from any thread, at any time, repeatedly.
 
-    With a `resumption` the script has already begun under another process.
+    With a `resumption` the script has already begun under another process. `prepared`: a sandbox that waits under the
+    run's id and epoch; if it cannot be bound, it is removed and the run gets a new one.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Slot:
         subnets: SubnetPool,
         builds: threading.Semaphore,
         resumption: Resumption | None = None,
+        prepared: Sandbox | None = None,
     ) -> None:
         self.spec = spec
         self._engine = engine
         self._handler = handler
+        self._subnets = subnets
         self._builds = builds
         self._resumption = resumption
         self._signals: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -67,10 +70,11 @@ class Slot:
         self._has_begun = resumption is not None
         self._log_error: Exception | None = None
         self._binding = Binding(spec, self._masked.answer_request, self._masked.record_event)
-        self._sandbox = Sandbox(engine, spec.sandbox, subnets)
+        self._is_prepared = prepared is not None
+        self._sandbox = prepared or Sandbox(engine, spec.sandbox, subnets)
         self._follower = Follower(
             *(engine, spec, masker, self._masked.append, self._on_log_full),
-            *(self._sandbox.reconnect, lambda: self._sandbox.find_id(self._sandbox.main)),
+            *(lambda: self._sandbox.reconnect(), lambda: self._sandbox.find_id(self._sandbox.main)),
         )
         self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
 
@@ -171,12 +175,13 @@ class Slot:
         log.error("run %s: leftover objects on the engine; garbage collection retries the removal", self.spec.run_id)
 
     def _execute_script(self) -> RunResult:
-        with self._builds:
-            if self._released.is_set():
-                return self._end_unbegun()
-            if self._stop.request:
-                return outcome.build_stop_result(self.spec, self._stop.request, None)
-            self._sandbox.prepare(self._binding)
+        if not (self._is_prepared and self._bind_prepared()):
+            with self._builds:
+                if self._released.is_set():
+                    return self._end_unbegun()
+                if self._stop.request:
+                    return outcome.build_stop_result(self.spec, self._stop.request, None)
+                self._sandbox.prepare(self._binding)
         failpoints.hit("built")
         self._refuse_drift()
         if self._stop.request or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
@@ -190,6 +195,28 @@ class Slot:
         failpoints.hit("payload-sent")
         self._watch_main(time.monotonic() + self.spec.timeout_seconds)
         return self._conclude_run()
+
+    def _bind_prepared(self) -> bool:
+        """False if the sandbox that waited was removed, so that a new one must be built."""
+        try:
+            self._sandbox.bind(self._binding)
+            failpoints.hit("warm-bound")
+            if broken := inspection.describe_violations(self._sandbox.build_report()):
+                raise SandboxDrift(broken)
+        except Exception as error:
+            if not isinstance(error, EngineError):
+                log.exception("run %s: its waiting sandbox cannot be used", self.spec.run_id)
+            self._replace_prepared(error)
+            return False
+        return True
+
+    def _replace_prepared(self, error: Exception) -> None:
+        prepared, self._sandbox = self._sandbox, Sandbox(self._engine, self.spec.sandbox, self._subnets)
+        prepared.take_down()  # `prepare` removes what is left: the names are the same
+        prepared.abandon()
+        if not (self._stop.request or self._released.is_set()):  # else the stop made it unusable
+            reason = error.reason if isinstance(error, EngineError) else "internal_error"
+            self._handler.record_cold_start(reason, str(error))
 
     def _end_unbegun(self) -> RunResult:
         if self._released.is_set() or not self._handler.holds_lease():

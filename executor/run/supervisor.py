@@ -10,6 +10,7 @@ from executor import log_context
 from executor.docker.protocol import EngineLike
 from executor.run.outcome import CANCEL, SHUTDOWN
 from executor.run.slot import Slot
+from executor.sandbox.sandbox import Sandbox
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Resumption, RunHandler, RunSpec
 
@@ -41,12 +42,18 @@ class Supervisor:
         with self._lock:
             return frozenset(self._slots)
 
-    def start(self, spec: RunSpec, handler: RunHandler, resumption: Resumption | None = None) -> None:
-        """Start a run in a slot, or adopt one that an earlier process began.
+    def start(
+        self,
+        spec: RunSpec,
+        handler: RunHandler,
+        resumption: Resumption | None = None,
+        prepared: Sandbox | None = None,
+    ) -> None:
+        """Start a run in a slot, or adopt one that an earlier process began. The slot takes `prepared` over.
 
         The caller has checked `count_free`. If the supervisor was closed since then, the run is stopped or released.
         """
-        slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption)
+        slot = Slot(self.engine, spec, handler, self._subnets, self._builds, resumption, prepared)
         with self._lock:
             self._slots[spec.run_id] = slot
             if self._is_releasing:
@@ -58,6 +65,9 @@ class Supervisor:
             thread.start()
         except BaseException:  # the system has no thread left: the caller retries later
             self._drop_slot(slot)
+            if prepared:
+                prepared.detach()  # both containers end, and garbage collection removes them
+                prepared.abandon()
             raise
 
     def _run_slot(self, slot: Slot) -> None:

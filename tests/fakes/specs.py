@@ -53,6 +53,7 @@ class Remembering:
     events: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
+    cold: list[tuple[str, str]] = field(default_factory=list)  # reasons why a waiting sandbox was not used
     result: RunResult | None = None
     on_event: Callable[[str], None] = lambda event: None
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -66,6 +67,10 @@ class Remembering:
     def mark_running(self, image_id: str) -> bool:
         self._note("may_begin")
         return self.begin
+
+    def record_cold_start(self, reason: str, message: str) -> None:
+        self.cold.append((reason, message))
+        self._note("cold")
 
     def append(self, batch: Batch) -> None:
         self.batches.append(batch)
