@@ -188,9 +188,7 @@ if _redis := CONFIG.redis:
 else:
     CACHES = {"default": {"BACKEND": _memory}, "throttle": _attempts, "throttle_own": _attempts}
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    CELERY_BROKER_URL = "memory://localhost/"
-    # In one process the memory broker may poll often; this costs no measurable CPU.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+# Used only with Redis; without it there is one process, and `core.wakeup` calls its worker.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

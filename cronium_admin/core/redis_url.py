@@ -5,11 +5,11 @@ import os
 import re
 import ssl
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-import redis
-from redis.connection import parse_url
+if TYPE_CHECKING:
+    import redis
 
 # Timeouts for a server that accepts connections and does not answer. Options of the URL override them. A blocking read
 # takes up to 1 s for the broker and 5 s for the channel layer, so their timeouts are longer.
@@ -49,8 +49,10 @@ class RedisAddress:
     broker_ssl: dict[str, Any] | None = field(repr=False)  # None: without TLS
     is_socket: bool
 
-    def make_client(self, seconds: float) -> redis.Redis:
+    def make_client(self, seconds: float) -> "redis.Redis":
         """A client for one command: `seconds` for the connection and `seconds` for the answer. The caller closes it."""
+        import redis  # loaded only where Redis is used
+
         timeouts = {"socket_timeout": seconds} | ({} if self.is_socket else {"socket_connect_timeout": seconds})
         return redis.Redis.from_url(self.url, **timeouts)
 
@@ -62,6 +64,8 @@ class RedisAddress:
 
 def parse_redis_url(url: str) -> RedisAddress:
     """Raises ValueError for a URL that can't be used; the message contains no part that may be a password."""
+    from redis.connection import parse_url  # loaded only where Redis is used
+
     url = re.sub("^valkey", "redis", url)
     if _BAD_PERCENT.search(url):
         raise ValueError("has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")

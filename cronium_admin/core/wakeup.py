@@ -1,81 +1,27 @@
-"""Sends wake-up messages for runs to the workers, from one background thread, so that no caller waits for the broker.
+"""Wakes the workers that may act on a run: this process's own worker directly, all others by a message of the broker.
 
-A message is only a hint: the run's row is committed before, and the workers' sweep finds runs without a message.
+A wake-up is only a hint: the run's row is committed before, and the workers' sweep finds runs without one.
 """
 
-import logging
-import queue
-import threading
-import time
+from collections.abc import Callable
 
-from kombu.exceptions import OperationalError
+from django.conf import settings
 
-from cronium_admin.celery import app, make_broadcast_queue
-from cronium_admin.core import metrics
-
-log = logging.getLogger("cronium.runs")
 WAKEUP_TASK = "cronium.look"  # the workers' Celery task
-MAX_WAITING = 1000
-PAUSE_SECONDS = 5.0  # after a failure; the interval of the workers' sweep
-# One retry, because a pooled connection may have been closed while it was idle. After that the sweep finds the run.
-_RETRY_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_own_worker: Callable[[str, str], None] | None = None
 
 
-class Publisher:
-    """A bounded queue and the thread that sends its messages. After a failure all messages are dropped for
-    PAUSE_SECONDS."""
-
-    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
-        self._waiting: queue.Queue[tuple[str, str]] = queue.Queue(max_waiting)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._closed_until = 0.0
-
-    def enqueue(self, run_id: str, queue_name: str) -> None:
-        """Thread-safe, never blocks. Drops the message if the queue is full or the broker does not answer."""
-        try:
-            if time.monotonic() < self._closed_until:
-                raise queue.Full
-            self._waiting.put_nowait((run_id, queue_name))
-        except queue.Full:
-            metrics.DROPPED_WAKEUPS.inc()
-            return
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a forked process has no threads of its parent
-                self._thread = threading.Thread(target=self._run, name="wakeup", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            run_id, queue_name = self._waiting.get()
-            try:
-                _send_wakeup(run_id, queue_name)
-            except Exception as error:  # noqa: BLE001 - after any error the workers' sweep finds the run
-                self._closed_until = time.monotonic() + PAUSE_SECONDS
-                dropped = 1 + self._drop_waiting()
-                message = "the broker did not accept the wake-up for run %s (%s); the workers' sweep finds the run"
-                reason = type(error).__name__ if not isinstance(error, OperationalError) else "no answer"
-                log.warning(message, run_id, reason, extra={"run_id": run_id})
-                metrics.DROPPED_WAKEUPS.inc(dropped)
-
-    def _drop_waiting(self) -> int:
-        dropped = 0
-        while True:
-            try:
-                self._waiting.get_nowait()
-            except queue.Empty:
-                return dropped
-            dropped += 1
-
-
-def _send_wakeup(run_id: str, queue_name: str) -> None:
-    to = make_broadcast_queue(queue_name)
-    app.send_task(WAKEUP_TASK, args=[run_id], queue=to, declare=[to.exchange], retry_policy=_RETRY_ONCE)
-
-
-_publisher = Publisher()
+def register_own_worker(on_wakeup: Callable[[str, str], None]) -> None:
+    """`on_wakeup` gets the run's id and the queue, in the thread of the caller of `wake_workers`. It must not block."""
+    global _own_worker
+    _own_worker = on_wakeup
 
 
 def wake_workers(run_id: str, queue_name: str) -> None:
-    """Sends a wake-up message to all workers of the queue. Never blocks on the broker."""
-    _publisher.enqueue(run_id, queue_name)
+    """Never blocks. Without Redis there is one process, and no message is sent."""
+    if _own_worker is not None:
+        _own_worker(run_id, queue_name)
+    if settings.CONFIG.redis_url:
+        from cronium_admin.core import broker_wakeup  # Celery is loaded only where there is a broker
+
+        broker_wakeup.publish_wakeup(run_id, queue_name)

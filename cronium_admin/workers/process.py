@@ -1,70 +1,78 @@
-"""The process's one runner and the Celery consumer that wakes it, in `manage.py serve` and `manage.py worker`."""
+"""The process's one runner and what wakes it, in `manage.py serve` and `manage.py worker`."""
 
 import logging
+import queue
 import threading
-from typing import Any
+from typing import TYPE_CHECKING
 
-from celery.signals import worker_ready
-from celery.worker import WorkController
-from celery.worker import state as celery_state
+from django.conf import settings
 
-from cronium_admin.celery import app, make_broadcast_queue
+from cronium_admin.core.wakeup import register_own_worker
 from cronium_admin.workers.runner import Runner
 from executor import log_context
+
+if TYPE_CHECKING:
+    from cronium_admin.workers.consumer import WakeupConsumer
 
 log = logging.getLogger("cronium.worker")
 _current: "Worker | None" = None
 
 
 class Worker:
-    """Runner and Celery consumer of one host, started and stopped together. One per process."""
+    """Runner of one host, and with Redis its Celery consumer; started and stopped together. One per process."""
 
     def __init__(self, host: str, queues: tuple[str, ...] = ("default",)) -> None:
         global _current
         log_context.set_host_name(host)
         self.runner = Runner(host, queues=queues)
         # The host's own queue carries cancellations of its runs.
-        consumed = [make_broadcast_queue(name) for name in (*queues, f"host.{host}")]
-        for queue in consumed:
-            app.amqp.queues.add(queue)
-        worker_ready.connect(self._on_consumer_ready)
-        self._consumer: WorkController = app.WorkController(
-            hostname=f"cronium@{host}",
-            queues=[queue.name for queue in consumed],
-            pool="threads",
-            concurrency=2,
-            loglevel="WARNING",
-            without_heartbeat=True,
-            without_mingle=True,
-            without_gossip=True,
-        )
-        self._thread = threading.Thread(target=self._run_consumer, name="celery", daemon=True)
+        self._queues = frozenset((*queues, f"host.{host}"))
+        self._consumer = self._make_consumer(host) if settings.CONFIG.redis_url else None
+        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run_wakeups, name="wakeup-own", daemon=True)
         _current = self
+
+    def _make_consumer(self, host: str) -> "WakeupConsumer":
+        from cronium_admin.workers.consumer import WakeupConsumer  # Celery is loaded only where there is a broker
+
+        # Finds runs whose message was sent before the consumer was ready, without waiting for the sweep.
+        return WakeupConsumer(host, self._queues, lambda: self.runner.on_wakeup(""))
 
     def start(self) -> None:
         self.runner.start()
         self._thread.start()
-
-    def _on_consumer_ready(self, **_: Any) -> None:
-        # Finds runs whose message was sent before the consumer was ready, without waiting for the sweep.
-        self.runner.on_wakeup("")
-
-    def _run_consumer(self) -> None:
-        try:
+        register_own_worker(self._receive_own_wakeup)
+        self.runner.on_wakeup("")  # finds runs that this process launched before it was registered
+        if self._consumer:
             self._consumer.start()
-        except Exception:
-            log.exception("the Celery consumer ended; the sweep finds waiting runs")
+
+    def _receive_own_wakeup(self, run_id: str, queue_name: str) -> None:
+        # In the thread of a request. A launch only sets an event; a cancellation reads the database, in another thread.
+        if queue_name not in self._queues:
+            return
+        if run_id in self.runner.context.supervisor.list_active():
+            self._waiting.put(run_id)
+        else:
+            self.runner.on_wakeup("")
+
+    def _run_wakeups(self) -> None:
+        while (run_id := self._waiting.get()) is not None:
+            try:
+                self.runner.on_wakeup(run_id)
+            except Exception:
+                log.exception("the wake-up for run %s failed; the heartbeat finds cancelled runs", run_id)
 
     def stop(self, *, hand_over: bool = False) -> bool:
         """Claim no more runs; stop the active runs or hand them over. False if some were still active at the end.
 
-        Returns at most REST_SECONDS after the runner's `close` or `hand_over`.
+        Returns at most a second after the runner's `close` or `hand_over`.
         """
-        celery_state.should_stop = 0
+        if self._consumer:
+            self._consumer.request_stop()
         is_done = self.runner.hand_over() if hand_over else self.runner.close()
-        if self._thread.is_alive():
-            self._thread.join(1)
-        celery_state.should_stop = None
+        self._waiting.put(None)
+        if self._consumer:
+            self._consumer.join()
         return is_done
 
     def hand_over_now(self) -> None:

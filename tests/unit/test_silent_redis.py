@@ -19,7 +19,7 @@ from kombu.messaging import Producer
 
 from cronium_admin.accounts import sign_in_throttle
 from cronium_admin.accounts.models import User
-from cronium_admin.core import metrics, notify, wakeup
+from cronium_admin.core import broker_wakeup, metrics, notify, wakeup
 from cronium_admin.core.redis_url import THROTTLE_READ_SECONDS, RedisAddress, parse_redis_url
 from cronium_admin.jobs.models import Job
 from cronium_admin.runs.models import Run
@@ -53,15 +53,16 @@ def _until(reached: Callable[[], object], seconds: float = 30) -> None:
 class Publishing:
     """Marks when the publisher calls the broker, and when the call has returned or failed."""
 
-    def __init__(self, address: RedisAddress, monkeypatch: pytest.MonkeyPatch, max_waiting: int) -> None:
+    def __init__(self, address: RedisAddress, monkeypatch: pytest.MonkeyPatch, settings: Any, max_waiting: int) -> None:
+        settings.CONFIG = settings.CONFIG.model_copy(update={"redis_url": address.url})
         self.began, self.ended, self.count = threading.Event(), threading.Event(), 0
         app = Celery("silent", broker=address.broker_url)
         app.conf.broker_transport_options = address.broker_options
-        monkeypatch.setattr(wakeup, "app", app)
-        self._publish = wakeup._send_wakeup
-        monkeypatch.setattr(wakeup, "_send_wakeup", self)
-        self.publisher = wakeup.Publisher(max_waiting)
-        monkeypatch.setattr(wakeup, "_publisher", self.publisher)
+        monkeypatch.setattr(broker_wakeup, "app", app)
+        self._publish = broker_wakeup._send_wakeup
+        monkeypatch.setattr(broker_wakeup, "_send_wakeup", self)
+        self.publisher = broker_wakeup.Publisher(max_waiting)
+        monkeypatch.setattr(broker_wakeup, "_publisher", self.publisher)
 
     def __call__(self, run_id: str, queue_name: str) -> None:
         self.count += 1
@@ -73,9 +74,9 @@ class Publishing:
 
 
 def test_who_wakes_the_workers_does_not_wait_for_the_broker(
-    address: RedisAddress, monkeypatch: pytest.MonkeyPatch
+    address: RedisAddress, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    publishing = Publishing(address, monkeypatch, max_waiting=10)
+    publishing = Publishing(address, monkeypatch, settings, max_waiting=10)
     began = time.monotonic()
     wakeup.wake_workers("first", "default")
     assert publishing.began.wait(10)
@@ -93,11 +94,12 @@ def test_who_wakes_the_workers_does_not_wait_for_the_broker(
 def test_a_launch_answers_while_the_broker_does_not(
     address: RedisAddress,
     monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
     operator: Api,
     job: Job,
     django_capture_on_commit_callbacks: Any,
 ) -> None:
-    publishing = Publishing(address, monkeypatch, max_waiting=10)
+    publishing = Publishing(address, monkeypatch, settings, max_waiting=10)
     with django_capture_on_commit_callbacks(execute=True):
         answer = operator.post(f"/jobs/{job.slug}/runs", {})
     assert answer.status_code == 202
@@ -115,9 +117,9 @@ def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) 
             raise error
         sent.append((run_id, queue_name))
 
-    monkeypatch.setattr(wakeup, "_send_wakeup", publish)
-    monkeypatch.setattr(wakeup, "PAUSE_SECONDS", 0.0)
-    publisher = wakeup.Publisher()
+    monkeypatch.setattr(broker_wakeup, "_send_wakeup", publish)
+    monkeypatch.setattr(broker_wakeup, "PAUSE_SECONDS", 0.0)
+    publisher = broker_wakeup.Publisher()
     publisher.enqueue("lost", "default")
     _until(lambda: _dropped(WAKEUPS) == 1)
     publisher.enqueue("second", "gpu")
@@ -127,8 +129,8 @@ def test_the_publisher_goes_on_after_the_pause(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_message_names_the_run_and_goes_to_all_workers_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(wakeup.app, "send_task", lambda *given, **more: sent.append((given, more)))
-    wakeup._send_wakeup("4711", "gpu")
+    monkeypatch.setattr(broker_wakeup.app, "send_task", lambda *given, **more: sent.append((given, more)))
+    broker_wakeup._send_wakeup("4711", "gpu")
     (((name,), more),) = sent
     exchange = more["queue"].exchange
     assert (name, more["args"]) == ("cronium.look", ["4711"])
@@ -147,12 +149,12 @@ def test_a_connection_that_died_unused_costs_one_more_attempt(monkeypatch: pytes
         return publish(self, *given)
 
     monkeypatch.setattr(Producer, "_publish", reset_first)
-    monkeypatch.setattr(wakeup, "app", Celery("reset", broker="memory://localhost/"))
+    monkeypatch.setattr(broker_wakeup, "app", Celery("reset", broker="memory://localhost/"))
     if failures == 1:
-        wakeup._send_wakeup("4711", "default")
+        broker_wakeup._send_wakeup("4711", "default")
     else:
         with pytest.raises(OperationalError):
-            wakeup._send_wakeup("4711", "default")
+            broker_wakeup._send_wakeup("4711", "default")
     assert len(attempts) == 2
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from cronium_admin.core import broker_wakeup  # noqa: F401 - loads Celery now, not in the first launch
 from cronium_admin.logs.maintenance import LogMaintenance
 from cronium_admin.logs.seal_orphans import OrphanSealer
 from cronium_admin.retention.ends import apply_rules

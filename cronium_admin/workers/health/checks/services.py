@@ -6,7 +6,6 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-import redis
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers
 from django.conf import settings
@@ -73,12 +72,14 @@ def check_broker(_: HealthProbe) -> Iterator[CheckResult]:
 
 
 def _check_service(name: str, query: Callable[[], str]) -> CheckResult:
+    from redis import RedisError  # loaded only where Redis is used
+
     mend = "Start Redis or Valkey, or correct CRONIUM_REDIS_URL."
     try:
         return CheckResult(name, "ok", query())
     except ValueError:  # its message may contain a part of the password
         return CheckResult(name, "failed", "CRONIUM_REDIS_URL is not an address", mend)
-    except (redis.RedisError, TimeoutError) as error:
+    except (RedisError, TimeoutError) as error:
         return CheckResult(name, "failed", f"No answer: {error or type(error).__name__}", mend)
 
 
