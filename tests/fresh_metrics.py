@@ -1,6 +1,6 @@
 """Sets the metrics of this process to zero, as in a new process."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from cronium_admin.core import metrics
 
@@ -9,6 +9,9 @@ def reset_metrics() -> None:
     for metric in vars(metrics).values():
         if isinstance(metric, Histogram):
             metric.clear()
+        elif isinstance(metric, Gauge):
+            for gauge in metric._metrics.values() if metric._labelnames else [metric]:
+                gauge.set(0)
         elif isinstance(metric, Counter):
             for counter in metric._metrics.values() if metric._labelnames else [metric]:
                 counter.reset()

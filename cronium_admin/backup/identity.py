@@ -38,6 +38,7 @@ def make_identity() -> str:
 # Statements about tables that older backups lack, with the migration that creates each table.
 _OF_LATER_TABLES = {
     "core.0001_leases": "UPDATE core_lease SET owner = '', lease_expires_at = NULL",
+    "warm.0001_initial": "DELETE FROM warm_warmsandbox",  # they wait in processes of the original
     # The original delivers the events that its consumers have not read; a copy begins without events.
     "runs.0022_outbox": "DELETE FROM runs_outboxevent",
 }

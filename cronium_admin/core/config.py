@@ -49,6 +49,16 @@ def _check_log_storage(value: str) -> str:
     return value.rstrip("/")
 
 
+MAX_WARM = 100
+
+
+def _check_warm(value: str) -> str:
+    value = value.strip().lower()
+    if value != "auto" and not (value.isascii() and value.isdecimal() and int(value) <= MAX_WARM):
+        raise ValueError(f"must be auto, or a number from 0 (keep no sandbox ready) to {MAX_WARM}")
+    return value
+
+
 def _check_backend_url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -123,6 +133,8 @@ class Config(BaseSettings):
     ] = Decimal("2")
     max_memory_mb: Annotated[int, Field(ge=MIN_MEMORY_MB, le=MAX_MEMORY_MB)] = 2048
     max_pids: Annotated[int, Field(ge=MIN_PIDS, le=MAX_PIDS)] = 1000
+    # Sandboxes that a host keeps ready for runs: auto, or a number; 0: none.
+    warm: Annotated[str, AfterValidator(_check_warm)] = "auto"
     subnet_pool: IPv4Network = IPv4Network("10.213.0.0/16")
     egress_dns: Annotated[tuple[str, ...], NoDecode] = ()
     canary: Literal["on", "off"] = "on"
@@ -154,6 +166,11 @@ class Config(BaseSettings):
     container_images_bash: str = ""
     container_images_python: str = ""
     container_images_node: str = ""
+
+    @property
+    def warm_limit(self) -> int | None:
+        """The largest number of sandboxes that a host keeps ready; None: it follows from the host's memory."""
+        return None if self.warm == "auto" else int(self.warm)
 
     @property
     def backend_origin(self) -> str:

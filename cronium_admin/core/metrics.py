@@ -6,10 +6,16 @@ Counters with known labels are exported as 0 from process start; otherwise `rate
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)  # a queue may be long
+
+# Why a run began cold although sandboxes may wait; the words are in `runs.presentation.starts`.
+COLD_REASONS = (
+    *("none_waiting", "other_host", "gone", "defect", "requeued"),
+    *("sandbox_mismatch", "sandbox_drift", "sidecar_unhealthy", "engine_error", "engine_unreachable", "internal_error"),
+)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series with the time of its first value
 WORKER, WEB = CollectorRegistry(), CollectorRegistry()
@@ -52,7 +58,26 @@ HTTP_REQUESTS = Histogram(
     buckets=SHORT,
     registry=WEB,
 )
-for _counter, _kinds in ((LEASE_LOSSES, ("host", "run")), (REMOVED_OBJECTS, ("container", "network"))):
+WARM_STARTS = Counter(
+    "cronium_warm_starts_total",
+    "Runs by how their sandbox began: warm and stem (a sandbox that waited, whole or without main), cold.",
+    ["kind"],
+    registry=WORKER,
+)
+WARM_MISSES = Counter("cronium_warm_misses_total", "Runs that began cold, by the reason.", ["reason"], registry=WORKER)
+WARM_WAITING = Gauge("cronium_warm_waiting", "Sandboxes that wait for a run.", ["kind"], registry=WORKER)
+WARM_BUILDS = Counter(
+    "cronium_warm_builds_total", "Sandboxes prepared in advance, by result.", ["result"], registry=WORKER
+)
+for _kind in ("whole", "stem"):
+    WARM_WAITING.labels(_kind)
+for _counter, _kinds in (
+    (LEASE_LOSSES, ("host", "run")),
+    (REMOVED_OBJECTS, ("container", "network")),
+    (WARM_STARTS, ("warm", "stem", "cold")),
+    (WARM_MISSES, COLD_REASONS),
+    (WARM_BUILDS, ("ready", "failed", "retired")),
+):
     for _kind in _kinds:
         _counter.labels(_kind)
 

@@ -32,6 +32,14 @@ class Status(models.TextChoices):
     LOST = "lost", "Lost"
 
 
+class StartKind(models.TextChoices):
+    """How a run got its sandbox."""
+
+    COLD = "cold", "Built for the run"
+    STEM = "stem", "Networks and sidecar waited"
+    WARM = "warm", "All of it waited"
+
+
 LIVE = (Status.QUEUED, Status.STARTING, Status.RUNNING)
 ON_HOST = (Status.STARTING, Status.RUNNING)
 TERMINAL = tuple(status for status in Status if status not in LIVE)
@@ -127,6 +135,12 @@ class Run(InProject):
     started_at = models.DateTimeField(null=True)  # the payload was sent, so user code began
     finished_at = models.DateTimeField(null=True)
     cleaned_at = models.DateTimeField(null=True)  # its containers and networks were removed from the engine
+
+    # The waiting sandbox that its launch took; null: none. Until `warm_until` only that host may claim the run.
+    warm_host = models.CharField(max_length=100, null=True)
+    warm_until = models.DateTimeField(null=True)
+    start_kind = models.CharField(max_length=8, choices=StartKind.choices, null=True)  # null until it starts
+    cold_reason = models.CharField(max_length=40, null=True)  # a code: why no waiting sandbox was used; null: one was
 
     # The lease.
     stop_reason = models.CharField(max_length=16, blank=True, default="")  # why its host stops it
@@ -249,6 +263,11 @@ class Run(InProject):
     def began_at(self) -> datetime:
         # When the script began; if it has not begun, when the run was launched
         return self.started_at or self.created_at
+
+    @property
+    def is_warm(self) -> bool | None:
+        """Whether it began in a sandbox that waited; None: unknown, or it has not begun."""
+        return None if self.start_kind is None else self.start_kind != StartKind.COLD
 
     @property
     def is_live(self) -> bool:

@@ -58,6 +58,11 @@ class RunItem(BaseModel):
     parent: UUID | None = Field(description="The run of which this is a rerun.")
     created_by: str | None
     host: str
+    warm: bool | None = Field(
+        description="true: it began in a sandbox that had waited for a run; false: in a new one; null: it has not "
+        "begun, or is of an older version."
+    )
+    cold_reason: str = Field(description="Why it began in a new sandbox, a code; empty otherwise.")
     created_at: datetime
     claimed_at: datetime | None
     started_at: datetime | None
@@ -91,6 +96,8 @@ class RunItem(BaseModel):
                 digest=run.image_digest,
             ),
             "profile": run.profile_name,
+            "warm": run.is_warm,
+            "cold_reason": run.cold_reason or "",
             "limits": LimitsOut.from_limits(run.limits),
             "parent": run.parent_id,
             "created_by": run.created_by.get_username() if run.created_by else None,

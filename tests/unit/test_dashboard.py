@@ -38,6 +38,8 @@ PROMISED = {
     "log lines": "cronium_log_lines_total",
     "log bytes": "cronium_log_bytes_total",
     "dropped notifications": "cronium_nudges_dropped_total",
+    "kind of start": "cronium_warm_starts_total",
+    "reasons of cold starts": "cronium_warm_misses_total",
     "API latency": "cronium_http_request_seconds_bucket",
 }
 

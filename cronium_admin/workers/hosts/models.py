@@ -46,6 +46,7 @@ class Host(Edited, Leased):
     memory_bytes = models.BigIntegerField(null=True)  # memory of its engine for containers
     load = models.FloatField(null=True)  # one-minute load average of the worker's machine
     memory_used_bytes = models.BigIntegerField(null=True)  # on the worker's machine
+    warm: Any = models.JSONField(null=True)  # its waiting sandboxes, see `warm.status` of the workers; null: unknown
     counters = models.JSONField(default=dict)  # its worker's counters for /metrics, since the process started
     # `owner` (of Leased) is the leader: the one process that claims, adopts and removes for this host.
     # The leader holds its lock file, which the kernel releases when the process dies.

@@ -1,0 +1,139 @@
+"""Every change of the rows of waiting sandboxes: a conditional UPDATE, or the deletion of a row that promises nothing.
+
+    (insert) building -> ready -> taken
+             building | ready -> gone
+
+A launch takes a row in the transaction that creates its run: both are committed, or neither. All other changes are
+made by the host's worker, under its name as the row's owner.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from cronium_admin.core.database.clock import Now
+from cronium_admin.warm.models import SHAPE_COLUMNS, Kind, State, WarmSandbox
+from executor import failpoints
+
+PROMISE_DURATION = timedelta(seconds=2)  # how long other hosts leave a run to the host of the sandbox that it took
+_TRIES = 3
+# The row's owner leads its host at this moment, and the host takes runs.
+_IS_SERVED = Q(host__owner=F("owner"), host__lease_expires_at__gt=Now(), host__draining=False, host__unsafe=False)
+
+
+@dataclass(frozen=True)
+class TakenSandbox:
+    id: UUID
+    host: str
+
+
+def is_enabled() -> bool:
+    """Whether this installation keeps sandboxes ready (CRONIUM_WARM)."""
+    return settings.CONFIG.warm_limit != 0
+
+
+def take(columns: Mapping[str, Any]) -> TakenSandbox | None:
+    """Takes a waiting sandbox for a run with these columns; None if there is none. Call it in the transaction that
+    creates the run, with the sandbox's id as the run's id."""
+    if not is_enabled():
+        return None
+    for _ in range(_TRIES):
+        row = _find_candidates(columns).values_list("pk", "host_id").first()
+        if row is None:
+            return None
+        ready = WarmSandbox.objects.filter(pk=row[0], state=State.READY)
+        if ready.update(state=State.TAKEN, taken_at=Now()):
+            transaction.on_commit(lambda: failpoints.hit("warm-taken"))
+            return TakenSandbox(row[0], str(row[1]))
+    return None
+
+
+def _find_candidates(columns: Mapping[str, Any]) -> "QuerySet[WarmSandbox]":
+    # Whole sandboxes first, then the newest: an older one may be retired soon.
+    whole = Q(kind=Kind.WHOLE, **{name: columns[name] for name in SHAPE_COLUMNS})
+    if columns.get("image_digest"):  # a rerun, with the exact image
+        whole &= Q(image_id=columns["image_digest"])
+    stem = Q(kind=Kind.STEM, network=columns["network"], runtime=columns["runtime"])
+    queue = f",{columns['queue']},"
+    rows = WarmSandbox.objects.filter(
+        whole | stem, _IS_SERVED, state=State.READY, is_takeable=True, queues__contains=queue
+    ).order_by("-kind", "-ready_at", "-pk")
+    if connection.features.has_select_for_update_skip_locked:
+        # Of two launches at once, each looks at another row; neither waits for the other.
+        rows = rows.select_for_update(skip_locked=True, of=("self",))
+    return rows
+
+
+def is_promised_elsewhere(host: str) -> Q:
+    """A condition on runs: the run has taken a sandbox of another host, which may still claim it."""
+    kept = WarmSandbox.objects.filter(_IS_SERVED, pk=OuterRef("pk"), state=State.TAKEN)
+    return Q(warm_until__isnull=False, warm_until__gt=Now()) & ~Q(warm_host=host) & Q(Exists(kept))
+
+
+def format_queues(queues: Collection[str]) -> str:
+    return f",{','.join(queues)},"
+
+
+def insert_building(
+    sandbox_id: UUID, host: str, owner: str, queues: Collection[str], kind: Kind, **columns: Any
+) -> None:
+    """Before anything of it is created, so that garbage collection never finds an object without its row."""
+    WarmSandbox.objects.create(
+        id=sandbox_id, host_id=host, owner=owner, queues=format_queues(queues), kind=kind, **columns
+    )
+    failpoints.hit("warm-inserted")
+
+
+def mark_ready(sandbox_id: UUID, owner: str, kind: Kind, shape: str, image_id: str) -> bool:
+    """building -> ready; False if the owner does not lead the host any more."""
+    building = WarmSandbox.objects.filter(
+        pk=sandbox_id, owner=owner, state=State.BUILDING, host__owner=owner, host__lease_expires_at__gt=Now()
+    )
+    return bool(building.update(state=State.READY, ready_at=Now(), kind=kind, shape=shape, image_id=image_id))
+
+
+def mark_gone(sandbox_id: UUID, owner: str) -> bool:
+    """building or ready -> gone; False if a run has taken it, or the row is no longer there."""
+    waiting = WarmSandbox.objects.filter(pk=sandbox_id, owner=owner, state__in=(State.BUILDING, State.READY))
+    return bool(waiting.update(state=State.GONE))
+
+
+def mark_all_gone(owner: str) -> int:
+    waiting = WarmSandbox.objects.filter(owner=owner, state__in=(State.BUILDING, State.READY))
+    return waiting.update(state=State.GONE)
+
+
+def set_takeable(owner: str, is_takeable: bool) -> int:
+    rows = WarmSandbox.objects.filter(owner=owner, state=State.READY).exclude(is_takeable=is_takeable)
+    return rows.update(is_takeable=is_takeable)
+
+
+def delete_row(sandbox_id: UUID, owner: str) -> bool:
+    """Once the sandbox belongs to a run that its host executes, or is removed."""
+    return bool(WarmSandbox.objects.filter(pk=sandbox_id, owner=owner).delete()[0])
+
+
+def delete_rows_of_earlier_owners(host: str, owner: str) -> int:
+    """Their sandboxes ended with their worker. Only while `owner` leads the host."""
+    is_led = {"host__owner": owner, "host__lease_expires_at__gt": Now()}
+    earlier = WarmSandbox.objects.filter(host_id=host, **is_led).exclude(owner=owner)
+    earlier.update(state=State.GONE)
+    return earlier.delete()[0]
+
+
+def list_states(owner: str) -> dict[UUID, tuple[str, timedelta | None]]:
+    """State, and the time since it was taken, of each row of the owner."""
+    rows = WarmSandbox.objects.filter(owner=owner).order_by().values_list("pk", "state", Now() - F("taken_at"))
+    return {pk: (state, since) for pk, state, since in rows}
+
+
+def find_living(host: str, ids: Collection[UUID]) -> set[UUID]:
+    """Those of `ids` whose sandbox the present leader of the host keeps, builds, has promised, or removes itself."""
+    rows = WarmSandbox.objects.filter(pk__in=ids, host_id=host, host__owner=F("owner"))
+    return set(rows.values_list("pk", flat=True))
