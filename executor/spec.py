@@ -170,8 +170,11 @@ class RunHandler(Protocol):
     `append` and `finish` raise LeaseLost and change nothing when another process holds the run.
     """
 
-    def mark_running(self, image_id: str) -> bool:
-        """Mark the run as running, right before the payload is sent. False: send nothing (lost lease or cancelled)."""
+    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+        """Mark the run as running and store the inspection of its sandbox, right before the payload is sent.
+
+        `report` is JSON. False: send nothing (lost lease or cancelled).
+        """
         ...
 
     def record_cold_start(self, reason: str, message: str) -> None:
@@ -191,7 +194,7 @@ class RunHandler(Protocol):
         ...
 
     def record_sandbox(self, report: Mapping[str, Any]) -> None:
-        """Store the inspection of the sandbox as JSON; called once, before `mark_running`."""
+        """Store the inspection of a sandbox that is refused, instead of `mark_running`."""
         ...
 
     def finish(self, result: RunResult) -> None:

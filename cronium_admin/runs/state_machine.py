@@ -38,12 +38,17 @@ def _apply_transition(run_id: UUID, expected: Q, kind: str, message: str = "", b
     # One conditional UPDATE and, only if it changed the row, its event; watchers are notified after the commit.
     # Without a message the event has no row: the run's columns record it, and `timeline` reads them.
     with transaction.atomic():
-        if not outbox.update_run(run_id, expected, kind, changes):
-            return False
-        if message:
-            events.record_event(run_id, kind, message, by)
-        else:
-            events.publish_event(run_id, kind)
+        return _change_row(run_id, expected, kind, message, by, **changes)
+
+
+def _change_row(run_id: UUID, expected: Q, kind: str, message: str = "", by: str = "", /, **changes: Any) -> bool:
+    # `_apply_transition` in the transaction of the caller
+    if not outbox.update_run(run_id, expected, kind, changes):
+        return False
+    if message:
+        events.record_event(run_id, kind, message, by)
+    else:
+        events.publish_event(run_id, kind)
     return True
 
 
@@ -76,16 +81,21 @@ def claim_next(
     return None
 
 
-def mark_running(run_id: UUID, epoch: int, image_digest: str) -> bool:
-    """starting -> running, immediately before the payload is sent: afterwards user code may have begun."""
-    return _apply_transition(
-        run_id,
-        Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
-        "started",
-        status=Status.RUNNING,
-        started_at=Now(),
-        image_digest=image_digest,
-    )
+def mark_running(run_id: UUID, epoch: int, image_digest: str, report: Mapping[str, Any] | None = None) -> bool:
+    """starting -> running, immediately before the payload is sent: afterwards user code may have begun.
+
+    `report` is the engine's report of the run's sandbox, stored by the same UPDATE.
+    """
+    with transaction.atomic():
+        return _change_row(
+            run_id,
+            Q(status=Status.STARTING, lease_epoch=epoch, cancel_requested_at=None),
+            "started",
+            status=Status.RUNNING,
+            started_at=Now(),
+            image_digest=image_digest,
+            **(store_report(str(run_id), report) if report else {}),
+        )
 
 
 def adopt(run_id: UUID, epoch: int, owner: str, message: str, only_if: Q = ALWAYS) -> bool:
@@ -133,7 +143,7 @@ def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued")
     # Stores the claim as an event, because the UPDATE clears the columns that record it
     with transaction.atomic():
         claim = Run.objects.filter(pk=run_id).values_list("claimed_at", "host").first()
-        is_changed = _apply_transition(
+        is_changed = _change_row(
             run_id,
             expected & Q(status=Status.STARTING, cancel_requested_at=None),
             kind,
@@ -204,7 +214,7 @@ def renew_leases(owner: str) -> int:
 
 
 def record_sandbox(run_id: UUID, epoch: int, report: Mapping[str, Any]) -> bool:
-    # Stores the engine's report of the run's sandbox, once, for the holder of the lease
+    # Stores, once, the engine's report of a sandbox that is refused, for the holder of the lease
     held = Run.objects.filter(pk=run_id, status__in=ON_HOST, lease_epoch=epoch, sandbox__isnull=True)
     with transaction.atomic():
         return held.exists() and bool(held.update(**store_report(str(run_id), report)))

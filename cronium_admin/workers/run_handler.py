@@ -55,8 +55,8 @@ class DatabaseRunHandler:
         self._seal_gap = ""  # cause of the gap at the end of the log; see gaps
         self._phase_started_at: float | None = None if run_log else time.monotonic()  # not of an adopted run
 
-    def mark_running(self, image_id: str) -> bool:
-        is_running = self._database.call(self._mark_running, image_id)
+    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+        is_running = self._database.call(self._mark_running, image_id, report)
         self._observe_phase("sandbox")
         return is_running
 
@@ -65,8 +65,8 @@ class DatabaseRunHandler:
             started_at, self._phase_started_at = self._phase_started_at, time.monotonic()
             metrics.RUN_PHASES.labels(phase).observe(self._phase_started_at - started_at)
 
-    def _mark_running(self, image_id: str) -> bool:
-        if state_machine.mark_running(self._run_id, self._epoch, image_id):
+    def _mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+        if state_machine.mark_running(self._run_id, self._epoch, image_id, report):
             return True
         # The answer to an earlier commit was lost: the row is running under this lease, and nothing was sent yet.
         running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)

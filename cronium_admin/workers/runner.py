@@ -102,8 +102,11 @@ class Runner:
             self.context.wake.set()
 
     def dispatch(self) -> None:
-        self.takeover.sweep()
-        self.dispatcher.claim_waiting()
+        # A new run does not wait for the periodic sweep. A new leader first adopts the runs that hold its slots.
+        if not self.takeover.is_scheduled:
+            self.dispatcher.claim_waiting()
+        if self.takeover.sweep():
+            self.dispatcher.claim_waiting()
 
     def close(self, seconds: float = STOP_SECONDS) -> bool:
         """Claim no more runs and stop the active ones. False if that was not done in time.

@@ -48,20 +48,24 @@ class Takeover:
 
     def __init__(self, context: HostContext) -> None:
         self._context = context
-        self._swept_at = -SETTLE_SECONDS
+        self._swept_at = 0.0  # by time.monotonic
+        self.is_scheduled = True  # the next `sweep` does not wait for SETTLE_SECONDS
 
     def schedule_sweep(self) -> None:
-        # The next `sweep` does not wait for SETTLE_SECONDS.
-        self._swept_at = -SETTLE_SECONDS
+        self.is_scheduled = True
 
-    def sweep(self) -> None:
-        """At most every SETTLE_SECONDS: settle abandoned runs of any host and, as leader, take over this host's."""
-        if time.monotonic() - self._swept_at < SETTLE_SECONDS:
-            return
-        self._swept_at = time.monotonic()
+    def sweep(self) -> bool:
+        """At most every SETTLE_SECONDS: settle abandoned runs of any host and, as leader, take over this host's.
+
+        False if it is too early.
+        """
+        if not self.is_scheduled and time.monotonic() - self._swept_at < SETTLE_SECONDS:
+            return False
+        self.is_scheduled, self._swept_at = False, time.monotonic()
         self._context.database.call(abandoned.settle_abandoned_runs)
         if self._context.is_leader:
             self.adopt_runs()
+        return True
 
     def adopt_runs(self) -> None:
         context = self._context

@@ -75,7 +75,7 @@ class _MemoryHandler:
         self.changed = threading.Event()  # the awaited text arrived, or the run has ended
         self.over = on_finish or threading.Event()
 
-    def mark_running(self, image_id: str) -> bool:
+    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
         return True
 
     def record_cold_start(self, reason: str, message: str) -> None:

@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 import time
+from typing import Any
 
 from executor import failpoints, log_context
 from executor.docker.errors import EngineError, EngineUnreachable, SandboxDrift, SandboxGone, SandboxTampered
@@ -183,8 +184,10 @@ class Slot:
                     return outcome.build_stop_result(self.spec, self._stop.request, None)
                 self._sandbox.prepare(self._binding)
         failpoints.hit("built")
-        self._refuse_drift()
-        if self._stop.request or self._released.is_set() or not self._handler.mark_running(self._sandbox.image_id):
+        report = self._inspect_sandbox()
+        if self._stop.request or self._released.is_set():
+            return self._end_unbegun()
+        if not self._handler.mark_running(self._sandbox.image_id, report):
             return self._end_unbegun()
         self._has_begun = True
         failpoints.hit("begun")
@@ -248,11 +251,13 @@ class Slot:
             return outcome.build_undelivered_result(self.spec)
         return result
 
-    def _refuse_drift(self) -> None:
+    def _inspect_sandbox(self) -> dict[str, Any]:
         rows = self._sandbox.build_report()
-        self._handler.record_sandbox(inspection.to_json(rows))
+        report = inspection.to_json(rows)
         if broken := inspection.describe_violations(rows):
+            self._handler.record_sandbox(report)
             raise SandboxDrift(broken)
+        return report
 
     def _read_log(self) -> None:
         try:

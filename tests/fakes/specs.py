@@ -64,7 +64,8 @@ class Remembering:
             self._changed.notify_all()
         self.on_event(event)
 
-    def mark_running(self, image_id: str) -> bool:
+    def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
+        self.report = dict(report)
         self._note("may_begin")
         return self.begin
 

@@ -1,5 +1,7 @@
 """A run's sandbox on its page and in the API."""
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -8,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from cronium_admin.accounts.models import User
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run
+from cronium_admin.workers.gc.runs import mark_cleaned
 from executor.sandbox.inspection import Row, to_json
 from tests.conftest import Api
 
@@ -81,3 +84,42 @@ def test_lists_do_not_read_the_report(viewer: Api, client: Client, claimed: Run)
         with CaptureQueriesContext(connection) as seen:
             assert ask().status_code == 200
         assert not [one for one in seen if '"sandbox"' in one["sql"]]
+
+
+def test_the_report_is_stored_by_the_update_that_begins_the_run(claimed: Run) -> None:
+    assert state_machine.mark_running(claimed.pk, claimed.lease_epoch, "sha256:x", to_json([FINE]))
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.sandbox_report and claimed.sandbox_report["count"]) == ("running", 1)
+
+
+def test_a_run_that_does_not_begin_stores_no_report(claimed: Run) -> None:
+    Run.objects.update(cancel_requested_at=claimed.created_at)
+    assert not state_machine.mark_running(claimed.pk, claimed.lease_epoch, "sha256:x", to_json([FINE]))
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.sandbox) == ("starting", None)
+
+
+def test_a_second_attempt_stores_the_report_of_its_own_sandbox(claimed: Run) -> None:
+    state_machine.record_sandbox(claimed.pk, claimed.lease_epoch, to_json([OTHER]))
+    assert state_machine.mark_running(claimed.pk, claimed.lease_epoch, "sha256:x", to_json([FINE]))
+    report = Run.objects.get().sandbox_report
+    assert report is not None
+    assert report["drifted"] == 0
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_each_step_of_a_run_is_one_transaction(
+    run: Run, django_assert_num_queries: Any, people: dict[str, User]
+) -> None:
+    """Counted with begin and commit."""
+    state_machine.store_report(str(run.pk), to_json([FINE]))  # its table exists from the second run of a kind on
+    with django_assert_num_queries(5):  # the oldest run, begin, update, commit, the run
+        claimed = state_machine.claim_next("here", "here:1")
+    assert claimed is not None
+    with django_assert_num_queries(4):  # begin, the table, update, commit
+        assert state_machine.mark_running(claimed.pk, 1, "sha256:x", to_json([FINE]))
+    ending = state_machine.Ending(state_machine.Status.SUCCEEDED, "exit_code", "It exited.", 0)
+    with django_assert_num_queries(3):  # begin, update, commit
+        assert state_machine.finish(claimed.pk, 1, ending)
+    with django_assert_num_queries(4):  # begin, update, its receipts, commit
+        mark_cleaned(claimed.pk)
