@@ -95,3 +95,24 @@ def test_a_cancellation_is_handled_in_another_thread(
     assert done.wait(10)
     assert threads == [worker._thread]
     assert not worker.runner.context.wake.is_set()
+
+
+@pytest.mark.parametrize(
+    ("is_scheduled", "expected"),
+    [(True, ["sweep", "claim"]), (False, ["claim", "sweep", "claim"])],
+)
+def test_a_new_run_does_not_wait_for_the_periodic_sweep(
+    worker: Any, monkeypatch: pytest.MonkeyPatch, is_scheduled: bool, expected: list[str]
+) -> None:
+    # A new leader sweeps first: it adopts the runs that hold its slots.
+    steps: list[str] = []
+    runner = worker.runner
+    monkeypatch.setattr(runner.dispatcher, "claim_waiting", lambda: steps.append("claim"))
+    monkeypatch.setattr("cronium_admin.workers.abandoned.settle_abandoned_runs", lambda: steps.append("sweep"))
+    runner.takeover.is_scheduled = is_scheduled
+    runner.takeover._swept_at = -60.0
+    runner.dispatch()
+    assert steps == expected
+    steps.clear()
+    runner.dispatch()
+    assert steps == ["claim"], "swept a moment ago"
