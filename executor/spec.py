@@ -170,6 +170,10 @@ class RunHandler(Protocol):
     `append` and `finish` raise LeaseLost and change nothing when another process holds the run.
     """
 
+    def note_phase(self, phase: str) -> None:
+        """Note the time at which the run reached `phase` (see `run.trace`). Only the first call for a phase counts."""
+        ...
+
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
         """Mark the run as running and store the inspection of its sandbox, right before the payload is sent.
 

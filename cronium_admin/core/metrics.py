@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STEP = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)  # a queue may be long
 
 # Why a run began cold although sandboxes may wait; the words are in `runs.presentation.starts`.
@@ -26,6 +27,19 @@ RUN_PHASES = Histogram(
     ["phase"],
     buckets=LONG,
     registry=WORKER,
+)
+RUN_STEPS = Histogram(
+    "cronium_run_step_seconds",
+    "Time from the previous phase of a run's trace to this one; the docs of the API explain the phases.",
+    ["phase"],
+    buckets=STEP,
+    registry=WORKER,
+)
+FIRST_LINES_SENT = Histogram(
+    "cronium_first_line_sent_seconds",
+    "Time from the request that launched a run to its first line at a client that waited for it.",
+    buckets=STEP,
+    registry=WEB,
 )
 LEASE_LOSSES = Counter(
     "cronium_lease_losses_total",

@@ -9,10 +9,11 @@ from django.db.models import F, FilteredRelation, Q
 
 from cronium_admin.accounts.models import User
 from cronium_admin.core.errors import ApiError
+from cronium_admin.core.request_clock import read_request_age
 from cronium_admin.core.wakeup import wake_workers
 from cronium_admin.jobs.models import Job, JobRevision
 from cronium_admin.jobs.revisions import canonicalize_job, digest_script, ensure_revision
-from cronium_admin.runs import events, outbox
+from cronium_admin.runs import events, outbox, trace
 from cronium_admin.runs.errors import make_deleted_error
 from cronium_admin.runs.idempotency import IdempotencyRecord
 from cronium_admin.runs.models import OutboxConsumer, Run
@@ -117,6 +118,7 @@ def _create_queued_run(
             trigger=trigger,
             created_by=by,
             request_digest=receipt.digest if receipt else "",
+            trace=trace.pack_launch(read_request_age()),
             **(receipt.columns if receipt else {}),
             **columns,
         )

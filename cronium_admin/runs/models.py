@@ -129,6 +129,10 @@ class Run(InProject):
     log_pruned_at = models.DateTimeField(null=True)  # the log counts as removed, even if a part is still stored
     log_pruned_why = models.CharField(max_length=200, blank=True, default="")
 
+    # When it reached its phases, in the form of `trace.pack_offsets`; empty: launched by an older version.
+    trace = models.TextField(blank=True, default="")
+    first_sent_ms = models.PositiveIntegerField(null=True)  # of the trace: its first line was sent to a client
+
     # Times, by the database's clock.
     created_at = models.DateTimeField(db_default=Now())
     claimed_at = models.DateTimeField(null=True)

@@ -81,7 +81,9 @@ def claim_next(
     return None
 
 
-def mark_running(run_id: UUID, epoch: int, image_digest: str, report: Mapping[str, Any] | None = None) -> bool:
+def mark_running(
+    run_id: UUID, epoch: int, image_digest: str, report: Mapping[str, Any] | None = None, trace: str = ""
+) -> bool:
     """starting -> running, immediately before the payload is sent: afterwards user code may have begun.
 
     `report` is the engine's report of the run's sandbox, stored by the same UPDATE.
@@ -94,6 +96,7 @@ def mark_running(run_id: UUID, epoch: int, image_digest: str, report: Mapping[st
             status=Status.RUNNING,
             started_at=Now(),
             image_digest=image_digest,
+            trace=trace,
             **(store_report(str(run_id), report) if report else {}),
         )
 
@@ -205,8 +208,8 @@ def record_stop_reason(run_id: UUID, epoch: int, why: str, message: str) -> bool
     return _apply_transition(run_id, held, "stopping", message, stop_reason=why)
 
 
-def mark_cleaned(run_id: UUID) -> bool:
-    return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now()))
+def mark_cleaned(run_id: UUID, **facts: Any) -> bool:
+    return bool(Run.objects.filter(~Q(status__in=LIVE), pk=run_id, cleaned_at=None).update(cleaned_at=Now(), **facts))
 
 
 def renew_leases(owner: str) -> int:

@@ -5,7 +5,6 @@ from functools import partial
 
 from django.conf import settings
 
-from cronium_admin.core import metrics
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.state_machine import Ending
@@ -15,6 +14,7 @@ from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.engine_health import EngineHealth
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec
+from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.scheduling import capacity
 from executor import failpoints
 
@@ -44,8 +44,9 @@ class Dispatcher:
             run = context.database.call(state_machine.claim_next, context.host, context.owner, choose, condition)
             if run is None:
                 return
+            trace = RunTrace.start(run)
             failpoints.hit("claimed")
-            self._start_run(run)
+            self._start_run(run, trace)
 
     def _list_claimable_queues(self) -> tuple[str, ...]:
         # While the engine does not answer: no queues at first, later the queues that only this host serves.
@@ -55,18 +56,16 @@ class Dispatcher:
             return ()
         return self._context.database.call(self._engine_health.find_sole_queues)
 
-    def _start_run(self, run: Run) -> None:
+    def _start_run(self, run: Run, trace: RunTrace) -> None:
         context = self._context
-        if run.claimed_at:
-            waited = max(0.0, (run.claimed_at - run.created_at).total_seconds())  # the clock may have been set back
-            metrics.RUN_PHASES.labels("queued").observe(waited)
         try:
             spec = context.database.call(build_spec, run, context.instance, context.host)
         except SecretUnavailable as error:
             context.database.call(_end_without_secrets, run, str(error))
             return
         may_wait = not self._engine_health.is_away_for_long()
-        handler = DatabaseRunHandler(run.pk, run.lease_epoch, context.database, context.writer, may_wait=may_wait)
+        database, writer = context.database, context.writer
+        handler = DatabaseRunHandler(run.pk, run.lease_epoch, database, writer, trace=trace, may_wait=may_wait)
         context.supervisor.start(spec, handler)
 
 

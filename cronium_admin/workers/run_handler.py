@@ -1,8 +1,8 @@
 """The executor's RunHandler in the database: stores one run's log, events, status and result."""
 
 import logging
-import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.gc.runs import mark_cleaned
+from cronium_admin.workers.run_trace import RunTrace
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, LeaseLost, Reply, RunResult
@@ -44,6 +45,7 @@ class DatabaseRunHandler:
         writer: LogWriter,
         run_log: RunLog | None = None,  # of an adopted run: the log stored so far
         *,
+        trace: RunTrace | None = None,
         may_wait: bool = False,  # requeue the run if the engine stops answering before the script begins
     ) -> None:
         self._may_wait = may_wait
@@ -53,20 +55,18 @@ class DatabaseRunHandler:
         self._writer = writer
         self._log = run_log or RunLog(run_id, epoch)
         self._seal_gap = ""  # cause of the gap at the end of the log; see gaps
-        self._phase_started_at: float | None = None if run_log else time.monotonic()  # not of an adopted run
+        self._trace = trace or RunTrace()
+
+    def note_phase(self, phase: str) -> None:
+        self._trace.note(phase)
+        if phase == "payload_sent":  # now, because a script may be silent for hours
+            self._trace.observe()
 
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        is_running = self._database.call(self._mark_running, image_id, report)
-        self._observe_phase("sandbox")
-        return is_running
-
-    def _observe_phase(self, phase: str) -> None:
-        if self._phase_started_at is not None:
-            started_at, self._phase_started_at = self._phase_started_at, time.monotonic()
-            metrics.RUN_PHASES.labels(phase).observe(self._phase_started_at - started_at)
+        return self._database.call(self._mark_running, image_id, report)
 
     def _mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        if state_machine.mark_running(self._run_id, self._epoch, image_id, report):
+        if state_machine.mark_running(self._run_id, self._epoch, image_id, report, self._trace.pack("begun")):
             return True
         # The answer to an earlier commit was lost: the row is running under this lease, and nothing was sent yet.
         running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
@@ -79,8 +79,9 @@ class DatabaseRunHandler:
     def append(self, batch: Batch) -> None:
         lines, size = self._log.lines, self._log.bytes
         self._write_log(self._log.prepare_write(batch))
-        if not lines:
-            self._observe_phase("first_log")
+        if not lines and self._log.lines:
+            self._trace.note("first_line_stored")
+            self._trace.observe()
         metrics.LOG_LINES.inc(self._log.lines - lines)
         metrics.LOG_BYTES.inc(self._log.bytes - size)
 
@@ -111,7 +112,8 @@ class DatabaseRunHandler:
         message = result.message.replace("\0", "")
         try:
             self._write_log(self._log.prepare_seal(gaps.GONE if result.reason == GONE else self._seal_gap))
-            facts = {**self._log.totals, "peak_memory_bytes": result.peak_memory_bytes}
+            trace = self._trace.pack("finished")
+            facts = {**self._log.totals, "peak_memory_bytes": result.peak_memory_bytes, "trace": trace}
             ending = Ending(Status(result.status), result.reason, message, result.exit_code, facts)
             if (
                 not self._database.call(state_machine.finish, self._run_id, self._epoch, ending)
@@ -134,7 +136,9 @@ class DatabaseRunHandler:
         return state_machine.requeue(self._run_id, self._epoch, message, ENGINE_AWAY)
 
     def mark_cleaned(self) -> None:
-        self._database.call(mark_cleaned, self._run_id)
+        self._trace.note("taken_down")  # not after the row is changed, which is its last change
+        self._database.call(partial(mark_cleaned, self._run_id, trace=self._trace.pack()))
+        self._trace.observe()
 
     def record_stopping(self, reason: str) -> bool:
         is_recorded = self._database.call(

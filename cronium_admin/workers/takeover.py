@@ -21,6 +21,7 @@ from cronium_admin.workers import abandoned, lease
 from cronium_admin.workers.context import HostContext
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec_to_adopt, build_spec_to_remove
+from cronium_admin.workers.run_trace import RunTrace
 from executor import failpoints, naming
 from executor.docker.errors import EngineError, NotFound
 from executor.docker.ownership import is_container_of
@@ -41,6 +42,7 @@ class AdoptedRun:
     seconds_left: float  # of its time limit
     started_at: float  # by time.monotonic
     stop_reason: str
+    trace: RunTrace
 
 
 class Takeover:
@@ -97,7 +99,7 @@ class Takeover:
             condition = lease.holds_lease(context.host, context.owner)
             context.database.call(stop_and_end, run.spec, ending, self._remove_main, condition)
             return False
-        handler = DatabaseRunHandler(run_id, run.epoch, context.database, context.writer, run_log)
+        handler = DatabaseRunHandler(run_id, run.epoch, context.database, context.writer, run_log, trace=run.trace)
         resumption = Resumption(
             Cursor(*run_log.stdout),
             Cursor(*run_log.stderr),
@@ -179,4 +181,5 @@ def _make_adopted(run: Run, spec: RunSpec) -> AdoptedRun:
     seconds = max(0.0, passed.total_seconds())  # the clock may have been set back
     started_at = time.monotonic() - seconds
     seconds_left = max(0.0, run.timeout_seconds - seconds)
-    return AdoptedRun(replace(spec, epoch=run.lease_epoch), run.lease_epoch, seconds_left, started_at, run.stop_reason)
+    spec, trace = replace(spec, epoch=run.lease_epoch), RunTrace.continue_adopted(run, seconds)
+    return AdoptedRun(spec, run.lease_epoch, seconds_left, started_at, run.stop_reason, trace)

@@ -75,6 +75,9 @@ class _MemoryHandler:
         self.changed = threading.Event()  # the awaited text arrived, or the run has ended
         self.over = on_finish or threading.Event()
 
+    def note_phase(self, phase: str) -> None:
+        pass
+
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
         return True
 

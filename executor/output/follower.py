@@ -35,11 +35,16 @@ class Follower:
         over_limit: Callable[[], None],
         reconnected: Callable[[], None],
         find_main: Callable[[], str],
+        note_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
-        """`find_main` returns the container's id, or its name while the id is unknown."""
+        """`find_main` returns the container's id, or its name while the id is unknown.
+
+        `note_phase` is called with "first_byte" and "exit_seen".
+        """
         self._engine = engine
         self._name = name_main(spec.run_id)
         self._find_main = find_main
+        self._note_phase = note_phase
         self._limit = spec.log_limit_bytes
         self._masker = masker
         self._store_batch = store
@@ -68,7 +73,7 @@ class Follower:
     def attach(self, attachment: Attachment, engine_booted_at: float) -> None:
         """Read from a connection that was opened before the container's start and after this start of the engine."""
         self._attachment, self._booted_at = attachment, engine_booted_at
-        self._source = AttachedSource(attachment, self._confirm_exit)
+        self._source = AttachedSource(attachment, self._confirm_exit, lambda: self._note_phase("first_byte"))
 
     def resume(self, stored: StoredLog, dropped: Dropped) -> None:
         self._stored = stored
@@ -175,6 +180,7 @@ class Follower:
                 if self._released.is_set() or self._attachment.is_broken:
                     return False
                 if not (state := self._engine.inspect(self._find_main())).is_running:
+                    self._note_phase("exit_seen")
                     return state.finished_at <= ended_at and self._engine.read_boot_time() == self._booted_at
                 if state.is_restarted:
                     return False

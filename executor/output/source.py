@@ -47,9 +47,15 @@ class AttachedSource:
     which may block.
     """
 
-    def __init__(self, attachment: Attachment, exited: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        attachment: Attachment,
+        exited: Callable[[], bool] = lambda: True,
+        on_first_byte: Callable[[], None] = lambda: None,
+    ) -> None:
         self._attachment = attachment
         self._exited = exited
+        self._on_first_byte = on_first_byte
         self._frames = FrameParser()
         self._is_closed = False
         self.surplus: dict[int, Cursor] = {}
@@ -59,6 +65,8 @@ class AttachedSource:
         block = self._attachment.recv(BLOCK_BYTES, timeout)
         if block is None:
             return None
+        if not self.received and block:
+            self._on_first_byte()
         self.received += len(block)
         if block == b"":
             if self._is_closed or not self._exited():

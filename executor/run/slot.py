@@ -70,12 +70,12 @@ class Slot:
         self._vitals = Vitals(engine, handler, spec.run_id)
         self._has_begun = resumption is not None
         self._log_error: Exception | None = None
-        self._binding = Binding(spec, self._masked.answer_request, self._masked.record_event)
+        self._binding = Binding(spec, self._masked.answer_request, self._masked.record_event, handler.note_phase)
         self._is_prepared = prepared is not None
         self._sandbox = prepared or Sandbox(engine, spec.sandbox, subnets)
         self._follower = Follower(
             *(engine, spec, masker, self._masked.append, self._on_log_full),
-            *(lambda: self._sandbox.reconnect(), lambda: self._sandbox.find_id(self._sandbox.main)),
+            *(lambda: self._sandbox.reconnect(), lambda: self._sandbox.find_id(self._sandbox.main), handler.note_phase),
         )
         self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
 
@@ -157,6 +157,7 @@ class Slot:
     def _finish_run(self, result: RunResult) -> None:
         try:
             self._handler.finish(result)
+            self._handler.note_phase("finished")
         except LeaseLost:
             raise
         except Exception:
@@ -183,6 +184,8 @@ class Slot:
                 if self._stop.request:
                     return outcome.build_stop_result(self.spec, self._stop.request, None)
                 self._sandbox.prepare(self._binding)
+                self._handler.note_phase("prepared")
+        self._handler.note_phase("bound")
         failpoints.hit("built")
         report = self._inspect_sandbox()
         if self._stop.request or self._released.is_set():
@@ -190,17 +193,20 @@ class Slot:
         if not self._handler.mark_running(self._sandbox.image_id, report):
             return self._end_unbegun()
         self._has_begun = True
+        self._handler.note_phase("begun")
         failpoints.hit("begun")
         assert self._sandbox.output is not None
         self._follower.attach(self._sandbox.output, self._sandbox.booted_at)
         self._reader.start()
         self._sandbox.send_payload(build_payload(self.spec))
+        self._handler.note_phase("payload_sent")
         failpoints.hit("payload-sent")
         self._watch_main(time.monotonic() + self.spec.timeout_seconds)
         return self._conclude_run()
 
     def _bind_prepared(self) -> bool:
         """False if the sandbox that waited was removed, so that a new one must be built."""
+        self._handler.note_phase("taken")
         try:
             self._sandbox.bind(self._binding)
             failpoints.hit("warm-bound")
@@ -286,6 +292,7 @@ class Slot:
                 self._stop_main()
             self._drain_output()
         self._refuse_released()
+        self._handler.note_phase("drained")
         failpoints.hit("drained")
         if self._log_error:
             raise self._log_error
@@ -314,6 +321,7 @@ class Slot:
             raise LeaseLost
         failpoints.hit("stopping")
         retry_while_away(self._sandbox.stop_main, self._released)
+        self._handler.note_phase("exit_seen")
 
     def _drain_output(self) -> None:
         # Main has exited: further stop signals, which a cancel repeats, are ignored.
@@ -336,6 +344,7 @@ class Slot:
 
     def _conclude_run(self) -> RunResult:
         state = retry_while_away(self._sandbox.inspect_main, self._released)
+        self._handler.note_phase("exit_seen")  # unless it was seen at the end of the output
         if state.exit_code in outcome.ENGINE_STOP_CODES and not self._stop.request:
             # A removal or restart from outside kills the container first and is visible a moment later.
             time.sleep(SETTLE_SECONDS)

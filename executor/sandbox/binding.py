@@ -10,6 +10,10 @@ from executor.sandbox.networks import Networks
 from executor.spec import Reply, RunSpec
 
 
+def _ignore_phase(phase: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Binding:
     """One run, for a sandbox. The callbacks are called from the sandbox's threads."""
@@ -17,6 +21,7 @@ class Binding:
     spec: RunSpec
     answer_request: Callable[[str, Any], Reply]  # a request of the script: operation and body
     record_event: Callable[[str, str], None]  # kind and message
+    note_phase: Callable[[str], None] = _ignore_phase  # that the sandbox reached a phase of the run's trace
 
 
 def build_configuration(spec: RunSpec, networks: Networks) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Sandbox:
         options.cover_volumes(self._spec, self._image)  # refuse an unusable image before creating anything
         self._networks.create(self._remove_all)
         failpoints.hit("network-created")
+        self._note_phase("network_made")
         steps = (self._start_sidecar, self._start_main) if self._networks.inside else (self._start_main,)
         with ThreadPoolExecutor(2, "build") as pool:
             wait([pool.submit(self._run_step, step) for step in steps])
@@ -197,9 +198,14 @@ class Sandbox:
         self._refuse_aborted()
         self._engine.start(self.main)
         failpoints.hit("main-started")
+        self._note_phase("main_started")
         reported = self._containers.describe(self.main)
         self._started_at = parse_time(reported["State"]["StartedAt"])
         self._networks.describe()
+
+    def _note_phase(self, phase: str) -> None:
+        if self._binding:
+            self._binding.note_phase(phase)
 
     def _refuse_aborted(self) -> None:
         if self._aborted.is_set():

@@ -149,12 +149,15 @@ class SidecarChannel:
             return
         if kind == "loaded":
             self._set_event(self._loaded)
-        elif self._binding is None or self._events is None:
+            if self._binding:
+                self._binding.note_phase("sidecar_loaded")
+        elif (binding := self._binding) is None or self._events is None:
             return  # a sidecar without a configuration has nothing to report
         elif kind == "ready":
+            binding.note_phase("sidecar_ready")
             self._set_event(self._ready)
         elif kind == "request":
-            self._serve_request(message, self._binding)
+            self._serve_request(message, binding)
         elif kind == "event":
             self._events.put(message.get("kind"), message.get("message"))
 

@@ -54,6 +54,7 @@ class Remembering:
     told: list[tuple[str, str]] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
     cold: list[tuple[str, str]] = field(default_factory=list)  # reasons why a waiting sandbox was not used
+    phases: dict[str, float] = field(default_factory=dict)
     result: RunResult | None = None
     on_event: Callable[[str], None] = lambda event: None
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -63,6 +64,9 @@ class Remembering:
             self.events.append(event)
             self._changed.notify_all()
         self.on_event(event)
+
+    def note_phase(self, phase: str) -> None:
+        self.phases.setdefault(phase, time.monotonic())
 
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
         self.report = dict(report)

@@ -124,7 +124,7 @@ def test_workers_that_died_with_it_cost_a_run_none_of_its_tries(runner: Runner, 
 
 def test_it_ends_where_the_engine_has_been_away_for_long_or_its_script_had_begun(runner: Runner, waits: Run) -> None:
     begun = handler(runner, may_wait=True)
-    assert begun.mark_running("sha256:1")
+    assert begun.mark_running("sha256:1", {})
     begun.finish(AWAY)
     waits.refresh_from_db()
     assert (waits.status, waits.reason) == ("errored", "engine_unreachable")

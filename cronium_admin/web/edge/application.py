@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from asgiref.sync import ThreadSensitiveContext
 
+from cronium_admin.core.request_clock import start_request_clock
 from cronium_admin.web.edge.answers import BUSY, Receive, Send, send_refusal
 from cronium_admin.web.edge.bodies import BodyError, BodyReader, ClientDisconnected
 from cronium_admin.web.edge.connections import Connection
@@ -70,6 +71,7 @@ class Edge:
         self._health = json.dumps({"status": "ok", "version": version}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start_request_clock()
         if scope["type"] == "http" and scope["path"] in HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._answer_health(send)
             return

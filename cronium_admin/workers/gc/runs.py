@@ -3,6 +3,7 @@ cleaned."""
 
 from collections.abc import Set
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -51,10 +52,10 @@ def mark_cleaned_runs(host: str, removed: Set[str], left: Set[str], lookback: ti
             mark_cleaned(run_id)
 
 
-def mark_cleaned(run_id: UUID) -> None:
+def mark_cleaned(run_id: UUID, **facts: Any) -> None:
     """Mark an ended run whose objects are removed, and delete its runtime API receipts. Ignores other runs."""
     with transaction.atomic():
-        if state_machine.mark_cleaned(run_id):
+        if state_machine.mark_cleaned(run_id, **facts):
             runtime.delete_receipts(run_id)
 
 
