@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, FilteredRelation, Q
 
 from cronium_admin.accounts.models import User
+from cronium_admin.core.database.clock import Now
 from cronium_admin.core.errors import ApiError
 from cronium_admin.core.request_clock import read_request_age
 from cronium_admin.core.wakeup import wake_workers
@@ -21,6 +22,7 @@ from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides, check_override
 from cronium_admin.runs.rerun import build_rerun, take_number_of_deleted
 from cronium_admin.runs.run_settings import SETTINGS, find_differences, get_revision_settings
 from cronium_admin.runs.snapshot import build_snapshot, find_launch_profile
+from cronium_admin.warm import rows as warm
 
 
 def launch(
@@ -110,6 +112,7 @@ def _create_queued_run(
             columns["differs"] = find_differences(get_revision_settings(parent.revision.values), of_run)
         elif job is not None:
             columns |= _refer_to_revision(job, of_run, revision_id, digest)
+        columns |= _take_sandbox(columns)
         run = Run.objects.create(
             project_id=source.project_id,
             job=job,
@@ -129,6 +132,14 @@ def _create_queued_run(
         events.record_event(run.pk, "queued", text, by.get_username())
         transaction.on_commit(lambda: wake_workers(str(run.pk), run.queue))
     return run
+
+
+def _take_sandbox(columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a run that takes a waiting sandbox: its id, because the names of the containers contain it."""
+    taken = warm.take(columns)
+    if taken is None:
+        return {}
+    return {"id": taken.id, "warm_host": taken.host, "warm_until": Now() + warm.PROMISE_DURATION}
 
 
 def _take_next_number(job: Job) -> tuple[int, bool, int | None, str | None]:

@@ -157,6 +157,7 @@ def _requeue_if(run_id: UUID, expected: Q, message: str, kind: str = "requeued")
             lease_owner="",
             lease_expires_at=None,
             claimed_at=None,
+            warm_until=None,  # its waiting sandbox is lost
         )
         if is_changed and claim and claim[0]:
             RunEvent.objects.create(run_id=run_id, at=claim[0], kind="claimed", message=describe_claim(claim[1]))

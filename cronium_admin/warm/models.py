@@ -24,13 +24,6 @@ class Kind(models.TextChoices):
     WHOLE = "whole", "Whole"
 
 
-# The columns that have to be equal in a run and in the whole sandbox that it takes.
-SHAPE_COLUMNS = (
-    *("language", "image", "cpu", "memory_mb", "pids", "log_limit_mb"),
-    *("network", "runtime", "read_only_root"),
-)
-
-
 class WarmSandbox(models.Model):
     """Few rows: a row is deleted when a run has the sandbox, or when the sandbox is removed.
 

@@ -18,7 +18,8 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from cronium_admin.core.database.clock import Now
-from cronium_admin.warm.models import SHAPE_COLUMNS, Kind, State, WarmSandbox
+from cronium_admin.warm.models import Kind, State, WarmSandbox
+from cronium_admin.warm.shapes import SHAPE_COLUMNS
 from executor import failpoints
 
 PROMISE_DURATION = timedelta(seconds=2)  # how long other hosts leave a run to the host of the sandbox that it took

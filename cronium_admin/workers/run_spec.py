@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 
 from django.conf import settings
 
@@ -12,11 +13,30 @@ from cronium_admin.runtime_api.handlers import build_context
 from cronium_admin.runtime_api.helpers import load_helpers
 from cronium_admin.secrets.retired_values import list_values_to_mask
 from cronium_admin.secrets.service import decrypt_for_run
+from cronium_admin.warm.shapes import WarmShape
 from executor.run import tokens
-from executor.spec import MB, Limits, RunSpec
+from executor.spec import MB, Limits, RunSpec, Shape
 
 SIDECAR_IMAGE = "cronium/runtime-api:latest"
 NO_SECRETS: Mapping[str, str] = {}
+
+
+def build_shape(shape: WarmShape, instance: str, host: str, image_digest: str = "") -> Shape:
+    """The executor's form of a shape. The only place that decides it, for runs and for sandboxes that wait for them."""
+    return Shape(
+        instance=instance,
+        host=host,
+        language=shape.language,
+        image=shape.image,
+        image_digest=image_digest,
+        sidecar_image=SIDECAR_IMAGE,
+        limits=Limits(nano_cpus=int(shape.cpu * 1_000_000_000), memory_bytes=shape.memory_mb * MB, pids=shape.pids),
+        log_limit_bytes=resolve_log_limit(shape.log_limit_mb) * MB,
+        read_only_root=shape.read_only_root,
+        network=shape.network,
+        egress_dns=settings.CONFIG.egress_dns,
+        runtime=shape.runtime,
+    )
 
 
 def build_spec(run: Run, instance: str, host: str) -> RunSpec:
@@ -43,19 +63,13 @@ def _make_spec(
     # Derived from the row, so that a process that takes the run over masks the same token.
     claimed = run.claimed_at.timestamp() if run.claimed_at else None
     token = tokens.mint_token(tokens.derive_signing_key(settings.SECRET_KEY), str(run.pk), run.timeout_seconds, claimed)
+    shape = build_shape(WarmShape.from_row(run), instance, host, run.image_digest)
     return RunSpec(
+        **{item.name: getattr(shape, item.name) for item in fields(Shape)},
         run_id=str(run.pk),
-        instance=instance,
-        host=host,
         epoch=run.lease_epoch,
-        language=run.language,
         script=run.script,
-        image=run.image,
-        image_digest=run.image_digest,
-        sidecar_image=SIDECAR_IMAGE,
-        limits=Limits(nano_cpus=int(run.cpu * 1_000_000_000), memory_bytes=run.memory_mb * MB, pids=run.pids),
         timeout_seconds=float(run.timeout_seconds),
-        log_limit_bytes=resolve_log_limit(run.log_limit_mb) * MB,
         merge_streams=run.streams == Streams.MERGED,
         drop_past_limit=run.on_log_limit == OnLogLimit.DROP,
         token=token.text,
@@ -65,11 +79,7 @@ def _make_spec(
         env=run.env,
         secrets=secrets,
         masked=masked,
-        network=run.network,
         egress=tuple(run.egress),
-        egress_dns=settings.CONFIG.egress_dns,
-        runtime=run.runtime,
-        read_only_root=run.read_only_root,
         input=run.input,
         context=build_context(run),
         helpers=load_helpers(),

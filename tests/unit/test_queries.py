@@ -81,12 +81,12 @@ def test_reads(admin: Api, plenty: Run) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "queries"),
     [
-        ("POST", "/jobs/report/runs", None, 10),
+        ("POST", "/jobs/report/runs", None, 11),
         ("POST", "/jobs", {"name": "N", "language": "bash", "script": "true"}, 13),
         ("PATCH", "/jobs/report", {"timeout_seconds": 9}, 10),
         ("DELETE", "/jobs/job-3", None, 15),
         ("POST", "/runs/{run}/cancel", None, 7),
-        ("POST", "/runs/{run}/rerun", None, 9),
+        ("POST", "/runs/{run}/rerun", None, 10),
         ("PUT", "/images/bash", {"reference": "a/b"}, 12),
         ("DELETE", "/images/bash", None, 4),
         ("POST", "/profiles", {"name": "tiny", "cpu": 1, "memory_mb": 64, "pids": 20}, 6),

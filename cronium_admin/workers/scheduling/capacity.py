@@ -3,8 +3,8 @@
 Reads only; `runs.state_machine` claims the run.
 """
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
 from uuid import UUID
@@ -14,6 +14,7 @@ from django.db.models import Count, Exists, F, Q, Sum
 from cronium_admin.core.database.clock import Now
 from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run, Status
+from cronium_admin.warm import rows as warm
 from cronium_admin.workers.hosts.models import Host
 from executor.sandbox.options import SIDECAR_LIMITS
 
@@ -79,16 +80,27 @@ def sum_reserved(host: str | None = None) -> dict[str, Resources]:
     }
 
 
-def choose_next_run(host: str, capacity: Capacity, active: Set[str] = frozenset()) -> UUID | None:
+def choose_next_run(
+    host: str,
+    capacity: Capacity,
+    active: Set[str] = frozenset(),
+    waiting_bytes: int = 0,
+    make_room: Callable[[], None] = lambda: None,
+) -> UUID | None:
     """The run that has waited longest among those that fit `host` now, except `active` runs, which hold a slot there.
 
     A run that fits the host, but not beside its active runs, is overtaken for MAX_PASS_OVER; then the host waits for
     it, so that small runs do not block a large run forever. A run that can never fit is left to other hosts. A drained
-    host takes no run at once, although its worker learns of it with the next heartbeat.
+    host takes no run at once, although its worker learns of it with the next heartbeat. A run that has taken a waiting
+    sandbox of another host is left to that host for a moment.
+
+    The waiting sandboxes of this host use `waiting_bytes`. If the run fits only without them, `make_room` is called.
     """
     drained = Exists(Host.objects.filter(name=host, draining=True))
     waiting = Run.objects.filter(~drained, capacity.build_fit_filter(), status=Status.QUEUED, queue__in=capacity.queues)
     waiting = waiting.exclude(pk__in=active)
+    if warm.is_enabled():
+        waiting = waiting.exclude(warm.is_promised_elsewhere(host))
     in_use: Resources | None = None
     rows = waiting.order_by("created_at", "id").values_list(
         "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
@@ -98,6 +110,8 @@ def choose_next_run(host: str, capacity: Capacity, active: Set[str] = frozenset(
         if in_use is None:
             in_use = sum_reserved(host).get(host, Resources())
         if capacity.can_fit_now(in_use, required):
+            if not capacity.can_fit_now(in_use, replace(required, memory_bytes=required.memory_bytes + waiting_bytes)):
+                make_room()
             return UUID(str(run_id))
         if waited > MAX_PASS_OVER:
             return None
