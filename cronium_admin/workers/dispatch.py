@@ -1,6 +1,7 @@
 """Dispatch: claims waiting runs of this host's queues while slots are free, and starts them in the supervisor."""
 
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.run_spec import build_spec
 from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.scheduling import capacity
+from cronium_admin.workers.scheduling.capacity import Resources
 from executor import failpoints
 
 
@@ -38,8 +40,10 @@ class Dispatcher:
             if not (queues := self._list_claimable_queues()) or context.closing.is_set():
                 return
             # A requeued run may still hold its slot here, which removes its sandbox.
-            active = context.supervisor.list_active()
-            choose = partial(capacity.choose_next_run, context.host, replace(context.capacity, queues=queues), active)
+            active, ended = context.supervisor.list_active(), context.supervisor.sum_ended()
+            in_use = Resources(Decimal(ended.nano_cpus) / 10**9, ended.memory_bytes)
+            offer = replace(context.capacity, queues=queues)
+            choose = partial(capacity.choose_next_run, context.host, offer, active, in_use=in_use)
             condition = lease.holds_lease(context.host, context.owner)
             run = context.database.call(state_machine.claim_next, context.host, context.owner, choose, condition)
             if run is None:

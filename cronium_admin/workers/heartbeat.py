@@ -55,5 +55,5 @@ class Heartbeat:
         if "cpus" in columns:
             overcommit = settings.CONFIG.cpu_overcommit
             context.capacity = Capacity(queues, columns["cpus"], columns["memory_bytes"], overcommit)
-        columns |= {"capacity": context.supervisor.capacity, "running": len(context.supervisor.list_active())}
+        columns |= {"capacity": context.supervisor.capacity, "running": context.supervisor.count_running()}
         return columns | {"queues": list(queues), "counters": metrics.take_snapshot(metrics.WORKER)}

@@ -4,6 +4,8 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from executor import failpoints, log_context
@@ -15,6 +17,7 @@ from executor.output.hints import ScriptEnvironment, find_hint
 from executor.output.masking import Masker
 from executor.output.resume import StoredLog
 from executor.run import outcome
+from executor.run.ending import RunEnd
 from executor.run.masked_handler import MaskedHandler
 from executor.run.outcome import CANCEL, LIMIT, TIMEOUT, StopRequest
 from executor.run.payload import build_payload
@@ -30,9 +33,7 @@ from executor.spec import MB, Cursor, LeaseLost, Resumption, RunHandler, RunResu
 log = logging.getLogger("cronium.slot")
 SETTLE_SECONDS = 0.5
 DRAINED, RELEASE = "drained", "release"  # signals in addition to the stop reasons
-READER_SECONDS = 10.0  # to store the output that was read before an error
 STALL_SECONDS = 60.0  # without output of a container that has exited
-CLEAN_TRIES = 5
 
 
 def _list_delivered_tokens(spec: RunSpec) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ class Slot:
     """Executes one spec. `stop` and `release` may be called from any thread, at any time, repeatedly.
 
     With a `resumption` the script has already begun under another process. `prepared`: a sandbox that waits under the
-    run's id and epoch; if it cannot be bound, it is removed and the run gets a new one.
+    run's id and epoch; if it cannot be bound, it is removed and the run gets a new one. `on_ended` is called when the
+    result is stored and the script does not run any more; then only the sandbox is removed.
     """
 
     def __init__(
@@ -52,9 +54,12 @@ class Slot:
         spec: RunSpec,
         handler: RunHandler,
         subnets: SubnetPool,
-        builds: threading.Semaphore,
+        builds: AbstractContextManager[object],
         resumption: Resumption | None = None,
         prepared: Sandbox | None = None,
+        *,
+        removals: AbstractContextManager[object] | None = None,
+        on_ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self._engine = engine
@@ -78,6 +83,12 @@ class Slot:
             *(lambda: self._sandbox.reconnect(), lambda: self._sandbox.find_id(self._sandbox.main), handler.note_phase),
         )
         self._reader = log_context.make_thread(spec.run_id, "log", self._read_log)
+        self._end = RunEnd(spec, handler, self._stop, self._released, removals or nullcontext(), on_ended)
+
+    @property
+    def may_run_on(self) -> bool:
+        """The result is stored, or is about to be, although the engine did not stop the script."""
+        return self._end.may_main_run
 
     def _on_log_full(self) -> None:
         if not self.spec.drop_past_limit:
@@ -108,7 +119,8 @@ class Slot:
     def run(self) -> None:
         """Execute the run to its end. Raises nothing."""
         try:
-            self._finish_run(self._resume_script(self._resumption) if self._resumption else self._execute_script())
+            result = self._resume_script(self._resumption) if self._resumption else self._execute_script()
+            self._end.finish(self._sandbox, result)
         except LeaseLost:
             log.info("run %s: lost lease; another process may adopt it", self.spec.run_id)
             self._sandbox.detach()
@@ -120,6 +132,9 @@ class Slot:
         finally:
             self._sandbox.abandon()
 
+    def _end_failed(self, result: RunResult) -> None:
+        self._end.finish_failed(self._sandbox, result, has_begun=self._has_begun, reader=self._reader)
+
     def _build_error_result(self, error: EngineError) -> RunResult:
         if isinstance(error, SandboxGone):
             return outcome.build_gone_result(self.spec, is_watched=self._sandbox.has_seen_main)
@@ -129,52 +144,6 @@ class Slot:
             cause = f"The Docker Engine of host {self.spec.host} was restarted while the run's sandbox was being built."
             error = EngineUnreachable(f"{cause} Run it again.")
         return outcome.build_error_result(error)
-
-    def _end_failed(self, result: RunResult) -> None:
-        # The sandbox is removed first: a status must not claim a stop that did not happen.
-        try:
-            if self._released.is_set() and self._has_begun:
-                raise LeaseLost
-            if not self._handler.holds_lease():
-                raise LeaseLost
-            is_removed = self._sandbox.take_down() or result.reason == outcome.GONE
-            if self._released.is_set():
-                self._handler.requeue("Its worker was stopped before the script began")
-                return
-            if self._reader.ident is not None:
-                self._reader.join(READER_SECONDS)
-            if not is_removed and self._has_begun and self._sandbox.can_main_run():
-                result = outcome.build_unstoppable_result(result, self._stop.request)
-            elif self._stop.request:
-                result = outcome.build_stop_result(self.spec, self._stop.request, None)
-            self._finish_run(result)
-        except LeaseLost:
-            self._sandbox.detach()
-        except Exception:
-            log.exception("run %s: its failure could not be stored", self.spec.run_id)
-            self._sandbox.detach()
-
-    def _finish_run(self, result: RunResult) -> None:
-        try:
-            self._handler.finish(result)
-            self._handler.note_phase("finished")
-        except LeaseLost:
-            raise
-        except Exception:
-            # Keep the container: the next holder of the run derives the result from it.
-            log.exception("run %s: its result could not be stored", self.spec.run_id)
-            return self._sandbox.detach()
-        failpoints.hit("finished")
-        self._clean_up()
-
-    def _clean_up(self) -> None:
-        for attempt in range(CLEAN_TRIES):
-            if self._sandbox.take_down():
-                self._handler.mark_cleaned()
-                failpoints.hit("cleaned")
-                return
-            time.sleep(0.2 * 2**attempt)
-        log.error("run %s: leftover objects on the engine; garbage collection retries the removal", self.spec.run_id)
 
     def _execute_script(self) -> RunResult:
         if not (self._is_prepared and self._bind_prepared()):

@@ -154,6 +154,15 @@ def test_a_claim_costs_few_queries(waiting: Queue, django_assert_num_queries: An
         capacity.choose_next_run("east", Capacity(memory_bytes=1000 * MB))
 
 
+def test_what_ended_runs_still_use_counts_beside_the_active_runs(waiting: Queue) -> None:
+    on("east", waiting(memory_mb=400, cpu="1"))
+    small = waiting(memory_mb=300, cpu="1")
+    offer = Capacity(cpus=4.0, memory_bytes=1000 * MB)
+    assert capacity.choose_next_run("east", offer, in_use=Resources(Decimal(2), 300 * MB)) == small.pk
+    assert capacity.choose_next_run("east", offer, in_use=Resources(Decimal(2), 301 * MB)) is None
+    assert capacity.choose_next_run("east", offer, in_use=Resources(Decimal("2.01"), 300 * MB)) is None
+
+
 def test_who_was_slower_chooses_again(waiting: Queue) -> None:
     first, second = waiting(), waiting()
     chosen = iter([first.pk, second.pk])

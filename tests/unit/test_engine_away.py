@@ -1,6 +1,7 @@
 """A host whose engine is away: runs stay queued, and fail only if no other host can claim them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from cronium_admin.workers import engine_health
 from cronium_admin.workers.hosts.models import Host
 from cronium_admin.workers.run_handler import DatabaseRunHandler
 from cronium_admin.workers.runner import Runner
+from cronium_admin.workers.scheduling.capacity import Capacity
 from cronium_admin.workers.scheduling.diagnosis import explain_wait
 from executor.docker.errors import EngineUnreachable
-from executor.spec import RunResult
+from executor.sandbox.options import SIDECAR_LIMITS
+from executor.spec import MB, RunResult, RunSpec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.specs import make_spec
 from tests.users import get_admin
 
 AWAY = RunResult("errored", "engine_unreachable", "The engine did not answer.")
@@ -82,6 +86,40 @@ def test_after_a_while_it_claims_what_no_other_host_would_take(
     Host.objects.create(**({"name": "west", "heartbeat_at": timezone.now()} | other))
     runner.dispatch()
     assert claimed == ([str(waits.pk)] if taken else [])
+
+
+@dataclass(frozen=True, eq=False)
+class Removing:
+    """Enough of a slot whose sandbox is being removed."""
+
+    spec: RunSpec
+
+
+def test_a_run_is_not_claimed_again_while_its_last_sandbox_is_removed(
+    runner: Runner, engine: Absent, waits: Run, claimed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.up = True
+    slot: Any = Removing(make_spec(run_id=str(waits.pk)))
+    runner.context.supervisor._removing.add(slot)
+    runner.dispatch()
+    assert claimed == []
+    runner.context.supervisor._removing.discard(slot)
+    runner.dispatch()
+    assert claimed == [str(waits.pk)]
+
+
+def test_a_host_counts_the_containers_of_ended_runs(
+    runner: Runner, engine: Absent, waits: Run, claimed: list[str]
+) -> None:
+    engine.up = True
+    runner.context.capacity = Capacity(memory_bytes=waits.memory_mb * MB + SIDECAR_LIMITS.memory_bytes)
+    other: Any = Removing(make_spec())
+    runner.context.supervisor._removing.add(other)
+    runner.dispatch()
+    assert claimed == []
+    runner.context.supervisor._removing.discard(other)
+    runner.dispatch()
+    assert claimed == [str(waits.pk)]
 
 
 def test_the_run_says_why_it_waits(waits: Run) -> None:

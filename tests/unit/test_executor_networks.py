@@ -316,7 +316,7 @@ def test_one_refusal_that_is_no_known_overlap_costs_the_run_nothing(engine: Fake
 def test_a_pool_that_an_engine_which_was_away_used_up_is_found_free_again(
     engine: FakeEngine, pool: SubnetPool, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr("executor.run.slot.CLEAN_TRIES", 1)
+    monkeypatch.setattr("executor.run.ending.CLEAN_TRIES", 1)
     for _ in range(4):
         engine.fail("create_network", EngineUnreachable("no answer"), 1)
         engine.fail("describe_network", EngineUnreachable("no answer"), 1)  # nor while it is cleared up

@@ -42,8 +42,8 @@ def supervisor(engine: FakeEngine) -> Iterator[Supervisor]:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("executor.sandbox.sandbox.MAIN_GRACE", 1)
-    monkeypatch.setattr("executor.run.slot.CLEAN_TRIES", 1)
-    monkeypatch.setattr("executor.run.slot.READER_SECONDS", 0.1)
+    monkeypatch.setattr("executor.run.ending.CLEAN_TRIES", 1)
+    monkeypatch.setattr("executor.run.ending.READER_SECONDS", 0.1)
     monkeypatch.setattr("executor.docker.retry.AWAY_SECONDS", 0.2)
     monkeypatch.setattr("executor.docker.retry.FAILING_SECONDS", 0.2)
 

@@ -32,6 +32,9 @@ class Resources:
     cpu: Decimal = Decimal(0)
     memory_bytes: int = 0
 
+    def __add__(self, other: "Resources") -> "Resources":
+        return Resources(self.cpu + other.cpu, self.memory_bytes + other.memory_bytes)
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -86,8 +89,11 @@ def choose_next_run(
     active: Set[str] = frozenset(),
     waiting_bytes: int = 0,
     make_room: Callable[[], None] = lambda: None,
+    in_use: Resources | None = None,
 ) -> UUID | None:
     """The run that has waited longest among those that fit `host` now, except `active` runs, which hold a slot there.
+
+    `in_use`: what this host's containers may use whose runs have ended.
 
     A run that fits the host, but not beside its active runs, is overtaken for MAX_PASS_OVER; then the host waits for
     it, so that small runs do not block a large run forever. A run that can never fit is left to other hosts. A drained
@@ -101,16 +107,18 @@ def choose_next_run(
     waiting = waiting.exclude(pk__in=active)
     if warm.is_enabled():
         waiting = waiting.exclude(warm.is_promised_elsewhere(host))
-    in_use: Resources | None = None
+    reserved: Resources | None = None
     rows = waiting.order_by("created_at", "id").values_list(
         "pk", "cpu", "memory_mb", "network", Now() - F("created_at")
     )
     for run_id, cpu, memory_mb, network, waited in rows[:MAX_CONSIDERED]:
         required = compute_required(cpu, memory_mb, network)
-        if in_use is None:
-            in_use = sum_reserved(host).get(host, Resources())
-        if capacity.can_fit_now(in_use, required):
-            if not capacity.can_fit_now(in_use, replace(required, memory_bytes=required.memory_bytes + waiting_bytes)):
+        if reserved is None:
+            reserved = sum_reserved(host).get(host, Resources()) + (in_use or Resources())
+        if capacity.can_fit_now(reserved, required):
+            if not capacity.can_fit_now(
+                reserved, replace(required, memory_bytes=required.memory_bytes + waiting_bytes)
+            ):
                 make_room()
             return UUID(str(run_id))
         if waited > MAX_PASS_OVER:
