@@ -59,10 +59,12 @@ class RunItem(BaseModel):
     created_by: str | None
     host: str
     warm: bool | None = Field(
-        description="true: it began in a sandbox that had waited for a run; false: in a new one; null: it has not "
-        "begun, or is of an older version."
+        description="true: it started in a waiting sandbox, or on a waiting network and sidecar; false: in a new "
+        "sandbox; null: it has not started, or is of an older version."
     )
-    cold_reason: str = Field(description="Why it began in a new sandbox, a code; empty otherwise.")
+    cold_reason: str = Field(
+        description="A code: why it started in a new sandbox (`warm` is false); the docs list them. Else empty."
+    )
     created_at: datetime
     claimed_at: datetime | None
     started_at: datetime | None

@@ -37,7 +37,7 @@ from cronium_admin.runs.launch import launch, rerun
 from cronium_admin.runs.lookup import count_live_runs
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
-from cronium_admin.runs.presentation import output, reasons
+from cronium_admin.runs.presentation import output, reasons, starts
 from cronium_admin.runs.presentation.phases import build_phases
 from cronium_admin.runs.timeline import build_timeline
 
@@ -243,6 +243,8 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "again": _build_rerun_context(run),
         "shown": "cancelling" if run.is_live and run.cancel_requested_at else run.status,
         "reason": reasons.describe_reason(run.reason),
+        "start": starts.describe_start(run),
+        "why_cold": starts.describe_cold_reason(run),
         "events": build_timeline(run),
         "phases": steps,
         "head_lines": head_lines,
