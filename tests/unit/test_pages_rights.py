@@ -71,6 +71,7 @@ PAGES = [
     ("post", "hosts:drain", "host", "admin"),
     ("post", "hosts:delete", "host", "admin"),
     ("get", "hosts:unsafe", "", "viewer"),
+    ("get", "hosts:warm", "", "viewer"),
     ("get", "access:tokens", "", "viewer"),
     ("post", "access:tokens", "", "viewer"),
     ("get", "access:people", "", "admin"),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from cronium_admin.core.edit_versions import CHANGE_VERSION_HELP
 from cronium_admin.workers.health.results import State
 from cronium_admin.workers.hosts.service import HostView
+from cronium_admin.workers.hosts.warm_pool import WarmPoolOut
 
 
 class ProbeOut(BaseModel):
@@ -57,6 +58,7 @@ class HostOut(BaseModel):
     findings: list[FindingOut] = Field(description="The last results of doctor, without isolation. They block no runs.")
     examined_at: datetime | None = Field(description="null: doctor has never run there.")
     reaped: list[ReapedOut] = Field(description="The last leftover objects removed from its engine, newest first.")
+    warm: WarmPoolOut | None = Field(description="Its waiting sandboxes; null: unknown, as of a host that is away.")
 
     @classmethod
     def from_view(cls, host: HostView) -> "HostOut":
@@ -76,6 +78,7 @@ class HostOut(BaseModel):
             "takes_runs": host.takes_runs,
             "queues": list(host.queues),
             "canary": canary,
+            "warm": host.warm,
             "reaped": [{**item, "run_id": item["run_id"] or None} for item in host.reaped],
         }
         return cls(**facts, **reserved, **computed)

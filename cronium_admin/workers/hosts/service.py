@@ -1,6 +1,7 @@
 """Hosts for pages and the API: which are alive, which take runs, which resources are reserved. Drains and deletes."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.runs.models import ON_HOST, Run
 from cronium_admin.workers.health import results
 from cronium_admin.workers.hosts.models import Host
+from cronium_admin.workers.hosts.warm_pool import WarmPoolOut, parse_pool
 from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
 from executor.checks.isolation import find_remedy
 
@@ -38,6 +40,7 @@ class HostView:
     takes_runs: bool
     probes: list[dict[str, Any]]  # name, held, found and, where it did not hold, mend
     reserved: Resources  # reserved by its active runs
+    warm: WarmPoolOut | None  # its waiting sandboxes; None: unknown, or it is away, and they ended with its worker
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -75,6 +78,12 @@ def fetch_hosts() -> list[HostView]:
         _build_view(row, by_host.get(row.name, Resources()))
         for row in sorted(Host.objects.all(), key=lambda host: (make_sort_key(host.name), host.name))
     ]
+
+
+def fetch_pools(ids: Collection[int]) -> list[tuple[int, WarmPoolOut | None]]:
+    """The waiting sandboxes of these hosts, by the id of the host; for pages that ask again and again."""
+    rows = Host.objects.filter(pk__in=ids).only("pk", "warm", "heartbeat_at").order_by("pk")
+    return [(row.pk, parse_pool(row.warm) if is_alive(row) else None) for row in rows]
 
 
 def count_jobs_by_queue(user: User) -> dict[str, int]:
@@ -145,12 +154,16 @@ def delete_host(name: str, by: User, version: int | None = None) -> None:
     raise ApiError(409, "host_is_alive", text)
 
 
+def is_alive(row: Host) -> bool:
+    return row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE_WITHIN
+
+
 def _build_view(row: Host, reserved: Resources) -> HostView:
-    alive = row.heartbeat_at is not None and row.heartbeat_at > database_now() - ALIVE_WITHIN
+    alive = is_alive(row)
     takes_runs = (
         alive and not row.draining and not row.engine_error and (not row.unsafe or settings.CONFIG.allow_unsafe_host)
     )
     probes = [
         {**probe, "mend": find_remedy(probe["name"]) if probe["held"] is False else ""} for probe in row.canary or []
     ]
-    return HostView(row, alive, takes_runs, probes, reserved)
+    return HostView(row, alive, takes_runs, probes, reserved, parse_pool(row.warm) if alive else None)

@@ -10,5 +10,6 @@ urlpatterns = [
     path("hosts/<int:pk>/drain/", views.switch_draining, name="drain"),
     path("hosts/<int:pk>/delete/", views.remove_host, name="delete"),
     path("hosts/waiting/<uuid:run_id>/", views.show_wait_reason, name="waiting"),
+    path("hosts/warm/", views.show_waiting_sandboxes, name="warm"),
     path("hosts/unsafe/", views.show_unsafe_hosts, name="unsafe"),
 ]

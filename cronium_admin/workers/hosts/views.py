@@ -17,11 +17,14 @@ from cronium_admin.workers.hosts.service import (
     count_jobs_by_queue,
     delete_host,
     fetch_hosts,
+    fetch_pools,
     find_sole_queues,
     select_hosts,
     set_draining,
 )
 from cronium_admin.workers.scheduling.diagnosis import explain_wait, find_unserved_queues
+
+MAX_HOSTS = 200  # hosts in one request for their waiting sandboxes
 
 
 @require_safe
@@ -44,6 +47,7 @@ def _render_page(request: HttpRequest, status: int = 200) -> HttpResponse:
         for host in host_views
     ]
     context = {"rows": rows, "unserved": find_unserved_queues(host_views), "runs": runs, "nav": "hosts"}
+    context["polled"] = [host.row.pk for host in host_views if host.warm and host.warm.limit][:MAX_HOSTS]
     return render(request, "hosts/list.html", context, status=status)
 
 
@@ -75,6 +79,14 @@ def remove_host(request: HttpRequest, pk: int) -> HttpResponse:
     except ApiError as error:
         messages.error(request, error.message)
     return redirect("hosts:list")
+
+
+@require_safe
+@require_permission(Permission.VIEW)
+def show_waiting_sandboxes(request: HttpRequest) -> HttpResponse:
+    # The parts of the page about waiting sandboxes, of the hosts for which the page has them
+    shown = [int(text) for text in request.GET.getlist("host")[:MAX_HOSTS] if text.isdecimal() and len(text) < 10]
+    return render(request, "hosts/_warm_parts.html", {"pools": fetch_pools(shown), "oob": True})
 
 
 @require_safe
