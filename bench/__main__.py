@@ -3,12 +3,13 @@
 import shutil
 import sys
 
-from bench import first_line, growth, log_depth, log_flow, many, recovery
+from bench import first_line, growth, log_depth, log_flow, many, recovery, throughput
 
 BENCHMARKS = {
     "first_line": first_line.measure,
     "log_flow": log_flow.measure,
     "log_depth": log_depth.measure,
+    "throughput": throughput.measure,
     "many": many.measure,
     "recovery": recovery.measure,
     "growth": growth.measure,

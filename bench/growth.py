@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from bench.results import Results
 from bench.server import PASSWORD, ROOT
 
 RUNS = 2000
@@ -79,25 +80,28 @@ def _measure_postgres_tables(url: str) -> dict[str, int]:
         return dict(database.execute(query + "::regnamespace", ("public",)).fetchall())
 
 
-def _print_growth(engine: str, before: dict[str, int], after: dict[str, int], number: int) -> None:
+def _add_growth(results: Results, engine: str, before: dict[str, int], after: dict[str, int], number: int) -> None:
     growth = {name: (size - before.get(name, 0)) / number for name, size in after.items()}
-    print(f"{engine}: a trivial run adds {sum(growth.values()):.0f} bytes, including its log ({number} runs)")
+    text = f"{sum(growth.values()):.0f}, including its log ({number} runs)"
+    results.add_fact(f"{engine}: bytes that a trivial run adds", growth, text)
     for name, size in sorted(growth.items(), key=lambda item: -item[1]):
         if size >= 1:
             print(f"  {name:32} {size:.0f}")
 
 
 def measure(number: int = RUNS) -> None:
+    results = Results("growth")
     with tempfile.TemporaryDirectory(prefix="cronium-bench-") as folder:
         environment, path = _create_environment(folder), Path(folder) / "cronium.sqlite3"
         _prepare(environment)
         before = _measure_sqlite_tables(path)
         _make_runs(environment, number)
-        _print_growth("SQLite", before, _measure_sqlite_tables(path), number)
+        _add_growth(results, "SQLite", before, _measure_sqlite_tables(path), number)
         if server := os.environ.get("CRONIUM_BENCH_DATABASE_URL", ""):
             with _create_temporary_database(server) as url:
                 environment = _create_environment(folder, url)
                 _prepare(environment)
                 before = _measure_postgres_tables(url)
                 _make_runs(environment, number)
-                _print_growth("PostgreSQL", before, _measure_postgres_tables(url), number)
+                _add_growth(results, "PostgreSQL", before, _measure_postgres_tables(url), number)
+    results.write()

@@ -3,17 +3,17 @@
 import json
 import random
 import sqlite3
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from bench.first_line import compute_percentile
+from bench.results import Results
 from bench.server import ROOT, Server, run_server
 
 SHORT, LONG = 5_000, 5_000_000
@@ -44,58 +44,55 @@ def _time_calls(call: Callable[[], object], repeats: int = 60) -> list[float]:
     return durations
 
 
-def _print_durations(name: str, values: list[float]) -> None:
-    print(f"  {name:52} median {statistics.median(values):7.2f} ms   p95 {compute_percentile(values, 0.95):7.2f} ms")
-
-
-def measure_reads(server: Server, browser: httpx.Client) -> None:
+def measure_reads(results: Results, server: Server, browser: httpx.Client) -> None:
     runs = {lines: _create_log(server, lines) for lines in (SHORT, LONG)}
     rng = random.Random(3)
     for lines, run_id in runs.items():
-        _print_durations(f"200 lines from the store, of {lines:,}", json.loads(_run_fill(server, "windows", run_id)))
+        results.add(f"200 lines from the store, of {lines:,}", json.loads(_run_fill(server, "windows", run_id)), "ms")
     for lines, run_id in runs.items():
 
         def read_window(lines: int = lines, run_id: str = run_id) -> object:
             return server.call_api("GET", f"/runs/{run_id}/logs?after={rng.randrange(lines - 200)}&limit=200")
 
-        _print_durations(f"200 lines over HTTP, of {lines:,}", _time_calls(read_window))
+        results.add(f"200 lines over HTTP, of {lines:,}", _time_calls(read_window), "ms")
     for lines, run_id in runs.items():
-        _print_durations(
-            f"the run's page, of {lines:,} lines", _time_calls(lambda run_id=run_id: browser.get(f"/runs/{run_id}/"))
-        )
+        page = partial(browser.get, f"/runs/{run_id}/")
+        results.add(f"the run's page, of {lines:,} lines", _time_calls(page), "ms")
     for query in ("q=no+such+words", "q=no+s.ch+words&regex=true", "q=No+Such+Words&ignore_case=true"):
-        _measure_search(server, runs[LONG], query)
+        _measure_search(results, server, runs[LONG], query)
     started_at = time.monotonic()
     size = len(
         httpx.get(f"{server.url}/runs/{runs[LONG]}/logs.txt", headers=_create_headers(server), timeout=120).content
     )
-    print(f"  logs.txt of {size / 1e6:.0f} MB downloaded in {time.monotonic() - started_at:.2f} s")
+    seconds = time.monotonic() - started_at
+    results.add_fact(f"logs.txt of {size / 1e6:.0f} MB, downloaded", seconds, f"{seconds:.2f} s")
 
 
 def _create_headers(server: Server) -> dict[str, str]:
     return {"Authorization": f"Bearer {server.token}", "Accept-Encoding": "identity"}
 
 
-def _measure_search(server: Server, run_id: str, query: str) -> None:
+def _measure_search(results: Results, server: Server, run_id: str, query: str) -> None:
     started_at, after, matches, calls = time.monotonic(), 0, 0, 0
     while True:
         page = server.call_api("GET", f"/runs/{run_id}/logs/find?{query}&after={after}")
         matches, after, calls = matches + page["count"], page["next"], calls + 1
         if page["ended"]:
             break
-    label = f"{query} over {LONG * 100 / 1e6:,.0f} MB"
-    print(f"  {label:62} {time.monotonic() - started_at:.2f} s in {calls} calls, {matches:,} lines")
+    seconds = time.monotonic() - started_at
+    text = f"{seconds:.2f} s in {calls} calls, {matches:,} lines"
+    results.add_fact(f"{query} over {LONG * 100 / 1e6:,.0f} MB", seconds, text)
 
 
-def measure_storage(server: Server) -> None:
+def measure_storage(results: Results, server: Server) -> None:
     with closing(sqlite3.connect(Path(server.environment["CRONIUM_DATA_DIR"]) / "cronium.sqlite3")) as database:
         query = 'SELECT sum(length(data)), sum(length("index")), sum(bytes), count(*) FROM logs_logchunk'
         data, index, text, rows = database.execute(query).fetchone()
     sizes = f"{text / 1e6:,.0f} MB of numbered lines of words: {data / 1e6:,.1f} MB compressed in {rows:,} rows"
-    print(f"  {sizes}, {(data + index) / text:.4f} stored bytes per byte")
+    results.add_fact("stored bytes per byte of text", (data + index) / text, f"{(data + index) / text:.4f}: {sizes}")
 
 
-def measure_pages(server: Server, browser: httpx.Client) -> None:
+def measure_pages(results: Results, server: Server, browser: httpx.Client) -> None:
     calls = {
         "the page of jobs": lambda: browser.get("/jobs/"),
         "the page of runs": lambda: browser.get("/runs/"),
@@ -111,16 +108,19 @@ def measure_pages(server: Server, browser: httpx.Client) -> None:
     after = {name: _time_calls(call, 20) for name, call in calls.items()}
     print(f"pages and routes with few runs, and with {RUNS:,} more")
     for name in calls:
-        few, many = statistics.median(before[name]), statistics.median(after[name])
-        print(f"  {name:34} {few:7.1f} ms   {many:7.1f} ms   ratio {many / few:.2f}")
+        results.add(f"{name}, few runs", before[name], "ms")
+        results.add(f"{name}, {RUNS:,} more", after[name], "ms")
+        results.add_ratios(name, after[name], before[name])
 
 
 def measure() -> None:
+    results = Results("log_depth")
     with run_server() as server:
         job = {"name": "Depth", "slug": "depth", "language": "bash", "script": "echo", "queue": "nobody"}
         server.call_api("POST", "/jobs", job)
         browser = server.sign_in()
         print("reading logs")
-        measure_reads(server, browser)
-        measure_storage(server)
-        measure_pages(server, browser)
+        measure_reads(results, server, browser)
+        measure_storage(results, server)
+        measure_pages(results, server, browser)
+    results.write()

@@ -1,14 +1,13 @@
 """Log throughput and latency: container output to the store and to a WebSocket client, compared with the docker CLI."""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
 from datetime import datetime
 from typing import Any
 
-from bench.first_line import compute_percentile
+from bench.results import Results, compute_percentile
 from bench.server import ROOT, Server, run_server
 
 LINES, WIDTH = 1_000_000, 100
@@ -62,18 +61,15 @@ def _measure_storing(server: Server, run_id: str) -> float:
     return (datetime.fromisoformat(run["finished_at"]) - datetime.fromisoformat(first)).total_seconds()
 
 
-def _print_rate(name: str, seconds: list[float]) -> None:
-    median = statistics.median(seconds)
-    print(f"  {name:38} median {LINES / median / 1000:6.0f} k lines/s   {LINES * WIDTH / median / MB:5.0f} MB/s")
+def _add_rate(results: Results, name: str, seconds: list[float]) -> None:
+    results.add(f"{name}, k lines/s of {WIDTH} bytes", [LINES / value / 1000 for value in seconds], "")
 
 
-def _print_ratios(name: str, cronium_times: list[float], docker_times: list[float]) -> None:
-    ratios = [b / a for a, b in zip(cronium_times, docker_times, strict=True)]
-    print(f"  {name:38} median {statistics.median(ratios):.2f}   each {', '.join(f'{r:.2f}' for r in ratios)}")
-
-
-def measure_throughput(server: Server, image: str, rounds: int) -> None:
-    store_times, watch_times, run_times, logs_times = [], [], [], []
+def measure_throughput(results: Results, server: Server, image: str, rounds: int) -> None:
+    store_times: list[float] = []
+    watch_times: list[float] = []
+    run_times: list[float] = []
+    logs_times: list[float] = []
     for number in range(rounds + 1):
         run_id = server.call_api("POST", "/jobs/flood/runs")["id"]
         stored = _measure_storing(server, run_id)
@@ -82,18 +78,23 @@ def measure_throughput(server: Server, image: str, rounds: int) -> None:
         assert watched["lines"] == LINES
         attached, followed = measure_docker_run(image), measure_docker_logs(image)
         if number:  # round 0 is the warm-up
-            store_times.append(stored), watch_times.append(watched["seconds"])
-            run_times.append(attached), logs_times.append(followed)
+            for times, seconds in (
+                (store_times, stored),
+                (watch_times, watched["seconds"]),
+                (run_times, attached),
+                (logs_times, followed),
+            ):
+                times.append(seconds)
     print(f"{LINES:,} lines of {WIDTH} bytes at full speed, {rounds} rounds in sequence")
-    _print_rate("cronium, into the store", store_times)
-    _print_rate("an attached docker run", run_times)
-    _print_ratios("ratio", store_times, run_times)
-    _print_rate("cronium, to a WebSocket client", watch_times)
-    _print_rate("docker logs -f", logs_times)
-    _print_ratios("ratio", watch_times, logs_times)
+    _add_rate(results, "cronium, into the store", store_times)
+    _add_rate(results, "an attached docker run", run_times)
+    results.add_ratios("rate of the store / of docker run", run_times, store_times)
+    _add_rate(results, "cronium, to a WebSocket client", watch_times)
+    _add_rate(results, "docker logs -f", logs_times)
+    results.add_ratios("rate of the client / of docker logs", logs_times, watch_times)
 
 
-def measure_latency(server: Server) -> None:
+def measure_latency(results: Results, server: Server) -> None:
     """Delay of each line. Container and client read the clock of the same machine."""
     for is_flooded in (False, True):
         flood = server.call_api("POST", "/jobs/endless/runs")["id"] if is_flooded else ""
@@ -103,13 +104,12 @@ def measure_latency(server: Server) -> None:
         if flood:
             server.call_api("POST", f"/runs/{flood}/cancel")
         load = "with a flood" if is_flooded else "alone"
-        percentiles = " ".join(
-            f"p{share * 100:.0f} {compute_percentile(delays, share):.1f} ms  " for share in (0.5, 0.95, 0.99)
-        )
-        print(f"  container's clock to WebSocket client, 10 lines/s {load:15} {percentiles}")
+        results.add(f"delay of a line to a WebSocket client, {load}", delays, "ms")
+        results.add_fact(f"its 99th percentile, {load}", compute_percentile(delays, 0.99))
 
 
 def measure(rounds: int = 3) -> None:
+    results = Results("log_flow")
     with run_server(CRONIUM_LOG_LIMIT_MB="1000") as server:  # a profile allows 50 MB, less than the measured logs
         image = server.call_api("GET", "/images/bash")["reference"]
         endless = 'while true; do yes "$(head -c 99 /dev/zero | tr "\\0" x)" | head -n 20000; done'
@@ -118,5 +118,6 @@ def measure(rounds: int = 3) -> None:
             job = {"name": slug, "slug": slug, "language": "bash", "script": script, "profile": profile}
             job["on_log_limit"] = "drop"
             server.call_api("POST", "/jobs", job)
-        measure_throughput(server, image, rounds)
-        measure_latency(server)
+        measure_throughput(results, server, image, rounds)
+        measure_latency(results, server)
+    results.write()

@@ -2,10 +2,10 @@
 
 import os
 import signal
-import statistics
 import time
 from typing import Any
 
+from bench.results import Results
 from bench.server import Server, run_server
 
 OBEDIENT = "echo up; exec sleep 300"
@@ -38,12 +38,13 @@ def _time_cancel(server: Server, slug: str) -> float:
 
 
 def measure(rounds: int = 5) -> None:
+    results = Results("recovery")
     with run_server() as server:
         for slug, script in (("obeys", OBEDIENT), ("stubborn", STUBBORN)):
             server.call_api("POST", "/jobs", {"name": slug, "slug": slug, "language": "bash", "script": script})
         for slug in ("obeys", "stubborn"):
             times = [_time_cancel(server, slug) for _ in range(rounds)]
-            print(f"cancel, script {slug:18} median {statistics.median(times):.2f} s   max {max(times):.2f} s")
+            results.add(f"cancel, script {slug}", times)
         times = []
         for _ in range(rounds):
             run_id = _start_run(server, "obeys")
@@ -55,7 +56,5 @@ def measure(rounds: int = 5) -> None:
             times.append(time.monotonic() - started_at)
             server.call_api("POST", f"/runs/{run_id}/cancel")
             _wait_for(server, run_id, "cancelled")
-        print(
-            f"killed, started again, adopted   median {statistics.median(times):.2f} s   max {max(times):.2f} s, "
-            "including the server's start"
-        )
+        results.add("killed, started again, adopted; includes the server's start", times)
+    results.write()

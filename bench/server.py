@@ -38,7 +38,13 @@ class Server:
         server.wait_until_up()
         return server
 
-    def restart(self) -> None:
+    def restart(self, **settings: str) -> None:
+        """Stop it, unless it was killed, and start it again. An empty value removes a setting."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+        merged = {**self.environment, **settings}
+        self.environment = {name: value for name, value in merged.items() if value or name not in settings}
         self.process = _start_process(self.environment)
         self.wait_until_up()
 
