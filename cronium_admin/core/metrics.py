@@ -30,7 +30,7 @@ RUN_PHASES = Histogram(
 )
 RUN_STEPS = Histogram(
     "cronium_run_step_seconds",
-    "Time from the previous phase of a run's trace to this one; the docs of the API explain the phases.",
+    "Time from the previous phase of a run's trace to this one (docs/api.md, Phases of a run).",
     ["phase"],
     buckets=STEP,
     registry=WORKER,

@@ -18,6 +18,7 @@ from cronium_admin.jobs.validation import DEFAULT_QUEUE
 from cronium_admin.profiles.limits import Limits, default_log_limit_mb
 from cronium_admin.runs import log_states, sandbox_report
 from cronium_admin.runs.run_settings import get_revision_settings
+from cronium_admin.runs.trace import unpack_offsets
 
 
 class Status(models.TextChoices):
@@ -262,6 +263,14 @@ class Run(InProject):
         if self.sandbox is None or self.sandbox_table is None:
             return None
         return sandbox_report.unpack_report(str(self.pk), self.sandbox_table.rows, self.sandbox)
+
+    @property
+    def trace_offsets(self) -> dict[str, float]:
+        """Milliseconds by phase; see `trace`."""
+        offsets = unpack_offsets(self.trace)
+        if self.first_sent_ms is not None:
+            offsets["first_line_at_socket"] = float(self.first_sent_ms)
+        return offsets
 
     @property
     def began_at(self) -> datetime:

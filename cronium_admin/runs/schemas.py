@@ -139,16 +139,62 @@ class EventOut(BaseModel):
     by: str
 
 
+class TraceOut(BaseModel):
+    """When the run reached its phases, in milliseconds since `accepted`, or since `queued` if no request launched it.
+
+    null: not reached, or not measured.
+    """
+
+    accepted: float | None = Field(None, description="The server received the request that launched the run.")
+    queued: float | None = Field(None, description="The run was stored.")
+    claimed: float | None = Field(None, description="A host claimed the run.")
+    network_made: float | None = Field(None, description="Part of `prepared`: the networks exist.")
+    main_started: float | None = Field(None, description="Part of `prepared`: the container of the script is started.")
+    sidecar_loaded: float | None = Field(None, description="Part of `prepared`: the sidecar waits for its settings.")
+    sidecar_ready: float | None = Field(None, description="The sidecar serves the run.")
+    taken: float | None = Field(None, description="The host took the sandbox that waited for the run.")
+    prepared: float | None = Field(None, description="A new sandbox was built.")
+    bound: float | None = Field(None, description="The sandbox belongs to the run, and its sidecar is ready.")
+    begun: float | None = Field(None, description="The sandbox was verified and the start was stored.")
+    payload_sent: float | None = Field(None, description="The script was sent to its container.")
+    first_byte: float | None = Field(None, description="The first output of the script arrived.")
+    first_line_stored: float | None = Field(None, description="The first line of the log was stored.")
+    first_line_at_socket: float | None = Field(
+        None, description="The first line was sent to a client that waited for it, by the database's clock."
+    )
+    exit_seen: float | None = Field(None, description="The container of the script has stopped.")
+    drained: float | None = Field(None, description="All output was stored.")
+    finished: float | None = Field(None, description="The result was stored.")
+    taken_down: float | None = Field(None, description="Nothing of the sandbox is left on the engine.")
+    adopted: float | None = Field(
+        None,
+        description="Another worker took the run over and measured the later phases, from the start of the script "
+        "by the database's clock.",
+    )
+
+    @classmethod
+    def from_run(cls, run: Run) -> "TraceOut | None":
+        offsets = run.trace_offsets
+        return cls(**offsets) if offsets else None
+
+
 class RunDetail(RunOut):
     script: str
     events: list[EventOut]
+    trace: TraceOut | None = Field(description="null for a run of an older version.")
 
     @classmethod
     def from_full_run(cls, run: Run) -> "RunDetail":
         events = [
             EventOut(at=event.at, kind=event.kind, message=event.message, by=event.by) for event in build_timeline(run)
         ]
-        return cls(**cls.collect_fields(run), **cls.collect_detail_fields(run), script=run.script, events=events)
+        return cls(
+            **cls.collect_fields(run),
+            **cls.collect_detail_fields(run),
+            script=run.script,
+            events=events,
+            trace=TraceOut.from_run(run),
+        )
 
 
 class SandboxRow(BaseModel):

@@ -96,7 +96,7 @@ def mark_running(
             status=Status.RUNNING,
             started_at=Now(),
             image_digest=image_digest,
-            trace=trace,
+            **({"trace": trace} if trace else {}),
             **(store_report(str(run_id), report) if report else {}),
         )
 
@@ -207,6 +207,11 @@ def record_stop_reason(run_id: UUID, epoch: int, why: str, message: str) -> bool
     # Stores why the lease holder is about to stop the container, for a process that takes the run over
     held = Q(status__in=ON_HOST, lease_epoch=epoch, stop_reason="")
     return _apply_transition(run_id, held, "stopping", message, stop_reason=why)
+
+
+def record_first_sent(run_id: UUID, milliseconds: int) -> bool:
+    # Called by the web process, while the host may write the run's `trace`: so it has its own column
+    return bool(Run.objects.filter(pk=run_id, first_sent_ms=None).update(first_sent_ms=milliseconds))
 
 
 def mark_cleaned(run_id: UUID, **facts: Any) -> bool:

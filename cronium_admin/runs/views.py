@@ -38,7 +38,7 @@ from cronium_admin.runs.lookup import count_live_runs
 from cronium_admin.runs.models import Run, Status
 from cronium_admin.runs.overrides import NO_OVERRIDES, Overrides
 from cronium_admin.runs.presentation import output, reasons, starts
-from cronium_admin.runs.presentation.phases import build_phases
+from cronium_admin.runs.presentation.phases import build_phases, build_trace_table
 from cronium_admin.runs.timeline import build_timeline
 
 PAGE_SIZE = 50
@@ -247,6 +247,7 @@ def _build_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "why_cold": starts.describe_cold_reason(run),
         "events": build_timeline(run),
         "phases": steps,
+        "trace": build_trace_table(run.trace_offsets),
         "head_lines": head_lines,
         "stdout_lines": stdout_lines,
         "stderr_lines": stderr_lines,

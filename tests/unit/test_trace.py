@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
+from bench.phases import print_phases
 from cronium_admin.core import metrics
 from cronium_admin.core.request_clock import start_request_clock
 from cronium_admin.jobs.models import Job
@@ -18,6 +20,8 @@ from cronium_admin.logs.store import LogWriter
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.launch import launch
 from cronium_admin.runs.models import Run
+from cronium_admin.runs.presentation.phases import build_trace_table
+from cronium_admin.runs.schemas import TraceOut
 from cronium_admin.runs.trace import STEPS, STORED, list_steps, pack_offsets, unpack_offsets
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.run_handler import DatabaseRunHandler
@@ -27,6 +31,7 @@ from executor.run.slot import Slot
 from executor.run.trace import Trace
 from executor.sandbox.subnets import SubnetPool
 from executor.spec import Batch, Cursor, RunResult, Segment
+from tests.conftest import Api
 from tests.fakes.engine import FakeEngine
 from tests.fakes.specs import Remembering, make_spec
 from tests.fresh_metrics import reset_metrics
@@ -109,6 +114,74 @@ def test_a_launch_stores_the_time_since_its_request_was_accepted(job: Job) -> No
     assert trace["accepted"] == 0.0
     assert 20 <= trace["queued"] < 2000
     assert unpack_offsets(launch(job, get_admin()).trace) == {"queued": 0.0}
+
+
+def test_the_api_explains_every_phase() -> None:
+    assert set(TraceOut.model_fields) == {*STORED, "first_line_at_socket"}
+    assert all(field.description for field in TraceOut.model_fields.values())
+
+
+def test_the_api_returns_the_trace(admin: Api, run: Run) -> None:
+    offsets = {"accepted": 0.0, "queued": 5.2, "claimed": 9.0, "prepared": 350.4, "begun": 356.0}
+    Run.objects.filter(pk=run.pk).update(trace=pack_offsets(offsets), first_sent_ms=372)
+    trace = admin.get(f"/runs/{run.pk}").json()["trace"]
+    assert {phase: at for phase, at in trace.items() if at is not None} == offsets | {"first_line_at_socket": 372}
+    Run.objects.filter(pk=run.pk).update(trace="", first_sent_ms=None)
+    assert admin.get(f"/runs/{run.pk}").json()["trace"] is None
+
+
+WHOLE = {
+    **{"accepted": 0.0, "queued": 10.0, "claimed": 20.0, "prepared": 320.0, "bound": 320.0, "begun": 330.0},
+    **{"payload_sent": 332.0, "first_byte": 340.0, "first_line_stored": 342.0, "exit_seen": 9_342.0},
+    **{"drained": 9_342.0, "finished": 9_352.0, "taken_down": 9_618.0},
+}
+
+
+def test_the_bars_of_a_run_are_to_scale_without_the_time_of_its_script() -> None:
+    table = build_trace_table(WHOLE)
+    assert table is not None
+    assert table.overhead == pytest.approx(610.0)
+    assert (table.first_line, table.first_line_sent) == (342.0, None)
+    bars = {row.words: (row.x, row.width) for row in table.rows if not row.is_of_script}
+    assert bars["Sandbox built"] == (33, 492)  # 300 of 610 ms
+    assert bars["Sandbox removed"] == (564, 436)
+    assert [row.words for row in table.rows if row.is_of_script] == [
+        "Script, until its first output",
+        "Script, until its end",
+    ]
+    assert all(row.x >= 0 and row.x + row.width <= 1000 for row in table.rows)
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        {},
+        {"queued": 0.0},
+        {"queued": 0.0, "claimed": 0.0},
+        {"accepted": 0.0, "queued": 4.0},
+        {"accepted": 0.0, "queued": 4.0, "claimed": 2.0, "taken": 3.0},  # the clock was set back
+        {"queued": 0.0, "claimed": 86_400_000.0, "prepared": 86_400_300.0, "begun": 86_400_310.0},
+        {"queued": 0.0, "claimed": 1.0, "begun": 2.0, "adopted": 60_000.0, "exit_seen": 61_000.0, "drained": 61_001.0},
+    ],
+)
+def test_the_page_of_a_run_shows_any_trace(client: Client, run: Run, offsets: dict[str, float]) -> None:
+    client.force_login(get_admin())
+    Run.objects.filter(pk=run.pk).update(trace=pack_offsets(offsets))
+    for path in (f"/runs/{run.pk}/", f"/runs/{run.pk}/live/"):
+        text = client.get(path).content.decode()
+        assert ('<table class="trace">' in text) == (len(offsets) > 1)
+        assert ("Another worker took the run over" in text) == ("adopted" in offsets)
+        assert "style=" not in text[text.index('id="run-details"') :]
+    table = build_trace_table(offsets)
+    assert all(row.x >= 0 and row.x + row.width <= 1000 for row in (table.rows if table else ()))
+
+
+def test_the_page_says_when_the_first_line_was_there(client: Client, run: Run) -> None:
+    client.force_login(get_admin())
+    Run.objects.filter(pk=run.pk).update(trace=pack_offsets(WHOLE), first_sent_ms=351)
+    text = client.get(f"/runs/{run.pk}/").content.decode()
+    for shown in ("342 ms", "351 ms", "300 ms", "9.0 s", "2.0 ms", "610 ms of Cronium"):
+        assert shown in text, shown
 
 
 @pytest.fixture
@@ -243,3 +316,16 @@ def test_a_requeued_run_counts_its_whole_time_in_the_queue(run: Run) -> None:
     trace = unpack_offsets(RunTrace.start(second).pack())
     assert trace["claimed"] >= 20
     assert list(trace) == ["queued", "claimed"]
+
+
+def test_the_benchmark_prints_a_row_for_each_step(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = {**WHOLE, "network_made": 80.0, "first_line_at_socket": 351.0}
+    print_phases([whole, {phase: whole.get(phase) for phase in (*STORED, "first_line_at_socket")}], floor=[0.226])
+    rows = {line[2:34].strip(): line[34:].split() for line in capsys.readouterr().out.splitlines()}
+    assert rows["prepared"] == ["300.0", "300.0", "320.0"]
+    assert rows["network_made, since claimed"] == ["60.0", "60.0", "80.0"]
+    assert rows["until first_line_at_socket"] == ["351.0", "351.0", "351.0"]
+    assert rows["bare docker run, first line"] == ["226.0", "226.0"]
+    assert "taken" not in rows
+    print_phases([None], floor=[0.2])
+    assert "no run has a trace" in capsys.readouterr().out

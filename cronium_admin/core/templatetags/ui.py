@@ -111,6 +111,12 @@ def format_duration(value: timedelta | None) -> str:
     )
 
 
+@register.filter(name="ms")
+def format_milliseconds(value: float) -> str:
+    """4.2 ms, 380 ms, 12.3 s."""
+    return f"{value:.1f} ms" if value < 9.95 else format_duration(timedelta(milliseconds=value))
+
+
 def _round_half_up(value: float, digits: int) -> Decimal:
     # As the page's script rounds
     return Decimal(value).quantize(Decimal(10) ** -digits, ROUND_HALF_UP)

@@ -23,6 +23,7 @@ from cronium_admin.core import notify
 from cronium_admin.core.database.threads import DatabaseExecutor
 from cronium_admin.logs import read
 from cronium_admin.logs.codec import Line, LogDamaged
+from cronium_admin.logs.live.first_line import FirstLine
 
 log = logging.getLogger("cronium.live")
 POLL_SECONDS = 2.0
@@ -77,6 +78,7 @@ class Tail:
         self._pending_reads: dict[int, asyncio.Task[LogUpdate]] = {}  # by `after`: requested reads that have not begun
         self.wake_events: set[asyncio.Event] = set()
         self.listener: asyncio.Task[None] | None = None
+        self.first_line = FirstLine(run_id, reader_threads)
         self._woken_at = 0.0
         self._scheduled_wake: asyncio.TimerHandle | None = None
 
@@ -185,7 +187,7 @@ async def follow_log(run_id: UUID, after: int) -> AsyncGenerator[LogUpdate, None
     """Yields an update when there are lines after `after`, and at least every POLL_SECONDS. Ends when the run has ended
     and all lines were yielded, when the log is removed, or when the run does not exist. Raises ApiError if the archive
     is not available or lines are missing."""
-    empty_reads, throttle = 0, _throttles.setdefault(asyncio.get_running_loop(), LoopThrottle())
+    empty_reads, has_waited, throttle = 0, False, _throttles.setdefault(asyncio.get_running_loop(), LoopThrottle())
     async with watch_run(run_id) as (tail, wake):
         while True:
             wake.clear()
@@ -194,6 +196,9 @@ async def follow_log(run_id: UUID, after: int) -> AsyncGenerator[LogUpdate, None
             if update.lines:
                 after = update.lines[-1].seq
             yield update
+            if update.lines:
+                tail.first_line.note_sent(update.lines[0], has_waited=has_waited)
+            has_waited = True
             if update.state is None or update.state.pruned or (update.state.has_ended and after >= update.state.lines):
                 return
             if not update.lines or after >= update.state.lines:
