@@ -82,11 +82,16 @@ def claim_next(
 
 
 def mark_running(
-    run_id: UUID, epoch: int, image_digest: str, report: Mapping[str, Any] | None = None, trace: str = ""
+    run_id: UUID,
+    epoch: int,
+    image_digest: str,
+    report: Mapping[str, Any] | None = None,
+    trace: str = "",
+    columns: Mapping[str, Any] | None = None,
 ) -> bool:
     """starting -> running, immediately before the payload is sent: afterwards user code may have begun.
 
-    `report` is the engine's report of the run's sandbox, stored by the same UPDATE.
+    `report` is the engine's report of the run's sandbox, stored by the same UPDATE, as are further `columns`.
     """
     with transaction.atomic():
         return _change_row(
@@ -98,6 +103,7 @@ def mark_running(
             image_digest=image_digest,
             **({"trace": trace} if trace else {}),
             **(store_report(str(run_id), report) if report else {}),
+            **(columns or {}),
         )
 
 

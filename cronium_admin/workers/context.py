@@ -7,6 +7,7 @@ from cronium_admin.logs.store import LogWriter
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.leadership import Leadership
 from cronium_admin.workers.scheduling.capacity import Capacity
+from cronium_admin.workers.warm.pool import WarmPool
 from executor.docker.protocol import EngineLike
 from executor.run.supervisor import Supervisor
 
@@ -25,6 +26,7 @@ class HostContext:
     capacity: Capacity
     wake: threading.Event
     closing: threading.Event
+    pool: WarmPool
     is_unsafe: bool = False  # the stored verdict of the isolation check
     is_draining: bool = False
 

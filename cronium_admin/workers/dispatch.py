@@ -18,6 +18,7 @@ from cronium_admin.workers.run_spec import build_spec
 from cronium_admin.workers.run_trace import RunTrace
 from cronium_admin.workers.scheduling import capacity
 from cronium_admin.workers.scheduling.capacity import Resources
+from cronium_admin.workers.warm.pool import REASONS
 from executor import failpoints
 
 
@@ -43,7 +44,10 @@ class Dispatcher:
             active, ended = context.supervisor.list_active(), context.supervisor.sum_ended()
             in_use = Resources(Decimal(ended.nano_cpus) / 10**9, ended.memory_bytes)
             offer = replace(context.capacity, queues=queues)
-            choose = partial(capacity.choose_next_run, context.host, offer, active, in_use=in_use)
+            pool = context.pool
+            choose = partial(
+                capacity.choose_next_run, context.host, offer, active, pool.count_bytes(), pool.squeeze, in_use
+            )
             condition = lease.holds_lease(context.host, context.owner)
             run = context.database.call(state_machine.claim_next, context.host, context.owner, choose, condition)
             if run is None:
@@ -69,8 +73,20 @@ class Dispatcher:
             return
         may_wait = not self._engine_health.is_away_for_long()
         database, writer = context.database, context.writer
-        handler = DatabaseRunHandler(run.pk, run.lease_epoch, database, writer, trace=trace, may_wait=may_wait)
-        context.supervisor.start(spec, handler)
+        start = context.pool.take(run)
+        handler = DatabaseRunHandler(
+            run.pk,
+            run.lease_epoch,
+            database,
+            writer,
+            trace=trace,
+            may_wait=may_wait,
+            start=start,
+            on_begun=context.pool.count_start,
+        )
+        if start.is_broken:
+            handler.record_cold_start(start.reason, REASONS[start.reason])
+        context.supervisor.start(spec, handler, prepared=start.sandbox)
 
 
 def _end_without_secrets(run: Run, message: str) -> None:

@@ -19,8 +19,15 @@ DROP_SECONDS = 10.0
 class Heartbeat:
     """`on_leader` is called when this process becomes leader after its start. Used by one thread."""
 
-    def __init__(self, context: HostContext, status: HostStatus, on_leader: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: HostContext,
+        status: HostStatus,
+        on_leader: Callable[[], None],
+        describe_pool: Callable[[], dict[str, Any]],
+    ) -> None:
         self._context, self._status, self._on_leader = context, status, on_leader
+        self._describe_pool = describe_pool
 
     def acquire_leadership(self) -> None:
         # The capacity is reported before any run is claimed.
@@ -55,5 +62,6 @@ class Heartbeat:
         if "cpus" in columns:
             overcommit = settings.CONFIG.cpu_overcommit
             context.capacity = Capacity(queues, columns["cpus"], columns["memory_bytes"], overcommit)
+        columns |= {"warm": self._describe_pool()}
         columns |= {"capacity": context.supervisor.capacity, "running": context.supervisor.count_running()}
         return columns | {"queues": list(queues), "counters": metrics.take_snapshot(metrics.WORKER)}

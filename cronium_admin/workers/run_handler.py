@@ -1,7 +1,7 @@
 """The executor's RunHandler in the database: stores one run's log, events, status and result."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,13 @@ from cronium_admin.core.database.outage import is_outage
 from cronium_admin.logs import gaps
 from cronium_admin.logs.store import LogWriter, PendingWrite, RunLog
 from cronium_admin.runs import state_machine
-from cronium_admin.runs.models import Run, RunEvent, Status
+from cronium_admin.runs.models import Run, RunEvent, StartKind, Status
 from cronium_admin.runs.state_machine import Ending
 from cronium_admin.runtime_api import handlers as runtime
 from cronium_admin.workers.database_threads import DatabaseThreads
 from cronium_admin.workers.gc.runs import mark_cleaned
 from cronium_admin.workers.run_trace import RunTrace
+from cronium_admin.workers.warm.pool import UNKNOWN_START, Start
 from executor.docker.errors import EngineUnreachable
 from executor.run.outcome import CANCEL, GONE, LIMIT, SHUTDOWN, TIMEOUT
 from executor.spec import Batch, LeaseLost, Reply, RunResult
@@ -47,7 +48,10 @@ class DatabaseRunHandler:
         *,
         trace: RunTrace | None = None,
         may_wait: bool = False,  # requeue the run if the engine stops answering before the script begins
+        start: Start = UNKNOWN_START,
+        on_begun: Callable[[str, str], None] = lambda kind, reason: None,  # kind and reason of its start
     ) -> None:
+        self._start, self._on_begun = start, on_begun
         self._may_wait = may_wait
         self._run_id = run_id
         self._epoch = epoch
@@ -63,16 +67,21 @@ class DatabaseRunHandler:
             self._trace.observe()
 
     def mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        return self._database.call(self._mark_running, image_id, report)
+        is_running = self._database.call(self._mark_running, image_id, report)
+        if is_running and self._start.kind:
+            self._on_begun(self._start.kind, self._start.reason)
+        return is_running
 
     def _mark_running(self, image_id: str, report: Mapping[str, Any]) -> bool:
-        if state_machine.mark_running(self._run_id, self._epoch, image_id, report, self._trace.pack("begun")):
+        trace, columns = self._trace.pack("begun"), self._start.columns
+        if state_machine.mark_running(self._run_id, self._epoch, image_id, report, trace, columns):
             return True
         # The answer to an earlier commit was lost: the row is running under this lease, and nothing was sent yet.
         running = Run.objects.filter(pk=self._run_id, status=Status.RUNNING, lease_epoch=self._epoch)
         return running.exists()
 
     def record_cold_start(self, reason: str, message: str) -> None:
+        self._start = Start(StartKind.COLD, reason=reason)
         note = f"The waiting sandbox could not be used, so a new one is built: {message}"
         self._database.call(state_machine.record_note, self._run_id, "cold_start", note.replace("\0", ""))
 

@@ -35,6 +35,10 @@ from cronium_admin.workers.shutdown import (
 )
 from cronium_admin.workers.status import HostStatus
 from cronium_admin.workers.takeover import Takeover
+from cronium_admin.workers.warm.arrivals import Arrivals
+from cronium_admin.workers.warm.maker import WarmMaker
+from cronium_admin.workers.warm.pool import WarmPool
+from cronium_admin.workers.warm.status import describe_pool
 from executor.docker.protocol import EngineLike
 from executor.run.supervisor import Supervisor
 from executor.sandbox.subnets import SubnetPool
@@ -59,12 +63,16 @@ class Runner:
         supervisor = Supervisor(engine, slots, subnets, wake.set)
         self.host = host
         self.context = context = HostContext(
-            *(host, instance, engine, database, LogWriter(), leadership, supervisor, Capacity(queues), wake, closing)
+            *(host, instance, engine, database, LogWriter(), leadership, supervisor, Capacity(queues), wake, closing),
+            WarmPool(host, Arrivals()),
         )
+        self.maker = WarmMaker(context, subnets)
         self.status = HostStatus(engine, closing)
         self.takeover = Takeover(context)
         self.dispatcher = Dispatcher(context)
-        self.heartbeat = Heartbeat(context, self.status, self.takeover.schedule_sweep)
+        self.heartbeat = Heartbeat(
+            context, self.status, self.takeover.schedule_sweep, lambda: describe_pool(self.maker)
+        )
         self.gc = GarbageCollector(
             *(host, instance, engine, database, supervisor.list_active, self._is_leader, closing)
         )
@@ -75,6 +83,7 @@ class Runner:
             OrphanSealer(closing),
             ImageReporter(host, engine, database, self._is_leader, closing),
             *([self.canary] if settings.CONFIG.canary == "on" else ()),
+            self.maker,
         ]
         self.dispatch_thread = threading.Thread(
             target=self._run_loop, args=(self.dispatch, self._wait_for_wakeup), name="dispatch", daemon=True
@@ -143,6 +152,7 @@ class Runner:
         self.context.closing.set()
         self.context.wake.set()
         self.canary.cancel()
+        self.maker.stop()
 
     def _join_threads(self, end: float) -> None:
         for thread in (self.dispatch_thread, self.heartbeat_thread, *(task.thread for task in self.tasks)):

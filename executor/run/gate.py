@@ -44,6 +44,11 @@ class EngineGate:
             self._is_open = True
             self._removal_turn.notify_all()
 
+    def has_builds(self) -> bool:
+        """A sandbox is being built, or its build waits."""
+        with self._lock:
+            return self._building > 0
+
     def _enter_build(self) -> None:
         with self._lock:
             if self._building < self._most_builds:

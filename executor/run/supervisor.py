@@ -52,6 +52,10 @@ class Supervisor:
         with self._lock:
             return len(self._slots)
 
+    def is_building(self) -> bool:
+        """A run waits until its sandbox is built."""
+        return self._gate.has_builds()
+
     def list_active(self) -> frozenset[str]:
         """The runs with a slot or with a sandbox that is being removed: their objects are this process's."""
         with self._lock:

@@ -39,6 +39,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         kept["CRONIUM_DOCKER_HOST"] = address
     own = {"CRONIUM_DATA_DIR": str(folder), "CRONIUM_SUBNET_POOL": SUBNET_POOL, "PYTHONUNBUFFERED": "1"}
     own["CRONIUM_CANARY"] = "off"  # its containers are no test's own
+    own["CRONIUM_WARM"] = "0"  # nor are waiting sandboxes; tests of them switch them on
     own |= {"CRONIUM_HOST_MEMORY_MB": "1000000", "CRONIUM_CPU_OVERCOMMIT": "100"}  # small machines run the tests
     return kept | own | more
 

@@ -100,7 +100,7 @@ def test_a_log_that_takes_long_to_seal_delays_no_claim(
     monkeypatch.setattr(seal_orphans, "SECONDS", 0.01)
     sealer = seal_orphans.OrphanSealer()
     monkeypatch.setattr(seal_orphans, "_seal_log", seal)
-    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler: claimed.set())
+    monkeypatch.setattr(runner.context.supervisor, "start", lambda spec, handler, prepared: claimed.set())
     try:
         sealer.start()
         assert sealing.wait(10)

@@ -385,6 +385,9 @@ class TestRun:
         from cronium_admin.workers import dispatch, lease
         from cronium_admin.workers.context import HostContext
         from cronium_admin.workers.scheduling.capacity import Capacity
+        from cronium_admin.workers.warm.arrivals import Arrivals
+        from cronium_admin.workers.warm.pool import WarmPool
+        from executor.spec import Limits
 
         assert lease.acquire_lease("host", "owner")
         keys(new_key())
@@ -403,6 +406,9 @@ class TestRun:
             def list_active(self) -> frozenset[str]:
                 return frozenset()
 
+            def sum_ended(self) -> Limits:
+                return Limits(nano_cpus=0, memory_bytes=0, pids=0)
+
             def start(self, *_: Any) -> None:
                 raise AssertionError("something was started")
 
@@ -413,7 +419,8 @@ class TestRun:
         leadership = SimpleNamespace(owner="owner", is_leader=True)
         wake, closing = threading.Event(), threading.Event()
         context = HostContext(
-            *("host", "instance", FakeEngine(), Database(), None, leadership, Supervisor(), Capacity(), wake, closing)  # type: ignore[arg-type]
+            *("host", "instance", FakeEngine(), Database(), None, leadership, Supervisor(), Capacity(), wake, closing),  # type: ignore[arg-type]
+            WarmPool("host", Arrivals()),
         )
         Run.objects.update(status="queued")
         dispatch.Dispatcher(context).claim_waiting()

@@ -13,6 +13,7 @@ from cronium_admin.core.database.clock import Now
 from cronium_admin.runs import state_machine
 from cronium_admin.runs.models import ON_HOST, TERMINAL, Run
 from cronium_admin.runtime_api import handlers as runtime
+from cronium_admin.warm import rows as warm
 from cronium_admin.workers import lease
 from executor.checks.isolation import is_canary_host
 
@@ -20,10 +21,12 @@ GC_GRACE = timedelta(seconds=10)  # the process that ended a run may still be re
 
 
 def find_still_active(host: str, run_ids: Set[str]) -> set[str]:
-    """The runs whose objects on `host` must stay: active runs of this host, and runs that ended a moment ago."""
+    """The runs whose objects on `host` must stay: active runs of this host, runs that ended a moment ago, and waiting
+    sandboxes of its present leader."""
     uuids = [run_id for run_id in run_ids if is_uuid(run_id)]
     kept = Q(status__in=ON_HOST, host=host) | Q(finished_at__gt=Now() - GC_GRACE)
-    return {str(pk) for pk in Run.objects.filter(kept, pk__in=uuids).values_list("pk", flat=True)}
+    active = {str(pk) for pk in Run.objects.filter(kept, pk__in=uuids).values_list("pk", flat=True)}
+    return active | {str(pk) for pk in warm.find_living(host, [UUID(run_id) for run_id in uuids])}
 
 
 def find_orphaned_elsewhere(labels: Set[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -1,0 +1,329 @@
+"""The thread that keeps a host's waiting sandboxes: builds missing ones, one at a time, and retires others.
+
+Only the leader of the host builds. The row exists before anything of its sandbox is created, and nothing is removed
+before its row says that no launch can take it.
+"""
+
+import logging
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+from django.conf import settings
+
+from cronium_admin.core import metrics
+from cronium_admin.warm import rows
+from cronium_admin.warm.models import Kind, State
+from cronium_admin.warm.shapes import WarmShape
+from cronium_admin.workers.context import HostContext
+from cronium_admin.workers.run_spec import build_shape
+from cronium_admin.workers.scheduling.capacity import Resources, sum_reserved
+from cronium_admin.workers.warm import history
+from cronium_admin.workers.warm.arrivals import Plan
+from cronium_admin.workers.warm.pacing import MAX_CPU_PERCENT, BuildBudget, Failures
+from cronium_admin.workers.warm.pool import FIRST_EPOCH, SANDBOX_BYTES, WaitingSandbox
+from cronium_admin.workers.warm.sizing import compute_limit
+from executor import failpoints
+from executor.docker.errors import EngineUnreachable, SandboxDrift
+from executor.sandbox import inspection
+from executor.sandbox.sandbox import Sandbox
+from executor.sandbox.subnets import SubnetPool
+
+log = logging.getLogger("cronium.warm")
+TICK_SECONDS = 2.0
+BUSY_SECONDS = 0.5  # until the next look at a busy machine
+AFTER_TAKE_SECONDS = 0.3  # a run that has just begun goes first
+DEFAULTS_SECONDS = 60.0
+MAX_AGE_SECONDS, AGE_SPREAD = 3600.0, 0.2  # so that not all of a burst end together; a sidecar waits for two hours
+UNCLAIMED_SECONDS = 10.0  # after which a taken sandbox is retired: the run is another host's, or was cancelled
+SURPLUS_SECONDS = 60.0  # a sandbox is kept at least this long before it makes room for another shape
+
+
+def find_defect(sandbox: Sandbox) -> str:
+    find: Callable[[], str] = getattr(sandbox, "find_defect", lambda: "")
+    return find()
+
+
+class WarmMaker:
+    """`start`, `wake` whenever something has changed, and `stop` at the end, which removes all."""
+
+    def __init__(self, context: HostContext, subnets: SubnetPool) -> None:
+        self.pool = context.pool
+        self.failures: Failures[WarmShape] = Failures()
+        self.plan = Plan({}, {}, {})
+        self.limit = 0
+        self.pause_reason = ""
+        self.building: WarmShape | None = None
+        self._context, self._subnets = context, subnets
+        self._budget = BuildBudget()
+        self._wake = threading.Event()
+        self._sandbox: Sandbox | None = None  # that is being built
+        self._owner = ""  # under which the rows of earlier owners are deleted
+        self._is_takeable = True
+        self._defaults_at = -DEFAULTS_SECONDS
+        self._not_before = 0.0
+        self.thread = threading.Thread(target=self._run, name="warm", daemon=True)
+        self.pool.on_change = self.wake
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def wake(self) -> None:
+        self._not_before = time.monotonic() + AFTER_TAKE_SECONDS
+        self._wake.set()
+
+    def stop(self) -> None:
+        """After `context.closing` is set."""
+        if sandbox := self._sandbox:
+            sandbox.abort()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._context.closing.is_set():
+            try:
+                pause = self.run_once()
+            except Exception as error:
+                if self._context.closing.is_set():
+                    log.info("the pool of waiting sandboxes stopped during its last step: %s", error)
+                    break
+                log.exception("an error in the pool of waiting sandboxes; it continues")
+                pause = TICK_SECONDS
+            self._wake.wait(pause)
+            self._wake.clear()
+        self._retire_all()
+        self._drop_all()  # those that are promised: their runs begin in another process
+
+    def run_once(self) -> float:
+        """One step: returns the seconds until the next."""
+        context = self._context
+        if not context.is_leader:
+            self._drop_all()
+            return TICK_SECONDS
+        if self._owner != context.owner:
+            self._begin()
+        self.limit = compute_limit(settings.CONFIG.warm_limit, context.capacity.memory_bytes, SANDBOX_BYTES)
+        self.pause_reason = self._find_pause_reason()
+        self._delete_claimed()
+        self._check_items()
+        self._update_defaults()
+        limit = 0 if self.pause_reason else self.limit
+        now = time.monotonic()
+        paused = self.failures.list_paused(now)
+        refill_seconds = self._budget.average_seconds + AFTER_TAKE_SECONDS
+        self.plan = self.pool.arrivals.make_plan(now, limit, refill_seconds, paused)
+        self.failures.forget_except(self.plan.wanted)
+        if self.pause_reason or self.pool.pop_squeezed():
+            self._retire_all()
+            return TICK_SECONDS
+        self._retire_surplus()
+        self._update_takeable()
+        self._count_waiting()
+        shape = self._find_missing_shape()
+        if shape is None:
+            return TICK_SECONDS
+        if not self._may_build():
+            return BUSY_SECONDS
+        self._build(shape)
+        return 0.0
+
+    def _begin(self) -> None:
+        # This process is a new leader.
+        context = self._context
+        deleted = context.database.call(rows.delete_rows_of_earlier_owners, context.host, context.owner)
+        if deleted:
+            log.info("%d waiting sandboxes of an earlier worker are gone", deleted)
+        if rows.is_enabled():
+            now = time.monotonic()
+            recent = context.database.call(history.read_recent_launches, context.host)
+            self.pool.arrivals.note_earlier([(shape, now - age) for shape, age in recent])
+        self._owner = context.owner
+
+    def _find_pause_reason(self) -> str:
+        context = self._context
+        if self.limit == 0:
+            return "CRONIUM_WARM is 0"
+        if context.is_draining:
+            return "the host is draining"
+        if context.is_unsafe:
+            return "the host is unsafe"
+        return ""
+
+    def _update_defaults(self) -> None:
+        now = time.monotonic()
+        if now - self._defaults_at < DEFAULTS_SECONDS or not rows.is_enabled():
+            return
+        languages, database = self.pool.arrivals.list_languages(now), self._context.database
+        if languages:
+            self._defaults_at = now
+        self.pool.arrivals.set_defaults(database.call(history.find_default_shapes, languages) if languages else ())
+
+    def _delete_claimed(self) -> None:
+        for sandbox_id in self.pool.pop_claimed():
+            self._context.database.call(rows.delete_row, sandbox_id, self._context.owner)
+
+    def _check_items(self) -> None:
+        items = self.pool.list_items()
+        if not items:
+            return
+        states = self._context.database.call(rows.list_states, self._context.owner)
+        now = time.monotonic()
+        for item in items:
+            state, since_taken = states.get(item.id, (State.GONE.value, None))
+            if state == State.TAKEN:
+                if since_taken is not None and since_taken.total_seconds() > UNCLAIMED_SECONDS:
+                    self._remove(item, "it was taken, but its run is not claimed here")
+            elif state != State.READY:
+                self._remove(item, "its row is gone")
+            elif defect := find_defect(item.sandbox):
+                self._retire(item, defect)
+            elif now > item.expires_at:
+                self._retire(item, "it is old")
+
+    def _retire_surplus(self) -> None:
+        items = self.pool.list_items()
+        counts = Counter(item.shape for item in items)
+        now, is_full = time.monotonic(), len(items) >= self.limit
+        for item in items:  # the oldest first
+            count, wanted = counts[item.shape], self.plan.wanted.get(item.shape, 0)
+            is_unwanted = count > wanted or len(items) > self.limit
+            gives_way = is_full and count > self.plan.given.get(item.shape, 0) and now - item.made_at > SURPLUS_SECONDS
+            if (is_unwanted or gives_way) and self._retire(item, "fewer are needed"):
+                counts[item.shape] -= 1
+                items = self.pool.list_items()
+                is_full = False
+
+    def _find_missing_shape(self) -> WarmShape | None:
+        items = self.pool.list_items()
+        if len(items) >= self.limit or self._context.supervisor.count_free() == 0:
+            return None
+        counts = Counter(item.shape for item in items)
+        missing = [shape for shape, places in self.plan.given.items() if counts[shape] < places]
+        return max(missing, key=lambda shape: self.plan.rates.get(shape, 0.0), default=None)
+
+    def _may_build(self) -> bool:
+        context = self._context
+        now = time.monotonic()
+        if now < self._not_before or context.supervisor.is_building() or context.closing.is_set():
+            return False
+        if psutil.cpu_percent(None) > MAX_CPU_PERCENT or not self._budget.has_room(now, context.capacity.cpus):
+            return False
+        return self._has_memory()
+
+    def _has_memory(self) -> bool:
+        context = self._context
+        if context.capacity.memory_bytes is None:
+            return True
+        reserved = context.database.call(sum_reserved, context.host).get(context.host, Resources())
+        needed = Resources(memory_bytes=self.pool.count_bytes() + SANDBOX_BYTES)
+        return context.capacity.can_fit_now(reserved, needed)
+
+    def _build(self, shape: WarmShape) -> None:
+        context, sandbox_id = self._context, uuid.uuid4()
+        queues = context.capacity.queues
+        context.database.call(
+            lambda: rows.insert_building(sandbox_id, context.host, context.owner, queues, Kind.WHOLE, **shape.columns)
+        )
+        spec = build_shape(shape, context.instance, context.host).make_sandbox_spec(str(sandbox_id), FIRST_EPOCH)
+        sandbox = Sandbox(context.engine, spec, self._subnets)
+        self.building, self._sandbox, began_at = shape, sandbox, time.monotonic()
+        try:
+            if context.closing.is_set():
+                sandbox.abort()
+            sandbox.prepare()
+            failpoints.hit("warm-prepared")
+            if broken := inspection.describe_violations(sandbox.build_report()):
+                raise SandboxDrift(broken)
+        except Exception as error:  # noqa: BLE001 - logged, and tried again later
+            self._discard_failed(sandbox_id, shape, sandbox, error)
+        else:
+            self._announce(sandbox_id, shape, sandbox, began_at)
+        finally:
+            self.building = self._sandbox = None
+
+    def _announce(self, sandbox_id: uuid.UUID, shape: WarmShape, sandbox: Sandbox, began_at: float) -> None:
+        # In the pool before its row is ready, because a launch may take it at once.
+        now = time.monotonic()
+        age = MAX_AGE_SECONDS * (1 - random.uniform(0, AGE_SPREAD))  # noqa: S311
+        item = WaitingSandbox(sandbox_id, shape, sandbox, now, now + age)
+        self.pool.add(item)
+        self._budget.note_build(now, now - began_at)
+        self.failures.note_success(shape)
+        digest, image_id = sandbox.shape_digest, sandbox.image_id
+        owner = self._context.owner
+        if self._context.database.call(rows.mark_ready, sandbox_id, owner, Kind.WHOLE, digest, image_id):
+            failpoints.hit("warm-ready")
+            metrics.WARM_BUILDS.labels("ready").inc()
+        else:
+            self._remove(item, "the lease of the host was lost while it was built")
+
+    def _discard_failed(self, sandbox_id: uuid.UUID, shape: WarmShape, sandbox: Sandbox, error: Exception) -> None:
+        context = self._context
+        context.database.call(rows.mark_gone, sandbox_id, context.owner)
+        sandbox.take_down()
+        sandbox.abandon()
+        context.database.call(rows.delete_row, sandbox_id, context.owner)
+        if context.closing.is_set():
+            return
+        metrics.WARM_BUILDS.labels("failed").inc()
+        log.warning("a sandbox for %s could not be prepared in advance: %s", shape.image, error)
+        if not isinstance(error, EngineUnreachable):  # that is no fault of the shape
+            self.failures.note_failure(shape, time.monotonic(), str(error))
+        self._not_before = time.monotonic() + TICK_SECONDS
+
+    def _retire(self, item: WaitingSandbox, why: str) -> bool:
+        """False if a launch has taken it meanwhile."""
+        if not self._context.database.call(rows.mark_gone, item.id, self._context.owner):
+            return False
+        self._remove(item, why)
+        return True
+
+    def _remove(self, item: WaitingSandbox, why: str) -> None:
+        if self.pool.remove(item.id) is None:  # the dispatcher has it
+            return
+        log.info("a waiting sandbox is removed: %s", why, extra={"run_id": str(item.id)})
+        metrics.WARM_BUILDS.labels("retired").inc()
+        self._take_down(item)
+
+    def _take_down(self, item: WaitingSandbox) -> None:
+        item.sandbox.take_down()  # garbage collection removes what is left
+        item.sandbox.abandon()
+        self._context.database.call(rows.delete_row, item.id, self._context.owner)
+
+    def _retire_all(self) -> None:
+        context = self._context
+        if not self.pool.list_items():
+            return
+        context.database.call(rows.mark_all_gone, context.owner)
+        states = context.database.call(rows.list_states, context.owner)
+        gone = [item for item in self.pool.list_items() if states.get(item.id, ("",))[0] != State.TAKEN]
+        removed = [item for item in gone if self.pool.remove(item.id)]
+        metrics.WARM_BUILDS.labels("retired").inc(len(removed))
+        with ThreadPoolExecutor(4, "warm-removal") as threads:
+            list(threads.map(self._take_down, removed))
+        self._count_waiting()
+
+    def _drop_all(self) -> None:
+        """Another process leads the host: it removes the containers, which end by themselves."""
+        self._owner = ""
+        self.plan = Plan({}, {}, {})
+        for item in self.pool.list_items():
+            if self.pool.remove(item.id):
+                item.sandbox.detach()
+                item.sandbox.abandon()
+        self.pool.pop_claimed()
+
+    def _update_takeable(self) -> None:
+        is_takeable = self._context.supervisor.count_free() > 0
+        if is_takeable != self._is_takeable:
+            self._context.database.call(rows.set_takeable, self._context.owner, is_takeable)
+            self._is_takeable = is_takeable
+
+    def _count_waiting(self) -> None:
+        counts = Counter(item.kind for item in self.pool.list_items())
+        for kind in Kind:
+            metrics.WARM_WAITING.labels(kind.value).set(counts[kind])

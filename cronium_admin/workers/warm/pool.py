@@ -1,0 +1,150 @@
+"""The sandboxes of this process that wait for a run. In memory; their rows are the promise to launches.
+
+The maker adds and retires them, the dispatcher takes them. A sandbox that is here ends with this process.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from cronium_admin.core import metrics
+from cronium_admin.runs.models import Run, StartKind
+from cronium_admin.warm import rows
+from cronium_admin.warm.models import Kind
+from cronium_admin.warm.shapes import WarmShape
+from cronium_admin.workers.warm.arrivals import Arrivals
+from executor import failpoints
+from executor.sandbox.sandbox import Sandbox
+
+SANDBOX_BYTES = 20 * 1024 * 1024  # memory that a waiting sandbox uses
+FIRST_EPOCH = 1  # of a run's first claim, under which a waiting sandbox is labelled
+
+REASONS = {
+    "gone": "The waiting sandbox of this run was removed before the run was claimed",
+    "other_host": "The waiting sandbox of this run is on another host, which did not claim the run in time",
+    "requeued": "The waiting sandbox of this run was prepared for its first start",
+}
+
+
+@dataclass
+class WaitingSandbox:
+    id: UUID
+    shape: WarmShape
+    sandbox: Sandbox
+    made_at: float  # by time.monotonic, as `expires_at`
+    expires_at: float
+    kind: Kind = Kind.WHOLE
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run gets its sandbox. `reason`: why it gets a new one, a code; empty if one waited.
+
+    `is_broken`: the launch took a waiting sandbox, which cannot be used.
+    """
+
+    kind: StartKind | None
+    sandbox: Sandbox | None = None
+    reason: str = ""
+    is_broken: bool = False
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the run's row that record it."""
+        if self.kind is None:
+            return {}
+        return {"start_kind": self.kind.value, **({"cold_reason": self.reason} if self.reason else {})}
+
+
+UNKNOWN_START = Start(None)
+
+
+class WarmPool:
+    """Thread-safe. `on_change` is called after a sandbox was taken, or has to go."""
+
+    def __init__(self, host: str, arrivals: Arrivals) -> None:
+        self.arrivals = arrivals
+        self.on_change: Callable[[], None] = lambda: None
+        self.hits: Counter[str] = Counter()  # by kind
+        self.misses: Counter[str] = Counter()  # by reason
+        self._host = host
+        self._lock = threading.Lock()
+        self._items: dict[UUID, WaitingSandbox] = {}
+        self._claimed: list[UUID] = []  # their rows are to be deleted
+        self._is_squeezed = False
+
+    def add(self, item: WaitingSandbox) -> None:
+        with self._lock:
+            self._items[item.id] = item
+
+    def remove(self, sandbox_id: UUID) -> WaitingSandbox | None:
+        with self._lock:
+            return self._items.pop(sandbox_id, None)
+
+    def list_items(self) -> list[WaitingSandbox]:
+        """The oldest first."""
+        with self._lock:
+            return list(self._items.values())
+
+    def count_bytes(self) -> int:
+        with self._lock:
+            return len(self._items) * SANDBOX_BYTES
+
+    def take(self, run: Run) -> Start:
+        """The sandbox that waits for a run which this host has just claimed, or why there is none."""
+        if not rows.is_enabled():
+            return Start(StartKind.COLD, reason="off")
+        has_promise = bool(run.warm_host)
+        item = self.remove(run.pk) if has_promise else None
+        self.arrivals.note_launch(WarmShape.from_row(run), time.monotonic(), is_miss=not has_promise)
+        if not has_promise:
+            return Start(StartKind.COLD, reason="none_waiting")
+        failpoints.hit("warm-claimed")
+        reason = self._find_reason(run, item)
+        if reason or item is None:
+            if item is not None:  # under an earlier epoch: a new sandbox replaces its containers
+                item.sandbox.detach()
+                item.sandbox.abandon()
+            return Start(StartKind.COLD, reason=reason, is_broken=True)
+        with self._lock:
+            self._claimed.append(item.id)
+        self.on_change()
+        return Start(StartKind.WARM if item.kind == Kind.WHOLE else StartKind.STEM, item.sandbox)
+
+    def _find_reason(self, run: Run, item: WaitingSandbox | None) -> str:
+        if run.lease_epoch != FIRST_EPOCH:
+            return "requeued"
+        if run.warm_host != self._host:
+            return "other_host"
+        return "" if item is not None else "gone"
+
+    def pop_claimed(self) -> list[UUID]:
+        """The ids whose sandbox now belongs to a run on this host."""
+        with self._lock:
+            claimed, self._claimed = self._claimed, []
+        return claimed
+
+    def squeeze(self) -> None:
+        """A run needs the memory of the waiting sandboxes."""
+        with self._lock:
+            self._is_squeezed = True
+        self.on_change()
+
+    def pop_squeezed(self) -> bool:
+        with self._lock:
+            is_squeezed, self._is_squeezed = self._is_squeezed, False
+        return is_squeezed
+
+    def count_start(self, kind: str, reason: str) -> None:
+        """A run begins; `reason` as in `Start`."""
+        metrics.WARM_STARTS.labels(kind).inc()
+        with self._lock:
+            if kind != StartKind.COLD:
+                self.hits[kind] += 1
+            elif reason != "off":
+                self.misses[reason] += 1
+        if kind == StartKind.COLD and reason != "off":
+            metrics.WARM_MISSES.labels(reason).inc()
